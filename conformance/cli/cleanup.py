@@ -45,7 +45,6 @@ def _host_and_port(base_url: str) -> str:
 
 
 def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run: LoggedRun) -> ExitCode:
-    """Delete the records of one run and print the result."""
     session, target = open_session(settings, contract, logged_run.run_id)
     try:
         session.write_log = WriteLog.resume(logged_run, path)

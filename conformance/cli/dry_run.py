@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
 
-from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_stdout
@@ -18,6 +17,7 @@ from conformance.cli.wiring import display_path, resolve_contract, select_operat
 from conformance.config.settings import Settings
 from conformance.gate.history import History
 from conformance.gate.verdict import pluralize
+from conformance.schemathesis_engine import DEPTHS
 from conformance.schemathesis_engine.write_guard import get_exclusion_reason
 from spec.model import Contract, Operation
 
@@ -155,8 +155,7 @@ def _totals(settings: Settings, rows: Sequence[DryRunRow]) -> Iterator[str]:
     cases = [check for row in rows for check in row.checks]
     counts = f"{pluralize(len({check.id for check in cases}), 'check')} in {pluralize(len(cases), 'run')}"
     yield f"{counts}, {sum(check.writes for check in cases)} of them writing"
-    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, settings.run_profile.engine_depth)
-    phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(depth.phases)}"
+    phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(DEPTHS[settings.profile].phases)}"
     yield f"Schemathesis on {pluralize(sum(row.is_fuzzed for row in rows), 'operation')} ({phases})"
     callable_operations = [row.operation for row in rows if row.operation.effects and settings.allow_effects]
     calls = (

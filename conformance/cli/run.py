@@ -138,10 +138,10 @@ def _run_checks(
 
 def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
     """Schemathesis as a source of results, with the depth of the profile."""
-    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, settings.run_profile.engine_depth)
 
     def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
         progress.finish_cases()
+        depth = schemathesis_engine.DEPTHS[settings.profile]
         return schemathesis_engine.run_engine(session, operations, seed=settings.seed, depth=depth)
 
     return run_engine

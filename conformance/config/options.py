@@ -1,7 +1,6 @@
 """The options of `athena-conformance`, each declared once for the command line and for the settings file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -20,24 +19,8 @@ REPORTING = ("run", "traffic")
 
 REPEATED: Final = "repeated"  # one value each time the option is given
 COMMAS: Final = "commas"  # the same, or several values separated by commas
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How much time a run may take, and how many requests Schemathesis generates.
-
-    `max_time`: seconds after which no check starts. `engine_depth`: a constant of `conformance.schemathesis_engine`.
-    """
-
-    name: str
-    max_time: float | None
-    engine_depth: str
-
-
-PROFILES = {
-    p.name: p for p in (Profile("smoke", 60, "SMOKE"), Profile("gate", 300, "GATE"), Profile("deep", 1800, "DEEP"))
-}
-DEFAULT_PROFILE = Profile("", None, "GATE")  # without --profile: the depth of `gate` without its time limit
+# Profile -> seconds after which no check starts. It also selects a depth of `conformance.schemathesis_engine.DEPTHS`.
+PROFILES = {"smoke": 60.0, "gate": 300.0, "deep": 1800.0}
 
 
 class ValueType(click.ParamType[Any]):

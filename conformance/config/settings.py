@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from conformance.config import file as config
-from conformance.config.options import DEFAULT_PROFILE, FILE_KEYS, OPTIONS, PROFILES, Profile
+from conformance.config.options import FILE_KEYS, OPTIONS, PROFILES
 from conformance.errors import UsageError
 
 DEFAULT = "default"
@@ -95,11 +95,6 @@ class Settings:
         return (urlsplit(self.base_url).hostname or "").lower()
 
     @property
-    def run_profile(self) -> Profile:
-        """The profile of --profile."""
-        return PROFILES.get(self.profile or "", DEFAULT_PROFILE)
-
-    @property
     def writes_allowed(self) -> bool:
         """Whether writes to the target are allowed: its host is loopback, or --allow-writes-to names it."""
         return is_loopback(self.host) or self.host in self.allow_writes_to
@@ -151,9 +146,9 @@ def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) ->
         if ctx.get_parameter_source(option.setting_name) is ParameterSource.COMMANDLINE:
             value, origin = ctx.params[option.setting_name], option.opts[0]
         values[option.setting_name], origins[option.setting_name] = value, origin
-    profile = PROFILES.get(values["profile"], DEFAULT_PROFILE)
-    if values["max_time"] is None and profile.max_time is not None:
-        values["max_time"], origins["max_time"] = profile.max_time, f"--profile {profile.name}"
+    profile = values["profile"]
+    if values["max_time"] is None and profile is not None:
+        values["max_time"], origins["max_time"] = PROFILES[profile], f"--profile {profile}"
     return values, origins
 
 

@@ -33,6 +33,7 @@ class Depth:
 SMOKE = Depth(("examples",))
 GATE = Depth(PHASES, max_examples=15, max_steps=6)
 DEEP = Depth(PHASES, max_examples=100, max_steps=10, reruns=3)
+DEPTHS = {"smoke": SMOKE, "gate": GATE, "deep": DEEP, None: GATE}  # by the name of the profile
 
 
 class EngineResult(NamedTuple):
