@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from conformance.config.file import suggest
-from conformance.config.profiles import get_profile
+from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
 from conformance.session.coverage import Coverage
@@ -155,7 +155,7 @@ def open_session(
         mutable_records=MutableRecords(mutable_records),
         consistency_timeout=settings.consistency_timeout,
         coverage=Coverage(contract),
-        exploration_sequences=get_profile(settings.profile).exploration_sequences,
+        exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
     )
     return session, target
 

@@ -21,6 +21,8 @@ REPEATED: Final = "repeated"  # one value each time the option is given
 COMMAS: Final = "commas"  # the same, or several values separated by commas
 # Profile -> seconds after which no check starts. It also selects a depth of `conformance.schemathesis_engine.DEPTHS`.
 PROFILES = {"smoke": 60.0, "gate": 300.0, "deep": 1800.0}
+# Profile -> sequences of requests that the model explores for each resource.
+EXPLORATION_SEQUENCES = {"smoke": 1, "gate": 3, "deep": 100, None: 3}
 
 
 class ValueType(click.ParamType[Any]):

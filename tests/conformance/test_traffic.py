@@ -230,10 +230,10 @@ def test_failures_after_the_maximum_are_reported_without_details(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(har_audit, "MAX_FAILURES", 1)
-    unknown, invalid, html = (recorded(api, "listAgents") for _ in range(3))
-    with_query("?colour=red")(unknown)
-    with_query("?per_page=1000")(invalid)
-    as_html(html)
+    unknown, invalid, html = (record_exchange(api, "listAgents") for _ in range(3))
+    append_query("?colour=red")(unknown)
+    append_query("?per_page=1000")(invalid)
+    return_html(html)
     code, failed, _ = audit(tmp_path, capsys, unknown, invalid, html, html, options=("--strict",))
     assert code == ExitCode.FAILED
     omitted = "details are omitted after 1 different failures"
