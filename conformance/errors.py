@@ -1,6 +1,63 @@
-"""Exceptions of the suite. They never describe failures of a target (`conformance.results`)."""
+"""Exceptions of the suite, and the reasons to skip a check. Failures of a target are in `conformance.results`."""
 
-from conformance.skip_reasons import SkipReason
+from dataclasses import dataclass
+from enum import Enum
+
+from spec.model import Operation
+
+
+class SkipCategory(Enum):
+    """Category of a skip. Only `TARGET` counts against the minimum coverage."""
+
+    USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
+    DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
+    NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
+    INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
+    TARGET = "target"  # the target did not provide what the check needs, or the run ended first
+
+
+@dataclass(frozen=True, slots=True)
+class SkipReason:
+    """Reason why a check was skipped or a record could not be created."""
+
+    message: str
+    category: SkipCategory = SkipCategory.TARGET
+
+    def __str__(self) -> str:
+        return self.message
+
+    @classmethod
+    def coerce(cls, reason: "SkipReason | str") -> "SkipReason":
+        """Convert a message to a reason of category `TARGET`."""
+        return reason if isinstance(reason, SkipReason) else cls(reason)
+
+
+READ_ONLY = SkipReason("the run is read-only", SkipCategory.DISABLED_BY_OPTION)
+NO_SECOND_TOKEN = SkipReason("no token of another tenant (--other-token-env)", SkipCategory.DISABLED_BY_OPTION)
+NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION)
+
+
+def user_skipped(message: str) -> SkipReason:
+    """Create the reason of an operation skipped in the settings file."""
+    return SkipReason(f"skipped: {message}", SkipCategory.USER_SKIPPED)
+
+
+def not_testable(message: str) -> SkipReason:
+    """Create the reason of a check that the contract offers no way to run."""
+    return SkipReason(message, SkipCategory.NOT_TESTABLE)
+
+
+def effects_not_allowed(operation: Operation) -> SkipReason:
+    """Create the reason of an operation with effects that are not allowed."""
+    return SkipReason(
+        f"{operation.id} has effects ({', '.join(operation.effects)}); allow them with --allow-effects",
+        SkipCategory.DISABLED_BY_OPTION,
+    )
+
+
+def insufficient_data(message: str) -> SkipReason:
+    """Create the reason of a check for which the existing records do not suffice."""
+    return SkipReason(message, SkipCategory.INSUFFICIENT_DATA)
 
 
 class SuiteError(Exception):

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
-from conformance.skip_reasons import SkipCategory, SkipReason
+from conformance.errors import SkipCategory, SkipReason
 from conformance.transport.messages import Exchange
 
 

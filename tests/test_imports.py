@@ -48,7 +48,6 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "conformance": (
-        ("skip_reasons",),
         ("errors",),
         ("transport", "config"),
         ("results", "responses"),
@@ -276,9 +275,9 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
         (
             "conformance/checks/support/a.py",
             "from conformance.checks.lists import pagination",
-            "conformance.checks.support.a (layer 6) may not import conformance.checks.lists (layer 8)",
+            "conformance.checks.support.a (layer 5) may not import conformance.checks.lists (layer 7)",
         ),
-        ("conformance/transport/a.py", "import conformance.config.file", "(layer 3) may not import"),
+        ("conformance/transport/a.py", "import conformance.config.file", "(layer 2) may not import"),
     ],
 )
 def test_forbidden_import_is_reported(tmp_path: Path, file: str, source: str, reason: str) -> None:

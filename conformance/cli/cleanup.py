@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from conformance.cli.stdout import write_stdout
+from conformance.cli.stdout import make_printable, write_stdout
 from conformance.cli.wiring import missing_token_error, open_session, resolve_contract, resolve_token
 from conformance.config.settings import Settings
 from conformance.errors import TargetUnreachable, UsageError
-from conformance.gate.policy import ExitCode
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import ExitCode, pluralize
 from conformance.session.cleanup import RunCleanup
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
 from spec.model import Contract
@@ -46,7 +45,6 @@ def _host_and_port(base_url: str) -> str:
 
 
 def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run: LoggedRun) -> ExitCode:
-    """Delete the records of one run and print the result."""
     session, target = open_session(settings, contract, logged_run.run_id)
     try:
         session.write_log = WriteLog.resume(logged_run, path)
@@ -57,7 +55,7 @@ def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run
         remaining = cleanup.clean_up()
     except TargetUnreachable as error:
         count = pluralize(len(session.write_log.created_records), "record")
-        _write_line(f"run {logged_run.run_id}: {error}; {count} may be left")
+        write_stdout(make_printable(f"run {logged_run.run_id}: {error}; {count} may be left") + "\n")
         return ExitCode.TARGET_UNREACHABLE
     finally:
         target.close()
@@ -65,13 +63,7 @@ def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run
     deleted_count = len(logged_run.remaining) + discovered - len(session.write_log.created_records)
     note = f", {discovered} of them found by the marker {logged_run.marker}" if discovered else ""
     summary = f"{pluralize(deleted_count, 'record')} deleted{note}; {len(remaining) or 'nothing'} left"
-    _write_line(f"run {logged_run.run_id}: {summary}")
-    for resource, key in remaining:
-        _write_line(f"   left: {resource} {key}")
-    for message in cleanup.unverified:
-        _write_line(f"   {message}")
+    lines = [f"run {logged_run.run_id}: {summary}", *(f"   left: {resource} {key}" for resource, key in remaining)]
+    lines += [f"   {message}" for message in cleanup.unverified]
+    write_stdout("".join(f"{make_printable(line)}\n" for line in lines))
     return ExitCode.INCOMPLETE if remaining or cleanup.unverified else ExitCode.PASSED
-
-
-def _write_line(line: str) -> None:
-    write_stdout("".join(char if char.isprintable() else "?" for char in line) + "\n")

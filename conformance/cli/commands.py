@@ -35,7 +35,6 @@ class SuiteCommand(click.Command):
         self.example, self.exit_codes = example, exit_codes
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example and the exit codes."""
         with formatter.section("Example"):
             formatter.write(f"  {NAME} {self.name} {self.example}\n")
         with formatter.section("Exit codes"):
@@ -46,7 +45,6 @@ class SuiteGroup(click.Group):
     """Lists the commands in the order of their declaration."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands."""
         return list(self.commands)
 
 

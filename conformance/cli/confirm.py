@@ -10,8 +10,7 @@ from conformance.cli.wiring import display_path, resolve_contract
 from conformance.config.settings import Settings
 from conformance.contract_edits.yaml_patch import Edit, EditError, apply_edits
 from conformance.errors import UsageError
-from conformance.gate.policy import ExitCode
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import ExitCode, pluralize
 from conformance.past_runs import report_reader
 from conformance.past_runs.promotion import Confirmation, build_confirmation, proposal_edits
 from spec.document import parse_document
@@ -29,7 +28,10 @@ def command(settings: Settings, checks: object = None) -> int:
     if difference:
         raise UsageError(f"{report.file}: {difference} (expected a report of a run with this contract)")
     confirmation = build_confirmation(contract, report)
-    edits = _proposal_edits(report) if settings.apply_proposals else []
+    try:
+        edits = list(proposal_edits(report)) if settings.apply_proposals else []
+    except EditError as error:
+        raise UsageError(f"{report.file}: {error}") from None
     edited = _edit_contract(contract, [*edits, *confirmation.edits])
     original = contract.document.content.decode()
     if settings.dry_run:
@@ -44,13 +46,6 @@ def command(settings: Settings, checks: object = None) -> int:
         _write(output, edited)
     write_stdout(_summary(confirmation, len(edits), f"written to {display_path(output)}"))
     return ExitCode.PASSED
-
-
-def _proposal_edits(report: report_reader.PastReport) -> list[Edit]:
-    try:
-        return list(proposal_edits(report))
-    except EditError as error:
-        raise UsageError(f"{report.file}: {error}") from None
 
 
 def _edit_contract(contract: Contract, edits: Sequence[Edit]) -> str:

@@ -10,15 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
 
-from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path, resolve_contract, select_operations
-from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.gate.history import History
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import pluralize
+from conformance.schemathesis_engine import DEPTHS
 from conformance.schemathesis_engine.write_guard import get_exclusion_reason
 from spec.model import Contract, Operation
 
@@ -80,30 +79,27 @@ def _skips(
             yield reason, "Schemathesis on", op.id
 
 
-def _may_write(settings: Settings) -> bool:
-    """Whether the run may write. Without an address, writes to the target's host are assumed to be allowed."""
-    return not settings.read_only and (not settings.base_url or settings.writes_allowed)
+def _write_exclusion(settings: Settings) -> str:
+    """Why the run may not write, or "". Without an address, writes are assumed to be allowed."""
+    if settings.read_only or not settings.base_url or settings.writes_allowed:
+        return "--read-only" if settings.read_only else ""
+    return f"read-only without --allow-writes-to {settings.host}"
 
 
 def _check_exclusion(settings: Settings, check: Check) -> str:
     """Why a check would run on no operation, or ""."""
-    if check.writes and not _may_write(settings):
-        return _no_writes(settings)
-    if check.needs_second_token and settings.other_token is None:
-        return f"no second token (${settings.other_token_env} is not set)"
-    return ""
-
-
-def _no_writes(settings: Settings) -> str:
-    return "--read-only" if settings.read_only else f"read-only without --allow-writes-to {settings.host}"
+    if check.writes and (reason := _write_exclusion(settings)):
+        return reason
+    needs_token = check.needs_second_token and settings.other_token is None
+    return f"no second token (${settings.other_token_env} is not set)" if needs_token else ""
 
 
 def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operation) -> str:
     """Why Schemathesis would not send requests to an operation, or ""."""
     if settings.no_fuzzing:
         return "--no-fuzzing"
-    if operation.is_write and not _may_write(settings):
-        return _no_writes(settings)
+    if operation.is_write and (reason := _write_exclusion(settings)):
+        return reason
     if operation.effects and not settings.allow_effects:
         return NO_EFFECTS
     return str(get_exclusion_reason(contract, operation, read_only=False, effects=True) or "")
@@ -159,11 +155,12 @@ def _totals(settings: Settings, rows: Sequence[DryRunRow]) -> Iterator[str]:
     cases = [check for row in rows for check in row.checks]
     counts = f"{pluralize(len({check.id for check in cases}), 'check')} in {pluralize(len(cases), 'run')}"
     yield f"{counts}, {sum(check.writes for check in cases)} of them writing"
-    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
-    phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(depth.phases)}"
+    phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(DEPTHS[settings.profile].phases)}"
     yield f"Schemathesis on {pluralize(sum(row.is_fuzzed for row in rows), 'operation')} ({phases})"
     callable_operations = [row.operation for row in rows if row.operation.effects and settings.allow_effects]
-    calls = sum(_may_write(settings) or not op.is_write for op in callable_operations) * settings.max_effect_calls
+    calls = (
+        sum(not (op.is_write and _write_exclusion(settings)) for op in callable_operations) * settings.max_effect_calls
+    )
     yield f"calls with external effects: at most {calls}"
     if settings.max_requests is not None:
         yield f"requests: at most {settings.max_requests} ({settings.origins['max_requests']})"

@@ -13,7 +13,7 @@ import pytest
 
 from conformance.checks.support.check import Case
 from conformance.results import CheckResult, Status
-from conformance.runner.runner import RunResult
+from conformance.runner.runner import RunResult, run
 
 
 class CheckFailed(Exception):
@@ -27,9 +27,8 @@ class ConformancePlugin:
 
     contract_path: Path
     cases: list[Case]
-    run_case: Callable[[Case], RunResult]
     describe_failure: Callable[[RunResult, CheckResult], str]
-    is_blocking: Callable[[CheckResult], bool]
+    is_strict: bool
     abort_reason: str = ""
     target_unreachable: bool = False
 
@@ -66,11 +65,13 @@ class CheckItem(pytest.Item):
         plugin = self.plugin
         if plugin.abort_reason:
             pytest.skip(f"not reached: {plugin.abort_reason}")
-        run_result = plugin.run_case(self.case)
+        session, checks, operations = self.case.session, [self.case.check], [self.case.operation]
+        run_result = run(session, checks, operations, lambda result: None, clean_up=False)
         plugin.abort_reason, plugin.target_unreachable = run_result.abort_reason, run_result.target_unreachable
         failed = run_result.with_status(Status.FAILED)
         failures = [failure for failure in failed if failure.requirement.check == self.case.check.id]
-        messages = [plugin.describe_failure(run_result, failure) for failure in failures if plugin.is_blocking(failure)]
+        blocking = [failure for failure in failures if failure.requirement.is_blocking(strict=plugin.is_strict)]
+        messages = [plugin.describe_failure(run_result, failure) for failure in blocking]
         if messages:
             raise CheckFailed("\n\n".join(messages))
         if failures:
@@ -85,5 +86,4 @@ class CheckItem(pytest.Item):
         return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """The location of the item."""
         return self.path, None, self.name

@@ -8,15 +8,21 @@ from pathlib import Path
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_stdout
-from conformance.cli.wiring import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token
+from conformance.cli.wiring import (
+    build_redactor,
+    clean_up,
+    open_session,
+    resolve_contract,
+    resolve_scope,
+    resolve_token,
+)
 from conformance.config.settings import Settings
-from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
-from conformance.gate.policy import ExitCode
+from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
+from conformance.gate.verdict import ExitCode
 from conformance.past_runs import replay, report_reader, shell_script
 from conformance.past_runs.report_reader import PastReport, ReportedResult
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.preflight import wait_until_ready
-from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from spec.model import Contract
@@ -75,7 +81,7 @@ def _replay(
         except BudgetExhausted as error:
             result = replay.ReplayResult(None, str(error))
         finally:
-            remaining = _clean_up(session)  # also after Ctrl-C
+            remaining = clean_up(session)  # also after Ctrl-C
         requests = _request_lines(recorder, contract, failure, result)
     except TargetUnreachable as error:
         return print_result([], "TARGET UNREACHABLE", str(error), ExitCode.TARGET_UNREACHABLE)
@@ -102,16 +108,8 @@ def _request_lines(
     recorder: Recorder, contract: Contract, failure: ReportedResult, result: replay.ReplayResult
 ) -> list[str]:
     """The requests that reproduce the failure; all requests if it is not reproduced."""
-    requirement = Requirement(
-        failure.check,
-        failure.operation,
-        failure.requirement,
-        failure.pointer,
-        "",
-        False,
-        failure.parameter,
-        failure.keyword,
-    )
+    head = (failure.check, failure.operation, failure.requirement, failure.pointer)
+    requirement = Requirement(*head, provenance="", parameter=failure.parameter, keyword=failure.keyword)
     check_result = CheckResult(requirement, Status.FAILED, result.message, result.evidence)
     steps = sequence.from_recording(recorder, contract, "", check_result) if result.reproduced else None
     exchanges = steps.steps if steps else recorder.exchanges
@@ -121,10 +119,3 @@ def _request_lines(
     ]
     rest = len(exchanges) - MAX_LISTED_REQUESTS
     return [*lines, f"and {rest} more"] if rest > 0 else lines
-
-
-def _clean_up(session: Session) -> list[tuple[str, object]]:
-    try:
-        return list(session.clean_up())
-    except SuiteError:
-        return [(record.resource, record.key) for record in session.write_log.remaining()]

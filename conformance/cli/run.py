@@ -12,23 +12,21 @@ from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
-from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.reporting import Report
-from conformance.results import CheckResult, Status
+from conformance.results import Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session.preflight import token_problem, wait_until_ready
 from conformance.session.session import Session
-from conformance.skip_reasons import user_skipped
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Request, Response
 from conformance.transport.token_refresh import TokenCommand
 from spec.model import Contract, Operation
 
@@ -56,7 +54,6 @@ def _build_report(
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
-    """Run the checks, evaluate the gate, and build the report."""
     builder = ReportBuilder(settings, contract, secrets.token_hex(4))
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
@@ -66,9 +63,13 @@ def _build_report(
     finally:
         target.close()
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
-    gate_result = history.evaluate(
-        run_result, contract, lambda past: _evaluate_gate(settings, past, run_result, session, selected)
-    )
+    policy = GatePolicy.from_settings(settings, read_only=session.read_only)
+
+    def evaluate_gate(past: History) -> GateResult:
+        past_policy = replace(policy, baseline=past.baseline, ratchet=past.ratchet)
+        return evaluate(run_result, contract, selected, session.call_counts, past_policy)
+
+    gate_result = history.evaluate(run_result, contract, evaluate_gate)
     name = wiring.display_path(Path(contract.document.name))
     never_successful = gate_result.operations_never_successful
     return builder.build(
@@ -93,27 +94,13 @@ def _record_sequences(
     recorder: Recorder, session: Session, run_result: RunResult
 ) -> dict[str, sequence.RequestSequence]:
     """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
-    sequences: dict[str, sequence.RequestSequence] = {}
-    for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky):
-        steps = sequence.from_recording(recorder, session.contract, session.payloads.marker, failure)
-        if steps is not None:
-            sequences[failure.requirement.fingerprint] = steps
-    return sequences
-
-
-def _evaluate_gate(
-    settings: Settings, history: History, run_result: RunResult, session: Session, operations: Sequence[Operation]
-) -> GateResult:
-    policy = GatePolicy(
-        settings.strict,
-        settings.min_coverage,
-        session.read_only,
-        settings.allow_effects,
-        settings.flaky_limit,
-        history.baseline,
-        history.ratchet,
-    )
-    return evaluate(run_result, session.contract, operations, session.call_counts, policy)
+    sequences = {
+        failure.requirement.fingerprint: sequence.from_recording(
+            recorder, session.contract, session.payloads.marker, failure
+        )
+        for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky)
+    }
+    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
 
 
 def _run_checks(
@@ -121,14 +108,10 @@ def _run_checks(
 ) -> RunResult:
     """Wait for the target, test the tokens, then run checks and Schemathesis."""
     try:
-        exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
-        problem = find_token_problem(settings, session, operations, exchanges)
-    except TargetUnreachable as error:
-        return aborted_run(session, checks, operations, str(error), target_unreachable=True)
-    except BudgetExhausted as error:
-        return aborted_run(session, checks, operations, str(error))
-    except KeyboardInterrupt:
-        return aborted_run(session, checks, operations, "interrupted")
+        problem = find_target_problem(settings, session, operations)
+    except (TargetUnreachable, BudgetExhausted, KeyboardInterrupt) as error:
+        is_unreachable, problem = isinstance(error, TargetUnreachable), str(error) or "interrupted"
+        return aborted_run(session, checks, operations, problem, target_unreachable=is_unreachable)
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
@@ -155,22 +138,18 @@ def _run_checks(
 
 def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
     """Schemathesis as a source of results, with the depth of the profile."""
-    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
 
-    def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
+    def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
         progress.finish_cases()
-        for engine_result in schemathesis_engine.run_engine(
-            session, operations, seed=settings.seed, depth=depth, on_result=lambda result: None
-        ):
-            yield engine_result.result, (engine_result.failed_runs, engine_result.total_runs)
+        depth = schemathesis_engine.DEPTHS[settings.profile]
+        return schemathesis_engine.run_engine(session, operations, seed=settings.seed, depth=depth)
 
     return run_engine
 
 
-def find_token_problem(
-    settings: Settings, session: Session, operations: Sequence[Operation], exchanges: Sequence[Exchange]
-) -> str:
-    """Why a token is unusable, or "". `exchanges`: the requests that tested the target."""
+def find_target_problem(settings: Settings, session: Session, operations: Sequence[Operation]) -> str:
+    """Wait for the target and test the tokens; why one is unusable, or "". Raises what `wait_until_ready` raises."""
+    exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
     if not any(operation.security for operation in operations):
         return ""
     secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.cli.stdout import write_stdout
+from conformance.cli.stdout import make_printable, write_stdout
 from conformance.config.options import OPTIONS
 from conformance.config.settings import Settings
 
@@ -27,7 +27,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
             value = _format_setting(option.key, getattr(settings, option.setting_name))
             yield option.key, value, settings.origins.get(option.setting_name, "")
     for operation, reason in settings.skip.items():
-        yield f"skip.{operation}", _printable(reason), settings.origins[f"skip.{operation}"]
+        yield f"skip.{operation}", make_printable(reason), settings.origins[f"skip.{operation}"]
     has_token_command = settings.token_command is not None
     origin = "token-command" if has_token_command else f"${settings.token_env}"
     yield "token", "set" if has_token_command or settings.token else NOT_SET, origin
@@ -42,14 +42,9 @@ def _format_setting(key: str, value: Any) -> str:
     if key == "token-command":  # may contain a secret
         return "set"
     if key == "header":
-        return _printable(", ".join(f"{name}: ..." for name, _ in value))
+        return make_printable(", ".join(f"{name}: ..." for name, _ in value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return _printable(", ".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value))
-    return _printable(f"{value:g}" if isinstance(value, float) else str(value))
-
-
-def _printable(text: str) -> str:
-    """Replace control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+        return make_printable(", ".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value))
+    return make_printable(f"{value:g}" if isinstance(value, float) else str(value))

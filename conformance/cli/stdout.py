@@ -15,6 +15,11 @@ def write_stdout(text: str) -> None:
         os.close(devnull)
 
 
+def make_printable(text: str) -> str:
+    """Replace control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def write_error(message: str, exit_code: int) -> int:
     """Write one line to standard error and return the exit code."""
     sys.stderr.write(f"athena-conformance: {' '.join(message.split())}\n")

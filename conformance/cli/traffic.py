@@ -8,12 +8,11 @@ from conformance.cli.reports import ReportBuilder, publish
 from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.gate.policy import GatePolicy
-from conformance.gate.reasons import pluralize
-from conformance.gate.verdict import evaluate
-from conformance.har import audit, format
+from conformance.gate.verdict import GatePolicy, evaluate, join_names, pluralize
+from conformance.har.audit import TrafficAudit
+from conformance.har.format import read_har
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
-from conformance.har.routes import find_base_url
+from conformance.har.routes import find_base_url, url_origin
 from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
 from spec.model import Contract
@@ -25,14 +24,15 @@ MAX_LISTED_OPERATIONS = 12
 
 def command(settings: Settings, checks: object = None) -> int:
     """Check the recordings and return the exit code. Raises UsageError, ContractError."""
-    entries = [entry for file in settings.arguments for entry in format.read_har(Path(file))]
+    entries = [entry for file in settings.arguments for entry in read_har(Path(file))]
     contract = resolve_contract(settings)
     builder = ReportBuilder(settings, contract, secrets.token_hex(4))
-    base_url = _resolve_base_url(settings, contract, entries)
+    base_url = _resolve_base_url(settings, contract, [entry.url for entry in entries])
     validator = OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document))
-    traffic = audit.audit(contract, validator, entries, base_url)
+    traffic = TrafficAudit(validator, base_url)
+    traffic.check(entries)
     run_result = RunResult(results=traffic.results())
-    policy = GatePolicy(settings.strict, settings.min_coverage, read_only=True)
+    policy = GatePolicy.from_settings(settings, read_only=True)
     gate_result = evaluate(run_result, contract, (), traffic.call_counts, policy)
     redaction = Redactor.from_contract(contract, traffic.secrets)
     notes = list(_notes(contract, traffic, len(entries)))
@@ -43,27 +43,23 @@ def command(settings: Settings, checks: object = None) -> int:
     return publish(settings, report)
 
 
-def _resolve_base_url(settings: Settings, contract: Contract, entries: list[format.HarEntry]) -> str:
+def _resolve_base_url(settings: Settings, contract: Contract, urls: list[str]) -> str:
     """The API's address: --base-url, else the most frequent one in the recordings. Raises UsageError."""
     if settings.base_url:
         has_path = settings.base_url.count("/") > 2
         return settings.base_url if has_path else settings.base_url + contract.base_path
-    urls = ((format.url_origin(entry.url), entry.url) for entry in entries[:MAX_BASE_URL_ENTRIES])
-    base_url = find_base_url(contract, ((origin, url) for origin, url in urls if origin))
+    base_url = find_base_url(contract, urls[:MAX_BASE_URL_ENTRIES])
     if base_url is None:
-        origins = (
-            ", ".join(sorted({format.url_origin(entry.url) for entry in entries} - {""})[:5]) or "nothing over HTTP"
-        )
+        origins = ", ".join(sorted(set(map(url_origin, urls)) - {""})[:5]) or "nothing over HTTP"
         expected = "a recording of the API, or its address as --base-url"
         raise UsageError(f"{' '.join(settings.arguments)}: no path of the contract in {origins} (expected {expected})")
     return base_url
 
 
-def _notes(contract: Contract, traffic: audit.TrafficResult, total: int) -> Iterator[str]:
+def _notes(contract: Contract, traffic: TrafficAudit, total: int) -> Iterator[str]:
     yield f"recorded traffic: {traffic.entries} of {pluralize(total, 'exchange')} checked; no request was sent"
     yield from (f"skipped: {count} {reason}" for reason, count in sorted(traffic.skipped.items()))
     called = {operation for operation, _ in traffic.call_counts}
     missing = [name for name in contract.operations if name not in called]
-    rest = f" and {len(missing) - MAX_LISTED_OPERATIONS} more" if len(missing) > MAX_LISTED_OPERATIONS else ""
-    names = f"; missing: {', '.join(missing[:MAX_LISTED_OPERATIONS])}{rest}" if missing else ""
+    names = f"; missing: {join_names(missing, MAX_LISTED_OPERATIONS)}" if missing else ""
     yield f"{len(called)} of {len(contract.operations)} operations were called{names}"

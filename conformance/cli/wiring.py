@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from conformance.config.file import suggest
-from conformance.config.profiles import get_profile
+from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
-from conformance.errors import UsageError
+from conformance.errors import SuiteError, UsageError
 from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
@@ -40,7 +40,6 @@ def resolve_token(settings: Settings) -> tuple[Settings, TokenCommand | None]:
 
 
 def missing_token_error(settings: Settings) -> UsageError:
-    """The error of a run without a token."""
     return UsageError(
         f"${settings.token_env}: no token in the environment (expected a valid token, or --token-command)"
     )
@@ -156,9 +155,17 @@ def open_session(
         mutable_records=MutableRecords(mutable_records),
         consistency_timeout=settings.consistency_timeout,
         coverage=Coverage(contract),
-        exploration_sequences=get_profile(settings.profile).exploration_sequences,
+        exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
     )
     return session, target
+
+
+def clean_up(session: Session) -> list[tuple[str, object]]:
+    """Delete the created records; return the ones that remain."""
+    try:
+        return list(session.clean_up())
+    except (SuiteError, KeyboardInterrupt):
+        return [(record.resource, record.key) for record in session.write_log.remaining()]
 
 
 def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:

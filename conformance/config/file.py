@@ -12,7 +12,7 @@ The values are converted by the options (`conformance.config.options`).
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,13 +40,12 @@ class ConfigValue:
 class ConfigFile:
     """The settings of a file. `folder`: what its paths are relative to. `values`: option name -> value.
 
-    `skip`: operationId -> why it is not called. `skip_locations`: operationId -> where the file lists it.
+    `skip`: operationId -> why it is not called.
     """
 
     folder: Path = Path()
     values: Mapping[str, ConfigValue] = field(default_factory=dict)
-    skip: Mapping[str, str] = field(default_factory=dict)
-    skip_locations: Mapping[str, str] = field(default_factory=dict)
+    skip: Mapping[str, ConfigValue] = field(default_factory=dict)
 
 
 def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> ConfigFile:
@@ -61,24 +60,19 @@ def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> Con
         return ConfigFile()
     root = _read_toml(file)
     sections = _env_sections(file, root)
-    tables: list[tuple[str, Mapping[str, Any]]] = [(str(file), root)]
-    if env is not None:
-        if env not in sections:
-            expected = ", ".join(sections) or f"a section of {file}, which has none"
-            raise UsageError(f"--env: invalid value {env!a} (expected {expected})")
-        tables.append((f"{file} [{ENV_TABLE}.{env}]", sections[env]))
-    for name, section in sections.items():
-        _check_names(f"{file} [{ENV_TABLE}.{name}]", section, option_names, (SKIP_TABLE,))
-    _check_names(str(file), root, option_names, TABLE_NAMES)
+    if env is not None and env not in sections:
+        expected = ", ".join(sections) or f"a section of {file}, which has none"
+        raise UsageError(f"--env: invalid value {env!a} (expected {expected})")
     values: dict[str, ConfigValue] = {}
-    skips: dict[str, str] = {}
-    skip_locations: dict[str, str] = {}
-    for location, table in tables:
-        values |= {name: ConfigValue(value, location) for name, value in table.items() if name not in TABLE_NAMES}
-        table_skips = dict(_parse_skips(location, table.get(SKIP_TABLE, {})))
-        skips |= table_skips
-        skip_locations |= dict.fromkeys(table_skips, location)
-    return ConfigFile(file.parent, values, skips, skip_locations)
+    skip: dict[str, ConfigValue] = {}
+    tables: list[tuple[str | None, Mapping[str, Any]]] = [(None, root), *sections.items()]
+    for name, table in tables:
+        location = str(file) if name is None else f"{file} [{ENV_TABLE}.{name}]"
+        _check_names(location, table, option_names, TABLE_NAMES if name is None else (SKIP_TABLE,))
+        if name in (None, env):
+            values |= {key: ConfigValue(value, location) for key, value in table.items() if key not in TABLE_NAMES}
+            skip |= _parse_skips(location, table.get(SKIP_TABLE, {}))
+    return ConfigFile(file.parent, values, skip)
 
 
 def suggest(name: str, known_names: Sequence[str]) -> str:
@@ -121,7 +115,7 @@ def _check_names(
         raise UsageError(f"{location}: unknown name {name[:60]!a}{suggestion} (expected {expected})")
 
 
-def _parse_skips(location: str, table: Any) -> Iterator[tuple[str, str]]:
+def _parse_skips(location: str, table: Any) -> dict[str, ConfigValue]:
     if not isinstance(table, dict):
         raise UsageError(f"{location}: {SKIP_TABLE}: not a table (expected lines like operationId = 'reason')")
     for name, reason in table.items():
@@ -129,4 +123,4 @@ def _parse_skips(location: str, table: Any) -> Iterator[tuple[str, str]]:
             raise UsageError(
                 f"{location}: {SKIP_TABLE}.{name}: invalid value {str(reason)[:60]!a} (expected a reason, as text)"
             )
-        yield name, " ".join(reason.split())
+    return {name: ConfigValue(" ".join(reason.split()), location) for name, reason in table.items()}

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import click
 
 from conformance.config.file import CONFIG_FILE_NAME, SECRET_NAME_PARTS, ConfigValue
-from conformance.config.profiles import PROFILES
 from conformance.errors import UsageError
 from spec.extensions import PROVENANCE_LEVELS
 
@@ -20,6 +19,10 @@ REPORTING = ("run", "traffic")
 
 REPEATED: Final = "repeated"  # one value each time the option is given
 COMMAS: Final = "commas"  # the same, or several values separated by commas
+# Profile -> seconds after which no check starts. It also selects a depth of `conformance.schemathesis_engine.DEPTHS`.
+PROFILES = {"smoke": 60.0, "gate": 300.0, "deep": 1800.0}
+# Profile -> sequences of requests that the model explores for each resource.
+EXPLORATION_SEQUENCES = {"smoke": 1, "gate": 3, "deep": 100, None: 3}
 
 
 class ValueType(click.ParamType[Any]):
@@ -29,7 +32,6 @@ class ValueType(click.ParamType[Any]):
         self.name, self.parse = name, parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse a text; pass on values that are already parsed."""
         try:
             return self.parse(value) if isinstance(value, str) else value
         except ValueError as error:
@@ -40,31 +42,21 @@ class ChoiceType(click.Choice[str]):
     """`click.Choice` with the message format of `ValueType`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return one of the choices."""
         if value not in self.choices:
             self.fail(f"invalid value {quote(str(value))} (expected {', '.join(self.choices)})", param, ctx)
         return str(value)
 
 
 class FileType(click.Path):
-    """A path, which a settings file gives relative to itself."""
+    """A path, which a settings file gives relative to itself. `existing`: the kind of file that has to exist, or ""."""
 
-    def __init__(self, metavar: str) -> None:
+    def __init__(self, metavar: str, existing: str = "") -> None:
         super().__init__(path_type=Path)
-        self.name = metavar
-
-
-class ExistingFile(FileType):
-    """The path of an existing file. `description`: its kind."""
-
-    def __init__(self, description: str) -> None:
-        super().__init__("FILE")
-        self.description = description
+        self.name, self.existing = metavar, existing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
-        if not Path(value).is_file():
-            self.fail(f"invalid value {quote(str(value))} (expected an existing {self.description})", param, ctx)
+        if self.existing and not Path(value).is_file():
+            self.fail(f"invalid value {quote(str(value))} (expected an existing {self.existing})", param, ctx)
         return Path(value)
 
 
@@ -83,18 +75,17 @@ class SuiteOption(click.Option):
         default: Any = None,
         split: Literal["repeated", "commas"] | None = None,
     ) -> None:
-        is_flag = value_type is bool
         self.key = flag.removeprefix("--")
         self.setting_name = self.key.replace("-", "_")
         self.commands, self.split = commands, split
-        self.setting_default = False if is_flag else () if split else default
+        self.setting_default = False if value_type is bool else () if split else default
         super().__init__(
             [flag],
             type=value_type,
             help=help,
             default=self.setting_default,
             multiple=split is not None,
-            is_flag=is_flag,
+            is_flag=value_type is bool,
             show_default=True,
         )
 
@@ -172,16 +163,13 @@ def _number(unit: str, minimum: float, maximum: float, suffix: str = "") -> Valu
     return ValueType("N", parse)
 
 
-def _parse_name(text: str) -> str:
-    if not text:
-        raise ValueError("a name")
-    return text
+def _text(metavar: str, description: str, *, is_printable: bool = False) -> ValueType:
+    def parse(text: str) -> str:
+        if not text or (is_printable and not text.isprintable()):
+            raise ValueError(description)
+        return text
 
-
-def _parse_key(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError("the key of a record")
-    return text
+    return ValueType(metavar, parse)
 
 
 def _parse_host(text: str) -> str:
@@ -208,7 +196,8 @@ def _parse_mutable_record(text: str) -> tuple[str, str]:
     return resource, key
 
 
-NAME, PERCENT = ValueType("NAME", _parse_name), _number("percent", 0, 100)
+NAME, PERCENT = _text("NAME", "a name"), _number("percent", 0, 100)
+KEY = _text("KEY", "the key of a record", is_printable=True)
 FILE, DIRECTORY = FileType("FILE"), FileType("DIR")
 OPTIONS = (
     SuiteOption("--base-url", ValueType("URL", _parse_url), "address of the target", (*TARGET, "traffic")),
@@ -216,8 +205,8 @@ OPTIONS = (
     SuiteOption("--other-token-env", NAME, "the same for a user of another tenant", SESSION, "ATHENA_OTHER_TOKEN"),
     SuiteOption("--login-env", NAME, "environment variable with the login of an account", SESSION, "ATHENA_LOGIN"),
     SuiteOption("--password-env", NAME, "environment variable with its password", SESSION, "ATHENA_PASSWORD"),
-    SuiteOption("--token-command", ValueType("CMD", _parse_name), "command that prints the token", TARGET),
-    SuiteOption("--contract", ExistingFile("OpenAPI 3.0 file"), "contract instead of the packaged one", ALL),
+    SuiteOption("--token-command", _text("CMD", "a name"), "command that prints the token", TARGET),
+    SuiteOption("--contract", FileType("FILE", "OpenAPI 3.0 file"), "contract instead of the packaged one", ALL),
     SuiteOption("--seed", _integer(0, 2**63 - 1), "seed of the generated requests", (*RUN, "mutation-test"), 0),
     SuiteOption("--operation", NAME, "operationId to check; repeatable", (*RUN, "mutation-test"), split=COMMAS),
     SuiteOption("--tag", NAME, "tag whose operations to check; repeatable", RUN, split=REPEATED),
@@ -241,8 +230,8 @@ OPTIONS = (
         TARGET,
         split=REPEATED,
     ),
-    SuiteOption("--ca-file", ExistingFile("PEM file"), "certificates to trust instead of the system's", TARGET),
-    SuiteOption("--tenant", ValueType("KEY", _parse_key), "key of the tenant to work in", SESSION),
+    SuiteOption("--ca-file", FileType("FILE", "PEM file"), "certificates to trust instead of the system's", TARGET),
+    SuiteOption("--tenant", KEY, "key of the tenant to work in", SESSION),
     SuiteOption("--report-dir", DIRECTORY, "folder for the reports", (*REPORTING, "mutation-test")),
     SuiteOption("--github", bool, "print annotations for GitHub checks", REPORTING),
     SuiteOption("--write-log", FILE, "file for the write log, which `cleanup` reads", SESSION),

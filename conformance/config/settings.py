@@ -15,8 +15,7 @@ import click
 from click.core import ParameterSource
 
 from conformance.config import file as config
-from conformance.config.options import FILE_KEYS, OPTIONS
-from conformance.config.profiles import get_profile
+from conformance.config.options import FILE_KEYS, OPTIONS, PROFILES
 from conformance.errors import UsageError
 
 DEFAULT = "default"
@@ -102,7 +101,6 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name denotes this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -124,13 +122,14 @@ def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settin
         is_explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"] and not values["token_command"]
         values[role] = _read_token(environment, values[f"{role}_env"], is_required=is_explicit)
     values |= _read_credentials(environment, values, origins)
-    origins |= {f"{config.SKIP_TABLE}.{operation}": location for operation, location in file.skip_locations.items()}
+    origins |= {f"{config.SKIP_TABLE}.{operation}": reason.location for operation, reason in file.skip.items()}
+    skip = {operation: reason.value for operation, reason in file.skip.items()}
     arguments: list[str] = []
     for parameter in ctx.command.params:
         if isinstance(parameter, click.Argument):
             value = ctx.params[parameter.name or ""]
             arguments += [value] if isinstance(value, str) else value
-    return Settings(command=command, arguments=tuple(arguments), skip=file.skip, origins=origins, **values)
+    return Settings(command=command, arguments=tuple(arguments), skip=skip, origins=origins, **values)
 
 
 def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
@@ -147,9 +146,9 @@ def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) ->
         if ctx.get_parameter_source(option.setting_name) is ParameterSource.COMMANDLINE:
             value, origin = ctx.params[option.setting_name], option.opts[0]
         values[option.setting_name], origins[option.setting_name] = value, origin
-    profile = get_profile(values["profile"])
-    if values["max_time"] is None and profile.max_time is not None:
-        values["max_time"], origins["max_time"] = profile.max_time, f"--profile {profile.name}"
+    profile = values["profile"]
+    if values["max_time"] is None and profile is not None:
+        values["max_time"], origins["max_time"] = PROFILES[profile], f"--profile {profile}"
     return values, origins
 
 

@@ -5,16 +5,18 @@ or has an undocumented status, the edit is derived from the exchange in the evid
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, build_diff
-from conformance.responses.findings import locate_violation
+from conformance.responses.findings import json_type, locate_violation
 from conformance.results import CheckResult, Status
 from conformance.transport.messages import Exchange
-from spec.document import Document, escape, iter_keyword_objects, split_pointer
+from spec.document import Document, escape, iter_keyword_objects
 from spec.errors import ContractError
 from spec.model import Contract
 from spec.validators import SchemaValidators, SchemaViolation
@@ -47,18 +49,20 @@ class Proposal:
     diff: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Proposer:
     """Proposes edits of one contract. `file_name`: file name in diffs."""
 
     contract: Contract
     schemas: SchemaValidators
     file_name: str
-    _source_cache: list[YamlSource] = field(default_factory=list)
     _diff_cache: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def _source(self) -> YamlSource:
+        return YamlSource.from_text(self.contract.document.content.decode("utf-8"))
+
     def propose(self, result: CheckResult) -> Proposal:
-        """Return the proposal for a failure."""
         for exchange in reversed(result.evidence):
             proposal = self._propose_status(result, exchange) or self._propose_body_change(result, exchange)
             if proposal is not None:
@@ -71,17 +75,14 @@ class Proposer:
         """Add the diff; without edits if the layout of the contract cannot be edited."""
         if not proposal.edits:
             return proposal
+        cache_key = repr(proposal.edits)  # many operations share a schema; building a diff takes 0.1 s
         try:
-            if not self._source_cache:
-                self._source_cache.append(YamlSource.from_text(self.contract.document.content.decode("utf-8")))
-            cache_key = repr(proposal.edits)  # many operations share a schema; building a diff takes 0.1 s
             if cache_key not in self._diff_cache:
-                self._diff_cache[cache_key] = build_diff(self._source_cache[0], proposal.edits, self.file_name)
-            diff_text = self._diff_cache[cache_key]
+                self._diff_cache[cache_key] = build_diff(self._source, proposal.edits, self.file_name)
         except (EditError, UnicodeDecodeError):
             message = f"{proposal.message} (Edit manually: the layout is unusual.)"
-            return Proposal(proposal.pointer, proposal.keyword, message)
-        return Proposal(proposal.pointer, proposal.keyword, proposal.message, proposal.edits, diff_text)
+            return replace(proposal, message=message, edits=())
+        return replace(proposal, diff=self._diff_cache[cache_key])
 
     # Status ---------------------------------------------------------------------------------------------------------
 
@@ -96,14 +97,17 @@ class Proposer:
 
     def _response_definition(self, status: int) -> dict[str, Any]:
         """Return the most common reference for a status, or a description by its reason phrase."""
-        reference_counts: dict[str, int] = {}
-        for node, pointer in iter_keyword_objects(self.contract.document.root):
-            if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node:
-                reference_counts[node["$ref"]] = reference_counts.get(node["$ref"], 0) + 1
-        if reference_counts:
-            return {"$ref": max(reference_counts, key=lambda name: reference_counts[name])}
-        is_standard = status in {http_status.value for http_status in HTTPStatus}
-        return {"description": f"{HTTPStatus(status).phrase}." if is_standard else f"Status {status}."}
+        references = Counter(
+            node["$ref"]
+            for node, pointer in iter_keyword_objects(self.contract.document.root)
+            if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node
+        )
+        if references:
+            return {"$ref": references.most_common(1)[0][0]}
+        try:
+            return {"description": f"{HTTPStatus(status).phrase}."}
+        except ValueError:
+            return {"description": f"Status {status}."}
 
     # Body -----------------------------------------------------------------------------------------------------------
 
@@ -122,19 +126,14 @@ class Proposer:
         if not violations_by_keyword:
             return None
         keyword = reported_keywords[0] if reported_keywords else next(iter(violations_by_keyword))
-        violations = violations_by_keyword[keyword]
-        return self._propose_schema_change(body_pointer, result.requirement.pointer, keyword, violations)
-
-    def _propose_schema_change(
-        self, body_pointer: str, pointer: str, keyword: str, violations: list[SchemaViolation]
-    ) -> Proposal:
-        group = _ViolationGroup(self.contract.document, body_pointer, pointer, keyword, violations)
+        document, violations = self.contract.document, violations_by_keyword[keyword]
+        group = _ViolationGroup(document, body_pointer, result.requirement.pointer, keyword, violations)
         edits = tuple(group.build_edits())
         if edits:
             message = f"Confirm that the backend is correct: {group.describe()}; then edit:"
         else:
             message = f"Confirm whether the backend or `{keyword}` at this location is correct: {group.describe()}."
-        return Proposal(pointer, keyword, message, edits)
+        return Proposal(group.pointer, keyword, message, edits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,23 +293,13 @@ def build_proposals(
     }
 
 
-def json_type(value: Any) -> str:
-    """Return the OpenAPI type of a value, or ``null``."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "boolean"
-    type_names = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"))
-    return next((name for python_type, name in type_names if isinstance(value, python_type)), "object")
-
-
 def infer_schema(value: Any) -> dict[str, Any]:
     """Return a schema of the type of a value with generous bounds; it reveals nothing of the value.
 
     It is nullable, because records created without the property have no value.
     """
-    type_name = json_type(value)
+    type_name = "string" if value is None else json_type(value)
     bounds: dict[str, Any] = {}
-    if type_name == "null":
-        type_name = "string"
     if type_name == "string":
         bounds = {"maxLength": MAX_TEXT_CHARS}
     elif type_name == "integer":
@@ -345,9 +334,6 @@ def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[
 
 def _is_object(document: Document, pointer: str) -> bool:
     try:
-        node: Any = document.root
-        for part in split_pointer(pointer):
-            node = node[int(part)] if isinstance(node, list) else node[part]
-    except (LookupError, ValueError, TypeError, ContractError):
+        return isinstance(document.resolve(pointer), dict)
+    except ContractError:
         return False
-    return isinstance(node, dict)

@@ -9,13 +9,14 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import yaml
 
 from conformance.errors import SuiteError
-from spec.document import parse_document, split_pointer
+from spec.document import Document, parse_document, split_pointer
 from spec.errors import ContractError
 
 CONTEXT_LINES = 2  # of a diff
@@ -94,15 +95,16 @@ class YamlSource:
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """Apply edits in order and verify the result by loading it. Raises EditError."""
     edit_list = list(edits)
-    expected = json.loads(json.dumps(_load(text)))  # a copy without aliases
+    document = _load(text)
+    expected = replace(document, root=json.loads(json.dumps(document.root)))  # a copy without aliases
     for edit in edit_list:
         _apply_to_document(expected, edit)
     edited = _apply_to_text(YamlSource.from_text(text), edit_list)
     try:
-        actual = _load(edited)
+        is_correct = _load(edited).root == expected.root
     except EditError:
-        actual = None
-    if actual != expected:
+        is_correct = False
+    if not is_correct:
         first = edit_list[0] if edit_list else Edit("#", "")
         raise EditError(f"{first.pointer}/{first.keyword}", "the layout cannot be edited", "a manual edit")
     return edited
@@ -125,35 +127,30 @@ def build_diff(source: YamlSource, edits: Sequence[Edit], name: str) -> str:
 
 
 def _common_prefix_length(left: Sequence[str], right: Sequence[str]) -> int:
-    """Return the number of equal lines at the start."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(left), len(right)))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
 
 
 # Loaded document ----------------------------------------------------------------------------------------------------
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> Document:
     try:
-        return parse_document(text.encode("utf-8", "surrogatepass"), "the contract").root
+        return parse_document(text.encode("utf-8", "surrogatepass"), "the contract")
     except ContractError as error:
         raise EditError("the contract", str(error), "an OpenAPI document") from None
 
 
-def _apply_to_document(root: Any, edit: Edit) -> None:
-    """Apply an edit to the loaded document."""
-    node: Any = root
-    for part in split_pointer(edit.pointer):
-        try:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        except (LookupError, TypeError, ValueError):
-            raise _no_object_error(edit.pointer) from None
+def _apply_to_document(document: Document, edit: Edit) -> None:
+    try:
+        node = document.resolve(edit.pointer)
+    except ContractError:
+        node = None
     if not isinstance(node, dict):
         raise _no_object_error(edit.pointer)
-    if not edit.remove:
-        node[edit.keyword] = copy.deepcopy(edit.value)
-    else:
+    if edit.remove:
         node.pop(edit.keyword, None)
+    else:
+        node[edit.keyword] = copy.deepcopy(edit.value)
 
 
 def _no_object_error(pointer: str) -> EditError:
@@ -177,18 +174,14 @@ def _apply_to_text(source: YamlSource, edits: Iterable[Edit]) -> str:
 def _batch_independent(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
     """Yield the edits in batches of independent edits; the text is parsed once per batch, because parsing is slow."""
     batch: list[Edit] = []
-    edited_pointers: set[str] = set()
+    locations: tuple[str, ...] = ()
     for edit in edits:
-        ancestors = [f"{edit.pointer}/{edit.keyword}"]
-        while "/" in ancestors[-1]:
-            ancestors.append(ancestors[-1].rsplit("/", 1)[0])
-        if edited_pointers.intersection(ancestors) or any(
-            pointer.startswith(f"{ancestors[0]}/") for pointer in edited_pointers
-        ):
+        location = f"{edit.pointer}/{edit.keyword}/"
+        if location.startswith(locations) or any(other.startswith(location) for other in locations):
             yield batch
-            batch, edited_pointers = [], set()
+            batch, locations = [], ()
         batch.append(edit)
-        edited_pointers.add(ancestors[0])
+        locations = (*locations, location)
     yield batch
 
 
@@ -220,7 +213,7 @@ def _next_splice(source: YamlSource, edit: Edit) -> _Splice | None:
         if list_splice is not None:
             return list_splice
     value = _format_value(source.text, edit.value)
-    return _Splice(_end_index(key), _content_end(source.text, value_node), f": {value}")
+    return _Splice(key.end_mark.index, _content_end(source.text, value_node), f": {value}")
 
 
 def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
@@ -237,7 +230,6 @@ def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
 
 
 def _construct(node: yaml.Node) -> Any:
-    """Return the value of a node."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(copy.deepcopy(node))
@@ -264,37 +256,40 @@ def _list_splice(text: str, node: yaml.SequenceNode, current: list[Any], expecte
 
 
 def _append_item(text: str, node: yaml.SequenceNode, item_text: str) -> _Splice:
-    if not node.value:
-        position = _start_index(node) + 1
-        return _Splice(position, position, item_text)
-    end = _content_end(text, node.value[-1])
-    if node.flow_style:
-        return _Splice(end, end, f", {item_text}")
-    position = _line_end(text, end)
-    return _Splice(position, position, f"{_newline(text)}{' ' * node.start_mark.column}- {item_text}")
+    item_text = item_text if node.flow_style else f"- {item_text}"
+    return _insert(text, node, node.value[-1] if node.value else None, item_text, node.start_mark.column)
 
 
 def _add_entry(text: str, mapping: yaml.MappingNode, edit: Edit) -> _Splice:
     """Insert an entry after `type`, for some keywords, or at the end."""
     entry_text = f"{_format_value(text, edit.keyword)}: {_format_value(text, edit.value)}"
     if not mapping.value:
-        position = _start_index(mapping) + 1
-        return _Splice(position, position, entry_text)
+        return _insert(text, mapping, None, entry_text, 0)
     types = [value for key, value in mapping.value if key.value == "type" and isinstance(value, yaml.ScalarNode)]
-    end = _content_end(text, types[0] if types and edit.keyword in _KEYWORDS_AFTER_TYPE else mapping.value[-1][1])
-    if mapping.flow_style:
+    previous = types[0] if types and edit.keyword in _KEYWORDS_AFTER_TYPE else mapping.value[-1][1]
+    return _insert(text, mapping, previous, entry_text, mapping.value[0][0].start_mark.column)
+
+
+def _insert(
+    text: str, collection: yaml.CollectionNode, previous: yaml.Node | None, entry_text: str, column: int
+) -> _Splice:
+    """Insert an entry after the node `previous`; None: into an empty collection, which has flow style."""
+    if previous is None:
+        position = collection.start_mark.index + 1
+        return _Splice(position, position, entry_text)
+    end = _content_end(text, previous)
+    if collection.flow_style:
         return _Splice(end, end, f", {entry_text}")
     position = _line_end(text, end)
-    return _Splice(position, position, f"{_newline(text)}{' ' * mapping.value[0][0].start_mark.column}{entry_text}")
+    return _Splice(position, position, f"{_newline(text)}{' ' * column}{entry_text}")
 
 
 def _remove_entry(text: str, collection: yaml.CollectionNode, index: int) -> _Splice:
-    """Remove an entry of a mapping or an item of a list."""
-    spans = [(_start_index(first), _content_end(text, last)) for first, last in _entries(collection)]
+    spans = [(first.start_mark.index, _content_end(text, last)) for first, last in _entries(collection)]
     start, end = spans[index]
     if len(spans) == 1:
         empty_text = "{}" if isinstance(collection, yaml.MappingNode) else "[]"
-        return _Splice(_start_index(collection), _content_end(text, collection), empty_text)
+        return _Splice(collection.start_mark.index, _content_end(text, collection), empty_text)
     if collection.flow_style:
         return _remove_flow_entry(text, spans, index)
     line_start = text.rfind("\n", 0, start) + 1
@@ -321,20 +316,12 @@ def _entries(collection: yaml.CollectionNode) -> Iterator[tuple[yaml.Node, yaml.
         yield entry if isinstance(entry, tuple) else (entry, entry)
 
 
-def _start_index(node: yaml.Node) -> int:
-    return int(node.start_mark.index)
-
-
-def _end_index(node: yaml.Node) -> int:
-    return int(node.end_mark.index)
-
-
 def _content_end(text: str, node: yaml.Node) -> int:
     """Return the end of the content of a node; the end mark of a block node includes the blank lines after it."""
     if isinstance(node, yaml.ScalarNode):
-        return len(text[: _end_index(node)].rstrip()) if node.style in ("|", ">") else _end_index(node)
+        return len(text[: node.end_mark.index].rstrip()) if node.style in ("|", ">") else node.end_mark.index
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
-        return _end_index(node)
+        return node.end_mark.index
     *_, (_, last_node) = _entries(node)
     return _content_end(text, last_node)
 

@@ -12,7 +12,7 @@ A fingerprint identifies one requirement at one location of the contract; other 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date as Date
 from datetime import datetime
 from pathlib import Path
@@ -67,7 +67,6 @@ class Baseline:
         return cls(today, entries)
 
     def accepts(self, result: CheckResult) -> bool:
-        """Whether a failure is accepted today."""
         entry = self.entries.get(result.requirement.fingerprint)
         return entry is not None and not self._is_expired(entry)
 
@@ -96,7 +95,8 @@ class Baseline:
 
     def save(self, path: Path) -> None:
         """Write the file, sorted. Raises UsageError."""
-        documents = [_entry_to_yaml(self.entries[fingerprint]) for fingerprint in sorted(self.entries)]
+        entries = (asdict(self.entries[fingerprint]) for fingerprint in sorted(self.entries))
+        documents = [{key: value for key, value in entry.items() if value not in (None, "")} for entry in entries]
         yaml_files.write(OPTION, path, HEADING, {"version": VERSION, "accepted": documents})
 
     def _is_expired(self, entry: AcceptedFailure) -> bool:
@@ -129,10 +129,3 @@ def _parse_date(location: str, value: Any) -> Date:
         raise UsageError(
             f"{OPTION}: {location}: invalid value {str(value)[:60]!a} (expected a date like 2026-03-01)"
         ) from None
-
-
-def _entry_to_yaml(entry: AcceptedFailure) -> dict[str, Any]:
-    document: dict[str, Any] = {"fingerprint": entry.fingerprint, "date": entry.date, "reason": entry.reason}
-    if entry.expires is not None:
-        document["expires"] = entry.expires
-    return document | ({"message": entry.message} if entry.message else {})

@@ -19,14 +19,12 @@ from spec.model import Contract
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The files and their content. A path is None without the option. `update_...`: whether the run writes the file."""
+    """The content of the files. `baseline_output`, `ratchet_output`: the files that the run writes, or None."""
 
-    baseline_path: Path | None = None
-    update_baseline: bool = False
-    ratchet_path: Path | None = None
-    update_ratchet: bool = False
     baseline: Baseline | None = None
     ratchet: Ratchet = field(default_factory=Ratchet)
+    baseline_output: Path | None = None
+    ratchet_output: Path | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, today: date) -> "History":
@@ -34,12 +32,10 @@ class History:
         _check_file(baseline.OPTION, settings.baseline, is_created=settings.update_baseline)
         _check_file(ratchet.OPTION, settings.ratchet, is_created=settings.update_ratchet)
         return cls(
-            settings.baseline,
-            settings.update_baseline,
-            settings.ratchet,
-            settings.update_ratchet,
             None if settings.baseline is None else Baseline.load(settings.baseline, today),
             Ratchet() if settings.ratchet is None else Ratchet.load(settings.ratchet),
+            settings.baseline if settings.update_baseline else None,
+            settings.ratchet if settings.update_ratchet else None,
         )
 
     def evaluate(
@@ -48,17 +44,17 @@ class History:
         """Evaluate the gate, and update the files if the options say so. Raises UsageError."""
         gate_result = evaluate_gate(self)
         passed = list(run_result.with_status(Status.PASSED))
-        updates_baseline = self.update_baseline and not run_result.target_unreachable
-        if updates_baseline and self.baseline_path is not None and self.baseline is not None:
+        if self.baseline_output is not None and self.baseline is not None and not run_result.target_unreachable:
             updated = self.baseline.with_results((*gate_result.blocking, *gate_result.accepted), passed)
-            updated.save(self.baseline_path)
+            updated.save(self.baseline_output)
             gate_result = evaluate_gate(replace(self, baseline=updated))
-        if self.update_ratchet and self.ratchet_path is not None:
-            if gate_result.exit_code is not ExitCode.PASSED:
-                code = int(gate_result.exit_code)
-                warning = f"{ratchet.OPTION} {self.ratchet_path}: not updated, because the run exits with {code}"
-                return replace(gate_result, warnings=(*gate_result.warnings, warning))
-            self.ratchet.with_results(passed, contract.operations).save(self.ratchet_path)
+        if self.ratchet_output is None:
+            return gate_result
+        if gate_result.exit_code is not ExitCode.PASSED:
+            code = int(gate_result.exit_code)
+            warning = f"{ratchet.OPTION} {self.ratchet_output}: not updated, because the run exits with {code}"
+            return replace(gate_result, warnings=(*gate_result.warnings, warning))
+        self.ratchet.with_results(passed, contract.operations).save(self.ratchet_output)
         return gate_result
 
 

@@ -1,14 +1,14 @@
 """The policy of the gate: what a run must achieve, and what it cannot be expected to achieve."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conformance.checks.support.action_calls import find_access_grant, is_action
+from conformance.config.settings import Settings
+from conformance.errors import SkipCategory
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
 from conformance.results import CheckResult
-from conformance.skip_reasons import SkipCategory
 from spec.model import Contract, Operation
 
 EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)
@@ -40,8 +40,12 @@ class GatePolicy:
     baseline: Baseline | None = None
     ratchet: Ratchet = field(default_factory=Ratchet)
 
+    @classmethod
+    def from_settings(cls, settings: Settings, *, read_only: bool) -> "GatePolicy":
+        """A policy without baseline and ratchet."""
+        return cls(settings.strict, settings.min_coverage, read_only, settings.allow_effects, settings.flaky_limit)
+
     def accepts(self, result: CheckResult) -> bool:
-        """Whether the baseline accepts a failure."""
         return self.baseline is not None and self.baseline.accepts(result)
 
     def is_excused(self, result: CheckResult, contract: Contract) -> bool:
@@ -68,8 +72,3 @@ class GatePolicy:
         """Whether an allowed operation creates records of a resource."""
         creators = (op for op in contract.operations.values() if contract.find_created_resource(op) == resource)
         return any(self.allow_effects or not op.effects for op in creators)
-
-
-def has_succeeded(operation: Operation, call_counts: Mapping[tuple[str, int], int]) -> bool:
-    """Whether a call of an operation returned 2xx. `call_counts`: (operationId, status) -> calls."""
-    return any(name == operation.id and 200 <= status < 300 for name, status in call_counts)

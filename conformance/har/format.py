@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from conformance.errors import UsageError
+from conformance.transport.messages import Response
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_ENTRIES = 100_000  # per file
@@ -22,8 +23,8 @@ MAX_BODY_BYTES = 16 * 1024 * 1024  # larger bodies are not checked
 class HarEntry:
     """A recorded request and its response.
 
-    `location`: file and entry. Headers have lower-case names. `request_body`, `response_body`: None if not recorded.
-    `status`: 0 without a response. `is_stream`: a web socket or an event stream. `duration`: seconds.
+    `location`: file and entry. Headers have lower-case names. `request_body`: None if not recorded. `response`: its
+    status is 0 without a response. `is_stream`: a web socket or an event stream.
     """
 
     location: str
@@ -31,11 +32,13 @@ class HarEntry:
     url: str
     request_headers: Mapping[str, str]
     request_body: bytes | None
-    status: int
-    response_headers: Mapping[str, str]
-    response_body: bytes | None
-    duration: float
+    response: Response
+    has_response_body: bool
     is_stream: bool
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        return tuple(parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=10_000))
 
 
 def read_har(path: Path) -> list[HarEntry]:
@@ -70,6 +73,8 @@ def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
     url = _require(request, "url", str, f"{location} request")
     status = _require(response, "status", int, f"{location} response")
     duration_ms = raw_entry.get("time")
+    duration = duration_ms / 1000 if isinstance(duration_ms, (int, float)) and duration_ms >= 0 else 0.0
+    response_body = _response_body(response, location)
     resource_type = str(raw_entry.get("_resourceType", ""))
     return HarEntry(
         location,
@@ -77,10 +82,13 @@ def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
         url,
         _parse_headers(request, f"{location} request"),
         _request_body(request, location),
-        status if 100 <= status <= 599 else 0,
-        _response_headers(response, location),
-        _response_body(response, location),
-        duration_ms / 1000 if isinstance(duration_ms, (int, float)) and duration_ms >= 0 else 0.0,
+        Response(
+            status if 100 <= status <= 599 else 0,
+            _response_headers(response, location),
+            response_body or b"",
+            duration,
+        ),
+        response_body is not None,
         resource_type in ("websocket", "eventsource") or url.startswith(("ws:", "wss:")) or status == 101,
     )
 
@@ -149,13 +157,3 @@ def _decode_body(text: str, encoding: Any, location: str) -> bytes | None:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise UsageError(f"{location}: invalid base64 (expected complete base64)") from None
-
-
-def url_origin(url: str) -> str:
-    """``https://host:port`` of a URL, lower case; "" if it is not an HTTP URL."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.hostname}{port}" if parts.scheme in ("http", "https") and parts.hostname else ""

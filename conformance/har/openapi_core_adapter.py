@@ -7,7 +7,6 @@ not validated, because browsers do not record them.
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openapi_core import Config, OpenAPI
@@ -17,35 +16,16 @@ from openapi_core.validation.request.exceptions import MissingParameterError, Pa
 from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 from werkzeug.datastructures import MultiDict
 
-from conformance.responses.findings import locate_violation
-from conformance.transport.messages import Response
+from conformance.har.format import HarEntry
+from conformance.responses.findings import Finding, locate_violation
 from spec.document import METHODS
 from spec.model import Contract, Operation, Parameter
 from spec.validators import SchemaValidators
 
 HOST = "http://recorded.invalid"
+CHECK = "request-matches-contract"
 MAX_ERRORS = 5  # per request
 MAX_ERROR_CHARS = 300
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
-    """A recorded request. `headers`: lower-case names. `body`: None if it was not recorded."""
-
-    values: Mapping[str, str]
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str]
-    body: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationFinding:
-    """A violation and its location. `parameter`: the parameter or the property of the body, or ""."""
-
-    pointer: str
-    keyword: str | None
-    message: str
-    parameter: str = ""
 
 
 class OpenapiCoreValidator:
@@ -64,51 +44,37 @@ class OpenapiCoreValidator:
         self.parameters = V30RequestParametersValidator(self.openapi.spec)
         self.bodies = V30RequestBodyValidator(self.openapi.spec)
 
-    def validate_request(self, operation: Operation, recorded: RecordedRequest) -> Iterator[ValidationFinding]:
-        """The violations of a request, without those of a body that was not recorded."""
+    def validate_request(self, operation: Operation, entry: HarEntry, path: Mapping[str, str]) -> Iterator[Finding]:
+        """The violations of a request, without those of a body that was not recorded. `path`: its path values."""
+        request = _build_request(operation, entry, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # keywords of OpenAPI 3.0 that 3.1 deprecates
-            request = self._build_request(operation, recorded)
-            for error in list(self.parameters.iter_errors(request))[:MAX_ERRORS]:
-                yield self._parameter_finding(operation, error)
-            errors = [] if recorded.body is None else list(self.bodies.iter_errors(request))
-        if errors:
-            yield from self._body_findings(operation, recorded, errors[0])
+            errors = list(self.parameters.iter_errors(request))[:MAX_ERRORS]
+            body_errors = [] if entry.request_body is None else list(self.bodies.iter_errors(request))
+        yield from (self._parameter_finding(operation, error) for error in errors)
+        if body_errors:
+            yield from self._body_findings(operation, entry, body_errors[0])
 
-    def validate_response(self, operation: Operation, recorded: RecordedRequest, response: Response) -> Iterator[str]:
+    def validate_response(self, operation: Operation, entry: HarEntry, path: Mapping[str, str]) -> Iterator[str]:
         """The messages of openapi-core about a response."""
-        kind = response.headers.get("content-type", "")
-        mock_response = MockResponse(response.content, response.status, dict(response.headers), content_type=kind)
+        response = entry.response
+        media_type = response.headers.get("content-type", "")
+        mock_response = MockResponse(response.content, response.status, dict(response.headers), content_type=media_type)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            errors = self.openapi.iter_response_errors(self._build_request(operation, recorded), mock_response)
+            errors = self.openapi.iter_response_errors(_build_request(operation, entry, path), mock_response)
             yield from [_message(error) for error in list(errors)[:MAX_ERRORS]]
 
-    def _build_request(self, operation: Operation, recorded: RecordedRequest) -> MockRequest:
-        arrays = {param.name for param in operation.query_parameters if param.schema.get("type") == "array"}
-        names = {f"{name}[]": name for name in arrays}
-        return MockRequest(
-            HOST,
-            operation.method,
-            operation.path,
-            path_pattern=operation.path,
-            args=MultiDict([(names.get(name, name), value) for name, value in recorded.query]),
-            view_args=dict(recorded.values),
-            headers=dict(recorded.headers),
-            data=recorded.body or None,
-            content_type=recorded.headers.get("content-type", ""),
-        )
-
-    def _parameter_finding(self, operation: Operation, error: Exception) -> ValidationFinding:
+    def _parameter_finding(self, operation: Operation, error: Exception) -> Finding:
         name, location = (error.name, error.location) if isinstance(error, ParameterValidationError) else ("", "")
         params = (param for param in operation.parameters if (param.name, param.location) == (name, location))
         parameter = next(params, None)
         if parameter is None:
-            return ValidationFinding(operation.pointer, None, _message(error))
+            return Finding(CHECK, operation.pointer, None, _message(error))
         if isinstance(error, MissingParameterError):
-            return ValidationFinding(parameter.pointer, "required", f"{location} {name} is missing", name)
+            return Finding(CHECK, parameter.pointer, "required", f"{location} {name} is missing", name)
         pointer, keyword = self._schema_location(parameter, error)
-        return ValidationFinding(pointer, keyword, f"{location} {name}: {_message(error)}", name)
+        return Finding(CHECK, pointer, keyword, f"{location} {name}: {_message(error)}", name)
 
     def _schema_location(self, parameter: Parameter, error: Exception) -> tuple[str, str | None]:
         """The schema of a parameter and the violated keyword."""
@@ -122,25 +88,35 @@ class OpenapiCoreValidator:
         _, pointer = self.contract.document.dereference(node["schema"], pointer)
         return pointer, str(schema_error.validator) if len(schema_error.absolute_schema_path) == 1 else None
 
-    def _body_findings(
-        self, operation: Operation, recorded: RecordedRequest, error: Exception
-    ) -> Iterator[ValidationFinding]:
+    def _body_findings(self, operation: Operation, entry: HarEntry, error: Exception) -> Iterator[Finding]:
         """The violations that our validator finds too, each at its location; otherwise one at the body."""
         body = operation.request_body
         if body is None:
-            yield ValidationFinding(operation.pointer, "requestBody", _message(error))
+            yield Finding(CHECK, operation.pointer, "requestBody", _message(error))
             return
-        locations: set[tuple[str, str]] = set()
-        value = _parse_json(recorded.body) if _schema_error(error) is not None else None
+        findings: dict[tuple[str, str], Finding] = {}
+        value = _parse_json(entry.request_body) if _schema_error(error) is not None else None
         for violation in self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ():
             location = locate_violation(body.pointer, violation.schema_path)
-            if location not in locations and len(locations) < MAX_ERRORS:
-                locations.add(location)
-                path = ".".join(map(str, violation.instance_path))
-                message = f"{path or 'the body'}: {violation.message[:MAX_ERROR_CHARS]}"
-                yield ValidationFinding(*location, message, path)
-        if not locations:
-            yield ValidationFinding(body.pointer, None, _message(error))
+            path = ".".join(map(str, violation.instance_path))
+            message = f"{path or 'the body'}: {violation.message[:MAX_ERROR_CHARS]}"
+            findings.setdefault(location, Finding(CHECK, *location, message, path))
+        yield from list(findings.values())[:MAX_ERRORS] or [Finding(CHECK, body.pointer, None, _message(error))]
+
+
+def _build_request(operation: Operation, entry: HarEntry, path: Mapping[str, str]) -> MockRequest:
+    arrays = {f"{param.name}[]" for param in operation.query_parameters if param.schema.get("type") == "array"}
+    return MockRequest(
+        HOST,
+        operation.method,
+        operation.path,
+        path_pattern=operation.path,
+        args=MultiDict([(name.removesuffix("[]") if name in arrays else name, value) for name, value in entry.query]),
+        view_args=dict(path),
+        headers=dict(entry.request_headers),
+        data=entry.request_body or None,
+        content_type=entry.request_headers.get("content-type", ""),
+    )
 
 
 def _schema_error(error: BaseException | None) -> Any:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.values import has_action, is_create
+from conformance.errors import not_testable
 from conformance.model.execution import Divergence, Execution
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Step
 from conformance.model.tours import Tour, run_tour
 from conformance.results import CheckResult
-from conformance.skip_reasons import not_testable
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 

@@ -141,8 +141,8 @@ def _find_failures(
 
 def _find_engine_failures(session: Session, depth: Depth, operations: Sequence[Operation]) -> Iterator[Failure]:
     """Find the deterministic failures of the engine."""
-    results = run_engine(session, operations, seed=SEED, depth=depth, on_result=lambda result: None)
-    yield from _failures_of(item.result for item in results if item.failed_runs == item.total_runs)
+    results = run_engine(session, operations, seed=SEED, depth=depth)
+    yield from _failures_of(item.result for item in results if item.counts[0] == item.counts[1])
 
 
 def _find_response_failures(session: Session, checks: Iterable[Check], tier: Sequence[Operation]) -> Iterator[Failure]:

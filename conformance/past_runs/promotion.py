@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit
+from conformance.gate.verdict import join_names
 from conformance.past_runs.report_reader import PastReport, ReportedResult
 from spec.document import LITERAL_KEYWORDS
 from spec.model import Contract
@@ -121,10 +122,8 @@ def _preserve_provenance(contract: Contract, pointer: str, node: Mapping[str, An
 
 
 def _describe_evidence(report: PastReport, results: list[ReportedResult]) -> str:
-    """Return the run and the checks that passed."""
     checks = sorted({f"{result.check} ({result.operation})" for result in results})
-    suffix = f" and {len(checks) - MAX_NAMED_CHECKS} more" if len(checks) > MAX_NAMED_CHECKS else ""
-    return f"run {report.run_id} passed {', '.join(checks[:MAX_NAMED_CHECKS])}{suffix}"
+    return f"run {report.run_id} passed {join_names(checks, MAX_NAMED_CHECKS)}"
 
 
 def proposal_edits(report: PastReport) -> Iterator[Edit]:

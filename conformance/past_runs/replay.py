@@ -10,12 +10,11 @@ from typing import Any
 
 from conformance.checks.support.check import Case, Check
 from conformance.checks.validation import responses
-from conformance.errors import SkipCheck, UsageError
+from conformance.errors import READ_ONLY, SkipCheck, UsageError, effects_not_allowed
 from conformance.past_runs.report_reader import ReportedResult
-from conformance.results import CheckResult, Status
+from conformance.results import Status
 from conformance.runner.runner import run_check
 from conformance.session.session import Session
-from conformance.skip_reasons import READ_ONLY, effects_not_allowed
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.sequence import RequestSequence, TraceStep, value_at
 from conformance.transport.messages import Exchange, Request
@@ -63,12 +62,9 @@ def _replay_check(case: Case, failure: ReportedResult) -> ReplayResult:
         for result in matching:
             if result.status is Status.FAILED:
                 return ReplayResult(True, result.message, result.evidence)
-        reason = _skip_reason(matching or results)
+        skipped = (result.message for result in matching or results if result.status is Status.SKIPPED)
+        reason = next(skipped, "")
     return ReplayResult(None, reason) if reason else ReplayResult(False, "the check passed")
-
-
-def _skip_reason(results: list[CheckResult]) -> str:
-    return next((result.message for result in results if result.status is Status.SKIPPED), "")
 
 
 def _replay_requests(
@@ -79,7 +75,7 @@ def _replay_requests(
     identifiers: dict[str, Any] = {}
     for number, step in enumerate(steps.steps):
         request = replace_marker(
-            replace_identifiers(session.contract, step.request, identifiers), steps.marker, session.payloads.marker
+            replace_identifiers(session.contract, step.request, identifiers.get), steps.marker, session.payloads.marker
         )
         exchange = _send(session, request, identifiers)
         if step.is_evidence:

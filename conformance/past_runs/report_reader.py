@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import UsageError
+from conformance.gate.verdict import join_names
 from conformance.reporting.json_report import VERSION
 from conformance.results import FailureKind
 from spec.model import Contract
@@ -72,8 +73,7 @@ class PastReport:
         if len(matches) == 1:
             return matches[0]
         candidates = [f"{f.id} ({f.operation} {f.check})" for f in (matches or failures.values())]
-        more = f" and {len(candidates) - MAX_LISTED_IDS} more" if len(candidates) > MAX_LISTED_IDS else ""
-        expected = ", ".join(candidates[:MAX_LISTED_IDS]) + more or "none: the report has no failures"
+        expected = join_names(candidates, MAX_LISTED_IDS) or "none: the report has no failures"
         raise UsageError(f"id: {query[:80]!a} matches {len(matches)} failures (expected one of {expected})")
 
 

@@ -47,15 +47,15 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
     evidence_count = sum(step.is_evidence for step in sequence.steps)
     for number, step in enumerate(sequence.steps):
         request = replace_marker(step.request, sequence.marker, marker)
-        request = replace_identifiers(contract, request, placeholders)
+        request = replace_identifiers(contract, request, placeholders.get)
         lines = [_comment(step, evidence_count), *_request_lines(number + 1, step, request)]
         record = _created_by(contract, number, step)
         if record is not None:
             created.append(record)
-            lines.append(f"{record.name}=$(value_at {shlex.quote(_json_path(record.path))})")
+            lines.append(f"{record.name}=$(value_at {_json_path(record.path)})")
         for value, source in sequence.sources.items():
             if source.step == number:
-                lines.append(f"require {shlex.quote(_json_path(source.path))}; {names[value]}=$identifier")
+                lines.append(f"require {_json_path(source.path)}; {names[value]}=$identifier")
         if step.is_evidence or number == len(sequence.steps) - 1:
             lines.append('cat "$response"; echo')
         steps.append(lines)
@@ -121,7 +121,6 @@ def _comment(step: TraceStep, evidence_count: int) -> str:
 
 
 def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
-    """Yield the lines that send a request."""
     token_name = _token_name(request)
     arguments = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
     arguments.append(_quote(request.target))
@@ -140,28 +139,29 @@ def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[s
 
 def _write_file(raw: bytes) -> str:
     """Return the line that writes bytes, with identifiers replaced, into the file of the body."""
-    parts = []
-    for index, part in enumerate(_PLACEHOLDER.split(raw.decode("latin-1"))):
-        if index % 2:
-            parts.append(f'printf %s "${part}"')
-        elif part:
-            parts.append("printf '" + "".join(f"\\{ord(character):03o}" for character in part) + "'")
-    return f'{{ {"; ".join(parts) or ":"}; }} > "$body"'
+    commands = [
+        f'printf %s "${part}"' if is_variable else "printf '" + "".join(f"\\{ord(char):03o}" for char in part) + "'"
+        for part, is_variable in _split(raw.decode("latin-1"))
+    ]
+    return f'{{ {"; ".join(commands) or ":"}; }} > "$body"'
 
 
 def _quote(text: str) -> str:
     """Quote a text for the shell; placeholders become variables."""
-    parts = []
+    quoted = (f'"${{{part}}}"' if is_variable else shlex.quote(part) for part, is_variable in _split(text))
+    return "".join(quoted) or "''"
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """Split a text into (part, False) and (name of a variable, True)."""
     for index, part in enumerate(_PLACEHOLDER.split(text)):
-        if index % 2:
-            parts.append(f'"${{{part}}}"')
-        elif part:
-            parts.append(shlex.quote(part))
-    return "".join(parts) or "''"
+        if part:
+            yield part, bool(index % 2)
 
 
 def _json_path(path: Path) -> str:
-    return "".join(f"/{part}" for part in path)
+    """Return a path as an argument of `value_at` in the template."""
+    return shlex.quote("".join(f"/{part}" for part in path))
 
 
 def _comment_line(text: str) -> str:

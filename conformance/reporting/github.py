@@ -6,9 +6,8 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from collections.abc import Iterator
 
-from conformance.reporting.groups import group_results
 from conformance.reporting.model import Report
-from conformance.reporting.names import display_name, format_counts, format_headline
+from conformance.reporting.names import display_name, format_counts, format_headline, group_results
 from conformance.results import CheckResult
 
 MAX_ANNOTATIONS = 10
@@ -16,7 +15,6 @@ TITLE = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    """Return the workflow commands, one per line."""
     return "\n".join(_render_lines(report)) + "\n"
 
 
@@ -60,10 +58,8 @@ def _render_annotation(report: Report, level: str, result: CheckResult) -> str:
 
 
 def escape_data(message: str) -> str:
-    """Escape the message of a workflow command."""
     return message.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def escape_property(value: str) -> str:
-    """Escape a property of a workflow command."""
     return escape_data(value).replace(":", "%3A").replace(",", "%2C")

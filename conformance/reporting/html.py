@@ -14,10 +14,9 @@ from typing import Any
 
 from conformance.gate.verdict import ExitCode
 from conformance.reporting import names
-from conformance.reporting.groups import ResultGroup, group_results
 from conformance.reporting.json_report import COVERAGE_STATES
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category
+from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultGroup, check_category, group_results
 from conformance.reporting.templating import render_template
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL
@@ -55,7 +54,6 @@ Cells = Mapping[tuple[str, str], list[_CellStatus]]
 
 
 def render(report: Report) -> str:
-    """Return the HTML document."""
     templates = resources.files("conformance.reporting").joinpath("templates")
     stylesheet = templates.joinpath("report.css").read_text(encoding="utf-8")
     gate_result = report.gate_result
@@ -73,7 +71,7 @@ def render(report: Report) -> str:
         gaps=[result for group in group_results(gate_result.gaps) for result in group.results],
         matrix=_build_matrix(report),
         legend=(*CELL_STATUSES, NO_CHECK),
-        coverage_rows=list(_coverage_rows(report)),
+        states=(COVERED, PARTIAL),
         kinds=ITEM_KINDS,
         coverage_states=COVERAGE_STATES,
         limits=LIMITS,
@@ -127,11 +125,10 @@ def _build_cell(operation: str, column: str, cells: Cells) -> dict[str, str]:
 
 
 def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
-    gate_result = report.gate_result
-    failed = (gate_result.blocking, gate_result.gaps, gate_result.flaky, gate_result.accepted)
-    others = (report.run.with_status(Status.PASSED), report.run.with_status(Status.SKIPPED))
-    for status, results in zip(CELL_STATUSES, (*failed, *others), strict=True):
-        yield from ((status, result) for result in results)
+    gate = report.gate_result
+    others = (report.run.with_status(status) for status in (Status.PASSED, Status.SKIPPED))
+    groups = (gate.blocking, gate.gaps, gate.flaky, gate.accepted, *others)
+    return ((status, result) for status, results in zip(CELL_STATUSES, groups, strict=True) for result in results)
 
 
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:
@@ -142,23 +139,11 @@ def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> 
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:
         return "\n".join(lines)
-    return "\n".join([*lines, "", redaction.pretty(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS)])
+    return "\n".join([*lines, "", redaction.body(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS, 2)])
 
 
 def _format_response(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction, response = report.redaction_for(result), exchange.response
     lines = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
     lines += [f"{name}: {value}" for name, value in redaction.headers(response.headers).items()]
-    return "\n".join([*lines, "", redaction.pretty(response.content, MAX_BODY_CHARS)])
-
-
-def _coverage_rows(report: Report) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield each kind with its covered count, share, partially covered, uncovered and total count."""
-    coverage = report.coverage
-    if coverage is None:
-        return
-    for kind in ITEM_KINDS:
-        covered, partially = coverage.count(kind, COVERED), coverage.count(kind, PARTIAL)
-        total = coverage.total(kind)
-        share = f"{100 * covered / total:.0f} %" if total else ""
-        yield kind, (covered, share, partially, total - covered - partially, total)
+    return "\n".join([*lines, "", redaction.body(response.content, MAX_BODY_CHARS, 2)])

@@ -23,12 +23,10 @@ COVERAGE_STATES = {COVERED: "covered", PARTIAL: "partially", UNCOVERED: "uncover
 
 
 def render(report: Report) -> str:
-    """Return the report as JSON text."""
     return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
 def build_document(report: Report) -> dict[str, Any]:
-    """Build the report as a JSON object."""
     gate_result, run = report.gate_result, report.run
     redact = report.redaction.line
     responses: dict[str, dict[str, int]] = defaultdict(dict)

@@ -7,7 +7,7 @@ reason. Further testsuites hold the coverage (properties), the warnings (output)
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from xml.etree import ElementTree as etree
 
 from conformance.gate.verdict import ExitCode
@@ -20,10 +20,10 @@ SUITE_NAME = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    """Return the report as an XML document."""
     root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
     results_by_operation: dict[str, list[tuple[CheckResult, bool]]] = {}
-    for result, is_flaky in _all_results(report):
+    run = report.run
+    for result, is_flaky in [*((r, False) for r in run.results), *((r, True) for r in run.flaky)]:
         results_by_operation.setdefault(result.requirement.operation, []).append((result, is_flaky))
     for operation, results in results_by_operation.items():
         suite = _add_element(root, "testsuite", name=operation, timestamp=report.started_at[:19])
@@ -32,7 +32,11 @@ def render(report: Report) -> str:
             _add_test_case(report, suite, result, is_flaky, name_counts)
         _set_counts(suite)
     if report.gate_result.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
-        _add_run_suite(report, root)
+        suite = _add_element(root, "testsuite", name=SUITE_NAME)
+        case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
+        reasons = "; ".join(map(report.redaction.line, report.gate_result.reasons))
+        _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
+        _set_counts(suite)
     if report.coverage is not None:
         properties = _add_element(_add_element(root, "testsuite", name=f"{SUITE_NAME}: coverage"), "properties")
         for kind in ITEM_KINDS:
@@ -46,11 +50,6 @@ def render(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
 
 
-def _all_results(report: Report) -> Iterator[tuple[CheckResult, bool]]:
-    yield from ((result, False) for result in report.run.results)
-    yield from ((result, True) for result in report.run.flaky)
-
-
 def _add_test_case(
     report: Report, suite: etree.Element, result: CheckResult, is_flaky: bool, name_counts: Counter[str]
 ) -> None:
@@ -60,7 +59,8 @@ def _add_test_case(
     unique_name = name if name_counts[name] == 1 else f"{name} #{name_counts[name]}"
     case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, file=report.contract)
     case.set("line", str(report.line_number(requirement)))
-    message = report.message(result)
+    message, proposal = report.message(result), report.proposal_for(result)
+    proposal_text = f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
     if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
         lines = (
             requirement.summary,
@@ -70,13 +70,13 @@ def _add_test_case(
             report.rerun_summary(result),
             report.curl_command(result),
             report.replay_command(requirement),
-            _format_proposal(report, result),
+            proposal_text,
         )
         _set_text(_add_element(case, "failure", type=requirement.check, message=message), lines)
     elif result.status is not Status.PASSED:
         skipped = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
         if result.status is Status.FAILED:
-            _set_text(skipped, filter(None, (report.replay_command(requirement), _format_proposal(report, result))))
+            _set_text(skipped, filter(None, (report.replay_command(requirement), proposal_text)))
 
 
 def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:
@@ -87,19 +87,6 @@ def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:
         return f"flaky, {report.rerun_summary(result).removesuffix(', flaky')}"
     is_accepted = result in report.gate_result.accepted
     return f"{'accepted by --baseline' if is_accepted else 'contract gap'}, {report.rerun_summary(result)}"
-
-
-def _format_proposal(report: Report, result: CheckResult) -> str:
-    proposal = report.proposal_for(result)
-    return f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
-
-
-def _add_run_suite(report: Report, root: etree.Element) -> None:
-    suite = _add_element(root, "testsuite", name=SUITE_NAME)
-    case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
-    reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
-    _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
-    _set_counts(suite)
 
 
 def _add_element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:

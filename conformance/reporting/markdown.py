@@ -7,8 +7,8 @@ GitHub interprets no HTML, mention, issue number or link. Blocks that exceed the
 import re
 
 from conformance.reporting import names
-from conformance.reporting.groups import group_results
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
+from conformance.reporting.names import group_results
 from conformance.reporting.templating import render_template
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
 

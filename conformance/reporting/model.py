@@ -70,7 +70,6 @@ class Report:
     _redactions: dict[int, tuple[CheckResult, Redactor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _contract_lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def line_number(self, requirement: Requirement) -> int:
         """Return the contract line of a requirement, or of the closest parent that has one."""
@@ -97,11 +96,9 @@ class Report:
         return self.redaction_for(result).line(result.message)
 
     def short_message(self, result: CheckResult, limit: int) -> str:
-        """Return the message, truncated to `limit` characters."""
         return self.redaction.line(self.message(result), limit)
 
     def cleanup_command(self) -> str:
-        """Return the command that deletes the records left on the target."""
         if self.write_log:
             return f"athena-conformance cleanup {shlex.quote(self.redaction.line(self.write_log))}"
         return "there is no write log (--write-log FILE or --report-dir DIR), so `cleanup` cannot delete them"
@@ -137,7 +134,6 @@ class Report:
         return ADVICE[result.failure_kind] if result.failure_kind else ""
 
     def replay_command(self, requirement: Requirement) -> str:
-        """Return the command that reruns a failed check."""
         path = f"{self.report_dir.rstrip('/')}/{JSON_REPORT_FILE}" if self.report_dir else JSON_REPORT_FILE
         return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {requirement.id}"
 
@@ -160,9 +156,7 @@ class Report:
 
     def excerpt(self, requirement: Requirement) -> tuple[tuple[int, str, bool], ...]:
         """Return (line number, contract line, whether it is the location) around the location of a requirement."""
-        if not self._contract_lines:
-            self._contract_lines.extend(self.contract_text.splitlines())
-        lines, line_number = self._contract_lines, self.line_number(requirement)
+        lines, line_number = self.contract_text.splitlines(), self.line_number(requirement)
         first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
         return tuple(
             (n, self.redaction.text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number) for n in range(first, last + 1)

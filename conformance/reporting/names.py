@@ -1,14 +1,16 @@
-"""Names and sentences that several reports share."""
+"""Names, sentences and groups of failures that several reports share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category
-from conformance.gate.verdict import pluralize
+from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.model import Report
-from conformance.results import Requirement
+from conformance.results import CheckResult, Requirement
 
+MAX_OPERATION_NAMES = 3  # in the title of a group
 OTHER_CATEGORY = "other"
 ENGINE_CATEGORY = "Schemathesis"
 TRAFFIC_CHECK_IDS = ("request-matches-contract", "path-is-documented", "parameter-is-documented")  # `har.audit`
@@ -48,3 +50,50 @@ def check_category(check: str) -> str:
 def _categories() -> Mapping[str, str]:
     traffic_categories = dict.fromkeys(TRAFFIC_CHECK_IDS, str(Category.REQUESTS))
     return traffic_categories | {check.id: str(check.category) for check in CHECKS}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultGroup:
+    """Failures of one check and keyword; at least one. Reports show the first in full."""
+
+    results: tuple[CheckResult, ...]
+
+    @property
+    def first(self) -> CheckResult:
+        """The most severe failure."""
+        return self.results[0]
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Distinct operationIds, in order."""
+        return tuple(dict.fromkeys(result.requirement.operation for result in self.results))
+
+    @property
+    def location_count(self) -> int:
+        """Number of distinct locations in the contract."""
+        return len({result.requirement.location for result in self.results})
+
+    def title(self, max_names: int = MAX_OPERATION_NAMES) -> str:
+        """Return ``check on 12 operations: a, b, c and 9 more``; the display name for a single failure."""
+        if len(self.results) == 1:
+            return display_name(self.first.requirement)
+        requirement, operations = self.first.requirement, self.operations
+        check = f"{requirement.check} ({requirement.keyword})" if requirement.keyword else requirement.check
+        if len(operations) == 1:
+            return f"{check}: {len(self.results)} times on {operations[0]}"
+        times = f", {len(self.results)} times" if len(self.results) > len(operations) else ""
+        return f"{check} on {len(operations)} operations{times}: {join_names(operations, max_names)}"
+
+
+def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:
+    """Group failures; order by provenance (independent, stated, inferred), then by number of operations."""
+    by_check: dict[tuple[str, str], list[CheckResult]] = {}
+    for result in results:
+        by_check.setdefault((result.requirement.check, result.requirement.keyword), []).append(result)
+    groups = (ResultGroup(tuple(sorted(members, key=_severity))) for members in by_check.values())
+    return tuple(sorted(groups, key=lambda group: (_severity(group.first), -len(group.operations))))
+
+
+def _severity(result: CheckResult) -> int:
+    requirement = result.requirement
+    return 0 if requirement.provenance_independent else 2 if requirement.provenance == "inferred" else 1

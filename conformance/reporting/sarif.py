@@ -7,7 +7,6 @@ so that the alert stays the same when lines move.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -21,13 +20,13 @@ FINGERPRINT_KEY = "requirement/v1"
 
 
 def render(report: Report) -> str:
-    """Return the report as JSON text."""
     return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
 def build_document(report: Report) -> dict[str, Any]:
-    """Build the SARIF log."""
-    results_with_levels = list(_results_with_levels(report))
+    gate = report.gate_result
+    levels = {"error": gate.blocking, "warning": gate.gaps, "note": (*gate.flaky, *gate.accepted)}
+    results_with_levels = [(result, level) for level, results in levels.items() for result in results]
     summaries = {result.requirement.check: result.requirement.summary for result, _ in results_with_levels}
     rules = sorted(summaries)
     driver = {
@@ -35,10 +34,12 @@ def build_document(report: Report) -> dict[str, Any]:
         "version": get_version(),
         "rules": [_build_rule(check, summaries[check]) for check in rules],
     }
+    warnings = map(report.redaction.line, gate.warnings)
+    notifications = [{"message": {"text": warning}, "level": "note"} for warning in warnings]
     invocation = {
         "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,
-        "exitCode": int(report.gate_result.exit_code),
-        **_build_notifications(report),
+        "exitCode": int(gate.exit_code),
+        **({"toolExecutionNotifications": notifications} if notifications else {}),
         "exitCodeDescription": format_headline(report),
     }
     run = {
@@ -49,19 +50,6 @@ def build_document(report: Report) -> dict[str, Any]:
         "results": [_build_result(report, result, level, rules) for result, level in results_with_levels],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-
-
-def _results_with_levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
-    gate_result = report.gate_result
-    failed = (("error", gate_result.blocking), ("warning", gate_result.gaps), ("note", gate_result.flaky))
-    for level, results in (*failed, ("note", gate_result.accepted)):
-        yield from ((result, level) for result in results)
-
-
-def _build_notifications(report: Report) -> dict[str, Any]:
-    warnings = report.gate_result.warnings
-    notifications = [{"message": {"text": report.redaction.line(warning)}, "level": "note"} for warning in warnings]
-    return {"toolExecutionNotifications": notifications} if notifications else {}
 
 
 def _build_rule(check: str, summary: str) -> dict[str, Any]:

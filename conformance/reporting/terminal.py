@@ -3,13 +3,12 @@
 The output stays at about forty lines; the files of --report-dir contain everything.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from conformance.gate.verdict import pluralize
+from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.github import neutralize_command
-from conformance.reporting.groups import ResultGroup, group_results
 from conformance.reporting.model import Report
-from conformance.reporting.names import format_counts, format_headline
+from conformance.reporting.names import ResultGroup, format_counts, format_headline, group_results
 from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full
@@ -23,7 +22,6 @@ MAX_LINE_CHARS = 160
 
 
 def render(report: Report) -> str:
-    """Return the text of the report."""
     return "\n".join(neutralize_command(line) for line in _render_lines(report)) + "\n"
 
 
@@ -116,7 +114,7 @@ def _render_incomplete(report: Report) -> Iterator[str]:
         yield from (f"   {name}: {redact(reason, MAX_LINE_CHARS)}" for name, reason in items[:MAX_LIST_ENTRIES])
         yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
     if gate_result.actions_never_successful and not report.run.target_unreachable:
-        yield f"custom operations that never succeeded: {_join_names(gate_result.actions_never_successful)}"
+        yield f"custom operations that never succeeded: {join_names(gate_result.actions_never_successful, MAX_NAMES)}"
     if gate_result.skip_reasons:
         yield "skipped:"
         reasons = gate_result.ordered_skip_reasons
@@ -127,12 +125,6 @@ def _render_incomplete(report: Report) -> Iterator[str]:
         if omitted:
             yield f"   {omitted} x {pluralize(len(reasons) - MAX_SKIP_REASONS, 'other reason')}"
     if report.run.records_not_deleted:
-        names = (f"{resource} {key}" for resource, key in report.run.records_not_deleted)
-        yield f"records not deleted from the target: {redact(_join_names(names))}"
+        names = [f"{resource} {key}" for resource, key in report.run.records_not_deleted]
+        yield f"records not deleted from the target: {redact(join_names(names, MAX_NAMES))}"
         yield f"   {report.cleanup_command()}"
-
-
-def _join_names(names: Iterable[str]) -> str:
-    name_list = list(names)
-    omitted = f" and {len(name_list) - MAX_NAMES} more" if len(name_list) > MAX_NAMES else ""
-    return ", ".join(name_list[:MAX_NAMES]) + omitted

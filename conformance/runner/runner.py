@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from conformance.checks.support.check import Case, Check
-from conformance.errors import BudgetExhausted, SkipCheck, SuiteError, TargetUnreachable
+from conformance.errors import NO_SECOND_TOKEN, BudgetExhausted, SkipCheck, SuiteError, TargetUnreachable
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
 from conformance.runner.rerun import Rerunner, Reruns
 from conformance.session.session import Session
-from conformance.skip_reasons import NO_SECOND_TOKEN
 from spec.model import Operation
 
 ReportResult = Callable[[CheckResult], None]

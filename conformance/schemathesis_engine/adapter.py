@@ -22,8 +22,8 @@ from schemathesis.transport import BaseTransport
 from typing_extensions import override
 
 from conformance.responses.findings import SERVER_STATUSES
+from conformance.schemathesis_engine import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
-from conformance.schemathesis_engine.types import PHASES, Depth
 from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation
 

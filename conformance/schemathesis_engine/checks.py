@@ -24,7 +24,6 @@ class SentCase:
 
     @property
     def is_documented_method(self) -> bool:
-        """Whether the case uses the method of its operation."""
         return self.exchange.request.method == self.operation.method
 
     @property
@@ -32,56 +31,47 @@ class SentCase:
         """Whether the case was generated as valid."""
         return self.case.meta is None or self.case.meta.generation.mode.is_positive
 
+    # Which cases a check applies to.
 
-def _applies_always(sent_case: SentCase) -> bool:
-    return True
+    def is_sent(self) -> bool:
+        return True
 
+    def uses_documented_method(self) -> bool:
+        return self.is_documented_method
 
-def _uses_documented_method(sent_case: SentCase) -> bool:
-    return sent_case.is_documented_method
+    def is_valid_input(self) -> bool:
+        return self.is_documented_method and self.is_valid and self.case.meta is not None
 
+    def is_invalid_input(self) -> bool:
+        return self.is_documented_method and not self.is_valid
 
-def _is_valid_case(sent_case: SentCase) -> bool:
-    return sent_case.is_documented_method and sent_case.is_valid and sent_case.case.meta is not None
+    def has_headers(self) -> bool:
+        definition = self.case.operation.responses.find_by_status_code(self.exchange.response.status)
+        return self.is_documented_method and definition is not None and bool(definition.headers)
 
+    def misses_header(self) -> bool:
+        data = self.case.meta.phase.data if self.case.meta else None
+        return (
+            isinstance(data, CoveragePhaseData)
+            and data.scenario == CoverageScenario.MISSING_PARAMETER
+            and data.parameter_location == ParameterLocation.HEADER
+        )
 
-def _is_invalid_case(sent_case: SentCase) -> bool:
-    return sent_case.is_documented_method and not sent_case.is_valid
+    def is_authorized(self) -> bool:
+        return self.operation.requires_auth and self.is_documented_method and self.exchange.response.ok
 
+    def uses_other_method(self) -> bool:
+        return not self.is_documented_method and self.case.method != "OPTIONS"
 
-def _has_documented_headers(sent_case: SentCase) -> bool:
-    response_definition = sent_case.case.operation.responses.find_by_status_code(sent_case.exchange.response.status)
-    return sent_case.is_documented_method and response_definition is not None and bool(response_definition.headers)
+    def is_options_with_allow(self) -> bool:
+        return self.case.method == "OPTIONS" and "allow" in self.exchange.response.headers
 
+    def follows_case(self) -> bool:
+        return self.is_documented_method and self.recorder.find_parent(case_id=self.case.id) is not None
 
-def _misses_required_header(sent_case: SentCase) -> bool:
-    data = sent_case.case.meta.phase.data if sent_case.case.meta else None
-    return (
-        isinstance(data, CoveragePhaseData)
-        and data.scenario == CoverageScenario.MISSING_PARAMETER
-        and data.parameter_location == ParameterLocation.HEADER
-    )
-
-
-def _is_authorized_success(sent_case: SentCase) -> bool:
-    return sent_case.operation.requires_auth and sent_case.is_documented_method and sent_case.exchange.response.ok
-
-
-def _uses_other_method(sent_case: SentCase) -> bool:
-    return not sent_case.is_documented_method and sent_case.case.method != "OPTIONS"
-
-
-def _is_options_with_allow(sent_case: SentCase) -> bool:
-    return sent_case.case.method == "OPTIONS" and "allow" in sent_case.exchange.response.headers
-
-
-def _follows_other_case(sent_case: SentCase) -> bool:
-    return sent_case.is_documented_method and sent_case.recorder.find_parent(case_id=sent_case.case.id) is not None
-
-
-def _follows_delete(sent_case: SentCase) -> bool:
-    related_cases = sent_case.recorder.find_related(case_id=sent_case.case.id)
-    return _follows_other_case(sent_case) and any(case.method == "DELETE" for case in related_cases)
+    def follows_delete(self) -> bool:
+        related_cases = self.recorder.find_related(case_id=self.case.id)
+        return self.follows_case() and any(case.method == "DELETE" for case in related_cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,46 +89,45 @@ class EngineCheck:
 
     @property
     def check_id(self) -> str:
-        """The check id in reports."""
         return "engine-" + self.name.replace("_", "-")
 
 
 ENGINE_CHECKS: Mapping[str, EngineCheck] = {
     check.name: check
     for check in (
-        EngineCheck("not_a_server_error", "No case causes a server error.", _applies_always, True, "no-server-error"),
-        EngineCheck("no_traceback", "No response exposes internal details.", _applies_always, True, "no-traceback"),
+        EngineCheck("not_a_server_error", "No case causes a server error.", SentCase.is_sent, True, "no-server-error"),
+        EngineCheck("no_traceback", "No response exposes internal details.", SentCase.is_sent, True, "no-traceback"),
         EngineCheck(
             "status_code_conformance",
             "Every response has a documented status.",
-            _uses_documented_method,
-            False,
-            "status-is-documented",
+            SentCase.uses_documented_method,
+            response_check="status-is-documented",
         ),
         EngineCheck(
             "content_type_conformance",
             "Every response has a documented media type.",
-            _uses_documented_method,
-            False,
-            "content-type-is-json",
+            SentCase.uses_documented_method,
+            response_check="content-type-is-json",
         ),
         EngineCheck(
             "response_schema_conformance",
             "Every response matches the schema of its status.",
-            _uses_documented_method,
-            False,
-            "response-matches-schema",
+            SentCase.uses_documented_method,
+            response_check="response-matches-schema",
         ),
-        EngineCheck("response_headers_conformance", "Responses have the documented headers.", _has_documented_headers),
-        EngineCheck("negative_data_rejection", "Invalid input is rejected.", _is_invalid_case),
-        EngineCheck("positive_data_acceptance", "Valid input is not rejected as malformed.", _is_valid_case),
-        EngineCheck("missing_required_header", "A missing required header is rejected.", _misses_required_header),
-        EngineCheck("unsupported_method", "An undocumented method returns 405.", _uses_other_method),
-        EngineCheck("allow_header_conformance", "Allow lists every documented method.", _is_options_with_allow),
-        EngineCheck("use_after_free", "Later requests do not find a deleted record.", _follows_delete),
-        EngineCheck("ensure_resource_availability", "Later requests find a created record.", _follows_other_case),
+        EngineCheck("response_headers_conformance", "Responses have the documented headers.", SentCase.has_headers),
+        EngineCheck("negative_data_rejection", "Invalid input is rejected.", SentCase.is_invalid_input),
+        EngineCheck("positive_data_acceptance", "Valid input is not rejected as malformed.", SentCase.is_valid_input),
+        EngineCheck("missing_required_header", "A missing required header is rejected.", SentCase.misses_header),
+        EngineCheck("unsupported_method", "An undocumented method returns 405.", SentCase.uses_other_method),
+        EngineCheck("allow_header_conformance", "Allow lists every documented method.", SentCase.is_options_with_allow),
+        EngineCheck("use_after_free", "Later requests do not find a deleted record.", SentCase.follows_delete),
+        EngineCheck("ensure_resource_availability", "Later requests find a created record.", SentCase.follows_case),
         EngineCheck(
-            "ignored_auth", "No request succeeds without a token or with a wrong one.", _is_authorized_success, True
+            "ignored_auth",
+            "No request succeeds without a token or with a wrong one.",
+            SentCase.is_authorized,
+            True,
         ),
     )
 }

@@ -10,13 +10,11 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.generation.case import Case
 
-from conformance.responses.findings import inspect_response
+from conformance.responses.findings import Finding, inspect_response
 from conformance.schemathesis_engine.checks import EngineCheck, SentCase
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.schemathesis_engine.write_guard import BlockedRequest
-from conformance.transport.messages import AUTHORIZATION, Exchange
-
-FindingKey = tuple[str, str, str | None]
+from conformance.transport.messages import AUTHORIZATION, Exchange, map_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +28,20 @@ class ChainStep:
 
 @dataclass(frozen=True, slots=True)
 class RequestChain:
-    """The requests that lead to a failure, in order. `finding_key`: (check, pointer, keyword) of a response finding."""
+    """The requests that lead to a failure, in order. `finding`: of a response check, or None."""
 
     steps: tuple[ChainStep, ...]
-    finding_key: FindingKey | None
+    finding: Finding | None
     failure_type: type[Failure] | None
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The exchanges of the steps."""
         return tuple(step.exchange for step in self.steps)
 
 
 def build_chain(
-    transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding_key: FindingKey | None
+    transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding: Finding | None
 ) -> RequestChain:
-    """Build the chain of a failure."""
     related_ids = failure.related_case_ids() if failure is not None else ()
     cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
     case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}
@@ -56,7 +52,7 @@ def build_chain(
         ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
         for case_id, node in nodes
     )
-    return RequestChain(steps, finding_key, type(failure) if failure is not None else None)
+    return RequestChain(steps, finding, type(failure) if failure is not None else None)
 
 
 def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: EngineCheck) -> bool:
@@ -67,45 +63,31 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
     recorder = ScenarioRecorder(label="replay")
     id_changes: dict[str, str] = {}
     new_cases: dict[str, Case[Any]] = {}
-    is_reproduced = False
     try:
         for step in chain.steps:
             case = _rebuild_case(transport, step, id_changes)
             parent = new_cases.get(step.parent_id or "")
             recorder.record_case(case=case, parent_id=parent.id if parent else None)
             new_cases[step.case.id] = case
-            response = transport.send(case, headers=_run_token_header(step))
+            headers = _run_token_header(step)
+            response = transport.send(case, headers=headers)
             recorder.record_response(case_id=case.id, response=response)
             if case.id in transport.block_reasons:
                 raise BlockedRequest(transport.block_reasons[case.id])
             exchange = transport.exchanges[case.id]
             id_changes |= dict(_find_id_changes(transport, step, exchange))
-            if step is chain.steps[-1]:
-                is_reproduced = _is_reproduced(transport, chain, check, case, response, recorder, exchange)
-    finally:
-        transport.forget(recorder.cases)
-    return is_reproduced
-
-
-def _is_reproduced(
-    transport: CaseTransport,
-    chain: RequestChain,
-    check: EngineCheck,
-    case: Case[Any],
-    response: Any,
-    recorder: ScenarioRecorder,
-    exchange: Exchange,
-) -> bool:
-    if chain.finding_key is not None:
-        response_findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
-        return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in response_findings}
-    headers = _run_token_header(chain.steps[-1])
-    try:
-        checks: list[Any] = [FUNCTIONS.get_one(check.name)]
-        options = {"headers": headers}
-        case.validate_response(response, checks=checks, headers=headers, transport_kwargs=options, recorder=recorder)
+        if chain.finding is not None:
+            findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
+            original = (chain.finding.check, chain.finding.pointer, chain.finding.keyword)
+            return any((item.check, item.pointer, item.keyword) == original for item in findings)
+        function: Any = FUNCTIONS.get_one(check.name)
+        case.validate_response(
+            response, checks=[function], headers=headers, transport_kwargs={"headers": headers}, recorder=recorder
+        )
     except FailureGroup as error:
         return any(type(item) is chain.failure_type for item in error.exceptions)
+    finally:
+        transport.forget(recorder.cases)
     return False
 
 
@@ -122,10 +104,14 @@ def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping
     new_case.headers.pop(AUTHORIZATION, None)  # checks remove and restore the token of a case
     if AUTHORIZATION in original_request.headers:
         new_case.headers[AUTHORIZATION] = original_request.headers[AUTHORIZATION]
-    new_case.path_parameters = {name: _replace_ids(value, id_changes) for name, value in case.path_parameters.items()}
-    new_case.query = _replace_ids(case.query, id_changes)
+
+    def replace_id(text: str) -> str:
+        return id_changes.get(text, text)
+
+    new_case.path_parameters = map_texts(case.path_parameters, replace_id)
+    new_case.query = map_texts(case.query, replace_id)
     if not isinstance(case.body, NotSet):
-        new_case.body = _replace_ids(case.body, id_changes)
+        new_case.body = map_texts(case.body, replace_id)
     operation = transport.operation(case)
     resource = transport.session.contract.resources.get(operation.resource or "")
     if operation.is_write or resource is None:
@@ -136,14 +122,6 @@ def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping
         if is_deleted and str(value) not in id_changes.values():
             new_case.path_parameters = {**new_case.path_parameters, name: guard.get_record_key(resource.name)}
     return new_case
-
-
-def _replace_ids(value: Any, id_changes: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {name: _replace_ids(item, id_changes) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_replace_ids(item, id_changes) for item in value]
-    return id_changes.get(value, value) if isinstance(value, str) else value
 
 
 def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchange) -> Iterator[tuple[str, str]]:

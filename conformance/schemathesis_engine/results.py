@@ -1,6 +1,6 @@
 """Conversion of engine events to results: one per requirement, with its location; failures after their reruns."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemathesis.core.failures import Failure
@@ -8,9 +8,10 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.errors import BudgetExhausted, TargetUnreachable
-from conformance.responses.findings import inspect_response
+from conformance.errors import BudgetExhausted, SkipCheck, SkipReason, TargetUnreachable
+from conformance.responses.findings import Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
+from conformance.schemathesis_engine import Depth, EngineResult
 from conformance.schemathesis_engine.adapter import (
     INVALID_REQUEST_STATUSES,
     build_schema,
@@ -20,11 +21,9 @@ from conformance.schemathesis_engine.adapter import (
 from conformance.schemathesis_engine.checks import CHECKS_BY_RESPONSE_CHECK, ENGINE_CHECKS, EngineCheck, SentCase
 from conformance.schemathesis_engine.replay import RequestChain, build_chain, reproduce_failure
 from conformance.schemathesis_engine.transport import CaseTransport
-from conformance.schemathesis_engine.types import Depth, EngineResult
-from conformance.schemathesis_engine.violation_location import ViolationLocation, find_violation, is_ordinary
-from conformance.schemathesis_engine.write_guard import BlockedRequest, WriteGuard, get_exclusion_reason
+from conformance.schemathesis_engine.violation_location import find_violation, is_ordinary
+from conformance.schemathesis_engine.write_guard import WriteGuard, get_exclusion_reason
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
 from spec.model import Operation
 from spec.provenance import INFERRED, get_provenance
@@ -81,16 +80,14 @@ class FailureCollector:
         if not sent_case.is_documented_method:
             return
         for finding in inspect_response(self.session.schemas, sent_case.operation, sent_case.exchange):
-            check, parameter = CHECKS_BY_RESPONSE_CHECK[finding.check], finding.parameter
+            check = CHECKS_BY_RESPONSE_CHECK[finding.check]
             if check.provenance_independent:
                 request = sent_case.exchange.request
                 violation = None if sent_case.is_valid else find_violation(self.session, sent_case.operation, request)
-                parameter = violation.parameter if violation else ""
-            location = ViolationLocation(finding.pointer, finding.keyword, parameter, finding.message)
-            self._add_failure(sent_case, check, location, None, (finding.check, finding.pointer, finding.keyword))
+                finding = replace(finding, parameter=violation.parameter if violation else "")
+            self._add_failure(sent_case, check, finding, None)
 
     def _collect_check_failures(self, sent_case: SentCase) -> None:
-        """Collect the failures of Schemathesis's checks."""
         for node in sent_case.recorder.checks.get(sent_case.case.id, ()):
             check = ENGINE_CHECKS.get(node.name)
             if check is None or not check.applies_to(sent_case):
@@ -99,32 +96,26 @@ class FailureCollector:
             if node.status == ScenarioStatus.FAILURE and node.failure_info is not None:
                 failure = node.failure_info.failure
                 check_exchanges = _check_exchanges(self.transport, sent_case, failure)
-                location = locate_failure(self.session, sent_case, check, failure, check_exchanges)
-                if location is not None:
-                    self._add_failure(sent_case, check, location, failure)
+                finding = locate_failure(self.session, sent_case, check, failure, check_exchanges)
+                if finding is not None:
+                    self._add_failure(sent_case, check, finding, failure)
 
-    def _add_failure(
-        self,
-        sent_case: SentCase,
-        check: EngineCheck,
-        location: ViolationLocation,
-        failure: Failure | None,
-        finding_key: tuple[str, str, str | None] | None = None,
-    ) -> None:
-        provenance_level = get_provenance(self.session.contract.document, location.pointer, location.keyword)
+    def _add_failure(self, sent_case: SentCase, check: EngineCheck, finding: Finding, failure: Failure | None) -> None:
+        """Record a finding. `failure`: of Schemathesis; None: the finding is one of our response checks."""
+        provenance_level = get_provenance(self.session.contract.document, finding.pointer, finding.keyword)
         if not sent_case.is_valid and not check.response_check and provenance_level != INFERRED:
             provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
-        head = (check.check_id, sent_case.operation.id, check.requirement, location.pointer)
-        requirement = Requirement(*head, provenance_level, check.provenance_independent, location.parameter)
+        head = (check.check_id, sent_case.operation.id, check.requirement, finding.pointer)
+        requirement = Requirement(*head, provenance_level, check.provenance_independent, finding.parameter)
         self.completed_checks.add((sent_case.operation.id, check.name))
-        chain = build_chain(self.transport, sent_case, failure, finding_key)
+        chain = build_chain(self.transport, sent_case, failure, None if failure else finding)
         evidence = (*chain.exchanges, *_check_exchanges(self.transport, sent_case, failure))
         requests = [exchange.request for exchange in evidence]
         request_size = sum(len(item.target) + len(str(item.body or item.raw_body or "")) for item in requests)
         existing = self.failures.get(requirement.fingerprint)
         if existing is None or request_size < existing.request_size:
             self.failures[requirement.fingerprint] = EngineFailure(
-                requirement, check, location.message, evidence, chain, request_size
+                requirement, check, finding.message, evidence, chain, request_size
             )
 
     def _rejection_provenance(self, operation: Operation) -> str:
@@ -137,27 +128,23 @@ class FailureCollector:
 
 
 def run_operations(
-    session: Session,
-    operations: Sequence[Operation],
-    *,
-    seed: int,
-    depth: Depth,
-    on_result: Callable[[CheckResult], None],
+    session: Session, operations: Sequence[Operation], seed: int, depth: Depth
 ) -> Iterator[EngineResult]:
     """Implement `conformance.schemathesis_engine.run_engine`."""
-    runnable, skipped = split_runnable(session, operations)
-    yield from _report_results(on_result, (_skipped_result(operation, reason) for operation, reason in skipped))
+    options = {"read_only": session.read_only, "effects": session.allow_effects}
+    reasons = {op.id: get_exclusion_reason(session.contract, op, **options) for op in operations}
+    yield from (_skipped_result(op, reason) for op in operations if (reason := reasons[op.id]))
+    runnable = [op for op in operations if not reasons[op.id]]
     if not runnable:
         return
-    guard = WriteGuard(session, depth.max_effect_calls)
+    guard = WriteGuard(session)
     transport = CaseTransport(session, guard)
     collector = FailureCollector(session, transport)
     previous_findings = set(session.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
     no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
-    no_case_reason = no_case_reason if "coverage" in depth.phases else ""
-    yield from _report_results(on_result, _passed_results(collector, runnable, no_case_reason))
-    yield from _report_results(on_result, _engine_error_results(collector, runnable))
+    yield from _passed_results(collector, runnable, no_case_reason if "coverage" in depth.phases else "")
+    yield from _engine_error_results(collector, runnable)
     guard.max_public_calls *= 2
     for engine_failure in collector.failures.values():
         result = _inconclusive_result(engine_failure, "run aborted before the rerun")
@@ -166,7 +153,7 @@ def run_operations(
                 result = _rerun_failure(transport, engine_failure, depth.reruns)
             except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
                 abort_error = error
-        yield from _report_results(on_result, [result])
+        yield result
     # the findings of the engine's traffic are reported above, with reruns
     for finding_key in set(session.findings) - previous_findings:
         del session.findings[finding_key]
@@ -185,25 +172,6 @@ def _collect_scenarios(
     except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
         return error
     return None
-
-
-def split_runnable(
-    session: Session, operations: Sequence[Operation]
-) -> tuple[list[Operation], list[tuple[Operation, SkipReason]]]:
-    """Split operations into those that may be called, and the others with reasons."""
-    reasons = [
-        (o, get_exclusion_reason(session.contract, o, read_only=session.read_only, effects=session.allow_effects))
-        for o in operations
-    ]
-    return [o for o, reason in reasons if not reason], [(o, reason) for o, reason in reasons if reason]
-
-
-def _report_results(
-    on_result: Callable[[CheckResult], None], results: Iterable[EngineResult]
-) -> Iterator[EngineResult]:
-    for result in results:
-        on_result(result.result)
-        yield result
 
 
 def _passed_results(
@@ -243,21 +211,22 @@ def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: s
     check = ENGINE_CHECKS["positive_data_acceptance"]
     pointer = f"{operation.pointer}/responses"
     requirement = Requirement(check.check_id, operation.id, check.requirement, pointer, INFERRED, parameter=parameter)
-    return EngineResult(CheckResult.skip(requirement, reason), total_runs=0)
+    return EngineResult(CheckResult.skip(requirement, reason), (0, 0))
 
 
 def _inconclusive_result(engine_failure: EngineFailure, reason: str) -> EngineResult:
     message = f"failed once; {reason}: {engine_failure.message}"
-    return EngineResult(CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence), 1, 1)
+    result = CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence)
+    return EngineResult(result, (1, 1))
 
 
 def _rerun_failure(transport: CaseTransport, failure: EngineFailure, reruns: int) -> EngineResult:
     try:
         failed_reruns = [reproduce_failure(transport, failure.chain, failure.check) for _ in range(reruns)]
-    except BlockedRequest as error:
+    except SkipCheck as error:
         return _inconclusive_result(failure, f"rerun not possible ({error})")
     result = CheckResult(failure.requirement, Status.FAILED, failure.message, failure.evidence)
-    return EngineResult(result, 1 + sum(failed_reruns), 1 + reruns)
+    return EngineResult(result, (1 + sum(failed_reruns), 1 + reruns))
 
 
 def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Failure | None) -> tuple[Exchange, ...]:
@@ -270,26 +239,26 @@ def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Fai
 
 def locate_failure(
     session: Session, sent_case: SentCase, check: EngineCheck, failure: Failure, check_exchanges: tuple[Exchange, ...]
-) -> ViolationLocation | None:
+) -> Finding | None:
     """Locate a failure; None when the request is valid after all, or the behavior is common."""
     pointer, method = sent_case.operation.pointer, sent_case.case.method
     message = " ".join(failure.message.split())[:300] or failure.title
     if check.response_check:
         if sent_case.is_documented_method or check.name != "not_a_server_error":
             return None  # reported as a response finding
-        return ViolationLocation(pointer, None, method, f"{message} ({sent_case.exchange.response.status})")
+        return Finding(check.check_id, pointer, None, f"{message} ({sent_case.exchange.response.status})", method)
     if check.name in ("negative_data_rejection", "positive_data_acceptance"):
         return _locate_input_failure(session, sent_case, check)
     if _is_common_behavior(session, sent_case, check, failure, check_exchanges):
         return None
     if check.name in ("unsupported_method", "allow_header_conformance"):
         parameter = method if check.name == "unsupported_method" else "Allow"
-        return ViolationLocation(f"{pointer}/responses", "*", parameter, message)
+        return Finding(check.check_id, f"{pointer}/responses", "*", message, parameter)
     freed_by = failure.free.split()[0] if isinstance(failure, UseAfterFree) else ""
-    return ViolationLocation(pointer, None, freed_by, message)
+    return Finding(check.check_id, pointer, None, message, freed_by)
 
 
-def _locate_input_failure(session: Session, sent_case: SentCase, check: EngineCheck) -> ViolationLocation | None:
+def _locate_input_failure(session: Session, sent_case: SentCase, check: EngineCheck) -> Finding | None:
     request, status = sent_case.exchange.request, sent_case.exchange.response.status
     violation = find_violation(session, sent_case.operation, request)
     if check.name == "negative_data_rejection":
@@ -298,7 +267,7 @@ def _locate_input_failure(session: Session, sent_case: SentCase, check: EngineCh
     if violation is not None or not is_ordinary(request):
         return None
     pointer, message = f"{sent_case.operation.pointer}/responses", f"valid input was rejected with {status}"
-    return ViolationLocation(pointer, "*", str(status), message)
+    return Finding(check.check_id, pointer, "*", message, str(status))
 
 
 def _is_common_behavior(

@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import httpx
 import requests
+from requests.structures import CaseInsensitiveDict
 from schemathesis.core import NotSet
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
-from conformance.errors import SkipCheck, SuiteError
+from conformance.errors import SkipCheck, SkipReason, SuiteError
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
@@ -53,7 +53,6 @@ class CaseTransport(RequestsTransport):
         self.engine_errors: list[tuple[str, Exception]] = []
 
     def operation(self, case: Case[Any]) -> Operation:
-        """The operation of a case."""
         return self.session.contract.operations[case.operation.definition.raw["operationId"]]
 
     def send(self, case: Case[Any], *, session: requests.Session | None = None, **kwargs: Any) -> Response:
@@ -61,11 +60,11 @@ class CaseTransport(RequestsTransport):
         operation = self.operation(case)
         prepared_request: requests.PreparedRequest | None = None
         try:
-            uses_run_token = _get_authorization(case, kwargs.get("headers")) == PLACEHOLDER_TOKEN
-            self._authorize(operation, case, uses_run_token=uses_run_token)
+            headers = CaseInsensitiveDict({**(case.headers or {}), **(kwargs.get("headers") or {})})
+            self._authorize(operation, case, uses_run_token=headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN)
             prepared_request = self._prepare_request(case, kwargs)
             exchange = self._send_case(operation, case, prepared_request)
-        except (BlockedRequest, SkipCheck, httpx.InvalidURL) as error:
+        except (SkipCheck, httpx.InvalidURL) as error:
             reason = SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
             self.block_reasons[case.id] = reason
             return _empty_response(operation, prepared_request or self._prepare_request(case, kwargs))
@@ -75,11 +74,12 @@ class CaseTransport(RequestsTransport):
         self.exchanges[case.id] = exchange
         self.guard.observe(operation, exchange)
         response = exchange.response
-        headers = {name: [value] for name, value in response.headers.items()}
-        return Response(response.status, headers, response.content, prepared_request, response.elapsed, verify=False)
+        response_headers = {name: [value] for name, value in response.headers.items()}
+        return Response(
+            response.status, response_headers, response.content, prepared_request, response.elapsed, verify=False
+        )
 
     def forget(self, case_ids: Mapping[str, Any]) -> None:
-        """Discard the records of cases."""
         for case_id in case_ids:
             self.exchanges.pop(case_id, None)
             self.block_reasons.pop(case_id, None)
@@ -108,36 +108,27 @@ class CaseTransport(RequestsTransport):
         ).prepare()
 
     def _send_case(self, operation: Operation, case: Case[Any], prepared_request: requests.PreparedRequest) -> Exchange:
-        prepared_headers = prepared_request.headers.items()
-        headers = {n: _decode_header(v) for n, v in prepared_headers if n.lower() not in LIBRARY_HEADERS}
+        headers = {
+            name: value.decode("latin-1") if isinstance(value, bytes) else value
+            for name, value in prepared_request.headers.items()
+            if name.lower() not in LIBRARY_HEADERS
+        }
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
-        authorization = headers.pop(AUTHORIZATION, None)
-        actor = "self" if authorization == PLACEHOLDER_TOKEN else "anonymous"
-        if authorization is not None and actor == "anonymous":
-            headers[AUTHORIZATION] = authorization
+        actor = "self" if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else "anonymous"
+        if actor == "self":
+            del headers[AUTHORIZATION]
         if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise BlockedRequest("invalid header value")
-        if case.method.lower() != operation.method:
-            return self._send_other_method(operation, case.method.lower(), prepared_request, headers, actor)
-        body, raw = _decode_body(prepared_request, headers)
         sent_operation, path, query = self._split_url(operation, prepared_request)
+        method = case.method.lower()
+        if method != operation.method:  # the session would count its response as a success of the operation
+            request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
+            return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
+        body, raw = _decode_body(prepared_request, headers)
         return self.session.send(
             sent_operation, path=path, query=query, body=body, raw=raw, actor=actor, headers=headers
         )
-
-    def _send_other_method(
-        self,
-        operation: Operation,
-        method: str,
-        prepared_request: requests.PreparedRequest,
-        headers: dict[str, str],
-        actor: str,
-    ) -> Exchange:
-        """Send an undocumented method; the session does not count its response as a success of the operation."""
-        sent_operation, path, query = self._split_url(operation, prepared_request)
-        request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
-        return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
 
     def _split_url(
         self, operation: Operation, prepared_request: requests.PreparedRequest
@@ -155,18 +146,6 @@ class CaseTransport(RequestsTransport):
             target = f"{target}?{parts.query}" if parts.query else target
             query = ()
         return replace(operation, path=quote(target, safe="/%?&=+:;,@!$'()*~-._[]")), {}, query
-
-
-def _get_authorization(case: Case[Any], headers: Mapping[str, Any] | None) -> str | None:
-    for header_set in (headers or {}, case.headers or {}):
-        for name, value in header_set.items():
-            if name.lower() == AUTHORIZATION.lower():
-                return str(value)
-    return None
-
-
-def _decode_header(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _decode_body(prepared_request: requests.PreparedRequest, headers: dict[str, str]) -> tuple[Any, bytes | None]:

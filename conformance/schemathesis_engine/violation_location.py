@@ -2,38 +2,29 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.responses.findings import locate_violation
+from conformance.responses.findings import Finding, format_path, locate_violation
+from conformance.schemathesis_engine.write_guard import iter_leaves
 from conformance.session.session import Session
 from conformance.transport.messages import Request
 from spec.model import Operation, Parameter
 from spec.validators import SchemaViolation
 
+CHECK = "engine-negative-data-rejection"
 MAX_COLUMN_CHARS = 191  # fits into common column types
 MAX_INT32 = 2**31 - 1  # fits into common column types
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 BOOLEAN_LIKE_VALUES = (0, 1, "0", "1", "true", "false", "")
 
 
-@dataclass(frozen=True, slots=True)
-class ViolationLocation:
-    """The pointer and keyword that are violated, the parameter or property, and a message."""
-
-    pointer: str
-    keyword: str | None
-    parameter: str
-    message: str
-
-
-def find_violation(session: Session, operation: Operation, request: Request) -> ViolationLocation | None:
+def find_violation(session: Session, operation: Operation, request: Request) -> Finding | None:
     """Find the first violation in a request that common servers do not tolerate; None when there is none."""
     return next(find_violations(session, operation, request), None)
 
 
-def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:
     """Find every violation that common servers do not tolerate."""
     yield from _body_violations(session, operation, request)
     query: dict[str, list[str]] = {}
@@ -54,7 +45,7 @@ def _query_texts(session: Session, parameter: Parameter, query: Mapping[str, lis
     return None if unbracketed is None and bracketed is None else [*(unbracketed or ()), *(bracketed or ())]
 
 
-def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:
     body = operation.request_body
     if body is None:
         return
@@ -63,17 +54,22 @@ def _body_violations(session: Session, operation: Operation, request: Request) -
         try:
             value = json.loads(request.raw_body)
         except (ValueError, RecursionError):
-            yield ViolationLocation(body.pointer, "type", "body", "the body is not JSON")
+            yield Finding(CHECK, body.pointer, "type", "the body is not JSON", "body")
             return
     elif value is None:
         if body.required:
-            yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "the body is missing")
+            yield Finding(CHECK, f"{operation.pointer}/requestBody", "required", "the body is missing", "body")
         return
-    for error in session.schemas.get(body.pointer, "write").iter_errors(value):
-        pointer, keyword = locate_violation(body.pointer, error.schema_path)
+    yield from _schema_violations(session, body.pointer, value, "")
+
+
+def _schema_violations(session: Session, schema: str, value: Any, name: str) -> Iterator[Finding]:
+    """The violations of the schema at a pointer. `name`: of the value; "": the path in the value."""
+    for error in session.schemas.get(schema, "write").iter_errors(value):
+        pointer, keyword = locate_violation(schema, error.schema_path)
         if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
-            name = ".".join("[]" if isinstance(part, int) else part for part in error.instance_path) or "body"
-            yield ViolationLocation(pointer, keyword, name, f"{name} violates {keyword}: {error.message[:200]}")
+            subject = name or format_path(error.instance_path) or "body"
+            yield Finding(CHECK, pointer, keyword, f"{subject} violates {keyword}: {error.message[:200]}", subject)
 
 
 def _type_at(session: Session, pointer: str) -> str:
@@ -100,13 +96,10 @@ def is_commonly_accepted(keyword: str, expected_type: str, error: SchemaViolatio
     return False
 
 
-def _parameter_violations(
-    session: Session, parameter: Parameter, texts: list[str] | None
-) -> Iterator[ViolationLocation]:
-    schema_pointer = f"{parameter.pointer}/schema"
+def _parameter_violations(session: Session, parameter: Parameter, texts: list[str] | None) -> Iterator[Finding]:
     if texts is None:
         if parameter.required:
-            yield ViolationLocation(parameter.pointer, "required", parameter.name, f"{parameter.name} is missing")
+            yield Finding(CHECK, parameter.pointer, "required", f"{parameter.name} is missing", parameter.name)
         return
     if texts == [""] and (parameter.allow_empty_value or not parameter.required):
         return
@@ -118,11 +111,7 @@ def _parameter_violations(
         value = [_parse_text(item, item_type) for item in items]
     else:
         value = _parse_text(value, str(schema.get("type")))
-    for error in session.schemas.get(schema_pointer, "write").iter_errors(value):
-        pointer, keyword = locate_violation(schema_pointer, error.schema_path)
-        if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
-            message = f"{parameter.name} violates {keyword}: {error.message[:200]}"
-            yield ViolationLocation(pointer, keyword, parameter.name, message)
+    yield from _schema_violations(session, f"{parameter.pointer}/schema", value, parameter.name)
 
 
 def _parse_text(text: str, expected_type: str) -> Any:
@@ -144,9 +133,7 @@ def is_ordinary(request: Request) -> bool:
     """
     values: list[Any] = [value for _, value in request.query]
     values += [request.body, *request.path_values.values()]
-    return request.raw_body is None and all(
-        _is_ordinary_value(leaf) for value in values for leaf in _iter_leaves(value)
-    )
+    return request.raw_body is None and all(map(_is_ordinary_value, iter_leaves(values)))
 
 
 def _is_ordinary_value(value: Any) -> bool:
@@ -158,15 +145,3 @@ def _is_ordinary_value(value: Any) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) <= MAX_INT32
     return True
-
-
-def _iter_leaves(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield name
-            yield from _iter_leaves(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _iter_leaves(item)
-    else:
-        yield value

@@ -5,18 +5,17 @@ A write to a record is redirected to one that the run created, or blocked if the
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance import skip_reasons
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason, effects_not_allowed, not_testable
 from conformance.session.session import Session
-from conformance.skip_reasons import READ_ONLY, SkipReason, not_testable
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import Exchange, map_texts
 from spec.document import snake_case
-from spec.model import BodyField, Contract, Operation, Relation
+from spec.model import BodyField, Contract, Operation
 
 HEX = "[0-9a-fA-F]"
 UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
@@ -26,12 +25,8 @@ MAX_PUBLIC_CALLS = 5  # of an operation without authentication; the same number 
 MAX_CREATE_FAILURES = 3  # of a resource, before creation is given up
 
 
-class BlockedRequest(Exception):
-    """A case that is not sent, with the `reason`."""
-
-    def __init__(self, reason: SkipReason | str) -> None:
-        super().__init__(str(reason))
-        self.reason = SkipReason.coerce(reason)
+class BlockedRequest(SkipCheck):
+    """A case that is not sent."""
 
 
 def get_exclusion_reason(
@@ -41,7 +36,7 @@ def get_exclusion_reason(
     if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
-        return skip_reasons.effects_not_allowed(operation)
+        return effects_not_allowed(operation)
     view = contract.views.get(operation.envelope.view_name or "")
     is_create = operation.method == "post" and operation.envelope.status == 201
     if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:
@@ -63,21 +58,19 @@ class CaseRequest:
 class WriteGuard:
     """Authorizes the requests of one engine run.
 
-    `max_effect_calls`: per operation with effects. `max_public_calls`: per write without authentication that creates
-    nothing, as a sign-in may lock an account.
+    `max_public_calls`: per write without authentication that creates nothing, as a sign-in may lock an account.
     """
 
     session: Session
-    max_effect_calls: int
     max_public_calls: int = MAX_PUBLIC_CALLS
     _initial_record_count: int = field(init=False)
     _response_ids: set[str] = field(default_factory=set)
     _created_ids: set[str] = field(default_factory=set)
     _reference_ids: set[str] = field(default_factory=set)
     _generated_ids: set[str] = field(default_factory=set)
-    _call_counts: dict[str, int] = field(default_factory=dict)
+    _call_counts: Counter[str] = field(default_factory=Counter)
     _create_errors: dict[str, SkipReason] = field(default_factory=dict)
-    _create_failures: dict[str, int] = field(default_factory=dict)
+    _create_failures: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._initial_record_count = len(self.session.write_log.created_records)
@@ -95,7 +88,7 @@ class WriteGuard:
         body = self._prepare_body(operation, case_request) if isinstance(case_request.body, dict) else case_request.body
         self._reject_foreign_keys((case_request.query, body))
         if operation.effects:
-            self._count_effect_call(operation)
+            self.session.charge_call(operation)
         return replace(case_request, path=path, body=body)
 
     def observe(self, operation: Operation, exchange: Exchange) -> None:
@@ -104,8 +97,10 @@ class WriteGuard:
         self._created_ids |= {str(record.key).lower() for record in new_records}
         self._response_ids |= set(_find_uuids(exchange.response.content.decode("utf-8", "replace")))
         if operation.method == "delete" and exchange.response.ok and operation.resource:
-            for key in exchange.request.path_values.values():
-                self._forget_deleted(operation.resource, key)
+            keys = {str(key).lower() for key in exchange.request.path_values.values()}
+            for record in list(self.session.write_log.created_records):
+                if record.resource == operation.resource and str(record.key).lower() in keys:
+                    self.session.write_log.log_deleted(record.resource, record.key)
 
     def is_create(self, operation: Operation) -> bool:
         """Whether the operation creates a record and returns it, so that it can be deleted."""
@@ -119,7 +114,6 @@ class WriteGuard:
         return any(record.resource == resource and str(record.key) == str(key) for record in created_records)
 
     def was_created(self, key: Any) -> bool:
-        """Whether the run created a record with that key."""
         return str(key).lower() in self._created_ids
 
     def get_record_key(self, resource: str) -> Any:
@@ -128,39 +122,25 @@ class WriteGuard:
         for record in reversed(self.session.write_log.created_records[self._initial_record_count :]):
             if record.resource == resource and (shared is None or record.key != shared.key):
                 return record.key
-        if self._create_failures.get(resource, 0) >= MAX_CREATE_FAILURES:
+        if self._create_failures[resource] >= MAX_CREATE_FAILURES:
             raise BlockedRequest(self._create_errors[resource])
         try:
             return self.session.create(resource).key
         except SkipCheck as error:
             self._create_errors[resource] = error.reason
-            self._create_failures[resource] = self._create_failures.get(resource, 0) + 1
-            raise BlockedRequest(error.reason) from None
+            self._create_failures[resource] += 1
+            raise
 
     def _check_implicit_target(self, operation: Operation, *, uses_run_token: bool) -> None:
         """Limit a write without a record: it acts on the owner of the token or on the target. Raises BlockedRequest."""
         if not operation.requires_auth:
-            self._count_call(operation, self.max_public_calls)
+            if self._call_counts[operation.id] >= self.max_public_calls:
+                raise BlockedRequest(f"{operation.id} was called {self.max_public_calls} times (limit reached)")
+            self._call_counts[operation.id] += 1
         elif uses_run_token:
             raise BlockedRequest(
                 not_testable(f"{operation.id} acts on the account of the token, which the run did not create")
             )
-
-    def _count_call(self, operation: Operation, max_calls: int) -> None:
-        if self._call_counts.get(operation.id, 0) >= max_calls:
-            raise BlockedRequest(f"{operation.id} was called {max_calls} times (limit reached)")
-        self._call_counts[operation.id] = self._call_counts.get(operation.id, 0) + 1
-
-    def _count_effect_call(self, operation: Operation) -> None:
-        """Count a call of an operation with effects, in the session if it counts them. Raises BlockedRequest."""
-        charge_call = getattr(self.session, "charge_call", None)
-        if charge_call is None:
-            self._count_call(operation, self.max_effect_calls)
-            return
-        try:
-            charge_call(operation)
-        except SkipCheck as error:
-            raise BlockedRequest(error.reason) from None
 
     def _resolve_path_value(self, operation: Operation, value: Any) -> Any:
         """The value to send as a path parameter: a created record, or no key. Raises BlockedRequest."""
@@ -184,36 +164,37 @@ class WriteGuard:
 
     @staticmethod
     def is_key_text(text: str, *, is_integer: bool) -> bool:
-        """Whether a text has the form of a key."""
         return bool(re.fullmatch(r"[0-9]+", text) if is_integer else UUID.fullmatch(text))
 
     def _prepare_body(self, operation: Operation, case_request: CaseRequest) -> dict[str, Any]:
-        body = {name: self._neutralize_addresses(value) for name, value in case_request.body.items()}
+        body = map_texts(case_request.body, _neutralize_address)
         for body_field in operation.request_body.fields.values() if operation.request_body else ():
-            if body_field.relation_setter is not None and body_field.name in body:
-                self._set_reference(operation, body_field, body)
+            self._set_reference(operation, body_field, body)
         return self._add_marker(operation, body) if case_request.is_valid else body
 
     def _set_reference(self, operation: Operation, body_field: BodyField, body: dict[str, Any]) -> None:
         """Replace a reference in a body by an allowed one, or remove it. A value that is no key remains."""
+        setter = body_field.relation_setter
+        if setter is None or body_field.name not in body:
+            return
         try:
-            relation = self.session.payloads.find_relation(
-                operation, body_field.relation_setter.relation if body_field.relation_setter else ""
-            )
+            relation = self.session.payloads.find_relation(operation, setter.relation)
             resource = self.session.contract.resources[relation.targets[0]]
             if not self._references_record(body[body_field.name], is_integer=resource.has_integer_key):
                 return
-            name, key = self._get_parent(operation, relation)
+            if self.is_create(operation):
+                name, key = self.session.parent(relation)  # an existing record, if none can be created
+            else:
+                name, key = resource.name, self.session.shared_record(resource.name).key
             self._reference_ids.add(str(key).lower())
         except SkipCheck as error:
-            if body_field.required:
-                raise BlockedRequest(error.reason) from None
+            if body_field.required or isinstance(error, BlockedRequest):
+                raise
             del body[body_field.name]
             return
         body[body_field.name] = [key] if isinstance(body[body_field.name], list) else key
-        discriminator = body_field.relation_setter.discriminator if body_field.relation_setter else None
-        if discriminator in body and isinstance(body[discriminator], str):
-            body[discriminator] = snake_case(name)
+        if setter.discriminator in body and isinstance(body[setter.discriminator], str):
+            body[setter.discriminator] = snake_case(name)
 
     def _references_record(self, value: Any, *, is_integer: bool) -> bool:
         """Whether a value references records. Raises BlockedRequest if that depends on the server."""
@@ -223,12 +204,6 @@ class WriteGuard:
         if any(re.search("[0-9]", item) if is_integer else UUID.search(item) for item in map(str, values)):
             raise BlockedRequest("it could reference a record that the run did not create")
         return False
-
-    def _get_parent(self, operation: Operation, relation: Relation) -> tuple[str, Any]:
-        """The record to reference: a created one; in a create also an existing one, if none can be created."""
-        if self.is_create(operation):
-            return self.session.parent(relation)
-        return relation.targets[0], self.session.shared_record(relation.targets[0]).key
 
     def _reject_foreign_keys(self, value: Any) -> None:
         """Raise BlockedRequest for an id from a response that the run did not create."""
@@ -252,39 +227,32 @@ class WriteGuard:
                     return {**body, body_field.name: marked_text}
         return body
 
-    def _neutralize_addresses(self, value: Any) -> Any:
-        """Replace URLs and e-mail addresses by reserved ones."""
-        if isinstance(value, dict):
-            return {name: self._neutralize_addresses(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._neutralize_addresses(item) for item in value]
-        if isinstance(value, str) and ADDRESS.fullmatch(value) and not _is_reserved_address(value):
-            checksum = zlib.crc32(value.encode("utf-8", "replace"))
-            return f"{checksum}@example.com" if "//" not in value else f"https://example.com/{checksum}"
-        return value
 
-    def _forget_deleted(self, resource: str, key: Any) -> None:
-        for record in list(self.session.write_log.created_records):
-            if record.resource == resource and str(record.key).lower() == str(key).lower():
-                self.session.write_log.log_deleted(resource, record.key)
-
-
-def iter_texts(value: Any) -> Iterator[str]:
-    """Iterate over the texts in JSON."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
+def iter_leaves(value: Any) -> Iterator[Any]:
+    """Iterate over the names and values in JSON that are neither objects nor lists."""
+    if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from iter_texts(name)
-            yield from iter_texts(item)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+            yield name
+            yield from iter_leaves(item)
+    elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from iter_texts(item)
+            yield from iter_leaves(item)
+    else:
+        yield value
 
 
 def _find_uuids(*values: Any) -> Iterator[str]:
-    for text in iter_texts(values):
-        yield from (match.lower() for match in UUID.findall(text))
+    for leaf in iter_leaves(values):
+        if isinstance(leaf, str):
+            yield from (match.lower() for match in UUID.findall(leaf))
+
+
+def _neutralize_address(text: str) -> str:
+    """Replace a text that is a URL or an e-mail address by a reserved one."""
+    if not ADDRESS.fullmatch(text) or _is_reserved_address(text):
+        return text
+    checksum = zlib.crc32(text.encode("utf-8", "replace"))
+    return f"{checksum}@example.com" if "//" not in text else f"https://example.com/{checksum}"
 
 
 def _is_reserved_address(address: str) -> bool:

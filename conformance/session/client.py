@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import SkipCheck
+from conformance.errors import (
+    READ_ONLY,
+    SkipCategory,
+    SkipCheck,
+    SkipReason,
+    effects_not_allowed,
+    not_testable,
+    user_skipped,
+)
 from conformance.responses.findings import Finding, inspect_response
 from conformance.responses.records import NestedRecord, RecordFinder
 from conformance.session.coverage import Coverage
@@ -14,14 +22,6 @@ from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
 from conformance.session.tenant import TenantScope
 from conformance.session.write_log import RecordKey, WriteLog
-from conformance.skip_reasons import (
-    READ_ONLY,
-    SkipCategory,
-    SkipReason,
-    effects_not_allowed,
-    not_testable,
-    user_skipped,
-)
 from conformance.transport.client import Target
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from conformance.transport.retry import Retrier

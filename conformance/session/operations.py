@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import SkipCheck
+from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable
 from conformance.session.client import NO_CREATE_OPERATION, TrackedClient
-from conformance.skip_reasons import NO_SECOND_TOKEN, SkipReason, not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Resource
 

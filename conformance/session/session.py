@@ -6,10 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck
 from conformance.session.borrowed import borrow, restore
 from conformance.session.operations import OperationClient
-from conformance.skip_reasons import READ_ONLY
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Relation
 

@@ -1,64 +1,49 @@
 """Identifiers of records in a request: search and replacement."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from conformance.trace.recorder import find_uuids
-from conformance.transport.messages import Request
-from spec.model import Contract, Operation
+from conformance.transport.messages import Request, map_texts
+from spec.model import Contract
 
 ReplaceIdentifier = Callable[[str], Any]  # identifier as text -> its replacement, or None to leave it unchanged
 
 
-def find_identifiers(contract: Contract, request: Request) -> Iterator[str]:
-    """Yield the distinct identifiers in a request, as texts: the keys of records, and all UUIDs."""
+def find_identifiers(contract: Contract, request: Request) -> list[str]:
+    """Return the distinct identifiers in a request, as texts: the keys of records, and all UUIDs."""
     identifiers: list[str] = []
-    rewrite(contract, request, identifiers.append)
-    yield from dict.fromkeys(identifiers)
+    replace_identifiers(contract, request, identifiers.append)
+    return list(dict.fromkeys(identifiers))
 
 
-def replace_identifiers(contract: Contract, request: Request, names: Mapping[str, Any]) -> Request:
-    """Return the request with the identifiers in `names` replaced."""
-    return rewrite(contract, request, names.get)
-
-
-def rewrite(contract: Contract, request: Request, replacement: ReplaceIdentifier) -> Request:
+def replace_identifiers(contract: Contract, request: Request, replacement: ReplaceIdentifier) -> Request:
     """Replace each identifier. A short one (``7``) is an identifier only where the contract expects a key."""
     operation = contract.operations[request.operation]
-    query_names, body_names = _query_names(contract, operation), _body_names(operation)
-    raw = request.raw_body
-    if raw is not None:
-        raw = _replace_in_text(raw.decode("latin-1"), replacement).encode("latin-1")
-    path_values = {name: _value(value, replacement, is_key=True) for name, value in request.path_values.items()}
-    query = tuple(
-        (name, str(_value(value, replacement, is_key=name.removesuffix("[]") in query_names)))
-        for name, value in request.query
-    )
-    body = _body(request.body, replacement, body_names)
-    return replace(request, path_values=path_values, query=query, body=body, raw_body=raw)
-
-
-def _query_names(contract: Contract, operation: Operation) -> frozenset[str]:
-    """Return the names of the query parameters whose value is the key of a record."""
     keys = {resource.key_attribute for resource in contract.resources.values()}
-    return frozenset(
+    query_names = {
         p.name
         for p in operation.query_parameters
-        if p.relation_setter is not None
-        or (p.x_query is not None and any(path[-1:] and path[-1] in keys for path in p.x_query.paths))
-    )
-
-
-def _body_names(operation: Operation) -> frozenset[str]:
+        if p.relation_setter or (p.x_query and any(path[-1:] and path[-1] in keys for path in p.x_query.paths))
+    }
     fields = operation.request_body.fields.values() if operation.request_body else ()
-    return frozenset(field.name for field in fields if field.relation_setter is not None)
-
-
-def _body(body: Any, replacement: ReplaceIdentifier, names: frozenset[str]) -> Any:
-    if not isinstance(body, Mapping):
-        return _value(body, replacement, is_key=False)
-    return {name: _value(value, replacement, is_key=name in names) for name, value in body.items()}
+    body_names = {field.name for field in fields if field.relation_setter is not None}
+    body, raw = request.body, request.raw_body
+    if isinstance(body, Mapping):
+        body = {name: _value(value, replacement, is_key=name in body_names) for name, value in body.items()}
+    else:
+        body = _value(body, replacement, is_key=False)
+    return replace(
+        request,
+        path_values={name: _value(value, replacement, is_key=True) for name, value in request.path_values.items()},
+        query=tuple(
+            (name, str(_value(value, replacement, is_key=name.removesuffix("[]") in query_names)))
+            for name, value in request.query
+        ),
+        body=body,
+        raw_body=raw if raw is None else _replace_in_text(raw.decode("latin-1"), replacement).encode("latin-1"),
+    )
 
 
 def _value(value: Any, replacement: ReplaceIdentifier, *, is_key: bool) -> Any:
@@ -85,11 +70,7 @@ def replace_marker(request: Request, old: str, new: str) -> Request:
     """Replace the marker of a run in the texts of a request."""
 
     def convert(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: convert(child) for name, child in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [convert(child) for child in value]
-        return value.replace(old, new) if old and isinstance(value, str) else value
+        return map_texts(value, lambda text: text.replace(old, new)) if old else value
 
     query = tuple((name, convert(value)) for name, value in request.query)
     return replace(request, path_values=convert(request.path_values), query=query, body=convert(request.body))

@@ -16,7 +16,7 @@ from typing import Any
 from conformance.errors import UsageError
 from conformance.results import CheckResult
 from conformance.trace.identifiers import find_identifiers
-from conformance.trace.recorder import IdentifierSource, Path, RecordedExchange, Recorder, RequestSpan
+from conformance.trace.recorder import IdentifierSource, Path, Recorder, RequestSpan
 from conformance.transport.messages import Request
 from conformance.transport.redaction import Redactor
 from spec.document import UNSAFE_METHODS
@@ -98,12 +98,11 @@ class _DependencySlice:
                 yield name
 
     def _writes(self, last: int) -> Iterator[int]:
+        """Yield the successful writes, and all writes of the execution."""
         for step, exchange in enumerate(self.recorder.exchanges[: last + 1]):
-            if exchange.request.method in UNSAFE_METHODS and (200 <= exchange.status < 300 or self._is_in_span(step)):
+            is_in_span = self.span is not None and self.span.start <= step < self.span.end
+            if exchange.request.method in UNSAFE_METHODS and (200 <= exchange.status < 300 or is_in_span):
                 yield step
-
-    def _is_in_span(self, step: int) -> bool:
-        return self.span is not None and self.span.start <= step < self.span.end
 
     def _path_values(self, step: int) -> Iterator[str]:
         """Yield the keys in the path of a request."""
@@ -114,13 +113,13 @@ class _DependencySlice:
         operation = self.contract.operations[self.recorder.exchanges[step].request.operation]
         if self.span is None or not operation.envelope.is_list:
             return []
-        steps = range(self.span.start, min(step, self.span.end))
-        creates = [s for s in steps if self._creates(self.recorder.exchanges[s], operation.resource)]
+        creates: list[int] = []
+        for number in range(self.span.start, min(step, self.span.end)):
+            exchange = self.recorder.exchanges[number]
+            other = self.contract.operations[exchange.request.operation]
+            if other.method == "post" and other.resource == operation.resource and 200 <= exchange.status < 300:
+                creates.append(number)
         return creates[-MAX_SIBLINGS:]
-
-    def _creates(self, exchange: RecordedExchange, resource: str | None) -> bool:
-        operation = self.contract.operations[exchange.request.operation]
-        return operation.method == "post" and operation.resource == resource and 200 <= exchange.status < 300
 
 
 # JSON -----------------------------------------------------------------------------------------------------------
@@ -144,16 +143,14 @@ def to_json(sequence: RequestSequence, redaction: Redactor) -> dict[str, Any] | 
 def _step_to_json(step: TraceStep, redaction: Redactor) -> dict[str, Any]:
     request = step.request
     content = {
-        "path": dict(request.path_values),
-        "query": [list(pair) for pair in request.query],
+        "path": request.path_values,
+        "query": request.query,
         "body": request.body,
         "raw": None if request.raw_body is None else request.raw_body.decode("latin-1"),
-        "headers": dict(request.headers),
+        "headers": request.headers,
     }
     return {
-        "operation": request.operation,
-        "method": request.method,
-        "actor": request.actor,
+        **{name: getattr(request, name) for name in ("operation", "method", "actor")},
         "status": step.status,
         "evidence": step.is_evidence,
         "request": json.dumps(redaction.exact(content), ensure_ascii=True),
@@ -177,7 +174,6 @@ def from_json(data: Any, contract: Contract) -> RequestSequence:
 def _step_from_json(data: Mapping[str, Any], contract: Contract) -> TraceStep:
     operation = contract.operations[data["operation"]]
     content = json.loads(data["request"])
-    raw = content["raw"]
     request = Request(
         operation.id,
         str(data["method"]).lower(),
@@ -185,7 +181,7 @@ def _step_from_json(data: Mapping[str, Any], contract: Contract) -> TraceStep:
         path_values=dict(content["path"]),
         query=tuple((str(name), str(value)) for name, value in content["query"]),
         body=content["body"],
-        raw_body=None if raw is None else raw.encode("latin-1"),
+        raw_body=None if content["raw"] is None else content["raw"].encode("latin-1"),
         actor=str(data["actor"]),
         headers={str(name): str(value) for name, value in content["headers"].items()},
     )

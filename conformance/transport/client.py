@@ -8,8 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from conformance.errors import BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
-from conformance.skip_reasons import READ_ONLY
+from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.messages import AUTHORIZATION, Request, Response
 from spec.document import UNSAFE_METHODS
 
@@ -91,7 +90,6 @@ class HttpTarget:
         )
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
     def send(self, request: Request) -> Response:

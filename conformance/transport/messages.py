@@ -2,13 +2,22 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 AUTHORIZATION = "Authorization"
 MAX_EXCERPT_BYTES = 200
+
+
+def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
+    """Apply a function to each text in JSON, except to names."""
+    if isinstance(value, Mapping):
+        return {name: map_texts(child, function) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_texts(child, function) for child in value]
+    return function(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,11 @@ class Response:
     def json(self) -> Any:
         """The body parsed as JSON, which must not be changed; None if it is not JSON."""
         if not self._json_cache:  # bodies are large and used by many checks
-            self._json_cache.append(self._parse_json())
+            try:
+                self._json_cache.append(json.loads(self.content))
+            except ValueError:
+                self._json_cache.append(None)
         return self._json_cache[0]
-
-    def _parse_json(self) -> Any:
-        try:
-            return json.loads(self.content)
-        except ValueError:
-            return None
 
     @property
     def excerpt(self) -> str:

@@ -8,7 +8,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -66,7 +66,27 @@ class Redactor:
         text = self._without_secrets(plain(text))
         return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
-    def _truncate_body(self, content: bytes, limit: int, indent: int | None) -> str:
+    def line(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
+        """A redacted text on one line."""
+        return self.text(" ".join(text.split()), limit)
+
+    def value(self, value: Any) -> Any:
+        """Redacted JSON; texts keep their length."""
+        return self._redact(value, self._key, lambda text: self._without_secrets(plain(text)))
+
+    def exact(self, value: Any) -> Any:
+        """JSON in which only secrets are replaced: for requests that are sent again, displayed only as ASCII."""
+        return self._redact(value, str, self._without_secrets)
+
+    def _redact(self, value: Any, key: Callable[[str], str], text: Callable[[str], str]) -> Any:
+        if isinstance(value, Mapping):
+            hidden = {name for name, item in value.items() if self.is_hidden(name) and item is not None}
+            return {key(k): REDACTED if k in hidden else self._redact(v, key, text) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._redact(item, key, text) for item in value]
+        return text(value) if isinstance(value, str) else value
+
+    def body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
         """A body, redacted and limited in length. JSON is processed only up to the limit."""
         try:
             value, remaining = self._truncate(json.loads(content), limit)
@@ -85,9 +105,8 @@ class Redactor:
                 if remaining <= 0:
                     break
                 key = self._key(name)
-                members[key], remaining = self._truncate(
-                    REDACTED if self.is_hidden(name) and item is not None else item, remaining - len(key)
-                )
+                shown = REDACTED if self.is_hidden(name) and item is not None else item
+                members[key], remaining = self._truncate(shown, remaining - len(key))
             return members, remaining
         if isinstance(value, list):
             items: list[Any] = []
@@ -100,37 +119,7 @@ class Redactor:
         redacted = self.value(value)
         return redacted, remaining - (len(redacted) if isinstance(redacted, str) else 1)
 
-    def line(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
-        """A redacted text on one line."""
-        return self.text(" ".join(text.split()), limit)
-
-    def value(self, value: Any) -> Any:
-        """Redacted JSON; texts keep their length."""
-        if isinstance(value, dict):
-            hidden = {k for k, v in value.items() if self.is_hidden(k) and v is not None}
-            return {self._key(k): REDACTED if k in hidden else self.value(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.value(item) for item in value]
-        return self._without_secrets(plain(value)) if isinstance(value, str) else value
-
-    def exact(self, value: Any) -> Any:
-        """JSON in which only secrets are replaced: for requests that are sent again, displayed only as ASCII."""
-        if isinstance(value, dict):
-            return {k: REDACTED if self.is_hidden(k) and v is not None else self.exact(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.exact(item) for item in value]
-        return self._without_secrets(value) if isinstance(value, str) else value
-
-    def body(self, content: bytes, limit: int = MAX_BODY_CHARS) -> str:
-        """A redacted body."""
-        return self._truncate_body(content, limit, None)
-
-    def pretty(self, content: bytes, limit: int = MAX_BODY_CHARS) -> str:
-        """A redacted body, indented."""
-        return self._truncate_body(content, limit, 2)
-
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers without credentials."""
         return {self._key(k): REDACTED if self.is_hidden(k) else self.line(v) for k, v in headers.items()}
 
     def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
@@ -152,23 +141,18 @@ class Redactor:
         )
 
     def request(self, request: Request) -> dict[str, Any]:
-        """A redacted request as JSON."""
+        content = None if request.body is None else json.dumps(request.body).encode()
+        content = content if request.raw_body is None else request.raw_body
         return {
             "operation": request.operation,
             "method": request.method.upper(),
             "target": self.line(self._redact_request(request).target, MAX_BODY_CHARS),
             "as": request.actor,
             "headers": self.headers(request.headers),
-            "body": self._request_body(request),
+            "body": None if content is None else self.body(content),
         }
 
-    def _request_body(self, request: Request) -> str | None:
-        if request.raw_body is not None:
-            return self.body(request.raw_body)
-        return None if request.body is None else self.body(json.dumps(request.body).encode())
-
     def is_hidden(self, name: object) -> bool:
-        """Whether values with this name are secret."""
         return str(name).lower() in self.names
 
     def _key(self, name: object) -> str:

@@ -15,10 +15,8 @@ import httpx
 from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
 from conformance.cli.wiring import run_marker
-from conformance.results import CheckResult
 from conformance.runner.runner import ResultSource, run
-from conformance.schemathesis_engine import Depth
-from conformance.schemathesis_engine.types import PHASES
+from conformance.schemathesis_engine import PHASES, Depth
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -50,11 +48,8 @@ DEPTH = Depth(PHASES, max_examples=3, max_steps=4)
 def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSource:
     """Schemathesis as a source of results."""
 
-    def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        for result in schemathesis_engine.run_engine(
-            session, operations, seed=seed, depth=depth, on_result=lambda outcome: None
-        ):
-            yield result.result, (result.failed_runs, result.total_runs)
+    def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
+        return schemathesis_engine.run_engine(session, operations, seed=seed, depth=depth)
 
     return run_engine
 

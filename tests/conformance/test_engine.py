@@ -75,7 +75,7 @@ def new_session(fault: Fault | None = None, *, read_only: bool = False) -> Sessi
 def run_engine_on(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> list[EngineResult]:
     """Run the engine on some operations, or on all."""
     request = [o for o in run.contract.operations.values() if not names or o.id in names]
-    return list(run_engine(run, request, seed=seed, depth=depth, on_result=lambda outcome: None))
+    return list(run_engine(run, request, seed=seed, depth=depth))
 
 
 def find_failed_results(results: list[EngineResult]) -> list[EngineResult]:
@@ -235,9 +235,7 @@ def test_check_detects_fault(
     ]
     assert results
     assert {item.result.requirement.operation for item in results} == {operation}
-    assert all(
-        item.result.message and item.result.evidence and item.failed_runs == item.total_runs == 2 for item in results
-    )
+    assert all(item.result.message and item.result.evidence and item.counts == (2, 2) for item in results)
     assert parameter in (None, *(item.result.requirement.parameter for item in results))
     assert any(item.result.requirement.pointer.endswith(pointer or "") for item in results)
 
@@ -251,7 +249,7 @@ def test_use_after_free_is_detected_in_stateful_phase() -> None:
     assert "engine-use-after-free" in check_ids
     item = check_ids["engine-use-after-free"]
     assert [shown.request.method for shown in item.result.evidence][-2:] == ["delete", "get"]
-    assert item.failed_runs == item.total_runs
+    assert item.counts[0] == item.counts[1]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +268,7 @@ def test_transient_failure_is_not_deterministic(
 
     run = new_session(fails_once)
     results = find_failed_results(run_engine_on(run, "listPrompts"))
-    assert [(item.result.requirement.check, item.failed_runs, item.total_runs) for item in results] == expected
+    assert [(item.result.requirement.check, *item.counts) for item in results] == expected
     assert len(run.retrier.recovered) == retries
 
 
@@ -364,7 +362,7 @@ async def fail_with_500(request: FaultRequest, call_next: CallNext, memory: dict
 def test_failure_of_limited_operation_is_rerun() -> None:
     results = find_failed_results(run_engine_on(new_session(fail_with_500), "signIn"))
     assert "engine-not-a-server-error" in {item.result.requirement.check for item in results}
-    assert all(item.failed_runs == item.total_runs for item in results)
+    assert all(item.counts[0] == item.counts[1] for item in results)
 
 
 # No harmful writes
@@ -460,7 +458,7 @@ def test_abort_error_stops_the_engine(error: BaseException) -> None:
     request = [o for o in run.contract.operations.values() if "rompt" in o.id]
     reported: list[CheckResult] = []
     with pytest.raises(type(error)):
-        list(run_engine(run, request, seed=1, depth=COVERAGE, on_result=reported.append))
+        reported.extend(item.result for item in run_engine(run, request, seed=1, depth=COVERAGE))
     assert any(outcome.status is Status.PASSED for outcome in reported)
     assert not any(outcome.status is Status.FAILED for outcome in reported)
 
@@ -469,10 +467,9 @@ def test_failure_without_rerun_is_inconclusive() -> None:
     run = new_session(return_418)
     run.target = RecordingTarget(run.target, 15, BudgetExhausted("used up"))
     reported: list[CheckResult] = []
+    operations = [run.contract.operations["listPrompts"]]
     with pytest.raises(BudgetExhausted):
-        list(
-            run_engine(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, on_result=reported.append)
-        )
+        reported.extend(item.result for item in run_engine(run, operations, seed=1, depth=COVERAGE))
     assert not any(outcome.status is Status.FAILED for outcome in reported)
     assert any(outcome.message.startswith("failed once") for outcome in reported)
 
@@ -540,14 +537,14 @@ def test_interrupt_stops_the_engine() -> None:
 
 def authorize_write(path: str, operation: str = "updatePrompt", body: Any = None) -> CaseRequest:
     run = new_session()
-    guard = WriteGuard(run, 1)
+    guard = WriteGuard(run)
     sent = CaseRequest({"uuid": path}, {}, {"name": "x"} if body is None else body, is_valid=True)
     return guard.authorize(run.contract.operations[operation], sent, uses_run_token=True)
 
 
 def test_write_to_foreign_record_is_redirected() -> None:
     run = new_session()
-    guard, foreign_keys = WriteGuard(run, 1), demo_mock().seeded("Prompt")
+    guard, foreign_keys = WriteGuard(run), demo_mock().seeded("Prompt")
     sent = CaseRequest({"uuid": foreign_keys}, {}, {"name": "x"}, is_valid=True)
     admitted = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
@@ -580,7 +577,7 @@ def test_integer_key_never_references_foreign_record(path: str) -> None:
     run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
     sent = CaseRequest({"uuid": path}, {}, {"name": "x"}, is_valid=True)
     try:
-        admitted = WriteGuard(run, 1).authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
+        admitted = WriteGuard(run).authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
     except BlockedRequest:
         return
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance.errors import UsageError
+from conformance.errors import SkipCategory, UsageError
 from conformance.gate.history import History
 from conformance.gate.ratchet import Ratchet, ratchet_key
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from conformance.skip_reasons import SkipCategory
 from tests.mock_server.athena import athena_contract
 
 OPERATION = "listPrompts"
@@ -109,7 +108,7 @@ def test_update_preserves_entries_and_drops_unknown_operations() -> None:
     ("code", "is_written"), [(ExitCode.PASSED, True), (ExitCode.FAILED, False), (ExitCode.FLAKY, False)]
 )
 def test_only_a_passed_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
-    history = History(ratchet_path=tmp_path / "r.yaml", update_ratchet=True)
+    history = History(ratchet_output=tmp_path / "r.yaml")
     gate_result = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
     after = history.evaluate(RunResult([result("a", PASSED)]), athena_contract(), lambda history: gate_result)
     assert (tmp_path / "r.yaml").exists() is is_written

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conformance.errors import not_testable
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor, plain
 from spec.model import Contract

@@ -16,7 +16,6 @@ from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, evaluate
 from conformance.har import audit
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
-from conformance.reporting.groups import group_results
 from conformance.reporting.model import ADVICE
 from conformance.reporting.names import (
     ENGINE_CATEGORY,
@@ -24,6 +23,7 @@ from conformance.reporting.names import (
     TRAFFIC_CHECK_IDS,
     check_category,
     format_headline,
+    group_results,
 )
 from conformance.results import CheckResult, FailureKind, Requirement, Status
 from conformance.runner.runner import RunResult

@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from conformance.responses.schema_violations import format_path, violation_details
+from conformance.responses.findings import format_path, violation_details
 
 SCHEMA = {
     "type": "object",

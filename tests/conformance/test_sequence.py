@@ -202,7 +202,7 @@ def test_identifiers_are_replaced_everywhere(contract: Contract) -> None:
         raw_body=ONE.encode(),
     )
     assert list(find_identifiers(contract, request)) == [ONE, OLD]
-    replaced = replace_identifiers(contract, request, {ONE: TWO, "7": "8"})
+    replaced = replace_identifiers(contract, request, {ONE: TWO, "7": "8"}.get)
     assert replaced.path_values == {"uuid": TWO}
     assert replaced.query == (("x", f"{TWO},{OLD}"), ("page", "7"))
     assert replaced.body == {"title": f"about {TWO}", "n": 7, "deep": [{"k": TWO}]}

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.errors import SkipCheck
-from conformance.skip_reasons import SkipCategory, SkipReason, effects_not_allowed, not_testable
+from conformance.errors import SkipCategory, SkipCheck, SkipReason, effects_not_allowed, not_testable
 from conformance.transport.messages import Response
 from tests.mock_server.athena import athena_contract
 

@@ -10,7 +10,8 @@ import pytest
 
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
-from conformance.har.format import read_har, url_origin
+from conformance.har import audit as har_audit
+from conformance.har.format import read_har
 from conformance.har.routes import find_base_url, find_route
 from tests.mock_server.athena import Api, athena_contract, served
 
@@ -72,8 +73,13 @@ def audit(
     out, err = capsys.readouterr()
     if not (folder / "conformance.json").exists():
         return code, [], out + err
-    report = json.loads((folder / "conformance.json").read_text())
-    return code, [result for result in report["results"] if result["status"] == "failed"], out + err
+    return code, [result for result in results(folder) if result["status"] == "failed"], out + err
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    """All results of the report."""
+    reported: list[dict[str, Any]] = json.loads((folder / "conformance.json").read_text())["results"]
+    return reported
 
 
 def recordings(api: Api) -> list[Entry]:
@@ -220,6 +226,27 @@ def test_rejected_request_is_not_validated(api: Api, tmp_path: Path, capsys: pyt
     assert (code, failed) == (ExitCode.PASSED, []), output
 
 
+def test_failures_after_the_maximum_are_reported_without_details(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(har_audit, "MAX_FAILURES", 1)
+    unknown, invalid, html = (record_exchange(api, "listAgents") for _ in range(3))
+    append_query("?colour=red")(unknown)
+    append_query("?per_page=1000")(invalid)
+    return_html(html)
+    code, failed, _ = audit(tmp_path, capsys, unknown, invalid, html, html, options=("--strict",))
+    assert code == ExitCode.FAILED
+    omitted = "details are omitted after 1 different failures"
+    messages = {result["check"]: result["message"] for result in failed}
+    assert messages == {
+        "parameter-is-documented": messages["parameter-is-documented"],
+        "request-matches-contract": omitted,
+        "content-type-is-json": f"{omitted} (2 times)",
+    }
+    passed = {p["check"] for p in results(tmp_path) if p["status"] == "passed"}
+    assert not passed & messages.keys()
+
+
 def test_unknown_paths_and_methods_are_listed_once(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,7 +309,7 @@ def test_bodies_are_decoded_and_missing_bodies_are_not_checked(
     assert (code, failed) == (ExitCode.PASSED, []), output
     assert read_entry(tmp_path, form).request_body == b"a=b+c"
     assert read_entry(tmp_path, no_body).request_body is None
-    assert read_entry(tmp_path, absent).response_body is None
+    assert not read_entry(tmp_path, absent).has_response_body
     content["text"] = content["text"][:-5] + "!"
     assert "invalid base64" in audit(tmp_path, capsys, coded)[2]
 
@@ -364,5 +391,5 @@ def test_route_has_the_fewest_parameters() -> None:
 def test_base_url_precedes_the_paths_of_the_contract() -> None:
     contract = athena_contract()
     urls = ["http://a/x/agents", "http://a/x/agents/7?y=1", "http://a/agents", "http://a/nothing/here"]
-    assert find_base_url(contract, [(url_origin(url), url) for url in urls]) == "http://a/x"
-    assert find_base_url(contract, [("http://a", "http://a/nothing")]) is None
+    assert find_base_url(contract, urls) == "http://a/x"
+    assert find_base_url(contract, ["http://a/nothing"]) is None

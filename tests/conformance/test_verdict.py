@@ -8,14 +8,13 @@ from random import Random
 import pytest
 
 from conformance.checks.support.check import Case, Category, Check
-from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import CreatedRecord, Session
 from conformance.session.write_log import WriteLog
-from conformance.skip_reasons import SkipCategory, SkipReason, not_testable
 from conformance.transport.messages import Exchange, Request, Response
 from spec.loader import load_contract
 from spec.model import Contract, Operation

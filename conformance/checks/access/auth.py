@@ -17,10 +17,9 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import get_stored_attributes, is_create
 from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
-from conformance.skip_reasons import READ_ONLY
 from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.model import Contract, Operation, Resource
 

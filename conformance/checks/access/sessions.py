@@ -9,10 +9,9 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
 from conformance.checks.writes.changes import path_of
-from conformance.errors import SkipCheck
+from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
-from conformance.skip_reasons import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, not_testable
 from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.model import Contract, Operation
 

@@ -8,10 +8,9 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import equal, iter_round_trip_fields, truncate
 from conformance.checks.writes.changes import fetch_attributes, path_of
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 

@@ -16,11 +16,10 @@ from conformance.checks.support.values import (
     select_least_certain,
 )
 from conformance.checks.writes.changes import describe_changes, path_of
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult
 from conformance.session.session import Session
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Relation
 

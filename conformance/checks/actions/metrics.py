@@ -10,10 +10,9 @@ from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
 from conformance.checks.support.values import format_query_value, parse_integer
 from conformance.checks.writes.changes import body_fields
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, Operation, Parameter, Resource
 

@@ -22,11 +22,10 @@ from conformance.checks.support.values import (
 from conformance.checks.writes import on_delete
 from conformance.checks.writes.changes import iter_reference_fields, path_of
 from conformance.checks.writes.on_delete import create_child
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import CreatedRecord, Session
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 

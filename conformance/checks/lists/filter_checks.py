@@ -22,10 +22,9 @@ from conformance.checks.support.listing import (
 )
 from conformance.checks.support.tenancy import build_unmatched_value, derive_value
 from conformance.checks.support.values import parse_integer
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import Session
-from conformance.skip_reasons import insufficient_data, not_testable
 from spec.model import BodyField, Contract, Operation, Parameter
 
 NIL_UUID = str(UUID(int=0))

@@ -14,8 +14,7 @@ from conformance.checks.support.values import (
     parse_utc_date,
     parse_zoned_datetime,
 )
-from conformance.errors import SkipCheck
-from conformance.skip_reasons import not_testable
+from conformance.errors import SkipCheck, not_testable
 from spec.extensions import QueryExtension
 from spec.model import Parameter
 

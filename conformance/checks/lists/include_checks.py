@@ -26,9 +26,8 @@ from conformance.checks.support.listing import (
     poll,
 )
 from conformance.checks.support.values import format_query_value, loosely_equal
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Contract, DerivedProperty, Operation, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include

@@ -18,9 +18,8 @@ from conformance.checks.support.listing import (
     poll,
 )
 from conformance.checks.support.values import select_least_certain
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
-from conformance.skip_reasons import insufficient_data
 from spec.extensions import PAGINATION_LINKS
 from spec.model import Contract, Operation
 from spec.provenance import INFERRED

@@ -16,9 +16,8 @@ from conformance.checks.support.listing import (
 )
 from conformance.checks.support.values import get_values_at, iter_round_trip_fields, select_least_certain
 from conformance.checks.writes.text_roundtrip import accepts_any_text
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from conformance.skip_reasons import not_testable
 from spec.model import Parameter
 
 # Characters with a meaning in SQL, patterns or JSON, and characters of several bytes.

@@ -30,10 +30,9 @@ from conformance.checks.support.values import (
     parse_zoned_datetime,
 )
 from conformance.checks.writes.timestamps import STAMP_RESOLUTION, has_second_precision
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import CreatedRecord
-from conformance.skip_reasons import insufficient_data, not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.checks.support.values import retrieve_record
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, effects_not_allowed, not_testable
 from conformance.session.payloads import attribute_fields
 from conformance.session.session import CreatedRecord, Session
-from conformance.skip_reasons import READ_ONLY, effects_not_allowed, not_testable
 from conformance.transport.messages import Exchange
 from spec.model import AccessGrant, BodyField, Contract, Operation, Relation
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from conformance.checks.support.check import Case
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason, effects_not_allowed
 from conformance.results import CheckResult
-from conformance.skip_reasons import READ_ONLY, SkipReason, effects_not_allowed
 from conformance.transport.messages import Exchange
 from spec.model import Operation
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from conformance.errors import SkipReason
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance

@@ -7,10 +7,9 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.checks.support.values import dereference_schema, format_query_value, parse_integer
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
-from conformance.skip_reasons import insufficient_data, not_testable
 from conformance.transport.messages import Exchange
 from spec.document import escape
 from spec.model import Contract, Operation, Parameter, Resource

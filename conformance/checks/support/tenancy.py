@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason, not_testable
 from spec.model import Resource
 
 UNKNOWN_NUMBER = 1_900_000_000  # an integer key that no record has

@@ -5,9 +5,8 @@ from typing import Any
 
 from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, Check
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
-from conformance.skip_reasons import READ_ONLY, SkipReason
 from conformance.transport.messages import Exchange, Request
 from spec.model import Contract, Operation
 

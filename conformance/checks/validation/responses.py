@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.bad_requests import build_readable_path
 from conformance.checks.support.check import Case, Category, Check
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
-from conformance.skip_reasons import insufficient_data
 from spec.model import Contract, Operation
 
 

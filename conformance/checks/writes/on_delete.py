@@ -8,10 +8,9 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import equal, new_record, retrieve_record, select_least_certain
 from conformance.checks.writes.changes import iter_reference_fields
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Relation, Resource
 

@@ -6,10 +6,9 @@ from typing import Any
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import equal, is_create, iter_round_trip_fields, select_least_certain, truncate
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import Session
-from conformance.skip_reasons import not_testable
 from spec.model import Attribute, BodyField
 
 # Often damaged: UTF-8 sequences of four bytes, combining characters, characters special in HTML, SQL and JSON.

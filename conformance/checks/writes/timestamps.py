@@ -18,10 +18,9 @@ from conformance.checks.support.values import (
     retrieve_record,
 )
 from conformance.checks.writes.changes import path_of
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
-from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, Operation
 
