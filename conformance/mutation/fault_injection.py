@@ -44,9 +44,28 @@ class InterceptedRequest:
         headers = {**self.headers, "content-type": "application/json"}
         return replace(self, body=json.dumps(body).encode(), headers=headers)
 
+    @property
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when it is none."""
+        return self.json if isinstance(self.json, dict) else {}
+
+    @property
+    def key(self) -> str:
+        """The first path value, or ""."""
+        return next(iter(self.path_values.values()), "")
+
     def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
         """Copy with another query."""
         return replace(self, query=pairs)
+
+    def parameter_values(self, name: str) -> list[str]:
+        """The values of a query parameter, with or without the `[]` suffix."""
+        return [v for n, v in self.query if n.removesuffix("[]") == name]
+
+    def with_parameters(self, values: Mapping[str, object]) -> "InterceptedRequest":
+        """Copy with other values of query parameters; None removes a parameter."""
+        others = tuple((n, v) for n, v in self.query if n.removesuffix("[]") not in values)
+        return self.with_query((*others, *((n, str(v)) for n, v in values.items() if v is not None)))
 
     def with_headers(self, **headers: str | None) -> "InterceptedRequest":
         """Copy with other headers (underscores become hyphens); None removes a header."""
@@ -84,6 +103,20 @@ class InterceptedResponse:
     def with_json(self, body: Any) -> "InterceptedResponse":
         """Copy with another JSON body."""
         return replace(self, body=_encode_json(body))
+
+    def with_headers(self, changes: Mapping[str, str | None]) -> "InterceptedResponse":
+        """Copy with other headers; None removes a header."""
+        return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
+
+    def data(self, operation: Operation) -> Any:
+        """The record or the rows in a response of `operation`; None when it is not successful."""
+        name, body = operation.envelope.data_property, self.json if self.is_success else None
+        return body.get(name) if name and isinstance(body, dict) else body
+
+    def with_data(self, operation: Operation, data: Any) -> "InterceptedResponse":
+        """Copy with another record or other rows."""
+        name = operation.envelope.data_property
+        return self.with_json({**self.json, name: data} if name else data)
 
 
 CallNext = Callable[[InterceptedRequest], Awaitable[InterceptedResponse]]
