@@ -410,11 +410,8 @@ def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
         names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)
         for name, other_name in zip(names, other_names, strict=False):
             row = operator(f"{kind}-stamp", f"{name} is {other_name}", requirement, on_call(_return_timestamp))
-            actions, location = (
-                ("update", "retrieve"),
-                {"keyword": "x-stamp", "pointer": resource.attributes[name].pointer},
-            )
-            yield _build_mutant(crud, actions, row, name, other_name, **location)
+            pointer = resource.attributes[name].pointer
+            yield _build_mutant(crud, ("update", "retrieve"), row, name, other_name, keyword="x-stamp", pointer=pointer)
 
 
 def _derive_text_mutants(crud: CrudOperations) -> Iterator[Mutant]:

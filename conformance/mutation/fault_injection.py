@@ -7,7 +7,7 @@ may send any requests to the application with `call_next`, and returns the respo
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -219,36 +219,25 @@ class FaultInjector:
             "query_string": urlencode(request.query).encode(),
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
-        capture = ResponseCapture()
-        await self.app(inner_scope, replay_body(request.body), capture)
-        response = capture.to_response()
-        return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-length"})
+        response = await call_asgi(self.app, inner_scope, request.body)
+        return response.with_headers({"content-length": None})
 
 
-@dataclass(slots=True)
-class ResponseCapture:
-    """Collects the ASGI messages of a response."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    async def __call__(self, message: Message) -> None:
-        self.messages.append(message)
-
-    def to_response(self) -> InterceptedResponse:
-        """Join the messages into a response."""
-        start, *rest = self.messages
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
-        return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
-
-
-def replay_body(body: bytes) -> Receive:
-    """Return an ASGI receive function that delivers a body."""
-    pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+async def call_asgi(app: ASGIApp, scope: Scope, body: bytes) -> InterceptedResponse:
+    """Send a request with a body to an ASGI application and return the response."""
+    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    outgoing: list[Message] = []
 
     async def receive() -> Message:
-        return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
+        return incoming.pop() if incoming else {"type": "http.disconnect"}
 
-    return receive
+    async def send(message: Message) -> None:
+        outgoing.append(message)
+
+    await app(scope, receive, send)
+    start, *rest = outgoing
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
+    return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
 
 
 async def _read_body(receive: Receive) -> bytes:
