@@ -76,6 +76,9 @@ def _walk_properties(
 
 # Faults: each returns the change to a property, or None if it does not apply
 
+PropertyFault = Callable[[ResponseProperty], ValueChange | None]
+PropertyCondition = Callable[[ResponseProperty], object]
+
 _WRONG_TYPE_VALUES: Mapping[str, Any] = {
     "string": 12345,
     "integer": "twelve",
@@ -86,9 +89,6 @@ _WRONG_TYPE_VALUES: Mapping[str, Any] = {
 }
 
 
-PropertyFault = Callable[[ResponseProperty], ValueChange | None]
-
-
 def _always(new_value: Any) -> ValueChange:
     return lambda value: new_value
 
@@ -97,12 +97,22 @@ def _unless_null(new_value: Any) -> ValueChange:
     return lambda value: new_value if value is not None else value
 
 
-def _drop_required(prop: ResponseProperty) -> ValueChange | None:
-    return _always(REMOVED) if prop.is_required else None
+def _change_if(condition: PropertyCondition, change: ValueChange) -> PropertyFault:
+    return lambda prop: change if condition(prop) else None
 
 
-def _set_null(prop: ResponseProperty) -> ValueChange | None:
-    return None if prop.is_nullable or "type" not in prop.schema else _always(None)
+def _has_checked_format(prop: ResponseProperty) -> bool:
+    return prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
+
+
+def _is_text_enum(prop: ResponseProperty) -> bool:
+    return bool(prop.schema.get("enum")) and prop.schema.get("type") == "string"
+
+
+_drop_required = _change_if(lambda p: p.is_required, _always(REMOVED))
+_set_null = _change_if(lambda p: not p.is_nullable and "type" in p.schema, _always(None))
+_set_unknown_enum_value = _change_if(_is_text_enum, _unless_null("conformance-unknown"))
+_break_format = _change_if(_has_checked_format, _unless_null("of no such format"))
 
 
 def _change_type(prop: ResponseProperty) -> ValueChange | None:
@@ -110,20 +120,10 @@ def _change_type(prop: ResponseProperty) -> ValueChange | None:
     return None if wrong_value is None else _unless_null(wrong_value)
 
 
-def _set_unknown_enum_value(prop: ResponseProperty) -> ValueChange | None:
-    is_text_enum = prop.schema.get("enum") and prop.schema.get("type") == "string"
-    return _unless_null("conformance-unknown") if is_text_enum else None
-
-
-def _break_format(prop: ResponseProperty) -> ValueChange | None:
-    has_checked_format = prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
-    return _unless_null("of no such format") if has_checked_format else None
-
-
 def _exceed_bounds(prop: ResponseProperty) -> ValueChange | None:
     schema, type_name = prop.schema, prop.schema.get("type")
     max_length = schema.get("maxLength", MAX_TESTED_LENGTH)
-    if type_name == "string" and max_length < MAX_TESTED_LENGTH and not _break_format(prop):
+    if type_name == "string" and max_length < MAX_TESTED_LENGTH and not _has_checked_format(prop):
         return _unless_null("x" * (max_length + 1))
     if type_name in ("integer", "number") and "minimum" in schema:
         return _unless_null(schema["minimum"] - 1)
