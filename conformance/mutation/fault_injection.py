@@ -47,7 +47,8 @@ class InterceptedRequest:
     @property
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; empty when it is none."""
-        return self.json if isinstance(self.json, dict) else {}
+        body = self.json
+        return body if isinstance(body, dict) else {}
 
     @property
     def key(self) -> str:
