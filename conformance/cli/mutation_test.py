@@ -11,7 +11,8 @@ from conformance.cli.wiring import contract_path, display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.mutation.conforming_variants import build_variants
-from conformance.mutation.parallel import MutantSelection, MutantSummary, VariantResult, evaluate_all
+from conformance.mutation.evaluate import MutantSummary
+from conformance.mutation.parallel import MutantSelection, VariantResult, evaluate_all
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
 

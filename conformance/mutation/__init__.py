@@ -2,16 +2,7 @@
 
 from collections.abc import Iterator
 
-from conformance.mutation import (
-    access,
-    crud,
-    lists,
-    refusals_and_robustness,
-    relations,
-    response_schemas,
-    statuses,
-    validation,
-)
+from conformance.mutation import access, crud, lists, relations, response_heads, response_schemas, validation
 from conformance.mutation.mutant import Mutant
 from spec.model import Contract
 
@@ -19,8 +10,8 @@ from spec.model import Contract
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Derive every mutant of a contract, in a fixed order. `token`: of a user with read and write access."""
     yield from response_schemas.derive_mutants(contract)
-    yield from statuses.derive_mutants(contract)
-    yield from refusals_and_robustness.derive_mutants(contract, token)
+    yield from response_heads.derive_status_mutants(contract)
+    yield from response_heads.derive_error_mutants(contract, token)
     yield from access.derive_mutants(contract, token)
     yield from validation.derive_mutants(contract)
     yield from lists.derive_mutants(contract)

@@ -1,92 +1,55 @@
 """Mutants that accept requests without a token, with an unknown token or scheme, or from another tenant."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 
-from conformance.errors import SkipCheck
-from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
-from conformance.mutation.mutant import Mutant, Trigger
-from conformance.mutation.triggers import MISSING_KEY, resolve_path, trigger_rejections
-from conformance.session.session import Session
-from conformance.transport.messages import AUTHORIZATION
-from spec.model import Contract, Operation
+from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, accept
+from conformance.mutation.mutant import Mutant, Operator
+from conformance.mutation.triggers import trigger_other_tenant, trigger_unauthorized
+from spec.model import Contract
 
-DENIED_STATUSES = (401, 403, 404)
-Condition = Callable[[InterceptedRequest, InterceptedResponse], bool]
-
-
-@dataclass(slots=True)
-class AllowDeniedCaller:
-    """Repeats a rejected request with `token`, where `should_allow` accepts it."""
-
-    should_allow: Condition
-    token: str
-
-    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if response.status in DENIED_STATUSES and self.should_allow(request, response):
-            return await call_next(request.with_headers(authorization=f"Bearer {self.token}"))
-        return response
+AcceptCondition = Callable[[InterceptedRequest, InterceptedResponse], bool]
 
 
 def _has_no_token(request: InterceptedRequest, response: InterceptedResponse) -> bool:
     return response.status == 401 and not request.headers.get("authorization")
 
 
-def _has_scheme(scheme: str, request: InterceptedRequest, response: InterceptedResponse) -> bool:
-    return response.status == 401 and request.headers.get("authorization", "").lower().startswith(f"{scheme} ")
+def _has_scheme(scheme: str) -> AcceptCondition:
+    return lambda q, r: r.status == 401 and q.headers.get("authorization", "").lower().startswith(f"{scheme} ")
 
 
 def _is_forbidden_or_not_found(request: InterceptedRequest, response: InterceptedResponse) -> bool:
     return response.status in (403, 404)
 
 
+def _operator(family: str, requirement: str, condition: AcceptCondition) -> Operator[AcceptCondition]:
+    return Operator(family, "let in", requirement, condition, provenance_independent=True)
+
+
+# Which rejected requests are accepted as requests of the token's user.
 AUTHENTICATION_OPERATORS = (
-    ("auth-none", _has_no_token, "A request without a token is rejected."),
-    ("auth-any-token", partial(_has_scheme, "bearer"), "An unknown token is rejected."),
-    ("auth-other-scheme", partial(_has_scheme, "basic"), "Another scheme than bearer is rejected."),
+    _operator("auth-none", "A request without a token is rejected.", _has_no_token),
+    _operator("auth-any-token", "An unknown token is rejected.", _has_scheme("bearer")),
+    _operator("auth-other-scheme", "Another scheme than bearer is rejected.", _has_scheme("basic")),
+)
+TENANT_OPERATOR = _operator(
+    "auth-other-tenant", "A record is accessible to its tenant only.", _is_forbidden_or_not_found
 )
 
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Derive the mutants of every operation that requires authentication. `token`: of a user with full access."""
-
-    def mutant(
-        operation: Operation, family: str, requirement: str, should_allow: Condition, trigger: Trigger
-    ) -> Mutant:
-        make_fault, pointer = partial(AllowDeniedCaller, should_allow, token), operation.pointer
-        return Mutant(
-            family, operation.id, "let in", requirement, pointer, make_fault, trigger, provenance_independent=True
-        )
-
     for operation in contract.operations.values():
         if not operation.requires_auth:
             continue
-        for family, should_allow, requirement in AUTHENTICATION_OPERATORS:
-            yield mutant(operation, family, requirement, should_allow, trigger_unauthorized)
+        for row in AUTHENTICATION_OPERATORS:
+            yield row.mutant(operation, _accept_as(token, row.fault), trigger_unauthorized)
         resource = contract.resources.get(operation.resource or "")
         if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
-            requirement = "A record is accessible to its tenant only."
-            yield mutant(operation, "auth-other-tenant", requirement, _is_forbidden_or_not_found, _trigger_other_tenant)
+            make_fault = _accept_as(token, TENANT_OPERATOR.fault)
+            yield TENANT_OPERATOR.mutant(operation, make_fault, trigger_other_tenant)
 
 
-def trigger_unauthorized(session: Session, operation: Operation) -> None:
-    """Send requests without a token, with an unknown one and with another scheme; then invalid requests."""
-    try:
-        path_values = resolve_path(session, operation)
-    except SkipCheck:
-        path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
-    body = session.payloads.build(operation, session.parent) if operation.request_body else None
-    for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
-        headers = {AUTHORIZATION: authorization} if authorization else {}
-        session.send(operation, path=path_values, body=body, actor="anonymous", headers=headers)
-    trigger_rejections(session, operation)
-
-
-def _trigger_other_tenant(session: Session, operation: Operation) -> None:
-    path_values = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
-    body = session.payloads.build(operation, session.parent) if operation.request_body else None
-    session.send(operation, path=path_values, body=body, actor="other")
-    if operation.resource and session.operation(operation.resource, "retrieve"):
-        session.retrieve(operation.resource, path_values[operation.path_parameter_names[0]])
+def _accept_as(token: str, condition: AcceptCondition) -> MakeFault:
+    return accept(lambda q, r: q.with_headers(authorization=f"Bearer {token}") if condition(q, r) else None)

@@ -5,19 +5,17 @@ PUT that is partial or not idempotent) and RESTler's rules (use after free, reso
 """
 
 import html
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, stateless
-from conformance.mutation.mutant import Mutant, sample
+from conformance.mutation.faults import MakeFault, change_body
+from conformance.mutation.mutant import Mutant, Operator, sample
 from conformance.mutation.triggers import trigger_crud_cycle, trigger_partial_update, trigger_text_roundtrip
-from conformance.session.session import Session
 from spec.model import GENERIC_ACTIONS, Attribute, BodyField, Contract, Operation, Resource
 
-EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
 MAX_FIELDS = 2  # mutated fields of an operation
 
 
@@ -37,31 +35,6 @@ class CrudOperations:
             if contract.find_created_resource(operation) == resource.name:
                 by_action = {**by_action, "create": operation}
         return cls(contract, resource, {a: o for a, o in by_action.items() if a in GENERIC_ACTIONS})
-
-    def mutant(
-        self, action: str, family: str, detail: str, requirement: str, make_fault: MakeFault, **options: Any
-    ) -> Mutant:
-        """Build a mutant of the operation with an action. `options`: further fields of the mutant."""
-        operation = self.by_action[action]
-        options.setdefault("pointer", operation.pointer)
-        options.setdefault("trigger", partial(_run_crud_cycle, create_operation=self.by_action["create"]))
-        return Mutant(family, operation.id, detail, requirement, make_fault=make_fault, **options)
-
-    def get_record(self, response: InterceptedResponse, action: str) -> dict[str, Any]:
-        """The record in a response; empty when the response is not successful or has none."""
-        data, body = self.by_action[action].envelope.data_property, response.json if response.is_success else None
-        record = body.get(data) if data and isinstance(body, dict) else body
-        return dict(record) if isinstance(record, dict) else {}
-
-    def with_changes(
-        self, response: InterceptedResponse, action: str, changes: Mapping[str, Any]
-    ) -> InterceptedResponse:
-        """A successful response with changes to its record; another response is returned unchanged."""
-        if not response.is_success:
-            return response
-        data = self.by_action[action].envelope.data_property
-        record = {**self.get_record(response, action), **changes}
-        return response.with_json({**response.json, data: record} if data else record)
 
     def writable_fields(self, action: str) -> list[tuple[BodyField, Attribute]]:
         """The request body fields that are attributes of the returned record."""
@@ -83,40 +56,85 @@ class CrudOperations:
         fields = self.writable_fields(action)
         return [f for f, p in fields if p.type == "string" and not p.enum_values and not p.format]
 
-    async def retrieve(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Retrieve the record that a request names."""
-        return await call_next(request.follow_up(self.by_action["retrieve"], *request.path_values.values()))
 
-    async def find_other_key(self, request: InterceptedRequest, call_next: CallNext) -> str | None:
-        """The key of the first listed record that a request does not name."""
-        list_operation = self.by_action.get("list")
-        if list_operation is None:
-            return None
-        response = await call_next(request.follow_up(list_operation))
-        data = list_operation.envelope.data_property
-        rows = response.json.get(data) if response.is_success and data else []
-        keys = (str(row[self.resource.key_attribute]) for row in rows if self.resource.key_attribute in row)
-        return next((key for key in keys if key not in request.path_values.values()), None)
+@dataclass(frozen=True, slots=True)
+class CrudCall:
+    """A request to one of the operations of a resource. `send`: sends a request to the application."""
+
+    crud: CrudOperations
+    request: InterceptedRequest
+    send: CallNext
+
+    async def pass_on(self) -> InterceptedResponse:
+        """Send the request unchanged."""
+        return await self.send(self.request)
+
+    async def call(self, action: str, *key: object, body: Any = None) -> InterceptedResponse:
+        """Call another operation of the resource for the same client."""
+        request = self.request.follow_up(self.crud.by_action[action], *key)
+        return await self.send(request if body is None else request.with_json(body))
+
+    async def repeat_with_key(self, key: object) -> InterceptedResponse:
+        """Send the request for another record."""
+        other_request = self.request.follow_up(self.request.operation, key)
+        return await self.send(replace(self.request, path=other_request.path, path_values=other_request.path_values))
+
+    async def retrieve(self) -> InterceptedResponse:
+        """Retrieve the record that the request names."""
+        return await self.call("retrieve", *self.request.path_values.values())
+
+    async def find_other_key(self) -> Any:
+        """The key of the first listed record that the request does not name; None if there is none."""
+        list_operation, key_name = self.crud.by_action.get("list"), self.crud.resource.key_attribute
+        rows = (await self.call("list")).data(list_operation) if list_operation is not None else None
+        keys = [row[key_name] for row in rows or () if key_name in row]
+        return next((key for key in keys if str(key) not in self.request.path_values.values()), None)
+
+    def record(self, response: InterceptedResponse, action: str = "") -> dict[str, Any]:
+        """The record in a response to the request, or of another action; empty if there is none."""
+        data = response.data(self.crud.by_action[action] if action else self.request.operation)
+        return dict(data) if isinstance(data, dict) else {}
+
+    def with_changes(self, response: InterceptedResponse, changes: Mapping[str, Any]) -> InterceptedResponse:
+        """A successful response with changes to its record; another response is returned unchanged."""
+        if not response.is_success:
+            return response
+        return response.with_data(self.request.operation, {**self.record(response), **changes})
 
 
-def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Derive the mutants of every resource whose records can be created and retrieved."""
-    for resource in contract.resources.values():
-        crud = CrudOperations.from_contract(contract, resource)
-        if {"create", "retrieve"} <= crud.by_action.keys():
-            yield from _derive_create_mutants(crud)
-            if "update" in crud.by_action:
-                yield from _derive_update_mutants(crud)
-                yield from _derive_field_mutants(crud)
-                yield from _derive_timestamp_mutants(crud)
-            if "delete" in crud.by_action:
-                yield from _derive_delete_mutants(crud)
-            yield from _derive_read_mutants(crud)
-            yield from _derive_text_mutants(crud)
+CrudFault = Callable[[CrudCall], Awaitable[InterceptedResponse]]
+CrudOperator = Operator[Callable[..., CrudFault]]  # a factory, given the names of fields
 
 
-def _run_crud_cycle(session: Session, operation: Operation, create_operation: Operation) -> None:
-    trigger_crud_cycle(session, create_operation)
+def on_call(fault: Callable[..., Awaitable[InterceptedResponse]]) -> Callable[..., CrudFault]:
+    """Return a factory for a stateless fault, which has the names of fields as arguments after the call."""
+    return lambda *names: lambda call: fault(call, *names)
+
+
+# Create
+
+
+async def _delete_after_create(call: CrudCall) -> InterceptedResponse:
+    response = await call.pass_on()
+    key = call.record(response).get(call.crud.resource.key_attribute)
+    if key is not None:
+        await call.call("delete", key)
+    return response
+
+
+async def _create_twice(call: CrudCall) -> InterceptedResponse:
+    await call.pass_on()
+    return await call.pass_on()
+
+
+async def _store_different_value(call: CrudCall, name: str) -> InterceptedResponse:
+    """Store another value than the one that was sent and is returned."""
+    body = call.request.json_object
+    if name not in body:
+        return await call.pass_on()
+    stored = different_value(body[name], call.crud.resource.attributes[name])
+    response = await call.send(call.request.with_json({**body, name: stored}))
+    return call.with_changes(response, {name: body[name]})
 
 
 def different_value(value: Any, prop: Attribute) -> Any:
@@ -132,267 +150,106 @@ def different_value(value: Any, prop: Attribute) -> Any:
     return value
 
 
-# Create
-
-
-@dataclass(frozen=True, slots=True)
-class CreateFaults:
-    """Wrong ways to create a record. `field_name`, `prop`: the field that is stored wrong."""
-
-    crud: CrudOperations
-    field_name: str = ""
-    prop: Attribute | None = None
-
-    async def delete_after_create(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Delete the record right after its creation."""
-        response = await call_next(request)
-        key = self.crud.get_record(response, "create").get(self.crud.resource.key_attribute)
-        if key is not None:
-            await call_next(request.follow_up(self.crud.by_action["delete"], key))
-        return response
-
-    async def create_twice(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Create two records."""
-        await call_next(request)
-        return await call_next(request)
-
-    async def store_different_value(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Store another value than the one that was sent and is returned."""
-        body = request.json
-        if not isinstance(body, dict) or self.field_name not in body or self.prop is None:
-            return await call_next(request)
-        value = body[self.field_name]
-        stored = request.with_json({**body, self.field_name: different_value(value, self.prop)})
-        return self.crud.with_changes(await call_next(stored), "create", {self.field_name: value})
-
-
-def _derive_create_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    mutant, faults = partial(crud.mutant, "create", "create"), CreateFaults(crud)
-    if "delete" in crud.by_action:
-        available = "A created record can be retrieved."
-        yield mutant("lost", available, stateless(faults.delete_after_create), source=EVOMASTER)
-    yield mutant("twice", "A create stores one record.", stateless(faults.create_twice))
-    required = [(body_field, prop) for body_field, prop in crud.writable_fields("create") if body_field.required]
-    for body_field, prop in sample(required, MAX_FIELDS, "create", crud.resource.name):
-        make_fault = stateless(CreateFaults(crud, body_field.name, prop).store_different_value)
-        stored = "A create stores the values that were sent."
-        yield mutant(f"{body_field.name} not stored", stored, make_fault, pointer=body_field.pointer)
-
-
 # Update
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateFaults:
-    """Wrong ways to update a record. `field_name`: the field that is stored wrong."""
-
-    crud: CrudOperations
-    field_name: str = ""
-
-    def _redirect(self, request: InterceptedRequest, key: object) -> InterceptedRequest:
-        follow_up = request.follow_up(request.operation, key, query=request.query)
-        return replace(follow_up, body=request.body, headers=request.headers)
-
-    async def discard_update(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Return the updated record without storing it."""
-        current, body = await self.crud.retrieve(request, call_next), request.json
-        if not current.is_success or not isinstance(body, dict):
-            return await call_next(request)
-        changes = {n: v for n, v in body.items() if n in self.crud.get_record(current, "retrieve")}
-        return self.crud.with_changes(current, "update", changes)
-
-    async def update_other_too(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Update a second record too."""
-        other_key = await self.crud.find_other_key(request, call_next)
-        response = await call_next(request)
-        if response.is_success and other_key is not None:
-            await call_next(self._redirect(request, other_key))
-        return response
-
-    async def update_other_instead(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Update another record instead."""
-        other_key = await self.crud.find_other_key(request, call_next)
-        if other_key is None:
-            return await call_next(request)
-        response = await call_next(self._redirect(request, other_key))
-        changes = {self.crud.resource.key_attribute: next(iter(request.path_values.values()))}
-        return self.crud.with_changes(response, "update", changes)
-
-    async def store_valid_part(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Reject the update, but store its valid fields."""
-        response, body = await call_next(request), request.json
-        if response.status == 422 and isinstance(body, dict):
-            invalid_names = {name.partition(".")[0] for name in (response.json or {}).get("errors", {})}
-            valid_part = {n: v for n, v in body.items() if n not in invalid_names}
-            if valid_part:
-                await call_next(request.with_json(valid_part))
-        return response
-
-    async def drop_field(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Return a field as it was sent without storing it."""
-        body = request.json
-        if not isinstance(body, dict) or self.field_name not in body:
-            return await call_next(request)
-        response = await call_next(request.with_json({n: v for n, v in body.items() if n != self.field_name}))
-        return self.crud.with_changes(response, "update", {self.field_name: body[self.field_name]})
-
-    async def reset_omitted_field(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Set a field to null when it is omitted."""
-        body = request.json
-        if not isinstance(body, dict) or self.field_name in body:
-            return await call_next(request)
-        return await call_next(request.with_json({**body, self.field_name: None}))
-
-    async def change_on_retrieve(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Change a record when it is retrieved."""
-        response = await call_next(request)
-        text = self.crud.get_record(response, "retrieve").get(self.field_name)
-        if isinstance(text, str):
-            update = request.follow_up(self.crud.by_action["update"], *request.path_values.values())
-            await call_next(update.with_json({self.field_name: f"{text}."}))
-        return response
-
-    async def return_other_record(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Retrieve another record instead."""
-        other_key = await self.crud.find_other_key(request, call_next)
-        response = await call_next(request)
-        if not response.is_success or other_key is None:
-            return response
-        other_response = await call_next(request.follow_up(request.operation, other_key, query=request.query))
-        return other_response if other_response.is_success else response
+async def _discard_update(call: CrudCall) -> InterceptedResponse:
+    """Return the updated record without storing it."""
+    current, body = await call.retrieve(), call.request.json
+    if not current.is_success or not isinstance(body, dict):
+        return await call.pass_on()
+    record = call.record(current, "retrieve")
+    return call.with_changes(current, {n: v for n, v in body.items() if n in record})
 
 
-def _derive_update_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    mutant, faults, stored = partial(crud.mutant, "update"), UpdateFaults(crud), "An update is stored."
-    yield mutant("update", "lost", stored, stateless(faults.discard_update), source=EVOMASTER)
-    yield mutant("update", "applied to another record", stored, stateless(faults.update_other_instead))
-    requirement, make_fault = "A write changes no other record.", stateless(faults.update_other_too)
-    yield mutant("frame", "update changes another too", requirement, make_fault, provenance_independent=True)
-    detail, requirement = "applied but for the wrong field", "A rejected write changes nothing."
-    options: dict[str, Any] = {"trigger": trigger_partial_update, "provenance_independent": True, "source": EVOMASTER}
-    yield mutant("refused-write", detail, requirement, stateless(faults.store_valid_part), **options)
+async def _change_other_too(call: CrudCall) -> InterceptedResponse:
+    other_key = await call.find_other_key()
+    response = await call.pass_on()
+    if response.is_success and other_key is not None:
+        await call.repeat_with_key(other_key)
+    return response
 
 
-def _derive_field_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    mutant, stored = partial(crud.mutant, "update", "update", source=EVOMASTER), "An update is stored."
-    fields = [f for f in crud.writable_fields("update") if f[1].type in ("string", "integer", "boolean")]
-    for body_field, _ in sample(fields, MAX_FIELDS, "update", crud.resource.name):
-        make_fault = stateless(UpdateFaults(crud, body_field.name).drop_field)
-        yield mutant(f"{body_field.name} not stored", stored, make_fault, pointer=body_field.pointer)
-    for body_field, _ in sample([f for f in fields if f[1].nullable], MAX_FIELDS, "reset", crud.resource.name):
-        make_fault = stateless(UpdateFaults(crud, body_field.name).reset_omitted_field)
-        yield mutant(f"{body_field.name} reset", "An update leaves omitted fields unchanged.", make_fault)
-
-
-@dataclass(frozen=True, slots=True)
-class ShowOtherTimestamp:
-    """Returns the timestamp `source_field` as the timestamp `field_name`."""
-
-    crud: CrudOperations
-    field_name: str
-    source_field: str
-
-    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response, action = await call_next(request), request.operation.action
-        record = self.crud.get_record(response, action)
-        if self.field_name not in record or self.source_field not in record:
-            return response
-        return self.crud.with_changes(response, action, {self.field_name: record[self.source_field]})
-
-
-def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    resource = crud.resource
-    operation_ids = frozenset(o.id for a, o in crud.by_action.items() if a in ("retrieve", "update"))
-    mutant = partial(crud.mutant, "update", operations=operation_ids, keyword="x-stamp")
-    swaps = (
-        ("created", "updated", "The creation timestamp never changes."),
-        ("updated", "created", "An update changes the update timestamp."),
+async def _update_other_instead(call: CrudCall) -> InterceptedResponse:
+    other_key = await call.find_other_key()
+    if other_key is None:
+        return await call.pass_on()
+    return call.with_changes(
+        await call.repeat_with_key(other_key), {call.crud.resource.key_attribute: call.request.key}
     )
-    for kind, other_kind, requirement in swaps:
-        names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)
-        for name, other_name in zip(names, other_names, strict=False):
-            make_fault = stateless(ShowOtherTimestamp(crud, name, other_name))
-            pointer = resource.attributes[name].pointer
-            yield mutant(f"{kind}-stamp", f"{name} is {other_name}", requirement, make_fault, pointer=pointer)
+
+
+async def _store_valid_part(call: CrudCall) -> InterceptedResponse:
+    """Reject the update, but store its valid fields."""
+    response, body = await call.pass_on(), call.request.json_object
+    if response.status == 422:
+        invalid_names = {name.partition(".")[0] for name in (response.json or {}).get("errors", {})}
+        valid_part = {n: v for n, v in body.items() if n not in invalid_names}
+        if valid_part:
+            await call.send(call.request.with_json(valid_part))
+    return response
+
+
+async def _drop_field(call: CrudCall, name: str) -> InterceptedResponse:
+    """Return a field as it was sent without storing it."""
+    body = call.request.json_object
+    if name not in body:
+        return await call.pass_on()
+    response = await call.send(call.request.with_json({n: v for n, v in body.items() if n != name}))
+    return call.with_changes(response, {name: body[name]})
+
+
+async def _reset_omitted_field(call: CrudCall, name: str) -> InterceptedResponse:
+    """Set a field to null when it is omitted."""
+    body = call.request.json
+    if not isinstance(body, dict) or name in body:
+        return await call.pass_on()
+    return await call.send(call.request.with_json({**body, name: None}))
+
+
+async def _return_timestamp(call: CrudCall, name: str, source_name: str) -> InterceptedResponse:
+    """Return the timestamp `source_name` as the timestamp `name`."""
+    response = await call.pass_on()
+    record = call.record(response)
+    return (
+        call.with_changes(response, {name: record[source_name]}) if {name, source_name} <= record.keys() else response
+    )
 
 
 # Delete
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteFaults:
-    """Wrong ways to delete a record."""
+def _success(request: InterceptedRequest) -> InterceptedResponse:
+    return InterceptedResponse(request.operation.envelope.status, {}, b"")
 
-    crud: CrudOperations
 
-    async def delete_nothing(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Report success without deleting the record."""
-        current = await self.crud.retrieve(request, call_next)
-        return self._success(request) if current.is_success else await call_next(request)
+async def _delete_nothing(call: CrudCall) -> InterceptedResponse:
+    return _success(call.request) if (await call.retrieve()).is_success else await call.pass_on()
 
-    async def delete_other_too(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Delete a second record too."""
-        other_key = await self.crud.find_other_key(request, call_next)
-        response = await call_next(request)
-        if response.is_success and other_key is not None:
-            await call_next(request.follow_up(request.operation, other_key))
-        return response
 
-    async def accept_repeated_delete(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Report success for a missing record."""
-        response = await call_next(request)
-        return self._success(request) if response.status == 404 else response
-
-    @staticmethod
-    def _success(request: InterceptedRequest) -> InterceptedResponse:
-        return InterceptedResponse(request.operation.envelope.status, {}, b"")
+async def _accept_repeated_delete(call: CrudCall) -> InterceptedResponse:
+    response = await call.pass_on()
+    return _success(call.request) if response.status == 404 else response
 
 
 @dataclass(slots=True)
 class ShowDeletedRecord:
-    """Keeps returning deleted records. `action`: where, retrieve or list."""
+    """Keeps returning deleted records, in the operations with the fault."""
 
-    crud: CrudOperations
-    action: str
     deleted_responses: dict[str, InterceptedResponse] = field(default_factory=dict)
 
-    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        key = next(iter(request.path_values.values()), "")
-        if request.operation.action == "delete":
-            return await self._handle_delete(request, call_next, key)
-        response = await call_next(request)
-        if request.operation.action != self.action:
-            return response
-        if self.action == "retrieve":
-            return self.deleted_responses.get(key, response)
-        data = request.operation.envelope.data_property
-        if not response.is_success or data is None:
-            return response
-        deleted_records = [self.crud.get_record(deleted, "retrieve") for deleted in self.deleted_responses.values()]
-        return response.with_json({**response.json, data: [*deleted_records, *response.json[data]]})
-
-    async def _handle_delete(self, request: InterceptedRequest, call_next: CallNext, key: str) -> InterceptedResponse:
-        current = await self.crud.retrieve(request, call_next)
-        response = await call_next(request)
-        if response.is_success and current.is_success:
+    async def __call__(self, call: CrudCall) -> InterceptedResponse:
+        operation, key = call.request.operation, call.request.key
+        current = await call.retrieve() if operation.action == "delete" else None
+        response = await call.pass_on()
+        if current is not None and current.is_success and response.is_success:
             self.deleted_responses[key] = current
-        return response
-
-
-def _derive_delete_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    mutant, faults = partial(crud.mutant, "delete"), DeleteFaults(crud)
-    deleted, frame = "A deleted record is gone.", "A write changes no other record."
-    missing = "Deleting a missing record returns 404."
-    yield mutant("delete", "deletes nothing", deleted, stateless(faults.delete_nothing), source=EVOMASTER)
-    make_fault = stateless(faults.delete_other_too)
-    yield mutant("frame", "deletes another too", frame, make_fault, provenance_independent=True)
-    yield mutant("delete", "again and again", missing, stateless(faults.accept_repeated_delete), source=RESTLER)
-    for action in ("retrieve", "list"):
-        if action in crud.by_action:
-            operation_ids = frozenset({crud.by_action["delete"].id, crud.by_action[action].id})
-            stale = partial(ShowDeletedRecord, crud, action)
-            detail = f"still there to {action}"
-            yield mutant("delete", detail, deleted, stale, operations=operation_ids, source=RESTLER)
+        if operation.action == "retrieve":
+            return self.deleted_responses.get(key, response)
+        if operation.action != "list" or not response.is_success or operation.envelope.data_property is None:
+            return response
+        deleted_records = [call.record(deleted, "retrieve") for deleted in self.deleted_responses.values()]
+        return response.with_data(operation, [*deleted_records, *response.data(operation)])
 
 
 # Read
@@ -404,23 +261,28 @@ class StaleRead:
 
     first_responses: dict[str, InterceptedResponse] = field(default_factory=dict)
 
-    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
+    async def __call__(self, call: CrudCall) -> InterceptedResponse:
+        response = await call.pass_on()
         if not response.is_success:
             return response
-        return self.first_responses.setdefault(request.path + str(request.query), response)
+        return self.first_responses.setdefault(call.request.path + str(call.request.query), response)
 
 
-def _derive_read_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    for action in ("retrieve", "list"):
-        if action in crud.by_action:
-            detail = f"{action} answers what it did first"
-            yield crud.mutant(action, "stale-read", detail, "The next request returns what was written.", StaleRead)
-    for body_field in crud.text_fields("update")[:1]:
-        mutant, faults = partial(crud.mutant, "retrieve", "reading"), UpdateFaults(crud, body_field.name)
-        detail, make_fault = f"changes {body_field.name}", stateless(faults.change_on_retrieve)
-        yield mutant(detail, "A read changes nothing.", make_fault, provenance_independent=True)
-        yield mutant("another record", "The requested record is returned.", stateless(faults.return_other_record))
+async def _change_on_retrieve(call: CrudCall, name: str) -> InterceptedResponse:
+    response = await call.pass_on()
+    text = call.record(response).get(name)
+    if isinstance(text, str):
+        await call.call("update", *call.request.path_values.values(), body={name: f"{text}."})
+    return response
+
+
+async def _return_other_record(call: CrudCall) -> InterceptedResponse:
+    other_key = await call.find_other_key()
+    response = await call.pass_on()
+    if not response.is_success or other_key is None:
+        return response
+    other_response = await call.repeat_with_key(other_key)
+    return other_response if other_response.is_success else response
 
 
 # Text
@@ -434,21 +296,127 @@ TEXT_CHANGES: Mapping[str, Callable[[str], str]] = {
 }
 
 
+def _change_text(name: str, change: Callable[[str], str]) -> MakeFault:
+    return change_body(lambda body: {**body, name: change(body[name])} if isinstance(body.get(name), str) else body)
+
+
+# Operators
+
+STORED, READ_BACK = "An update is stored.", "The next request returns what was written."
+DELETED, MISSING = "A deleted record is gone.", "Deleting a missing record returns 404."
+FRAME, REJECTED = "A write changes no other record.", "A rejected write changes nothing."
+EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
+
+operator: Callable[..., CrudOperator] = Operator
+from_evomaster, from_restler = partial(operator, source=EVOMASTER), partial(operator, source=RESTLER)
+independent = partial(operator, provenance_independent=True)
+
+# Actions that the fault needs -> operators. The operation of the first action has the requirement.
+OPERATORS: Mapping[tuple[str, ...], tuple[CrudOperator, ...]] = {
+    ("create", "delete"): (
+        from_evomaster("create", "lost", "A created record can be retrieved.", on_call(_delete_after_create)),
+    ),
+    ("create",): (operator("create", "twice", "A create stores one record.", on_call(_create_twice)),),
+    ("update",): (
+        from_evomaster("update", "lost", STORED, on_call(_discard_update)),
+        operator("update", "applied to another record", STORED, on_call(_update_other_instead)),
+        independent("frame", "update changes another too", FRAME, on_call(_change_other_too)),
+        from_evomaster(
+            "refused-write",
+            "applied but for the wrong field",
+            REJECTED,
+            on_call(_store_valid_part),
+            provenance_independent=True,
+            trigger=trigger_partial_update,
+        ),
+    ),
+    ("delete",): (
+        from_evomaster("delete", "deletes nothing", DELETED, on_call(_delete_nothing)),
+        independent("frame", "deletes another too", FRAME, on_call(_change_other_too)),
+        from_restler("delete", "again and again", MISSING, on_call(_accept_repeated_delete)),
+    ),
+    ("delete", "retrieve"): (from_restler("delete", "still there to retrieve", DELETED, ShowDeletedRecord),),
+    ("delete", "list"): (from_restler("delete", "still there to list", DELETED, ShowDeletedRecord),),
+    ("retrieve",): (operator("stale-read", "retrieve answers what it did first", READ_BACK, StaleRead),),
+    ("list",): (operator("stale-read", "list answers what it did first", READ_BACK, StaleRead),),
+}
+STORED_AS_SENT, OMITTED = "A create stores the values that were sent.", "An update leaves omitted fields unchanged."
+STORE_OTHER = operator("create", "{name} not stored", STORED_AS_SENT, on_call(_store_different_value))
+DROP_FIELD = from_evomaster("update", "{name} not stored", STORED, on_call(_drop_field))
+RESET_FIELD = from_evomaster("update", "{name} reset", OMITTED, on_call(_reset_omitted_field))
+CHANGE_ON_READ = independent("reading", "changes {name}", "A read changes nothing.", on_call(_change_on_retrieve))
+RETURN_OTHER = operator("reading", "another record", "The requested record is returned.", on_call(_return_other_record))
+# (kind of timestamp, kind that is returned instead, requirement)
+TIMESTAMP_SWAPS = (
+    ("created", "updated", "The creation timestamp never changes."),
+    ("updated", "created", "An update changes the update timestamp."),
+)
+
+
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
+    """Derive the mutants of every resource whose records can be created and retrieved."""
+    for resource in contract.resources.values():
+        crud = CrudOperations.from_contract(contract, resource)
+        if {"create", "retrieve"} <= crud.by_action.keys():
+            yield from _derive_from_table(crud, "create")
+            required = [(f, p) for f, p in crud.writable_fields("create") if f.required]
+            yield from _derive_field_mutants(crud, "create", STORE_OTHER, required, "create")
+            yield from _derive_from_table(crud, "update")
+            fields = [(f, p) for f, p in crud.writable_fields("update") if p.type in ("string", "integer", "boolean")]
+            yield from _derive_field_mutants(crud, "update", DROP_FIELD, fields, "update")
+            nullable = [(f, p) for f, p in fields if p.nullable]
+            yield from _derive_field_mutants(crud, "update", RESET_FIELD, nullable, "reset")
+            yield from _derive_timestamp_mutants(crud)
+            for action in ("delete", "retrieve", "list"):
+                yield from _derive_from_table(crud, action)
+            for body_field in crud.text_fields("update")[:1]:
+                yield _build_mutant(crud, ("retrieve",), CHANGE_ON_READ, body_field.name)
+                yield _build_mutant(crud, ("retrieve",), RETURN_OTHER)
+            yield from _derive_text_mutants(crud)
+
+
+def _build_mutant(
+    crud: CrudOperations, actions: tuple[str, ...], row: CrudOperator, *names: str, **options: Any
+) -> Mutant:
+    """Build a mutant of the operation with the first action. `names`: of the field, passed to the fault."""
+    operation, other_actions = crud.by_action[actions[0]], actions[1:]
+    if other_actions:
+        options["operations"] = frozenset(crud.by_action[action].id for action in actions)
+
+    def make_fault() -> Fault:
+        crud_fault = row.fault(*names)
+        return lambda request, call_next: crud_fault(CrudCall(crud, request, call_next))
+
+    return row.fill_in(name="".join(names[:1])).mutant(operation, make_fault, trigger_crud_cycle, **options)
+
+
+def _derive_from_table(crud: CrudOperations, action: str) -> Iterator[Mutant]:
+    for actions, rows in OPERATORS.items():
+        if actions[0] == action and set(actions) <= crud.by_action.keys():
+            yield from (_build_mutant(crud, actions, row) for row in rows)
+
+
+def _derive_field_mutants(
+    crud: CrudOperations, action: str, row: CrudOperator, fields: list[tuple[BodyField, Attribute]], seed: str
+) -> Iterator[Mutant]:
+    for body_field, _ in sample(fields, MAX_FIELDS, seed, crud.resource.name):
+        pointer = "" if row is RESET_FIELD else body_field.pointer
+        yield _build_mutant(crud, (action,), row, body_field.name, pointer=pointer)
+
+
+def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
+    resource = crud.resource
+    for kind, other_kind, requirement in TIMESTAMP_SWAPS if "update" in crud.by_action else ():
+        names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)
+        for name, other_name in zip(names, other_names, strict=False):
+            row = operator(f"{kind}-stamp", f"{name} is {other_name}", requirement, on_call(_return_timestamp))
+            pointer = resource.attributes[name].pointer
+            yield _build_mutant(crud, ("update", "retrieve"), row, name, other_name, keyword="x-stamp", pointer=pointer)
+
+
 def _derive_text_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    for detail, change in TEXT_CHANGES.items():
-        for body_field in sample(crud.text_fields("create"), 1, "text", crud.resource.name):
-            name, requirement = body_field.name, "A text is returned as it was sent."
-            mutant = partial(
-                crud.mutant, pointer=body_field.pointer, trigger=partial(trigger_text_roundtrip, name=name)
-            )
-            yield mutant("create", "text", f"{name} {detail}", requirement, stateless(_change_text(name, change)))
-
-
-def _change_text(name: str, change: Callable[[str], str]) -> Fault:
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        body = request.json
-        if not isinstance(body, dict) or not isinstance(body.get(name), str):
-            return await call_next(request)
-        return await call_next(request.with_json({**body, name: change(body[name])}))
-
-    return fault
+    for body_field in sample(crud.text_fields("create"), 1, "text", crud.resource.name):
+        name, trigger = body_field.name, partial(trigger_text_roundtrip, name=body_field.name)
+        for detail, change in TEXT_CHANGES.items():
+            row = Operator("text", f"{name} {detail}", "A text is returned as it was sent.", _change_text(name, change))
+            yield row.mutant(crud.by_action["create"], row.fault, trigger, body_field.pointer)

@@ -7,7 +7,7 @@ requirement can block the gate, they continue until a failure that blocks by def
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import chain
 
@@ -16,7 +16,7 @@ from conformance.checks.support.check import Check
 from conformance.errors import SuiteError
 from conformance.mutation.equivalence import create_mutant_app, find_witness
 from conformance.mutation.in_process_mock import InProcessMock, InProcessTarget, create_session
-from conformance.mutation.mutant import Mutant, Witness
+from conformance.mutation.mutant import Mutant
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import build_cases, run_check
 from conformance.schemathesis_engine import GATE, Depth, run_engine
@@ -24,6 +24,8 @@ from conformance.session.session import Session
 from spec.model import Contract, Operation
 
 SEED = 1
+MAX_MESSAGE_CHARS = 300
+TOKEN_ENV, OTHER_TOKEN_ENV = "ATHENA_TOKEN", "ATHENA_OTHER_TOKEN"
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
 CRUD_FAMILIES = ("create", "update", "delete", "frame", "reading", "stale-read")
 # may show in the checks of any operation
@@ -39,21 +41,29 @@ class MutantStatus(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class MutantResult:
-    """The evaluation of a mutant. `is_blocked`: a check failed that blocks by default. `check`: the first failed check.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutantSummary:
+    """The evaluation of one mutant, in a form that can be pickled.
 
-    `seconds`: until the first failure, or in total. `message`: of the failure. `witness`: None when equivalent.
+    `can_block`: whether its requirement blocks the gate by default. `is_blocked`: whether a check failed that blocks
+    by default. `check`: the first failed check, or "". `message`: its message, or the error. `seconds`: until the first
+    failure, or in total. `curl`, `response_excerpt`: the witness, or "".
     """
 
-    mutant: Mutant
+    id: str
+    family: str
+    operation: str
+    requirement: str
+    can_block: bool
+    provenance_independent: bool
     status: MutantStatus
     is_blocked: bool = False
     check: str = ""
+    message: str = ""
     seconds: float = 0.0
     requests: int = 0
-    message: str = ""
-    witness: Witness | None = None
+    curl: str = ""
+    response_excerpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +74,53 @@ class Detectors:
     depth: Depth | None = GATE
 
 
-def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | None = None) -> MutantResult:
+def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | None = None) -> MutantSummary:
     """Evaluate one mutant. `detectors`: the gate's, by default."""
+    equivalent = MutantSummary(
+        id=mutant.id,
+        family=mutant.family,
+        operation=mutant.operation,
+        requirement=mutant.requirement,
+        can_block=mutant.is_blocking(mock.contract),
+        provenance_independent=mutant.provenance_independent,
+        status=MutantStatus.EQUIVALENT,
+    )
     try:
-        proof = find_witness(mutant, mock)
-        if proof is None:
-            return MutantResult(mutant, MutantStatus.EQUIVALENT)
-        return _run_detectors(mutant, mock, detectors or Detectors(), proof)
+        witness = find_witness(mutant, mock)
+        if witness is None:
+            return equivalent
+        result = _run_detectors(equivalent, mutant, mock, detectors or Detectors())
     except Exception as error:  # an error in the mutant is no result of the gate
-        return MutantResult(mutant, MutantStatus.ERROR, message=f"{type(error).__name__}: {error}")
+        message = f"{type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
+        return replace(equivalent, status=MutantStatus.ERROR, message=message)
+    exchange, base = witness.mutant_exchange, f"http://127.0.0.1:8000{mock.contract.base_path}"
+    excerpt = f"{exchange.response.status} {exchange.response.content[:300].decode('utf-8', 'replace')}"
+    return replace(result, curl=exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV), response_excerpt=excerpt)
 
 
-def _run_detectors(mutant: Mutant, mock: InProcessMock, detectors: Detectors, witness: Witness) -> MutantResult:
+def _run_detectors(
+    equivalent: MutantSummary, mutant: Mutant, mock: InProcessMock, detectors: Detectors
+) -> MutantSummary:
     mock.reset()
     suite_session = create_session(mock, create_mutant_app(mutant, mock), SEED)
-    start_time, killing_check, message, kill_seconds = time.perf_counter(), "", "", 0.0
-    needs_blocking = mutant.is_blocking(mock.contract)
-    is_blocked = False
+    start_time = time.perf_counter()
+    result = replace(equivalent, status=MutantStatus.SURVIVED)
     try:
         tiers = select_operations(mutant, mock.contract)
         engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
-        failures = chain(_find_failures(suite_session, detectors.checks, tiers), engine_failures)
-        for check_id, failure_message, is_blocking in failures:
-            if not killing_check:
-                killing_check, message, kill_seconds = check_id, failure_message, time.perf_counter() - start_time
-            is_blocked = is_blocked or is_blocking
-            if is_blocked or not needs_blocking:
+        for failure in chain(_find_failures(suite_session, detectors.checks, tiers), engine_failures):
+            check_id, message, is_blocking = failure
+            if result.status is MutantStatus.SURVIVED:
+                seconds, status = time.perf_counter() - start_time, MutantStatus.KILLED
+                message = message[:MAX_MESSAGE_CHARS]
+                result = replace(result, status=status, check=check_id, message=message, seconds=seconds)
+            result = replace(result, is_blocked=result.is_blocked or is_blocking)
+            if result.is_blocked or not result.can_block:
                 break
     finally:
         request_count = _close_session(suite_session)
-    status = MutantStatus.KILLED if killing_check else MutantStatus.SURVIVED
-    seconds = kill_seconds or time.perf_counter() - start_time
-    return MutantResult(mutant, status, is_blocked, killing_check, seconds, request_count, message, witness)
+    seconds = result.seconds or time.perf_counter() - start_time
+    return replace(result, seconds=seconds, requests=request_count)
 
 
 def _close_session(session: Session) -> int:

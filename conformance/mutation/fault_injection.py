@@ -7,7 +7,7 @@ may send any requests to the application with `call_next`, and returns the respo
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -44,9 +44,29 @@ class InterceptedRequest:
         headers = {**self.headers, "content-type": "application/json"}
         return replace(self, body=json.dumps(body).encode(), headers=headers)
 
+    @property
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when it is none."""
+        body = self.json
+        return body if isinstance(body, dict) else {}
+
+    @property
+    def key(self) -> str:
+        """The first path value, or ""."""
+        return next(iter(self.path_values.values()), "")
+
     def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
         """Copy with another query."""
         return replace(self, query=pairs)
+
+    def parameter_values(self, name: str) -> list[str]:
+        """The values of a query parameter, with or without the `[]` suffix."""
+        return [v for n, v in self.query if n.removesuffix("[]") == name]
+
+    def with_parameters(self, values: Mapping[str, object]) -> "InterceptedRequest":
+        """Copy with other values of query parameters; None removes a parameter."""
+        others = tuple((n, v) for n, v in self.query if n.removesuffix("[]") not in values)
+        return self.with_query((*others, *((n, str(v)) for n, v in values.items() if v is not None)))
 
     def with_headers(self, **headers: str | None) -> "InterceptedRequest":
         """Copy with other headers (underscores become hyphens); None removes a header."""
@@ -84,6 +104,20 @@ class InterceptedResponse:
     def with_json(self, body: Any) -> "InterceptedResponse":
         """Copy with another JSON body."""
         return replace(self, body=_encode_json(body))
+
+    def with_headers(self, changes: Mapping[str, str | None]) -> "InterceptedResponse":
+        """Copy with other headers; None removes a header."""
+        return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
+
+    def data(self, operation: Operation) -> Any:
+        """The record or the rows in a response of `operation`; None when it is not successful."""
+        name, body = operation.envelope.data_property, self.json if self.is_success else None
+        return body.get(name) if name and isinstance(body, dict) else body
+
+    def with_data(self, operation: Operation, data: Any) -> "InterceptedResponse":
+        """Copy with another record or other rows."""
+        name = operation.envelope.data_property
+        return self.with_json({**self.json, name: data} if name else data)
 
 
 CallNext = Callable[[InterceptedRequest], Awaitable[InterceptedResponse]]
@@ -186,36 +220,25 @@ class FaultInjector:
             "query_string": urlencode(request.query).encode(),
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
-        capture = ResponseCapture()
-        await self.app(inner_scope, replay_body(request.body), capture)
-        response = capture.to_response()
-        return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-length"})
+        response = await call_asgi(self.app, inner_scope, request.body)
+        return response.with_headers({"content-length": None})
 
 
-@dataclass(slots=True)
-class ResponseCapture:
-    """Collects the ASGI messages of a response."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    async def __call__(self, message: Message) -> None:
-        self.messages.append(message)
-
-    def to_response(self) -> InterceptedResponse:
-        """Join the messages into a response."""
-        start, *rest = self.messages
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
-        return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
-
-
-def replay_body(body: bytes) -> Receive:
-    """Return an ASGI receive function that delivers a body."""
-    pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+async def call_asgi(app: ASGIApp, scope: Scope, body: bytes) -> InterceptedResponse:
+    """Send a request with a body to an ASGI application and return the response."""
+    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    outgoing: list[Message] = []
 
     async def receive() -> Message:
-        return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
+        return incoming.pop() if incoming else {"type": "http.disconnect"}
 
-    return receive
+    async def send(message: Message) -> None:
+        outgoing.append(message)
+
+    await app(scope, receive, send)
+    start, *rest = outgoing
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
+    return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.types import ASGIApp, Scope
 
 from conformance.errors import SkipCheck
-from conformance.mutation.fault_injection import ResponseCapture, replay_body
+from conformance.mutation.fault_injection import call_asgi
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
@@ -131,9 +131,7 @@ class InProcessTarget:
         token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
-        capture = ResponseCapture()
-        await self.app(self._scope(request, headers), replay_body(body), capture)
-        response = capture.to_response()
+        response = await call_asgi(self.app, self._scope(request, headers), body)
         return Response(response.status, response.headers, response.body, 0.0)
 
     def _scope(self, request: Request, headers: Mapping[str, str]) -> Scope:

@@ -5,58 +5,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse, QueryParameters
-from conformance.mutation.faults import MakeFault, ignore_parameters, remove_parameters
-from conformance.mutation.mutant import Mutant
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, ValueChange, change_request, ignore_parameters, stateless
+from conformance.mutation.mutant import Mutant, Operator
 from conformance.mutation.triggers import trigger_list
 from spec.extensions import PAGINATION_LINKS
 from spec.model import Contract, Operation, Parameter
 
-SEGURA = "Segura et al., TSE 2018"
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 20
-Change = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ListOperation:
-    """A list operation. `parameters`: by role. `pagination`: field meaning -> (container property, key in it)."""
-
-    operation: Operation
-    parameters: Mapping[str, Parameter]
-    pagination: Mapping[str, tuple[str, str]]
-
-    @classmethod
-    def from_operation(cls, operation: Operation) -> "ListOperation":
-        """Read roles and pagination fields from the contract."""
-        queries = [(p.x_query.role, p) for p in operation.query_parameters if p.x_query]
-        pagination = {
-            meaning: (container, key)
-            for container, fields in operation.envelope.pagination.items()
-            for key, meaning in fields.items()
-        }
-        return cls(operation, {role: p for role, p in queries if role not in ("filter", "show")}, pagination)
-
-    def mutant(
-        self,
-        family: str,
-        detail: str,
-        requirement: str,
-        make_fault: MakeFault,
-        parameter: Parameter | None,
-        supporting_locations: tuple[tuple[str, str | None], ...] = (),
-    ) -> Mutant:
-        """Build a mutant that is located at `parameter` and triggered with its values."""
-        head = (family, self.operation.id, detail, requirement, (parameter or self.operation).pointer)
-        trigger, support = partial(trigger_list, parameter=parameter), supporting_locations
-        return Mutant(*head, make_fault, trigger, source=SEGURA, supporting_locations=support)
 
 
 @dataclass(frozen=True, slots=True)
 class ListExchange:
     """A request to a list operation and its successful response."""
 
-    list_operation: ListOperation
     request: InterceptedRequest
     call_next: CallNext
     response: InterceptedResponse
@@ -64,149 +27,183 @@ class ListExchange:
     @property
     def rows(self) -> list[Any]:
         """The rows of the response."""
-        return self._read_rows(self.response)
+        return list(self.response.data(self.request.operation))
 
     @property
     def page_number(self) -> int:
         """The requested page."""
         return self.number("page", 1)
 
-    def value(self, name: str) -> str | None:
-        """The last value of a query parameter; None when it is absent or blank."""
-        return get_value(self.request.query, name)
-
     def number(self, role: str, default: int) -> int:
         """The number that the query parameter with a role has."""
-        parameter = self.list_operation.parameters.get(role)
-        value = self.value(parameter.name) if parameter is not None else None
+        parameter = parameters_by_role(self.request.operation).get(role)
+        value = get_value(self.request, parameter.name) if parameter is not None else None
         return int(value) if value and value.isdigit() else default
 
-    def with_rows(self, rows: list[Any], **changes: Change) -> InterceptedResponse:
+    def with_rows(self, rows: list[Any], **changes: ValueChange) -> InterceptedResponse:
         """The response with other rows and changed pagination fields."""
-        data = self.list_operation.operation.envelope.data_property
-        body = {**self.response.json, data: rows} if data else rows
-        return replace(self, response=self.response.with_json(body)).with_pagination(**changes)
+        return replace(self, response=self.response.with_data(self.request.operation, rows)).with_pagination(**changes)
 
-    def with_pagination(self, **changes: Change) -> InterceptedResponse:
+    def with_pagination(self, **changes: ValueChange) -> InterceptedResponse:
         """The response with changed pagination fields."""
-        body = self.response.json
+        body, fields = self.response.json, pagination_fields(self.request.operation)
         for meaning, change in changes.items():
-            location = self.list_operation.pagination.get(meaning)
-            if location is not None:
-                container, key = location
+            if meaning in fields:
+                container, key = fields[meaning]
                 body = {**body, container: {**body[container], key: change(body[container].get(key))}}
         return self.response.with_json(body)
 
     async def fetch_page(self, number: int) -> list[Any]:
         """Fetch the rows of another page."""
-        page = self.list_operation.parameters["page"].name
-        query = (*remove_parameters(self.request.query, page), (page, str(number)))
-        return self._read_rows(await self.call_next(self.request.with_query(query)))
+        page = parameters_by_role(self.request.operation)["page"].name
+        return await self.fetch_rows({page: number})
+
+    async def fetch_rows(self, parameters: Mapping[str, object]) -> list[Any]:
+        """Fetch the rows with other values of parameters (None removes one); empty when not successful."""
+        response = await self.call_next(self.request.with_parameters(parameters))
+        return list(response.data(self.request.operation) or ())
 
     async def fetch_without(self, name: str) -> list[Any]:
         """Fetch the first rows of the list without a filter."""
-        parameters = self.list_operation.parameters
-        paging = [parameters[role].name for role in ("page", "size") if role in parameters]
-        size = ((parameters["size"].name, str(MAX_PAGE_SIZE)),) if "size" in parameters else ()
-        query = (*remove_parameters(self.request.query, name, *paging), *size)
-        response = await self.call_next(self.request.with_query(query))
-        return self._read_rows(response) if response.is_success else []
-
-    def _read_rows(self, response: InterceptedResponse) -> list[Any]:
-        data = self.list_operation.operation.envelope.data_property
-        return list(response.json[data] if data else response.json)
+        roles = parameters_by_role(self.request.operation)
+        sizes = {"page": None, "size": MAX_PAGE_SIZE}
+        paging = {roles[role].name: value for role, value in sizes.items() if role in roles}
+        return await self.fetch_rows({name: None, **paging})
 
 
-Transform = Callable[[ListExchange], Awaitable[InterceptedResponse]]
-
-
-def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Derive the mutants of every list of a resource."""
-    for operation in contract.operations.values():
-        if operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources:
-            list_operation = ListOperation.from_operation(operation)
-            yield from _derive_page_mutants(list_operation)
-            yield from _derive_pagination_mutants(list_operation)
-            yield from _derive_order_mutants(list_operation)
-            yield from _derive_search_mutants(list_operation)
-            for parameter in operation.query_parameters:
-                if parameter.x_query is not None and parameter.x_query.role == "filter":
-                    yield from _derive_filter_mutants(list_operation, parameter)
-
-
-def get_value(pairs: QueryParameters, name: str) -> str | None:
+def get_value(request: InterceptedRequest, name: str) -> str | None:
     """The last value of a query parameter; None when it is absent or blank."""
-    values = [v for n, v in pairs if n.removesuffix("[]") == name]
+    values = request.parameter_values(name)
     return values[-1] or None if values else None
 
 
-def on_success(list_operation: ListOperation, transform: Transform) -> MakeFault:
-    """Transform successful responses."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if not response.is_success or response.json is None:
-            return response
-        return await transform(ListExchange(list_operation, request, call_next, response))
-
-    return lambda: fault
+def parameters_by_role(operation: Operation) -> Mapping[str, Parameter]:
+    """The query parameters for paging, order and search by role."""
+    queries = ((p.x_query.role, p) for p in operation.query_parameters if p.x_query)
+    return {role: parameter for role, parameter in queries if role not in ("filter", "show")}
 
 
-# Pages
+def pagination_fields(operation: Operation) -> Mapping[str, tuple[str, str]]:
+    """Field meaning -> (container property, key in it)."""
+    containers = operation.envelope.pagination.items()
+    return {meaning: (container, key) for container, fields in containers for key, meaning in fields.items()}
 
 
-async def _return_next_page(exchange: ListExchange) -> InterceptedResponse:
+# Combinators: each makes a function of the parameter's name
+
+ListFault = Callable[[str], MakeFault]
+Transform = Callable[[ListExchange, str], Awaitable[InterceptedResponse]]
+
+
+def on_page(transform: Transform) -> ListFault:
+    """Transform successful responses, given the parameter's name."""
+
+    def make(name: str) -> MakeFault:
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            response = await call_next(request)
+            if not response.is_success or response.json is None:
+                return response
+            return await transform(ListExchange(request, call_next, response), name)
+
+        return stateless(fault)
+
+    return make
+
+
+def replace_rows(change: Callable[[list[Any]], list[Any]]) -> ListFault:
+    """Replace the rows of every page."""
+
+    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
+        return exchange.with_rows(change(exchange.rows))
+
+    return on_page(transform)
+
+
+def replace_matches(change: Callable[[list[Any]], list[Any]], total: ValueChange) -> ListFault:
+    """Replace the rows, and the total, of pages that the parameter restricts."""
+
+    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
+        applies = get_value(exchange.request, name) is not None and exchange.rows
+        return exchange.with_rows(change(exchange.rows), total=total) if applies else exchange.response
+
+    return on_page(transform)
+
+
+def change_pagination(meaning: str, change: ValueChange) -> ListFault:
+    """Change a pagination field of every page."""
+
+    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
+        return exchange.with_pagination(**{meaning: change})
+
+    return on_page(transform)
+
+
+# Faults
+
+
+async def _return_next_page(exchange: ListExchange, name: str) -> InterceptedResponse:
     return exchange.with_rows(await exchange.fetch_page(exchange.page_number + 1))
 
 
-async def _repeat_previous_row(exchange: ListExchange) -> InterceptedResponse:
+async def _repeat_previous_row(exchange: ListExchange, name: str) -> InterceptedResponse:
     """Replace the first row with the last row of the previous page."""
     number, rows = exchange.page_number, exchange.rows
     previous = await exchange.fetch_page(number - 1) if number > 1 else []
     return exchange.with_rows([previous[-1], *rows[1:]]) if previous and rows else exchange.response
 
 
-async def _wrap_to_first_page(exchange: ListExchange) -> InterceptedResponse:
+async def _wrap_to_first_page(exchange: ListExchange, name: str) -> InterceptedResponse:
     return exchange.response if exchange.rows else exchange.with_rows(await exchange.fetch_page(1))
 
 
-async def _exceed_page_size(exchange: ListExchange) -> InterceptedResponse:
+async def _exceed_page_size(exchange: ListExchange, name: str) -> InterceptedResponse:
     following = await exchange.fetch_page(exchange.page_number + 1)
     return exchange.with_rows([*exchange.rows, *following[:1]])
 
 
-async def _drop_last_row(exchange: ListExchange) -> InterceptedResponse:
-    return exchange.with_rows(exchange.rows[:-1])
-
-
-async def _duplicate_first_row(exchange: ListExchange) -> InterceptedResponse:
-    rows = exchange.rows
-    return exchange.with_rows([*rows[:-1], rows[0]]) if len(rows) > 1 else exchange.response
-
-
-async def _count_page_as_total(exchange: ListExchange) -> InterceptedResponse:
+async def _count_page_as_total(exchange: ListExchange, name: str) -> InterceptedResponse:
     return exchange.with_pagination(total=lambda value: len(exchange.rows))
 
 
-def _derive_page_mutants(list_operation: ListOperation) -> Iterator[Mutant]:
-    if not {"page", "size"} <= list_operation.parameters.keys():
-        return
-    page, size = list_operation.parameters["page"], list_operation.parameters["size"]
-    mutant, transformed = list_operation.mutant, partial(on_success, list_operation)
-    no_overlap, complete = "Pages do not overlap.", "The pages together contain the complete list."
-    past_end = "A page past the end is empty."
-    first_repeated = "begins with the last row of the one before"
-    yield mutant("page", "ignored", no_overlap, ignore_parameters(page.name), page)
-    yield mutant("page", "off by one", complete, transformed(_return_next_page), page)
-    yield mutant("page", first_repeated, no_overlap, transformed(_repeat_previous_row), page)
-    yield mutant("page", "after the last is the first", past_end, transformed(_wrap_to_first_page), page)
-    yield mutant("page", "misses its last row", complete, transformed(_drop_last_row), page)
-    yield mutant("page", "shows a row twice", no_overlap, transformed(_duplicate_first_row), page)
-    exact, maximum = "A page has the requested number of rows.", "A page has at most the requested number of rows."
-    yield mutant("page-size", "ignored", exact, ignore_parameters(size.name), size)
-    yield mutant("page-size", "one too many", maximum, transformed(_exceed_page_size), size)
-    total = "The total does not depend on the page size."
-    yield mutant("page-meta", "total counts the page", total, transformed(_count_page_as_total), size)
+async def _invert_filter(exchange: ListExchange, name: str) -> InterceptedResponse:
+    """Return the rows that do not match."""
+    if get_value(exchange.request, name) is None:
+        return exchange.response
+    matching = [repr(row) for row in exchange.rows]
+    rows = [row for row in await exchange.fetch_without(name) if repr(row) not in matching]
+    return exchange.with_rows(rows[: exchange.number("size", DEFAULT_PAGE_SIZE)], total=lambda value: len(rows))
+
+
+def _sort_by_next_property(request: InterceptedRequest) -> InterceptedRequest:
+    """Sort by the property after the requested one."""
+    sort = parameters_by_role(request.operation)["sort"]
+    value, allowed = get_value(request, sort.name), tuple(sort.schema.get("enum", ()))
+    if value not in allowed or len(allowed) < 2:
+        return request
+    return request.with_parameters({sort.name: allowed[(allowed.index(value) + 1) % len(allowed)]})
+
+
+def _reverse_direction(request: InterceptedRequest) -> InterceptedRequest:
+    sort, direction = map(parameters_by_role(request.operation).__getitem__, ("sort", "direction"))
+    if get_value(request, sort.name) is None:
+        return request
+    ascending, descending = (*direction.schema.get("enum", ()), "asc", "desc")[:2]
+    opposite = ascending if get_value(request, direction.name) == descending else descending
+    return request.with_parameters({direction.name: opposite})
+
+
+@dataclass(slots=True)
+class AlternateOrder:
+    """Reverses the rows of every second response. `request_count`: requests so far."""
+
+    request_count: int = 0
+
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        self.request_count += 1
+        if not response.is_success or self.request_count % 2:
+            return response
+        return response.with_data(request.operation, response.data(request.operation)[::-1])
 
 
 def _increment(value: Any) -> Any:
@@ -221,14 +218,66 @@ def _set_none(value: Any) -> Any:
     return None
 
 
+# Operators
+
+NO_OVERLAP, COMPLETE = "Pages do not overlap.", "The pages together contain the complete list."
+SORTED, REVERSED = "Rows are sorted by the requested property.", "Descending order is ascending order reversed."
+EXACT_SIZE, MAX_SIZE = "A page has the requested number of rows.", "A page has at most the requested number of rows."
+CONSTANT_TOTAL, STABLE = "The total does not depend on the page size.", "Equal requests return rows in the same order."
+FILTER_SOUND = "Every row of a filtered list matches the filter."
+FILTER_COMPLETE = "A filtered list contains every matching row."
+SEARCH_SOUND, SEARCH_COMPLETE = "Every match contains the term.", "A search finds every match."
+
+drop_first_match = replace_matches(lambda rows: rows[1:], total=lambda value: value - 1)
+
+operator: Callable[..., Operator[ListFault]] = partial(Operator, source="Segura et al., TSE 2018")
+
+# Roles of the parameters that the fault needs -> operators. The first parameter has the requirement; {name}: its name.
+OperatorTable = Mapping[tuple[str, ...], tuple[Operator[ListFault], ...]]
+PAGE_OPERATORS: OperatorTable = {
+    ("page", "size"): (
+        operator("page", "ignored", NO_OVERLAP, ignore_parameters),
+        operator("page", "off by one", COMPLETE, on_page(_return_next_page)),
+        operator("page", "begins with the last row of the one before", NO_OVERLAP, on_page(_repeat_previous_row)),
+        operator("page", "after the last is the first", "A page past the end is empty.", on_page(_wrap_to_first_page)),
+        operator("page", "misses its last row", COMPLETE, replace_rows(lambda rows: rows[:-1])),
+        operator("page", "shows a row twice", NO_OVERLAP, replace_rows(lambda rows: [*rows[:-1], *rows[:1]])),
+    ),
+    ("size", "page"): (
+        operator("page-size", "ignored", EXACT_SIZE, ignore_parameters),
+        operator("page-size", "one too many", MAX_SIZE, on_page(_exceed_page_size)),
+        operator("page-meta", "total counts the page", CONSTANT_TOTAL, on_page(_count_page_as_total)),
+    ),
+}
+ORDER_AND_SEARCH_OPERATORS: OperatorTable = {
+    ("sort",): (
+        operator("order", "ignored", SORTED, ignore_parameters),
+        operator("order", "by another property", SORTED, lambda _: change_request(_sort_by_next_property)),
+        operator("order", "differs each time", STABLE, lambda _: AlternateOrder),
+    ),
+    ("direction", "sort"): (operator("order", "direction ignored", REVERSED, ignore_parameters),),
+    ("sort", "direction"): (
+        operator("order", "the other way round", REVERSED, lambda _: change_request(_reverse_direction)),
+    ),
+    ("search",): (
+        operator("search", "ignored", SEARCH_SOUND, ignore_parameters),
+        operator("search", "finds nothing", SEARCH_COMPLETE, replace_matches(lambda rows: [], total=lambda value: 0)),
+        operator("search", "misses the first", SEARCH_COMPLETE, drop_first_match),
+    ),
+}
+FILTER_OPERATORS: OperatorTable = {
+    ("filter",): (
+        operator("filter", "{name} ignored", FILTER_SOUND, ignore_parameters),
+        operator("filter", "{name} inverted", FILTER_SOUND, on_page(_invert_filter)),
+        operator("filter", "{name} incomplete", FILTER_COMPLETE, drop_first_match),
+    ),
+}
+
 # Pagination field -> (detail, change).
-PAGINATION_CHANGES: Mapping[str, tuple[tuple[str, Change], ...]] = {
-    "total": (("wrong", _increment),),
-    "last-page": (("wrong", _increment),),
-    "current-page": (("wrong", _increment),),
-    "size": (("wrong", _increment),),
-    "first-item": (("wrong", _increment),),
-    "last-item": (("wrong", _increment),),
+PAGINATION_CHANGES: Mapping[str, tuple[tuple[str, ValueChange], ...]] = {
+    **dict.fromkeys(
+        ("total", "last-page", "current-page", "size", "first-item", "last-item"), (("wrong", _increment),)
+    ),
     "path": (("wrong", lambda value: f"{value}/elsewhere"),),
     "first": (("gone", _set_none),),
     "last": (("gone", _set_none), ("loses the query", _remove_query)),
@@ -237,126 +286,37 @@ PAGINATION_CHANGES: Mapping[str, tuple[tuple[str, Change], ...]] = {
 }
 
 
-def _derive_pagination_mutants(list_operation: ListOperation) -> Iterator[Mutant]:
-    page = list_operation.parameters.get("page")
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
+    """Derive the mutants of every list of a resource."""
+    for operation in contract.operations.values():
+        if operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources:
+            parameters = parameters_by_role(operation)
+            yield from _derive_from_table(operation, PAGE_OPERATORS, parameters)
+            yield from _derive_pagination_mutants(operation, parameters.get("page"))
+            yield from _derive_from_table(operation, ORDER_AND_SEARCH_OPERATORS, parameters)
+            for parameter in operation.query_parameters:
+                if parameter.x_query is not None and parameter.x_query.role == "filter":
+                    yield from _derive_from_table(operation, FILTER_OPERATORS, {"filter": parameter})
+
+
+def _derive_from_table(
+    operation: Operation, table: OperatorTable, parameters: Mapping[str, Parameter]
+) -> Iterator[Mutant]:
+    for roles, rows in table.items():
+        for row in rows if set(roles) <= parameters.keys() else ():
+            parameter = parameters[roles[0]]
+            name, pointer, trigger = parameter.name, parameter.pointer, partial(trigger_list, parameter=parameter)
+            # without the list of names, the default order is correct
+            support = ((f"{pointer}/schema", "enum"),) if row.requirement == SORTED else ()
+            row = row.fill_in(name=name)
+            yield row.mutant(operation, row.fault(name), trigger, pointer, supporting_locations=support)
+
+
+def _derive_pagination_mutants(operation: Operation, page: Parameter | None) -> Iterator[Mutant]:
+    present, trigger = pagination_fields(operation), partial(trigger_list, parameter=page)
     for meaning, changes in PAGINATION_CHANGES.items():
-        for detail, change in changes if meaning in list_operation.pagination else ():
+        for detail, change in changes if meaning in present else ():
             family = "page-links" if meaning in PAGINATION_LINKS else "page-meta"
-            make_fault = on_success(list_operation, partial(_change_pagination, meaning, change))
-            requirement = f"The pagination field {meaning} is correct."
-            yield list_operation.mutant(family, f"{meaning} {detail}", requirement, make_fault, page)
-
-
-async def _change_pagination(meaning: str, change: Change, exchange: ListExchange) -> InterceptedResponse:
-    return exchange.with_pagination(**{meaning: change})
-
-
-# Order
-
-
-@dataclass(slots=True)
-class OrderFaults:
-    """Wrong ways to order a list. `request_count`: requests so far."""
-
-    list_operation: ListOperation
-    request_count: int = 0
-
-    async def sort_by_other_property(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Sort by the property after the requested one."""
-        sort = self.list_operation.parameters["sort"]
-        value, allowed = get_value(request.query, sort.name), tuple(sort.schema.get("enum", ()))
-        if value not in allowed or len(allowed) < 2:
-            return await call_next(request)
-        next_value = allowed[(allowed.index(value) + 1) % len(allowed)]
-        return await _replace_parameter(sort.name, next_value, request, call_next)
-
-    async def reverse_direction(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Sort in the opposite direction."""
-        direction = self.list_operation.parameters["direction"]
-        if get_value(request.query, self.list_operation.parameters["sort"].name) is None:
-            return await call_next(request)
-        ascending, descending = (*direction.schema.get("enum", ()), "asc", "desc")[:2]
-        opposite = ascending if get_value(request.query, direction.name) == descending else descending
-        return await _replace_parameter(direction.name, opposite, request, call_next)
-
-    async def alternate_order(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Reverse the rows of every second response."""
-        response = await call_next(request)
-        self.request_count += 1
-        if not response.is_success or self.request_count % 2:
-            return response
-        exchange = ListExchange(self.list_operation, request, call_next, response)
-        return exchange.with_rows(exchange.rows[::-1])
-
-
-async def _replace_parameter(
-    name: str, value: Any, request: InterceptedRequest, call_next: CallNext
-) -> InterceptedResponse:
-    return await call_next(request.with_query((*remove_parameters(request.query, name), (name, value))))
-
-
-def _derive_order_mutants(list_operation: ListOperation) -> Iterator[Mutant]:
-    if "sort" not in list_operation.parameters:
-        return
-    sort, direction = list_operation.parameters["sort"], list_operation.parameters.get("direction")
-    mutant = partial(list_operation.mutant, "order")
-    sorted_rows, stable = "Rows are sorted by the requested property.", "Equal requests return rows in the same order."
-    names = ((f"{sort.pointer}/schema", "enum"),)  # without the list of names, the default order is correct
-    yield mutant("ignored", sorted_rows, ignore_parameters(sort.name), sort, names)
-    other_property, alternate = "by another property", "differs each time"
-    yield mutant(other_property, sorted_rows, lambda: OrderFaults(list_operation).sort_by_other_property, sort, names)
-    yield mutant(alternate, stable, lambda: OrderFaults(list_operation).alternate_order, sort)
-    if direction is not None:
-        reverse, opposite = "Descending order is ascending order reversed.", "the other way round"
-        yield mutant("direction ignored", reverse, ignore_parameters(direction.name), direction)
-        yield mutant(opposite, reverse, lambda: OrderFaults(list_operation).reverse_direction, sort)
-
-
-# Filters and search
-
-
-@dataclass(frozen=True, slots=True)
-class FilterFaults:
-    """Wrong ways to filter a list by the parameter `name`."""
-
-    name: str
-
-    async def invert(self, exchange: ListExchange) -> InterceptedResponse:
-        """Return the rows that do not match."""
-        if exchange.value(self.name) is None:
-            return exchange.response
-        matching = [repr(row) for row in exchange.rows]
-        rows = [row for row in await exchange.fetch_without(self.name) if repr(row) not in matching]
-        return exchange.with_rows(rows[: exchange.number("size", DEFAULT_PAGE_SIZE)], total=lambda value: len(rows))
-
-    async def drop_first_row(self, exchange: ListExchange) -> InterceptedResponse:
-        """Omit the first match."""
-        rows = exchange.rows
-        if exchange.value(self.name) is None or not rows:
-            return exchange.response
-        return exchange.with_rows(rows[1:], total=lambda value: value - 1)
-
-    async def return_no_rows(self, exchange: ListExchange) -> InterceptedResponse:
-        """Return an empty list."""
-        has_value = exchange.value(self.name) is not None
-        return exchange.with_rows([], total=lambda value: 0) if has_value else exchange.response
-
-
-def _derive_filter_mutants(list_operation: ListOperation, parameter: Parameter) -> Iterator[Mutant]:
-    name, faults = parameter.name, FilterFaults(parameter.name)
-    mutant, transformed = partial(list_operation.mutant, "filter"), partial(on_success, list_operation)
-    sound, complete = "Every row of a filtered list matches the filter.", "A filtered list contains every matching row."
-    yield mutant(f"{name} ignored", sound, ignore_parameters(name), parameter)
-    yield mutant(f"{name} inverted", sound, transformed(faults.invert), parameter)
-    yield mutant(f"{name} incomplete", complete, transformed(faults.drop_first_row), parameter)
-
-
-def _derive_search_mutants(list_operation: ListOperation) -> Iterator[Mutant]:
-    search = list_operation.parameters.get("search")
-    if search is None:
-        return
-    mutant, transformed = partial(list_operation.mutant, "search"), partial(on_success, list_operation)
-    sound, complete, faults = "Every match contains the term.", "A search finds every match.", FilterFaults(search.name)
-    yield mutant("ignored", sound, ignore_parameters(search.name), search)
-    yield mutant("finds nothing", complete, transformed(faults.return_no_rows), search)
-    yield mutant("misses the first", complete, transformed(faults.drop_first_row), search)
+            requirement, fault = f"The pagination field {meaning} is correct.", change_pagination(meaning, change)
+            row = operator(family, f"{meaning} {detail}", requirement, fault)
+            yield row.mutant(operation, fault(""), trigger, (page or operation).pointer)

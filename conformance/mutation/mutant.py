@@ -1,23 +1,24 @@
-"""A mutant: a server that violates exactly one requirement, with the requests that show it."""
+"""Mutants, and the rows of the operator tables from which they are derived."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from conformance.mutation.fault_injection import Fault
+from conformance.mutation.faults import MakeFault
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
 T = TypeVar("T")
+F = TypeVar("F")
 Trigger = Callable[[Session, Operation], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A server with one fault.
+    """A server that violates exactly one requirement, with the requests that show it.
 
     `family`: the kind of requirement it violates. `operation`: the operation of the requirement. `detail`: what is
     changed. `pointer`, `keyword`: location of the requirement in the contract. `make_fault`: creates the fault, with
@@ -32,7 +33,7 @@ class Mutant:
     detail: str
     requirement: str
     pointer: str
-    make_fault: Callable[[], Fault]
+    make_fault: MakeFault
     trigger: Trigger
     keyword: str | None = None
     operations: frozenset[str] = frozenset()
@@ -57,6 +58,37 @@ class Mutant:
         return self.provenance_independent or all(
             get_provenance(contract.document, *location) != "inferred" for location in locations
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Operator(Generic[F]):
+    """A mutation operator: a row in the table of its module.
+
+    `fault`: what the module makes a fault of, e.g. a change of a response. `detail`, `requirement`: may have
+    placeholders. The other fields are those of its mutants.
+    """
+
+    family: str
+    detail: str
+    requirement: str
+    fault: F
+    keyword: str | None = None
+    provenance_independent: bool = False
+    source: str = ""
+    trigger: Trigger | None = None
+
+    def mutant(
+        self, operation: Operation, make_fault: MakeFault, trigger: Trigger, pointer: str = "", **options: Any
+    ) -> Mutant:
+        """Build a mutant. `trigger`: if the row has none. `options`: further fields of the mutant."""
+        head = (self.family, operation.id, self.detail, self.requirement, pointer or operation.pointer)
+        row: dict[str, Any] = {"keyword": self.keyword, "source": self.source}
+        row |= {"provenance_independent": self.provenance_independent, **options}
+        return Mutant(*head, make_fault, self.trigger or trigger, **row)
+
+    def fill_in(self, **names: object) -> "Operator[F]":
+        """Replace the placeholders."""
+        return replace(self, detail=self.detail.format(**names), requirement=self.requirement.format(**names))
 
 
 @dataclass(frozen=True, slots=True)

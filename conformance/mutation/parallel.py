@@ -1,8 +1,6 @@
-"""Evaluation of mutants and conforming variants in parallel processes, and its totals."""
+"""Evaluation of mutants and conforming variants in parallel processes."""
 
-import statistics
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,41 +10,16 @@ from random import Random
 from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import build_variants
-from conformance.mutation.evaluate import Detectors, MutantStatus, evaluate_mutant
+from conformance.mutation.evaluate import Detectors, MutantSummary, evaluate_mutant
 from conformance.mutation.fault_injection import FaultInjector, OperationRouter
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image, create_session
-from conformance.mutation.mutant import Mutant, Witness
+from conformance.mutation.mutant import Mutant
 from conformance.results import Status
 from conformance.runner.runner import run
 from spec.loader import load_contract
 from spec.model import Contract
 
-TOKEN_ENV = "ATHENA_TOKEN"
-OTHER_TOKEN_ENV = "ATHENA_OTHER_TOKEN"
-
-
-@dataclass(frozen=True, slots=True)
-class MutantSummary:
-    """The evaluation of one mutant in a form that can be pickled.
-
-    `can_block`, `provenance_independent`: of the requirement. `is_blocked`: whether a check failed that blocks by
-    default. `check`: the first failed check, or "". `seconds`: until then. `curl`, `response_excerpt`: the witness.
-    """
-
-    id: str
-    family: str
-    operation: str
-    requirement: str
-    status: MutantStatus
-    can_block: bool
-    provenance_independent: bool
-    is_blocked: bool
-    check: str
-    message: str
-    seconds: float
-    requests: int
-    curl: str
-    response_excerpt: str
+CHUNK_SIZE = 40  # mutants that a process evaluates before it returns the results
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,62 +32,6 @@ class VariantResult:
     requests: int
     false_positives: tuple[str, ...]
     flaky: int
-
-
-@dataclass(frozen=True, slots=True)
-class MutationTotals:
-    """Counts of mutants. `blocked`: killed by a check that blocks by default, of those that can block."""
-
-    killed: int = 0
-    survived: int = 0
-    equivalent: int = 0
-    errors: int = 0
-    can_block: int = 0
-    blocked: int = 0
-    provenance_independent: int = 0
-    provenance_independent_blocked: int = 0
-    median_seconds: float = 0.0
-
-    @classmethod
-    def from_summaries(cls, summaries: Iterable[MutantSummary]) -> "MutationTotals":
-        """Count the results of mutants."""
-        summaries = list(summaries)
-        status_counts = Counter(summary.status for summary in summaries)
-        counted = [item for item in summaries if item.status in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
-        blockable = [item for item in counted if item.can_block]
-        independent = [item for item in counted if item.provenance_independent]
-        kill_seconds = [item.seconds for item in counted if item.status is MutantStatus.KILLED]
-        return cls(
-            status_counts[MutantStatus.KILLED],
-            status_counts[MutantStatus.SURVIVED],
-            status_counts[MutantStatus.EQUIVALENT],
-            status_counts[MutantStatus.ERROR],
-            len(blockable),
-            sum(item.is_blocked for item in blockable),
-            len(independent),
-            sum(item.is_blocked for item in independent),
-            statistics.median(kill_seconds) if kill_seconds else 0.0,
-        )
-
-    @property
-    def total(self) -> int:
-        """The mutants that count: all but equivalent ones and errors."""
-        return self.killed + self.survived
-
-    @property
-    def mutation_score(self) -> float:
-        """Killed mutants divided by the total: 0 to 1."""
-        return self.killed / self.total if self.total else 1.0
-
-
-def group_totals(
-    summaries: Iterable[MutantSummary], key: Callable[[MutantSummary], str]
-) -> Mapping[str, MutationTotals]:
-    """Compute the totals for each value of `key`, sorted."""
-    groups: dict[str, list[MutantSummary]] = {}
-    for summary in summaries:
-        groups.setdefault(key(summary), []).append(summary)
-    return {name: MutationTotals.from_summaries(groups[name]) for name in sorted(groups)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +73,7 @@ class Worker:
 
     def evaluate_mutant(self, index: int) -> MutantSummary:
         """Evaluate one mutant."""
-        mutant = self.mutants[index]
-        result = evaluate_mutant(mutant, self.mock, self.detectors)
-        head = (mutant.id, mutant.family, mutant.operation, mutant.requirement)
-        return MutantSummary(
-            *head,
-            result.status,
-            mutant.is_blocking(self.mock.contract),
-            mutant.provenance_independent,
-            result.is_blocked,
-            result.check,
-            result.message[:300],
-            result.seconds,
-            result.requests,
-            *_describe_witness(result.witness, self.mock.contract),
-        )
+        return evaluate_mutant(self.mutants[index], self.mock, self.detectors)
 
     def run_variant(self, index: int, seed: int) -> VariantResult:
         """Run all checks on all operations of a conforming variant."""
@@ -189,18 +92,6 @@ class Worker:
             false_positives=tuple(f"{item.requirement.fingerprint}: {item.message[:300]}" for item in failed),
             flaky=len(run_result.flaky),
         )
-
-
-def _describe_witness(witness: Witness | None, contract: Contract) -> tuple[str, str]:
-    """The curl command and the start of the response."""
-    if witness is None:
-        return "", ""
-    exchange, base = witness.mutant_exchange, f"http://127.0.0.1:8000{contract.base_path}"
-    response = f"{exchange.response.status} {exchange.response.content[:300].decode('utf-8', 'replace')}"
-    return exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV), response
-
-
-CHUNK_SIZE = 40  # mutants that a process evaluates before it returns the results
 
 
 def _evaluate_chunk(

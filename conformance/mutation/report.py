@@ -1,18 +1,71 @@
 """Reports of mutation tests: terminal, Markdown, JSON."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 
-from conformance.mutation.evaluate import MutantStatus
-from conformance.mutation.parallel import MutantSummary, MutationTotals, VariantResult, group_totals
+from conformance.mutation.evaluate import MutantStatus, MutantSummary
+from conformance.mutation.parallel import VariantResult
 from conformance.transport.redaction import plain
 
 MAX_SURVIVORS = 12  # on the terminal
 MAX_OPERATIONS = 10
 FENCE = "````"
-TABLE_HEADER = ("family", "mutants", "killed", "score", "blocked", "can block", "median s")
+# "blocked": mutants of a blocking requirement that fail a blocking check, of all mutants of a blocking requirement
+TABLE_HEADER = ("family", "mutants", "killed", "score", "blocked", "median s")
+
+
+@dataclass(frozen=True, slots=True)
+class MutationTotals:
+    """Counts of mutants.
+
+    A requirement blocks the gate by default unless it depends on an inferred fact. `can_block`: the mutants, killed or
+    not, that violate a blocking requirement. `blocked`: those of them for which a check failed that blocks by default,
+    so that the gate rejects the server. `killed` counts every failed check, blocking or not.
+    """
+
+    killed: int
+    survived: int
+    equivalent: int
+    errors: int
+    can_block: int
+    blocked: int
+    provenance_independent: int
+    provenance_independent_blocked: int
+    median_seconds: float
+
+    @classmethod
+    def from_summaries(cls, summaries: Iterable[MutantSummary]) -> "MutationTotals":
+        """Count the results of mutants."""
+        by_status: dict[MutantStatus, list[MutantSummary]] = {status: [] for status in MutantStatus}
+        for summary in summaries:
+            by_status[summary.status].append(summary)
+        killed, survived = by_status[MutantStatus.KILLED], by_status[MutantStatus.SURVIVED]
+        blocking = [item for item in (*killed, *survived) if item.can_block]
+        independent = [item for item in blocking if item.provenance_independent]
+        return cls(
+            killed=len(killed),
+            survived=len(survived),
+            equivalent=len(by_status[MutantStatus.EQUIVALENT]),
+            errors=len(by_status[MutantStatus.ERROR]),
+            can_block=len(blocking),
+            blocked=sum(item.is_blocked for item in blocking),
+            provenance_independent=len(independent),
+            provenance_independent_blocked=sum(item.is_blocked for item in independent),
+            median_seconds=statistics.median(item.seconds for item in killed) if killed else 0.0,
+        )
+
+    @property
+    def total(self) -> int:
+        """The mutants that count: all but equivalent ones and errors."""
+        return self.killed + self.survived
+
+    @property
+    def mutation_score(self) -> float:
+        """Killed mutants divided by the total: 0 to 1."""
+        return self.killed / self.total if self.total else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +115,11 @@ class MutationReport:
         return sorted(survivors, key=lambda mutant: mutant.id)
 
     def totals_by(self, field: str) -> Mapping[str, MutationTotals]:
-        """The totals for each value of a field of the mutants."""
-        return group_totals(self.mutants, attrgetter(field))
+        """The totals for each value of a field of the mutants, sorted."""
+        groups: dict[str, list[MutantSummary]] = {}
+        for mutant in self.mutants:
+            groups.setdefault(getattr(mutant, field), []).append(mutant)
+        return {name: MutationTotals.from_summaries(groups[name]) for name in sorted(groups)}
 
 
 def render_terminal(report: MutationReport) -> str:
@@ -101,27 +157,17 @@ def _format_verdict(report: MutationReport) -> str:
     totals = report.totals
     independent = f"{totals.provenance_independent_blocked} of {totals.provenance_independent} provenance-independent"
     summary = (
-        f"{totals.killed} of {totals.total} mutants killed ({totals.mutation_score:.1%}); blocked: {totals.blocked} of "
-        f"{totals.can_block} that can block, {independent}; {totals.equivalent} equivalent, {totals.errors} errors"
+        f"{totals.killed} of {totals.total} mutants killed ({totals.mutation_score:.1%}); the gate blocks "
+        f"{totals.blocked} of {totals.can_block} that violate a blocking requirement, {independent}; "
+        f"{totals.equivalent} equivalent, {totals.errors} errors"
     )
     return f"{summary}\n{'FAILED: ' + '; '.join(report.reasons) if report.reasons else 'PASSED'}"
 
 
 def _build_rows(report: MutationReport) -> Iterator[tuple[str, ...]]:
-    yield from (_build_row(family, totals) for family, totals in report.totals_by("family").items())
-    yield _build_row("all", report.totals)
-
-
-def _build_row(name: str, totals: MutationTotals) -> tuple[str, ...]:
-    return (
-        name,
-        str(totals.total),
-        str(totals.killed),
-        f"{totals.mutation_score:.0%}",
-        str(totals.blocked),
-        str(totals.can_block),
-        f"{totals.median_seconds:.2f}",
-    )
+    for name, totals in {**report.totals_by("family"), "all": report.totals}.items():
+        blocked, score = f"{totals.blocked} of {totals.can_block}", f"{totals.mutation_score:.0%}"
+        yield name, str(totals.total), str(totals.killed), score, blocked, f"{totals.median_seconds:.2f}"
 
 
 def _render_table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -1,22 +1,17 @@
 """Mutants whose responses violate their schema: a key missing, null, another type, an unknown value, an extra key."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault
-from conformance.mutation.mutant import Mutant, sample
+from conformance.mutation.faults import ANY_ITEM, REMOVED, ValueChange, change_value
+from conformance.mutation.mutant import Mutant, Operator, sample
 from conformance.mutation.triggers import trigger_success
 from spec.document import Document, escape
 from spec.model import Contract
 
-ANY_ITEM = "*"
 MAX_DEPTH = 4
 MAX_TESTED_LENGTH = 5_000
-REMOVED = object()
-Change = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +74,10 @@ def _walk_properties(
             yield from _walk_properties(document, property_schema, property_pointer, (*path, name))
 
 
-def change_at_path(value: Any, path: tuple[str, ...], change: Change) -> Any:
-    """Change the part of a value at a path, if it exists. A change to REMOVED deletes it."""
-    if not path:
-        return change(value)
-    name, *rest = path
-    if name == ANY_ITEM:
-        return [change_at_path(item, tuple(rest), change) for item in value] if isinstance(value, list) else value
-    if not isinstance(value, dict) or name not in value:
-        return value
-    new_value = change_at_path(value[name], tuple(rest), change)
-    return {k: new_value if k == name else v for k, v in value.items() if k != name or new_value is not REMOVED}
+# Faults: each returns the change to a property, or None if it does not apply
 
-
-def change_response_json(change: Change, path: tuple[str, ...] = ()) -> MakeFault:
-    """Change the JSON of successful responses at a path."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if not response.is_success or response.json is None:
-            return response
-        return response.with_json(change_at_path(copy.deepcopy(response.json), path, change))
-
-    return lambda: fault
-
-
-# Operators: each returns the change to a property, or None if it does not apply
+PropertyFault = Callable[[ResponseProperty], ValueChange | None]
+PropertyCondition = Callable[[ResponseProperty], object]
 
 _WRONG_TYPE_VALUES: Mapping[str, Any] = {
     "string": 12345,
@@ -116,63 +89,67 @@ _WRONG_TYPE_VALUES: Mapping[str, Any] = {
 }
 
 
-def _always(new_value: Any) -> Change:
+def _always(new_value: Any) -> ValueChange:
     return lambda value: new_value
 
 
-def _unless_null(new_value: Any) -> Change:
+def _unless_null(new_value: Any) -> ValueChange:
     return lambda value: new_value if value is not None else value
 
 
-def _drop_required(prop: ResponseProperty) -> Change | None:
-    return _always(REMOVED) if prop.is_required else None
+def _change_if(condition: PropertyCondition, change: ValueChange) -> PropertyFault:
+    return lambda prop: change if condition(prop) else None
 
 
-def _set_null(prop: ResponseProperty) -> Change | None:
-    return None if prop.is_nullable or "type" not in prop.schema else _always(None)
+def _has_checked_format(prop: ResponseProperty) -> bool:
+    return prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
 
 
-def _change_type(prop: ResponseProperty) -> Change | None:
+def _is_text_enum(prop: ResponseProperty) -> bool:
+    return bool(prop.schema.get("enum")) and prop.schema.get("type") == "string"
+
+
+_drop_required = _change_if(lambda p: p.is_required, _always(REMOVED))
+_set_null = _change_if(lambda p: not p.is_nullable and "type" in p.schema, _always(None))
+_set_unknown_enum_value = _change_if(_is_text_enum, _unless_null("conformance-unknown"))
+_break_format = _change_if(_has_checked_format, _unless_null("of no such format"))
+
+
+def _change_type(prop: ResponseProperty) -> ValueChange | None:
     wrong_value = _WRONG_TYPE_VALUES.get(str(prop.schema.get("type")))
     return None if wrong_value is None else _unless_null(wrong_value)
 
 
-def _set_unknown_enum_value(prop: ResponseProperty) -> Change | None:
-    is_text_enum = prop.schema.get("enum") and prop.schema.get("type") == "string"
-    return _unless_null("conformance-unknown") if is_text_enum else None
-
-
-def _break_format(prop: ResponseProperty) -> Change | None:
-    has_checked_format = prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
-    return _unless_null("of no such format") if has_checked_format else None
-
-
-def _exceed_bounds(prop: ResponseProperty) -> Change | None:
+def _exceed_bounds(prop: ResponseProperty) -> ValueChange | None:
     schema, type_name = prop.schema, prop.schema.get("type")
     max_length = schema.get("maxLength", MAX_TESTED_LENGTH)
-    if type_name == "string" and max_length < MAX_TESTED_LENGTH and not _break_format(prop):
+    if type_name == "string" and max_length < MAX_TESTED_LENGTH and not _has_checked_format(prop):
         return _unless_null("x" * (max_length + 1))
     if type_name in ("integer", "number") and "minimum" in schema:
         return _unless_null(schema["minimum"] - 1)
     return None
 
 
-def _add_unknown_key(prop: ResponseProperty) -> Change | None:
+def _add_unknown_key(prop: ResponseProperty) -> ValueChange | None:
     if prop.schema.get("type") != "object" or prop.schema.get("additionalProperties") is not False:
         return None
     return lambda value: {**value, "conformance_unknown": 1} if isinstance(value, dict) else value
 
 
-# family -> (operator, maximum per operation, schema keyword, requirement).
-MUTATION_OPERATORS: Mapping[str, tuple[Callable[[ResponseProperty], Change | None], int, str, str]] = {
-    "schema-drop": (_drop_required, 2, "required", "A required key is present."),
-    "schema-null": (_set_null, 2, "nullable", "A value that is not nullable is not null."),
-    "schema-type": (_change_type, 2, "type", "A value has the type of its schema."),
-    "schema-enum": (_set_unknown_enum_value, 1, "enum", "A value is one of the enum of its schema."),
-    "schema-format": (_break_format, 1, "format", "A string has the format of its schema."),
-    "schema-bounds": (_exceed_bounds, 1, "maxLength", "A value is within the bounds of its schema."),
-    "schema-extra": (_add_unknown_key, 1, "additionalProperties", "A closed object has no unknown key."),
-}
+def _operator(family: str, keyword: str, requirement: str, fault: PropertyFault) -> Operator[PropertyFault]:
+    return Operator(family, "{name}", requirement, fault, keyword)
+
+
+# Operators, each with its maximum number of mutants per operation.
+OPERATORS: tuple[tuple[int, Operator[PropertyFault]], ...] = (
+    (2, _operator("schema-drop", "required", "A required key is present.", _drop_required)),
+    (2, _operator("schema-null", "nullable", "A value that is not nullable is not null.", _set_null)),
+    (2, _operator("schema-type", "type", "A value has the type of its schema.", _change_type)),
+    (1, _operator("schema-enum", "enum", "A value is one of the enum of its schema.", _set_unknown_enum_value)),
+    (1, _operator("schema-format", "format", "A string has the format of its schema.", _break_format)),
+    (1, _operator("schema-bounds", "maxLength", "A value is within the bounds of its schema.", _exceed_bounds)),
+    (1, _operator("schema-extra", "additionalProperties", "A closed object has no unknown key.", _add_unknown_key)),
+)
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
@@ -180,11 +157,11 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     for operation in contract.operations.values():
         if operation.envelope.schema_pointer is not None:
             properties = list(find_response_properties(contract.document, operation.envelope.schema_pointer))
-            for family, (operator, max_mutants, keyword, requirement) in MUTATION_OPERATORS.items():
-                applicable = [prop for prop in properties if operator(prop) is not None]
-                for prop in sample(applicable, max_mutants, family, operation.id):
-                    change = operator(prop) or _always(REMOVED)
-                    pointer = prop.object_pointer if keyword == "required" else prop.pointer
-                    head = (family, operation.id, prop.id, requirement, pointer)
-                    make_fault = change_response_json(change, prop.path)
-                    yield Mutant(*head, make_fault, trigger_success, keyword=keyword, violates_schema=True)
+            for max_mutants, row in OPERATORS:
+                applicable = [prop for prop in properties if row.fault(prop) is not None]
+                for prop in sample(applicable, max_mutants, row.family, operation.id):
+                    pointer = prop.object_pointer if row.keyword == "required" else prop.pointer
+                    make_fault = change_value(row.fault(prop) or _always(REMOVED), prop.path)
+                    yield row.fill_in(name=prop.id).mutant(
+                        operation, make_fault, trigger_success, pointer, violates_schema=True
+                    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from conformance.errors import SkipCheck
 from conformance.session.session import CreatedRecord, Session
-from conformance.transport.messages import AUTHORIZATION, Exchange
+from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation, Parameter
 
 MISSING_KEY = "00000000-0000-4000-8000-00000000dead"
@@ -34,21 +34,22 @@ def required_query(session: Session, operation: Operation) -> dict[str, Any]:
     return {p.name: session.payloads.generate_value(p.schema, p.name) for p in operation.query_parameters if p.required}
 
 
-def send_success(session: Session, operation: Operation, **changes: Any) -> Exchange:
+def build_body(session: Session, operation: Operation, **changes: Any) -> dict[str, Any] | None:
+    """Build a valid body with `changes`; None if the operation has none."""
+    return {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
+
+
+def trigger_success(session: Session, operation: Operation, **changes: Any) -> None:
     """Send one valid request, with `changes` to its body. Raises SkipCheck."""
-    body = {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
-    query = required_query(session, operation)
-    return session.send(operation, path=resolve_path(session, operation), query=query, body=body)
+    body, query = build_body(session, operation, **changes), required_query(session, operation)
+    session.send(operation, path=resolve_path(session, operation), query=query, body=body)
 
 
-def trigger_success(session: Session, operation: Operation) -> None:
-    """Send one valid request."""
-    send_success(session, operation)
-
-
-def create_records(session: Session, resource: str, count: int = 3) -> list[CreatedRecord]:
-    """Create records."""
-    return [session.create(resource) for _ in range(count)]
+def read_back(session: Session, *records: CreatedRecord) -> None:
+    """Retrieve records, if the contract has an operation for it."""
+    for record in records:
+        if session.operation(record.resource, "retrieve") is not None:
+            session.retrieve(record.resource, record.key)
 
 
 def trigger_rejections(session: Session, operation: Operation) -> None:
@@ -67,19 +68,40 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
         session.send(operation, path=path_values, raw=b"{", headers={"Content-Type": "application/json"})
 
 
+def trigger_unauthorized(session: Session, operation: Operation) -> None:
+    """Send requests without a token, with an unknown one and with another scheme; then invalid requests."""
+    try:
+        path_values = resolve_path(session, operation)
+    except SkipCheck:
+        path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
+    body = build_body(session, operation)
+    for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
+        headers = {AUTHORIZATION: authorization} if authorization else {}
+        session.send(operation, path=path_values, body=body, actor="anonymous", headers=headers)
+    trigger_rejections(session, operation)
+
+
+def trigger_other_tenant(session: Session, operation: Operation) -> None:
+    """Send a request for a created record as another tenant, and retrieve the record."""
+    record = session.create(operation.resource or "")
+    path_values = {operation.path_parameter_names[0]: record.key}
+    session.send(operation, path=path_values, body=build_body(session, operation), actor="other")
+    read_back(session, record)
+
+
 def trigger_crud_cycle(session: Session, operation: Operation) -> None:
     """Create, read, update, list and delete records, and read them after each write."""
     resource = operation.resource or ""
     record, other_record = session.create(resource), session.create(resource)
     records = (record, other_record)
-    _read_back(session, records)
+    _read_back_and_list(session, records)
     update = session.operation(resource, "update")
     if update is not None:
         for body in _update_bodies(session, update):
             session.send(update, path={update.path_parameter_names[0]: record.key}, body=body)
-            _read_back(session, records)
+            _read_back_and_list(session, records)
     session.delete(resource, record.key)
-    _read_back(session, records)
+    _read_back_and_list(session, records)
     session.delete(resource, record.key)
 
 
@@ -93,10 +115,8 @@ def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, An
     yield body
 
 
-def _read_back(session: Session, records: tuple[CreatedRecord, ...]) -> None:
-    for record in records:
-        if session.operation(record.resource, "retrieve") is not None:
-            session.retrieve(record.resource, record.key)
+def _read_back_and_list(session: Session, records: tuple[CreatedRecord, ...]) -> None:
+    read_back(session, *records)
     list_operation = session.operation(records[0].resource, "list")
     if list_operation is not None:
         session.send(list_operation)
@@ -106,7 +126,8 @@ def trigger_list(session: Session, operation: Operation, parameter: Parameter | 
     """List created records: without a query, by pages, and with values of a parameter that match some rows."""
     names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
     with suppress(SkipCheck):  # then with the existing records
-        create_records(session, operation.resource or "", 3)
+        for _ in range(3):
+            session.create(operation.resource or "")
     rows = list(session.rows(operation, {}, pages=1))
     session.send(operation)
     if {"page", "size"} <= names.keys():
@@ -168,9 +189,7 @@ def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 def trigger_text_roundtrip(session: Session, operation: Operation, name: str) -> None:
     """Create and retrieve a record with unusual texts."""
     for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text of more than one line. " * 3):
-        record = session.create(operation.resource or "", {name: text})
-        if session.operation(record.resource, "retrieve") is not None:
-            session.retrieve(record.resource, record.key)
+        read_back(session, session.create(operation.resource or "", {name: text}))
 
 
 def trigger_partial_update(session: Session, operation: Operation) -> None:
@@ -187,7 +206,7 @@ def trigger_partial_update(session: Session, operation: Operation) -> None:
 
 def trigger_field_values(session: Session, operation: Operation, name: str, values: tuple[Any, ...]) -> None:
     """Send a valid body, then bodies with other values for one field; OMITTED removes it."""
-    send_success(session, operation)
+    trigger_success(session, operation)
     for value in values:
         body = {**session.payloads.build(operation, session.parent), name: value}
         if value is OMITTED:
@@ -248,7 +267,7 @@ def trigger_unusual_input(session: Session, operation: Operation) -> None:
             schema = session.payloads.resolve_schema(body_field.schema)
             is_text = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
             if body_field.relation_setter is None and is_text:
-                send_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
+                trigger_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
                 break
     query = {**required_query(session, operation), "x_unknown": "1"}
     session.send(operation, path=resolve_path(session, operation), query=query)

@@ -1,52 +1,40 @@
-"""ASGI wrappers that inject faults: they change the query of GET requests or the JSON of successful responses."""
+"""ASGI wrappers that inject faults into the Athena mock, in the query or the JSON of successful GET requests."""
 
-import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
+
+from conformance.mutation import faults
+from conformance.mutation.fault_injection import (
+    FaultInjector,
+    InterceptedRequest,
+    InterceptedResponse,
+    OperationRouter,
+)
+from tests.mock_server.athena import athena_contract
 
 Pairs = list[tuple[str, str]]
-
-
-def parse_query(scope: Scope) -> Pairs:
-    """Return the query of a request as pairs."""
-    return parse_qsl(scope["query_string"].decode(), keep_blank_values=True)
 
 
 def change_responses(app: ASGIApp, change: Callable[[str, Pairs, Any], Any]) -> ASGIApp:
     """Wrap an application: `change(path, query, body)` returns the JSON body of a successful GET response."""
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
-            await app(scope, receive, send)
-            return
-        messages: list[Message] = []
+    def changed(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        if not _is_get(request) or not isinstance(response.json, dict):
+            return response
+        return response.with_json(change(request.path, list(request.query), response.json))
 
-        async def collect(message: Message) -> None:
-            messages.append(message)
-
-        await app(scope, receive, collect)
-        start, body = messages[0], b"".join(message.get("body", b"") for message in messages[1:])
-        if start["status"] == 200 and body[:1] == b"{":
-            body = json.dumps(change(scope["path"], parse_query(scope), json.loads(body))).encode()
-        headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-        await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    return wrapped
+    return _inject(app, faults.on_success(changed))
 
 
 def change_queries(app: ASGIApp, change: Callable[[str, Pairs], Pairs]) -> ASGIApp:
     """Wrap an application: `change(path, query)` returns the query of a GET request."""
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET":
-            scope = {**scope, "query_string": urlencode(change(scope["path"], parse_query(scope))).encode()}
-        await app(scope, receive, send)
+    def changed(request: InterceptedRequest) -> InterceptedRequest:
+        return request.with_query(tuple(change(request.path, list(request.query)))) if _is_get(request) else request
 
-    return wrapped
+    return _inject(app, faults.change_request(changed))
 
 
 def drop_parameters(app: ASGIApp, path: str, *names: str) -> ASGIApp:
@@ -56,3 +44,11 @@ def drop_parameters(app: ASGIApp, path: str, *names: str) -> ASGIApp:
         return [(n, v) for n, v in pairs if n.removesuffix("[]") not in names] if request_path.endswith(path) else pairs
 
     return change_queries(app, drop)
+
+
+def _is_get(request: InterceptedRequest) -> bool:
+    return request.operation.method == "get" and not request.method
+
+
+def _inject(app: ASGIApp, make_fault: faults.MakeFault) -> ASGIApp:
+    return FaultInjector(app, OperationRouter.from_contract(athena_contract()), frozenset(), make_fault())

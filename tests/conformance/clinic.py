@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from conformance.checks.support.check import Check
 from conformance.mutation import Mutant, derive_mutants
 from conformance.mutation.fault_injection import FaultInjector, OperationRouter
+from conformance.mutation.faults import MakeFault
 from conformance.mutation.in_process_mock import (
     TOKENS,
     InProcessMock,
@@ -19,7 +20,7 @@ from conformance.mutation.in_process_mock import (
     create_session,
 )
 from conformance.runner.runner import RunResult, run
-from tests.conformance.clinic_faults import CLINIC, AppWrapper, FaultFactory
+from tests.conformance.clinic_faults import CLINIC, AppWrapper
 
 SEED = 1
 
@@ -76,7 +77,7 @@ def mutant(name: str) -> AppWrapper:
     return wrap
 
 
-def inject_fault(make_fault: FaultFactory, *operations: str) -> AppWrapper:
+def inject_fault(make_fault: MakeFault, *operations: str) -> AppWrapper:
     """Build a wrapper that injects a fault into some operations."""
 
     def wrap(app: ASGIApp) -> ASGIApp:

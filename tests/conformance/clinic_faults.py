@@ -3,7 +3,6 @@
 Functions that return a `Fault` have no arguments; every fault has its own state.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,21 +13,28 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import (
+    MakeFault,
+    accept,
+    build_response,
+    change_response,
+    on_status,
+    on_success,
+    respond_if,
+)
 from spec.loader import load_contract
 
-FaultFactory = Callable[[], Fault]
 AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
 
 OWNER_TOKEN = "Bearer demo-token"
 OTHER_TOKEN = "Bearer other-token"
-JSON = {"content-type": "application/json"}
 
 
 def build_error(status: int, message: str) -> InterceptedResponse:
     """Build an error response of the contract."""
-    return InterceptedResponse(status, JSON, json.dumps({"message": message}).encode())
+    return build_response(status, {"message": message})
 
 
 def has_token(request: InterceptedRequest, token: str) -> bool:
@@ -41,24 +47,12 @@ def query_value(request: InterceptedRequest, name: str) -> str:
     return dict(request.query).get(name, "")
 
 
-def change_json(change: Callable[[InterceptedRequest, Any], Any]) -> FaultFactory:
+def change_json(change: Callable[[InterceptedRequest, Any], Any]) -> MakeFault:
     """Fault in the JSON of successful responses: `change(request, body)` returns the new body."""
-
-    def make_fault() -> Fault:
-        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-            response = await call_next(request)
-            return (
-                response.with_json(change(request, response.json))
-                if response.is_success and response.body
-                else response
-            )
-
-        return fault
-
-    return make_fault
+    return on_success(lambda request, response: response.with_json(change(request, response.json)))
 
 
-def change_data(**changes: Callable[[Any], Any]) -> FaultFactory:
+def change_data(**changes: Callable[[Any], Any]) -> MakeFault:
     """Fault in the record of successful responses: name of a property -> function that changes its value."""
 
     def change(request: InterceptedRequest, body: Any) -> Any:
@@ -66,18 +60,6 @@ def change_data(**changes: Callable[[Any], Any]) -> FaultFactory:
         return {**body, "data": {**data, **{name: convert(data[name]) for name, convert in changes.items()}}}
 
     return change_json(change)
-
-
-def change_request(change: Callable[[InterceptedRequest], InterceptedRequest]) -> FaultFactory:
-    """Fault in the request: `change` returns the request that the application receives."""
-
-    def make_fault() -> Fault:
-        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-            return await call_next(change(request))
-
-        return fault
-
-    return make_fault
 
 
 def accept_any_media_type(request: InterceptedRequest) -> InterceptedRequest:
@@ -135,11 +117,7 @@ def sort_by_creation_time(request: InterceptedRequest) -> InterceptedRequest:
 
 def fail_on_apostrophe() -> Fault:
     """The search term is concatenated into SQL."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        return build_error(500, "Server Error") if "'" in query_value(request, "search") else await call_next(request)
-
-    return fault
+    return respond_if(lambda request: "'" in query_value(request, "search"), build_error(500, "Server Error"))()
 
 
 def use_wildcards(request: InterceptedRequest) -> InterceptedRequest:
@@ -292,12 +270,7 @@ def keep_created_records() -> Fault:
 
 def confirm_restricted_delete() -> Fault:
     """A delete that must be rejected returns 204."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        return InterceptedResponse(204, {}, b"") if response.status == 409 else response
-
-    return fault
+    return on_status(409, lambda response: InterceptedResponse(204, {}, b""))()
 
 
 def embed_first_version() -> Fault:
@@ -317,12 +290,7 @@ def embed_first_version() -> Fault:
 
 def hide_referenced_record() -> Fault:
     """A referenced record cannot be retrieved."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        return build_error(404, "Not found.") if response.is_success else response
-
-    return fault
+    return change_response(lambda _, response: build_error(404, "Not found.") if response.is_success else response)()
 
 
 # Actions
@@ -344,21 +312,16 @@ def return_another_record() -> Fault:
 def accept_second_stop() -> Fault:
     """Stopping a stopped treatment succeeds."""
 
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
+    def correct(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedRequest | None:
         retrieve = request.follow_up(CLINIC.operations["retrieveTreatment"], *request.path_values.values())
-        return await call_next(retrieve) if response.status == 409 else response
+        return retrieve if response.status == 409 else None
 
-    return fault
+    return accept(correct)()
 
 
 def hide_shared_records() -> Fault:
     """A referral does not grant access."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        return build_error(404, "Not found.") if has_token(request, OTHER_TOKEN) else await call_next(request)
-
-    return fault
+    return respond_if(lambda request: has_token(request, OTHER_TOKEN), build_error(404, "Not found."))()
 
 
 def keep_shared_records_visible() -> Fault:

@@ -7,11 +7,12 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.mutation.faults import change_request
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from tests.conformance import clinic_faults as faults
 from tests.conformance.clinic import FaultCase, inject_fault, mutant, run_checks
-from tests.conformance.clinic_faults import change_data, change_json, change_request
+from tests.conformance.clinic_faults import change_data, change_json
 
 BY_ID = {check.id: check for check in CHECKS}
 

@@ -12,11 +12,11 @@ from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import build_variants
 from conformance.mutation.equivalence import find_witness
-from conformance.mutation.evaluate import Detectors, MutantStatus, evaluate_mutant
+from conformance.mutation.evaluate import Detectors, MutantStatus, MutantSummary, evaluate_mutant
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image
 from conformance.mutation.mutant import Mutant
-from conformance.mutation.parallel import MutantSelection, MutantSummary, MutationTotals, VariantResult, Worker
-from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
+from conformance.mutation.parallel import MutantSelection, VariantResult, Worker
+from conformance.mutation.report import MutationReport, MutationTotals, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
 from tests.mock_server.athena import athena_contract
 
@@ -177,20 +177,15 @@ def test_mutants_of_another_contract_are_killed() -> None:
 def summary(name: str, status: MutantStatus, *, blocked: bool = False) -> MutantSummary:
     """A mutant summary with a status."""
     return MutantSummary(
-        name,
-        "page",
-        "listThings",
-        "Pages do not overlap.",
-        status,
-        True,
-        False,
-        blocked,
-        "",
-        "",
-        0.5,
-        9,
-        "curl x",
-        "200",
+        id=name,
+        family="page",
+        operation="listThings",
+        requirement="Pages do not overlap.",
+        can_block=True,
+        provenance_independent=False,
+        status=status,
+        is_blocked=blocked,
+        curl="curl x",
     )
 
 

@@ -4,8 +4,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from conformance.mutation.conforming_variants.responses import VariantFactory
+from conformance.mutation.conforming_variants.responses import VariantFactory, always
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import stateless
+from conformance.mutation.lists import parameters_by_role
 
 MAX_PAGES = 59
 PAGE_SIZE = 100
@@ -21,15 +23,16 @@ def sort_by_collation(collation_key: Callable[[str], str] | None) -> VariantFact
     """Sort texts by another collation; None: reverse the default order instead."""
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        roles = {p.x_query.role: p.name for p in request.operation.query_parameters if p.x_query}
+        operation = request.operation
+        roles = {role: p.name for role, p in parameters_by_role(operation).items()}
         response = await call_next(request)
-        if request.operation.action != "list" or not {"sort", "direction", "page", "size"} <= roles.keys():
+        if operation.action != "list" or not {"sort", "direction", "page", "size"} <= roles.keys():
             return response
         query_values = {name: value for name, value in request.query if value}
-        sort_property, data = query_values.get(roles["sort"]), request.operation.envelope.data_property
-        if not response.is_success or data is None or (sort_property is None) == (collation_key is not None):
+        sort_property = query_values.get(roles["sort"])
+        if not response.is_success or (sort_property is None) == (collation_key is not None):
             return response
-        rows = await _fetch_all_pages(request, call_next, roles, data)
+        rows = await _fetch_all_pages(request, call_next, roles)
         if collation_key is None:
             rows.reverse()
         elif all(isinstance(row.get(sort_property), (str, type(None))) for row in rows):
@@ -37,22 +40,18 @@ def sort_by_collation(collation_key: Callable[[str], str] | None) -> VariantFact
                 key=lambda row: (row.get(sort_property) is not None, collation_key(row.get(sort_property) or "")),
                 reverse=query_values.get(roles["direction"]) == "desc",
             )
-        size = len(response.json[data]) if not rows else int(query_values.get(roles["size"], "20"))
+        size = len(response.data(operation)) if not rows else int(query_values.get(roles["size"], "20"))
         offset = (int(query_values.get(roles["page"], "1")) - 1) * size
-        return response.with_json({**response.json, data: rows[offset : offset + size]})
+        return response.with_data(operation, rows[offset : offset + size])
 
-    return lambda contract, clock: fault
+    return always(stateless(fault))
 
 
-async def _fetch_all_pages(
-    request: InterceptedRequest, call_next: CallNext, roles: Mapping[str, str], data: str
-) -> list[Any]:
-    other_pairs = tuple((n, v) for n, v in request.query if n not in (roles["page"], roles["size"]))
+async def _fetch_all_pages(request: InterceptedRequest, call_next: CallNext, roles: Mapping[str, str]) -> list[Any]:
     rows: list[Any] = []
     for page in range(1, MAX_PAGES + 1):
-        query = (*other_pairs, (roles["page"], str(page)), (roles["size"], str(PAGE_SIZE)))
-        response = await call_next(request.with_query(query))
-        page_rows = response.json[data] if response.is_success else []
+        response = await call_next(request.with_parameters({roles["page"]: page, roles["size"]: PAGE_SIZE}))
+        page_rows = response.data(request.operation) or []
         rows += page_rows
         if len(page_rows) < PAGE_SIZE:
             break

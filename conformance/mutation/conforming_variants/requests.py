@@ -3,57 +3,47 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from conformance.mutation.conforming_variants.responses import map_values
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.in_process_mock import ManualClock
-from spec.model import Contract
+from conformance.mutation.conforming_variants.responses import always, map_values
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import change_request, change_response, stateless
 
 MAX_RECENT_CREATES = 5
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _FLIPPED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
-
-def trim_texts(contract: Contract, clock: ManualClock) -> Fault:
-    """Strip white space from the texts of a body."""
-    trim = map_values(lambda value: value.strip() if isinstance(value, str) else value)
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        return await call_next(request if request.json is None else request.with_json(trim(request.json)))
-
-    return fault
+_trim = map_values(lambda value: value.strip() if isinstance(value, str) else value)
+# Strip white space from the texts of a body.
+trim_texts = always(change_request(lambda r: r if r.json is None else r.with_json(_trim(r.json))))
 
 
-def reject_unknown_reference(contract: Contract, clock: ManualClock) -> Fault:
+def _reject_unknown_reference(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
     """Return 422 instead of 404 when the body references an unknown record."""
+    fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
+    sent_names = [f.name for f in fields if f.relation_setter and f.name in request.json_object]
+    if response.status != 404 or not sent_names or request.path_values:
+        return response
+    errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}
+    return replace(response, status=422).with_json({"message": errors[sent_names[0]][0], "errors": errors})
 
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response, body = await call_next(request), request.operation.request_body
-        references = [f.name for f in (body.fields.values() if body else ()) if f.relation_setter]
-        sent_names = [name for name in references if isinstance(request.json, dict) and name in request.json]
-        if response.status != 404 or not sent_names or request.path_values:
-            return response
-        errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}
-        return replace(response, status=422).with_json({"message": errors[sent_names[0]][0], "errors": errors})
 
-    return fault
+reject_unknown_reference = always(change_response(_reject_unknown_reference))
 
 
 def _flip_uuids(text: str) -> str:
     return _UUID.sub(lambda match: match[0].translate(_FLIPPED_DIGITS), text)
 
 
-def replace_identifiers(contract: Contract, clock: ManualClock) -> Fault:
+async def _replace_identifiers(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
     """Replace every identifier by another one, consistently."""
+    query = tuple((name, _flip_uuids(value)) for name, value in request.query)
+    body = _flip_uuids(request.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    response = await call_next(replace(request, path=_flip_uuids(request.path), query=query, body=body))
+    if not response.headers.get("content-type", "").startswith("application/json"):
+        return response
+    return replace(response, body=_flip_uuids(response.body.decode()).encode())
 
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        query = tuple((name, _flip_uuids(value)) for name, value in request.query)
-        body = _flip_uuids(request.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        response = await call_next(replace(request, path=_flip_uuids(request.path), query=query, body=body))
-        if not response.headers.get("content-type", "").startswith("application/json"):
-            return response
-        return replace(response, body=_flip_uuids(response.body.decode()).encode())
 
-    return fault
+replace_identifiers = always(stateless(_replace_identifiers))
 
 
 @dataclass(slots=True)

@@ -6,30 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import ResponseChange
+from conformance.mutation.fault_injection import Fault, InterceptedResponse
+from conformance.mutation.faults import MakeFault, ResponseChange, ValueChange, change_response
 from conformance.mutation.in_process_mock import ManualClock
 from spec.model import Contract
 
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z$")
-Change = Callable[[Any], Any]
 VariantFactory = Callable[[Contract, ManualClock], Fault]
+
+
+def always(make_fault: MakeFault) -> VariantFactory:
+    """Make a variant of a fault that depends on no contract and no clock."""
+    return lambda contract, clock: make_fault()
 
 
 def change_responses(change: ResponseChange) -> VariantFactory:
     """Change every response."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        return change(await call_next(request))
-
-    return lambda contract, clock: fault
+    return always(change_response(lambda request, response: change(response)))
 
 
-def transform_json(change: Change) -> VariantFactory:
+def transform_json(change: ValueChange) -> VariantFactory:
     """Change the JSON of every response."""
-    return change_responses(
-        lambda response: response if response.json is None else response.with_json(change(response.json))
-    )
+    return change_responses(lambda r: r if r.json is None else r.with_json(change(r.json)))
 
 
 def encode_with(encode: Callable[[Any], str]) -> VariantFactory:
@@ -46,47 +44,42 @@ def change_headers(headers: Mapping[str, str | None]) -> VariantFactory:
     """Set headers; None removes a header."""
 
     def change(response: InterceptedResponse) -> InterceptedResponse:
-        if headers.get("content-type") and "content-type" not in response.headers:
-            return response
-        changed = {**response.headers, **headers}
-        return replace(response, headers={name: value for name, value in changed.items() if value is not None})
+        has_no_body = headers.get("content-type") and "content-type" not in response.headers
+        return response if has_no_body else response.with_headers(headers)
 
     return change_responses(change)
 
 
 def _sort_methods(response: InterceptedResponse) -> InterceptedResponse:
-    if "allow" not in response.headers:
-        return response
-    methods = sorted(response.headers["allow"].replace(" ", "").split(","))
-    return replace(response, headers={**response.headers, "allow": ",".join(methods)})
+    methods = sorted(response.headers.get("allow", "").replace(" ", "").split(","))
+    return response.with_headers({"allow": ",".join(methods) or None})
 
 
 reorder_allow_header = change_responses(_sort_methods)
 
 
-def map_values(change: Change) -> Change:
+def map_json(change_scalar: ValueChange, change_object: ValueChange) -> ValueChange:
+    """Apply a change to every scalar, and another to every object, innermost first."""
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, dict):
+            return change_object({name: visit(item) for name, item in value.items()})
+        return [visit(item) for item in value] if isinstance(value, list) else change_scalar(value)
+
+    return visit
+
+
+def map_values(change: ValueChange) -> ValueChange:
     """Apply a change to every scalar in JSON."""
-
-    def visit(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: visit(item) for name, item in value.items()}
-        return [visit(item) for item in value] if isinstance(value, list) else change(value)
-
-    return visit
+    return map_json(change, lambda value: value)
 
 
-def map_objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
-    """Apply a change to every object in JSON, innermost first."""
-
-    def visit(value: Any) -> Any:
-        if isinstance(value, dict):
-            return change({name: visit(item) for name, item in value.items()})
-        return [visit(item) for item in value] if isinstance(value, list) else value
-
-    return visit
+def map_objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> ValueChange:
+    """Apply a change to every object in JSON."""
+    return map_json(lambda value: value, change)
 
 
-def reformat_timestamps(suffix: str) -> Change:
+def reformat_timestamps(suffix: str) -> ValueChange:
     """Replace the fraction and zone of every timestamp."""
 
     def change(value: Any) -> Any:

@@ -5,7 +5,9 @@ from typing import Any
 
 from conformance.mutation.conforming_variants.responses import VariantFactory
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import build_response
 from conformance.mutation.in_process_mock import ManualClock
+from conformance.mutation.lists import pagination_fields
 from spec.model import Contract, Operation
 
 
@@ -26,8 +28,7 @@ class RateLimiter:
         if self.request_count <= self.max_requests:
             return await call_next(request)
         retry_after = str(max(1, round(60 - (now - self.window_start))))
-        headers = {"content-type": "application/json", "retry-after": retry_after}
-        return InterceptedResponse(429, headers, b"").with_json({"message": "Too Many Attempts."})
+        return build_response(429, {"message": "Too Many Attempts."}).with_headers({"retry-after": retry_after})
 
 
 def delay_responses(seconds: float) -> VariantFactory:
@@ -70,52 +71,47 @@ class DelayedWrites:
     def _current_time(self) -> float:
         return self.clock().timestamp()
 
-    def _get_record(self, operation: Operation, response: InterceptedResponse) -> Any:
-        data, body = operation.envelope.data_property, response.json
-        return body.get(data) if data and isinstance(body, dict) else body
-
     async def _record_before(self, request: InterceptedRequest, call_next: CallNext) -> None:
-        key = next(iter(request.path_values.values()), "")
+        key = request.key
         retrieve = self.contract.find_operation(request.operation.resource, "retrieve")
         visible_at, _ = self.previous_states.get(key, (0.0, None))
         if retrieve is None or visible_at > self._current_time():
             return
         current = await call_next(request.follow_up(retrieve, key))
         if current.is_success:
-            self.previous_states[key] = (self._current_time() + self.delay, self._get_record(retrieve, current))
+            self.previous_states[key] = (self._current_time() + self.delay, current.data(retrieve))
 
     def _record_creation(self, operation: Operation, response: InterceptedResponse) -> None:
         view = self.contract.views.get(operation.envelope.view_name or "")
-        record = self._get_record(operation, response)
+        record = response.data(operation)
         if view is not None and isinstance(record, dict) and operation.path.count("/") == 1:
             key = record.get(self.contract.resources[view.resource].key_attribute)
             self.previous_states[str(key)] = (self._current_time() + self.delay, None)
 
     def _delay_retrieve(self, request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
-        key = next(iter(request.path_values.values()), "")
+        key = request.key
         visible_at, previous = self.previous_states.get(key, (0.0, None))
         if visible_at <= self._current_time() or request.query:
             return response
         if previous is None:
             not_found = replace(response, status=404).with_json({"message": "Not found."})
             return not_found if response.is_success else response
-        data, status = request.operation.envelope.data_property, request.operation.envelope.status
-        body = {data: previous} if data else previous
-        return (response if response.is_success else replace(response, status=status)).with_json(body)
+        visible = replace(response, status=request.operation.envelope.status, body=b"{}")
+        return visible.with_data(request.operation, previous)
 
     def _delay_list(self, operation: Operation, response: InterceptedResponse) -> InterceptedResponse:
         """Hide new records and show the previous state of changed ones."""
-        data, view = operation.envelope.data_property, self.contract.views.get(operation.envelope.view_name or "")
-        if data is None or view is None:
+        view = self.contract.views.get(operation.envelope.view_name or "")
+        if operation.envelope.data_property is None or view is None:
             return response
         key, now = self.contract.resources[view.resource].key_attribute, self._current_time()
         pending = {k: previous for k, (visible_at, previous) in self.previous_states.items() if visible_at > now}
         rows = []
-        for row in response.json[data]:
+        for row in response.data(operation):
             previous = pending.get(str(row.get(key)), row)
             if previous is not None:
                 rows.append({**row, **{n: v for n, v in previous.items() if n in row}})
-        return response.with_json({**response.json, data: rows})
+        return response.with_data(operation, rows)
 
 
 @dataclass(slots=True)
@@ -128,11 +124,10 @@ class DelayedTotals:
 
     async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
-        containers = request.operation.envelope.pagination.items()
-        totals = [(name, key) for name, fields in containers for key, meaning in fields.items() if meaning == "total"]
-        if not response.is_success or not totals:
+        fields = pagination_fields(request.operation)
+        if not response.is_success or "total" not in fields:
             return response
-        container, key = totals[-1]
+        container, key = fields["total"]
         now, body = self.clock().timestamp(), response.json
         history = self.totals_by_query.setdefault(request.path + str(sorted(request.query)), [])
         history.append((now, body[container][key]))

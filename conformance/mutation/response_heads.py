@@ -1,0 +1,208 @@
+"""Mutants of statuses, media types and error responses: wrong, exposing internals, or a server error."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from conformance.mutation import triggers
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import (
+    Condition,
+    ResponseChange,
+    build_response,
+    on_status,
+    respond_if,
+    server_error,
+)
+from conformance.mutation.mutant import Mutant, Operator
+from spec.model import Contract, Operation
+
+STACK_TRACE = (
+    "SQLSTATE[42S02]: Base table or view not found\n#0 /var/www/vendor/laravel/framework/src/Connection.php(829)"
+)
+MAX_ASCII_BYTE = 0x7F
+
+# Statuses
+
+# Documented status -> the wrong statuses to try; one that the operation documents is skipped.
+WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
+    200: (202, 203),
+    201: (200, 202),
+    204: (200, 202),
+    400: (422, 418),
+    401: (403, 418),
+    404: (400, 418),
+    422: (400, 418),
+}
+_REJECTION_STATUSES = (401, 404, 422, 400)
+
+
+def _set_status(status: int, response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, status=status)
+
+
+def _truncate_body(response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, body=response.body[: len(response.body) // 2])
+
+
+def _replace_media_type(media_type: str | None) -> ResponseChange:
+    return lambda response: response.with_headers({"content-type": media_type})
+
+
+NO_SERVER_ERROR, JSON_MEDIA_TYPE = "No request causes a server error.", "A JSON response has a JSON media type."
+
+FAIL = Operator(
+    "server-error",
+    "500 on every request that is granted",
+    NO_SERVER_ERROR,
+    server_error,
+    provenance_independent=True,
+)
+# Operators for successful responses with a body; the fault changes the response.
+BODY_OPERATORS: tuple[Operator[ResponseChange], ...] = (
+    Operator("media-type", "text/html", JSON_MEDIA_TYPE, _replace_media_type("text/html; charset=utf-8")),
+    Operator("media-type", "no media type", JSON_MEDIA_TYPE, _replace_media_type(None)),
+    Operator("body-is-json", "cut in the middle", "A body is complete JSON.", _truncate_body),
+)
+
+
+def derive_status_mutants(contract: Contract) -> Iterator[Mutant]:
+    """Derive the mutants of every operation's status and media type."""
+    for operation in contract.operations.values():
+        success_status, pointer = operation.envelope.status, operation.envelope.schema_pointer
+        for status in (success_status, *(s for s in _REJECTION_STATUSES if s in operation.responses)):
+            yield _replace_status(operation, status)
+        yield FAIL.mutant(operation, on_status(success_status, FAIL.fault), triggers.trigger_success)
+        for row in BODY_OPERATORS if pointer is not None else ():
+            yield row.mutant(operation, on_status(success_status, row.fault), triggers.trigger_success, pointer or "")
+
+
+def _replace_status(operation: Operation, status: int) -> Mutant:
+    wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
+    family = "status-success" if status == operation.envelope.status else "status-refusal"
+    requirement = f"The operation returns {status}, as documented."
+    row = Operator(family, f"{wrong_status} for {status}", requirement, partial(_set_status, wrong_status), "*")
+    trigger = triggers.trigger_rejections if status in _REJECTION_STATUSES else triggers.trigger_success
+    return row.mutant(operation, on_status(status, row.fault), trigger, f"{operation.pointer}/responses")
+
+
+# Error responses
+
+
+def _replace_body(response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_json({"error": "something went wrong"})
+
+
+def _expose_stack_trace(response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_json({**(response.json or {}), "message": STACK_TRACE})
+
+
+def _name_other_field(response: InterceptedResponse) -> InterceptedResponse:
+    body = response.json or {}
+    messages = next(iter(body.get("errors", {}).values()), ["wrong"])
+    return response.with_json({**body, "errors": {"something_else": messages}})
+
+
+SHAPE, INTERNALS = "An error response has the documented shape.", "No response exposes internal details."
+FIELD = "A validation error names the invalid field."
+# (statuses, operator for their responses); the fault changes the response.
+ERROR_OPERATORS: tuple[tuple[tuple[int, ...], Operator[ResponseChange]], ...] = (
+    ((400, 401, 404, 422), Operator("error-shape", "{status} of another shape", SHAPE, _replace_body)),
+    ((404, 422), Operator("leak", "{status} shows a trace", INTERNALS, _expose_stack_trace, None, True)),
+)
+FIELD_OPERATOR: Operator[ResponseChange] = Operator("error-field", "names another field", FIELD, _name_other_field)
+
+
+def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
+    """Derive the mutants of every operation's rejections. `token`: of a user with access to every list."""
+    for operation in contract.operations.values():
+        for status in sorted(operation.responses):
+            rows = [row for statuses, row in ERROR_OPERATORS if status in statuses]
+            rows += [FIELD_OPERATOR] if status == 422 and operation.request_body is not None else []
+            for row in rows:
+                make_fault, pointer = on_status(status, row.fault, documented_method=True), operation.responses[status]
+                row = row.fill_in(status=status)
+                yield row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "")
+        yield from _derive_robustness_mutants(operation)
+        for allow_row in ALLOW_OPERATORS:
+            make_fault = on_status(405, partial(allow_row.fault, operation.method))
+            allow_row = allow_row.fill_in(method=operation.method.upper())
+            pointer = f"{operation.pointer}/responses"
+            yield allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer)
+        if operation.action == "logout":
+            make_fault, operations = partial(AcceptRevokedToken, token), frozenset(contract.operations)
+            yield ACCEPT_AFTER_LOGOUT.mutant(
+                operation, make_fault, triggers.trigger_after_logout, operations=operations
+            )
+
+
+# Robustness
+
+
+def _has_non_ascii(request: InterceptedRequest) -> bool:
+    return any(byte > MAX_ASCII_BYTE for byte in request.body) or b"\\u" in request.body
+
+
+def _is_malformed_json(request: InterceptedRequest) -> bool:
+    return bool(request.body) and request.json is None
+
+
+def _has_unknown_parameter(request: InterceptedRequest) -> bool:
+    known_names = {p.name for p in request.operation.query_parameters}
+    return any(name.removesuffix("[]") not in known_names for name, _ in request.query)
+
+
+def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
+    """Return 500 for unusual input."""
+    fields = operation.request_body.fields.values() if operation.request_body is not None else ()
+    conditions: tuple[tuple[str, Condition, bool], ...] = (
+        ("a body that is no JSON", _is_malformed_json, operation.request_body is not None),
+        ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in fields)),
+        ("a parameter that it does not know", _has_unknown_parameter, bool(operation.query_parameters)),
+    )
+    for detail, condition, applies in conditions:
+        if applies:
+            row = Operator("robustness", f"500 on {detail}", NO_SERVER_ERROR, condition, provenance_independent=True)
+            make_fault = respond_if(condition, server_error(build_response(500, None)))
+            yield row.mutant(operation, make_fault, triggers.trigger_unusual_input)
+
+
+# Allow header and logout
+
+
+def _remove_allow(method: str, response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_headers({"allow": None})
+
+
+def _remove_from_allow(method: str, response: InterceptedResponse) -> InterceptedResponse:
+    methods = [m for m in response.headers.get("allow", "").split(", ") if m.lower() != method]
+    return response.with_headers({"allow": ", ".join(methods) or None})
+
+
+ALLOWED = "A 405 lists the methods of the path."
+ALLOW_OPERATORS = (
+    Operator("allow", "no Allow", ALLOWED, _remove_allow, keyword="*"),
+    Operator("allow", "Allow without {method}", ALLOWED, _remove_from_allow, keyword="*"),
+)
+
+
+@dataclass(slots=True)
+class AcceptRevokedToken:
+    """Accepts a token that was accepted before and is rejected now."""
+
+    token: str
+    accepted_values: set[str] = field(default_factory=set)
+
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        authorization = request.headers.get("authorization", "")
+        response = await call_next(request)
+        if response.is_success:
+            self.accepted_values.add(authorization)
+        if response.status == 401 and authorization in self.accepted_values:
+            return await call_next(request.with_headers(authorization=f"Bearer {self.token}"))
+        return response
+
+
+ACCEPT_AFTER_LOGOUT = Operator(
+    "auth-after-logout", "let in", "A token is rejected after the logout.", None, provenance_independent=True
+)
