@@ -58,6 +58,7 @@ def _report(case: Case, found: list[tuple[Divergence, Execution]]) -> Iterator[C
     for position, (divergence, execution) in enumerate(found):
         target = replace(case, operation=divergence.operation)
         requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
+        requirement = replace(requirement, provenance_independent=divergence.is_independent)
         budget = case.session.reduction_requests if position < MAX_REDUCED else 0
         steps = list(execution.steps[: divergence.step])
         if budget:

@@ -4,7 +4,7 @@ After a difference the model takes over what the target returned, so that one wr
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from conformance.model.specification import UNKNOWN, Model, ModelRecord
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.model import Operation, Parameter
+from spec.model import Contract, Operation, Parameter, View
 from spec.property_paths import resolve_count, resolve_include
 
 GONE_STATUSES = (404, 410)
@@ -31,7 +31,8 @@ class Divergence:
 
     `operation`: whose requirement is violated. `locations`: (pointer, keyword) of all parts of the contract that the
     expectation depends on. `subject`: the property or parameter concerned. `evidence`: exchanges; the last one shows
-    it. `step`: number of steps up to the one that showed it.
+    it. `step`: number of steps up to the one that showed it. `is_independent`: no provenance excuses it, because a
+    record changed without a write to it, or two records have the same key.
     """
 
     operation: Operation
@@ -40,6 +41,7 @@ class Divergence:
     message: str
     evidence: tuple[Exchange, ...]
     step: int
+    is_independent: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -151,6 +153,10 @@ class Execution:
         try:
             created = self.session.create(step.resource, self.resolve(step.body))
         except SkipCheck:
+            return
+        if (step.resource, created.key) in self.model.records:
+            message = f"{step.record} has the key {created.key!r} of another record"
+            self._report(operation, (), "key", message, created.exchange, is_independent=True)
             return
         record = self.model.create(operation, step.resource, created.key, created.request_body)
         self.records[step.record] = record
@@ -287,12 +293,18 @@ class Execution:
             blamed, evidence = self._find_cause(operation, owner, mismatch.path[-1], exchange)
             message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
             locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
-            self._report(blamed, locations, mismatch.name, message, *evidence)
+            has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
+            self._report(blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed)
         for property_name in map(str, body):
             self.compared.add((operation.id, property_name))
             if (name, property_name) not in wrong:
                 self.confirmed[name, property_name] = self.model.write_count
         self.comparison.adopt(view, record, body)
+
+    def _was_confirmed(self, name: RecordName, property_name: str) -> bool:
+        """Whether a response has shown the expected value since the last write to a record."""
+        own = self.own_writes.get(name)
+        return own is not None and self.confirmed.get((name, property_name), -1) >= own.number
 
     def _find_cause(
         self, operation: Operation, name: RecordName, property_name: str, exchange: Exchange
@@ -316,21 +328,26 @@ class Execution:
         view = self.session.contract.views.get(operation.envelope.view_name or "")
         if view is None or not isinstance(body, Mapping):
             return
-        resource = self.session.contract.resources[view.resource]
         include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
         if include is not None and step.query.get(include.name):
-            required = set(self.session.contract.document.resolve(view.pointer).get("required", ()))
-            paths = [resolve_include(self.session.contract, resource, v, "") for v in step.query[include.name]]
-            expected = required | {path[0] for path in paths}
-            relations = {r.name for r in resource.relations.values() if not r.write_only} & set(view.property_names)
-            for name in sorted(relations):
-                if (name in body) != (name in expected):
-                    self._report_presence(operation, include, step, name, exchange)
+            for name in self._find_wrong_relations(view, body, step.query[include.name]):
+                self._report_presence(operation, include, step, name, exchange)
         if count is not None and step.query.get(count.name):
-            names = (resolve_count(resource, value, "") for value in step.query[count.name])
-            for name in names:
-                if name in view.property_names and name not in body:
-                    self._report_presence(operation, count, step, name, exchange)
+            resource = self.session.contract.resources[view.resource]
+            names = [resolve_count(resource, value, "") for value in step.query[count.name]]
+            for name in [name for name in names if name in view.property_names and name not in body]:
+                self._report_presence(operation, count, step, name, exchange)
+
+    def _find_wrong_relations(self, view: View, body: Mapping[str, Any], values: Sequence[str]) -> Iterator[str]:
+        """Yield the relations that are embedded without a request, and those that are missing at any depth."""
+        contract = self.session.contract
+        resource = contract.resources[view.resource]
+        required = set(contract.document.resolve(view.pointer).get("required", ()))
+        paths = [resolve_include(contract, resource, value, "") for value in values]
+        allowed = required | {path[0] for path in paths}
+        relations = {r.name for r in resource.relations.values() if not r.write_only} & set(view.property_names)
+        yield from sorted(name for name in relations if name in body and name not in allowed)
+        yield from filter(None, (find_missing_relation(contract, view, body, path) for path in paths))
 
     def _report_presence(
         self, operation: Operation, parameter: Parameter, step: Step, name: str, exchange: Exchange
@@ -363,11 +380,31 @@ class Execution:
         subject: str,
         message: str,
         *evidence: Exchange,
+        is_independent: bool = False,
     ) -> None:
         pointers = locations or ((operation.pointer, None),)
-        divergence = Divergence(operation, pointers, subject, message, evidence, len(self.steps))
+        divergence = Divergence(operation, pointers, subject, message, evidence, len(self.steps), is_independent)
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
+
+
+def find_missing_relation(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
+    """Return the first relation of a path that a record does not have; "" if it has all that are not empty."""
+    if not path or not isinstance(row, Mapping) or path[0] not in view.property_names:
+        return ""
+    relation = contract.resources[view.resource].relations.get(path[0])
+    if relation is None or (row == {} and not relation.to_many):  # end of a circular reference
+        return ""
+    if path[0] not in row:
+        return path[0]
+    if len(relation.targets) != 1:
+        return ""
+    value, related_view = row[path[0]], contract.views[next(iter(relation.target_views.values()))]
+    for related in value if isinstance(value, list) else [value]:
+        missing = find_missing_relation(contract, related_view, related, path[1:]) if related != {} else ""
+        if missing:
+            return f"{path[0]}.{missing}"
+    return ""
 
 
 def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from conformance.transport.messages import Exchange
 from spec.model import Operation, Parameter
 
 MAX_PAGES_OF_SIZE = 15  # pages that are requested with the page size of a query
+PAGES_PAST_END = 50
 MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
 
 
@@ -262,23 +263,27 @@ class ListComparison:
         size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
         if size is None or page is None or size.name not in self.query or not self.is_complete:
             return
-        requested, total = int(self.query[size.name]), len(self.rows)
-        if -(-total // requested) > MAX_PAGES_OF_SIZE:
+        requested, rows = int(self.query[size.name]), self.rows
+        before = [row.get(self._key) for row in rows]
+        last = max(1, -(-len(before) // requested))
+        if last > MAX_PAGES_OF_SIZE:
             return
         query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
         listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
-        pages: list[ListPage] = []
-        for number in range(1, max(1, -(-total // requested)) + 1):
-            pages.append(listing.fetch((size.name, str(requested)), (page.name, str(number))))
-        before = [row.get(self._key) for row in self.rows]
+        numbers = [*range(1, last + 1), last + PAGES_PAST_END]
+        pages = [listing.fetch((size.name, str(requested)), (page.name, str(number))) for number in numbers]
         self._read()
-        if [row.get(self._key) for row in self.rows] != before:
-            return  # another client wrote
-        yield from self._compare_pages(pages, requested, before, size)
+        after = [row.get(self._key) for row in self.rows]
+        if after == before:
+            yield from self._compare_pages(pages, requested, before, size, page)
+        elif all(row in rows for row in self.rows) and len(after) == len(before):
+            message = f"{self._describe()}: got another order for the same request, expected the same"
+            yield ListProblem("order", (self.operation.pointer,), message, (self.pages[0].exchange,))
 
     def _compare_pages(
-        self, pages: list[ListPage], requested: int, keys: list[Any], size: Parameter
+        self, all_pages: list[ListPage], requested: int, keys: list[Any], size: Parameter, page_parameter: Parameter
     ) -> Iterator[ListProblem]:
+        *pages, past_end = all_pages
         paged_keys = [row.get(self._key) for page in pages for row in page.rows]
         evidence = tuple(page.exchange for page in pages[:3])
         problem = partial(ListProblem, evidence=evidence, pointers=(size.pointer,))
@@ -288,9 +293,13 @@ class ListComparison:
             repeated = next((k for k in paged_keys if paged_keys.count(k) > 1), None)
             detail = f"{missing} is on no page" if missing is not None else f"{repeated} is on several pages"
             yield problem(subject="pages", message=f"{label}: {detail}")
+        if past_end.rows:
+            message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
+            yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))
         for number, page in enumerate(pages, 1):
             expected: dict[str, Any] = {
                 "total": len(keys),
+                "size": requested,
                 "last-page": max(1, -(-len(keys) // requested)),
                 "current-page": number,
                 "first-item": (number - 1) * requested + 1 if page.rows else None,

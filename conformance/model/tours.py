@@ -142,6 +142,7 @@ class Tour:
         nulls = {f.name: None for f in fields if not f.required and is_nullable(self.session, f)}
         if nulls:
             yield from self._create_valid(nulls)
+        yield from self._create_valid(self._server_set_fields(creator))
         for name, relation, discriminator, _ in self._references(self.resource):
             for target in relation.targets if discriminator else relation.targets[:1]:
                 parents = yield from self.parents(target, 2)
@@ -189,9 +190,11 @@ class Tour:
             if is_nullable(self.session, f):
                 yield from self._update(name, {f.name: None})
         yield from self._update(name, {})
-        yield from self._update(name, self._server_set_fields())
+        yield from self._update(name, self._server_set_fields(self.operation))
         yield from self._update_references(name)
-        yield from self._update(name, {f.name: values[0] for f in fields if (values := self.values.list_values(f))})
+        everything = {f.name: values[0] for f in fields if (values := self.values.list_values(f))}
+        yield from self._update(name, everything)
+        yield from self._update(name, everything)
         yield from self.observe(sibling)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
@@ -209,10 +212,10 @@ class Tour:
         fields = self._fields(creator) if creator is not None else []
         return {f.name: values[-1] for f in fields if (values := self.values.list_values(f)[:2]) and not f.required}
 
-    def _server_set_fields(self) -> dict[str, Any]:
-        """Return values for the key and the stamps, which an update rejects or ignores."""
+    def _server_set_fields(self, operation: Operation) -> dict[str, Any]:
+        """Return values for the key and the stamps, which the target rejects or ignores."""
         definition = self.session.contract.resources[self.resource]
-        writable = self.operation.request_body.fields if self.operation.request_body else {}
+        writable = operation.request_body.fields if operation.request_body else {}
         stamps = (*definition.attributes_with_stamp("created"), *definition.attributes_with_stamp("updated"))
         key = definition.attributes[definition.key_attribute]
         body: dict[str, Any] = {name: OLD_INSTANT for name in stamps if name not in writable}
@@ -500,10 +503,16 @@ class Tour:
             for position, f in enumerate(self._fields(update)):
                 body |= self._distinct_value(f, 3, position, is_searched=f.name in self._searched_names())
             yield Step(Action.UPDATE, self.resource, names[0], body)
+            queries += [order for order in self._orders() if self._is_stamp(order)]
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries)
         if self.session.operation(self.resource, "delete") is not None and len(names) > 1:
             yield Step(Action.DELETE, self.resource, names[1])
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
+
+    def _is_stamp(self, order: Mapping[str, Any]) -> bool:
+        """Whether an order is by the time of the last update."""
+        stamps = self.session.contract.resources[self.resource].attributes_with_stamp("updated")
+        return any(value in stamps for value in order.values())
 
 
 def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
