@@ -13,7 +13,7 @@ from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
-from conformance.model.queries import find_parameter
+from conformance.model.queries import find_parameter, is_unmatched
 from conformance.model.specification import UNKNOWN, Model, ModelRecord
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import Session
@@ -251,10 +251,7 @@ class Execution:
         try:
             problems = comparison.compare([self.records[name] for name in names.values()])
         except ListRequestRejected as rejection:
-            subject = " ".join(query) or "rows"
-            self._report(operation, (), subject, f"{step}: {rejection}", rejection.exchange)
-            return
-        except SkipCheck:
+            self._report_rejection(operation, step, query, rejection)
             return
         for row, exchange in comparison.own_rows():
             name = names[row[self.session.resource(operation).key_attribute]]
@@ -268,6 +265,13 @@ class Execution:
             self._report(operation, locations, problem.subject, message, *problem.evidence)
         for subject in comparison.subjects():
             self.compared.add((operation.id, subject))
+
+    def _report_rejection(
+        self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected
+    ) -> None:
+        """Report a rejected list; some servers validate that the record in a filter exists."""
+        if rejection.exchange.response.status >= 500 or not any(map(is_unmatched, query.values())):
+            self._report(operation, (), " ".join(query) or "rows", f"{step}: {rejection}", rejection.exchange)
 
     # Comparison
 

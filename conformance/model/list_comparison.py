@@ -1,14 +1,18 @@
 """Compares a list with the model: rows, order, pages and totals, for any combination of query parameters."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row
+from conformance.checks.support.tenancy import derive_value
 from conformance.checks.support.values import format_query_value, parse_integer
+from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
 from conformance.model.queries import (
+    ValueReader,
     find_inversion,
     find_parameter,
     is_match,
@@ -16,14 +20,28 @@ from conformance.model.queries import (
     read_model,
     read_row,
 )
-from conformance.model.specification import ModelRecord, RecordId, is_volatile
+from conformance.model.specification import Model, ModelRecord, RecordId, is_volatile
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Parameter
 
-MAX_PAGES_OF_SIZE = 15  # pages that are requested with the page size of a query
+MAX_PAGES_OF_SIZE = 6  # pages that are requested with the page size of a query
 PAGES_PAST_END = 50
 MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
+
+
+def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueReader:
+    """Build a reader of a record of the model that also knows the tenant and the account of the run."""
+    read_known = read_model(model, record)
+
+    def read(path: tuple[str, ...]) -> list[Any] | None:
+        values = read_known(path)
+        if values is None and not record.is_foreign:
+            with suppress(SkipCheck):
+                return [derive_value(session, record.resource, path)]
+        return values
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +104,7 @@ class ListComparison:
         live = [record for record in self._records if not record.is_deleted]
         for parameter in self.operation.query_parameters:
             if parameter.name in values and parameter.x_query and parameter.x_query.role == "filter" and live:
-                known = read_model(self.comparison.model, live[-1])(parameter.x_query.paths[0])
+                known = build_reader(self.session, self.comparison.model, live[-1])(parameter.x_query.paths[0])
                 values[parameter.name] = known[0] if known else values[parameter.name]
         return values
 
@@ -159,7 +177,7 @@ class ListComparison:
         return ids[0] if ids and ids[0] in self.comparison.model.records else None
 
     def _has_marker(self, record: ModelRecord, paths: tuple[tuple[str, ...], ...]) -> bool:
-        read = read_model(self.comparison.model, record)
+        read = build_reader(self.session, self.comparison.model, record)
         return any(self.session.payloads.marker in str(value) for path in paths for value in read(path) or ())
 
     # Rows
@@ -201,7 +219,7 @@ class ListComparison:
         """Return whether a record matches; a value that may have changed is taken from its row."""
         if rows and self._may_change(record, parameter):
             return is_match(parameter, value, read_row(rows[0]))
-        return is_match(parameter, value, read_model(self.comparison.model, record))
+        return is_match(parameter, value, build_reader(self.session, self.comparison.model, record))
 
     def _may_change(self, record: ModelRecord, parameter: Parameter) -> bool:
         """Whether other clients or the server may have changed the value that a parameter refers to."""
@@ -263,11 +281,10 @@ class ListComparison:
         size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
         if size is None or page is None or size.name not in self.query or not self.is_complete:
             return
-        requested, rows = int(self.query[size.name]), self.rows
+        rows = self.rows
+        requested = max(int(self.query[size.name]), -(-len(rows) // MAX_PAGES_OF_SIZE))
         before = [row.get(self._key) for row in rows]
         last = max(1, -(-len(before) // requested))
-        if last > MAX_PAGES_OF_SIZE:
-            return
         query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
         listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
         numbers = [*range(1, last + 1), last + PAGES_PAST_END]
@@ -286,13 +303,13 @@ class ListComparison:
         *pages, past_end = all_pages
         paged_keys = [row.get(self._key) for page in pages for row in page.rows]
         evidence = tuple(page.exchange for page in pages[:3])
-        problem = partial(ListProblem, evidence=evidence, pointers=(size.pointer,))
+        problem = partial(ListProblem, evidence=evidence)
         label = f"{self._describe()} in pages of {requested}"
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
             missing = next((k for k in keys if k not in paged_keys), None)
             repeated = next((k for k in paged_keys if paged_keys.count(k) > 1), None)
             detail = f"{missing} is on no page" if missing is not None else f"{repeated} is on several pages"
-            yield problem(subject="pages", message=f"{label}: {detail}")
+            yield problem(subject="pages", pointers=(size.pointer,), message=f"{label}: {detail}")
         if past_end.rows:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
             yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))
@@ -308,4 +325,6 @@ class ListComparison:
             for role, value in expected.items():
                 actual = page.pagination_values.get(role, value)
                 if (parse_integer(actual) if value is not None else actual) != value:
-                    yield problem(subject=role, message=f"{label}, page {number}: {role} is {actual}, expected {value}")
+                    message = f"{label}, page {number}: {role} is {actual}, expected {value}"
+                    pointer, _ = Listing(self.session, self.operation).find_pagination_property(role)
+                    yield problem(subject=role, pointers=(pointer,), message=message)

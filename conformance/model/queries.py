@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, takewhile
 from typing import Any
+from uuid import UUID
 
+from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import (
     get_values_at,
     loosely_equal,
@@ -19,6 +21,7 @@ from spec.extensions import QueryExtension
 from spec.model import Operation, Parameter
 
 MAX_COLLATED_CHARS = 200
+NIL_UUID = str(UUID(int=0))
 ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
 
 
@@ -75,13 +78,19 @@ def is_match(parameter: Parameter, value: Any, read: ValueReader) -> bool | None
         return None if related is None else any(item not in (None, [], {}) for item in related) == bool(value)
     values = read(x_query.paths[0])
     if values is None:
-        return None
+        return False if is_unmatched(value) else None
     flat = [item for entry in values for item in (entry if isinstance(entry, list) else [entry])]
     if x_query.operator in ("from", "to"):
         verdicts = [_is_in_range(x_query.operator, item, value) for item in flat if item is not None]
         return True if True in verdicts else None if None in verdicts else False
     wanted = value if isinstance(value, (list, tuple)) else [value]
     return any(loosely_equal(item, candidate) for item in flat for candidate in wanted)
+
+
+def is_unmatched(value: Any) -> bool:
+    """Return whether a value was built so that no record has it."""
+    item = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+    return any(item == build_unmatched_value(sample) for sample in ("", NIL_UUID, 0))
 
 
 def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | None:

@@ -14,7 +14,8 @@ from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
-from conformance.model.queries import find_parameter, read_model
+from conformance.model.list_comparison import build_reader
+from conformance.model.queries import NIL_UUID, find_parameter, read_model
 from conformance.model.specification import iter_setters
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
@@ -454,7 +455,7 @@ class Tour:
         model = self.execution.model
         values: list[Any] = []
         for name in self.execution.live_names(self.resource):
-            for value in read_model(model, self.execution.records[name])(x_query.paths[0]) or ():
+            for value in build_reader(self.session, model, self.execution.records[name])(x_query.paths[0]) or ():
                 items = value if isinstance(value, list) else [value]
                 values += [v for v in items if isinstance(v, (str, int, float)) and v not in values and v != ""]
         if x_query.operator in ("from", "to"):
@@ -463,13 +464,19 @@ class Tour:
         values += [v for v in item_schema.get("enum", ()) if v not in (None, "", *values)]
         if item_schema.get("type") == "boolean":
             values += [v for v in (True, False) if v not in values]
-        validator = self.session.schemas.get(f"{parameter.pointer}/schema", "write")
-        if schema.get("type") == "array":
-            return [v for v in ([*values[:1]], values[:2], values[:3]) if v and validator.is_valid(v)]
         selected = values[:MAX_FILTER_VALUES]
-        if values and not item_schema.get("enum") and item_schema.get("type") != "boolean":
-            selected.append(build_unmatched_value(values[0]))
+        if item_schema.get("type") in ("string", "integer") and not item_schema.get("enum"):
+            selected.append(self._unmatched_value(item_schema))
+        if schema.get("type") == "array":
+            selected = [[value] for value in selected] + ([values[:2], values[:3]] if len(values) > 1 else [])
+        validator = self.session.schemas.get(f"{parameter.pointer}/schema", "write")
         return [v for v in selected if validator.is_valid(v)]
+
+    def _unmatched_value(self, schema: Mapping[str, Any]) -> Any:
+        """Return a value for a filter that no record has."""
+        if schema["type"] == "integer":
+            return build_unmatched_value(0)
+        return build_unmatched_value(NIL_UUID if schema.get("format") == "uuid" else "")
 
     def _orders(self) -> Iterator[dict[str, Any]]:
         sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
