@@ -6,7 +6,7 @@ from dataclasses import replace
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.values import has_action, is_create
-from conformance.errors import not_testable
+from conformance.errors import insufficient_data, not_testable
 from conformance.model.execution import Divergence, Execution
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Step
@@ -16,7 +16,7 @@ from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
 BuildSteps = Callable[[Tour], Iterator[Step]]
-MAX_REDUCED = 3  # divergences of one case that are reduced
+MAX_REDUCED = 2  # divergences of one case that are reduced
 MAX_SHOWN_STEPS = 12
 EXPLORATION_STEPS = 20  # rules of one explored sequence
 
@@ -31,10 +31,29 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
         yield from _report(case, [(divergence, execution) for divergence in own])
         if not execution.steps:
             yield case.skip(case.build_requirement(), not_testable("the contract defines no way to create the records"))
-        elif not own:
+            return
+        yield from _report_reached(case, execution, {divergence.subject for divergence in own})
+        if not own:
             yield case.build_result(case.build_requirement(), "")
 
     return run
+
+
+def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Iterator[CheckResult]:
+    """Yield a result for each field and parameter without a divergence: passed, or skipped if it was not reached."""
+    operation = case.operation
+    fields = operation.request_body.fields.values() if operation.request_body and operation.is_write else ()
+    attributes = case.session.resource(operation).attributes
+    subjects = {f.name: f.pointer for f in fields if f.relation_setter or f.name in attributes}
+    subjects |= {p.name: p.pointer for p in operation.query_parameters if p.x_query}
+    for name, pointer in subjects.items():
+        if name in failed:
+            continue
+        requirement = case.build_requirement(pointer, parameter=name)
+        if (operation.id, name) in execution.reached:
+            yield case.build_result(requirement, "")
+        else:
+            yield case.skip(requirement, insufficient_data(f"no request with {name} succeeded"))
 
 
 def _explore(case: Case) -> Iterator[CheckResult]:

@@ -19,7 +19,11 @@ RELATIVE_TOLERANCE = 1e-6  # of fractions
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A property whose value differs from the model. `path`: names from the record. `record`: the one that has it."""
+    """A property whose value differs from the model.
+
+    `path`: names from the record. `record`: the one that has it. `excess_of`: the inverse relation that is counted, if
+    the value is higher than expected, which records of other clients may explain.
+    """
 
     record: ModelRecord
     path: tuple[str, ...]
@@ -28,6 +32,7 @@ class Mismatch:
     expected: Any
     actual: Any
     message: str
+    excess_of: Relation | None = None
 
     @property
     def name(self) -> str:
@@ -89,9 +94,11 @@ class Comparison:
             return
         relation = record.resource.relations.get(derived.path[0]) if derived.path else None
         is_lower_bound = relation is not None and relation.inverse is not None and derived.kind != "from"
-        if is_lower_bound and _exceeds(actual, expected):
+        is_excess = is_lower_bound and _exceeds(actual, expected)
+        if is_excess and (derived.kind != "count" or derived.where):
             return
-        yield _build_mismatch(record, path, derived.pointer, "x-derived", expected, actual)
+        mismatch = _build_mismatch(record, path, derived.pointer, "x-derived", expected, actual)
+        yield replace(mismatch, excess_of=relation if is_excess else None)
 
     # Relations
 

@@ -14,11 +14,11 @@ from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import find_parameter, is_unmatched
-from conformance.model.specification import UNKNOWN, Model, ModelRecord
+from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names
-from conformance.session.session import Session
+from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation, Parameter, View
+from spec.model import Contract, Operation, Parameter, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include
 
 GONE_STATUSES = (404, 410)
@@ -62,9 +62,9 @@ class Write:
 class Execution:
     """One sequence of steps.
 
-    `steps`: those that were executed. `compared`: (operationId, property or parameter) that were compared.
+    `steps`: those that were executed. `reached`: (operationId, field or parameter) of the successful requests.
     `own_writes`: the last write to each record. `confirmed`: (record, property) -> number of the last write before a
-    response that showed the expected value.
+    read that showed the expected value.
     """
 
     session: Session
@@ -75,7 +75,7 @@ class Execution:
     own_writes: dict[RecordName, Write] = field(default_factory=dict)
     last_write: Write | None = None
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
-    compared: set[tuple[str, str]] = field(default_factory=set)
+    reached: set[tuple[str, str]] = field(default_factory=set)
     _identity_key: Any = field(default=UNKNOWN)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
@@ -86,13 +86,27 @@ class Execution:
 
     @property
     def comparison(self) -> Comparison:
-        """Compares records with the model of this sequence."""
+        """Compares records with the model of this sequence; the account and its tenant belong to the model."""
         if self._identity_key is UNKNOWN:
             self._identity_key = None
             account = self.session.contract.account_resource
             with suppress(SkipCheck):
-                self._identity_key = self.session.identity().get(account.key_attribute) if account else None
+                identity = self.session.identity() if account else {}
+                self._identity_key = identity.get(account.key_attribute) if account else None
+                self._add_foreign(account, identity)
         return Comparison(self.model, self._identity_key)
+
+    def _add_foreign(self, resource: Resource | None, body: Any) -> None:
+        """Add the stable attributes of the account, and of the records that it embeds."""
+        key = body.get(resource.key_attribute) if resource is not None and isinstance(body, Mapping) else None
+        if resource is None or key is None or (resource.name, key) in self.model.records:
+            return
+        names = [n for n in resource.attributes if n in body and not is_volatile(resource, n)]
+        record = ModelRecord(resource, key, {n: body[n] for n in names}, is_foreign=True)
+        self.model.records[record.id] = record
+        for relation in resource.relations.values():
+            if len(relation.targets) == 1 and not relation.to_many:
+                self._add_foreign(self.session.contract.resources[relation.targets[0]], body.get(relation.name))
 
     def execute(self, step: Step) -> list[Divergence]:
         """Execute a step and return the new divergences; a step whose records do not exist is left out."""
@@ -149,10 +163,13 @@ class Execution:
     def _create(self, step: Step) -> None:
         """Create a record; a rejected create is left to other checks."""
         assert step.record is not None
-        operation = self.session.creator(step.resource)
         try:
             created = self.session.create(step.resource, self.resolve(step.body))
         except SkipCheck:
+            return
+        operation = self.session.contract.find_create_operation(step.resource)
+        if operation is None or created.exchange.request.method == "get":
+            self._borrow(step.record, created)
             return
         if (step.resource, created.key) in self.model.records:
             message = f"{step.record} has the key {created.key!r} of another record"
@@ -161,7 +178,16 @@ class Execution:
         record = self.model.create(operation, step.resource, created.key, created.request_body)
         self.records[step.record] = record
         self._record_write(operation, created.exchange, step.record)
+        self.reached |= {(operation.id, name) for name in created.request_body}
         self._compare_record(operation, step.record, created.body, created.exchange)
+
+    def _borrow(self, name: RecordName, borrowed: CreatedRecord) -> None:
+        """Add a record of another client that the run may update."""
+        definition = self.session.contract.resources[name.resource]
+        record = ModelRecord(definition, borrowed.key, is_borrowed=True)
+        if record.id not in self.model.records:
+            self.model.records[record.id] = self.records[name] = record
+            self.comparison.adopt(self.session.contract.views_by_resource[name.resource][0], record, borrowed.body)
 
     def _update(self, step: Step) -> None:
         assert step.record is not None
@@ -176,6 +202,7 @@ class Execution:
             return
         self.model.update(record, operation, body)
         self._record_write(operation, exchange, step.record)
+        self.reached |= {(operation.id, name) for name in body}
         self._compare_record(operation, step.record, self.session.data(operation, exchange), exchange)
 
     def _delete(self, step: Step) -> None:
@@ -237,6 +264,7 @@ class Execution:
             self._report(blamed, (), "retrieved", message, *evidence)
         else:
             self.confirmed[name, "retrieved"] = self.model.write_count
+            self.reached |= {(operation.id, parameter) for parameter in step.query}
             body = self.session.data(operation, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, body, exchange)
@@ -263,8 +291,10 @@ class Execution:
             for name in names.values():
                 message = message.replace(str(self.records[name].key), str(name))
             self._report(operation, locations, problem.subject, message, *problem.evidence)
-        for subject in comparison.subjects():
-            self.compared.add((operation.id, subject))
+        self.reached |= {(operation.id, name) for name in query}
+        page, size = find_parameter(operation, "page"), find_parameter(operation, "size")
+        if page is not None and size is not None and size.name in query:
+            self.reached.add((operation.id, page.name))
 
     def _report_rejection(
         self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected
@@ -279,8 +309,10 @@ class Execution:
         """Yield the mismatches that were not reported before: the target is not given time for those again."""
         view = self.session.contract.views.get(operation.envelope.view_name or "")
         reported = {divergence.identity for divergence in self.divergences}
+        operations = self.session.contract.operations
         for mismatch in self.comparison.mismatches(view, record, body) if view is not None else ():
-            if all((name, mismatch.name) not in reported for name in self.session.contract.operations):
+            is_new = all((name, mismatch.name) not in reported for name in operations)
+            if is_new and not self._is_explained(mismatch):
                 yield mismatch
 
     def _compare_record(self, operation: Operation, name: RecordName, body: Any, exchange: Exchange) -> None:
@@ -291,19 +323,46 @@ class Execution:
             return
         names = {owner.id: owner_name for owner_name, owner in self.records.items()}
         wrong: set[tuple[RecordName, str]] = set()
-        for mismatch in list(self.comparison.mismatches(view, record, body)):
+        for mismatch in [m for m in self.comparison.mismatches(view, record, body) if not self._is_explained(m)]:
             owner = names.get(mismatch.record.id, name)
             wrong.add((owner, mismatch.path[-1]))
-            blamed, evidence = self._find_cause(operation, owner, mismatch.path[-1], exchange)
+            is_own = mismatch.record.id in names
+            cause = self._find_cause(operation, owner, mismatch.path[-1], exchange)
+            blamed, evidence = cause if is_own else (operation, (exchange,))
             message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
             locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
             self._report(blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed)
         for property_name in map(str, body):
-            self.compared.add((operation.id, property_name))
-            if (name, property_name) not in wrong:
+            if operation.method == "get" and (name, property_name) not in wrong:
                 self.confirmed[name, property_name] = self.model.write_count
         self.comparison.adopt(view, record, body)
+
+    def _is_explained(self, mismatch: Mismatch) -> bool:
+        """Whether records of other clients explain a count that is too high: their list is read."""
+        relation = mismatch.excess_of
+        if relation is None:
+            return False
+        rows = self._fetch_referring_rows(mismatch.record, relation)
+        if rows is None:
+            return True
+        own = {key for _, key in self.model.records}
+        others = sum(1 for key in rows if key not in own)
+        return bool(mismatch.actual <= mismatch.expected + others)
+
+    def _fetch_referring_rows(self, record: ModelRecord, relation: Relation) -> list[Any] | None:
+        """Return the keys of all records that refer to a record by an inverse relation; None without such a list."""
+        if len(relation.targets) != 1 or relation.inverse is None:
+            return None
+        operation = self.session.operation(relation.targets[0], "list")
+        path = (relation.inverse, record.resource.key_attribute)
+        for parameter in operation.query_parameters if operation is not None else ():
+            x_query = parameter.x_query
+            if operation and x_query and (x_query.role, x_query.operator, x_query.paths) == ("filter", "eq", (path,)):
+                listing = Listing(self.session, operation, ((parameter.name, str(record.key)),))
+                with suppress(SkipCheck):
+                    return listing.get_keys(listing.fetch_all()[0])
+        return None
 
     def _was_confirmed(self, name: RecordName, property_name: str) -> bool:
         """Whether a response has shown the expected value since the last write to a record."""
@@ -332,6 +391,9 @@ class Execution:
         view = self.session.contract.views.get(operation.envelope.view_name or "")
         if view is None or not isinstance(body, Mapping):
             return
+        for shown in [p for p in operation.query_parameters if p.x_query and p.x_query.role == "show"]:
+            if shown.x_query and step.query.get(shown.name) and shown.x_query.paths[0][0] not in body:
+                self._report_presence(operation, shown, step, shown.x_query.paths[0][0], exchange)
         include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
         if include is not None and step.query.get(include.name):
             for name in self._find_wrong_relations(view, body, step.query[include.name]):
@@ -361,7 +423,8 @@ class Execution:
         rows = body if isinstance(body, list) else [body]
         is_embedded = any(isinstance(row, Mapping) and name in row for row in rows)
         problem = "is embedded, but was not requested" if is_embedded else "is missing, but was requested"
-        message = f"{name} {problem} ({parameter.name}={','.join(step.query[parameter.name])})"
+        value = step.query[parameter.name]
+        message = f"{name} {problem} ({parameter.name}={','.join(value) if isinstance(value, list) else value})"
         self._report(operation, ((parameter.pointer, None),), f"{parameter.name}={name}", message, exchange)
 
     def _expect_status(

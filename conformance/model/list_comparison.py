@@ -92,10 +92,6 @@ class ListComparison:
         for page in self.pages:
             yield from ((row, page.exchange) for row in page.rows if row.get(key) in keys)
 
-    def subjects(self) -> list[str]:
-        """Return the parameters that the request had."""
-        return list(self.query) or ["rows"]
-
     # Reading
 
     def _required_query(self) -> dict[str, Any]:

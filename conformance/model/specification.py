@@ -27,7 +27,7 @@ UNKNOWN = Unknown()
 
 @dataclass(slots=True)
 class ModelRecord:
-    """A record of the run, or one of other clients that a list returned (`is_foreign`), which is only read.
+    """A record of the run, or one of other clients: `is_foreign` ones are only read, `is_borrowed` ones are updated.
 
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
@@ -40,6 +40,7 @@ class ModelRecord:
     uncertain_empty: set[str] = field(default_factory=set)
     is_deleted: bool = False
     is_foreign: bool = False
+    is_borrowed: bool = False
 
     @property
     def id(self) -> RecordId:
@@ -144,7 +145,7 @@ class Model:
             if value is UNKNOWN:
                 return None
             return value if isinstance(value, list) else [value] if value is not None else []
-        if record.is_foreign:
+        if record.is_foreign or record.is_borrowed:
             return None
         inverses = [(name, self.contract.resources[name].relations[relation.inverse]) for name in relation.targets]
         return [r.id for name, inverse in inverses for r in self.find_referrers(record.id, name, inverse)]

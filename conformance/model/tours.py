@@ -5,6 +5,7 @@ and on-delete rule is reached.
 """
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import combinations, zip_longest
@@ -101,6 +102,15 @@ class Tour:
         fixed = {r.name for r in (contract.account_resource, contract.tenant_resource) if r is not None}
         return relation.targets[0] not in fixed and self.can_create(self.session, relation.targets[0])
 
+    def _foreign_references(self, operation: Operation) -> Iterator[dict[str, Any]]:
+        """Yield a body for each relation to records that the run cannot create: the tenant, or an existing record."""
+        definition = self.session.contract.resources[self.resource]
+        for name, relation, discriminator in iter_setters(definition, operation):
+            if discriminator is None and not self._is_own(relation):
+                with suppress(SkipCheck):
+                    key = self.session.parent(relation)[1]
+                    yield {name: [key] if relation.to_many else key}
+
     def _refer(
         self, relation: Relation, name: str, discriminator: str | None, targets: list[RecordName]
     ) -> dict[str, Any]:
@@ -144,6 +154,15 @@ class Tour:
         if nulls:
             yield from self._create_valid(nulls)
         yield from self._create_valid(self._server_set_fields(creator))
+        yield from self._create_references()
+        for body in self._foreign_references(creator):
+            yield from self._create_valid(body)
+        if witness is not None:
+            yield from self.observe(witness)
+        yield Step(Action.LIST, self.resource)
+
+    def _create_references(self) -> Iterator[Step]:
+        """Create records with each reference to each kind of record, and with none, several and reordered ones."""
         for name, relation, discriminator, _ in self._references(self.resource):
             for target in relation.targets if discriminator else relation.targets[:1]:
                 parents = yield from self.parents(target, 2)
@@ -155,9 +174,6 @@ class Tour:
                     yield from self.create(self.resource, body)
                 yield from self._observe_created()
                 yield from self.observe(*parents)
-        if witness is not None:
-            yield from self.observe(witness)
-        yield Step(Action.LIST, self.resource)
 
     def _create_valid(self, body: Mapping[str, Any]) -> Iterator[Step]:
         """Create a record with several fields; if the target rejects that, with each field alone."""
@@ -182,7 +198,7 @@ class Tour:
         yield from self.create(self.resource, self._full_body())
         name = self.created()
         if name is None or sibling is None:
-            return
+            return  # nothing can be created or borrowed
         yield from self.observe(name, sibling)
         fields = self._fields(self.operation)
         for position, f in enumerate(fields):
@@ -241,6 +257,8 @@ class Tour:
             if not relation.to_many and is_nullable(self.session, fields[field_name]):
                 yield from self._update(name, {field_name: None})
                 yield from self.observe(*parents)
+        for body in self._foreign_references(self.operation):
+            yield from self._update(name, body)
 
     def _observe_parents(self) -> Iterator[Step]:
         for resource, names in list(self._parents.items()):
@@ -374,7 +392,7 @@ class Tour:
         size = find_parameter(self.operation, "size")
         paging = {size.name: 2} if size is not None else {}
         narrow = self._narrow_condition(conditions)
-        for order in self._orders():
+        for order in [*self._orders()] or [{}]:
             yield Step(Action.LIST, self.resource, query={**order, **narrow, **paging})
         yield from self._pairs(conditions, paging)
         for role in ("include", "count"):
@@ -385,6 +403,8 @@ class Tour:
             if parameter is not None:
                 everything = {parameter.name: list(_selections(parameter))[-1], **next(self._orders(), {})}
                 yield Step(Action.LIST, self.resource, query={**everything, **narrow, **paging})
+        shown = [p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "show"]
+        yield from (Step(Action.LIST, self.resource, query={p.name: True}) for p in shown)
         yield from self._after_writes(conditions)
 
     def list_queries(self) -> list[dict[str, Any]]:

@@ -236,7 +236,7 @@ class Session(OperationClient):
 
     def same_state(self, number: int) -> "Session":
         """A session of the same run with its shared records, for rerun `number`. Its texts carry another marker, since
-        some values must be unique. Call counts and findings are separate until `merge`.
+        some values must be unique. Call counts and findings are separate until `merge`. No sequence is reduced again.
         """
         payloads = replace(self.payloads, marker=f"{self.payloads.marker}-{number}")
-        return replace(self, payloads=payloads, findings={}, call_counts=Counter())
+        return replace(self, payloads=payloads, findings={}, call_counts=Counter(), reduction_requests=0)
