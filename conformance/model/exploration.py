@@ -18,6 +18,7 @@ from conformance.model.tours import Tour
 from conformance.session.session import Session
 from spec.model import Operation
 
+SIMPLEST_SEQUENCES = 2  # Hypothesis starts with the simplest sequences, whatever the seed
 MAX_LIVE_RECORDS = 12  # records of one sequence; then no more are created
 MAX_QUERY_PARAMETERS = 3
 MAX_FIELDS = 4  # fields of one body
@@ -43,7 +44,7 @@ def explore(session: Session, operation: Operation, depth: ExplorationDepth, see
     test: Callable[[], None] = get_state_machine_test(
         partial(ModelMachine, exploration),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=depth.sequences,
+            max_examples=SIMPLEST_SEQUENCES + depth.sequences,
             stateful_step_count=depth.steps,
             phases=[Phase.generate],
             database=None,

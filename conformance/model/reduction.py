@@ -22,7 +22,7 @@ def reduce_steps(session: Session, divergence: Divergence, steps: Sequence[Step]
     current = list(steps)
     if not fails(current):
         return current
-    for shrink in (_without_steps, _without_arguments):
+    for shrink in (_without_steps, _without_arguments, _without_steps):  # a reference may have needed a step
         current = _shrink(current, shrink, fails)
     return current
 

@@ -1,0 +1,159 @@
+"""Sequences of the model: execution against the clinic, attribution of divergences, reduction, exploration."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from conformance.errors import BudgetExhausted
+from conformance.model.checks import CHECKS, format_steps
+from conformance.model.execution import Execution
+from conformance.model.exploration import ExplorationDepth, explore
+from conformance.model.reduction import reduce_steps
+from conformance.model.steps import Action, RecordName, Step
+from conformance.mutation.in_process_mock import InProcessTarget, create_session
+from conformance.results import Status
+from conformance.runner.runner import run
+from conformance.session.session import Session
+from conformance.transport.client import Budget
+from tests.conformance.clinic import SEED, demo_clinic, mutant
+from tests.conformance.clinic_faults import CLINIC, AppWrapper
+
+WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
+PATIENT = RecordName("Patient", 1)
+OpenSession = Callable[..., Session]
+
+
+@pytest.fixture
+def open_session() -> Iterator[OpenSession]:
+    """Open sessions on the clinic, with or without a fault."""
+
+    targets: list[InProcessTarget] = []
+
+    def start(fault: AppWrapper | None = None) -> Session:
+        clinic = demo_clinic()
+        clinic.reset()
+        session = create_session(clinic, fault(clinic.app) if fault else clinic.app, SEED)
+        assert isinstance(session.target, InProcessTarget)
+        targets.append(session.target)
+        return session
+
+    yield start
+    for target in targets:
+        target.close()
+
+
+def execute(session: Session, *steps: Step) -> Execution:
+    execution = Execution.start(session)
+    for step in steps:
+        execution.execute(step)
+    return execution
+
+
+def test_sequence_without_a_fault_has_no_divergence(open_session: OpenSession) -> None:
+    execution = execute(
+        open_session(),
+        Step(Action.CREATE, "Ward", WARD),
+        Step(Action.CREATE, "Ward", OTHER_WARD),
+        Step(Action.CREATE, "Patient", PATIENT, {"ward_uuid": WARD}),
+        Step(Action.DELETE, "Ward", WARD),  # restricted: 409
+        Step(Action.RETRIEVE, "Ward", WARD),
+        Step(Action.UPDATE, "Patient", PATIENT, {"name": "Max"}),
+        Step(Action.DELETE, "Patient", PATIENT),
+        Step(Action.DELETE, "Ward", WARD),
+        Step(Action.RETRIEVE, "Ward", WARD),
+        Step(Action.LIST, "Ward"),
+        Step(Action.LIST, "Patient", query={"with": ["ward"]}),
+    )
+    assert [divergence.message for divergence in execution.divergences] == []
+    assert execution.records[WARD].is_deleted
+    assert not execution.records[OTHER_WARD].is_deleted
+
+
+def test_step_on_a_missing_record_is_left_out(open_session: OpenSession) -> None:
+    execution = execute(open_session(), Step(Action.UPDATE, "Ward", WARD, {"name": "x"}))
+    assert execution.steps == []
+
+
+def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
+    execution = execute(
+        open_session(mutant("update/updatePatient/story not stored")),
+        Step(Action.CREATE, "Patient", PATIENT, {"story": "old"}),
+        Step(Action.UPDATE, "Patient", PATIENT, {"story": "new"}),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+    )
+    assert [(d.operation.id, d.subject) for d in execution.divergences] == [("updatePatient", "story")]
+    assert not execution.divergences[0].is_independent
+
+
+def test_change_of_another_record_is_attributed_to_the_last_write(open_session: OpenSession) -> None:
+    execution = execute(
+        open_session(mutant("frame/deletePatient/deletes another too")),
+        *(Step(Action.CREATE, "Patient", RecordName("Patient", number)) for number in (1, 2)),
+        *(Step(Action.RETRIEVE, "Patient", RecordName("Patient", number)) for number in (1, 2)),
+        Step(Action.DELETE, "Patient", RecordName("Patient", 2)),
+        Step(Action.RETRIEVE, "Patient", RecordName("Patient", 1)),
+    )
+    assert [(d.operation.id, d.subject) for d in execution.divergences] == [("deletePatient", "retrieved")]
+
+
+def test_one_divergence_does_not_hide_others(open_session: OpenSession) -> None:
+    execution = execute(
+        open_session(mutant("update/updatePatient/story not stored")),
+        Step(Action.CREATE, "Patient", PATIENT),
+        Step(Action.UPDATE, "Patient", PATIENT, {"story": "new", "name": "Max"}),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+    )
+    assert [divergence.subject for divergence in execution.divergences] == ["story"]
+
+
+def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: OpenSession) -> None:
+    session = open_session(mutant("update/updatePatient/story not stored"))
+    execution = execute(
+        session,
+        Step(Action.CREATE, "Ward", WARD),
+        Step(Action.CREATE, "Ward", OTHER_WARD),
+        Step(Action.CREATE, "Patient", PATIENT, {"ward_uuid": WARD}),
+        Step(Action.LIST, "Patient"),
+        Step(Action.UPDATE, "Patient", PATIENT, {"story": "new", "name": "Max"}),
+        Step(Action.LIST, "Ward"),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+    )
+    (divergence,) = execution.divergences
+    steps = reduce_steps(session, divergence, execution.steps, max_requests=200)
+    assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
+
+
+def test_reduction_without_requests_returns_the_sequence(open_session: OpenSession) -> None:
+    session = open_session(mutant("create/createWard/lost"))
+    execution = execute(session, Step(Action.CREATE, "Ward", WARD), Step(Action.RETRIEVE, "Ward", WARD))
+    assert reduce_steps(session, execution.divergences[0], execution.steps, max_requests=0) == execution.steps
+
+
+def test_equal_seeds_explore_equal_sequences(open_session: OpenSession) -> None:
+    depth = ExplorationDepth(sequences=2, steps=10)
+    runs = []
+    for seed in (1, 1, 2):
+        executions = explore(open_session(), CLINIC.operations["createPatient"], depth, seed)
+        assert [divergence.message for execution in executions for divergence in execution.divergences] == []
+        runs.append([str(step) for execution in executions for step in execution.steps])
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_exhausted_budget_ends_the_exploration(open_session: OpenSession) -> None:
+    session = open_session()
+    assert isinstance(session.target, InProcessTarget)
+    session.target.budget = Budget(20, None)
+    with pytest.raises(BudgetExhausted):
+        explore(session, CLINIC.operations["createPatient"], ExplorationDepth(sequences=3, steps=20), 1)
+
+
+def test_failure_shows_the_reduced_sequence(open_session: OpenSession) -> None:
+    session = open_session(mutant("filter/listPatients/species ignored"))
+    session.reduction_requests = 200
+    check = next(check for check in CHECKS if check.id == "model-list")
+    run_result = run(session, [check], [CLINIC.operations["listPatients"]], lambda result: None)
+    failures = list(run_result.with_status(Status.FAILED))
+    assert {result.requirement.parameter for result in failures} == {"species"}
+    assert failures[0].message.count(";") <= 2
+    assert "list Patient {species: " in failures[0].message
