@@ -68,8 +68,7 @@ class CheckItem(pytest.Item):
         session, checks, operations = self.case.session, [self.case.check], [self.case.operation]
         run_result = run(session, checks, operations, lambda result: None, clean_up=False)
         plugin.abort_reason, plugin.target_unreachable = run_result.abort_reason, run_result.target_unreachable
-        failed = run_result.with_status(Status.FAILED)
-        failures = [failure for failure in failed if failure.requirement.check == self.case.check.id]
+        failures = list(run_result.with_status(Status.FAILED))
         blocking = [failure for failure in failures if failure.requirement.is_blocking(strict=plugin.is_strict)]
         messages = [plugin.describe_failure(run_result, failure) for failure in blocking]
         if messages:

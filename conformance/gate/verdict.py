@@ -245,7 +245,9 @@ class _Evaluation:
         if self.never_successful:
             yield f"{pluralize(len(self.never_successful), 'operation')} never succeeded"
         if self.only_unsuccessful_actions:
-            yield "no selected operation succeeded: actions with effects require --allow-effects"
+            needs_effects = not self.policy.allow_effects and any(operation.effects for operation in self.scope)
+            hint = ": actions with effects require --allow-effects" if needs_effects else ""
+            yield f"no selected operation succeeded{hint}"
         if not self.evaluated and self.missing and not self.run_result.abort_reason:
             yield "every check was skipped"
 

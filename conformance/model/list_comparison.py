@@ -208,6 +208,7 @@ class ListComparison:
             yield self._problem("rows", [], f"{record.key} is listed {len(rows)} times")
         elif not rows and self.is_complete and all(verdict is True for _, verdict in verdicts):
             effective = [parameter for parameter, _ in verdicts if parameter.name in self.query]
+            # A value that may have changed explains the absence, unless the record still matches.
             if not any(self._may_change(record, p) for p, _ in verdicts) or self._matches_now(record):
                 yield self._problem("rows", effective, f"{record.key} is missing, but it matches")
 
@@ -246,7 +247,10 @@ class ListComparison:
         return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
 
     def _describe(self) -> str:
-        pairs = self._pairs({**self.query, **self.narrowed_by})
+        """Return path and query without the page size, because all rows are read first."""
+        roles = {p.name: p.x_query.role for p in self.operation.query_parameters if p.x_query}
+        conditions = {n: v for n, v in self.query.items() if roles.get(n) not in ("size", "page")}
+        pairs = self._pairs({**conditions, **self.narrowed_by})
         query = "&".join(f"{name}={value}" for name, value in pairs)
         return f"{self.operation.path}?{query}" if query else self.operation.path
 

@@ -48,7 +48,7 @@ def _render_lines(report: Report) -> Iterator[str]:
     if len(gate_result.warnings) > MAX_WARNINGS:
         yield f"and {pluralize(len(gate_result.warnings) - MAX_WARNINGS, 'other warning')}"
     yield format_counts(report)
-    if report.coverage is not None:
+    if report.coverage is not None and report.coverage.items:
         yield report.coverage.summary_line()
     yield format_headline(report)
 
