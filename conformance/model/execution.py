@@ -258,7 +258,13 @@ class Execution:
         exchange = exchanges[-1]
         blamed, evidence = self._find_cause(operation, name, "retrieved", exchange)
         if record.is_deleted:
-            self._expect_status(blamed, "retrieve", exchange, GONE_STATUSES)
+            status, relation = exchange.response.status, self._find_cascade(record)
+            if status not in GONE_STATUSES and status < 500:
+                reason = f"is deleted with its {relation.name}" if relation else "is deleted"
+                message = f"{name}, which {reason}: retrieving it returned {status}, expected 404"
+                locations = ((relation.pointer, "x-relation"),) if relation else ()
+                subject = f"{name.resource}.{relation.name} cascade" if relation else "retrieve"
+                self._report(blamed, locations, subject, message, *evidence)
         elif not exchange.response.ok:
             message = f"{name} exists, but retrieving it returned {exchange.response.status}"
             self._report(blamed, (), "retrieved", message, *evidence)
@@ -268,6 +274,15 @@ class Execution:
             body = self.session.data(operation, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, body, exchange)
+
+    def _find_cascade(self, record: ModelRecord) -> Relation | None:
+        """Return the relation by which a record was deleted with another."""
+        for relation in record.resource.relations.values():
+            target = record.references.get(relation.name)
+            related = self.model.records.get(target) if isinstance(target, tuple) else None
+            if relation.on_delete == "cascade" and related is not None and related.is_deleted:
+                return relation
+        return None
 
     def _list(self, step: Step) -> None:
         operation = self.session.operation(step.resource, "list")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from conformance.errors import SkipCheck
 from conformance.model.execution import Divergence, Execution
-from conformance.model.steps import Step
+from conformance.model.steps import Action, Step
 from conformance.session.session import Session
 
 
@@ -19,9 +19,11 @@ def reduce_steps(session: Session, divergence: Divergence, steps: Sequence[Step]
     def fails(candidate: Sequence[Step]) -> bool:
         return budget[0] > 0 and _shows(session, divergence, candidate, budget)
 
-    current = list(steps)
-    if not fails(current):
-        return current
+    writes = [step for step in steps[:-1] if step.action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
+    candidates = ([*writes, *steps[-1:]], list(steps))
+    current = next((candidate for candidate in candidates if fails(candidate)), None)
+    if current is None:
+        return list(steps)
     for shrink in (_without_steps, _without_arguments, _without_steps):  # a reference may have needed a step
         current = _shrink(current, shrink, fails)
     return current

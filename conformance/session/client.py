@@ -67,7 +67,7 @@ class TrackedClient:
     mutable_records: MutableRecords = field(default_factory=MutableRecords)
     retrier: Retrier = field(default_factory=Retrier)
     exploration_sequences: int = 3
-    reduction_requests: int = 120
+    reduction_requests: int = 200
     _effect_calls: Counter[str] = field(default_factory=Counter)
     _pending_delay: float = 0.0
 
