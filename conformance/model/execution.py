@@ -13,7 +13,7 @@ from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
-from conformance.model.queries import find_parameter, is_unmatched
+from conformance.model.queries import find_parameter, has_unmatched
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import CreatedRecord, Session
@@ -315,7 +315,7 @@ class Execution:
         self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected
     ) -> None:
         """Report a rejected list; some servers validate that the record in a filter exists."""
-        if rejection.exchange.response.status >= 500 or not any(map(is_unmatched, query.values())):
+        if rejection.exchange.response.status >= 500 or not any(map(has_unmatched, query.values())):
             self._report(operation, (), " ".join(query) or "rows", f"{step}: {rejection}", rejection.exchange)
 
     # Comparison

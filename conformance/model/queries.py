@@ -22,6 +22,7 @@ from spec.model import Operation, Parameter
 
 MAX_COLLATED_CHARS = 200
 NIL_UUID = str(UUID(int=0))
+UNMATCHED_VALUES = tuple(build_unmatched_value(sample) for sample in ("", NIL_UUID, 0))
 ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
 
 
@@ -88,9 +89,14 @@ def is_match(parameter: Parameter, value: Any, read: ValueReader) -> bool | None
 
 
 def is_unmatched(value: Any) -> bool:
-    """Return whether a value was built so that no record has it."""
-    item = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
-    return any(item == build_unmatched_value(sample) for sample in ("", NIL_UUID, 0))
+    """Return whether no record has a value, or any of a list of values."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return bool(items) and all(item in UNMATCHED_VALUES for item in items)
+
+
+def has_unmatched(value: Any) -> bool:
+    """Return whether no record has a value, or one of a list of values."""
+    return any(item in UNMATCHED_VALUES for item in (value if isinstance(value, (list, tuple)) else [value]))
 
 
 def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | None:

@@ -16,7 +16,7 @@ from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
-from conformance.model.queries import NIL_UUID, find_parameter, read_model
+from conformance.model.queries import NIL_UUID, find_parameter, is_unmatched, read_model
 from conformance.model.specification import iter_setters
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
@@ -488,7 +488,9 @@ class Tour:
         if item_schema.get("type") in ("string", "integer") and not item_schema.get("enum"):
             selected.append(self._unmatched_value(item_schema))
         if schema.get("type") == "array":
-            selected = [[value] for value in selected] + ([values[:2], values[:3]] if len(values) > 1 else [])
+            unmatched = [value for value in selected if is_unmatched(value)]
+            several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values]]
+            selected = [[value] for value in selected] + [value for value in several if len(value) > 1]
         validator = self.session.schemas.get(f"{parameter.pointer}/schema", "write")
         return [v for v in selected if validator.is_valid(v)]
 
