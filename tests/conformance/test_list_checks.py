@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from starlette.types import ASGIApp
 
-from conformance.checks.lists.sorting import build_collation_keys, sorts_before
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.model.queries import build_collation_keys, sorts_before
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run
 from tests.conformance.app_wrappers import Pairs, change_queries, change_responses, drop_parameters
