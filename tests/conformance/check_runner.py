@@ -12,6 +12,7 @@ from conformance.checks.lists import search
 from conformance.checks.support.check import Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
+from conformance.model import checks as model
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.session import Session
@@ -26,6 +27,7 @@ CHECKS_BY_ID = {
     for check in (
         *rejected_input.CHECKS,
         *crud.CHECKS,
+        *model.CHECKS,
         *ACCESS_AND_ACTION_CHECKS,
         *LIST_WRITE_CHECKS,
         *responses.CHECKS,

@@ -54,7 +54,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     FaultCase("model-create", "createWard", mutant("create/createWard/lost")),
     FaultCase("create-adds-one-record", "createPatient", mutant("create/createPatient/twice")),
     FaultCase("model-create", "createTreatment", mutant("text/createTreatment/reason without line ends")),
-    FaultCase("model-create", "createPatient", mutant("filter/listPatients/practice_uuid incomplete")),
+    FaultCase("model-list", "listPatients", mutant("filter/listPatients/practice_uuid incomplete")),
     FaultCase("model-update", "updatePatient", mutant("update/updatePatient/story not stored")),
     FaultCase(
         "rejected-write-has-no-effect",
@@ -77,8 +77,8 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
         mutant("frame/updateTreatment/update changes another too"),
     ),
     FaultCase("model-delete", "deletePatient", mutant("frame/deletePatient/deletes another too")),
-    FaultCase("model-delete", "deleteTreatment", mutant("delete/deleteTreatment/still there to list")),
-    FaultCase("model-retrieve", "retrieveTreatment", mutant("reference/retrieveTreatment/ward leads nowhere")),
+    FaultCase("model-list", "listTreatments", mutant("delete/deleteTreatment/still there to list")),
+    FaultCase("model-create", "createTreatment", mutant("reference/retrieveTreatment/ward leads nowhere")),
     FaultCase(
         "model-create",
         "createTreatment",
@@ -173,7 +173,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     FaultCase(
         "updated-timestamp-monotonic", "updateTreatment", inject_fault(faults.decrease_update_time, "retrieveTreatment")
     ),
-    FaultCase("model-retrieve", "retrievePatient", inject_fault(faults.hide_referenced_record, "retrieveWard")),
+    FaultCase("model-create", "createWard", inject_fault(faults.hide_referenced_record, "retrieveWard")),
     FaultCase(
         "model-create",
         "createTreatment",
@@ -189,6 +189,11 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "model-update",
         "updatePatient",
         inject_fault(faults.embed_first_version, "createTreatment", "retrieveTreatment"),
+    ),
+    FaultCase(
+        "model-sequence",
+        "createWard",
+        inject_fault(faults.change_name_after_delete, "createWard", "deleteWard"),
     ),
     FaultCase(
         "action-result-is-stored", "stopTreatment", inject_fault(change_data(reason=str.swapcase), "stopTreatment")
