@@ -67,7 +67,9 @@ class Comparison:
         expected = record.attributes.get(name, UNKNOWN)
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
         if name in record.excluded and equal(record.excluded[name], actual):
-            yield _build_mismatch(record, (name,), attribute.pointer, "readOnly", "a value that the server sets", actual)
+            yield _build_mismatch(
+                record, (name,), attribute.pointer, "readOnly", "a value that the server sets", actual
+            )
             return
         if expected is UNKNOWN or is_file or _is_uncompared(record, name):
             return

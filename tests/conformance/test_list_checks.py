@@ -251,19 +251,13 @@ class Fault:
 
 
 FAULTS = {
-    "extra row": Fault(
-        "model-list", change_response("/agents", duplicate_first_row), "listAgents", "rows"
-    ),
-    "page size ignored": Fault(
-        "model-list", ignore_parameters("/messages", "per_page"), "listMessages", "size"
-    ),
+    "extra row": Fault("model-list", change_response("/agents", duplicate_first_row), "listAgents", "rows"),
+    "page size ignored": Fault("model-list", ignore_parameters("/messages", "per_page"), "listMessages", "size"),
     "row missing on each page": Fault(
         "pages-are-complete", change_response("/prompts", drop_last_row), "listPrompts", "page"
     ),
     "pages overlap": Fault("pages-are-complete", change_query("/threads", shift_pages), "listThreads", "page"),
-    "total of the page": Fault(
-        "model-list", change_response("/agents", report_page_total), "listAgents", "total"
-    ),
+    "total of the page": Fault("model-list", change_response("/agents", report_page_total), "listAgents", "total"),
     "current page always 1": Fault(
         "pagination-metadata-correct",
         change_response("/agents", set_page_value("meta", "current_page", 1)),

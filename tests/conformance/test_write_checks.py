@@ -16,7 +16,7 @@ from tests.conformance.fault_injection import CallNext, FaultRequest, FaultRespo
 DEMO_TOKEN = "demo-token"
 
 
-@pytest.mark.parametrize("check", (*crud.CHECKS, *model.CHECKS), ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*crud.CHECKS, *model.CHECKS], ids=lambda check: check.id)
 def test_check_passes_on_unmodified_mock(check: Check) -> None:
     run = run_checks([check])
     assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
