@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from conformance.checks.access import leaks, sessions
-from conformance.checks.actions import actions, relations
+from conformance.checks.actions import actions
 from conformance.checks.lists import filter_checks, include_checks, pagination, pagination_filtered, search, sorting
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
@@ -25,9 +25,7 @@ CHECKS: tuple[Check, ...] = (
     *accepted_input.CHECKS,
     *crud.CHECKS,
     *model.CHECKS,
-    *relations.CHECKS,
     *actions.CHECKS,
-    *sorting.UPDATE_CHECKS,
     *search.SPECIAL_TEXT_CHECKS,
     *leaks.CHECKS,
     *responses.CHECKS,  # last: they evaluate the responses to all requests of the run

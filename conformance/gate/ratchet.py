@@ -3,8 +3,8 @@
 version: 1
 passed:
   listAuthors:                                        # operationId
-    page-size-respected:                              # check
-    - '#/paths/~1authors/get/parameters/0 per_page'   # location and parameter
+    pages-are-complete:                               # check
+    - '#/paths/~1authors/get/parameters/0 page'       # location and parameter
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping

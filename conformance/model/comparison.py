@@ -71,6 +71,11 @@ class Comparison:
         attribute = record.resource.attributes[name]
         expected = record.attributes.get(name, UNKNOWN)
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
+        if name in record.excluded and equal(record.excluded[name], actual):
+            yield _build_mismatch(
+                record, (name,), attribute.pointer, "readOnly", "a value that the server sets", actual
+            )
+            return
         if expected is UNKNOWN or is_file or _is_uncompared(record, name):
             return
         if attribute.stamp == "updated":
@@ -150,6 +155,7 @@ class Comparison:
             if name in record.resource.attributes:
                 record.attributes[name] = body[name]
                 record.uncertain_empty.discard(name)
+                record.excluded.pop(name, None)
             elif name in record.resource.relations:
                 self._adopt_relation(record, record.resource.relations[name], body[name])
 

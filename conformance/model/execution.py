@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
+from conformance.checks.support.values import equal
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
@@ -64,7 +65,7 @@ class Execution:
 
     `steps`: those that were executed. `reached`: (operationId, field or parameter) of the successful requests.
     `own_writes`: the last write to each record. `confirmed`: (record, property) -> number of the last write before a
-    read that showed the expected value.
+    read that showed the value of the model; the response to a write may repeat the request without storing it.
     """
 
     session: Session
@@ -272,6 +273,7 @@ class Execution:
             self.confirmed[name, "retrieved"] = self.model.write_count
             self.reached |= {(operation.id, parameter) for parameter in step.query}
             body = self.session.data(operation, exchange)
+            self._compare_update_stamps(operation, step, body, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, body, exchange)
 
@@ -283,6 +285,24 @@ class Execution:
             if relation.on_delete == "cascade" and related is not None and related.is_deleted:
                 return relation
         return None
+
+    def _compare_update_stamps(self, operation: Operation, step: Step, body: Any, exchange: Exchange) -> None:
+        """Report an update stamp that differs from the previous response, if that was to the same request.
+
+        At any other time a server may advance it; also when it changes the record by itself.
+        """
+        previous = self.steps[-2] if len(self.steps) > 1 else None
+        if step.record is None or previous is None or not isinstance(body, Mapping):
+            return
+        if (previous.action, previous.record) != (Action.RETRIEVE, step.record):
+            return
+        record = self.records[step.record]
+        changed = [n for n in record.resource.attributes if n in body and not equal(record.attributes.get(n), body[n])]
+        stamps = record.resource.attributes_with_stamp("updated")
+        for name in changed if set(changed) <= set(stamps) else ():
+            message = f"{name} of {step.record} changed between two reads"
+            locations = ((record.resource.attributes[name].pointer, None), (operation.pointer, None))
+            self._report(operation, locations, name, message, exchange, is_independent=True)
 
     def _list(self, step: Step) -> None:
         operation = self.session.operation(step.resource, "list")
@@ -349,7 +369,8 @@ class Execution:
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
             self._report(blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed)
         for property_name in map(str, body):
-            if operation.method == "get" and (name, property_name) not in wrong:
+            is_adopted = property_name in record.resource.attributes
+            if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
                 self.confirmed[name, property_name] = self.model.write_count
         self.comparison.adopt(view, record, body)
 
@@ -380,7 +401,7 @@ class Execution:
         return None
 
     def _was_confirmed(self, name: RecordName, property_name: str) -> bool:
-        """Whether a response has shown the expected value since the last write to a record."""
+        """Whether a read has shown the expected value since the last write to a record."""
         own = self.own_writes.get(name)
         return own is not None and self.confirmed.get((name, property_name), -1) >= own.number
 

@@ -83,7 +83,6 @@ class ModelMachine(RuleBasedStateMachine):
         self.resources = exploration.resources
         self.stop = exploration.stop
         self.execution = exploration.start()
-        self.tours = {name: Tour(self.execution, self.session.creator(name)) for name in self.resources}
 
     def run(self, steps: Any) -> None:
         """Execute steps; after an error that ends the run, do nothing."""
@@ -100,7 +99,7 @@ class ModelMachine(RuleBasedStateMachine):
     def create_first(self) -> None:
         """Create two records to begin with."""
         for _ in range(2):
-            self.run(self.tours[self.resources[0]].create(self.resources[0]))
+            self.run(self.tour(self.resources[0]).create(self.resources[0]))
 
     @precondition(lambda self: len(self.execution.live_names()) < MAX_LIVE_RECORDS)
     @rule(data=st.data())
@@ -109,7 +108,7 @@ class ModelMachine(RuleBasedStateMachine):
         resource = data.draw(st.sampled_from(self.resources))
         creator = self.session.contract.find_create_operation(resource)
         if creator is not None:
-            self.run(self.tours[resource].create(resource, self.draw_body(data, resource, creator)))
+            self.run(self.tour(resource).create(resource, self.draw_body(data, resource, creator)))
 
     @precondition(lambda self: self.execution.live_names())
     @rule(data=st.data())
@@ -154,13 +153,17 @@ class ModelMachine(RuleBasedStateMachine):
         """Return queries with one parameter, or an order with its direction."""
         return Tour(self.execution, listing).list_queries()
 
+    def tour(self, resource: str) -> Tour:
+        """Return the source of steps for a resource; parents may be of resources outside the neighborhood."""
+        return Tour(self.execution, self.session.creator(resource))
+
     def draw_record(self, data: st.DataObject) -> RecordName:
         """Draw an existing record."""
         return data.draw(st.sampled_from(self.execution.live_names()))
 
     def draw_body(self, data: st.DataObject, resource: str, operation: Operation) -> dict[str, Any]:
         """Draw a subset of the fields, references included."""
-        choices = self.tours[resource].body_choices(operation)
+        choices = self.tour(resource).body_choices(operation)
         names = data.draw(st.lists(st.sampled_from(sorted(choices) or [""]), unique=True, max_size=MAX_FIELDS))
         body: dict[str, Any] = {}
         for name in names if choices else ():

@@ -31,6 +31,7 @@ class ModelRecord:
 
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
+    `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
     """
 
     resource: Resource
@@ -38,6 +39,7 @@ class ModelRecord:
     attributes: dict[str, Any] = field(default_factory=dict)
     references: dict[str, Any] = field(default_factory=dict)
     uncertain_empty: set[str] = field(default_factory=set)
+    excluded: dict[str, Any] = field(default_factory=dict)
     is_deleted: bool = False
     is_foreign: bool = False
     is_borrowed: bool = False
@@ -67,6 +69,9 @@ class Model:
                 record.attributes[name] = attribute.default
             elif name not in body and attribute.nullable:
                 record.attributes[name] = None
+        server_set = (definition.key_attribute, *(name for name, a in definition.attributes.items() if a.stamp))
+        fields = operation.request_body.fields if operation.request_body else {}
+        record.excluded = {name: body[name] for name in server_set if name in body and name not in fields}
         self._apply(record, operation, body, is_new=True)
         self.records[record.id] = record
         return record

@@ -120,6 +120,29 @@ class Tour:
         value: Any = list(targets) if relation.to_many else targets[0]
         return {name: value, **({discriminator: snake_case(targets[0].resource)} if discriminator else {})}
 
+    def _find_setter(self, source: str, relation: Relation) -> tuple[str, str | None] | None:
+        """Return (field, discriminator) of a create that set a relation, None if a create cannot set it."""
+        setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
+        return setters[0] if setters else None
+
+    def _create_referrer(
+        self, source: str, relation: Relation, target: RecordName
+    ) -> Generator[Step, None, list[RecordName]]:
+        """Create a record that refers to another; returns its name, or nothing if it could not be created."""
+        setter = self._find_setter(source, relation)
+        if setter is None:
+            return []
+        before = len(self.execution.records)
+        yield from self.create(source, self._refer(relation, *setter, [target]))
+        return list(self.execution.records)[before:][-1:]
+
+    def _create_referrers(self, target: RecordName) -> Generator[Step, None, list[RecordName]]:
+        """Create a record for each relation to a record of the run; returns their names."""
+        names: list[RecordName] = []
+        for source, relation in self.session.contract.find_relations_to(target.resource):
+            names += yield from self._create_referrer(source.name, relation, target)
+        return names
+
     def observe(self, *names: RecordName) -> Iterator[Step]:
         """Retrieve records."""
         yield from (Step(Action.RETRIEVE, name.resource, name) for name in names)
@@ -166,6 +189,7 @@ class Tour:
         for name, relation, discriminator, _ in self._references(self.resource):
             for target in relation.targets if discriminator else relation.targets[:1]:
                 parents = yield from self.parents(target, 2)
+                yield from self.observe(*parents)
                 if relation.to_many:
                     yield from self.create(self.resource, {name: []})
                     yield from self.create(self.resource, {name: list(reversed(parents))})
@@ -212,9 +236,21 @@ class Tour:
         everything = {f.name: values[0] for f in fields if (values := self.values.list_values(f))}
         yield from self._update(name, everything)
         yield from self._update(name, everything)
+        yield from self._update_referenced(name, {f.name: values[0] for f in fields if (values := self._other(f))})
         yield from self.observe(sibling)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
+
+    def _update_referenced(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
+        """Update a record that others refer to; those show it before it is retrieved itself."""
+        children = yield from self._create_referrers(name)
+        yield from self.observe(*children)
+        yield Step(Action.UPDATE, self.resource, name, body)
+        yield from self.observe(*children, name)
+
+    def _other(self, f: BodyField) -> list[Any]:
+        """Return the values of a field that are neither its first one nor false in many languages."""
+        return [value for value in self.values.list_values(f)[1:] if value]
 
     def _updated_values(self, f: BodyField, position: int) -> list[Any]:
         """Return an ordinary value, those that count as false in many languages, and some others by position."""
@@ -272,7 +308,8 @@ class Tour:
         """Delete a record, once more, and one that others refer to; siblings, parents and lists show it."""
         yield from self.create(self.resource)
         sibling = self.created()
-        yield from self.create(self.resource)
+        references = yield from self._distinct_references(1)
+        yield from self.create(self.resource, references)
         name = self.created()
         if name is None or sibling is None or name == sibling:
             return
@@ -295,20 +332,17 @@ class Tour:
 
     def _delete_referenced(self, source: str, relation: Relation) -> Iterator[Step]:
         """Delete a record that a child refers to, next to a child of another record."""
-        setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
-        if not setters or not self.can_create(self.session, self.resource):
+        if self._find_setter(source, relation) is None or not self.can_create(self.session, self.resource):
             return
-        (field_name, discriminator), children = setters[0], []
         targets: list[RecordName] = []
+        children: list[RecordName] = []
         for _ in range(2):
             yield from self.create(self.resource)
             target = self.created()
             if target is None or target in targets:
                 return
             targets.append(target)
-            before = len(self.execution.records)
-            yield from self.create(source, self._refer(relation, field_name, discriminator, [target]))
-            children += list(self.execution.records)[before:][-1:]
+            children += yield from self._create_referrer(source, relation, target)
         yield from self.observe(*targets, *children)
         yield Step(Action.DELETE, self.resource, targets[0])
         yield from self.observe(*children, *targets)
@@ -320,6 +354,7 @@ class Tour:
     def retrievals(self) -> Iterator[Step]:
         """Retrieve records with each relation alone, with pairs, and with all."""
         yield from self.list_records(2)
+        yield from self._create_referrers_of_newest()
         self._adopt_rows()
         names = self.execution.live_names(self.resource)[-2:]
         for role in ("include", "count"):
@@ -328,7 +363,7 @@ class Tour:
                 for name in names[-1:]:
                     assert parameter is not None
                     yield Step(Action.RETRIEVE, self.resource, name, query={parameter.name: values})
-        yield from self.observe(*names)
+        yield from self.observe(*names, *names[-1:])  # the last one twice: a read changes nothing
 
     # Lists
 
@@ -347,6 +382,12 @@ class Tour:
             yield from self.create(self.resource, body)
             if self.created() == before:
                 yield from self.create(self.resource)
+
+    def _create_referrers_of_newest(self) -> Iterator[Step]:
+        """Create records that refer to the newest record: its counts and inverse relations differ from the others'."""
+        name = self.created()
+        if name is not None:
+            yield from self._create_referrers(name)
 
     def _distinct_references(self, index: int) -> Generator[Step, None, dict[str, Any]]:
         """Return references that depend on `index`: to one parent, another, and none; to none, one and two."""
@@ -385,6 +426,8 @@ class Tour:
     def lists(self) -> Iterator[Step]:
         """List with each parameter alone, with pairs of them, with each order in pages, and with each relation."""
         yield from self.list_records(LIST_RECORDS)
+        yield from self._create_referrers_of_newest()
+        yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then due to the list
         self._adopt_rows()
         yield Step(Action.LIST, self.resource)
         conditions = list(self._conditions())
@@ -532,6 +575,7 @@ class Tour:
             for position, f in enumerate(self._fields(update)):
                 body |= self._distinct_value(f, 3, position, is_searched=f.name in self._searched_names())
             yield Step(Action.UPDATE, self.resource, names[0], body)
+            yield from self.observe(names[0])
             queries += [order for order in self._orders() if self._is_stamp(order)]
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries)
         if self.session.operation(self.resource, "delete") is not None and len(names) > 1:

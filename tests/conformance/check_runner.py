@@ -7,11 +7,12 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from conformance.checks.access import leaks, sessions
-from conformance.checks.actions import actions, relations
-from conformance.checks.lists import search, sorting
+from conformance.checks.actions import actions
+from conformance.checks.lists import search
 from conformance.checks.support.check import Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
+from conformance.model import checks as model
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.session import Session
@@ -19,13 +20,14 @@ from tests.conformance.asgi_session import session
 from tests.conformance.fault_injection import FaultMiddleware
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
-LIST_WRITE_CHECKS = (*sorting.UPDATE_CHECKS, *search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
+ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
+LIST_WRITE_CHECKS = (*search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
 CHECKS_BY_ID = {
     check.id: check
     for check in (
         *rejected_input.CHECKS,
         *crud.CHECKS,
+        *model.CHECKS,
         *ACCESS_AND_ACTION_CHECKS,
         *LIST_WRITE_CHECKS,
         *responses.CHECKS,

@@ -273,6 +273,23 @@ def confirm_restricted_delete() -> Fault:
     return on_status(409, lambda response: InterceptedResponse(204, {}, b""))()
 
 
+def change_name_after_delete() -> Fault:
+    """A create that follows a delete stores another name."""
+    deletes = 0
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        nonlocal deletes
+        body = request.json
+        if request.operation.method == "post" and deletes and isinstance(body, dict) and "name" in body:
+            deletes -= 1
+            request = request.with_json({**body, "name": "another name"})
+        response = await call_next(request)
+        deletes += request.operation.method == "delete" and response.is_success
+        return response
+
+    return fault
+
+
 def embed_first_version() -> Fault:
     """An embedded record keeps the values of its first embedding."""
     first_versions: dict[str, Any] = {}

@@ -220,9 +220,9 @@ async def reject_long_titles(request: FaultRequest, call_next: CallNext, memory:
 @pytest.mark.parametrize(
     ("check", "operation", "fault", "about"),
     [
-        ("references-resolve", "retrieveThread", break_reference, "data.agent"),
-        ("relation-count-follows-writes", "createThread", return_zero_count, "Agent.threads_count"),
-        ("embedded-follows-updates", "updateAgent", embed_old_names, "retrieveThread data.agent"),
+        ("model-create", "createThread", break_reference, "agent"),
+        ("model-create", "createThread", return_zero_count, "threads_count"),
+        ("model-update", "updateAgent", embed_old_names, "agent.name"),
         ("action-result-is-stored", "runAgent", return_another_answer, "data.answer"),
         ("action-result-is-stored", "generateAgent", return_unknown_key, "data"),
         ("action-result-concerns-record", "triggerWebhook", return_another_workflow, "data"),

@@ -93,10 +93,10 @@ def test_effects_are_marked_with_the_maximum_of_calls(capsys: pytest.CaptureFixt
 
 def test_read_only_runs_skip_checks_that_write(capsys: pytest.CaptureFixture[str]) -> None:
     output = run_dry(capsys, "--read-only")
-    assert re.search(r"checks .*create-is-stored \(\d+ operations\).*: --read-only", output)
+    assert re.search(r"checks .*model-create \(\d+ operations\).*: --read-only", output)
     assert parse_rows(output)["createAgent"][3] == "no"
     output = run_dry(capsys, "--base-url", "https://staging.example.com/api")
-    assert "create-is-stored" not in output.partition("Skipped")[0]
+    assert "model-create" not in output.partition("Skipped")[0]
     assert "read-only without --allow-writes-to staging.example.com" in output
 
 

@@ -18,20 +18,20 @@ BY_ID = {check.id: check for check in CHECKS}
 
 # Mutants that are derived from the contract.
 MUTANT_CASES: tuple[FaultCase, ...] = (
-    FaultCase("page-size-respected", "listWards", mutant("page-size/listWards/ignored")),
+    FaultCase("model-list", "listWards", mutant("page-size/listWards/ignored")),
     FaultCase(
         "pages-are-complete",
         "listWards",
         mutant("page/listWards/begins with the last row of the one before"),
     ),
     FaultCase("pagination-metadata-correct", "listPatients", mutant("page-meta/listPatients/last-item wrong")),
-    FaultCase("page-past-end-is-empty", "listWards", mutant("page/listWards/after the last is the first")),
+    FaultCase("model-list", "listWards", mutant("page/listWards/after the last is the first")),
     FaultCase("sort-order-respected", "listTreatments", mutant("order/listTreatments/ignored")),
     FaultCase("descending-reverses-ascending", "listTreatments", mutant("order/listTreatments/direction ignored")),
     FaultCase("list-is-repeatable", "listWards", mutant("order/listWards/differs each time")),
     FaultCase("filter-excludes-non-matches", "listPatients", mutant("filter/listPatients/practice_uuid ignored")),
     FaultCase("filter-includes-all-matches", "listPatients", mutant("filter/listPatients/born_from incomplete")),
-    FaultCase("combined-filters-intersect", "listPatients", mutant("filter/listPatients/species ignored")),
+    FaultCase("model-list", "listPatients", mutant("filter/listPatients/species ignored")),
     FaultCase("search-includes-all-matches", "listPatients", mutant("search/listPatients/finds nothing")),
     FaultCase("search-excludes-non-matches", "listPatients", mutant("search/listPatients/ignored")),
     FaultCase("page-links-keep-query", "listWards", mutant("page-links/listWards/next loses the query")),
@@ -50,12 +50,12 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     FaultCase("valid-parameter-accepted", "listTreatments", mutant("valid-refused/listTreatments/status of stopped")),
     FaultCase("valid-field-not-reported", "referPatient", mutant("valid-refused/referPatient/permission of write")),
     FaultCase("valid-body-accepted", "createPatient", mutant("valid-refused/createPatient/species of parrot")),
-    FaultCase("reads-have-no-side-effects", "retrievePatient", mutant("reading/retrievePatient/changes name")),
-    FaultCase("create-is-stored", "createWard", mutant("create/createWard/lost")),
+    FaultCase("model-retrieve", "retrievePatient", mutant("reading/retrievePatient/changes name")),
+    FaultCase("model-create", "createWard", mutant("create/createWard/lost")),
     FaultCase("create-adds-one-record", "createPatient", mutant("create/createPatient/twice")),
-    FaultCase("text-round-trip", "createTreatment", mutant("text/createTreatment/reason without line ends")),
-    FaultCase("child-listed-by-parent", "createPatient", mutant("filter/listPatients/practice_uuid incomplete")),
-    FaultCase("update-changes-only-sent-fields", "updatePatient", mutant("update/updatePatient/story not stored")),
+    FaultCase("model-create", "createTreatment", mutant("text/createTreatment/reason without line ends")),
+    FaultCase("model-list", "listPatients", mutant("filter/listPatients/practice_uuid incomplete")),
+    FaultCase("model-update", "updatePatient", mutant("update/updatePatient/story not stored")),
     FaultCase(
         "rejected-write-has-no-effect",
         "updateTreatment",
@@ -72,21 +72,21 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
         mutant("updated-stamp/updateTreatment/updated_at is created_at"),
     ),
     FaultCase(
-        "writes-leave-others-unchanged",
+        "model-update",
         "updateTreatment",
         mutant("frame/updateTreatment/update changes another too"),
     ),
-    FaultCase("writes-leave-others-unchanged", "deletePatient", mutant("frame/deletePatient/deletes another too")),
-    FaultCase("delete-removes-record", "deleteTreatment", mutant("delete/deleteTreatment/still there to list")),
-    FaultCase("references-resolve", "retrieveTreatment", mutant("reference/retrieveTreatment/ward leads nowhere")),
+    FaultCase("model-delete", "deletePatient", mutant("frame/deletePatient/deletes another too")),
+    FaultCase("model-list", "listTreatments", mutant("delete/deleteTreatment/still there to list")),
+    FaultCase("model-create", "createTreatment", mutant("reference/retrieveTreatment/ward leads nowhere")),
     FaultCase(
-        "relation-count-follows-writes",
+        "model-create",
         "createTreatment",
         mutant("stale-read/retrievePatient/retrieve answers what it did first"),
     ),
-    FaultCase("on-delete-rule-applied", "deleteWard", mutant("delete/deleteWard/deletes nothing")),
+    FaultCase("model-delete", "deleteWard", mutant("delete/deleteWard/deletes nothing")),
     FaultCase("metric-matches-list", "countTreatments", mutant("metric/countTreatments/one too many")),
-    FaultCase("search-wildcards-are-literal", "listWards", mutant("search/listWards/misses the first")),
+    FaultCase("model-list", "listWards", mutant("search/listWards/misses the first")),
     FaultCase(
         "no-server-error",
         "countTreatments",
@@ -99,7 +99,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
         "no-server-error",
         "deleteWard",
         mutant("server-error/deleteWard/500 on every request that is granted"),
-        ("delete-removes-record",),
+        ("model-delete",),
     ),
     FaultCase(
         "no-server-error",
@@ -116,9 +116,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
 
 # Faults that no mutant has, or only together with other faults.
 INJECTED_CASES: tuple[FaultCase, ...] = (
-    FaultCase(
-        "total-independent-of-page-size", "listWards", inject_fault(change_json(faults.report_page_total), "listWards")
-    ),
+    FaultCase("model-list", "listWards", inject_fault(change_json(faults.report_page_total), "listWards")),
     FaultCase(
         "array-encodings-equivalent",
         "listPatients",
@@ -127,20 +125,20 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     FaultCase(
         "blank-parameter-ignored", "listPatients", inject_fault(change_json(faults.filter_by_blank), "listPatients")
     ),
-    FaultCase("filtered-total-correct", "listPatients", inject_fault(faults.report_unfiltered_total, "listPatients")),
+    FaultCase("model-list", "listPatients", inject_fault(faults.report_unfiltered_total, "listPatients")),
     FaultCase(
         "relation-count-correct",
         "listPatients",
         inject_fault(change_json(faults.decrease_count("treatments_count")), "listPatients"),
     ),
     FaultCase(
-        "sort-by-update-time-correct",
+        "model-list",
         "listPatients",
         inject_fault(change_request(faults.sort_by_creation_time), "listPatients"),
     ),
     FaultCase("any-search-text-accepted", "listWards", inject_fault(faults.fail_on_apostrophe, "listWards")),
     FaultCase(
-        "search-wildcards-are-literal",
+        "model-list",
         "listPatients",
         inject_fault(change_request(faults.use_wildcards), "listPatients"),
     ),
@@ -162,37 +160,40 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     FaultCase("wrong-credentials-are-401", "openSession", inject_fault(faults.accept_any_password, "openSession")),
     FaultCase("login-token-works", "openSession", inject_fault(faults.return_unknown_token, "openSession")),
-    FaultCase("identifiers-are-unique", "createWard", inject_fault(faults.return_first_key, "createWard")),
+    FaultCase("model-create", "createWard", inject_fault(faults.return_first_key, "createWard")),
     FaultCase(
-        "server-set-fields-protected",
+        "model-create",
         "createWard",
         inject_fault(faults.accept_server_set_fields, "createWard", "retrieveWard"),
     ),
-    FaultCase(
-        "update-is-idempotent", "updateTreatment", inject_fault(faults.increase_at_every_update, "updateTreatment")
-    ),
+    FaultCase("model-update", "updateTreatment", inject_fault(faults.increase_at_every_update, "updateTreatment")),
     FaultCase(
         "created-timestamp-correct", "createTreatment", inject_fault(faults.shift_date_header, "createTreatment")
     ),
     FaultCase(
         "updated-timestamp-monotonic", "updateTreatment", inject_fault(faults.decrease_update_time, "retrieveTreatment")
     ),
-    FaultCase("references-resolve", "retrievePatient", inject_fault(faults.hide_referenced_record, "retrieveWard")),
+    FaultCase("model-create", "createWard", inject_fault(faults.hide_referenced_record, "retrieveWard")),
     FaultCase(
-        "relation-count-starts-at-zero",
+        "model-create",
         "createTreatment",
         inject_fault(change_data(treatments_count=lambda n: max(0, n - 1)), "retrievePatient"),
     ),
     FaultCase(
-        "on-delete-rule-applied",
+        "model-delete",
         "deletePatient",
         inject_fault(faults.keep_created_records, "retrieveTreatment", "createTreatment"),
     ),
-    FaultCase("on-delete-rule-applied", "deleteWard", inject_fault(faults.confirm_restricted_delete, "deleteWard")),
+    FaultCase("model-delete", "deleteWard", inject_fault(faults.confirm_restricted_delete, "deleteWard")),
     FaultCase(
-        "embedded-follows-updates",
+        "model-update",
         "updatePatient",
         inject_fault(faults.embed_first_version, "createTreatment", "retrieveTreatment"),
+    ),
+    FaultCase(
+        "model-sequence",
+        "createWard",
+        inject_fault(faults.change_name_after_delete, "createWard", "deleteWard"),
     ),
     FaultCase(
         "action-result-is-stored", "stopTreatment", inject_fault(change_data(reason=str.swapcase), "stopTreatment")

@@ -76,9 +76,7 @@ def test_records_of_run_are_no_interference(mock: Mock) -> None:
 
 
 def test_unaffected_check_has_no_interference(mock: Mock) -> None:
-    assert is_unchanged(
-        mock, lambda: write_as_other_client(mock, "POST", "/prompts", BODY), check_id="create-is-stored"
-    )
+    assert is_unchanged(mock, lambda: write_as_other_client(mock, "POST", "/prompts", BODY), check_id="model-create")
 
 
 def test_unstable_list_is_no_interference(mock: Mock, monkeypatch: pytest.MonkeyPatch) -> None:

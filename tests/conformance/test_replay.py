@@ -100,7 +100,7 @@ async def reject_tags(request: FaultRequest, send: CallNext, memory: dict[str, A
 FAULTS: dict[Fault, tuple[str, str, bool]] = {
     violate_schema: ("retrieveAgent", "response-matches-schema", False),
     return_202: ("createAgent", "status-is-documented", True),
-    lose_update: ("updateAgent", "update-changes-only-sent-fields", False),
+    lose_update: ("updateAgent", "model-update", False),
     repeat_first_page: ("listAgents", "pages-are-complete", False),
     ignore_token: ("listAgents", "unauthenticated-access-denied", True),
     fail_on_high_page: ("listAgents", "no-server-error", True),
@@ -109,7 +109,7 @@ FAULTS: dict[Fault, tuple[str, str, bool]] = {
 
 def select_checks(check_id: str) -> list[Check]:
     """Return the check, and before a response check those that send many requests."""
-    senders = ("page-past-end-is-empty", "create-is-stored") if check_id in RESPONSE_CHECKS else ()
+    senders = ("model-list", "model-create") if check_id in RESPONSE_CHECKS else ()
     return [check for check in CHECKS if check.id in (*senders, check_id)]
 
 
@@ -308,7 +308,7 @@ def test_invalid_sequence_is_a_usage_error(data: Any, tmp_path: Path, capsys: py
 
 
 def test_unreachable_target_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_report(tmp_path, result("aaaa1111", check="page-past-end-is-empty"))
+    file = write_report(tmp_path, result("aaaa1111", check="pages-are-complete"))
     assert main(["replay", file, "aaaa1111"], TOKENS) == ExitCode.TARGET_UNREACHABLE
     out = capsys.readouterr().out
     assert "(exit 3): " in out

@@ -81,7 +81,7 @@ def test_two_seconds_replication_delay_passes_with_warning(apis: list[Api]) -> N
 def test_thirty_seconds_replication_delay_fails(apis: list[Api]) -> None:
     _, gate = run_and_evaluate(Delayed(apis[0], replica=apis[1], delay=30.0), "Prompt")
     assert gate.exit_code is ExitCode.FAILED
-    assert "create-is-stored" in {o.requirement.check for o in gate.blocking}
+    assert "model-create" in {o.requirement.check for o in gate.blocking}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

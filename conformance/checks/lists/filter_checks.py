@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -178,41 +177,6 @@ def _is_still_listed(list_filter: Filter, key: Any, values: list[Any]) -> bool:
     raise ListChangedDuringCheck
 
 
-def _check_combined_filters(case: Case) -> Iterator[CheckResult]:
-    rows = Listing(case.session, case.operation).sample()
-    usable = [
-        f for f in find_filters(case) if f.x_query.operator == "eq" and any(f.extract_values(row) for row in rows)
-    ]
-    for first, second in pairwise(usable):
-        names = first.parameter.name, second.parameter.name
-        if names[0] != second.x_query.unless_parameter and names[1] != first.x_query.unless_parameter:
-            requirement = case.build_requirement(second.parameter.pointer, parameter="&".join(names))
-            yield evaluate_requirement(case, requirement, partial(_evaluate_intersection, first, second, rows))
-    if len(usable) < 2:
-        yield case.skip(case.build_requirement(), "the rows have the values of fewer than two filters")
-
-
-def _evaluate_intersection(first: Filter, second: Filter, rows: list[Row]) -> Evaluation:
-    for row in rows:
-        first_values, second_values = first.extract_values(row), second.extract_values(row)
-        if first_values and second_values and None not in (first_values[0], second_values[0]):
-            break
-    else:
-        raise SkipCheck("no row has the values of both filters")
-    criteria = ((first, [first_values[0]]), (second, [second_values[0]]))
-    pairs = tuple(pair for list_filter, values in criteria for pair in list_filter.build_query(values))
-    page = first.listing.fetch_largest(*pairs)
-    for list_filter, values in criteria:
-        mismatch = _find_mismatch(list_filter, page.rows, values)
-        if mismatch:
-            return mismatch, (page.exchange,)
-    key = first.listing.get_keys([row])[0]
-    is_listed, page = first.listing.contains_key(key, *pairs)
-    if not is_listed and all(_is_still_listed(list_filter, key, values) for list_filter, values in criteria):
-        return f"{key} is missing, expected because it matches both filters", (page.exchange,)
-    return "", (page.exchange,)
-
-
 def _has_array_filter(contract: Contract, operation: Operation) -> bool:
     has_array = any(p.schema.get("type") == "array" and p.explode for p in operation.query_parameters)
     return is_list_with("filter")(contract, operation) and has_array
@@ -272,11 +236,6 @@ def _evaluate_blank_parameter(listing: Listing, parameter: Parameter) -> Evaluat
     return failure, evidence
 
 
-def _has_two_equality_filters(contract: Contract, operation: Operation) -> bool:
-    extensions = [p.x_query for p in operation.query_parameters if p.x_query]
-    return is_list(contract, operation) and sum(x.role == "filter" and x.operator == "eq" for x in extensions) > 1
-
-
 CHECKS: tuple[Check, ...] = (
     Check(
         "filter-excludes-non-matches",
@@ -291,13 +250,6 @@ CHECKS: tuple[Check, ...] = (
         Category.LISTS,
         is_list_with("filter"),
         _check_filter_completeness,
-    ),
-    Check(
-        "combined-filters-intersect",
-        "A list with two filters contains exactly the records that match both.",
-        Category.LISTS,
-        _has_two_equality_filters,
-        _check_combined_filters,
     ),
     Check(
         "array-encodings-equivalent",

@@ -30,21 +30,6 @@ def _has_total_and(*roles: str) -> Callable[[Contract, Operation], bool]:
     )
 
 
-def _check_page_size(case: Case) -> Iterator[CheckResult]:
-    listing = Listing(case.session, case.operation)
-    size = listing.require_parameter("size")
-
-    def evaluate() -> Evaluation:
-        listing.ensure_records(3)
-        for requested in (1, 2):
-            page = listing.fetch((size.name, str(requested)))
-            if len(page.rows) != requested:
-                return f"{size.name}={requested}: got {len(page.rows)} rows, expected {requested}", (page.exchange,)
-        return "", (page.exchange,)
-
-    yield evaluate_requirement(case, case.build_requirement(size.pointer, parameter=size.name), evaluate)
-
-
 def _check_pages_complete(case: Case) -> Iterator[CheckResult]:
     listing = Listing(case.session, case.operation)
     page, size = listing.require_parameter("page"), listing.require_parameter("size")
@@ -77,44 +62,6 @@ def _find_page_problem(listing: Listing, rows: list[Row], total: int, page_size:
     if len(keys) != total:
         return f"pages of {page_size}: got {len(keys)} rows, expected {total} (the total)"
     return ""
-
-
-def _check_total_independent_of_size(case: Case) -> Iterator[CheckResult]:
-    listing = Listing(case.session, case.operation)
-    size = listing.require_parameter("size")
-    pointer, name = listing.find_pagination_property("total")
-
-    def evaluate() -> Evaluation:
-        listing.ensure_records(2)
-        first = listing.fetch((size.name, "1"))
-        for query in (((size.name, "2"),), listing.build_largest_page_query()):
-            page = listing.fetch(*query)
-            if page.total != first.total:
-                if listing.fetch((size.name, "1")).total != first.total:
-                    raise ListChangedDuringCheck
-                message = f"{size.name}={query[0][1]}: got total {page.total}, expected {first.total} as with 1"
-                return message, (first.exchange, page.exchange)
-        return "", (first.exchange,)
-
-    yield evaluate_requirement(case, case.build_requirement(pointer, parameter=name), evaluate)
-
-
-def _check_past_last_page(case: Case) -> Iterator[CheckResult]:
-    listing = Listing(case.session, case.operation)
-    page, size = listing.require_parameter("page"), listing.require_parameter("size")
-
-    def evaluate() -> Evaluation:
-        number = listing.fetch((size.name, "2")).total // 2 + 50
-        list_page = listing.fetch((size.name, "2"), (page.name, str(number)))
-        if list_page.rows:
-            return f"page {number}: got {len(list_page.rows)} rows, expected none", (list_page.exchange,)
-        for role in ("first-item", "last-item"):
-            value = list_page.pagination_values.get(role)
-            if value is not None:
-                return f"{role} of an empty page: got {value!r}, expected null", (list_page.exchange,)
-        return "", (list_page.exchange,)
-
-    yield evaluate_requirement(case, case.build_requirement(page.pointer, parameter=page.name), evaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +170,6 @@ def _find_link_problem(listing: Listing, role: str, page_name: str, page: Number
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "page-size-respected",
-        "A list page contains the requested number of records.",
-        Category.LISTS,
-        is_list_with("size"),
-        _check_page_size,
-    ),
-    Check(
         "pages-are-complete",
         "Every record of a list appears on exactly one page.",
         Category.LISTS,
@@ -237,24 +177,10 @@ CHECKS: tuple[Check, ...] = (
         _check_pages_complete,
     ),
     Check(
-        "total-independent-of-page-size",
-        "The total of a list does not depend on the page size.",
-        Category.LISTS,
-        _has_total_and("size"),
-        _check_total_independent_of_size,
-    ),
-    Check(
         "pagination-metadata-correct",
         "Pagination metadata and links match the returned page.",
         Category.LISTS,
         _has_total_and("page", "size"),
         _check_pagination_values,
-    ),
-    Check(
-        "page-past-end-is-empty",
-        "A page after the last page is empty.",
-        Category.LISTS,
-        is_list_with("page", "size"),
-        _check_past_last_page,
     ),
 )

@@ -15,18 +15,12 @@ from conformance.checks.support.listing import (
     evaluate_requirement,
     get_pagination_roles,
     is_list_with,
-    poll,
 )
-from conformance.checks.support.values import select_least_certain
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
 from spec.model import Contract, Operation
 from spec.provenance import INFERRED
-
-
-def _has_filters_and_total(contract: Contract, operation: Operation) -> bool:
-    return is_list_with("filter", "page", "size")(contract, operation) and "total" in get_pagination_roles(operation)
 
 
 def _has_page_links(contract: Contract, operation: Operation) -> bool:
@@ -47,35 +41,6 @@ def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
             continue
         for selection in values[:1]:
             yield list_filter.parameter.name, (*list_filter.listing.scope, *list_filter.build_query(selection))
-
-
-def _check_filtered_total(case: Case) -> Iterator[CheckResult]:
-    listing = Listing(case.session, case.operation)
-    pointer, total_name = listing.find_pagination_property("total")
-    has_evaluated = False
-    for name, pairs in _iter_filter_queries(case):
-        has_evaluated = True
-
-        def evaluate(pairs: QueryPairs = pairs) -> Evaluation:
-            if _is_page_full(listing, pairs):
-                rows, page = listing.fetch_all(*pairs)
-            else:
-                page = listing.fetch_largest(*pairs)
-                rows = page.rows
-            failure = f"{total_name}: got {page.total}, expected {len(rows)} (the rows on all pages)"
-            return "" if page.total == len(rows) else failure, (page.exchange,)
-
-        location = select_least_certain(case, (pointer, None), (listing.require_parameter("page").pointer, None))
-        requirement = case.build_requirement(*location, parameter=name)
-        yield evaluate_requirement(case, requirement, partial(poll, case.session, evaluate))
-    if not has_evaluated:
-        yield case.skip(case.build_requirement(pointer), "the rows have no value of a filtered property")
-
-
-def _is_page_full(listing: Listing, pairs: QueryPairs) -> bool:
-    """Return whether the largest page is full, so that more pages may follow."""
-    (_, max_size), *_ = listing.build_largest_page_query()
-    return len(listing.fetch_largest(*pairs).rows) >= int(max_size)
 
 
 def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:
@@ -137,13 +102,6 @@ def _evaluate_link(listing: Listing, role: str, name: str, page_name: str, query
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(
-        "filtered-total-correct",
-        "The total of a filtered list is the number of records on all of its pages.",
-        Category.LISTS,
-        _has_filters_and_total,
-        _check_filtered_total,
-    ),
     Check(
         "page-links-keep-query",
         "A pagination link leads to its page of the same query.",

@@ -12,10 +12,8 @@ from conformance.checks.support.listing import (
     Row,
     evaluate_requirement,
     is_list_with,
-    poll,
 )
-from conformance.checks.support.values import get_values_at, iter_round_trip_fields, select_least_certain
-from conformance.checks.writes.text_roundtrip import accepts_any_text
+from conformance.checks.support.values import get_values_at
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from spec.model import Parameter
@@ -33,7 +31,6 @@ SPECIAL_TEXTS: Mapping[str, str] = {
 }
 MAX_TERM_CHARS = 2000
 MIN_WORD_CHARS = 4  # characters of a word that is used as a search term
-WILDCARDS = ("%", "_")
 
 
 def _require_search(listing: Listing) -> tuple[Parameter, tuple[tuple[str, ...], ...]]:
@@ -139,35 +136,6 @@ def _check_any_search_text(case: Case) -> Iterator[CheckResult]:
         yield evaluate_requirement(case, case.build_requirement(parameter.pointer, parameter=label), evaluate)
 
 
-def _check_wildcards_literal(case: Case) -> Iterator[CheckResult]:
-    """Create two records that differ in the wildcard character only, and search for the text with that character."""
-    session, listing = case.session, Listing(case.session, case.operation)
-    (parameter, paths), resource = _require_search(listing), listing.resource
-    create = session.creator(resource.name)
-    fields = iter_round_trip_fields(Case(case.check, session, create), resource)
-    names = (field.name for field, attribute in fields if accepts_any_text(session, field, attribute))
-    name = next((name for name in names if (name,) in paths), None)
-    if name is None or create.path_parameter_names:
-        raise SkipCheck(not_testable("the contract defines no searchable text field that a create accepts"))
-    number, marker = session.payloads.random.randrange(10**8, 10**9), session.payloads.marker
-    matching = session.create(resource.name, {name: f"{marker} {number}%q {number}_q"})
-    other = session.create(resource.name, {name: f"{marker} {number}xq"})
-    location = select_least_certain(case, (parameter.pointer, None), (create.pointer, None))
-    for wildcard in WILDCARDS:
-
-        def evaluate(term: str = f"{number}{wildcard}q") -> Evaluation:
-            page = listing.fetch_largest((parameter.name, term))
-            keys, failure = listing.get_keys(page.rows), ""
-            if matching.key not in keys:
-                failure = f"{matching.key} is missing, expected because its {name} contains the term"
-            elif other.key in keys:
-                failure = f"got {other.key}, not expected because its {name} has {number}xq"
-            return failure and f"{parameter.name}={term}: {failure}", (page.exchange,)
-
-        requirement = case.build_requirement(*location, parameter=wildcard)
-        yield evaluate_requirement(case, requirement, partial(poll, session, evaluate))
-
-
 CHECKS: tuple[Check, ...] = (
     Check(
         "search-includes-all-matches",
@@ -191,13 +159,5 @@ SPECIAL_TEXT_CHECKS: tuple[Check, ...] = (
         Category.LISTS,
         is_list_with("search"),
         _check_any_search_text,
-    ),
-    Check(
-        "search-wildcards-are-literal",
-        "A search treats percent signs and underscores as literal characters.",
-        Category.LISTS,
-        is_list_with("search"),
-        _check_wildcards_literal,
-        writes=True,
     ),
 )

@@ -5,10 +5,9 @@ are compared only if every common collation agrees, nulls are not compared, and 
 reverses ascending order.
 """
 
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
-from itertools import combinations, takewhile
+from itertools import combinations
 from typing import Any
 
 from conformance.checks.support.check import Case, Category, Check
@@ -21,46 +20,12 @@ from conformance.checks.support.listing import (
     evaluate_requirement,
     is_list,
     is_list_with,
-    poll,
 )
-from conformance.checks.support.values import (
-    iter_round_trip_fields,
-    new_record,
-    parse_instant,
-    parse_zoned_datetime,
-)
-from conformance.checks.writes.timestamps import STAMP_RESOLUTION, has_second_precision
 from conformance.errors import SkipCheck, insufficient_data, not_testable
+from conformance.model.queries import build_collation_keys, sorts_before
 from conformance.results import CheckResult, Requirement, Status
-from conformance.session.session import CreatedRecord
-from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation
 
 MAX_COMPARED_ROWS = 100  # rows of a page that are compared in pairs
-MAX_TEXT_CHARS = 200  # characters of a text that are compared
-FRACTION_PAUSE = 0.05  # seconds between writes if timestamps have fractions
-
-
-def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
-    """Build the sort keys of a value under common collations; None for a value without a defined order."""
-    if isinstance(value, (bool, int, float)):
-        return (float(value),)
-    if not isinstance(value, str):
-        return None
-    instant = parse_zoned_datetime(value)
-    if instant is not None:
-        return (instant.timestamp(),)
-    text = value.strip()[:MAX_TEXT_CHARS]
-    base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
-    # Some collations ignore punctuation.
-    alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
-    return text, text.casefold(), base_letters, alphanumeric
-
-
-def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
-    """Return whether every collation sorts a value before another."""
-    is_comparable = len(left) == len(right) and all(type(a) is type(b) for a, b in zip(left, right, strict=True))
-    return is_comparable and all(a < b for a, b in zip(left, right, strict=True))
 
 
 def _check_sort_order(case: Case) -> Iterator[CheckResult]:
@@ -185,64 +150,6 @@ def _is_enum(listing: Listing, name: str) -> bool:
     return attribute is not None and "enum" in listing.session.payloads.resolve_schema(attribute.schema)
 
 
-# After an update
-
-
-def _is_sortable_by_update(contract: Contract, operation: Operation) -> bool:
-    if not is_list_with("sort", "direction")(contract, operation):
-        return False
-    stamps = contract.resources[operation.resource or ""].attributes_with_stamp("updated")
-    sort = next(p for p in operation.query_parameters if p.x_query and p.x_query.role == "sort")
-    return any(name in sort.schema.get("enum", ()) for name in stamps)
-
-
-def _check_last_updated_order(case: Case) -> Iterator[CheckResult]:
-    """Create two records and update the first: descending by update time it precedes the second."""
-    session, listing = case.session, Listing(case.session, case.operation)
-    update = session.require_operation(listing.resource.name, "update")
-    sort = listing.require_parameter("sort")
-    field = next(iter(iter_round_trip_fields(Case(case.check, session, update), listing.resource)), None)
-    if field is None:
-        raise SkipCheck(not_testable("the contract defines no field that can be updated and is returned"))
-    records = []
-    for _ in range(2):
-        records.append(new_record(case))
-        stamps = [records[-1].body.get(name) for name in listing.resource.attributes_with_stamp("updated")]
-        session.sleep(STAMP_RESOLUTION if has_second_precision(stamps) else FRACTION_PAUSE)
-    body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
-    exchange = session.send(update, path={update.path_parameter_names[0]: records[0].key}, body=body)
-    if not exchange.response.ok:
-        raise SkipCheck(f"{update.id} returned {exchange.response.status}")
-    for name in listing.resource.attributes_with_stamp("updated"):
-        if name in sort.schema.get("enum", ()):
-            evaluate = partial(_evaluate_last_updated, listing, name, records, exchange)
-            requirement = _build_sort_requirement(case, listing, name)
-            yield evaluate_requirement(case, requirement, partial(poll, session, evaluate))
-
-
-def _evaluate_last_updated(
-    listing: Listing, name: str, records: list[CreatedRecord], update_exchange: Exchange
-) -> Evaluation:
-    # Descending: the records of the run are then on the first page of a list of any length.
-    page = _fetch_sorted(listing, name, "desc")
-    rows = dict(zip(listing.get_keys(page.rows), page.rows, strict=True))
-    return _find_order_problem(records, rows, name), (update_exchange, page.exchange)
-
-
-def _find_order_problem(records: list[CreatedRecord], rows: Mapping[Any, Row], name: str) -> str:
-    """Describe the wrong order of records of which the first was updated last; "" if it is correct."""
-    keys = list(rows)
-    first, second = (parse_instant(rows.get(record.key, {}).get(name)) for record in records)
-    if first is not None and second is not None and second > first:
-        raise SkipCheck(f"the server updated a {records[0].resource} of the run")
-    positions = [keys.index(record.key) if record.key in keys else len(keys) for record in records]
-    if min(positions) == len(keys):  # a dataset may have timestamps in the future
-        raise SkipCheck(f"no record of the run is on the first page by {name} descending")
-    if positions[0] > min(positions[1:]):
-        return f"by {name} descending: got {records[0].key} after {records[1].key}, expected it before (updated last)"
-    return ""
-
-
 CHECKS: tuple[Check, ...] = (
     Check(
         "sort-order-respected",
@@ -264,15 +171,5 @@ CHECKS: tuple[Check, ...] = (
         Category.LISTS,
         is_list,
         _check_repeatability,
-    ),
-)
-UPDATE_CHECKS: tuple[Check, ...] = (
-    Check(
-        "sort-by-update-time-correct",
-        "In a list sorted by update time, an updated record moves behind records that were updated earlier.",
-        Category.LISTS,
-        _is_sortable_by_update,
-        _check_last_updated_order,
-        writes=True,
     ),
 )

@@ -1,6 +1,6 @@
 """Requests that change a record and the differences they cause."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from conformance.checks.support.values import (
@@ -21,13 +21,6 @@ def path_of(operation: Operation, key: Any) -> dict[str, Any]:
 def body_fields(operation: Operation | None) -> Collection[BodyField]:
     """Return the fields of the request body; none if the operation has no body."""
     return operation.request_body.fields.values() if operation is not None and operation.request_body else ()
-
-
-def iter_reference_fields(operation: Operation | None) -> Iterator[tuple[BodyField, str]]:
-    """Yield each body field that references a record of one resource, with the name of its relation."""
-    for field in body_fields(operation):
-        if field.relation_setter and not field.relation_setter.discriminator:
-            yield field, field.relation_setter.relation
 
 
 def fetch_attributes(session: Session, resource: str, key: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks of update operations: changed fields, idempotence, rejected writes."""
+"""Check that a rejected update changes nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,50 +7,17 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.values import (
     contains,
-    describe_change,
     get_stored_attributes,
     has_action,
-    iter_changed_names,
     iter_round_trip_fields,
     new_record,
     retrieve_record,
-    select_least_certain,
-    truncate,
 )
 from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
-from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
 from conformance.transport.messages import Exchange
 from spec.model import BodyField
-
-MAX_FIELDS = 12  # fields of a body that are checked one at a time
-
-
-def _check_update(case: Case) -> Iterator[CheckResult]:
-    """Update one field at a time: it must get the sent value, and no other attribute may change."""
-    session, operation = case.session, case.operation
-    created = new_record(case)
-    for field, attribute in list(iter_round_trip_fields(case, session.resource(operation)))[:MAX_FIELDS]:
-        before, _ = retrieve_record(session, created.resource, created.key)
-        value = _generate_other_value(case, field, before.get(field.name))
-        pointers = (operation.pointer, field.pointer, attribute.pointer)
-        location = select_least_certain(case, *((pointer, None) for pointer in pointers))
-        requirement = case.build_requirement(*location, parameter=field.name)
-        if value is None:
-            yield case.skip(requirement, f"no value other than {truncate(before.get(field.name))} can be generated")
-            continue
-        exchange = session.send(operation, path=path_of(operation, created.key), body={field.name: value})
-        if not exchange.response.ok:
-            message = f"the update of {field.name} to {truncate(value)} returned {exchange.response.status}"
-            yield case.skip(requirement, message)
-            continue
-
-        def find_problem(name: str = field.name, value: Any = value, before: Mapping[str, Any] = before) -> str:
-            after, _ = retrieve_record(session, created.resource, created.key)
-            return _describe_update_error(case, name, value, before, after)
-
-        yield case.build_result(requirement, session.wait_until(find_problem), exchange)
 
 
 def _generate_other_value(case: Case, field: BodyField, current: Any) -> Any:
@@ -60,44 +27,6 @@ def _generate_other_value(case: Case, field: BodyField, current: Any) -> Any:
     values = [payloads.generate_value(field.schema, field.name) for _ in range(10)]
     nonempty = [{payloads.marker: "a value"}, [payloads.marker]]  # open objects and lists are generated empty
     return next((v for v in [*values, *nonempty] if validator.is_valid(v) and not contains(v, current)), None)
-
-
-def _describe_update_error(
-    case: Case, name: str, value: Any, record_before: Mapping[str, Any], record_after: Mapping[str, Any]
-) -> str:
-    """Describe what the update of one field did wrong, or return ""."""
-    if not contains(value, record_after.get(name)):
-        return f"{name} after the update: got {truncate(record_after.get(name))}, expected {truncate(value)}"
-    operation = case.session.require_operation(case.operation.resource or "", "retrieve")
-    before, after = (
-        get_stored_attributes(case.session.contract, operation, record, include_updated=False)
-        for record in (record_before, record_after)
-    )
-    changed = [other for other in iter_changed_names(before, after) if other != name]
-    return "; ".join(f"{name} was sent, but {describe_change(n, before[n], after[n])}" for n in changed)
-
-
-def _check_update_idempotent(case: Case) -> Iterator[CheckResult]:
-    session, operation = case.session, case.operation
-    path = path_of(operation, new_record(case).key)
-    fields = [field for field, _ in iter_round_trip_fields(case, session.resource(operation))]
-    body = {field.name: session.payloads.generate_value(field.schema, field.name) for field in fields}
-    first = session.send(operation, path=path, body=body)
-    if not first.response.ok:  # the target may have rules on combinations of fields
-        body = dict([next(iter(body.items()))]) if body else {}
-        first = session.send(operation, path=path, body=body)
-    second = session.send(operation, path=path, body=body)
-    if not first.response.ok:
-        raise SkipCheck(f"{operation.id} returned {first.response.status}")
-    if second.response.ok:
-        before, after = (
-            get_stored_attributes(session.contract, operation, session.data(operation, e), include_updated=False)
-            for e in (first, second)
-        )
-        message = describe_changes(before, after)
-    else:
-        message = f"repeated update: got {second.response.status}, expected {first.response.status}"
-    yield case.build_result(case.build_requirement(), message, second)
 
 
 def _check_rejected_write(case: Case) -> Iterator[CheckResult]:
@@ -139,22 +68,6 @@ def _evaluate_unchanged(
 _is_update = has_action("update")
 
 CHECKS: tuple[Check, ...] = (
-    Check(
-        "update-changes-only-sent-fields",
-        "An update changes the fields that were sent and no others.",
-        Category.WRITES,
-        _is_update,
-        _check_update,
-        writes=True,
-    ),
-    Check(
-        "update-is-idempotent",
-        "Repeating an update changes nothing.",
-        Category.WRITES,
-        _is_update,
-        _check_update_idempotent,
-        writes=True,
-    ),
     Check(
         "rejected-write-has-no-effect",
         "A rejected write changes nothing.",
