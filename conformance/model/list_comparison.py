@@ -13,9 +13,9 @@ from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
 from conformance.model.queries import (
     ValueReader,
+    evaluate_condition,
     find_inversion,
     find_parameter,
-    is_match,
     iter_conditions,
     read_model,
     read_row,
@@ -215,8 +215,8 @@ class ListComparison:
     def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
         """Return whether a record matches; a value that may have changed is taken from its row."""
         if rows and self._may_change(record, parameter):
-            return is_match(parameter, value, read_row(rows[0]))
-        return is_match(parameter, value, build_reader(self.session, self.comparison.model, record))
+            return evaluate_condition(parameter, value, read_row(rows[0]))
+        return evaluate_condition(parameter, value, build_reader(self.session, self.comparison.model, record))
 
     def _may_change(self, record: ModelRecord, parameter: Parameter) -> bool:
         """Whether other clients or the server may have changed the value that a parameter refers to."""
@@ -232,14 +232,16 @@ class ListComparison:
         body = self.session.data(retrieve, self.session.retrieve(record.resource.name, record.key))
         if not isinstance(body, Mapping):
             return False
-        return all(is_match(parameter, value, read_row(body)) is True for parameter, value in self._conditions())
+        return all(
+            evaluate_condition(parameter, value, read_row(body)) is True for parameter, value in self._conditions()
+        )
 
     def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
         """Whether a row of another client shows that it does not match; a row need not embed the whole relation."""
         x_query = parameter.x_query
         if x_query is None or x_query.role != "filter" or x_query.operator == "exists":
             return False
-        return is_match(parameter, value, read_row(row)) is False
+        return evaluate_condition(parameter, value, read_row(row)) is False
 
     def _problem(self, subject: str, parameters: list[Parameter], message: str) -> ListProblem:
         name = " ".join(parameter.name for parameter in parameters) or subject

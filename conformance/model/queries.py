@@ -67,8 +67,11 @@ def read_row(row: Mapping[str, Any]) -> ValueReader:
     return lambda path: get_values_at(row, path)
 
 
-def is_match(parameter: Parameter, value: Any, read: ValueReader) -> bool | None:
-    """Return whether a record satisfies a filter or search parameter; True for all other parameters."""
+def evaluate_condition(parameter: Parameter, value: Any, read: ValueReader) -> bool | None:
+    """Return whether a record satisfies a filter or search parameter, None if that cannot be judged.
+
+    True for all other parameters and for blank values.
+    """
     x_query = parameter.x_query
     if x_query is None or x_query.role not in ("filter", "search") or value in ("", []):
         return True
@@ -83,7 +86,9 @@ def is_match(parameter: Parameter, value: Any, read: ValueReader) -> bool | None
     flat = [item for entry in values for item in (entry if isinstance(entry, list) else [entry])]
     if x_query.operator in ("from", "to"):
         verdicts = [_is_in_range(x_query.operator, item, value) for item in flat if item is not None]
-        return True if True in verdicts else None if None in verdicts else False
+        if True in verdicts:
+            return True
+        return None if None in verdicts else False
     wanted = value if isinstance(value, (list, tuple)) else [value]
     return any(loosely_equal(item, candidate) for item in flat for candidate in wanted)
 

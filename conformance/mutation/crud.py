@@ -405,6 +405,7 @@ def _derive_field_mutants(
 
 
 def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
+    """For each pair of a created and an updated timestamp, a mutant that returns one as the other."""
     resource = crud.resource
     for kind, other_kind, requirement in TIMESTAMP_SWAPS if "update" in crud.by_action else ():
         names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)

@@ -106,7 +106,7 @@ def _derive_parameter_mutants(operation: Operation) -> Iterator[Mutant]:
     for parameter in operation.query_parameters:
         role, name, pointer = parameter.x_query.role if parameter.x_query else "", parameter.name, parameter.pointer
         for row in PARAMETER_OPERATORS.get(role, ()):
-            # An operation may embed some relations by default: a mutant that ignores the parameter shows in the others.
+            # Ignoring the parameter shows only in relations that are not embedded by default; the enum lists them.
             support = ((f"{pointer}/schema", "enum"),) if row.fault is ignore_parameters else ()
             trigger = _trigger_read(operation, parameter)
             yield row.fill_in(name=name).mutant(

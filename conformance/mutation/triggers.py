@@ -12,6 +12,8 @@ from spec.model import Operation, Parameter
 MISSING_KEY = "00000000-0000-4000-8000-00000000dead"
 OMITTED = object()  # instead of a value: the field is omitted
 
+MAX_ROW_VALUES = 6  # values of a parameter that are taken from rows
+
 
 def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
     """Path values of a created record, or else of a listed one. Raises SkipCheck."""
@@ -142,7 +144,7 @@ def trigger_list(session: Session, operation: Operation, parameter: Parameter | 
 def _candidate_values(
     session: Session, operation: Operation, parameter: Parameter | None, rows: list[Any]
 ) -> Iterator[Any]:
-    """Values for a parameter: those of its enum, or those in the rows at its paths."""
+    """Values for a parameter: those of its enum, then a few that occur in the rows at its paths, or keys of records."""
     if parameter is None or parameter.x_query is None:
         return
     schema = session.payloads.resolve_schema(parameter.schema)
@@ -151,12 +153,12 @@ def _candidate_values(
         yield from items["enum"]
     elif items.get("type") == "boolean":
         yield from (True, False)
-    max_chars = 10 if items.get("format") == "date" else None
+    max_chars = len("2026-01-15") if items.get("format") == "date" else None
     paths = parameter.x_query.paths
     candidates = {str(value)[:max_chars] for row in rows for path in paths for value in _values_at_path(row, path)}
     for path in paths if not candidates else ():
         candidates |= {str(key) for key in _related_keys(session, operation.resource or "", path)}
-    yield from sorted(candidates)[:6]
+    yield from sorted(candidates)[:MAX_ROW_VALUES]
 
 
 def _related_keys(session: Session, resource: str, path: tuple[str, ...]) -> Iterator[Any]:

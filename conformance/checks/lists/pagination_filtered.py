@@ -29,7 +29,7 @@ def _has_page_links(contract: Contract, operation: Operation) -> bool:
 
 
 def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
-    """Yield (filter, query) with values that some rows have and others do not."""
+    """Yield (filter, query) for each filter by one value, with a value that some rows have and others do not."""
     rows = Listing(case.session, case.operation).sample()
     for list_filter in find_filters(case):
         loaded_rows = list_filter.load_rows(rows)
@@ -39,8 +39,8 @@ def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
             values = list_filter.select_values(loaded_rows)
         except SkipCheck:
             continue
-        for selection in values[:1]:
-            yield list_filter.parameter.name, (*list_filter.listing.scope, *list_filter.build_query(selection))
+        if values:
+            yield list_filter.parameter.name, (*list_filter.listing.scope, *list_filter.build_query(values[0]))
 
 
 def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:

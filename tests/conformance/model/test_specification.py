@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.model.comparison import Comparison, matches
-from conformance.model.queries import find_inversion, is_match, read_row
+from conformance.model.queries import evaluate_condition, find_inversion, read_row
 from conformance.model.specification import UNKNOWN, Model, ModelRecord
 from spec.extensions import QueryExtension
 from spec.loader import load_contract
@@ -159,7 +159,7 @@ def test_values_match_in_another_notation(expected: Any, actual: Any, result: bo
     ],
 )
 def test_row_satisfies_a_condition(condition: Parameter, value: Any, row: dict[str, Any], result: bool | None) -> None:
-    assert is_match(condition, value, read_row(row)) is result
+    assert evaluate_condition(condition, value, read_row(row)) is result
 
 
 @given(st.lists(st.integers() | st.none()))
