@@ -89,7 +89,7 @@ DETECTING_CHECKS = {
     "filter/listWorkflows/organization_multiplai_id inverted": "filter-excludes-non-matches",
     "metric/getAgentsMetrics/one too many": "metric-matches-list",
     "page/listWorkspaces/misses its last row": "pages-are-complete",
-    "reference/getAuthenticatedUser/primary_workspace leads nowhere": "model-retrieve",
+    "reference/getAuthenticatedUser/primary_workspace leads nowhere": "embedded-matches-retrieved",
     "reference/listWorkspaces/user leads nowhere": "embedded-matches-retrieved",
     "reference/retrieveAgent/user leads nowhere": "creator-owns-record",
     "search/listWorkflowExecutions/misses the first": "search-includes-all-matches",

@@ -32,6 +32,7 @@ from conformance.transport.messages import Exchange
 from spec.model import Contract, DerivedProperty, Operation, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include
 
+GONE_STATUSES = (404, 410)
 MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
 
 
@@ -148,8 +149,12 @@ def _evaluate_embedded(source: ReadOperation, relation: Relation) -> Evaluation:
         return _describe_difference(relation, target, account, record), (exchange,)
     retrieve_exchange = session.retrieve(target.name, embedded[0][key])
     record = session.data(session.require_operation(target.name, "retrieve"), retrieve_exchange)
+    status = retrieve_exchange.response.status
+    if status in GONE_STATUSES and is_whoami(session.contract, source.operation):
+        message = f"{relation.name} is a {target.name} that does not exist: retrieving it returned {status}"
+        return message, (exchange, retrieve_exchange)
     if not retrieve_exchange.response.ok or not isinstance(record, dict):
-        raise SkipCheck(f"retrieving the embedded {target.name} returned {retrieve_exchange.response.status}")
+        raise SkipCheck(f"retrieving the embedded {target.name} returned {status}")
     return _describe_difference(relation, target, embedded[0], record), (exchange, retrieve_exchange)
 
 
