@@ -44,4 +44,6 @@ def session(
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
     payloads = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
     validators = schemas or SchemaValidators.from_document(contract.document)
-    return Session(contract, validators, target, WriteLog("test"), payloads, read_only, sleep=lambda seconds: None)
+    created = Session(contract, validators, target, WriteLog("test"), payloads, read_only, sleep=lambda seconds: None)
+    created.reduction_requests = 0  # tests of the model reduce sequences
+    return created
