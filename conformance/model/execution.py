@@ -268,7 +268,8 @@ class Execution:
                 self._report(blamed, locations, subject, message, *evidence)
         elif not exchange.response.ok:
             message = f"{name} exists, but retrieving it returned {exchange.response.status}"
-            self._report(blamed, (), "retrieved", message, *evidence)
+            has_vanished = self._was_confirmed(name, "retrieved")
+            self._report(blamed, (), "retrieved", message, *evidence, is_independent=has_vanished)
         else:
             self.confirmed[name, "retrieved"] = self.model.write_count
             self.reached |= {(operation.id, parameter) for parameter in step.query}

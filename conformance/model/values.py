@@ -71,9 +71,10 @@ class ValueGenerator:
             yield payloads.generate_value(schema, name)
             return
         number = payloads.random.randrange(10**6)
-        for text in TEXTS:
-            yield f"{number} {text} {payloads.marker}"
         maximum = min(int(schema.get("maxLength", MAX_TEXT_CHARS)), MAX_TEXT_CHARS)
+        for text in TEXTS:
+            full = f"{number} {text} {payloads.marker}"
+            yield full if len(full) <= maximum else text[:maximum].strip()
         prefix = f"{payloads.marker} {number} "
         yield (prefix * (maximum // len(prefix) + 1))[:maximum].rstrip().ljust(maximum, "x")
         yield "x" * max(1, int(schema.get("minLength", 0)))
