@@ -313,7 +313,8 @@ class Execution:
         names = {r.key: n for n, r in self.records.items() if n.resource == step.resource}
         comparison = ListComparison(self.session, self.comparison, operation, query)
         try:
-            problems = comparison.compare([self.records[name] for name in names.values()])
+            reported = {divergence.subject for divergence in self.divergences if divergence.operation is operation}
+            problems = comparison.compare([self.records[name] for name in names.values()], reported)
         except ListRequestRejected as rejection:
             self._report_rejection(operation, step, query, rejection)
             return

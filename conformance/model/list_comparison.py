@@ -1,6 +1,6 @@
 """Compares a list with the model: rows, order, pages and totals, for any combination of query parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,10 +68,11 @@ class ListComparison:
     is_complete: bool = True
     _records: list[ModelRecord] = field(default_factory=list)
 
-    def compare(self, records: list[ModelRecord]) -> list[ListProblem]:
+    def compare(self, records: list[ModelRecord], reported: Collection[str] = ()) -> list[ListProblem]:
         """Read the list until it agrees with the model or the consistency timeout has elapsed; return the problems.
 
-        Raises SkipCheck if the list cannot be read.
+        `reported`: subjects of earlier problems, for which the target is not given time again. Raises SkipCheck if the
+        list cannot be read.
         """
         self._records = records
         self.query = {**self._required_query(), **self.query}
@@ -80,7 +81,7 @@ class ListComparison:
         def find_problem() -> str:
             self._read()
             problems[:] = [*self._row_problems(), *self._order_problems()]
-            return problems[0].message if problems else ""
+            return next((problem.message for problem in problems if problem.subject not in reported), "")
 
         self.session.wait_until(find_problem)
         return problems or list(self._page_problems())

@@ -15,6 +15,7 @@ def reduce_steps(session: Session, divergence: Divergence, steps: Sequence[Step]
     If it does not occur again, the steps are returned as they are.
     """
     budget = [max_requests]
+    session = replace(session, consistency_timeout=session.observed_delay)  # the divergence did not disappear before
 
     def fails(candidate: Sequence[Step]) -> bool:
         return budget[0] > 0 and _shows(session, divergence, candidate, budget)
