@@ -219,7 +219,7 @@ async def accept_basic_auth(request: FaultRequest, call_next: CallNext, memory: 
         ("model-list", "listPrompts", sort_by_creation, "sort_by=updated_at"),
         ("model-create", "createThread", decrement_count, "threads_count"),
         ("model-list", "listAgents", list_zero_count, "threads_count"),
-        ("model-delete", "deleteAgent", return_deleted_threads, "retrieve"),
+        ("model-delete", "deleteAgent", return_deleted_threads, "Thread.agent cascade"),
         ("model-delete", "deleteAgent", reject_parent_delete, "delete"),
         ("model-delete", "deleteProvider", ignore_restrict_rule, "Account.provider refuse"),
         ("created-timestamp-constant", "updateThread", change_created_on_update, "created_at"),
