@@ -20,7 +20,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordName:
-    """A record of the sequence, such as ``Agent 1``; in a body or query it stands for the key."""
+    """A record of the sequence, such as ``Agent 1``; in a body or query it is replaced by the key."""
 
     resource: str
     number: int

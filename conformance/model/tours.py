@@ -427,7 +427,7 @@ class Tour:
         """List with each parameter alone, with pairs of them, with each order in pages, and with each relation."""
         yield from self.list_records(LIST_RECORDS)
         yield from self._create_referrers_of_newest()
-        yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then due to the list
+        yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then a fault of the list
         self._adopt_rows()
         yield Step(Action.LIST, self.resource)
         conditions = list(self._conditions())

@@ -27,9 +27,10 @@ from conformance.checks.support.listing import (
 )
 from conformance.checks.support.values import format_query_value, loosely_equal
 from conformance.errors import SkipCheck, not_testable
+from conformance.model.execution import find_missing_relation
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
-from spec.model import Contract, DerivedProperty, Operation, Relation, Resource, View
+from spec.model import Contract, DerivedProperty, Operation, Relation, Resource
 from spec.property_paths import resolve_count, resolve_include
 
 GONE_STATUSES = (404, 410)
@@ -50,29 +51,10 @@ def _evaluate_requested(source: ReadOperation, name: str, value: str) -> Evaluat
     path = resolve_include(contract, source.session.resource(source.operation), value, "")
     rows, exchange = source.fetch_rows(((name, value),))
     for row in rows:
-        missing = _find_missing_relation(contract, source.view, row, path)
+        missing = find_missing_relation(contract, source.view, row, path)
         if missing:
             return f"{name}={value}: {missing} is not embedded, expected {'.'.join(path)}", (exchange,)
     return "", (exchange,)
-
-
-def _find_missing_relation(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
-    """Return the first relation of a path that a record does not have; "" if it has all that are not empty."""
-    if not path or not isinstance(row, dict) or path[0] not in view.property_names:
-        return ""
-    relation = contract.resources[view.resource].relations.get(path[0])
-    if relation is None or (row == {} and not relation.to_many):  # end of a circular reference
-        return ""
-    if path[0] not in row:
-        return path[0]
-    if len(relation.targets) != 1:
-        return ""
-    value, related_view = row[path[0]], contract.views[next(iter(relation.target_views.values()))]
-    for related in value if isinstance(value, list) else [value]:
-        missing = _find_missing_relation(contract, related_view, related, path[1:]) if related != {} else ""
-        if missing:
-            return f"{path[0]}.{missing}"
-    return ""
 
 
 def _check_unrequested_includes(case: Case) -> Iterator[CheckResult]:
