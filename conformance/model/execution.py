@@ -14,7 +14,7 @@ from conformance.checks.support.values import equal
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
-from conformance.model.queries import find_parameter, has_unmatched
+from conformance.model.queries import find_parameter, has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import CreatedRecord, Session
@@ -510,20 +510,3 @@ def find_missing_relation(contract: Contract, view: View, row: Any, path: tuple[
         if missing:
             return f"{path[0]}.{missing}"
     return ""
-
-
-def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the query pairs of parameters, with arrays as the contract encodes them."""
-    parameters = {parameter.name: parameter for parameter in operation.query_parameters}
-    for name, value in query.items():
-        items = [_format_item(item) for item in (value if isinstance(value, (list, tuple)) else [value])]
-        parameter = parameters.get(name)
-        if parameter is not None and not parameter.explode and len(items) > 1:
-            yield name, ",".join(items)
-        else:
-            yield from ((name, item) for item in items)
-
-
-def _format_item(value: Any) -> str:
-    is_integral = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
-    return str(int(value)) if is_integral else str(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row
 from conformance.checks.support.tenancy import derive_value
-from conformance.checks.support.values import format_query_value, parse_integer
+from conformance.checks.support.values import parse_integer
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
 from conformance.model.queries import (
@@ -17,6 +17,7 @@ from conformance.model.queries import (
     find_inversion,
     find_parameter,
     iter_conditions,
+    iter_pairs,
     read_model,
     read_row,
 )
@@ -142,14 +143,7 @@ class ListComparison:
         return sum(len(page.rows) for page in self.pages)
 
     def _pairs(self, query: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        parameters = {parameter.name: parameter for parameter in self.operation.query_parameters}
-        pairs: list[tuple[str, str]] = []
-        for name, value in query.items():
-            items = [format_query_value(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
-            if name in parameters and not parameters[name].explode and len(items) > 1:
-                items = [",".join(items)]
-            pairs += [(name, item) for item in items]
-        return tuple(pairs)
+        return tuple(iter_pairs(self.operation, query))
 
     def _find_narrowing(self) -> dict[str, Any]:
         """Return a parameter that selects the records of the run: a filter by a common parent, or a search."""

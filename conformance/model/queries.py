@@ -11,6 +11,7 @@ from uuid import UUID
 
 from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import (
+    format_query_value,
     get_values_at,
     loosely_equal,
     parse_utc_date,
@@ -183,3 +184,13 @@ def iter_conditions(operation: Operation, query: Mapping[str, Any]) -> Iterator[
             continue
         if x_query.unless_parameter is None or query.get(x_query.unless_parameter) in (None, ""):
             yield parameter, query[parameter.name]
+
+
+def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the query pairs of parameters, with arrays as the contract encodes them."""
+    parameters = {parameter.name: parameter for parameter in operation.query_parameters}
+    for name, value in query.items():
+        items = [format_query_value(item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+        if name in parameters and not parameters[name].explode and len(items) > 1:
+            items = [",".join(items)]
+        yield from ((name, item) for item in items)
