@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
+from conformance.checks.support.parameters import build_full_include_query, find_parameter
 from conformance.checks.support.values import equal
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
-from conformance.model.queries import find_parameter, has_unmatched, iter_pairs
+from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import CreatedRecord, Session
@@ -153,11 +154,19 @@ class Execution:
         if operation is None or view is None:
             return
         definition = self.session.contract.resources[resource]
-        for row in Listing(self.session, operation).fetch_largest().rows[:max_rows]:
-            record = ModelRecord(definition, self.session.key_of(resource, row), is_foreign=True)
+        for row in self._fetch_rows_with_relations(operation)[:max_rows]:
+            record = ModelRecord(definition, self.session.key_of(resource, row), is_foreign=True, row=row)
             if record.id not in self.model.records:
                 self.model.records[record.id] = self.records[self.new_name(resource)] = record
                 self.comparison.adopt(view, record, row)
+
+    def _fetch_rows_with_relations(self, operation: Operation) -> list[Any]:
+        """Fetch the first rows of a list with all relations; without them if the target rejects that."""
+        listing = Listing(self.session, operation)
+        try:
+            return listing.fetch_largest(*build_full_include_query(self.session, operation)).rows
+        except ListRequestRejected:
+            return listing.fetch_largest().rows
 
     # Writes
 
@@ -349,7 +358,7 @@ class Execution:
         operations = self.session.contract.operations
         for mismatch in self.comparison.mismatches(view, record, body) if view is not None else ():
             is_new = all((name, mismatch.name) not in reported for name in operations)
-            if is_new and not self._is_explained(mismatch):
+            if is_new and not self._is_explained(operation, mismatch):
                 yield mismatch
 
     def _compare_record(self, operation: Operation, name: RecordName, body: Any, exchange: Exchange) -> None:
@@ -360,7 +369,9 @@ class Execution:
             return
         names = {owner.id: owner_name for owner_name, owner in self.records.items()}
         wrong: set[tuple[RecordName, str]] = set()
-        for mismatch in [m for m in self.comparison.mismatches(view, record, body) if not self._is_explained(m)]:
+        for mismatch in [
+            m for m in self.comparison.mismatches(view, record, body) if not self._is_explained(operation, m)
+        ]:
             owner = names.get(mismatch.record.id, name)
             wrong.add((owner, mismatch.path[-1]))
             is_own = mismatch.record.id in names
@@ -375,9 +386,16 @@ class Execution:
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
                 self.confirmed[name, property_name] = self.model.write_count
         self.comparison.adopt(view, record, body)
+        if record.is_foreign:
+            record.row = {**record.row, **body}
 
-    def _is_explained(self, mismatch: Mismatch) -> bool:
-        """Whether records of other clients explain a count that is too high: their list is read."""
+    def _is_explained(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether other clients explain a difference.
+
+        They may have changed a record that is theirs, or created records that are counted: these are read.
+        """
+        if mismatch.record.is_foreign and any(record is mismatch.record for record in self.records.values()):
+            return self._is_changed_by_others(operation, mismatch)
         relation = mismatch.excess_of
         if relation is None:
             return False
@@ -387,6 +405,30 @@ class Execution:
         own = {key for _, key in self.model.records}
         others = sum(1 for key in rows if key not in own)
         return bool(mismatch.actual <= mismatch.expected + others)
+
+    def _is_changed_by_others(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether another read operation shows the same new value of a record of another client, or cannot show it."""
+        record = mismatch.record
+        resource = record.resource.name
+        is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
+        other = self.session.operation(resource, "list" if is_own_retrieval else "retrieve")
+        view = self.session.contract.views.get(other.envelope.view_name or "") if other is not None else None
+        if other is None or view is None:
+            return True
+        if is_own_retrieval:
+            rows = self._fetch_rows_with_relations(other)
+            body = next((row for row in rows if row.get(record.resource.key_attribute) == record.key), None)
+        else:
+            query = build_full_include_query(self.session, other)
+            path = {other.path_parameter_names[0]: record.key}
+            body = self.session.data(other, self.session.send(other, path=path, query=query))
+        if not isinstance(body, Mapping):
+            return True
+        found = {m.path[-1]: m.actual for m in self.comparison.mismatches(view, record, body) if m.record is record}
+        is_shown = mismatch.path[-1] in body or any(
+            mismatch.path[-1] in v for v in body.values() if isinstance(v, dict)
+        )
+        return not is_shown or equal(found.get(mismatch.path[-1], UNKNOWN), mismatch.actual)
 
     def _fetch_referring_rows(self, record: ModelRecord, relation: Relation) -> list[Any] | None:
         """Return the keys of all records that refer to a record by an inverse relation; None without such a list."""

@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row
+from conformance.checks.support.parameters import build_full_include_query, find_parameter
 from conformance.checks.support.tenancy import derive_value
-from conformance.checks.support.values import parse_integer
+from conformance.checks.support.values import get_values_at, parse_integer
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
 from conformance.model.queries import (
     ValueReader,
     evaluate_condition,
     find_inversion,
-    find_parameter,
     iter_conditions,
     iter_pairs,
     read_model,
@@ -32,15 +32,17 @@ MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrow
 
 
 def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueReader:
-    """Build a reader of a record of the model that also knows the tenant and the account of the run."""
+    """Build a reader of a record of the model that also knows the tenant, the account and rows of other clients."""
     read_known = read_model(model, record)
+    shared = session.shared_records.get(record.resource.name)
+    is_own = not record.is_foreign or (shared is not None and shared.key == record.key)
 
     def read(path: tuple[str, ...]) -> list[Any] | None:
         values = read_known(path)
-        if values is None and not record.is_foreign:
+        if values is None and is_own:
             with suppress(SkipCheck):
                 return [derive_value(session, record.resource, path)]
-        return values
+        return get_values_at(record.row, path) if values is None else values
 
     return read
 
@@ -85,7 +87,7 @@ class ListComparison:
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
         self.session.wait_until(find_problem)
-        return problems or list(self._page_problems())
+        return problems or [*self._repetition_problems(), *self._page_problems()]
 
     def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
         """Yield the rows of the run's existing records, with the exchange that returned them."""
@@ -203,15 +205,19 @@ class ListComparison:
             yield self._problem("rows", [], f"{record.key} is listed {len(rows)} times")
         elif not rows and self.is_complete and all(verdict is True for _, verdict in verdicts):
             effective = [parameter for parameter, _ in verdicts if parameter.name in self.query]
-            # A value that may have changed explains the absence, unless the record still matches.
-            if not any(self._may_change(record, p) for p, _ in verdicts) or self._matches_now(record):
+            # Other clients may have deleted their record, and a value may have changed.
+            may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
+            if not may_change or self._matches_now(record):
                 yield self._problem("rows", effective, f"{record.key} is missing, but it matches")
 
     def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
-        """Return whether a record matches; a value that may have changed is taken from its row."""
-        if rows and self._may_change(record, parameter):
-            return evaluate_condition(parameter, value, read_row(rows[0]))
-        return evaluate_condition(parameter, value, build_reader(self.session, self.comparison.model, record))
+        """Return whether a record matches; a value that may have changed is taken from its row, or read again."""
+        known = evaluate_condition(parameter, value, build_reader(self.session, self.comparison.model, record))
+        if not rows or not self._may_change(record, parameter):
+            return known
+        shown = evaluate_condition(parameter, value, read_row(rows[0]))
+        body = self._retrieve(record) if shown is None and known is False else None
+        return shown if body is None else evaluate_condition(parameter, value, read_row(body))
 
     def _may_change(self, record: ModelRecord, parameter: Parameter) -> bool:
         """Whether other clients or the server may have changed the value that a parameter refers to."""
@@ -220,16 +226,20 @@ class ListComparison:
         return record.is_foreign or any(is_volatile(record.resource, name) for name in attributes)
 
     def _matches_now(self, record: ModelRecord) -> bool:
-        """Whether the record, retrieved again, satisfies all conditions."""
+        """Whether the record, retrieved again, exists and satisfies all conditions."""
+        body = self._retrieve(record)
+        conditions = self._conditions()
+        return body is not None and all(evaluate_condition(p, value, read_row(body)) is True for p, value in conditions)
+
+    def _retrieve(self, record: ModelRecord) -> Mapping[str, Any] | None:
+        """Return the record as it is now, with all relations; None if it cannot be retrieved."""
         retrieve = self.session.operation(record.resource.name, "retrieve")
         if retrieve is None:
-            return False
-        body = self.session.data(retrieve, self.session.retrieve(record.resource.name, record.key))
-        if not isinstance(body, Mapping):
-            return False
-        return all(
-            evaluate_condition(parameter, value, read_row(body)) is True for parameter, value in self._conditions()
-        )
+            return None
+        path = {retrieve.path_parameter_names[0]: record.key}
+        query = build_full_include_query(self.session, retrieve)
+        body = self.session.data(retrieve, self.session.send(retrieve, path=path, query=query))
+        return body if isinstance(body, Mapping) else None
 
     def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
         """Whether a row of another client shows that it does not match; a row need not embed the whole relation."""
@@ -279,18 +289,33 @@ class ListComparison:
         if size is None or page is None or size.name not in self.query or not self.is_complete:
             return
         rows = self.rows
-        requested = max(int(self.query[size.name]), -(-len(rows) // MAX_PAGES_OF_SIZE))
-        before = [row.get(self._key) for row in rows]
+        requested = min(int(self.query[size.name]), max(1, len(rows) - 1))  # more than one page
+        requested = max(requested, -(-len(rows) // MAX_PAGES_OF_SIZE))
+        before = self._row_keys()
         last = max(1, -(-len(before) // requested))
         query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
         listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
         numbers = [*range(1, last + 1), last + PAGES_PAST_END]
         pages = [listing.fetch((size.name, str(requested)), (page.name, str(number))) for number in numbers]
         self._read()
-        after = [row.get(self._key) for row in self.rows]
-        if after == before:
+        if self._row_keys() == before:
             yield from self._compare_pages(pages, requested, before, size, page)
-        elif all(row in rows for row in self.rows) and len(after) == len(before):
+        else:
+            yield from self._order_changes(rows)
+
+    def _row_keys(self) -> list[Any]:
+        return [row.get(self._key) for row in self.rows]
+
+    def _repetition_problems(self) -> Iterator[ListProblem]:
+        """Read a list without conditions once more."""
+        if not self.query:
+            rows = self.rows
+            self._read()
+            yield from self._order_changes(rows)
+
+    def _order_changes(self, before: list[Row]) -> Iterator[ListProblem]:
+        """Yield a problem if the rows are the same as before in another order."""
+        if before != self.rows and len(before) == len(self.rows) and all(row in before for row in self.rows):
             message = f"{self._describe()}: got another order for the same request, expected the same"
             yield ListProblem("order", (self.operation.pointer,), message, (self.pages[0].exchange,))
 
@@ -303,9 +328,10 @@ class ListComparison:
         problem = partial(ListProblem, evidence=evidence)
         label = f"{self._describe()} in pages of {requested}"
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
-            missing = next((k for k in keys if k not in paged_keys), None)
-            repeated = next((k for k in paged_keys if paged_keys.count(k) > 1), None)
-            detail = f"{missing} is on no page" if missing is not None else f"{repeated} is on several pages"
+            missing = [f"{key} is on no page" for key in keys if key not in paged_keys]
+            repeated = [f"{key} is on several pages" for key in paged_keys if paged_keys.count(key) > 1]
+            unexpected = [f"{key} is only on a page" for key in paged_keys if key not in keys]
+            detail = [*missing, *repeated, *unexpected][0]
             yield problem(subject="pages", pointers=(size.pointer,), message=f"{label}: {detail}")
         if past_end.rows:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"

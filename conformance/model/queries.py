@@ -27,11 +27,6 @@ UNMATCHED_VALUES = tuple(build_unmatched_value(sample) for sample in ("", NIL_UU
 ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
 
 
-def find_parameter(operation: Operation, role: str) -> Parameter | None:
-    """Return the query parameter with a role."""
-    return next((p for p in operation.query_parameters if p.x_query and p.x_query.role == role), None)
-
-
 def read_model(model: Model, record: ModelRecord) -> ValueReader:
     """Build a reader of a record of the run."""
 

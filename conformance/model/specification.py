@@ -32,6 +32,7 @@ class ModelRecord:
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
+    `row`: the properties that responses contained of a record of another client.
     """
 
     resource: Resource
@@ -43,6 +44,7 @@ class ModelRecord:
     is_deleted: bool = False
     is_foreign: bool = False
     is_borrowed: bool = False
+    row: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> RecordId:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.lists.includes import build_full_include_query, is_whoami
+from conformance.checks.lists.includes import is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.parameters import build_full_include_query
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
 from conformance.checks.writes.changes import path_of

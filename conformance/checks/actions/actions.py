@@ -5,10 +5,10 @@ from typing import Any
 
 from conformance.checks.access import sharing
 from conformance.checks.actions import metrics
-from conformance.checks.lists.includes import build_full_include_query
 from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.parameters import build_full_include_query
 from conformance.checks.support.values import (
     describe_change,
     get_stored_attributes,

@@ -5,15 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from conformance.checks.lists.includes import (
-    ReadOperation,
-    build_full_include_query,
-    find_parameter,
-    get_enum_values,
-    is_whoami,
-    reads_with,
-    returns_view,
-)
+from conformance.checks.lists.includes import ReadOperation, is_whoami, reads_with, returns_view
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
@@ -25,6 +17,7 @@ from conformance.checks.support.listing import (
     is_list,
     poll,
 )
+from conformance.checks.support.parameters import build_full_include_query, find_parameter, get_enum_values
 from conformance.checks.support.values import format_query_value, loosely_equal
 from conformance.errors import SkipCheck, not_testable
 from conformance.model.execution import find_missing_relation

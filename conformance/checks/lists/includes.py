@@ -13,11 +13,11 @@ from conformance.checks.support.listing import (
     Row,
     is_list,
 )
+from conformance.checks.support.parameters import find_parameter
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation, Parameter, View
-from spec.property_paths import resolve_include
+from spec.model import Contract, Operation, View
 
 MAX_INSPECTED_ROWS = 20  # rows of a list that are inspected
 
@@ -33,32 +33,9 @@ def returns_view(contract: Contract, operation: Operation) -> bool:
     return operation.method == "get" and operation.envelope.view_name in contract.views and is_read
 
 
-def find_parameter(operation: Operation, role: str) -> Parameter | None:
-    """Return the query parameter with a role."""
-    return next((p for p in operation.query_parameters if p.x_query and p.x_query.role == role), None)
-
-
 def reads_with(role: str) -> Callable[[Contract, Operation], bool]:
     """Build a predicate: whether an operation reads records and has a query parameter of a role."""
     return lambda contract, operation: returns_view(contract, operation) and find_parameter(operation, role) is not None
-
-
-def get_enum_values(parameter: Parameter | None) -> list[str]:
-    """Return the values of an include or count parameter."""
-    schema = parameter.schema.get("items", parameter.schema) if parameter else {}
-    return [str(value) for value in schema.get("enum", ()) if value]
-
-
-def build_full_include_query(session: Session, operation: Operation) -> QueryPairs:
-    """Build the query that embeds all relations; a relation with several names is requested once."""
-    parameter = find_parameter(operation, "include")
-    if parameter is None:
-        return ()
-    resource = session.resource(operation)
-    paths = {resolve_include(session.contract, resource, v, ""): v for v in reversed(get_enum_values(parameter))}
-    if parameter.schema.get("type") == "array" and parameter.explode:
-        return tuple((parameter.name, value) for value in paths.values())
-    return ((parameter.name, ",".join(paths.values())),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,29 @@ def test_step_on_a_missing_record_is_left_out(open_session: OpenSession) -> None
     assert execution.steps == []
 
 
+def test_change_by_another_client_is_no_divergence(open_session: OpenSession) -> None:
+    session = open_session()
+    execution = execute(session)
+    execution.adopt_rows("Patient", 2)
+    changed, deleted = execution.live_names("Patient")
+    update, delete = session.require_operation("Patient", "update"), session.require_operation("Patient", "delete")
+    session.send(update, path={update.path_parameter_names[0]: execution.records[changed].key}, body={"name": "new"})
+    session.send(delete, path={delete.path_parameter_names[0]: execution.records[deleted].key})
+    for step in (Step(Action.LIST, "Patient"), Step(Action.RETRIEVE, "Patient", changed)):
+        assert execution.execute(step) == []
+    assert execution.records[changed].attributes["name"] == "new"
+
+
+def test_list_is_compared_with_records_of_other_clients(open_session: OpenSession) -> None:
+    execution = execute(open_session(mutant("filter/listPatients/practice_uuid incomplete")))
+    execution.adopt_rows("Patient", 2)
+    patient = execution.records[PATIENT]
+    [divergence] = execution.execute(
+        Step(Action.LIST, "Patient", query={"practice_uuid": patient.row["practice"]["uuid"]})
+    )
+    assert (divergence.operation.id, divergence.subject) == ("listPatients", "practice_uuid")
+
+
 def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
     execution = execute(
         open_session(mutant("update/updatePatient/story not stored")),

@@ -1,0 +1,29 @@
+"""Query parameters by their role, and the query that embeds all relations."""
+
+from conformance.checks.support.listing import QueryPairs
+from conformance.session.session import Session
+from spec.model import Operation, Parameter
+from spec.property_paths import resolve_include
+
+
+def find_parameter(operation: Operation, role: str) -> Parameter | None:
+    """Return the query parameter with a role."""
+    return next((p for p in operation.query_parameters if p.x_query and p.x_query.role == role), None)
+
+
+def get_enum_values(parameter: Parameter | None) -> list[str]:
+    """Return the values of an include or count parameter."""
+    schema = parameter.schema.get("items", parameter.schema) if parameter else {}
+    return [str(value) for value in schema.get("enum", ()) if value]
+
+
+def build_full_include_query(session: Session, operation: Operation) -> QueryPairs:
+    """Build the query that embeds all relations; a relation with several names is requested once."""
+    parameter = find_parameter(operation, "include")
+    if parameter is None:
+        return ()
+    resource = session.resource(operation)
+    paths = {resolve_include(session.contract, resource, v, ""): v for v in reversed(get_enum_values(parameter))}
+    if parameter.schema.get("type") == "array" and parameter.explode:
+        return tuple((parameter.name, value) for value in paths.values())
+    return ((parameter.name, ",".join(paths.values())),)
