@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from conformance.checks.access import leaks, sessions
 from conformance.checks.actions import actions
-from conformance.checks.lists import filter_checks, include_checks, pagination, pagination_filtered, search, sorting
+from conformance.checks.lists import include_checks, pagination, pagination_filtered, query_parameters
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
@@ -12,9 +12,7 @@ from conformance.model import checks as model
 
 LIST_CHECKS = (
     *pagination.CHECKS,
-    *sorting.CHECKS,
-    *filter_checks.CHECKS,
-    *search.CHECKS,
+    *query_parameters.CHECKS,
     *pagination_filtered.CHECKS,
     *include_checks.CHECKS,
 )
@@ -26,7 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *crud.CHECKS,
     *model.CHECKS,
     *actions.CHECKS,
-    *search.SPECIAL_TEXT_CHECKS,
+    *query_parameters.SPECIAL_TEXT_CHECKS,
     *leaks.CHECKS,
     *responses.CHECKS,  # last: they evaluate the responses to all requests of the run
 )

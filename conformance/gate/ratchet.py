@@ -3,7 +3,7 @@
 version: 1
 passed:
   listAuthors:                                        # operationId
-    pages-are-complete:                               # check
+    blank-parameter-ignored:                          # check
     - '#/paths/~1authors/get/parameters/0 page'       # location and parameter
 """
 

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from conformance.checks.access import leaks, sessions
 from conformance.checks.actions import actions
-from conformance.checks.lists import search
+from conformance.checks.lists import query_parameters
 from conformance.checks.support.check import Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
@@ -21,7 +21,7 @@ from tests.conformance.fault_injection import FaultMiddleware
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
-LIST_WRITE_CHECKS = (*search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
+LIST_WRITE_CHECKS = (*query_parameters.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
 CHECKS_BY_ID = {
     check.id: check
     for check in (

@@ -13,7 +13,7 @@ from tests.conformance.asgi_session import HOST
 from tests.conformance.unstable_targets import Mock, create_session, send_to_mock
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
-CHECK_ID = "pages-are-complete"
+CHECK_ID = "model-list"
 BODY = {"name": "other client", "content": "other client"}
 
 

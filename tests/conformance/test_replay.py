@@ -101,7 +101,7 @@ FAULTS: dict[Fault, tuple[str, str, bool]] = {
     violate_schema: ("retrieveAgent", "response-matches-schema", False),
     return_202: ("createAgent", "status-is-documented", True),
     lose_update: ("updateAgent", "model-update", False),
-    repeat_first_page: ("listAgents", "pages-are-complete", False),
+    repeat_first_page: ("listAgents", "model-list", False),
     ignore_token: ("listAgents", "unauthenticated-access-denied", True),
     fail_on_high_page: ("listAgents", "no-server-error", True),
 }
@@ -308,7 +308,7 @@ def test_invalid_sequence_is_a_usage_error(data: Any, tmp_path: Path, capsys: py
 
 
 def test_unreachable_target_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_report(tmp_path, result("aaaa1111", check="pages-are-complete"))
+    file = write_report(tmp_path, result("aaaa1111", check="model-list"))
     assert main(["replay", file, "aaaa1111"], TOKENS) == ExitCode.TARGET_UNREACHABLE
     out = capsys.readouterr().out
     assert "(exit 3): " in out

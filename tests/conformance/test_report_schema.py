@@ -19,7 +19,7 @@ from tests.conformance.large_report import large_report
 from tests.conformance.sample_reports import hostile_report
 
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-CHECK_IDS = ("pages-are-complete", "unknown-record-is-404", "model-create", "status-is-documented")
+CHECK_IDS = ("blank-parameter-ignored", "unknown-record-is-404", "model-create", "status-is-documented")
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.lists.includes import is_whoami
+from conformance.checks.lists.read_operations import is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.parameters import build_full_include_query

@@ -1,11 +1,11 @@
-"""Checks of embedded relations: which are embedded, whether they match the retrieved records, and relation counts."""
+"""Checks of embedded relations: whether they match the retrieved records, and relation counts."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from conformance.checks.lists.includes import ReadOperation, is_whoami, reads_with, returns_view
+from conformance.checks.lists.read_operations import ReadOperation, is_whoami, returns_view
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
@@ -20,56 +20,13 @@ from conformance.checks.support.listing import (
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, get_enum_values
 from conformance.checks.support.values import format_query_value, loosely_equal
 from conformance.errors import SkipCheck, not_testable
-from conformance.model.execution import find_missing_relation
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
 from spec.model import Contract, DerivedProperty, Operation, Relation, Resource
-from spec.property_paths import resolve_count, resolve_include
+from spec.property_paths import resolve_count
 
 GONE_STATUSES = (404, 410)
 MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
-
-
-def _check_requested_includes(case: Case) -> Iterator[CheckResult]:
-    source = ReadOperation.from_case(case)
-    parameter = find_parameter(case.operation, "include")
-    assert parameter is not None
-    for value in get_enum_values(parameter):
-        requirement = case.build_requirement(parameter.pointer, parameter=f"{parameter.name}={value}")
-        yield evaluate_requirement(case, requirement, partial(_evaluate_requested, source, parameter.name, value))
-
-
-def _evaluate_requested(source: ReadOperation, name: str, value: str) -> Evaluation:
-    contract = source.session.contract
-    path = resolve_include(contract, source.session.resource(source.operation), value, "")
-    rows, exchange = source.fetch_rows(((name, value),))
-    for row in rows:
-        missing = find_missing_relation(contract, source.view, row, path)
-        if missing:
-            return f"{name}={value}: {missing} is not embedded, expected {'.'.join(path)}", (exchange,)
-    return "", (exchange,)
-
-
-def _check_unrequested_includes(case: Case) -> Iterator[CheckResult]:
-    """Request each relation alone: no other optional relation is embedded."""
-    source = ReadOperation.from_case(case)
-    parameter = find_parameter(case.operation, "include")
-    assert parameter is not None
-    contract = source.session.contract
-    relations = contract.resources[source.view.resource].relations
-    required = contract.document.resolve(source.view.pointer).get("required", ())
-    optional = {r.name for r in relations.values() if not r.write_only} - set(required)
-    for value in get_enum_values(parameter):
-        if value not in relations:
-            continue
-
-        def evaluate(value: str = value) -> Evaluation:
-            rows, exchange = source.fetch_rows(((parameter.name, value),))
-            unexpected = next((names for row in rows if (names := sorted((optional - {value}) & row.keys()))), None)
-            return f"got {unexpected[0]}, expected only {value}" if unexpected else "", (exchange,)
-
-        requirement = case.build_requirement(f"{parameter.pointer}/schema", "enum", f"{parameter.name}={value}")
-        yield evaluate_requirement(case, requirement, evaluate)
 
 
 # Embedded records
@@ -310,20 +267,6 @@ def _find_counted_list(
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(
-        "include-embeds-requested",
-        "A requested relation is embedded.",
-        Category.RELATIONS,
-        reads_with("include"),
-        _check_requested_includes,
-    ),
-    Check(
-        "include-embeds-only-requested",
-        "A relation that is not requested is not embedded.",
-        Category.RELATIONS,
-        reads_with("include"),
-        _check_unrequested_includes,
-    ),
     Check(
         "embedded-matches-retrieved",
         "An embedded record has the same values as the record when it is retrieved.",

@@ -1,4 +1,4 @@
-"""Checks of pagination: page size, completeness, totals, metadata and links."""
+"""Checks of pagination: metadata and links of a page."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from conformance.checks.support.listing import (
     Listing,
     ListPage,
     ListRequestRejected,
-    Row,
     evaluate_requirement,
     get_pagination_roles,
     is_list_with,
@@ -21,47 +20,13 @@ from conformance.checks.support.values import parse_integer
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
-from spec.model import Contract, Operation, Parameter
+from spec.model import Contract, Operation
 
 
 def _has_total_and(*roles: str) -> Callable[[Contract, Operation], bool]:
     return lambda contract, operation: (
         is_list_with(*roles)(contract, operation) and "total" in get_pagination_roles(operation)
     )
-
-
-def _check_pages_complete(case: Case) -> Iterator[CheckResult]:
-    listing = Listing(case.session, case.operation)
-    page, size = listing.require_parameter("page"), listing.require_parameter("size")
-    requirement = case.build_requirement(page.pointer, parameter=page.name)
-    yield evaluate_requirement(case, requirement, partial(_evaluate_pages_complete, listing, page, size))
-
-
-def _evaluate_pages_complete(listing: Listing, page: Parameter, size: Parameter) -> Evaluation:
-    """Read a list page by page; read it again, once, if it changes during that time."""
-    narrowed = listing.narrow(3)
-    for _ in range(2):
-        total = narrowed.fetch().total
-        page_size = min(total - 1, max(2, -(-total // 8)))
-        pages = [
-            narrowed.fetch((size.name, str(page_size)), (page.name, str(number)))
-            for number in range(1, -(-total // page_size) + 1)
-        ]
-        if {list_page.total for list_page in pages} == {total}:
-            rows = [row for list_page in pages for row in list_page.rows]
-            failure = _find_page_problem(narrowed, rows, total, page_size)
-            return failure, tuple(list_page.exchange for list_page in pages[:3])
-    raise ListChangedDuringCheck
-
-
-def _find_page_problem(listing: Listing, rows: list[Row], total: int, page_size: int) -> str:
-    keys = listing.get_keys(rows)
-    duplicates = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if duplicates:
-        return f"pages of {page_size}: got {', '.join(duplicates[:3])} more than once, expected each record once"
-    if len(keys) != total:
-        return f"pages of {page_size}: got {len(keys)} rows, expected {total} (the total)"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +134,6 @@ def _find_link_problem(listing: Listing, role: str, page_name: str, page: Number
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(
-        "pages-are-complete",
-        "Every record of a list appears on exactly one page.",
-        Category.LISTS,
-        is_list_with("page", "size"),
-        _check_pages_complete,
-    ),
     Check(
         "pagination-metadata-correct",
         "Pagination metadata and links match the returned page.",

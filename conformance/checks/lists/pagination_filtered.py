@@ -28,21 +28,6 @@ def _has_page_links(contract: Contract, operation: Operation) -> bool:
     return is_list_with("page", "size")(contract, operation) and has_links
 
 
-def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
-    """Yield (filter, query) for each filter by one value, with a value that some rows have and others do not."""
-    rows = Listing(case.session, case.operation).sample()
-    for list_filter in find_filters(case):
-        loaded_rows = list_filter.load_rows(rows)
-        if list_filter.accepts_many or all(list_filter.extract_values(row) is None for row in loaded_rows):
-            continue
-        try:
-            values = list_filter.select_values(loaded_rows)
-        except SkipCheck:
-            continue
-        if values:
-            yield list_filter.parameter.name, (*list_filter.listing.scope, *list_filter.build_query(values[0]))
-
-
 def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:
     """Follow each link of the second page of a filtered and sorted list with one row per page."""
     listing = Listing(case.session, case.operation)
@@ -58,15 +43,29 @@ def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:
 
 
 def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
-    """Select a filter with at least three rows, or else two, but not all; empty if there is none."""
+    """Select a filter by one value with at least three rows, or else two, but not all; empty if there is none."""
     total = listing.fetch().total
     fallback: QueryPairs = ()
-    for _, pairs in _iter_filter_queries(case):
-        filtered_total = listing.fetch(*pairs).total
+    for query in _iter_filter_queries(case):
+        filtered_total = listing.fetch(*query).total
         if 2 < filtered_total < total:
-            return pairs
-        fallback = pairs if filtered_total == 2 < total and not fallback else fallback
+            return query
+        fallback = query if filtered_total == 2 < total and not fallback else fallback
     return fallback
+
+
+def _iter_filter_queries(case: Case) -> Iterator[QueryPairs]:
+    """Yield the query of each filter by one value: by the rarest value that is not in all rows."""
+    sample = Listing(case.session, case.operation).sample()
+    for list_filter in find_filters(case):
+        if list_filter.accepts_many:
+            continue
+        rows = list_filter.load_rows(sample)
+        counts = [(list_filter.count_matches(value, rows), value) for value in list_filter.find_values(rows)]
+        selective = [(count, value) for count, value in counts if 0 < count < len(rows)]
+        if selective:
+            _, value = min(selective, key=lambda item: item[0])
+            yield (*list_filter.listing.scope, *list_filter.build_query(value))
 
 
 def _build_sort_query(listing: Listing) -> QueryPairs:

@@ -34,7 +34,7 @@ class Category(StrEnum):
 class Check:
     """Declaration of a check.
 
-    `id`: name in reports (``pages-are-complete``). `requirement`: the requirement in one sentence. `applies_to`: True
+    `id`: name in reports (``model-list``). `requirement`: the requirement in one sentence. `applies_to`: True
     for the operations that the check can run on. `run`: yields a result for each location of the requirement and may
     raise SkipCheck. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
     not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records

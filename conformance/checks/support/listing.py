@@ -1,4 +1,4 @@
-"""Access to list operations: pages, samples, narrowed lists and records to fill them."""
+"""Access to list operations: pages, samples and records to fill them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -191,14 +191,6 @@ class Listing:
             number += 1
         return rows, first_page
 
-    def contains_key(self, key: Any, *pairs: tuple[str, str]) -> tuple[bool, ListPage]:
-        """Return whether a record is in the list, and the first page. Raises SkipCheck if the list is too long."""
-        first_page = self.fetch_largest(*pairs)
-        if key in self.get_keys(first_page.rows):
-            return True, first_page
-        rows, first_page = self.fetch_all(*pairs)
-        return key in self.get_keys(rows), first_page
-
     # Records to check
 
     def ensure_records(self, min_rows: int) -> "Listing":
@@ -224,29 +216,6 @@ class Listing:
 
     def _find_shortage(self, min_rows: int) -> str:
         return "" if len(self.fetch_largest().rows) >= min_rows else "too few rows"
-
-    def narrow(self, min_rows: int) -> "Listing":
-        """Return the list, or a filtered part of it, with `min_rows` to `MAX_WALKED_ROWS` rows. Raises SkipCheck."""
-        total = self.fetch().total
-        if total <= MAX_WALKED_ROWS:
-            return self if total >= min_rows else self.ensure_records(min_rows)
-        for parameter, key in self._iter_parent_filters():
-            narrowed = Listing(self.session, self.operation, ((parameter.name, format_query_value(key)),))
-            if narrowed.fetch().total <= MAX_WALKED_ROWS:
-                return narrowed.ensure_records(min_rows)
-        raise SkipCheck(f"the list has {total} rows (limit {MAX_WALKED_ROWS}) and no filter selects fewer")
-
-    def _iter_parent_filters(self) -> Iterator[tuple[Parameter, Any]]:
-        """Yield (filter, key) of the run's parent records that new records of this resource will belong to."""
-        operation = self.session.operation(self.resource.name, "create")
-        fields = operation.request_body.fields.values() if operation and operation.request_body else ()
-        required = {field.relation_setter.relation for field in fields if field.relation_setter and field.required}
-        for parameter in self.iter_filters():
-            path = parameter.x_query.paths[0] if parameter.x_query else ()
-            if len(path) == 2 and path[0] in required and parameter.schema.get("type") != "array":
-                target = self.session.contract.resources[self.resource.relations[path[0]].targets[0]]
-                if path[1] == target.key_attribute:
-                    yield parameter, self.session.shared_record(target.name).key
 
     def sample(self) -> list[Row]:
         """Return the first page to choose values from, after creating different records. Raises SkipCheck."""

@@ -1,6 +1,6 @@
-"""Include and count parameters, and the read operations that have them."""
+"""Operations that read records: lists, retrievals and the account of the token."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from conformance.checks.support.listing import (
     Row,
     is_list,
 )
-from conformance.checks.support.parameters import find_parameter
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
@@ -31,11 +30,6 @@ def returns_view(contract: Contract, operation: Operation) -> bool:
     """Return whether an operation reads records: a list, a retrieval or the account of the token."""
     is_read = is_list(contract, operation) or operation.action == "retrieve" or is_whoami(contract, operation)
     return operation.method == "get" and operation.envelope.view_name in contract.views and is_read
-
-
-def reads_with(role: str) -> Callable[[Contract, Operation], bool]:
-    """Build a predicate: whether an operation reads records and has a query parameter of a role."""
-    return lambda contract, operation: returns_view(contract, operation) and find_parameter(operation, role) is not None
 
 
 @dataclass(frozen=True, slots=True)
