@@ -16,9 +16,26 @@ from tests.conformance.fault_injection import CallNext, FaultRequest, FaultRespo
 DEMO_TOKEN = "demo-token"
 
 
-@pytest.mark.parametrize("check", [*crud.CHECKS, *model.CHECKS], ids=lambda check: check.id)
-def test_check_passes_on_unmodified_mock(check: Check) -> None:
-    run = run_checks([check])
+# Operations on which the fast tests run the checks of the model; the slow tests run them on all.
+MODEL_OPERATIONS = (
+    ("model-create", "createMessage"),
+    ("model-create", "createAgent"),
+    ("model-update", "updateAgent"),
+    ("model-retrieve", "retrieveThread"),
+    ("model-list", "listThreads"),
+    ("model-delete", "deleteThread"),
+    ("model-sequence", "createPrompt"),
+)
+CONFORMING_RUNS = [
+    *(pytest.param(check, None, id=check.id) for check in crud.CHECKS),
+    *(pytest.param(check, None, id=check.id, marks=pytest.mark.slow) for check in model.CHECKS),
+    *(pytest.param(CHECKS_BY_ID[name], operation, id=f"{name}-{operation}") for name, operation in MODEL_OPERATIONS),
+]
+
+
+@pytest.mark.parametrize(("check", "operation"), CONFORMING_RUNS)
+def test_check_passes_on_unmodified_mock(check: Check, operation: str | None) -> None:
+    run = run_checks([check], operation)
     assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
     # The in-process mock sends no Date header: see test_search_and_relation_checks.
     assert any(run.with_status(Status.PASSED)) or {r.message for r in run.results} == {"the response has no Date"}
@@ -200,17 +217,9 @@ def test_lost_emoji_fails_in_documented_field() -> None:
     assert {r.requirement.provenance for r in failures} == {"documented"}
 
 
-# These compare request and response record by record; the slow tests run the other checks, too.
-COMPARING_CHECKS = ("model-create", "model-update", "updated-timestamp-monotonic")
-PARAMETERS = [
-    pytest.param(check, id=check.id, marks=() if check.id in COMPARING_CHECKS else pytest.mark.slow)
-    for check in (*crud.CHECKS, *model.CHECKS)
-]
-
-
-@pytest.mark.parametrize("check", PARAMETERS)
-def test_check_passes_on_php_serialization(check: Check) -> None:
-    run = run_checks([CHECKS_BY_ID[check.id]], None, serialize_like_php)
+@pytest.mark.parametrize(("check", "operation"), CONFORMING_RUNS)
+def test_check_passes_on_php_serialization(check: Check, operation: str | None) -> None:
+    run = run_checks([check], operation, serialize_like_php)
     assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
 
 
