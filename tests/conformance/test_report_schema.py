@@ -37,8 +37,8 @@ def violations(document: Any) -> list[str]:
 def run(folder: Path, base_url: str, *options: str) -> dict[str, Any]:
     """Run some checks and return the JSON report."""
     checks = [check for check in CHECKS if check.id in CHECK_IDS]
-    command = ["run", "--base-url", base_url, "--operation", "listAgents", "--operation", "retrieveAgent"]
-    main([*command, "--operation", "createAgent", "--report-dir", str(folder), *options], TOKENS, checks)
+    command = ["run", "--base-url", base_url, "--operation", "listPrompts", "--operation", "retrievePrompt"]
+    main([*command, "--operation", "createPrompt", "--report-dir", str(folder), *options], TOKENS, checks)
     document: dict[str, Any] = json.loads((folder / "conformance.json").read_text(encoding="utf-8"))
     return document
 
