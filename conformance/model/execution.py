@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
-from conformance.checks.support.parameters import build_full_include_query, find_parameter
+from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
 from conformance.checks.support.values import equal
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
@@ -419,9 +419,7 @@ class Execution:
             rows = self._fetch_rows_with_relations(other)
             body = next((row for row in rows if row.get(record.resource.key_attribute) == record.key), None)
         else:
-            query = build_full_include_query(self.session, other)
-            path = {other.path_parameter_names[0]: record.key}
-            body = self.session.data(other, self.session.send(other, path=path, query=query))
+            body, _ = retrieve_with_relations(self.session, other, record.key)
         if not isinstance(body, Mapping):
             return True
         found = {m.path[-1]: m.actual for m in self.comparison.mismatches(view, record, body) if m.record is record}

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row
-from conformance.checks.support.parameters import build_full_include_query, find_parameter
+from conformance.checks.support.parameters import find_parameter, retrieve_with_relations
 from conformance.checks.support.tenancy import derive_value
 from conformance.checks.support.values import get_values_at, parse_integer
 from conformance.errors import SkipCheck
@@ -187,6 +187,8 @@ class ListComparison:
             yield from self._record_problems(record, rows.get(record.key, []))
         own = {record.key for record in self._records}
         for key in rows.keys() - own:
+            if len(rows[key]) > 1:
+                yield self._problem("rows", [], f"{key} is listed {len(rows[key])} times")
             for parameter, value in self._conditions():
                 if self._is_wrong(parameter, value, rows[key][0]):
                     yield self._problem("", [parameter], f"{key} is listed, but it does not match")
@@ -236,9 +238,7 @@ class ListComparison:
         retrieve = self.session.operation(record.resource.name, "retrieve")
         if retrieve is None:
             return None
-        path = {retrieve.path_parameter_names[0]: record.key}
-        query = build_full_include_query(self.session, retrieve)
-        body = self.session.data(retrieve, self.session.send(retrieve, path=path, query=query))
+        body, _ = retrieve_with_relations(self.session, retrieve, record.key)
         return body if isinstance(body, Mapping) else None
 
     def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
@@ -328,10 +328,8 @@ class ListComparison:
         problem = partial(ListProblem, evidence=evidence)
         label = f"{self._describe()} in pages of {requested}"
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
-            missing = [f"{key} is on no page" for key in keys if key not in paged_keys]
-            repeated = [f"{key} is on several pages" for key in paged_keys if paged_keys.count(key) > 1]
-            unexpected = [f"{key} is only on a page" for key in paged_keys if key not in keys]
-            detail = [*missing, *repeated, *unexpected][0]
+            key = next(k for k in (*keys, *paged_keys) if keys.count(k) != paged_keys.count(k))
+            detail = f"{key} is {paged_keys.count(key)} times on the pages, and {keys.count(key)} times in the list"
             yield problem(subject="pages", pointers=(size.pointer,), message=f"{label}: {detail}")
         if past_end.rows:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"

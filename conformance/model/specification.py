@@ -32,7 +32,7 @@ class ModelRecord:
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
-    `row`: the properties that responses contained of a record of another client.
+    `row`: the properties of a record of another client, from all responses that contained it.
     """
 
     resource: Resource

@@ -6,10 +6,9 @@ from typing import Any
 from conformance.checks.lists.read_operations import is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.parameters import build_full_include_query
+from conformance.checks.support.parameters import build_full_include_query, retrieve_with_relations
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
-from conformance.checks.writes.changes import path_of
 from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
@@ -86,9 +85,7 @@ def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Opera
     key = session.contract.resources[created.resource].key_attribute
     retrieve, listing = session.operation(created.resource, "retrieve"), session.operation(created.resource, "list")
     if retrieve is not None:
-        query = build_full_include_query(session, retrieve)
-        exchange = session.send(retrieve, path=path_of(retrieve, created.key), query=query)
-        record = session.data(retrieve, exchange)
+        record, exchange = retrieve_with_relations(session, retrieve, created.key)
         yield from [(retrieve, record, exchange)] if isinstance(record, dict) else []
     if listing is not None:
         query = (*session.required_query(listing).items(), *build_full_include_query(session, listing))

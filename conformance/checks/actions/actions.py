@@ -8,7 +8,7 @@ from conformance.checks.actions import metrics
 from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.parameters import build_full_include_query
+from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.values import (
     describe_change,
     get_stored_attributes,
@@ -122,8 +122,7 @@ def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tu
 
 def _retrieve_relation(session: Session, nested: NestedRecord, relation: Relation) -> Any:
     operation = session.require_operation(nested.view.resource, "retrieve")
-    path, query = path_of(operation, _get_key(session, nested)), build_full_include_query(session, operation)
-    record = session.data(operation, session.send(operation, path=path, query=query))
+    record, _ = retrieve_with_relations(session, operation, _get_key(session, nested))
     return record.get(relation.name) if isinstance(record, dict) else None
 
 

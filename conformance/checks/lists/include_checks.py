@@ -17,7 +17,12 @@ from conformance.checks.support.listing import (
     is_list,
     poll,
 )
-from conformance.checks.support.parameters import build_full_include_query, find_parameter, get_enum_values
+from conformance.checks.support.parameters import (
+    build_full_include_query,
+    find_parameter,
+    get_enum_values,
+    retrieve_with_relations,
+)
 from conformance.checks.support.values import format_query_value, loosely_equal
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
@@ -102,9 +107,7 @@ def _evaluate_relation_consistency(
     if retrieve is None or list_operation is None or key not in row:
         return "", (exchange,)
     if source.operation is list_operation:
-        path, query = {retrieve.path_parameter_names[0]: row[key]}, build_full_include_query(session, retrieve)
-        other_exchange = session.send(retrieve, path=path, query=query)
-        other = session.data(retrieve, other_exchange)
+        other, other_exchange = retrieve_with_relations(session, retrieve, row[key])
     else:
         page = Listing(session, list_operation).fetch_largest(*build_full_include_query(session, list_operation))
         other_exchange = page.exchange

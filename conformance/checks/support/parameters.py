@@ -1,7 +1,10 @@
-"""Query parameters by their role, and the query that embeds all relations."""
+"""Query parameters by their role, and requests that embed all relations."""
+
+from typing import Any
 
 from conformance.checks.support.listing import QueryPairs
 from conformance.session.session import Session
+from conformance.transport.messages import Exchange
 from spec.model import Operation, Parameter
 from spec.property_paths import resolve_include
 
@@ -27,3 +30,10 @@ def build_full_include_query(session: Session, operation: Operation) -> QueryPai
     if parameter.schema.get("type") == "array" and parameter.explode:
         return tuple((parameter.name, value) for value in paths.values())
     return ((parameter.name, ",".join(paths.values())),)
+
+
+def retrieve_with_relations(session: Session, retrieve: Operation, key: Any) -> tuple[Any, Exchange]:
+    """Retrieve a record with all relations; return the data of the response and the exchange, which may have failed."""
+    path, query = {retrieve.path_parameter_names[0]: key}, build_full_include_query(session, retrieve)
+    exchange = session.send(retrieve, path=path, query=query)
+    return session.data(retrieve, exchange), exchange

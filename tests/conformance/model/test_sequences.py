@@ -1,6 +1,7 @@
 """Sequences of the model: execution against the clinic, attribution of divergences, reduction, exploration."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,14 @@ from conformance.model.execution import Execution
 from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Action, RecordName, Step
+from conformance.mutation.fault_injection import InterceptedRequest
 from conformance.mutation.in_process_mock import InProcessTarget, create_session
 from conformance.results import Status
 from conformance.runner.runner import run
 from conformance.session.session import Session
 from conformance.transport.client import Budget
-from tests.conformance.clinic import SEED, demo_clinic, mutant
-from tests.conformance.clinic_faults import CLINIC, AppWrapper
+from tests.conformance.clinic import SEED, demo_clinic, inject_fault, mutant
+from tests.conformance.clinic_faults import CLINIC, AppWrapper, change_json
 
 WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
 PATIENT = RecordName("Patient", 1)
@@ -95,6 +97,17 @@ def test_list_is_compared_with_records_of_other_clients(open_session: OpenSessio
         Step(Action.LIST, "Patient", query={"practice_uuid": patient.row["practice"]["uuid"]})
     )
     assert (divergence.operation.id, divergence.subject) == ("listPatients", "practice_uuid")
+
+
+def test_repeated_row_of_another_client_is_a_divergence(open_session: OpenSession) -> None:
+    def repeat_last_row(request: InterceptedRequest, body: Any) -> Any:
+        return {**body, "data": body["data"] + body["data"][-1:]}
+
+    execution = execute(
+        open_session(inject_fault(change_json(repeat_last_row), "listWards")), Step(Action.LIST, "Ward")
+    )
+    assert [(d.operation.id, d.subject) for d in execution.divergences] == [("listWards", "rows")]
+    assert "is listed 2 times" in execution.divergences[0].message
 
 
 def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
