@@ -187,8 +187,7 @@ class ListComparison:
             yield from self._record_problems(record, rows.get(record.key, []))
         own = {record.key for record in self._records}
         for key in rows.keys() - own:
-            if len(rows[key]) > 1:
-                yield self._problem("rows", [], f"{key} is listed {len(rows[key])} times")
+            yield from self._repeated_row_problems(key, rows[key])
             for parameter, value in self._conditions():
                 if self._is_wrong(parameter, value, rows[key][0]):
                     yield self._problem("", [parameter], f"{key} is listed, but it does not match")
@@ -203,14 +202,23 @@ class ListComparison:
         excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
         if rows and excluded_by:
             yield self._problem("", excluded_by[:1], f"{record.key} is listed, but it does not match")
-        elif len(rows) > 1:
-            yield self._problem("rows", [], f"{record.key} is listed {len(rows)} times")
-        elif not rows and self.is_complete and all(verdict is True for _, verdict in verdicts):
+        elif rows:
+            yield from self._repeated_row_problems(record.key, rows)
+        elif self.is_complete and all(verdict is True for _, verdict in verdicts):
             effective = [parameter for parameter, _ in verdicts if parameter.name in self.query]
             # Other clients may have deleted their record, and a value may have changed.
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
                 yield self._problem("rows", effective, f"{record.key} is missing, but it matches")
+
+    def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
+        """Yield a problem if a record is listed twice, unless another client moved it to the next page meanwhile."""
+        if len(rows) < 2:
+            return
+        totals = {parse_integer(page.pagination_values.get("total")) for page in self.pages}
+        is_stable = len(totals) == 1 and None not in totals
+        if is_stable or any(sum(row.get(self._key) == key for row in page.rows) > 1 for page in self.pages):
+            yield self._problem("rows", [], f"{key} is listed {len(rows)} times")
 
     def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
         """Return whether a record matches; a value that may have changed is taken from its row, or read again."""
