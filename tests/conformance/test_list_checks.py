@@ -420,6 +420,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_check_fails_for_its_fault(api: Api, fault: Fault) -> None:
     results = run_once(api, fault.wrap(api.app), LIST_CHECKS[fault.check_id], fault.operation)

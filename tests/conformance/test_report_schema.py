@@ -96,7 +96,13 @@ def test_report_of_recorded_traffic_matches_schema(tmp_path: Path) -> None:
     assert {result["status"] for result in document["results"]} >= {"failed"}
 
 
-@pytest.mark.parametrize("report", [hostile_report, lambda: large_report(12)], ids=["hostile", "large"])
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param(hostile_report, id="hostile"),
+        pytest.param(lambda: large_report(12), id="large", marks=pytest.mark.slow),
+    ],
+)
 def test_sample_report_matches_schema(report: Any) -> None:
     assert violations(json_report.build_document(report())) == []
 

@@ -16,6 +16,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import CreatedRecord, Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.retry import Retrier
 from spec.loader import load_contract
 from spec.model import Contract, Operation
 from spec.validators import SchemaValidators
@@ -47,7 +48,8 @@ def create_session(contract: Contract, *, status: int = 200, read_only: bool = F
     """A session with a stub target."""
     bodies = PayloadFactory(contract, "test", Random(1))
     schemas = SchemaValidators.from_document(contract.document)
-    return Session(contract, schemas, StubTarget(status), WriteLog("test"), bodies, read_only=read_only)
+    retrier = Retrier(sleep=lambda seconds: None)
+    return Session(contract, schemas, StubTarget(status), WriteLog("test"), bodies, retrier=retrier, read_only=read_only)
 
 
 def create_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:

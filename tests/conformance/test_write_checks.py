@@ -217,6 +217,7 @@ def test_lost_emoji_fails_in_documented_field() -> None:
     assert {r.requirement.provenance for r in failures} == {"documented"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check", "operation"), CONFORMING_RUNS)
 def test_check_passes_on_php_serialization(check: Check, operation: str | None) -> None:
     run = run_checks([check], operation, serialize_like_php)
