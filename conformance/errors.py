@@ -7,13 +7,14 @@ from spec.model import Operation
 
 
 class SkipCategory(Enum):
-    """Category of a skip. Only `TARGET` counts against the minimum coverage."""
+    """Category of a skip. `TARGET` counts against the minimum coverage, `INTERNAL_ERROR` makes any run incomplete."""
 
     USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
     DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
     NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
     INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
     TARGET = "target"  # the target did not provide what the check needs, or the run ended first
+    INTERNAL_ERROR = "internal_error"  # a check of this suite raised an exception
 
 
 @dataclass(frozen=True, slots=True)

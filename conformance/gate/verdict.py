@@ -141,6 +141,11 @@ class _Evaluation:
                 yield key
 
     @property
+    def internal_errors(self) -> list[CheckResult]:
+        """Checks of this suite that raised an exception, so that they decided nothing."""
+        return [result for result in self.skipped if result.skip_category is SkipCategory.INTERNAL_ERROR]
+
+    @property
     def coverage(self) -> float:
         """Percentage of the blocking checks that ran."""
         total = self.blocking_run + len(self.missing)
@@ -211,8 +216,14 @@ class _Evaluation:
             return ExitCode.FLAKY
         if not self.evaluated and not self.missing and not self.run_result.abort_reason:
             return ExitCode.NO_CHECKS_RAN
-        has_gaps = self.never_successful or self.only_unsuccessful_actions or self.coverage < self.policy.min_coverage
-        return ExitCode.INCOMPLETE if has_gaps or not self.evaluated else ExitCode.PASSED
+        is_incomplete = (
+            self.never_successful
+            or self.only_unsuccessful_actions
+            or self.coverage < self.policy.min_coverage
+            or self.internal_errors
+            or not self.evaluated
+        )
+        return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED
 
     def reasons(self) -> Iterator[str]:
         """Why the run has this exit code, the most severe reason first."""
@@ -235,6 +246,12 @@ class _Evaluation:
             yield from self._coverage_reasons()
 
     def _coverage_reasons(self) -> Iterator[str]:
+        if self.internal_errors:
+            first = self.internal_errors[0]
+            yield (
+                f"{pluralize(len(self.internal_errors), 'check')} ended with an internal error of the suite, first "
+                f"{first.requirement.check} on {first.requirement.operation}: {_skip_reason(first).message}"
+            )
         if self.coverage < self.policy.min_coverage:
             ordered = sorted(Counter(self.missing).items(), key=lambda item: (-item[1], item[0]))
             causes = ", ".join(f"{count} x {cause}" for cause, count in ordered[:MAX_CAUSES])

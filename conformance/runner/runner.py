@@ -1,12 +1,22 @@
 """Runs checks on operations and reports each result. Failures are rerun (`conformance.runner.rerun`)."""
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 
 from conformance.checks.support.check import Case, Check
-from conformance.errors import NO_SECOND_TOKEN, BudgetExhausted, SkipCheck, SuiteError, TargetUnreachable
+from conformance.errors import (
+    NO_SECOND_TOKEN,
+    BudgetExhausted,
+    SkipCategory,
+    SkipCheck,
+    SkipReason,
+    SuiteError,
+    TargetUnreachable,
+)
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
@@ -209,7 +219,9 @@ def run_check_safely(case: Case) -> Iterator[CheckResult]:
     except SuiteError:
         raise
     except Exception as error:
-        yield case.skip(case.build_requirement(), f"internal error in the check: {error!r}")
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"internal error in the check: {error!r} at {Path(frame.filename).name}:{frame.lineno}"
+        yield case.skip(case.build_requirement(), SkipReason(message, SkipCategory.INTERNAL_ERROR))
 
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:

@@ -20,14 +20,8 @@ from spec.model import Contract
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.reference_backend import run_suite
-from tests.reference_backend.bugs import BUGS
+from tests.reference_backend.bugs import BUGS, UNDETECTED_BUGS
 from tests.reference_backend.process import TOKENS, serving
-
-# Bugs that the suite does not detect, or detects on another operation -> what the contract lacks.
-UNDETECTED_BUGS = {
-    "oldest-first": "an extension that documents the default order of a list",
-    "files-are-not-saved": "an extension that documents what `files` become",
-}
 
 BUG_STEP = 4  # every fourth bug is tested; `python -m tests.reference_backend.run_suite` runs all
 APP_TOKEN = "getAuthenticatedUserByAppToken"

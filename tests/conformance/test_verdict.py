@@ -1,5 +1,6 @@
 """The gate: results of stub checks, with a stub target, become exit codes and reasons."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,8 @@ def create_session(contract: Contract, *, status: int = 200, read_only: bool = F
     bodies = PayloadFactory(contract, "test", Random(1))
     schemas = SchemaValidators.from_document(contract.document)
     retrier = Retrier(sleep=lambda seconds: None)
-    return Session(contract, schemas, StubTarget(status), WriteLog("test"), bodies, retrier=retrier, read_only=read_only)
+    target, log = StubTarget(status), WriteLog("test")
+    return Session(contract, schemas, target, log, bodies, retrier=retrier, read_only=read_only)
 
 
 def create_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:
@@ -288,6 +290,7 @@ def test_untestable_checks_are_not_required(contract: Contract) -> None:
         (SkipCategory.NOT_TESTABLE, False, False),
         (SkipCategory.INSUFFICIENT_DATA, True, False),
         (SkipCategory.TARGET, True, True),
+        (SkipCategory.INTERNAL_ERROR, True, True),
     ],
 )
 def test_skip_category_decides_whether_a_check_is_required(
@@ -356,9 +359,14 @@ def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) ->
         raise KeyError("id")
         yield
 
-    _, gate_result = run_checks(contract, create_check(fails), create_check(passes))
+    policy = GatePolicy(min_coverage=0)
+    _, gate_result = run_checks(contract, create_check(fails), create_check(passes), policy=policy)
     assert gate_result.passed == len(lists(contract))
-    assert any("KeyError" in cause.message for cause in gate_result.skip_reasons)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    assert re.search(
+        r"\d checks ended with an internal error of the suite, first stub on \w+: .*KeyError\('id'\) at \w+.py:\d+",
+        gate_result.reasons[0],
+    )
 
 
 def test_read_only_run_skips_checks_that_write(contract: Contract) -> None:
