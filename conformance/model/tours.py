@@ -307,19 +307,25 @@ class Tour:
     # Delete
 
     def deletes(self) -> Iterator[Step]:
-        """Delete a record, once more, and one that others refer to; siblings, parents and lists show it."""
+        """Delete a record, once more, and one that others refer to; siblings, parents and lists show it.
+
+        One sibling has the same parents, one has others.
+        """
         yield from self.create(self.resource)
         sibling = self.created()
         references = yield from self._distinct_references(1)
         yield from self.create(self.resource, references)
+        companion = self.created()
+        yield from self.create(self.resource, references)
         name = self.created()
-        if name is None or sibling is None or name == sibling:
+        if name is None or sibling is None or name in (sibling, companion):
             return
-        yield from self.observe(name, sibling)
+        others = [sibling, *([companion] if companion and companion != sibling else [])]
+        yield from self.observe(name, *others)
         yield from self._observe_parents()
         yield from self._delete(name)
         yield Step(Action.UPDATE, self.resource, name, {})
-        yield from self.observe(sibling)
+        yield from self.observe(*others)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
         for source, relation in self.session.contract.find_relations_to(self.resource):

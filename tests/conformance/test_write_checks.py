@@ -177,6 +177,18 @@ async def ignore_delete(request: FaultRequest, call_next: CallNext, memory: dict
     return FaultResponse(204, {}, b"")
 
 
+async def delete_siblings(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    """Delete all messages of the thread of a deleted message."""
+    response: FaultResponse = await call_next(request)
+    threads, key = memory.setdefault("threads", {}), request.path.rpartition("/")[2]
+    if (request.method, request.path, response.status) == ("POST", "/messages", 201):
+        threads[response.body["data"]["uuid"]] = request.body["thread_uuid"]
+    if request.method == "DELETE" and key in threads:
+        memory.setdefault("deleted", set()).add(threads.pop(key))
+    is_deleted = request.method == "GET" and threads.get(key) in memory.get("deleted", ())
+    return FaultResponse(404, response.headers, b'{"message": "Not Found"}') if is_deleted else response
+
+
 async def create_twice(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if (request.method, request.path) == ("POST", "/workflows"):
         await call_next(request)
@@ -203,6 +215,7 @@ async def create_twice(request: FaultRequest, call_next: CallNext, memory: dict[
         ("updated-timestamp-monotonic", "updateThread", decrease_updated_timestamp, "updated_at"),
         ("updated-timestamp-advances", "updateThread", freeze_updated_timestamp, "updated_at"),
         ("model-update", "updatePrompt", update_all_records, "name"),
+        ("model-delete", "deleteMessage", delete_siblings, "retrieved"),
         ("model-delete", "deleteThread", ignore_delete, "retrieve"),
         ("model-delete", "deleteThread", ignore_delete, "delete"),
     ],
