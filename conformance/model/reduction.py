@@ -9,29 +9,36 @@ from conformance.model.steps import Action, Step
 from conformance.session.session import Session
 
 
-def reduce_steps(session: Session, divergence: Divergence, steps: Sequence[Step], max_requests: int) -> list[Step]:
-    """Return the shortest sequence found within `max_requests` that shows the same divergence.
+def reduce_steps(
+    session: Session, divergence: Divergence, steps: Sequence[Step], max_requests: int
+) -> tuple[list[Step], Divergence]:
+    """Return the shortest sequence found within `max_requests` that shows the same divergence, with what it showed.
 
-    If it does not occur again, the steps are returned as they are.
+    If it does not occur again, the arguments are returned as they are.
     """
     budget = [max_requests]
+    shown = [divergence]  # by the last sequence that showed it, which is the shortest one
     session = replace(session, consistency_timeout=session.observed_delay)  # the divergence did not disappear before
 
     def fails(candidate: Sequence[Step]) -> bool:
-        return budget[0] > 0 and _shows(session, divergence, candidate, budget)
+        found = _find_again(session, divergence, candidate, budget) if budget[0] > 0 else None
+        shown[0] = found or shown[0]
+        return found is not None
 
     writes = [step for step in steps[:-1] if step.action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
     candidates = ([*writes, *steps[-1:]], list(steps))
     current = next((candidate for candidate in candidates if fails(candidate)), None)
     if current is None:
-        return list(steps)
+        return list(steps), divergence
     for shrink in (_without_steps, _without_arguments, _without_steps):  # a reference may have needed a step
         current = _shrink(current, shrink, fails)
-    return current
+    return current, shown[0]
 
 
-def _shows(session: Session, divergence: Divergence, steps: Sequence[Step], budget: list[int]) -> bool:
-    """Whether a sequence shows the divergence; `budget`: remaining requests."""
+def _find_again(
+    session: Session, divergence: Divergence, steps: Sequence[Step], budget: list[int]
+) -> Divergence | None:
+    """Return the same divergence if a sequence shows it; `budget`: remaining requests."""
     execution = Execution.start(session)
     before = sum(session.call_counts.values())
     for step in steps:
@@ -42,7 +49,7 @@ def _shows(session: Session, divergence: Divergence, steps: Sequence[Step], budg
         if any(other.identity == divergence.identity for other in execution.divergences):
             break
     budget[0] -= sum(session.call_counts.values()) - before
-    return any(other.identity == divergence.identity for other in execution.divergences)
+    return next((other for other in execution.divergences if other.identity == divergence.identity), None)
 
 
 def _shrink(

@@ -156,14 +156,17 @@ def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: Ope
         Step(Action.RETRIEVE, "Patient", PATIENT),
     )
     (divergence,) = execution.divergences
-    steps = reduce_steps(session, divergence, execution.steps, max_requests=200)
+    steps, shown = reduce_steps(session, divergence, execution.steps, max_requests=200)
     assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
+    sent = [exchange.request.body for exchange in (*divergence.evidence, *shown.evidence) if exchange.request.body]
+    assert ["name" in body for body in sent] == [True, False]  # the evidence is of the shortest sequence
 
 
 def test_reduction_without_requests_returns_the_sequence(open_session: OpenSession) -> None:
     session = open_session(mutant("create/createWard/lost"))
     execution = execute(session, Step(Action.CREATE, "Ward", WARD), Step(Action.RETRIEVE, "Ward", WARD))
-    assert reduce_steps(session, execution.divergences[0], execution.steps, max_requests=0) == execution.steps
+    (divergence,) = execution.divergences
+    assert reduce_steps(session, divergence, execution.steps, max_requests=0) == (execution.steps, divergence)
 
 
 def test_equal_seeds_explore_equal_sequences(open_session: OpenSession) -> None:
