@@ -11,7 +11,7 @@ from conformance.cli.wiring import contract_path, display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.mutation.conforming_variants import build_variants
-from conformance.mutation.evaluate import MutantSummary
+from conformance.mutation.evaluate import Detectors, MutantSummary
 from conformance.mutation.parallel import MutantSelection, VariantResult, evaluate_all
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
@@ -28,11 +28,16 @@ def command(settings: Settings, checks: object = None) -> int:
     numbers = selection.select(contract)
     if not numbers:
         raise UsageError("mutation-test: no mutant of that family and operation (expected names of its report)")
+    for pattern in settings.check:
+        if not Detectors.select([pattern], fuzzing_only=False).checks:
+            raise UsageError(f"--check {pattern}: no such check (expected an id of a report, or a pattern: 'model-*')")
     started = time.monotonic()
     results: list[MutantSummary] = []
     false_positives: list[VariantResult] = []
     workers = settings.workers or os.cpu_count() or 1
-    for item in evaluate_all(path, numbers, _variant_runs(settings), workers, engine_only=settings.fuzzing_only):
+    for item in evaluate_all(
+        path, numbers, _variant_runs(settings), workers, patterns=settings.check, fuzzing_only=settings.fuzzing_only
+    ):
         if isinstance(item, VariantResult):
             false_positives.append(item)
         else:
@@ -45,7 +50,7 @@ def command(settings: Settings, checks: object = None) -> int:
     description = f"{len(numbers)} mutants" + (f" drawn by seed {settings.seed}" if settings.sample is not None else "")
     seconds = time.monotonic() - started
     report = MutationReport(
-        display_path(path), description, results, false_positives, settings.min, seconds, settings.fuzzing_only
+        display_path(path), description, results, false_positives, settings.min, seconds, _describe_detector(settings)
     )
     write_stdout(render_terminal(report))
     if settings.report_dir is not None:
@@ -55,9 +60,14 @@ def command(settings: Settings, checks: object = None) -> int:
     return 1 if report.reasons else 0
 
 
+def _describe_detector(settings: Settings) -> str:
+    """Describe which part of the suite runs."""
+    return "fuzzing only" if settings.fuzzing_only else ", ".join(settings.check) or "gate"
+
+
 def _variant_runs(settings: Settings) -> list[tuple[int, int]]:
     """(number, seed) of the conforming variants: all with three seeds, or a few with a sample, or none."""
-    if settings.family or settings.operation or settings.fuzzing_only:
+    if settings.family or settings.operation or settings.check or settings.fuzzing_only:
         return []
     numbers = range(len(tuple(build_variants())))
     if settings.sample is None:

@@ -73,6 +73,7 @@ class Settings:
     family: tuple[str, ...]
     sample: int | None
     workers: int | None
+    check: tuple[str, ...]
     fuzzing_only: bool
     min: float
     output: Path | None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from fnmatch import fnmatchcase
 from itertools import chain
 
 from conformance.checks.registry import CHECKS
@@ -72,6 +73,16 @@ class Detectors:
 
     checks: Sequence[Check] = CHECKS
     depth: Depth | None = GATE
+
+    @classmethod
+    def select(cls, patterns: Sequence[str], *, fuzzing_only: bool) -> "Detectors":
+        """Select the checks whose ids match a pattern, without fuzzing; or fuzzing alone; or, with neither, all."""
+        if fuzzing_only:
+            return cls(checks=())
+        if not patterns:
+            return cls()
+        selected = [check for check in CHECKS if any(fnmatchcase(check.id, pattern) for pattern in patterns)]
+        return cls(selected, depth=None)
 
 
 def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | None = None) -> MutantSummary:

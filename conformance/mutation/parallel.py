@@ -65,11 +65,10 @@ class Worker:
     detectors: Detectors
 
     @classmethod
-    def create(cls, contract: Contract, image_bytes: bytes, *, engine_only: bool = False) -> "Worker":
-        """Create a worker from a dataset image. `engine_only`: run no checks but those of the Schemathesis engine."""
-        detectors = Detectors(checks=()) if engine_only else Detectors()
+    def create(cls, contract: Contract, image_bytes: bytes, detectors: Detectors | None = None) -> "Worker":
+        """Create a worker from a dataset image. `detectors`: the gate's, by default."""
         mock = InProcessMock.from_image(contract, image_bytes)
-        return cls(mock, tuple(derive_mutants(contract, TOKENS["self"])), detectors)
+        return cls(mock, tuple(derive_mutants(contract, TOKENS["self"])), detectors or Detectors())
 
     def evaluate_mutant(self, index: int) -> MutantSummary:
         """Evaluate one mutant."""
@@ -95,9 +94,10 @@ class Worker:
 
 
 def _evaluate_chunk(
-    path: Path, image_bytes: bytes, indices: Sequence[int], engine_only: bool
+    path: Path, image_bytes: bytes, indices: Sequence[int], patterns: Sequence[str], fuzzing_only: bool
 ) -> list[MutantSummary | VariantResult]:
-    worker = Worker.create(load_contract(path), image_bytes, engine_only=engine_only)
+    detectors = Detectors.select(patterns, fuzzing_only=fuzzing_only)
+    worker = Worker.create(load_contract(path), image_bytes, detectors)
     return [worker.evaluate_mutant(index) for index in indices]
 
 
@@ -111,11 +111,12 @@ def evaluate_all(
     variant_runs: Sequence[tuple[int, int]],
     workers: int,
     *,
-    engine_only: bool = False,
+    patterns: Sequence[str] = (),
+    fuzzing_only: bool = False,
 ) -> Iterator[MutantSummary | VariantResult]:
     """Evaluate mutants and run variants of the contract at `path`; yield results as they complete.
 
-    `variant_runs`: (index of the variant, seed). `engine_only`: evaluate mutants with the Schemathesis engine only.
+    `variant_runs`: (index of the variant, seed). `patterns`, `fuzzing_only`: see `Detectors.select`.
     """
     image_bytes = build_demo_image(load_contract(path))
     chunk_count = -(-len(mutant_indices) // CHUNK_SIZE)
@@ -123,7 +124,7 @@ def evaluate_all(
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         futures: list[Future[list[MutantSummary | VariantResult]]] = []
         try:
-            futures += [pool.submit(_evaluate_chunk, path, image_bytes, chunk, engine_only) for chunk in chunks]
+            futures += [pool.submit(_evaluate_chunk, path, image_bytes, c, patterns, fuzzing_only) for c in chunks]
             futures += [pool.submit(_evaluate_variant, path, image_bytes, *variant_run) for variant_run in variant_runs]
             for future in as_completed(futures):
                 yield from future.result()

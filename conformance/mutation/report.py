@@ -72,8 +72,8 @@ class MutationTotals:
 class MutationReport:
     """The results of a mutation test.
 
-    `min_score`: required mutation score, 0 to 1. `selection`: a description of the selected mutants. `engine_only`:
-    whether only the Schemathesis engine ran.
+    `min_score`: required mutation score, 0 to 1. `selection`: a description of the selected mutants. `detector`: which
+    part of the suite ran.
     """
 
     contract: str
@@ -82,7 +82,7 @@ class MutationReport:
     variants: Sequence[VariantResult]
     min_score: float
     seconds: float
-    engine_only: bool = False
+    detector: str = "gate"
 
     @property
     def totals(self) -> MutationTotals:
@@ -128,8 +128,7 @@ def render_terminal(report: MutationReport) -> str:
 
 
 def _render_lines(report: MutationReport) -> Iterator[str]:
-    detector = "fuzzing only" if report.engine_only else "gate"
-    yield f"mutation test ({detector})  ·  {report.contract}  ·  {report.selection}, {report.seconds:.0f} s"
+    yield f"mutation test ({report.detector})  ·  {report.contract}  ·  {report.selection}, {report.seconds:.0f} s"
     yield ""
     yield from _render_table([TABLE_HEADER, *_build_rows(report)])
     yield ""
@@ -207,7 +206,7 @@ def render_json(report: MutationReport) -> str:
         "version": 2,
         "contract": report.contract,
         "selection": report.selection,
-        "fuzzing_only": report.engine_only,
+        "detector": report.detector,
         "seconds": round(report.seconds, 1),
         "min_score": report.min_score,
         "reasons": report.reasons,
