@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from random import Random
 
 from conformance.cli.reports import create_folder, write_file
@@ -28,9 +29,7 @@ def command(settings: Settings, checks: object = None) -> int:
     numbers = selection.select(contract)
     if not numbers:
         raise UsageError("mutation-test: no mutant of that family and operation (expected names of its report)")
-    for pattern in settings.check:
-        if not Detectors.select([pattern], fuzzing_only=False).checks:
-            raise UsageError(f"--check {pattern}: no such check (expected an id of a report, or a pattern: 'model-*')")
+    _validate_patterns(settings.check)
     started = time.monotonic()
     results: list[MutantSummary] = []
     false_positives: list[VariantResult] = []
@@ -58,6 +57,12 @@ def command(settings: Settings, checks: object = None) -> int:
         write_file(folder / "score.json", render_json(report))
         write_file(folder / "score.md", render_markdown(report))
     return 1 if report.reasons else 0
+
+
+def _validate_patterns(patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        if not Detectors.select([pattern], fuzzing_only=False).checks:
+            raise UsageError(f"--check {pattern}: no such check (expected an id of a report, or a pattern: 'model-*')")
 
 
 def _describe_detector(settings: Settings) -> str:

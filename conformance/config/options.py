@@ -262,7 +262,7 @@ OPTIONS = (
     SuiteOption("--update-ratchet", bool, "write the passed requirements to the ratchet if the run passed", RUN),
     SuiteOption("--family", NAME, "family of mutants; repeatable", ("mutation-test",), split=COMMAS),
     SuiteOption("--sample", _integer(1, 10**6), "number of mutants, selected by the seed", ("mutation-test",)),
-    SuiteOption("--check", NAME, "use these checks only, no Schemathesis; repeatable", ("mutation-test",), split=COMMAS),
+    SuiteOption("--check", NAME, "only these checks, no Schemathesis; repeatable", ("mutation-test",), split=COMMAS),
     SuiteOption("--fuzzing-only", bool, "use Schemathesis only, without our checks", ("mutation-test",)),
     SuiteOption("--min", _number("a share", 0, 1), "share of mutants that must be detected", ("mutation-test",), 0.95),
     SuiteOption("--workers", _integer(1, 256), "processes; as many as processors if not set", ("mutation-test",)),

@@ -17,7 +17,7 @@ from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
-from conformance.model.steps import Action, RecordName, Step, find_names
+from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
 from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Parameter, Relation, Resource, View
@@ -64,15 +64,17 @@ class Write:
 class Execution:
     """One sequence of steps.
 
-    `steps`: those that were executed. `reached`: (operationId, field or parameter) of the successful requests.
-    `own_writes`: the last write to each record. `confirmed`: (record, property) -> number of the last write before a
-    read that showed the value of the model; the response to a write may repeat the request without storing it.
+    `steps`: those that were executed. `writes`: the exchanges of the successful writes. `reached`: (operationId, field
+    or parameter) of the successful requests. `own_writes`: the last write to each record. `confirmed`: (record,
+    property) -> number of the last write before a read that showed the value of the model; the response to a write may
+    repeat the request without storing it.
     """
 
     session: Session
     model: Model
     records: dict[RecordName, ModelRecord] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    writes: list[Exchange] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
     own_writes: dict[RecordName, Write] = field(default_factory=dict)
     last_write: Write | None = None
@@ -132,11 +134,7 @@ class Execution:
 
     def resolve(self, value: Any) -> Any:
         """Replace the names of records by their keys."""
-        if isinstance(value, RecordName):
-            return self.records[value].key
-        if isinstance(value, Mapping):
-            return {name: self.resolve(item) for name, item in value.items()}
-        return [self.resolve(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return replace_names(value, lambda name: self.records[name].key)
 
     def new_name(self, resource: str) -> RecordName:
         """Return a name for a new record."""
@@ -240,6 +238,7 @@ class Execution:
 
     def _record_write(self, operation: Operation, exchange: Exchange, *names: RecordName) -> None:
         self.last_write = Write(self.model.write_count, operation, exchange)
+        self.writes.append(exchange)
         self.own_writes |= dict.fromkeys(names, self.last_write)
 
     # Reads

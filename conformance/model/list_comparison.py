@@ -209,7 +209,13 @@ class ListComparison:
             # Other clients may have deleted their record, and a value may have changed.
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
-                yield self._problem("rows", effective, f"{record.key} is missing, but it matches")
+                message = f"{record.key} is missing, but it matches ({self._describe_rows()})"
+                yield self._problem("rows", effective, message)
+
+    def _describe_rows(self) -> str:
+        """Describe how many rows all pages have, and how many the target counts."""
+        total = parse_integer(self.pages[0].pagination_values.get("total"))
+        return f"got {len(self.rows)}{'' if total is None else f' of {total}'} rows"
 
     def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
         """Yield a problem if a record is listed twice, unless another client moved it to the next page meanwhile."""

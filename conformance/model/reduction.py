@@ -1,12 +1,15 @@
 """Reduces a sequence to the steps, fields and parameters that a divergence needs, by repeating it with new records."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from conformance.errors import SkipCheck
 from conformance.model.execution import Divergence, Execution
 from conformance.model.steps import Action, Step
 from conformance.session.session import Session
+
+WRITES = (Action.CREATE, Action.UPDATE, Action.DELETE)
 
 
 def reduce_steps(
@@ -14,72 +17,82 @@ def reduce_steps(
 ) -> tuple[list[Step], Divergence]:
     """Return the shortest sequence found within `max_requests` that shows the same divergence, with what it showed.
 
-    If it does not occur again, the arguments are returned as they are.
+    The evidence of that divergence are all writes of the sequence and the requests that show it. If it does not occur
+    again, the arguments are returned as they are.
     """
-    budget = [max_requests]
-    shown = [divergence]  # by the last sequence that showed it, which is the shortest one
     session = replace(session, consistency_timeout=session.observed_delay)  # the divergence did not disappear before
-
-    def fails(candidate: Sequence[Step]) -> bool:
-        found = _find_again(session, divergence, candidate, budget) if budget[0] > 0 else None
-        shown[0] = found or shown[0]
-        return found is not None
-
-    writes = [step for step in steps[:-1] if step.action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
-    candidates = ([*writes, *steps[-1:]], list(steps))
-    current = next((candidate for candidate in candidates if fails(candidate)), None)
-    if current is None:
-        return list(steps), divergence
-    for shrink in (_without_steps, _without_arguments, _without_steps):  # a reference may have needed a step
-        current = _shrink(current, shrink, fails)
-    return current, shown[0]
+    reduction = _Reduction(session, divergence, list(steps), max_requests)
+    *earlier, last = steps
+    writes = [step for step in earlier if step.action in WRITES]
+    reads = [step for step in earlier if step.action in WRITES or step.record in (last.record, None)]
+    if any(reduction.fails([*candidate, last]) for candidate in (writes, reads, earlier)):
+        reduction.remove_steps()
+        reduction.remove_arguments()
+        reduction.remove_steps()  # a reference may have needed a step
+        reduction.renumber()
+    return reduction.steps, reduction.divergence
 
 
-def _find_again(
-    session: Session, divergence: Divergence, steps: Sequence[Step], budget: list[int]
-) -> Divergence | None:
-    """Return the same divergence if a sequence shows it; `budget`: remaining requests."""
-    execution = Execution.start(session)
-    before = sum(session.call_counts.values())
-    for step in steps:
-        try:
-            execution.execute(step)
-        except SkipCheck:
-            continue
-        if any(other.identity == divergence.identity for other in execution.divergences):
-            break
-    budget[0] -= sum(session.call_counts.values()) - before
-    return next((other for other in execution.divergences if other.identity == divergence.identity), None)
+@dataclass(slots=True)
+class _Reduction:
+    """The shortest sequence so far. `divergence`: what it showed. `budget`: remaining requests."""
 
+    session: Session
+    divergence: Divergence
+    steps: list[Step]
+    budget: int
 
-def _shrink(
-    steps: list[Step],
-    candidates: Callable[[list[Step]], Iterator[list[Step]]],
-    fails: Callable[[Sequence[Step]], bool],
-) -> list[Step]:
-    """Take the first shorter candidate that fails, until there is none."""
-    while True:
-        shorter = next((candidate for candidate in candidates(steps) if fails(candidate)), None)
-        if shorter is None:
-            return steps
-        steps = shorter
+    def fails(self, candidate: Sequence[Step]) -> bool:
+        """Whether a sequence shows the divergence; then it replaces the current one."""
+        if self.budget <= 0:
+            return False
+        execution = Execution.start(self.session)
+        before = sum(self.session.call_counts.values())
+        found = next(self._execute(execution, candidate), None)
+        self.budget -= sum(self.session.call_counts.values()) - before
+        if found is None:
+            return False
+        writes = [exchange for exchange in execution.writes if all(exchange is not shown for shown in found.evidence)]
+        self.steps, self.divergence = list(execution.steps), replace(found, evidence=(*writes, *found.evidence))
+        return True
 
+    def _execute(self, execution: Execution, steps: Sequence[Step]) -> Iterator[Divergence]:
+        """Execute steps; yield what is the same divergence."""
+        for step in steps:
+            try:
+                found = execution.execute(step)
+            except SkipCheck:
+                continue
+            yield from (other for other in found if other.identity == self.divergence.identity)
 
-def _without_steps(steps: list[Step]) -> Iterator[list[Step]]:
-    """Yield the sequence without a block of steps, large blocks first; the last step shows the divergence."""
-    size = max(1, len(steps) // 2)
-    while size:
-        for start in range(len(steps) - 1 - size, -1, -size):
-            yield steps[:start] + steps[start + size :]
-        size //= 2
+    def remove_steps(self) -> None:
+        """Remove blocks of steps, large blocks first; the last step shows the divergence."""
+        size = max(1, len(self.steps) // 2)
+        while size:
+            end = len(self.steps) - 1
+            while end > 0:
+                start = max(0, end - size)
+                self.fails(self.steps[:start] + self.steps[end:])
+                end = min(start, len(self.steps) - 1)
+            size //= 2
 
+    def renumber(self) -> None:
+        """Number the records of each resource from 1."""
+        created = [step.record for step in self.steps if step.action is Action.CREATE and step.record]
+        counts: Counter[str] = Counter()
+        numbers = {}
+        for name in created:
+            counts[name.resource] += 1
+            numbers[name] = replace(name, number=counts[name.resource])
+        if any(name != renumbered for name, renumbered in numbers.items()):
+            self.fails([step.rename(numbers) for step in self.steps])
 
-def _without_arguments(steps: list[Step]) -> Iterator[list[Step]]:
-    """Yield the sequence without one field or parameter."""
-    for position, step in enumerate(steps):
-        for name in step.body:
-            body = {other: value for other, value in step.body.items() if other != name}
-            yield [*steps[:position], replace(step, body=body), *steps[position + 1 :]]
-        for name in step.query:
-            query = {other: value for other, value in step.query.items() if other != name}
-            yield [*steps[:position], replace(step, query=query), *steps[position + 1 :]]
+    def remove_arguments(self) -> None:
+        """Remove fields and parameters, one at a time."""
+        for position in range(len(self.steps) - 1, -1, -1):
+            for argument in ("body", "query"):
+                for name in list(getattr(self.steps[position], argument)):
+                    step = self.steps[position]
+                    others = {n: value for n, value in getattr(step, argument).items() if n != name}
+                    changed = replace(step, body=others) if argument == "body" else replace(step, query=others)
+                    self.fails([*self.steps[:position], changed, *self.steps[position + 1 :]])

@@ -1,6 +1,6 @@
 """Steps of a sequence: requests in terms of named records, so that a sequence can be repeated with new records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,16 @@ class Step:
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
 
+    def rename(self, names: Mapping[RecordName, RecordName]) -> "Step":
+        """Return the step with other names of records; a name that is missing stays."""
+        return Step(
+            self.action,
+            self.resource,
+            names.get(self.record, self.record) if self.record else None,
+            replace_names(self.body, lambda name: names.get(name, name)),
+            replace_names(self.query, lambda name: names.get(name, name)),
+        )
+
     def __str__(self) -> str:
         subject = str(self.record) if self.record is not None else self.resource
         arguments = self.body if self.action in (Action.CREATE, Action.UPDATE) else self.query
@@ -65,3 +75,12 @@ def find_names(value: Any) -> list[RecordName]:
         return [value]
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
     return [name for item in items for name in find_names(item)]
+
+
+def replace_names(value: Any, replacement: Callable[[RecordName], Any]) -> Any:
+    """Replace the names of records in a body or query."""
+    if isinstance(value, RecordName):
+        return replacement(value)
+    if isinstance(value, Mapping):
+        return {name: replace_names(item, replacement) for name, item in value.items()}
+    return [replace_names(item, replacement) for item in value] if isinstance(value, (list, tuple)) else value

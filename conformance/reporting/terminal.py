@@ -19,6 +19,10 @@ MAX_SKIP_REASONS = 3
 MAX_WARNINGS = 4
 MAX_NAMES = 12
 MAX_LINE_CHARS = 160
+PROVENANCE_NOTE = (
+    "[documented, published, confirmed or inferred]: how certain the contract is of a requirement; "
+    "[always]: it holds for every API"
+)
 
 
 def render(report: Report) -> str:
@@ -65,6 +69,7 @@ def _render_blocking(report: Report) -> Iterator[str]:
     if omitted:
         kinds = pluralize(len(rest) - MAX_SHORT_GROUPS, "other check")
         yield f"and {pluralize(omitted, 'other failure')} of {kinds}"
+    yield PROVENANCE_NOTE
     yield f"all failures: {report.report_dir or '--report-dir DIR writes reports that `replay` can rerun'}"
     yield ""
 
@@ -123,7 +128,8 @@ def _render_incomplete(report: Report) -> Iterator[str]:
         )
         omitted = sum(count for _, count in reasons[MAX_SKIP_REASONS:])
         if omitted:
-            yield f"   {omitted} x {pluralize(len(reasons) - MAX_SKIP_REASONS, 'other reason')}"
+            reason_count = pluralize(len(reasons) - MAX_SKIP_REASONS, "other reason")
+            yield f"   and {pluralize(omitted, 'other check')} for {reason_count}"
     if report.run.records_not_deleted:
         names = [f"{resource} {key}" for resource, key in report.run.records_not_deleted]
         yield f"records not deleted from the target: {redact(join_names(names, MAX_NAMES))}"

@@ -21,7 +21,7 @@ from tests.conformance.clinic import SEED, demo_clinic, inject_fault, mutant
 from tests.conformance.clinic_faults import CLINIC, AppWrapper, change_json
 
 WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
-PATIENT = RecordName("Patient", 1)
+PATIENT, OTHER_PATIENT = RecordName("Patient", 1), RecordName("Patient", 2)
 OpenSession = Callable[..., Session]
 
 
@@ -158,8 +158,29 @@ def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: Ope
     (divergence,) = execution.divergences
     steps, shown = reduce_steps(session, divergence, execution.steps, max_requests=200)
     assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
-    sent = [exchange.request.body for exchange in (*divergence.evidence, *shown.evidence) if exchange.request.body]
-    assert ["name" in body for body in sent] == [True, False]  # the evidence is of the shortest sequence
+    requests = [exchange.request for exchange in shown.evidence]
+    assert [request.operation for request in requests] == ["createPatient", "updatePatient", "retrievePatient"]
+    assert requests[1].body == {"story": "new"}
+
+
+def test_reduction_removes_reads_and_numbers_the_records_that_remain(open_session: OpenSession) -> None:
+    session = open_session(mutant("update/updatePatient/story not stored"))
+    execution = execute(
+        session,
+        Step(Action.CREATE, "Ward", WARD),
+        Step(Action.CREATE, "Patient", PATIENT, {"ward_uuid": WARD}),
+        Step(Action.CREATE, "Ward", OTHER_WARD),
+        Step(Action.CREATE, "Patient", OTHER_PATIENT, {"ward_uuid": OTHER_WARD}),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+        Step(Action.RETRIEVE, "Patient", OTHER_PATIENT),
+        Step(Action.UPDATE, "Patient", OTHER_PATIENT, {"story": "new"}),
+        Step(Action.LIST, "Ward"),
+        Step(Action.RETRIEVE, "Patient", OTHER_PATIENT),
+    )
+    (divergence,) = execution.divergences
+    steps, shown = reduce_steps(session, divergence, execution.steps, max_requests=200)
+    assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
+    assert shown.message.startswith("story of Patient 1 in retrievePatient: ")
 
 
 def test_reduction_without_requests_returns_the_sequence(open_session: OpenSession) -> None:
