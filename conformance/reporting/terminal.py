@@ -119,7 +119,7 @@ def _render_incomplete(report: Report) -> Iterator[str]:
         yield from (f"   {name}: {redact(reason, MAX_LINE_CHARS)}" for name, reason in items[:MAX_LIST_ENTRIES])
         yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
     if gate_result.actions_never_successful and not report.run.target_unreachable:
-        yield f"custom operations that never succeeded: {join_names(gate_result.actions_never_successful, MAX_NAMES)}"
+        yield f"named actions that never succeeded: {join_names(gate_result.actions_never_successful, MAX_NAMES)}"
     if gate_result.skip_reasons:
         yield "skipped:"
         reasons = gate_result.ordered_skip_reasons
