@@ -109,7 +109,7 @@ def _run_pytest(
 
 
 def _format_failure(report: Report, result: CheckResult) -> str:
-    """A failure as the terminal report shows it."""
+    """Return the text of a failed item: one failure with the facts that the terminal report shows for a group."""
     requirement = result.requirement
     failed, total = report.rerun_counts(result) or (1, 1)
     parameter = f" {requirement.parameter}" if requirement.parameter else ""

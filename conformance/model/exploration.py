@@ -162,18 +162,23 @@ class ModelMachine(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.execution.live_names()))
 
     def draw_body(self, data: st.DataObject, resource: str, operation: Operation) -> dict[str, Any]:
-        """Draw a subset of the fields, references included."""
+        """Draw a subset of the fields, references included.
+
+        The choices are bodies with one field, and the discriminator if it is a reference; the drawn ones are merged.
+        """
         choices = self.tour(resource).body_choices(operation)
-        names = data.draw(st.lists(st.sampled_from(sorted(choices) or [""]), unique=True, max_size=MAX_FIELDS))
+        if not choices:
+            return {}
+        names = data.draw(st.lists(st.sampled_from(sorted(choices)), unique=True, max_size=MAX_FIELDS))
         body: dict[str, Any] = {}
-        for name in names if choices else ():
-            generated = _strategy(self.session, operation, name)
+        for name in names:
+            generated = _build_strategy(self.session, operation, name)
             body |= data.draw(st.one_of(st.sampled_from(choices[name]), *([] if generated is None else [generated])))
         return body
 
 
-def _strategy(session: Session, operation: Operation, name: str) -> st.SearchStrategy[dict[str, Any]] | None:
-    """Return a strategy for a field that is a free text or a number, None for any other."""
+def _build_strategy(session: Session, operation: Operation, name: str) -> st.SearchStrategy[dict[str, Any]] | None:
+    """Build a strategy for bodies with one field, a free text or a number; None for any other field."""
     fields = operation.request_body.fields if operation.request_body else {}
     schema = session.payloads.resolve_schema(fields[name].schema)
     validator = session.schemas.get(fields[name].pointer, "write")

@@ -78,7 +78,7 @@ class ListComparison:
         list cannot be read.
         """
         self._records = records
-        self.query = {**self._required_query(), **self.query}
+        self.query = {**self._build_required_query(), **self.query}
         problems: list[ListProblem] = []
 
         def find_problem() -> str:
@@ -98,8 +98,11 @@ class ListComparison:
 
     # Reading
 
-    def _required_query(self) -> dict[str, Any]:
-        """Return values for the required parameters: of a record of the run where one has a value."""
+    def _build_required_query(self) -> dict[str, Any]:
+        """Return values for the required parameters.
+
+        For a filter, the value of the newest record of the run, if known.
+        """
         values = self.session.required_query(self.operation)
         live = [record for record in self._records if not record.is_deleted]
         for parameter in self.operation.query_parameters:

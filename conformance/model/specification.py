@@ -27,7 +27,12 @@ UNKNOWN = Unknown()
 
 @dataclass(slots=True)
 class ModelRecord:
-    """A record of the run, or one of other clients: `is_foreign` ones are only read, `is_borrowed` ones are updated.
+    """A record that the run created, or one of another client: foreign or borrowed.
+
+    A foreign record (`is_foreign`) is only read: the account, a record that the account embeds, or a row of a list that
+    was adopted, which means added to the model to compare other lists with it. A borrowed record (`is_borrowed`) is one
+    of `--mutable-record`, for a resource that the run cannot create: it is updated and restored, but never deleted. The
+    model adopts values too: of any record, from a response, as those that later responses must repeat.
 
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.

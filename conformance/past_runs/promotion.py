@@ -46,7 +46,7 @@ def build_confirmation(contract: Contract, report: PastReport) -> Confirmation:
     edits: list[Edit] = []
     for pointer in dict.fromkeys(pointer for pointer, _ in passed):
         by_keyword = {keyword: results for (location, keyword), results in passed.items() if location == pointer}
-        edits += _location_edits(contract, pointer, by_keyword, report)
+        edits += _build_location_edits(contract, pointer, by_keyword, report)
     return Confirmation(tuple(edits), len(passed), excluded_counts)
 
 
@@ -68,10 +68,13 @@ def _exclusion_reason(contract: Contract, report: PastReport, result: ReportedRe
     return ""
 
 
-def _location_edits(
+def _build_location_edits(
     contract: Contract, pointer: str, results_by_keyword: Mapping[str, list[ReportedResult]], report: PastReport
 ) -> Iterator[Edit]:
-    """Yield the edits that confirm a location, or some of its keywords, and preserve the provenance of nested parts."""
+    """Yield the edits that confirm a location, or some of its keywords, and preserve the provenance of nested parts.
+
+    `results_by_keyword`: passed results by the keyword that they require; "" if they require the location itself.
+    """
     node = contract.document.resolve(pointer)
     if "operationId" in node:
         yield Edit(pointer, "x-source", CONFIRMED)
@@ -88,7 +91,7 @@ def _confirmed_provenance(
     """Return the new `x-source`: one level per keyword, or a single level if it applies to all."""
     current = node.get("x-source")
     levels = dict(current) if isinstance(current, dict) else {} if current is None else {"*": current}
-    if "" in results_by_keyword:
+    if "" in results_by_keyword:  # confirm all but what nested parts would inherit
         if not isinstance(current, dict):
             levels = {}
         levels |= {name: levels.get(name, INFERRED) for name in _inheriting_keywords(node)}

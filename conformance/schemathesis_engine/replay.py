@@ -120,7 +120,7 @@ def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping
     for name, value in new_case.path_parameters.items():
         is_deleted = guard.was_created(value) and not guard.is_existing_record(resource.name, value)
         if is_deleted and str(value) not in id_changes.values():
-            new_case.path_parameters = {**new_case.path_parameters, name: guard.get_record_key(resource.name)}
+            new_case.path_parameters = {**new_case.path_parameters, name: guard.ensure_record_key(resource.name)}
     return new_case
 
 

@@ -116,8 +116,11 @@ class WriteGuard:
     def was_created(self, key: Any) -> bool:
         return str(key).lower() in self._created_ids
 
-    def get_record_key(self, resource: str) -> Any:
-        """The key of a created record that may be changed. Raises BlockedRequest."""
+    def ensure_record_key(self, resource: str) -> Any:
+        """Return the key of a record of this engine run that may be changed; create one if there is none.
+
+        Raises SkipCheck if none can be created; BlockedRequest, without another attempt, after `MAX_CREATE_FAILURES`.
+        """
         shared = self.session.shared_records.get(resource)
         for record in reversed(self.session.write_log.created_records[self._initial_record_count :]):
             if record.resource == resource and (shared is None or record.key != shared.key):
@@ -150,16 +153,16 @@ class WriteGuard:
             raise BlockedRequest(f"the path parameters of {operation.id} are not the key of a resource")
         shared_record = self.session.shared_records.get(resource.name)
         if shared_record is not None and str(shared_record.key) == text:
-            return self.get_record_key(resource.name)
+            return self.ensure_record_key(resource.name)
         if self.is_existing_record(resource.name, value) or (not resource.has_integer_key and self.was_created(value)):
             return value
         if self.is_key_text(text, is_integer=resource.has_integer_key):
-            return self.get_record_key(resource.name)
+            return self.ensure_record_key(resource.name)
         # not a key, unless a server parses a number or another path from it
         if resource.has_integer_key or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
             raise BlockedRequest(f"{operation.id} could change a record that the run did not create")
         if resource.attributes[resource.key_attribute].format != "uuid":
-            return self.get_record_key(resource.name)
+            return self.ensure_record_key(resource.name)
         return value
 
     @staticmethod

@@ -88,23 +88,30 @@ class _SchemaNode:
 
 @dataclass(slots=True)
 class Coverage:
-    """Records which items exchanges cover. Memory is bounded by the size of the contract."""
+    """Records which items exchanges cover. Memory is bounded by the size of the contract.
+
+    `_consecutive_idle_responses`: pointer of a response schema -> number of the last responses without new coverage.
+    """
 
     contract: Contract
     _nodes: dict[str, _SchemaNode] = field(default_factory=dict)
     _covered: dict[tuple[str, str], bool] = field(default_factory=dict)
     _body_hashes: set[int] = field(default_factory=set)
-    _idle_counts: dict[str, int] = field(default_factory=dict)
+    _consecutive_idle_responses: dict[str, int] = field(default_factory=dict)
     _change_count: int = 0
     _response_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def record(self, operation: Operation, exchange: Exchange) -> None:
-        """Record one exchange. Requests with another method than the operation's are ignored."""
+        """Record one exchange.
+
+        A request with another method than the operation's is ignored. It tests that the target rejects this method: it
+        does not call the operation.
+        """
         request, response = exchange.request, exchange.response
         if request.method != operation.method:
             return
         self._mark(OPERATIONS, operation.pointer, response.ok)
-        self._mark(STATUSES, f"{operation.pointer}/responses/{response.status}", True)
+        self._mark(STATUSES, f"{operation.pointer}/responses/{response.status}", is_covered=True)
         self._response_counts[operation.id, response.status] += 1
         self._record_request(operation, exchange)
         schema_pointer = operation.responses.get(response.status)
@@ -114,10 +121,10 @@ class Coverage:
             except (ValueError, RecursionError):
                 return
             previous_changes = self._change_count
-            self._walk(RESPONSE_PROPERTIES, self._node(schema_pointer), body, True)
-            self._idle_counts[schema_pointer] = (
-                0 if self._change_count > previous_changes else self._idle_counts.get(schema_pointer, 0) + 1
-            )
+            self._walk(RESPONSE_PROPERTIES, self._node(schema_pointer), body, is_success=True)
+            is_idle = self._change_count == previous_changes
+            idle_before = self._consecutive_idle_responses.get(schema_pointer, 0)
+            self._consecutive_idle_responses[schema_pointer] = idle_before + 1 if is_idle else 0
 
     def build_report(self, operations: Iterable[Operation], reasons: Mapping[str, str]) -> CoverageReport:
         """The state of every item of these operations. `reasons`: known reasons of failure, by operationId."""
@@ -136,7 +143,7 @@ class Coverage:
     def _should_inspect(self, pointer: str, content: bytes) -> bool:
         """Whether to inspect a response: equal bodies once, and a sample if many contained nothing new."""
         body_hash = zlib.crc32(content, zlib.crc32(pointer.encode()))
-        idle_count = self._idle_counts.get(pointer, 0)
+        idle_count = self._consecutive_idle_responses.get(pointer, 0)
         if body_hash in self._body_hashes or (idle_count >= MAX_IDLE_RESPONSES and body_hash % IDLE_SAMPLE_INTERVAL):
             return False
         if len(self._body_hashes) < MAX_BODY_HASHES:

@@ -14,7 +14,7 @@ from mock_server.store import StoredRecord
 
 
 def create_message(request: ActionRequest) -> ActionResult:
-    """Store the message in the thread that the body names."""
+    """Store the message in the thread that the body names, with a Media and an Attachment for each of its files."""
     resource = request.contract.resources["Message"]
     references = resolve_references(request, resource)
     with request.store.transaction():

@@ -93,8 +93,12 @@ class Query:
     def _build_order(
         self, resource: Resource, sort: str | None, direction: str | None, *, is_reversed: bool = False
     ) -> str:
-        """Build the ORDER BY expressions: the sort property, or newest first, and the key."""
-        is_descending = direction != "asc" if sort is None else direction == "desc"
+        """Build the ORDER BY expressions: the sort property, or else the creation time, newest first; and the key.
+
+        SQLite orders null before all other values: first in ascending order, last in descending order.
+        """
+        default_direction = "desc" if sort is None else "asc"
+        is_descending = (direction or default_direction) == "desc"
         if sort is None:
             created = resource.attributes_with_stamp("created")
             expression = attribute_column((created[0],)) if created else "n"

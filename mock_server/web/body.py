@@ -9,7 +9,6 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -93,7 +92,6 @@ def _media_type_error(detail: str, message: str) -> ApiError:
     return ApiError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, message=message, headers={"Accept": "application/json"})
 
 
-@lru_cache(256)
 def _find_media_type_problem(header: bytes) -> str:
     """Describe the problem of a content type; empty if it is valid."""
     content_type = header.decode("latin-1")

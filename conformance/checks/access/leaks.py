@@ -8,9 +8,8 @@ from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing, is_list
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import format_query_value, get_values_at, retrieve_record
+from conformance.checks.support.values import accepts_any_text, format_query_value, get_values_at, retrieve_record
 from conformance.checks.writes.changes import body_fields
-from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session

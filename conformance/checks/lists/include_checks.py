@@ -38,46 +38,49 @@ MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
 
 
 def _check_embedded_records(case: Case) -> Iterator[CheckResult]:
-    source = ReadOperation.from_case(case)
-    rows, _ = source.fetch_rows()
-    for relation in source.session.contract.resources[source.view.resource].relations.values():
-        is_comparable = len(relation.targets) == 1 and (
-            _is_account(source, relation) or _can_retrieve(source, relation)
-        )
+    """Compare, for each relation to one resource, an embedded record with the record when it is retrieved.
+
+    The account needs no retrieve operation: the session knows the account of the token from the start of the run.
+    """
+    read = ReadOperation.from_case(case)
+    rows, _ = read.fetch_rows()
+    for relation in read.session.contract.resources[read.view.resource].relations.values():
+        is_comparable = len(relation.targets) == 1 and (_is_account(read, relation) or _can_retrieve(read, relation))
         if is_comparable and any(relation.name in row for row in rows):
             requirement = case.build_requirement(relation.pointer, "properties", relation.name)
-            yield evaluate_requirement(case, requirement, partial(_evaluate_embedded_twice, source, relation))
+            yield evaluate_requirement(case, requirement, partial(_evaluate_embedded_with_retry, read, relation))
 
 
-def _is_account(source: ReadOperation, relation: Relation) -> bool:
-    account = source.session.contract.account_resource
+def _is_account(read: ReadOperation, relation: Relation) -> bool:
+    account = read.session.contract.account_resource
     return account is not None and relation.targets == (account.name,)
 
 
-def _can_retrieve(source: ReadOperation, relation: Relation) -> bool:
-    return source.session.operation(relation.targets[0], "retrieve") is not None
+def _can_retrieve(read: ReadOperation, relation: Relation) -> bool:
+    return read.session.operation(relation.targets[0], "retrieve") is not None
 
 
-def _evaluate_embedded_twice(source: ReadOperation, relation: Relation) -> Evaluation:
-    evaluation = _evaluate_embedded(source, relation)
-    if evaluation[0] and _evaluate_embedded(source, relation)[0] != evaluation[0]:
+def _evaluate_embedded_with_retry(read: ReadOperation, relation: Relation) -> Evaluation:
+    """Evaluate a relation, and confirm a failure by a second evaluation. Raises ListChangedDuringCheck, SkipCheck."""
+    evaluation = _evaluate_embedded(read, relation)
+    if evaluation[0] and _evaluate_embedded(read, relation)[0] != evaluation[0]:
         raise ListChangedDuringCheck
     return evaluation
 
 
-def _evaluate_embedded(source: ReadOperation, relation: Relation) -> Evaluation:
-    session = source.session
+def _evaluate_embedded(read: ReadOperation, relation: Relation) -> Evaluation:
+    session = read.session
     target = session.contract.resources[relation.targets[0]]
     key = target.key_attribute
-    rows, exchange = source.fetch_rows()
+    rows, exchange = read.fetch_rows()
     embedded = [record for row in rows for record in _iter_records(row.get(relation.name)) if key in record]
     if not embedded:
         raise SkipCheck(f"no row embeds a {target.name}")
-    if not relation.to_many and not is_whoami(session.contract, source.operation):
-        evaluation = _evaluate_relation_consistency(source, relation, rows, exchange)
+    if not relation.to_many and not is_whoami(session.contract, read.operation):
+        evaluation = _evaluate_relation_consistency(read, relation, rows, exchange)
         if evaluation[0]:
             return evaluation
-    if _is_account(source, relation):
+    if _is_account(read, relation):
         # From the start of the run, without the update timestamp, which using the account may change.
         record = {n: v for n, v in session.identity().items() if n not in target.attributes_with_stamp("updated")}
         account = next((row for row in embedded if loosely_equal(row[key], record.get(key))), None)
@@ -87,7 +90,7 @@ def _evaluate_embedded(source: ReadOperation, relation: Relation) -> Evaluation:
     retrieve_exchange = session.retrieve(target.name, embedded[0][key])
     record = session.data(session.require_operation(target.name, "retrieve"), retrieve_exchange)
     status = retrieve_exchange.response.status
-    if status in GONE_STATUSES and is_whoami(session.contract, source.operation):
+    if status in GONE_STATUSES and is_whoami(session.contract, read.operation):
         message = f"{relation.name} is a {target.name} that does not exist: retrieving it returned {status}"
         return message, (exchange, retrieve_exchange)
     if not retrieve_exchange.response.ok or not isinstance(record, dict):
@@ -96,17 +99,17 @@ def _evaluate_embedded(source: ReadOperation, relation: Relation) -> Evaluation:
 
 
 def _evaluate_relation_consistency(
-    source: ReadOperation, relation: Relation, rows: list[Row], exchange: Exchange
+    read: ReadOperation, relation: Relation, rows: list[Row], exchange: Exchange
 ) -> Evaluation:
     """Compare the record that a relation references in the list and in the retrieved record."""
-    session, resource = source.session, source.view.resource
+    session, resource = read.session, read.view.resource
     key = session.contract.resources[resource].key_attribute
     target_key = session.contract.resources[relation.targets[0]].key_attribute
     retrieve, list_operation = session.operation(resource, "retrieve"), session.operation(resource, "list")
     row = next((row for row in rows if isinstance(row.get(relation.name), dict)), {})
     if retrieve is None or list_operation is None or key not in row:
         return "", (exchange,)
-    if source.operation is list_operation:
+    if read.operation is list_operation:
         other, other_exchange = retrieve_with_relations(session, retrieve, row[key])
     else:
         page = Listing(session, list_operation).fetch_largest(*build_full_include_query(session, list_operation))
@@ -118,7 +121,7 @@ def _evaluate_relation_consistency(
     evidence = (exchange, other_exchange)
     if None in (related, other_related) or loosely_equal(other_related, related):
         return "", evidence
-    source_name = "retrieved record" if source.operation is list_operation else "list"
+    source_name = "retrieved record" if read.operation is list_operation else "list"
     message = f"{relation.name} of {row[key]}: got {related}, expected {other_related} as in the {source_name}"
     return message, evidence
 
@@ -200,10 +203,11 @@ def _evaluate_count(listing: Listing, derived: DerivedProperty, query: QueryPair
     if relation.inverse is None and relation.to_many:
         return _evaluate_embedded_count(listing, derived, query)
     listing.sample()
-    own_key = _ensure_counted_record(listing, relation)
+    parent_key = _ensure_parent_with_counted_record(listing, relation)
     page = listing.fetch(*query)
     keyed_rows = zip(page.rows, listing.get_keys(page.rows), strict=True)
-    rows = sorted(keyed_rows, key=lambda pair: pair[1] != own_key)[:MAX_COUNTED_ROWS]
+    # own parent first: the others may have no record to count
+    rows = sorted(keyed_rows, key=lambda pair: pair[1] != parent_key)[:MAX_COUNTED_ROWS]
     for row, key in rows:
         if name not in row:
             return f"{key} has no {name}, expected a count", (page.exchange,)
@@ -222,8 +226,11 @@ def _evaluate_count(listing: Listing, derived: DerivedProperty, query: QueryPair
     return "", (page.exchange,)
 
 
-def _ensure_counted_record(listing: Listing, relation: Relation) -> Any:
-    """Create a record that is counted and return the key of its parent, because a count of 0 is never too low."""
+def _ensure_parent_with_counted_record(listing: Listing, relation: Relation) -> Any:
+    """Return the key of the run's own parent, after creating a record that it counts; None if the run has no parent.
+
+    The parent is a record of the list. Without a counted record, its count would be 0, which is never too low.
+    """
     with suppress(SkipCheck):
         listing.session.shared_record(relation.targets[0])
     record = listing.session.shared_records.get(listing.resource.name)

@@ -15,6 +15,7 @@ from spec.document import escape
 from spec.model import Contract, Operation, Parameter, Resource
 
 MAX_WALKED_ROWS = 300  # rows of a list that is read completely
+MIN_ORDERED_ROWS = 2  # the smallest list that has an order and more than one page
 DISTINCT_RECORDS = 4  # records with different values that are created before a list is sampled
 REJECTION_STATUSES = (400, 422)
 LIST_CHANGED_MESSAGE = "the list was modified by another client during the check"
@@ -194,13 +195,15 @@ class Listing:
     # Records to check
 
     def ensure_records(self, min_rows: int) -> "Listing":
-        """Create records until the list has `min_rows`; two are enough of a resource that cannot be created.
+        """Create records until the list has `min_rows`; `MIN_ORDERED_ROWS` suffice if none can be created.
 
         Raises SkipCheck.
         """
         page = self.fetch_largest()
         count = len(page.rows)
-        if max(count, parse_integer(page.pagination_values.get("total")) or 0) == 2 and not self._is_creatable():
+        total = max(count, parse_integer(page.pagination_values.get("total")) or 0)
+        # Better a check of two rows than none. A shorter list shows too little: the create below raises the reason.
+        if total == MIN_ORDERED_ROWS and not self._is_creatable():
             return self
         for _ in range(min_rows - count):
             create_distinct_record(self.session, self.resource.name)

@@ -14,6 +14,7 @@ from spec.model import Attribute, BodyField, Contract, Operation, Resource
 
 MAX_ROUNDING = timedelta(seconds=1)  # a database may round an instant that the write response truncated
 MAX_VALUE_CHARS = 80  # characters of a value in a message
+MIN_FREE_TEXT_CHARS = 20  # a field with a smaller maxLength may not hold the unique text of a check
 
 # Operations and records
 
@@ -82,6 +83,14 @@ def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[Bod
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
         if attribute.name in view.property_names and attribute.name not in view.derived_properties and not is_file:
             yield field, attribute
+
+
+def accepts_any_text(session: Session, field: BodyField, attribute: Attribute) -> bool:
+    """Return whether a field accepts any text: a long enough string without format, enum or pattern."""
+    schema = session.payloads.resolve_schema(field.schema)
+    is_text = schema.get("type") == "string" and attribute.type == "string"
+    is_long_enough = int(schema.get("maxLength", MIN_FREE_TEXT_CHARS)) >= MIN_FREE_TEXT_CHARS
+    return is_text and not schema.keys() & {"enum", "format", "pattern"} and is_long_enough
 
 
 def select_least_certain(case: Case, *locations: tuple[str, str | None]) -> tuple[str, str | None]:
@@ -176,6 +185,7 @@ def parse_utc_date(value: Any) -> date | None:
 
 def parse_instant(value: Any) -> datetime | None:
     """Parse a date or date-time to UTC, assuming UTC if it has no time zone; None for any other value."""
+    # Most texts do not start with a year: the test avoids the exception, 0.2 instead of 0.9 microseconds.
     if not isinstance(value, str) or len(value) < 10 or not value[:4].isdigit():
         return None
     try:

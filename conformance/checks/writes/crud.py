@@ -1,6 +1,6 @@
-"""The checks of writes that the model does not state: timestamps, rejected writes, one record for each create."""
+"""The checks of all modules of this package, in the order of a run."""
 
 from conformance.checks.support.check import Check
-from conformance.checks.writes import text_roundtrip, timestamps, update
+from conformance.checks.writes import single_create, timestamps, update
 
-CHECKS: tuple[Check, ...] = (*text_roundtrip.CHECKS, *update.CHECKS, *timestamps.CHECKS)
+CHECKS: tuple[Check, ...] = (*single_create.CHECKS, *update.CHECKS, *timestamps.CHECKS)

@@ -1,41 +1,24 @@
 """Check that one create makes one record, by a free text field."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
-from conformance.checks.support.values import equal, is_create, iter_round_trip_fields
+from conformance.checks.support.values import accepts_any_text, equal, is_create, iter_round_trip_fields
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from conformance.session.session import Session
-from spec.model import Attribute, BodyField
-
-MAX_TEXT_CHARS = 2000
-MIN_FIELD_CHARS = 20  # fields with a smaller maxLength are not checked
-TextField = tuple[BodyField, Attribute]
+from spec.model import BodyField
 
 
-def _find_text_fields(case: Case) -> list[TextField]:
+def _find_text_fields(case: Case) -> list[BodyField]:
     fields = iter_round_trip_fields(case, case.session.resource(case.operation))
-    return [pair for pair in fields if accepts_any_text(case.session, *pair)]
-
-
-def accepts_any_text(session: Session, field: BodyField, attribute: Attribute) -> bool:
-    """Whether a field accepts any text: a long enough string without format, enum or pattern."""
-    schema = session.payloads.resolve_schema(field.schema)
-    is_text = schema.get("type") == "string" and attribute.type == "string"
-    return is_text and not schema.keys() & {"enum", "format", "pattern"} and _max_length(schema) >= MIN_FIELD_CHARS
-
-
-def _max_length(schema: Mapping[str, Any]) -> int:
-    return int(schema.get("maxLength", MAX_TEXT_CHARS))
+    return [field for field, attribute in fields if accepts_any_text(case.session, field, attribute)]
 
 
 def _check_single_record(case: Case) -> Iterator[CheckResult]:
     """Create a record with a unique text: one row has it, in a search or among the newest rows."""
     session, operation = case.session, case.operation
-    fields = [field for field, _ in _find_text_fields(case)]
+    fields = _find_text_fields(case)
     if not fields:
         raise SkipCheck(not_testable("the contract defines no free text field that can identify a record"))
     name = fields[0].name
