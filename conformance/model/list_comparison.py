@@ -218,7 +218,7 @@ class ListComparison:
     def _describe_rows(self) -> str:
         """Describe how many rows all pages have, and how many the target counts."""
         total = parse_integer(self.pages[0].pagination_values.get("total"))
-        return f"got {len(self.rows)}{'' if total is None else f' of {total}'} rows"
+        return f"got {len(self.rows)} rows" + ("" if total is None else f", total: {total}")
 
     def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
         """Yield a problem if a record is listed twice, unless another client moved it to the next page meanwhile."""

@@ -3,6 +3,7 @@
 The output stays at about forty lines; the files of --report-dir contain everything.
 """
 
+import json
 from collections.abc import Iterator
 
 from conformance.gate.verdict import join_names, pluralize
@@ -13,6 +14,8 @@ from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full
 MAX_SHORT_GROUPS = 6  # groups of blocking failures shown in one line each
+MAX_EARLIER_REQUESTS = 4
+MAX_SUBJECTS = 8
 MAX_LIST_ENTRIES = 3
 MAX_OTHER_GROUPS = 1  # groups of flaky and of accepted failures
 MAX_SKIP_REASONS = 3
@@ -82,14 +85,28 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     yield f"FAILED  {group.title()}  {provenance}  {requirement.id}"
     yield f"   requirement: {requirement.summary}"
     yield f"   message:     {subject}{report.message(result)}"
+    subjects = dict.fromkeys(f"{r.requirement.operation} {r.requirement.parameter}".rstrip() for r in group.results[1:])
+    if subjects:
+        yield f"   also:        {join_names(tuple(subjects), MAX_SUBJECTS)}"
     yield f"   location:    {report.location(requirement)}{other_locations}"
+    yield from _render_earlier_requests(report, result)
     command = report.curl_command(result)
     yield from [f"   {command}"] if command else []
-    if len(result.evidence) > 1:
-        count = len(result.evidence)
-        yield f"   (the last of {count} requests that together show the failure; all of them: replay --format=sh)"
     yield from [f"   {report.replay_command(requirement)}"] if report.report_dir else []
     yield ""
+
+
+def _render_earlier_requests(report: Report, result: CheckResult) -> Iterator[str]:
+    """Render the requests before the last one, which the curl command shows, with their statuses."""
+    earlier = result.evidence[:-1]
+    redaction = report.redaction_for(result)
+    if len(earlier) > MAX_EARLIER_REQUESTS:
+        yield f"   request:     (and {len(earlier) - MAX_EARLIER_REQUESTS} before; all of them: replay --format=sh)"
+    for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
+        request = exchange.request
+        body = "" if request.body is None else f" {json.dumps(redaction.value(request.body), ensure_ascii=False)}"
+        line = redaction.line(f"{request.method.upper()} {request.target}{body}", MAX_LINE_CHARS)
+        yield f"   request:     {line} -> {exchange.response.status}"
 
 
 def _render_group_line(report: Report, group: ResultGroup) -> str:

@@ -106,12 +106,25 @@ def test_records_not_deleted_are_reported_with_cleanup_command(report: Report, r
     assert "athena-conformance cleanup out/write-log.jsonl" in render(with_log)
 
 
-def test_terminal_mentions_further_requests_of_failure(report: Report) -> None:
+def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None:
     first = report.gate_result.blocking[0]
-    failure = replace(first, evidence=first.evidence * 3)
-    text = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(failure,))))
-    assert "the last of 3 requests that together show the failure" in text
-    assert "that together show the failure" not in terminal.render(report)
+    request = Request("createAgent", "post", "/agents", body={"name": "one", "password": "secret-1"})
+    earlier = Exchange(request, Response(201, {}, b"{}", 0.1))
+    for count, omitted in ((1, 0), (6, 2)):
+        failure = replace(first, evidence=(*[earlier] * count, first.evidence[-1]))
+        text = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(failure,))))
+        lines = [line.strip() for line in text.splitlines() if line.startswith("   request:")]
+        shown = 'request:     POST /agents {"name": "one", "password": "[redacted]"} -> 201'
+        assert lines[-(count - omitted) :] == [shown] * (count - omitted)
+        assert ("(and 2 before; all of them: replay --format=sh)" in text) is bool(omitted)
+    assert "   request:" not in terminal.render(report)
+
+
+def test_terminal_names_the_other_failures_of_a_group(report: Report) -> None:
+    first = report.gate_result.blocking[0]
+    others = [replace(first, requirement=replace(first.requirement, operation=name)) for name in ("listA", "listB")]
+    text = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(first, *others))))
+    assert re.search(r"   also:        listA( \w+)?, listB( \w+)?\n", text)
 
 
 def test_curl_command_has_name_of_token_variable(contract: Contract, report: Report) -> None:
