@@ -157,7 +157,7 @@ CREATE = RequestKind(
     peer_targets={"nginx static": None},
 )
 REJECTED_CREATE = RequestKind(
-    "refuse a message (422)",
+    "reject a message (422)",
     "POST",
     "/messages",
     422,
