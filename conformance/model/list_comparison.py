@@ -284,15 +284,17 @@ class ListComparison:
         sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
         name = self.query.get(sort.name) if sort is not None else None
         chosen = self.query.get(direction.name) if direction is not None else None
-        if sort is None or not name or chosen is None or self._is_enum(str(name)):
+        if sort is None or direction is None or not name or chosen is None or self._is_enum(str(name)):
             return
         values = [row.get(str(name)) for row in self.rows]
         inversion = find_inversion(values, descending=chosen == "desc")
-        if inversion is not None:
-            message = f"got {inversion[0]!r} before {inversion[1]!r}, expected the reverse"
-            pointers = (f"{sort.pointer}/schema", sort.pointer)
-            subject = f"{sort.name}={name}"
-            yield ListProblem(subject, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
+        if inversion is None:
+            return
+        message = f"{self._describe()}: got {inversion[0]!r} before {inversion[1]!r}, expected the reverse"
+        subject, pointers = f"{sort.name}={name}", (f"{sort.pointer}/schema", sort.pointer)
+        if find_inversion(values, descending=chosen != "desc") is None:  # the order is the opposite one
+            subject, pointers = f"{subject} {direction.name}={chosen}", (direction.pointer,)
+        yield ListProblem(subject, pointers, message, (self.pages[0].exchange,))
 
     def _is_enum(self, name: str) -> bool:
         attribute = self.session.resource(self.operation).attributes.get(name)
@@ -347,7 +349,9 @@ class ListComparison:
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
             key = next(k for k in (*keys, *paged_keys) if keys.count(k) != paged_keys.count(k))
             detail = f"{key} is {paged_keys.count(key)} times on the pages, and {keys.count(key)} times in the list"
-            yield problem(subject="pages", pointers=(size.pointer,), message=f"{label}: {detail}")
+            is_size_wrong = any(len(page.rows) > requested for page in pages)
+            cause = size if is_size_wrong else page_parameter
+            yield problem(subject="pages", pointers=(cause.pointer,), message=f"{label}: {detail}")
         if past_end.rows:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
             yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))

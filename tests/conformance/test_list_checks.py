@@ -349,10 +349,10 @@ FAULTS = {
     ),
     "sort ignored": Fault("model-list", ignore_parameters("/prompts", "sort_by"), "listPrompts", "sort_by=name"),
     "reverse order": Fault(
-        "model-list", change_response("/memories", reverse_rows), "listMemories", "sort_by=created_at"
+        "model-list", change_response("/memories", reverse_rows), "listMemories", "sort_by=created_at sort_direction=desc"
     ),
     "direction ignored": Fault(
-        "model-list", ignore_parameters("/memories", "sort_direction"), "listMemories", "sort_by=created_at"
+        "model-list", ignore_parameters("/memories", "sort_direction"), "listMemories", "sort_by=created_at sort_direction=desc"
     ),
     "order alternates": Fault("model-list", change_response("/prompts", alternate_order()), "listPrompts", "order"),
     "filter ignored": Fault("model-list", ignore_parameters("/memories", "type"), "listMemories", "type"),

@@ -143,6 +143,28 @@ def test_one_divergence_does_not_hide_others(open_session: OpenSession) -> None:
     assert [divergence.subject for divergence in execution.divergences] == ["story"]
 
 
+def reject_deletes(app: Any) -> Any:
+    """Reject every delete with 409."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] != "DELETE":
+            await app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 409, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": b'{"message": "In use."}'})
+
+    return wrapped
+
+
+def test_rejected_delete_diverges_unless_another_client_refers_to_the_record(open_session: OpenSession) -> None:
+    steps = (Step(Action.CREATE, "Ward", WARD), Step(Action.DELETE, "Ward", WARD))
+    assert [d.subject for d in execute(open_session(reject_deletes), *steps).divergences] == ["delete"]
+    session = open_session()
+    execution = execute(session, steps[0])
+    session.create("Patient", {"ward_uuid": execution.records[WARD].key})  # unknown to the model, as of another client
+    assert execution.execute(steps[1]) == []
+
+
 def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: OpenSession) -> None:
     session = open_session(mutant("update/updatePatient/story not stored"))
     execution = execute(
