@@ -261,6 +261,8 @@ class Fault:
     parameter: str
 
 
+DESCENDING = "sort_by=created_at sort_direction=desc"
+
 FAULTS = {
     "extra row": Fault("model-list", change_response("/prompts", duplicate_first_row), "listPrompts", "rows"),
     "page size ignored": Fault("model-list", ignore_parameters("/memories", "per_page"), "listMemories", "size"),
@@ -348,11 +350,9 @@ FAULTS = {
         "model-list", change_query("/prompts", wrap_past_last_page), "listPrompts", "page"
     ),
     "sort ignored": Fault("model-list", ignore_parameters("/prompts", "sort_by"), "listPrompts", "sort_by=name"),
-    "reverse order": Fault(
-        "model-list", change_response("/memories", reverse_rows), "listMemories", "sort_by=created_at sort_direction=desc"
-    ),
+    "reverse order": Fault("model-list", change_response("/memories", reverse_rows), "listMemories", DESCENDING),
     "direction ignored": Fault(
-        "model-list", ignore_parameters("/memories", "sort_direction"), "listMemories", "sort_by=created_at sort_direction=desc"
+        "model-list", ignore_parameters("/memories", "sort_direction"), "listMemories", DESCENDING
     ),
     "order alternates": Fault("model-list", change_response("/prompts", alternate_order()), "listPrompts", "order"),
     "filter ignored": Fault("model-list", ignore_parameters("/memories", "type"), "listMemories", "type"),
