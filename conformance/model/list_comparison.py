@@ -291,10 +291,10 @@ class ListComparison:
         if inversion is None:
             return
         message = f"{self._describe()}: got {inversion[0]!r} before {inversion[1]!r}, expected the reverse"
-        subject, pointers = f"{sort.name}={name}", (f"{sort.pointer}/schema", sort.pointer)
+        subject, pointers = f"{sort.name}={name}", [f"{sort.pointer}/schema", sort.pointer]
         if find_inversion(values, descending=chosen != "desc") is None:  # the order is the opposite one
-            subject, pointers = f"{subject} {direction.name}={chosen}", (direction.pointer,)
-        yield ListProblem(subject, pointers, message, (self.pages[0].exchange,))
+            subject, pointers = f"{subject} {direction.name}={chosen}", [direction.pointer]
+        yield ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
 
     def _is_enum(self, name: str) -> bool:
         attribute = self.session.resource(self.operation).attributes.get(name)
