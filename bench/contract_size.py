@@ -185,7 +185,7 @@ def _measure_requests(app: InProcessApp) -> dict[str, float]:
         costs[name] = 1e6 * median(
             app.measure_request(*request, status=expected_statuses.get(name, 0)) for _ in range(_REPETITIONS)
         )
-    app.world.store.close()
+    app.sandbox.store.close()
     return costs
 
 

@@ -54,7 +54,7 @@ class InProcessApp:
     """The application with a store of a given size, called in process."""
 
     app: ASGIApp
-    world: Sandbox
+    sandbox: Sandbox
     base: str
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -66,7 +66,7 @@ class InProcessApp:
         Raises SystemExit if the status is not `status` (0: any success).
         """
         if clear_cache:
-            self.world.response_cache.entries.clear()
+            self.sandbox.response_cache.entries.clear()
         content = b"" if body is None else json.dumps(body).encode()
         return self.loop.run_until_complete(self._send_request(method, target, content, status))
 
@@ -111,9 +111,9 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
                 store.add(record)
     for trigrams in store.search_indexes.values():  # as in the image of a dataset
         trigrams.index_all()
-    world = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
+    sandbox = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     console = RequestLog(contract.document, io.StringIO(), quiet=True)
-    return InProcessApp(create_app(contract, world, request_log=console), world, contract.base_path)
+    return InProcessApp(create_app(contract, sandbox, request_log=console), sandbox, contract.base_path)
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:
@@ -146,7 +146,7 @@ RequestFactory = Callable[[InProcessApp, int], tuple[str, str, Any]]
 
 def create_request_factories(in_process_app: InProcessApp, message_count: int) -> dict[str, RequestFactory]:
     """Request name -> function that builds the request of a given iteration."""
-    rows = in_process_app.world.store.connection.execute('SELECT key FROM "Message" ORDER BY n DESC LIMIT 200')
+    rows = in_process_app.sandbox.store.connection.execute('SELECT key FROM "Message" ORDER BY n DESC LIMIT 200')
     keys = [row[0] for row in rows]
     last_page = message_count // 20
     unique = count()
@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         costs[size] = measure(in_process_app, size)
-        in_process_app.world.store.close()
+        in_process_app.sandbox.store.close()
     lines = ["| µs of processor time | " + " | ".join(f"{size:,}" for size in sizes) + " | times |"]
     lines.append("|---|" + "--:|" * (len(sizes) + 1))
     for name in costs[sizes[0]]:

@@ -39,7 +39,7 @@ CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 @cache
 def demo_mock() -> Api:
     """The Athena mock with the demo dataset; every run resets it."""
-    return Api.of(athena_contract(), athena_schemas(), "demo")
+    return Api.create(athena_contract(), athena_schemas(), "demo")
 
 
 def run_checks(checks: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
@@ -62,7 +62,7 @@ def run_checks_with_session(
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
     check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
-    check_session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
+    check_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     return run(check_session, checks, operations, lambda outcome: None), check_session
 
 

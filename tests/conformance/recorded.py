@@ -56,7 +56,7 @@ def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSo
 
 def main(run_id: str, seed: int, operation_ids: list[str], depth: Depth | None) -> list[str]:
     """The requests of one run; with Schemathesis if `depth` is not None."""
-    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
     transport = Recording(api.app)
     transport.lines = []

@@ -264,7 +264,7 @@ DELAY = timedelta(seconds=2)
 async def delay_reads(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """New records are visible two seconds after their creation."""
     response: FaultResponse = await call_next(request)
-    now = demo_mock().watch.at
+    now = demo_mock().clock.now
     created: dict[str, datetime] = memory.setdefault("made", {})
     if request.method == "POST" and response.status == 201:
         created[response.body["data"].get("uuid", "")] = now

@@ -150,7 +150,7 @@ def test_unreachable_target_exits_with_3(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.fixture(scope="module")
 def api() -> Api:
     """The mock with the demo dataset."""
-    return Api.of(athena_contract(), athena_schemas(), "demo")
+    return Api.create(athena_contract(), athena_schemas(), "demo")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_every_operation_is_listed_without_address_and_token(capsys: pytest.Capt
 def test_checks_are_those_that_a_run_performs(capsys: pytest.CaptureFixture[str], read_only: bool) -> None:
     output = run_dry(capsys, *(["--read-only"] if read_only else []))
     contract = athena_contract()
-    api = Api.of(contract, athena_schemas(), "demo")
+    api = Api.create(contract, athena_schemas(), "demo")
     of_run = session(api.app, contract, schemas=api.schemas, read_only=read_only)
     expected: dict[str, list[str]] = {name: [] for name in contract.operations}
     for case in build_cases(of_run, CHECKS, contract.operations.values()):
@@ -110,7 +110,7 @@ def test_checks_that_need_a_second_token_are_skipped_without_one(capsys: pytest.
 
 
 def test_run_without_second_token_skips_the_same_checks() -> None:
-    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
     of_run = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
     needing = [check for check in CHECKS if check.needs_second_token]

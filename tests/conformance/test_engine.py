@@ -90,7 +90,7 @@ def describe_failures(results: list[EngineResult]) -> list[str]:
 def all_records() -> dict[tuple[str, str], StoredRecord]:
     """Every record in the mock's store."""
     api = demo_mock()
-    rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
@@ -544,7 +544,7 @@ def authorize_write(path: str, operation: str = "updatePrompt", body: Any = None
 
 def test_write_to_foreign_record_is_redirected() -> None:
     run = new_session()
-    guard, foreign_keys = WriteGuard(run), demo_mock().seeded("Prompt")
+    guard, foreign_keys = WriteGuard(run), demo_mock().find_seeded_key("Prompt")
     sent = CaseRequest({"uuid": foreign_keys}, {}, {"name": "x"}, is_valid=True)
     admitted = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]

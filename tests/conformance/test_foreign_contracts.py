@@ -24,7 +24,7 @@ def serve(name: str) -> Api:
     # In circular embeddings the museum omits properties that its contract requires.
     text = text.replace("required: [uuid, title, number, artists, artists_count]", "required: [uuid, title, number]")
     contract = parse_contract(parse_document(text.encode(), f"{name}.yaml"))
-    return Api.of(contract, SchemaValidators.from_document(contract.document), "plain")
+    return Api.create(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
 @pytest.mark.parametrize(("name", "share"), [("library", 0.85), ("museum", 0.75)])
@@ -33,7 +33,7 @@ def test_all_checks_pass_on_another_contract(name: str, share: float) -> None:
     api.reset()
     contract_session = session(api.app, api.contract, schemas=api.schemas)
     contract_session.allow_effects = True
-    contract_session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
+    contract_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     run_result = run(contract_session, CHECKS, list(api.contract.operations.values()), lambda outcome: None)
     assert not [
         f"{o.requirement.fingerprint}: {o.message}" for o in (*run_result.with_status(Status.FAILED), *run_result.flaky)

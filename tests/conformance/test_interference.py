@@ -20,7 +20,7 @@ BODY = {"name": "other client", "content": "other client"}
 @pytest.fixture(scope="module")
 def module_mock() -> Api:
     """Mock of the module."""
-    return Api.of(athena_contract(), athena_schemas(), "demo")
+    return Api.create(athena_contract(), athena_schemas(), "demo")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from conformance.results import CheckResult, Status
 from conformance.runner.runner import run
 from tests.conformance.app_wrappers import Pairs, change_queries, change_responses, drop_parameters
 from tests.conformance.asgi_session import session
-from tests.mock_server.athena import Api, served
+from tests.mock_server.athena import Api, shared_api
 
 LIST_CHECKS = {check.id: check for check in CHECKS if check.affected_by_other_clients}
 
@@ -29,7 +29,7 @@ LIST_CHECKS = {check.id: check for check in CHECKS if check.affected_by_other_cl
 @pytest.fixture
 def api() -> Iterator[Api]:
     """The Athena mock with the demo dataset in its initial state."""
-    api = served()
+    api = shared_api()
     api.reset()
     yield api
     api.reset()

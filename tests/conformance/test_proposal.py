@@ -27,7 +27,7 @@ NAME = "spec/openapi.yaml"
 @cache
 def response_body(operation: str) -> Any:
     """Return a response body of the mock."""
-    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
     return session(api.app, api.contract, schemas=api.schemas).send(api.contract.operations[operation]).response.json
 

@@ -199,7 +199,7 @@ def test_script_sends_the_same_requests_to_a_fresh_server(
 
 def count_agents() -> int:
     """Return the number of agents of the mock."""
-    return int(demo_mock().whole("listAgents")["meta"]["total"])
+    return int(demo_mock().call_json("listAgents")["meta"]["total"])
 
 
 def run_script(script: str, fault: Fault | None) -> tuple[int, list[str]]:

@@ -30,7 +30,7 @@ def test_create_references_tenant() -> None:
 
 
 def test_created_and_listed_records_are_in_tenant() -> None:
-    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
     client = session(api.app, api.contract, schemas=api.schemas)
     keys = [row["uuid"] for row in client.rows(client.require_operation("Workspace", "list"), {})]

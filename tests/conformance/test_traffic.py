@@ -13,7 +13,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.har import audit as har_audit
 from conformance.har.format import read_har
 from conformance.har.routes import find_base_url, find_route
-from tests.mock_server.athena import Api, athena_contract, served
+from tests.mock_server.athena import Api, athena_contract, shared_api
 
 BASE = "https://app.example.com/api/v1"
 TOKEN = "demo-token"
@@ -58,7 +58,7 @@ def record_exchange(api: Api, name: str, key: Any = None, body: Any = None, quer
 @pytest.fixture
 def api() -> Api:
     """The mock with a fresh sandbox."""
-    api = served()
+    api = shared_api()
     api.reset()
     return api
 

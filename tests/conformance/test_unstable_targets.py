@@ -34,7 +34,7 @@ PROMPT = ("/prompts", {"name": "", "content": "other client"})
 @pytest.fixture(scope="module")
 def module_apis() -> list[Api]:
     """Two mocks of the module."""
-    return [Api.of(athena_contract(), athena_schemas(), "demo") for _ in range(2)]
+    return [Api.create(athena_contract(), athena_schemas(), "demo") for _ in range(2)]
 
 
 @pytest.fixture

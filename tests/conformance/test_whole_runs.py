@@ -33,13 +33,13 @@ MAX_SECONDS = 120.0  # seconds; a complete deep run may take 30 minutes
 
 def all_records(api: Api) -> dict[tuple[str, str], StoredRecord]:
     """Every record in the store."""
-    rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
 @pytest.mark.slow
 def test_deep_run_does_not_change_existing_records() -> None:
-    api = Api.of(athena_contract(), athena_schemas(), "demo", size=3)
+    api = Api.create(athena_contract(), athena_schemas(), "demo", size=3)
     before = all_records(api)
     budget = Budget(None, time.monotonic() + MAX_SECONDS)
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, budget, transport=AsgiTransport(api.app))
@@ -47,7 +47,7 @@ def test_deep_run_does_not_change_existing_records() -> None:
     session = Session(
         api.contract, api.schemas, target, WriteLog("deep"), bodies, allow_effects=True, credentials=CREDENTIALS
     )
-    session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
+    session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
     run_result = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)

@@ -311,7 +311,7 @@ def with_real_time(api: Api) -> ASGIApp:
     start_time = time.monotonic()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        api.watch.at = EPOCH + timedelta(seconds=time.monotonic() - start_time)
+        api.clock.now = EPOCH + timedelta(seconds=time.monotonic() - start_time)
         await api.app(scope, receive, send)
 
     return app
@@ -319,7 +319,7 @@ def with_real_time(api: Api) -> ASGIApp:
 
 def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, ToolResult, ToolResult]]:
     """Run both tools on each fault, each with a reset mock."""
-    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
     for fault in faults:
         found = []
         for run_tool in (run_suite, run_schemathesis):

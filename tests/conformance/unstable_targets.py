@@ -53,7 +53,7 @@ class Mock(httpx.BaseTransport):
 
 def send_to_mock(api: Api, request: httpx.Request, moment: float) -> httpx.Response:
     """Send a request to a mock at a simulated time."""
-    api.watch.at = EPOCH + timedelta(seconds=moment)
+    api.clock.now = EPOCH + timedelta(seconds=moment)
     headers = {name.decode().lower(): value for name, value in request.headers.raw}
     pending = call(api.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
     reply = run_coroutine(pending)

@@ -48,65 +48,62 @@ def athena_schemas() -> SchemaValidators:
     return SchemaValidators.from_document(athena_contract().document)
 
 
-def image_of(
-    contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1
-) -> tuple[bytes, images.DatasetParameters]:
-    """Build the image of a dataset; return it with its parameters."""
-    recipe, texts = images.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
-    loaded = dataset.load(name)
+def build_dataset_image(contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> bytes:
+    """Build the image of a dataset."""
+    parameters, personas = images.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
     records = generator.generate_records(
-        contract, loaded, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
+        contract, dataset.load(name), seed=0, epoch=epoch, size=size, persona_library=personas
     )
-    return images.build_image(contract, recipe, records, texts.phrases()), recipe
+    return images.build_image(contract, parameters, records, personas.phrases())
 
 
 @dataclass(slots=True)
-class Watch:
-    """A clock that a test sets. `at`: the current time of the mock."""
+class ManualClock:
+    """A clock that a test sets. `now`: the current time of the mock."""
 
-    at: datetime = EPOCH
+    now: datetime = EPOCH
 
     def __call__(self) -> datetime:
-        return self.at
+        return self.now
 
-    def wait(self, **length: float) -> None:
-        """Advance the clock: `seconds=3`."""
-        self.at += timedelta(**length)
+    def advance(self, **duration: float) -> None:
+        """Advance the clock, by `seconds=3` for example."""
+        self.now += timedelta(**duration)
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A served contract, and a client that validates responses against it. `opinion`: the second validator."""
+    """A served contract, and a client that validates responses against it. `openapi_core`: the second validator."""
 
     contract: Contract = field(repr=False)
     schemas: SchemaValidators = field(repr=False)
-    opinion: OpenapiCoreValidator = field(repr=False)
+    openapi_core: OpenapiCoreValidator = field(repr=False)
     app: ASGIApp = field(repr=False)
-    world: Sandbox = field(repr=False)
-    watch: Watch
+    sandbox: Sandbox = field(repr=False)
+    clock: ManualClock
     image: bytes = field(repr=False)
 
     @classmethod
-    def of(
+    def create(
         cls, contract: Contract, schemas: SchemaValidators, name: str, *, epoch: datetime = EPOCH, size: float = 1
     ) -> "Api":
         """Serve a contract with a dataset, the clock at EPOCH. Takes about a second."""
-        content, _ = image_of(contract, name, epoch=epoch, size=size)
-        watch = Watch()
-        world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
-        console = RequestLog(contract.document, io.StringIO(), quiet=True)
-        app = create_app(contract, world, request_log=console)
-        return cls(contract, schemas, OpenapiCoreValidator(contract), app, world, watch, content)
+        image = build_dataset_image(contract, name, epoch=epoch, size=size)
+        clock = ManualClock()
+        sandbox = images.create_sandbox(contract, schemas, Store.from_image(contract, image), clock)
+        request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
+        app = create_app(contract, sandbox, request_log=request_log)
+        return cls(contract, schemas, OpenapiCoreValidator(contract), app, sandbox, clock, image)
 
     def reset(self) -> None:
         """Restore the initial data and set the clock to the epoch."""
-        self.world.store.close()
-        self.watch.at = EPOCH
+        self.sandbox.store.close()
+        self.clock.now = EPOCH
         fresh = images.create_sandbox(
-            self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch
+            self.contract, self.schemas, Store.from_image(self.contract, self.image), self.clock
         )
         for part in fields(Sandbox):  # the application refers to this object
-            setattr(self.world, part.name, getattr(fresh, part.name))
+            setattr(self.sandbox, part.name, getattr(fresh, part.name))
 
     # Requests
 
@@ -141,15 +138,15 @@ class Api:
             method, self.target(name, key, query), data=body, body=raw, headers=headers
         )
 
-    def ask(
+    def call(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Reply:
         """Call an operation and validate the response against the contract."""
         reply = self.send(name, key, body, query, token=token)
-        self.check(name, reply)
+        self.assert_valid(name, reply)
         return reply
 
-    def check(self, name: str, reply: Reply) -> None:
+    def assert_valid(self, name: str, reply: Reply) -> None:
         """Assert that the operation defines the status of a response, and that the body matches its schema."""
         statuses = self.operation(name).responses
         assert reply.status in statuses, f"{name}: undocumented status {reply.status}: {reply.body[:500]!r}"
@@ -162,17 +159,19 @@ class Api:
         violations = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
         assert not violations, f"{name}: {reply.status} violates its schema: {violations[:5]}"
 
-    def judge(self, name: str, reply: Reply, key: Any = None, body: Any = None, query: Query | None = None) -> None:
-        """Validate a response with our own validators and with openapi-core."""
-        self.check(name, reply)
+    def assert_valid_twice(
+        self, name: str, reply: Reply, key: Any = None, body: Any = None, query: Query | None = None
+    ) -> None:
+        """Assert that a response is valid for our validators and for openapi-core."""
+        self.assert_valid(name, reply)
         method, path = self.operation(name).method, self.target(name, key)
-        self.opinion.on_answer(self.opinion.request(method, path, query, body), reply)
+        self.openapi_core.validate_response(self.openapi_core.create_request(method, path, query, body), reply)
 
-    def whole(
+    def call_json(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Any:
         """Call an operation that must succeed; return the JSON of the response, None without a body."""
-        reply = self.ask(name, key, body, query, token=token)
+        reply = self.call(name, key, body, query, token=token)
         assert reply.status == self.operation(name).envelope.status, f"{name}: {reply.status} {reply.body[:500]!r}"
         return json.loads(reply.body) if reply.body else None
 
@@ -180,38 +179,38 @@ class Api:
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Any:
         """Call an operation that must succeed; return the `data` of the response."""
-        found = self.whole(name, key, body, query, token=token)
-        return None if found is None else found["data"]
+        content = self.call_json(name, key, body, query, token=token)
+        return None if content is None else content["data"]
 
     def status(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> int:
         """Call an operation and return the status of the response, which is validated."""
-        return self.ask(name, key, body, query, token=token).status
+        return self.call(name, key, body, query, token=token).status
 
-    def every(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> list[Any]:
+    def list_all(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> list[Any]:
         """Return all records of a list, read page by page."""
-        found: list[Any] = []
+        rows: list[Any] = []
         for page in self.pages(name, query, token=token):
-            found += page["data"]
-        return found
+            rows += page["data"]
+        return rows
 
     def pages(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> Iterator[Any]:
         """Yield every page of a list, up to `last_page` of the metadata."""
         number, last = 1, 1
         while number <= last:
-            page = self.whole(name, query={"per_page": 100, **(query or {}), "page": number}, token=token)
+            page = self.call_json(name, query={"per_page": 100, **(query or {}), "page": number}, token=token)
             last = page["meta"]["last_page"]
             number += 1
             yield page
 
-    # Records ----------------------------------------------------------------------------------------------------
+    # Records
 
-    def seeded(self, resource: str, **attributes: Any) -> Any:
+    def find_seeded_key(self, resource: str, **attributes: Any) -> Any:
         """Return the key of the oldest record with these attributes in the first user's workspaces, or in none."""
-        viewer = self.world.resolve_token("demo-token", self.watch())
+        viewer = self.sandbox.resolve_token("demo-token", self.clock())
         assert viewer is not None
-        for record in self.world.store.select(resource, "1"):
+        for record in self.sandbox.store.select(resource, "1"):
             is_own = record.tenant_key is None or record.tenant_key in viewer.tenant_keys
             if is_own and all(record.attributes[name] == value for name, value in attributes.items()):
                 return record.key
@@ -219,6 +218,6 @@ class Api:
 
 
 @cache
-def served() -> Api:
+def shared_api() -> Api:
     """Return the shared API with `demo`, which is slow to build. Tests use the fixture `api`, which resets it."""
-    return Api.of(athena_contract(), athena_schemas(), "demo")
+    return Api.create(athena_contract(), athena_schemas(), "demo")

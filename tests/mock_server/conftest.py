@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.mock_server.athena import Api, served
+from tests.mock_server.athena import Api, shared_api
 
 
 @pytest.fixture
 def api() -> Api:
     """Return the API with its initial data, and the clock at the epoch."""
-    found = served()
-    found.reset()
-    return found
+    shared = shared_api()
+    shared.reset()
+    return shared

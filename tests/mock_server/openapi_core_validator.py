@@ -15,7 +15,7 @@ from tests.asgi import Reply
 
 
 class OpenapiCoreValidator:
-    """openapi-core for one contract. Both methods raise its errors."""
+    """openapi-core for one contract. The methods `validate_...` raise its errors."""
 
     def __init__(self, contract: Contract) -> None:
         root = json.loads(json.dumps(contract.document.root))
@@ -23,7 +23,7 @@ class OpenapiCoreValidator:
         # tests/spec/test_openapi_file.py validates the document itself.
         self.openapi = OpenAPI.from_dict(root, config=Config(spec_validator_cls=None))
 
-    def request(
+    def create_request(
         self,
         method: str,
         path: str,
@@ -41,14 +41,14 @@ class OpenapiCoreValidator:
             data=None if body is None else json.dumps(body).encode(),
         )
 
-    def on_request(self, request: MockRequest) -> None:
+    def validate_request(self, request: MockRequest) -> None:
         """Validate a request against the contract."""
         with warnings.catch_warnings():
             # Deprecated in OpenAPI 3.1 but allowed in 3.0; the documented requests send empty parameters.
             warnings.filterwarnings("ignore", message="Use of allowEmptyValue property is deprecated")
             self.openapi.validate_request(request)
 
-    def on_answer(self, request: MockRequest, reply: Reply) -> None:
+    def validate_response(self, request: MockRequest, reply: Reply) -> None:
         """Validate a response to the request."""
         kind = reply.headers.get("content-type", "")
         response = MockResponse(reply.body, reply.status, dict(reply.headers), content_type=kind)

@@ -38,7 +38,7 @@ def evaluate(expression: Any, reply: Any) -> Any:
 @pytest.mark.parametrize(("name", "link"), links())
 def test_link_leads_to_its_operation(api: Api, name: str, link: str) -> None:
     operation = CONTRACT.operations[name]
-    reply = api.whole(name, start(api, name), example_of(operation), required(operation))
+    reply = api.call_json(name, start(api, name), example_of(operation), required(operation))
     status = CONTRACT.document.resolve(f"{operation.pointer}/responses/{operation.envelope.status}")
     response, _ = CONTRACT.document.dereference(status, "")
     definition, _ = CONTRACT.document.dereference(response["links"][link], "")

@@ -25,7 +25,7 @@ def count_directly(store: Store, where: str, *parameters: object) -> int:
 
 
 def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> None:
-    store = api.world.store
+    store = api.sandbox.store
     other = next(r.key for r in store.select("Workspace", "1") if r.key != HOME)
     for tenant in (HOME, other):
         store.count("Message", IN_A_TENANT, (tenant,))
@@ -36,7 +36,7 @@ def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> Non
 
 
 def test_rolled_back_write_is_not_counted(api: Api) -> None:
-    store = api.world.store
+    store = api.sandbox.store
     before = store.count("Message", IN_A_TENANT, (HOME,))
     own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "uuid": "new"}
     with suppress(ZeroDivisionError), store.transaction():
@@ -47,7 +47,7 @@ def test_rolled_back_write_is_not_counted(api: Api) -> None:
 
 
 def test_update_moves_record_between_counts(api: Api) -> None:
-    store, by_role = api.world.store, '"p_role" = ?'
+    store, by_role = api.sandbox.store, '"p_role" = ?'
     before = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
     message = store.get_existing(Reference("Message", MESSAGE))
     role = "user" if message.attributes["role"] == "assistant" else "assistant"
@@ -57,7 +57,7 @@ def test_update_moves_record_between_counts(api: Api) -> None:
 
 
 def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
-    store, by_role = api.world.store, '"p_role" = ?'
+    store, by_role = api.sandbox.store, '"p_role" = ?'
     before = store.count("Message", by_role, ("system",))
     own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "role": "system"}
     in_thread = {"thread": Reference("Thread", THREAD)}
@@ -72,7 +72,7 @@ def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
 
 
 def test_update_evaluates_only_counts_of_changed_columns(api: Api) -> None:
-    store, holding = api.world.store, 'instr("s_content", ?) > 0'
+    store, holding = api.sandbox.store, 'instr("s_content", ?) > 0'
     message = store.get_existing(Reference("Message", MESSAGE))
     store.count("Message", holding, ("quetzal",))
     statements: list[str] = []
@@ -85,7 +85,7 @@ def test_update_evaluates_only_counts_of_changed_columns(api: Api) -> None:
 
 
 def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api) -> None:
-    store = api.world.store
+    store = api.sandbox.store
     named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
     assert store.count("Message", named, (name,)) == 0
     thread = store.get_existing(Reference("Thread", THREAD))
@@ -94,7 +94,7 @@ def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api)
 
 
 def test_number_of_cached_conditions_is_limited(api: Api) -> None:
-    store = api.world.store
+    store = api.sandbox.store
     for number in range(3 * MAX_CONDITIONS):
         store.count("Message", "n > ?", (number,))
         assert len(store.count_caches["Message"].counts) <= MAX_CONDITIONS

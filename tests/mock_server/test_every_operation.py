@@ -38,10 +38,10 @@ def key_for(api: Api, operation: Operation) -> Any:
         return None
     assert operation.resource is not None
     if operation.id == "deleteProvider":
-        used = {account["provider"]["uuid"] for account in api.every("listAccounts")}
-        mine = [p["uuid"] for p in api.every("listProviders") if p["is_owner"]]
+        used = {account["provider"]["uuid"] for account in api.list_all("listAccounts")}
+        mine = [p["uuid"] for p in api.list_all("listProviders") if p["is_owner"]]
         return next(key for key in mine if key not in used)
-    return api.seeded(operation.resource, **STATES.get(operation.id, {}))
+    return api.find_seeded_key(operation.resource, **STATES.get(operation.id, {}))
 
 
 def example_of(operation: Operation) -> Any:
@@ -66,26 +66,26 @@ def test_response_conforms_to_the_contract(api: Api, name: str) -> None:
     key, body, query = key_for(api, operation), example_of(operation), required(operation)
     reply = api.send(name, key, body, query)
     assert reply.status == operation.envelope.status, reply.body
-    api.judge(name, reply, key=key, query=query, body=body)
+    api.assert_valid_twice(name, reply, key=key, query=query, body=body)
 
 
 @named(*OPERATIONS.values())
 def test_request_conforms_to_the_contract(api: Api, name: str) -> None:
     operation = api.operation(name)
     path = api.target(name, key_for(api, operation))
-    api.opinion.on_request(
-        api.opinion.request(operation.method, path, required(operation), example_of(operation), BEARER)
+    api.openapi_core.validate_request(
+        api.openapi_core.create_request(operation.method, path, required(operation), example_of(operation), BEARER)
     )
 
 
 def test_openapi_core_detects_invalid_responses(api: Api) -> None:
-    reply = api.ask("listMessages")
-    opinion = api.opinion
-    request = opinion.request("get", api.target("listMessages"))
+    reply = api.call("listMessages")
+    openapi_core = api.openapi_core
+    request = openapi_core.create_request("get", api.target("listMessages"))
     for old, new in ((b'"role":', b'"rule":'), (b'"per_page":20', b'"per_page":0'), (b'"meta":', b'"beta":')):
         assert old in reply.body
         with pytest.raises(OpenAPIError):
-            opinion.on_answer(request, Reply(reply.status, reply.headers, reply.body.replace(old, new, 1)))
+            openapi_core.validate_response(request, Reply(reply.status, reply.headers, reply.body.replace(old, new, 1)))
 
 
 def values_of(parameter: Parameter) -> list[Any]:
@@ -104,7 +104,7 @@ def test_every_value_of_every_query_parameter_is_served(api: Api, name: str) -> 
     key, required_query = key_for(api, operation), required(operation)
     for parameter in operation.query_parameters:
         for value in values_of(parameter):
-            api.whole(name, key, query={**required_query, parameter.name: value})
+            api.call_json(name, key, query={**required_query, parameter.name: value})
 
 
 @named(*(o for o in OPERATIONS.values() if o.method == "get" and any(p.allow_empty_value for p in o.query_parameters)))
@@ -113,8 +113,8 @@ def test_blank_parameters_are_ignored(api: Api, name: str) -> None:
     key, required_query = key_for(api, operation), required(operation)
     blank = {p.name: "" for p in operation.query_parameters if p.allow_empty_value}
     plain, with_blanks = (
-        api.whole(name, key, query=required_query),
-        api.whole(name, key, query={**blank, **required_query}),
+        api.call_json(name, key, query=required_query),
+        api.call_json(name, key, query={**blank, **required_query}),
     )
     assert with_blanks["data"] == plain["data"]
     assert with_blanks.get("meta") == plain.get("meta")
@@ -136,22 +136,22 @@ def test_invalid_token_returns_401(api: Api, name: str, token: str | None) -> No
     key, body = key_for(api, operation), example_of(operation)
     reply = api.send(name, key, body, required(operation), token=token)
     assert (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
-    api.judge(name, reply, key=key, body=body)
+    api.assert_valid_twice(name, reply, key=key, body=body)
 
 
 @named(*(o for o in PRIVATE if o.method != "get"))
 def test_request_without_token_changes_nothing(api: Api, name: str) -> None:
     operation = api.operation(name)
-    before = api.world.store.generation
+    before = api.sandbox.store.generation
     api.send(name, key_for(api, operation), example_of(operation), token=None)
-    assert api.world.store.generation == before
+    assert api.sandbox.store.generation == before
 
 
 def test_wrong_password_returns_401(api: Api) -> None:
     operation = api.operation("signIn")
     reply = api.send("signIn", body={**example_of(operation), "password": PASSWORD + "x"}, token=None)
     assert reply.status == 401
-    api.judge("signIn", reply)
+    api.assert_valid_twice("signIn", reply)
 
 
 # 404 -----------------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_wrong_password_returns_401(api: Api) -> None:
 def test_unknown_key_returns_404(api: Api, name: str, key: str) -> None:
     reply = api.send(name, key, example_of(api.operation(name)))
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
-    api.judge(name, reply, key="x")
+    api.assert_valid_twice(name, reply, key="x")
 
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names and o.resource not in ("LargeLanguageModel",)))
@@ -171,15 +171,15 @@ def test_record_of_another_workspace_returns_404(api: Api, name: str) -> None:
     key = sealed(api, operation)
     reply = api.send(name, key, example_of(operation), token="other-token")
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "other-tenant")
-    api.judge(name, reply, key=key)
+    api.assert_valid_twice(name, reply, key=key)
 
 
 def sealed(api: Api, operation: Operation) -> Any:
     """Key of a record in the first workspace that the second user has no share of and that is not public."""
     resource = api.contract.resources[operation.resource or ""]
-    viewer = api.world.resolve_token("other-token", api.watch())
-    seen = Query(api.world.store, viewer).build_visibility_condition(resource)
-    store = api.world.store
+    viewer = api.sandbox.resolve_token("other-token", api.clock())
+    seen = Query(api.sandbox.store, viewer).build_visibility_condition(resource)
+    store = api.sandbox.store
     found = store.select(resource.name, f"tenant IS NOT NULL AND NOT {seen.sql}", seen.parameters)
     return found[0].key
 
@@ -202,11 +202,11 @@ def test_unknown_record_in_body_returns_404(api: Api, name: str, field: str) -> 
     many = operation.request_body.fields[field].schema.get("type") == "array"
     value: Any = [UNKNOWN_KEY] if many else UNKNOWN_KEY
     key, body = key_for(api, operation), {**example_of(operation), field: value}
-    before = api.world.store.count_by_resource()
+    before = api.sandbox.store.count_by_resource()
     reply = api.send(name, key, body)
     assert reply.status == 404, reply.body
-    assert api.world.store.count_by_resource() == before
-    api.judge(name, reply, key=key, body=body)
+    assert api.sandbox.store.count_by_resource() == before
+    api.assert_valid_twice(name, reply, key=key, body=body)
 
 
 # 422 -----------------------------------------------------------------------------------------------------------------
@@ -240,14 +240,16 @@ def test_invalid_body_field_returns_422(api: Api, name: str, body: Any, field: s
     reply = api.send(name, key, body)
     assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
     assert {path.split(".")[0] for path in reply.json["errors"]} == {field}
-    api.judge(name, reply, key=key, body=body)
+    api.assert_valid_twice(name, reply, key=key, body=body)
 
 
 @pytest.mark.parametrize(("name", "body", "field"), FAULTS)
 def test_openapi_core_rejects_the_same_bodies(api: Api, name: str, body: Any, field: str) -> None:
     operation = api.operation(name)
     with pytest.raises(OpenAPIError):
-        api.opinion.on_request(api.opinion.request(operation.method, api.target(name, "x"), None, body, BEARER))
+        api.openapi_core.validate_request(
+            api.openapi_core.create_request(operation.method, api.target(name, "x"), None, body, BEARER)
+        )
 
 
 @named(*BODIED)
@@ -257,7 +259,7 @@ def test_body_that_is_not_an_object_returns_422(api: Api, name: str, body: Any) 
     raw = b"null" if body is None else b""
     reply = api.send(name, key, body, raw=raw, headers={"content-type": "application/json"})
     assert reply.status == 422, reply.body
-    api.judge(name, reply, key=key)
+    api.assert_valid_twice(name, reply, key=key)
 
 
 @named(*(o for o in BODIED if o.request_body and o.request_body.required))
@@ -265,7 +267,7 @@ def test_missing_body_returns_422(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key)
     assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
-    api.judge(name, reply, key)
+    api.assert_valid_twice(name, reply, key)
 
 
 def is_checkable(parameter: Parameter) -> bool:
@@ -290,7 +292,7 @@ def test_invalid_query_parameter_returns_422(api: Api, name: str, parameter: str
     reply = api.send(name, key, body, query)
     assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
     assert {path.split(".")[0] for path in reply.json["errors"]} == {parameter}
-    api.judge(name, reply, key=key, query=query, body=body)
+    api.assert_valid_twice(name, reply, key=key, query=query, body=body)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_missing_query_parameter_returns_422(api: Api, name: str, parameter: str
     del query[parameter]
     reply = api.send(name, query=query)
     assert (reply.status, list(reply.json["errors"])) == (422, [parameter])
-    api.judge(name, reply, query=query)
+    api.assert_valid_twice(name, reply, query=query)
 
 
 # 400 and 415 ---------------------------------------------------------------------------------------------------------
@@ -314,7 +316,7 @@ def test_malformed_json_returns_400(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key, raw=b'{"name": ', headers={"content-type": "application/json"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
-    api.judge(name, reply, key=key)
+    api.assert_valid_twice(name, reply, key=key)
 
 
 @named(*BODIED)
@@ -322,7 +324,7 @@ def test_other_media_type_returns_415(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key, raw=b"name=x", headers={"content-type": "application/x-www-form-urlencoded"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (415, "validation")
-    api.judge(name, reply, key=key)
+    api.assert_valid_twice(name, reply, key=key)
 
 
 # What is refused first -----------------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ def test_unknown_record_takes_precedence_over_an_invalid_body(api: Api, name: st
     for key in (UNKNOWN_KEY, "no-key"):
         reply = api.send(name, key, raw=raw, headers=headers)
         assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
-        api.judge(name, reply, key=key)
+        api.assert_valid_twice(name, reply, key=key)
     assert api.send(name, UNKNOWN_KEY, raw=raw, headers=headers, token="nonsense").status == 401
 
 
@@ -364,7 +366,7 @@ def shares_over(api: Api, operation: Operation, key: Any) -> Iterator[tuple[str,
         yield f"share{resource.name}", key
     elif resource.tenant_path and f"share{resource.relations[resource.tenant_path[0]].targets[0]}" in OPERATIONS:
         above = resource.relations[resource.tenant_path[0]]
-        record = api.world.store.get(resource.name, key)
+        record = api.sandbox.store.get(resource.name, key)
         reference = record.references[above.name] if record else None
         assert reference is not None
         yield f"share{above.targets[0]}", reference.key
@@ -380,8 +382,8 @@ def test_forbidden_record_takes_precedence_over_an_invalid_body(api: Api, name: 
         assert api.status(share, shared, grant) == 201
         token = "other-token"
     raw, headers, _ = FAULTY[fault]
-    before = api.world.store.generation
+    before = api.sandbox.store.generation
     reply = api.send(name, key, raw=raw, headers=headers, token=token)
     assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
-    assert api.world.store.generation == before
+    assert api.sandbox.store.generation == before
     assert api.send(name, key, example_of(operation), token=token).status == 403  # the order is no other for a good one

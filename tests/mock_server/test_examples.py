@@ -97,6 +97,6 @@ def test_only_examples_differ_from_the_contract(api: Api) -> None:
 
 
 def test_finding_example_keys_writes_nothing(api: Api) -> None:
-    before = api.world.store.generation
+    before = api.sandbox.store.generation
     description(api)
-    assert api.world.store.generation == before
+    assert api.sandbox.store.generation == before

@@ -24,7 +24,7 @@ CONTRACTS = {path.stem: load_contract(path) for path in sorted(FOREIGN.glob("*.y
 def served(name: str) -> Api:
     """A foreign contract with a dataset that says nothing of it; shared, for it is slow to make."""
     contract = CONTRACTS[name]
-    return Api.of(contract, SchemaValidators.from_document(contract.document), "plain")
+    return Api.create(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
 def fresh_api(name: str) -> Api:
@@ -53,7 +53,7 @@ def query_of(api: Api, operation: Operation) -> dict[str, Any]:
         if parameter.required:
             assert parameter.x_query is not None
             relation = api.contract.resources[operation.resource or ""].relations[parameter.x_query.paths[0][0]]
-            query[parameter.name] = api.seeded(relation.targets[0])
+            query[parameter.name] = api.find_seeded_key(relation.targets[0])
     return query
 
 
@@ -61,7 +61,7 @@ def value_of(api: Api, operation: Operation, field: BodyField) -> Any:
     """Something that may be sent in a field."""
     if field.relation_setter is not None:
         resource = api.contract.resources[operation.resource or ""]
-        return api.seeded(resource.relations[field.relation_setter.relation].targets[0])
+        return api.find_seeded_key(resource.relations[field.relation_setter.relation].targets[0])
     schema, _ = api.contract.document.dereference(field.schema, "")
     formats = {"date": "1999-12-31"}
     by_type = {"string": "New", "integer": 7, "number": 1.5, "boolean": True, "array": []}
@@ -89,7 +89,7 @@ def test_three_foreign_contracts_exist() -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_every_resource_is_seeded(contract: str) -> None:
-    counts = fresh_api(contract).world.store.count_by_resource()
+    counts = fresh_api(contract).sandbox.store.count_by_resource()
     assert set(counts) == set(CONTRACTS[contract].resources)
     assert min(counts.values()) > 0
 
@@ -98,8 +98,8 @@ def test_every_resource_is_seeded(contract: str) -> None:
 def test_list_returns_seeded_records(contract: str, name: str) -> None:
     api = fresh_api(contract)
     listing = api.operation(name)
-    reply = api.ask(name, query=query_of(api, listing))
-    api.judge(name, reply, query=query_of(api, listing))
+    reply = api.call(name, query=query_of(api, listing))
+    api.assert_valid_twice(name, reply, query=query_of(api, listing))
     assert rows_of(api, listing)
 
 
@@ -111,8 +111,8 @@ def test_listed_records_can_be_retrieved(contract: str, name: str) -> None:
     assert listing is not None
     key = api.contract.resources[operation.resource or ""].key_attribute
     for row in rows_of(api, listing):
-        reply = api.ask(name, row[key])
-        api.judge(name, reply, row[key])
+        reply = api.call(name, row[key])
+        api.assert_valid_twice(name, reply, row[key])
         assert reply.json["data"] == row
 
 
@@ -124,8 +124,8 @@ def test_created_record_is_listed_and_retrieved(contract: str, name: str) -> Non
     assert listing is not None
     assert retrieve is not None
     body = body_of(api, operation)
-    reply = api.ask(name, body=body)
-    api.judge(name, reply, body=body)
+    reply = api.call(name, body=body)
+    api.assert_valid_twice(name, reply, body=body)
     made = reply.json["data"]
     assert {field: made[field] for field in body if field in made and not isinstance(made[field], dict)} == {
         field: value for field, value in body.items() if field in made and not isinstance(made[field], dict)
@@ -170,9 +170,9 @@ def test_deleted_record_returns_404(contract: str, name: str) -> None:
 def writable(api: Api, operation: Operation) -> Any:
     """Key of a seeded record that nothing forbids to change or remove."""
     resource = api.contract.resources[operation.resource or ""]
-    viewer = api.world.resolve_token("demo-token", api.watch())
+    viewer = api.sandbox.resolve_token("demo-token", api.clock())
     assert viewer is not None
-    for record in api.world.store.select(resource.name, "1"):
+    for record in api.sandbox.store.select(resource.name, "1"):
         if record.tenant_key in viewer.tenant_keys and not refused(api, Reference(resource.name, record.key)):
             return record.key
     raise AssertionError(f"no {resource.name} that can be removed")
@@ -184,7 +184,7 @@ def refused(api: Api, reference: Reference) -> bool:
     return any(
         reference in (record.references.get(relation.name),)
         for other, relation in relations
-        for record in api.world.store.select(other.name, "1")
+        for record in api.sandbox.store.select(other.name, "1")
     )
 
 
@@ -192,9 +192,9 @@ def refused(api: Api, reference: Reference) -> bool:
 def test_unknown_key_returns_404(contract: str, name: str) -> None:
     api = fresh_api(contract)
     operation = api.operation(name)
-    reply = api.ask(name, "nothing", {} if operation.request_body else None)
+    reply = api.call(name, "nothing", {} if operation.request_body else None)
     assert reply.status == 404
-    api.judge(name, reply, "nothing")
+    api.assert_valid_twice(name, reply, "nothing")
 
 
 # Signing in: the library has operations for that, the museum only users and standing tokens -------------------------
@@ -204,7 +204,7 @@ def account(api: Api) -> Mapping[str, Any]:
     """Own properties of the first one who may sign in."""
     resource = api.contract.account_resource
     assert resource is not None
-    return api.world.store.select(resource.name, "1")[0].attributes
+    return api.sandbox.store.select(resource.name, "1")[0].attributes
 
 
 @by_action("sign-in")
@@ -213,8 +213,8 @@ def test_sign_in_and_sign_out(contract: str, name: str) -> None:
     found = {o.action: o.id for o in api.contract.operations.values() if o.resource is None}
     user = account(api)
     body = {"email": user["email"], "password": user["password"]}
-    reply = api.ask(name, body=body)
-    api.judge(name, reply, body=body)
+    reply = api.call(name, body=body)
+    api.assert_valid_twice(name, reply, body=body)
     token = reply.json["data"]["token"]
     assert api.data(found["authenticated-user"], token=token)["email"] == user["email"]
     assert api.status(found["logout"], token=token) == 204
@@ -224,7 +224,7 @@ def test_sign_in_and_sign_out(contract: str, name: str) -> None:
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_builtin_tokens_belong_to_different_tenants(contract: str) -> None:
     api = fresh_api(contract)
-    first, second = (api.world.resolve_token(token, api.watch()) for token in ("demo-token", "other-token"))
+    first, second = (api.sandbox.resolve_token(token, api.clock()) for token in ("demo-token", "other-token"))
     assert first is not None
     assert second is not None
     assert not set(first.tenant_keys) & set(second.tenant_keys)

@@ -38,7 +38,7 @@ from mock_server.store import Store, StoreError
 from mock_server.store.search_index import MAX_UNINDEXED_RECORDS
 from spec.record import Record
 from spec.validators import SchemaValidators
-from tests.mock_server.athena import Watch
+from tests.mock_server.athena import ManualClock
 from tests.mock_server.museum_contract import datasets, museum
 from tests.spec.contract_edits import contract
 
@@ -328,31 +328,31 @@ def test_image_stores_epoch_and_phrases() -> None:
 
 @pytest.mark.parametrize("days", [-400, 0, 400])
 def test_clock_starts_at_the_epoch(days: int) -> None:
-    store, watch = Store.from_image(museum(), build()), Watch(EPOCH - timedelta(days=days))
-    result = open_clock(store, watch, from_epoch=True)
+    store, clock = Store.from_image(museum(), build()), ManualClock(EPOCH - timedelta(days=days))
+    result = open_clock(store, clock, from_epoch=True)
     assert result.now() == EPOCH
-    watch.wait(days=3)
+    clock.advance(days=3)
     assert result.now() == EPOCH + timedelta(days=3)
     store.close()
 
 
 def test_clock_without_explicit_epoch_is_the_systems() -> None:
-    store, watch = Store.from_image(museum(), build()), Watch(EPOCH + timedelta(hours=9))
-    assert open_clock(store, watch, from_epoch=False).now() == watch()
+    store, clock = Store.from_image(museum(), build()), ManualClock(EPOCH + timedelta(hours=9))
+    assert open_clock(store, clock, from_epoch=False).now() == clock()
     store.close()
 
 
 @pytest.mark.parametrize("reopened", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
 def test_clock_never_goes_back_when_a_store_is_reopened(target: Path, days: int, reopened: bool) -> None:
-    store, watch = open_target(target), Watch(EPOCH - timedelta(days=days))
-    before = open_clock(store, watch, from_epoch=True)
-    watch.wait(days=3)
+    store, clock = open_target(target), ManualClock(EPOCH - timedelta(days=days))
+    before = open_clock(store, clock, from_epoch=True)
+    clock.advance(days=3)
     written = before.now()
     store.close()
-    watch.wait(hours=1)
+    clock.advance(hours=1)
     store = open_target(target)
-    assert open_clock(store, watch, from_epoch=reopened).now() == written + timedelta(hours=1)
+    assert open_clock(store, clock, from_epoch=reopened).now() == written + timedelta(hours=1)
     store.close()
 
 

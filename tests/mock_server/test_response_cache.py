@@ -44,7 +44,7 @@ FEW = 2
 @cache
 def mock_pair() -> tuple[Api, Api]:
     """A mock with caches and one without, created once and reset for each example."""
-    made = (Api.of(athena_contract(), athena_schemas(), "demo") for _ in range(2))
+    made = (Api.create(athena_contract(), athena_schemas(), "demo") for _ in range(2))
     return next(made), next(made)
 
 
@@ -79,9 +79,9 @@ def keys(api: Api, resource: str) -> list[Any]:
     """Return the keys of the oldest and newest records of a resource, if it exists."""
     if resource not in api.contract.resources:
         return []
-    table = api.world.store.tables[resource].name
+    table = api.sandbox.store.tables[resource].name
     sql = f"SELECT key FROM {table} ORDER BY n {{}} LIMIT {FEW}"
-    found = [row[0] for way in ("", "DESC") for row in api.world.store.connection.execute(sql.format(way))]
+    found = [row[0] for way in ("", "DESC") for row in api.sandbox.store.connection.execute(sql.format(way))]
     return list(dict.fromkeys(found))
 
 
@@ -98,14 +98,14 @@ class CacheMachine(RuleBasedStateMachine):
         self.cached_mock, self.uncached_mock = mock_pair()
         self.cached_mock.reset()
         self.uncached_mock.reset()
-        for index in self.cached_mock.world.store.search_indexes.values():
+        for index in self.cached_mock.sandbox.store.search_indexes.values():
             index.max_unindexed = 0
-        self.uncached_mock.world.store.search_indexes.clear()
+        self.uncached_mock.sandbox.store.search_indexes.clear()
         self.previous_requests: list[dict[str, Any]] = []
 
     def compare_mocks(self, times: int = 1, **request: Any) -> None:
         """Send a request to both mocks, `times` times to the one with caches, and compare the responses."""
-        self.uncached_mock.world.store.invalidate_caches()
+        self.uncached_mock.sandbox.store.invalidate_caches()
         uncached_reply = self.uncached_mock.send(**request)
         for _ in range(times):
             cached_reply = self.cached_mock.send(**request)
@@ -145,7 +145,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.read(data)
         operation = OPERATIONS[data.draw(st.sampled_from(self.writes), label="operation")]
         for api in (self.cached_mock, self.uncached_mock):
-            api.watch.wait(seconds=seconds)
+            api.clock.advance(seconds=seconds)
         body = examples().get(operation.id)
         if isinstance(body, dict) and body:
             left_out = data.draw(st.sets(st.sampled_from(sorted(body)), max_size=2), label="left out")
@@ -165,16 +165,16 @@ def test_every_read_operation_is_tested() -> None:
 
 def test_repeated_read_is_served_from_the_cache(api: Api) -> None:
     api.data("listMessages")
-    cache_key, (generation, response) = next(iter(api.world.response_cache.entries.items()))
-    api.world.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
+    cache_key, (generation, response) = next(iter(api.sandbox.response_cache.entries.items()))
+    api.sandbox.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
     assert api.send("listMessages").body == b'{"data":"cached"}'
 
 
 def test_cached_record_survives_unrelated_write(api: Api) -> None:
     first, second = (row["uuid"] for row in api.data("listMessages")[:2])
     api.data("retrieveMessage", first)
-    cache_key, (generation, response) = list(api.world.response_cache.entries.items())[-1]
-    api.world.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
+    cache_key, (generation, response) = list(api.sandbox.response_cache.entries.items())[-1]
+    api.sandbox.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
     api.data("updateMessage", second, {"content": "changed"})
     assert api.send("retrieveMessage", first).body == b'{"data":"cached"}'
     api.data("updateMessage", first, {"content": "changed"})
@@ -278,12 +278,12 @@ ARGUMENTS = [
 def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     """Check that a response depends on every resource whose table was read."""
     api.send(**request)
-    memo = api.world.store.changes.memo
+    memo = api.sandbox.store.changes.memo
     # the viewer of a cached response is resolved for each request
-    api.world.store.changes.memo = {key: value for key, value in memo.items() if key[0] in ("builtin", "viewer")}
-    for listener in (api.world.response_cache.on_write, api.world.encoder.on_write):
+    api.sandbox.store.changes.memo = {key: value for key, value in memo.items() if key[0] in ("builtin", "viewer")}
+    for listener in (api.sandbox.response_cache.on_write, api.sandbox.encoder.on_write):
         listener(None)
-    api.world.store.record_cache.clear()
+    api.sandbox.store.record_cache.clear()
     read: set[str] = set()
 
     def authorize(action: int, table: str | None, *_: str | None) -> int:
@@ -293,12 +293,12 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
 
     connection = Store.from_image(api.contract, api.image).connection  # a connection without prepared statements
     connection.set_authorizer(authorize)
-    api.world.store.connection = api.world.store.reader.connection = connection
-    for counts in api.world.store.count_caches.values():
+    api.sandbox.store.connection = api.sandbox.store.reader.connection = connection
+    for counts in api.sandbox.store.count_caches.values():
         counts.connection = connection
         counts.clear()
     assert api.send(**request).status == 200
-    ((_, response),) = api.world.response_cache.entries.values()
+    ((_, response),) = api.sandbox.response_cache.entries.values()
     assert read & api.contract.resources.keys() <= {
         *response.depends_on.resources,
         *(tag[0] for tag in response.depends_on.tags),
@@ -328,7 +328,7 @@ def test_cached_response_is_not_served_to_a_revoked_token(api: Api) -> None:
     assert [api.status("listMessages", token=token) for token in (revoked, revoked, expired)] == [200, 200, 200]
     assert api.status("logout", token=revoked) == 204
     assert [api.status("listMessages", token=token) for token in (revoked, expired)] == [401, 200]
-    api.watch.wait(hours=12)
+    api.clock.advance(hours=12)
     assert api.status("listMessages", token=expired) == 401
 
 
@@ -342,7 +342,7 @@ def test_cache_key_contains_everything_that_is_read_of_a_request(api: Api) -> No
     assert page.headers["access-control-allow-origin"] == "http://localhost:3000"
     forwarded = api.send("listMessages", headers={"x-forwarded-host": "example.com"})
     assert b"http://example.com/" in forwarded.body
-    assert len(api.world.response_cache.entries) == 3
+    assert len(api.sandbox.response_cache.entries) == 3
 
 
 @pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
@@ -358,4 +358,4 @@ def test_ignored_header_is_not_part_of_the_cache_key(api: Api) -> None:
     for number in range(3):
         reply = api.send("listMessages", headers={"traceparent": f"{number}", "x-request-id": f"r{number}"})
         assert reply.headers["x-request-id"] == f"r{number}"
-    assert len(api.world.response_cache.entries) == 1
+    assert len(api.sandbox.response_cache.entries) == 1

@@ -54,7 +54,7 @@ def test_every_url_in_a_response_has_a_host(api: Api) -> None:
 
 def attachments(api: Api) -> Iterator[Any]:
     """Every attachment."""
-    for row in api.every("listMessages", {"with": "attachments"}):
+    for row in api.list_all("listMessages", {"with": "attachments"}):
         yield from (a["attachable"] for a in row["attachments"] if "mime_type" in a["attachable"])
 
 
@@ -110,7 +110,7 @@ def test_files_sent_with_a_question_are_attached_to_it(api: Api, name: str, key:
 
 
 def test_unreferenced_image_is_not_served(api: Api) -> None:
-    agent = next(a for a in api.every("listAgents") if a["profile_photo_url"].startswith(HERE) and a["is_owner"])
+    agent = next(a for a in api.list_all("listAgents") if a["profile_photo_url"].startswith(HERE) and a["is_owner"])
     picture = agent["profile_photo_url"]
     api.data("updateAgent", agent["uuid"], {"profile_photo_url": picture})  # as a form resubmits the URL
     assert fetch(api, picture).status == 200

@@ -61,9 +61,9 @@ def test_builtin_token_remains_valid_after_logout(api: Api) -> None:
 def test_token_expires_at_the_time_returned_by_sign_in(api: Api) -> None:
     session = sign_in(api)
     assert session["expires_at"] == "2026-03-01T12:00:00.000000Z"
-    api.watch.wait(hours=11, minutes=59, seconds=59)
+    api.clock.advance(hours=11, minutes=59, seconds=59)
     assert api.status("getAuthenticatedUser", token=session["token"]) == 200
-    api.watch.wait(seconds=1)
+    api.clock.advance(seconds=1)
     assert api.status("getAuthenticatedUser", token=session["token"]) == 401
 
 
@@ -72,7 +72,7 @@ def test_app_token_identifies_the_user(api: Api) -> None:
     target = api.target("getAuthenticatedUserByAppToken")
     header = athena_contract().security_schemes["multiplai"]["name"]
     reply = Client(api.app, {}).request("GET", target, headers={header: token})
-    api.check("getAuthenticatedUserByAppToken", reply)
+    api.assert_valid("getAuthenticatedUserByAppToken", reply)
     assert reply.json["data"]["id"] == 124
     assert (
         api.data("getAuthenticatedUserByAppToken", token="viewer-token")["id"] == 125
@@ -84,7 +84,7 @@ def test_app_token_identifies_the_user(api: Api) -> None:
 
 def shared_or_public(api: Api) -> set[str]:
     """Keys of the records that are visible in more than one workspace."""
-    store = api.world.store
+    store = api.sandbox.store
     found = {record.references["subject"].key for record in store.select("Share", "1") if record.references["subject"]}
     found |= {record.key for record in store.select("Provider", "1") if record.attributes["visibility"] == "public"}
     executions = [(record.key, record.references["workflow"]) for record in store.select("WorkflowExecution", "1")]
@@ -93,18 +93,18 @@ def shared_or_public(api: Api) -> set[str]:
 
 @pytest.mark.parametrize("listing", [name for name in LISTS if name != "listLargeLanguageModels"])
 def test_workspaces_have_only_shared_or_public_records_in_common(api: Api, listing: str) -> None:
-    seen = [{row["uuid"] for row in api.every(listing, token=token)} for token in ("demo-token", "other-token")]
+    seen = [{row["uuid"] for row in api.list_all(listing, token=token)} for token in ("demo-token", "other-token")]
     assert all(seen)
     assert seen[0] & seen[1] <= shared_or_public(api)
 
 
 def test_language_models_are_visible_to_every_user(api: Api) -> None:
-    first, second, third = (api.every("listLargeLanguageModels", token=token) for token in TOKENS)
+    first, second, third = (api.list_all("listLargeLanguageModels", token=token) for token in TOKENS)
     assert first == second == third
 
 
 def test_filter_by_a_foreign_workspace_returns_an_empty_page(api: Api) -> None:
-    page = api.whole("listThreads", query={"workspace_uuid": WORKSPACE}, token="other-token")
+    page = api.call_json("listThreads", query={"workspace_uuid": WORKSPACE}, token="other-token")
     assert (page["data"], page["meta"]["total"]) == ([], 0)
 
 
@@ -120,7 +120,7 @@ def test_records_cannot_be_created_in_a_foreign_workspace(api: Api) -> None:
 @pytest.mark.parametrize("listing", ["listAgents", "listWorkflows", "listPrompts", "listMessages", "listMemories"])
 def test_member_sees_what_the_owner_sees(api: Api, listing: str) -> None:
     mine, his = (
-        {row["uuid"] for row in api.every(listing, {"workspace_uuid": WORKSPACE}, token=token)}
+        {row["uuid"] for row in api.list_all(listing, {"workspace_uuid": WORKSPACE}, token=token)}
         for token in ("demo-token", "viewer-token")
     )
     assert mine == his
@@ -128,7 +128,7 @@ def test_member_sees_what_the_owner_sees(api: Api, listing: str) -> None:
 
 @pytest.mark.parametrize("listing", ["listWorkspaces", "listAgents", "listWorkflows", "listPrompts", "listProviders"])
 def test_is_owner_is_false_for_a_member_without_own_records(api: Api, listing: str) -> None:
-    rows = api.every(listing, token="viewer-token")
+    rows = api.list_all(listing, token="viewer-token")
     assert {row["is_owner"] for row in rows} == {False}
 
 
@@ -150,11 +150,11 @@ def test_member_may_change_records_of_the_workspace(api: Api) -> None:
     ],
 )
 def test_workspace_provider_and_account_can_be_changed_only_by_their_owner(api: Api, name: str, resource: str) -> None:
-    before = api.world.store.generation
+    before = api.sandbox.store.generation
     body: Any = {} if name.startswith("update") else None
-    reply = api.ask(name, api.seeded(resource), body, token="viewer-token")
+    reply = api.call(name, api.find_seeded_key(resource), body, token="viewer-token")
     assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
-    assert api.world.store.generation == before
+    assert api.sandbox.store.generation == before
 
 
 # Sharing -------------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def test_shared_record_is_visible(api: Api, unshared_agent: str) -> None:
     share_ = share(api, unshared_agent, "read")
     assert (share_["entity_type"], share_["entity"]["id"], share_["permission"]) == ("user", 124, "read")
     assert api.data("retrieveAgent", unshared_agent, token="other-token")["is_owner"] is False
-    assert unshared_agent in {agent["uuid"] for agent in api.every("listAgents", token="other-token")}
+    assert unshared_agent in {agent["uuid"] for agent in api.list_all("listAgents", token="other-token")}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_shared_record_is_visible(api: Api, unshared_agent: str) -> None:
 def test_read_share_does_not_allow_changes(api: Api, unshared_agent: str, name: str, body: Any) -> None:
     share(api, unshared_agent, "read")
     before = api.data("retrieveAgent", unshared_agent)
-    reply = api.ask(name, unshared_agent, body, token="other-token")
+    reply = api.call(name, unshared_agent, body, token="other-token")
     assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
     assert api.data("retrieveAgent", unshared_agent) == before
 
@@ -211,10 +211,10 @@ def test_write_share_allows_changes(api: Api, unshared_agent: str) -> None:
 def test_write_share_allows_neither_delete_nor_share(
     api: Api, unshared_agent: str, name: str, body: Any, kind: str
 ) -> None:
-    theirs = {"user": 124, "workspace": api.every("listWorkspaces", token="other-token")[0]["uuid"]}
+    theirs = {"user": 124, "workspace": api.list_all("listWorkspaces", token="other-token")[0]["uuid"]}
     share(api, unshared_agent, "write", entity=theirs[kind], kind=kind)
     before = api.data("retrieveAgent", unshared_agent)
-    reply = api.ask(name, unshared_agent, body, token="other-token")
+    reply = api.call(name, unshared_agent, body, token="other-token")
     assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
     if body is not None:  # permission is checked before the body
         assert api.status(name, unshared_agent, {}, token="other-token") == 403
@@ -231,14 +231,14 @@ def test_sharing_again_updates_the_permission(api: Api, unshared_agent: str) -> 
 
 
 def test_members_see_records_shared_with_their_workspace(api: Api, unshared_agent: str) -> None:
-    theirs = api.every("listWorkspaces", token="other-token")[0]["uuid"]
+    theirs = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
     share(api, unshared_agent, "read", entity=theirs, kind="workspace")
     assert api.status("retrieveAgent", unshared_agent, token="other-token") == 200
 
 
 def test_filter_finds_shared_agents(api: Api, unshared_agent: str) -> None:
     def found(is_shared: str) -> bool:
-        return unshared_agent in {agent["uuid"] for agent in api.every("listAgents", {"is_shared": is_shared})}
+        return unshared_agent in {agent["uuid"] for agent in api.list_all("listAgents", {"is_shared": is_shared})}
 
     assert (found("true"), found("false")) == (False, True)
     share(api, unshared_agent, "read")
@@ -287,7 +287,7 @@ def test_caller_can_see_and_stop_an_execution_of_a_shared_workflow(api: Api, uns
         assert (
             api.data("retrieveWorkflowExecution", started, token="other-token")["workflow"]["uuid"] == unshared_workflow
         )
-        rows = api.every("listWorkflowExecutions", {"workflow_uuid": unshared_workflow}, token="other-token")
+        rows = api.list_all("listWorkflowExecutions", {"workflow_uuid": unshared_workflow}, token="other-token")
         assert started in {row["uuid"] for row in rows}
         assert len(rows) == rows[0]["workflow"]["trigger_count"]
         assert api.data("stopWorkflowExecution", started, token="other-token")["status"] == "stopped"
@@ -311,15 +311,15 @@ def test_read_share_of_a_workflow_shows_executions_but_cannot_stop_them(api: Api
 
 def test_executions_of_unshared_workflows_are_hidden(api: Api, unshared_workflow: str) -> None:
     other = api.data("triggerWebhook", WORKSPACE, {})["uuid"]  # the documented workflow has the same key
-    before = api.whole("listWorkflowExecutions", token="other-token")["meta"]["total"]
+    before = api.call_json("listWorkflowExecutions", token="other-token")["meta"]["total"]
     hidden = api.status("retrieveWorkflowExecution", other, token="other-token")
     share_workflow(api, unshared_workflow, "write")
-    assert api.whole("listWorkflowExecutions", token="other-token")["meta"]["total"] == before
+    assert api.call_json("listWorkflowExecutions", token="other-token")["meta"]["total"] == before
     assert api.status("retrieveWorkflowExecution", other, token="other-token") == hidden
 
 
 def test_the_stronger_of_two_shares_applies(api: Api, unshared_workflow: str) -> None:
-    theirs = api.every("listWorkspaces", token="other-token")[0]["uuid"]
+    theirs = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
     share_workflow(api, unshared_workflow, "write")
     share_workflow(api, unshared_workflow, "read", entity=theirs, kind="workspace")
     assert api.status("triggerWebhook", unshared_workflow, {}, token="other-token") == 201
@@ -345,6 +345,6 @@ def test_share_with_an_unknown_entity_returns_404(api: Api, unshared_agent: str,
 def test_invalid_share_entity_is_reported_with_the_expected_format(
     api: Api, unshared_agent: str, kind: str, entity: Any, sentence: str
 ) -> None:
-    reply = api.ask("shareAgent", unshared_agent, {"entity_type": kind, "entity_id": entity})
+    reply = api.call("shareAgent", unshared_agent, {"entity_type": kind, "entity_id": entity})
     assert reply.status == 422
     assert reply.json["errors"]["entity_id"] == [f"The entity id field {sentence}"]

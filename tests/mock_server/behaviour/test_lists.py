@@ -33,11 +33,11 @@ def parameters_by_role(operation: Operation, role: str) -> list[Parameter]:
 
 @lists
 def test_following_next_links_visits_each_record_once(api: Api, listing: str) -> None:
-    expected = [row["uuid"] for row in api.every(listing)]
+    expected = [row["uuid"] for row in api.list_all(listing)]
     found: list[Any] = []
     query: Mapping[str, Any] | None = {"per_page": 5}
     while query is not None and len(found) <= len(expected):
-        page = api.whole(listing, query=query)
+        page = api.call_json(listing, query=query)
         found += [row["uuid"] for row in page["data"]]
         following = page["links"]["next"]
         query = None if following is None or not page["data"] else dict(parse_qsl(urlsplit(following).query))
@@ -56,7 +56,7 @@ def test_page_has_correct_meta_and_links(
     thread = api.data("createThread", body={})["uuid"]
     for _ in range(11):
         api.data("createMessage", body={"thread_uuid": thread, "content": "Hello"})
-    page = api.whole("listMessages", query={"thread_uuid": thread, "per_page": 5, "page": number})
+    page = api.call_json("listMessages", query={"thread_uuid": thread, "per_page": 5, "page": number})
     path = "http://localhost:8000/api/v1/messages"
 
     def link(of: int | None) -> str | None:
@@ -76,7 +76,7 @@ def test_page_has_correct_meta_and_links(
 
 
 def test_empty_list_has_one_empty_page(api: Api) -> None:
-    page = api.whole("listThreads", query={"search": "no such thread"})
+    page = api.call_json("listThreads", query={"search": "no such thread"})
     assert page["data"] == []
     meta = page["meta"]
     assert (meta["current_page"], meta["last_page"], meta["total"], meta["from"], meta["to"]) == (1, 1, 0, None, None)
@@ -85,7 +85,7 @@ def test_empty_list_has_one_empty_page(api: Api) -> None:
 @lists
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_page_has_the_requested_size(api: Api, listing: str, size: int) -> None:
-    page = api.whole(listing, query={"per_page": size})
+    page = api.call_json(listing, query={"per_page": size})
     assert page["meta"]["per_page"] == size
     assert len(page["data"]) == min(size, page["meta"]["total"])
 
@@ -98,7 +98,7 @@ def test_invalid_page_or_size_returns_422(api: Api, listing: str, query: Mapping
 
 def test_links_preserve_the_query(api: Api) -> None:
     query = {"search": "a b&c", "role": "user", "with": "thread,attachments", "per_page": "1"}
-    page = api.whole("listMessages", query=query)
+    page = api.call_json("listMessages", query=query)
     parameters = dict(parse_qsl(urlsplit(page["links"]["first"]).query))
     assert parameters == {**query, "page": "1"}
 
@@ -114,7 +114,7 @@ def test_links_preserve_the_query(api: Api) -> None:
 )
 def test_every_url_uses_the_address_of_the_client(api: Api, headers: Mapping[str, str], base: str) -> None:
     reply = api.send("listAgents", query={"per_page": 3}, headers=headers)
-    api.check("listAgents", reply)
+    api.assert_valid("listAgents", reply)
     page = reply.json
     own = [text for text in texts(page) if re.search(r"(?<!example\.com)(/api/v1|/storage)/", text)]
     assert page["meta"]["path"] == f"{base}/api/v1/agents"
@@ -144,7 +144,7 @@ def sort_key(name: str, value: Any) -> Any:
 )
 @pytest.mark.parametrize("direction", ["asc", "desc", None])
 def test_list_is_sorted_as_requested(api: Api, listing: str, sort: str, direction: str | None) -> None:
-    rows = api.every(listing, {"sort_by": sort} | ({"sort_direction": direction} if direction else {}))
+    rows = api.list_all(listing, {"sort_by": sort} | ({"sort_direction": direction} if direction else {}))
     found = [(sort_key(sort, row[sort]), row["uuid"]) for row in rows]
     expected = sorted(found, key=lambda pair: pair[1])  # ties are sorted by key, always ascending
     expected.sort(key=lambda pair: pair[0], reverse=direction == "desc")
@@ -153,7 +153,7 @@ def test_list_is_sorted_as_requested(api: Api, listing: str, sort: str, directio
 
 @lists
 def test_default_order_is_newest_first(api: Api, listing: str) -> None:
-    found = [sort_key("created_at", row["created_at"]) for row in api.every(listing)]
+    found = [sort_key("created_at", row["created_at"]) for row in api.list_all(listing)]
     assert found == sorted(found, reverse=True)
 
 
@@ -164,7 +164,7 @@ def resolve_path(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[
     """The values at the end of a property path, following references; a list yields its elements."""
     if not path:
         return [record]
-    contract, store = api.contract, api.world.store
+    contract, store = api.contract, api.sandbox.store
     relation = contract.resources[record.resource].relations.get(path[0])
     if relation is None:
         value: Any = record.attributes
@@ -185,8 +185,8 @@ def resolve_path(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[
 def visible(api: Api, listing: str) -> list[StoredRecord]:
     """The records of a list without filters."""
     resource = OPERATIONS[listing].resource or ""
-    keys = [row["uuid"] for row in api.every(listing)]
-    return [api.world.store.get_existing(Reference(resource, key)) for key in keys]
+    keys = [row["uuid"] for row in api.list_all(listing)]
+    return [api.sandbox.store.get_existing(Reference(resource, key)) for key in keys]
 
 
 def filters(op: str) -> pytest.MarkDecorator:
@@ -219,7 +219,7 @@ def test_filter_returns_exactly_the_matching_records(api: Api, listing: str, nam
     values = list(dict.fromkeys(value for _, record_values in rows for value in record_values if value is not None))[:4]
     assert values, "the demo data show nothing of this filter"
     for value in values:
-        found = [row["uuid"] for row in api.every(listing, {name: format_query_value(value)})]
+        found = [row["uuid"] for row in api.list_all(listing, {name: format_query_value(value)})]
         assert found == [key for key, record_values in rows if value in record_values]
 
 
@@ -229,7 +229,7 @@ def test_filter_by_presence_partitions_the_list(api: Api, listing: str, name: st
     rows = {record.key: bool(resolve_path(api, record, path)) for record in visible(api, listing)}
     assert set(rows.values()) == {True, False}
     for is_present in (True, False):
-        found = {row["uuid"] for row in api.every(listing, {name: format_query_value(is_present)})}
+        found = {row["uuid"] for row in api.list_all(listing, {name: format_query_value(is_present)})}
         assert found == {key for key, has_value in rows.items() if has_value is is_present}
 
 
@@ -248,28 +248,28 @@ def test_filter_with_several_values_matches_any_of_them(api: Api, listing: str, 
     values = list(dict.fromkeys(value for _, record_values in rows for value in record_values))[:2]
     expected = [key for key, record_values in rows if set(record_values) & set(values)]
     for spelled in (name, f"{name}[]"):
-        assert [row["uuid"] for row in api.every(listing, {spelled: values})] == expected
+        assert [row["uuid"] for row in api.list_all(listing, {spelled: values})] == expected
 
 
 def test_date_filters_include_complete_days(api: Api) -> None:
-    rows = {row["uuid"]: row["created_at"][:10] for row in api.every("listWorkflowExecutions")}
+    rows = {row["uuid"]: row["created_at"][:10] for row in api.list_all("listWorkflowExecutions")}
     days = sorted(rows.values())
     first, last = days[len(days) // 3], days[2 * len(days) // 3]
-    found = {row["uuid"] for row in api.every("listWorkflowExecutions", {"date_from": first, "date_to": last})}
+    found = {row["uuid"] for row in api.list_all("listWorkflowExecutions", {"date_from": first, "date_to": last})}
     assert found == {key for key, day in rows.items() if first <= day <= last}
 
 
 def test_workspace_filter_takes_precedence_over_organization(api: Api) -> None:
     query = {"workspace_uuid": AGENT, "organization_multiplai_id": "org-456"}
-    found = api.every("listAgents", query)
-    assert found == api.every("listAgents", {"workspace_uuid": AGENT})
+    found = api.list_all("listAgents", query)
+    assert found == api.list_all("listAgents", {"workspace_uuid": AGENT})
     assert found
 
 
 def test_several_filters_are_combined_with_and(api: Api) -> None:
-    rows = api.every("listMessages", {"role": "user"})
+    rows = api.list_all("listMessages", {"role": "user"})
     thread = rows[0]["thread"]["uuid"]
-    found = api.every("listMessages", {"role": "user", "thread_uuid": thread})
+    found = api.list_all("listMessages", {"role": "user", "thread_uuid": thread})
     assert [row["uuid"] for row in found] == [row["uuid"] for row in rows if row["thread"]["uuid"] == thread]
 
 
@@ -289,7 +289,7 @@ def test_search_is_complete_and_case_insensitive(api: Api, listing: str) -> None
     for text in list(rows.values())[:3]:
         term = max(text.split(), key=len)
         for spelled in (term.upper(), term.lower(), term[1:-1]):
-            found = {row["uuid"] for row in api.every(listing, {"search": spelled})}
+            found = {row["uuid"] for row in api.list_all(listing, {"search": spelled})}
             assert found == {key for key, text in rows.items() if spelled.casefold() in text.casefold()}
 
 
@@ -350,18 +350,18 @@ CAMEL = [
 @pytest.mark.parametrize(("name", "parameter", "value"), CAMEL)
 def test_camel_case_names_are_equivalent(api: Api, name: str, parameter: str, value: str) -> None:
     operation = OPERATIONS[name]
-    key = api.seeded(operation.resource or "") if operation.path_parameter_names else None
+    key = api.find_seeded_key(operation.resource or "") if operation.path_parameter_names else None
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
     camel, plain = (api.data(name, key, query={parameter: spelled}) for spelled in (value, snake))
     assert camel == plain
 
 
 def test_with_count_adds_counts(api: Api) -> None:
-    plain = api.every("listWorkflowExecutions")
-    counted = api.every("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
+    plain = api.list_all("listWorkflowExecutions")
+    counted = api.list_all("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
     names = {"workflow_approvals_count", "pending_workflow_approvals_count"}
     assert all(not names & row.keys() for row in plain)
-    store = api.world.store
+    store = api.sandbox.store
     approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in counted}
     for record in store.select("WorkflowApproval", "1"):
         reference = record.references["workflow_execution"]
@@ -375,9 +375,9 @@ def test_with_count_adds_counts(api: Api) -> None:
 
 
 def test_requested_metrics_agree_with_other_values(api: Api) -> None:
-    assert all("metrics" not in row for row in api.every("listAgents"))
-    memories = [row["agent"]["uuid"] for row in api.every("listMemories", {"with": "agent"}) if row["agent"]]
-    for row in api.every("listAgents", {"with_metrics": "true"}):
+    assert all("metrics" not in row for row in api.list_all("listAgents"))
+    memories = [row["agent"]["uuid"] for row in api.list_all("listMemories", {"with": "agent"}) if row["agent"]]
+    for row in api.list_all("listAgents", {"with_metrics": "true"}):
         metrics = row["metrics"]
         assert metrics["executions_count"] == row["usage_count"]
         assert metrics["threads_count"] == row["threads_count"]
@@ -387,6 +387,6 @@ def test_requested_metrics_agree_with_other_values(api: Api) -> None:
 
 
 def test_counts_of_an_agent_equal_its_lists(api: Api) -> None:
-    for row in api.every("listAgents", {"workspace_uuid": AGENT}):
+    for row in api.list_all("listAgents", {"workspace_uuid": AGENT}):
         assert (row["tools_count"], row["workflows_count"]) == (len(row["tools"]), len(row["workflows"]))
-        assert row["threads_count"] == api.whole("listThreads", query={"agent_uuid": row["uuid"]})["meta"]["total"]
+        assert row["threads_count"] == api.call_json("listThreads", query={"agent_uuid": row["uuid"]})["meta"]["total"]

@@ -20,7 +20,7 @@ STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
 
 def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
     """Number of records in a list."""
-    found: int = api.whole(listing, query=query)["meta"]["total"]
+    found: int = api.call_json(listing, query=query)["meta"]["total"]
     return found
 
 
@@ -85,7 +85,7 @@ def test_execution_counts_of_one_status(api: Api) -> None:
 def test_leaderboard_equals_the_lists(api: Api) -> None:
     messages = Counter(
         row["thread"]["agent"]["uuid"]
-        for row in api.every("listMessages", {"with": "thread.agent"})
+        for row in api.list_all("listMessages", {"with": "thread.agent"})
         if row["thread"]["agent"]
     )
     rows = api.data("getAgentLeaderboard", query={"workspace_uuid": HOME, "limit": 100})
@@ -100,7 +100,7 @@ def test_leaderboard_equals_the_lists(api: Api) -> None:
 
 def test_leaderboard_lists_every_agent_once_by_usage(api: Api) -> None:
     rows = api.data("getAgentLeaderboard", query={"limit": 100})
-    agents = {agent["uuid"] for agent in api.every("listAgents")}
+    agents = {agent["uuid"] for agent in api.list_all("listAgents")}
     assert {row["agent"]["uuid"] for row in rows} == agents
     assert len(rows) == len(agents)
     assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
@@ -119,7 +119,7 @@ def test_leaderboard_follows_usage(api: Api) -> None:
 
 
 def test_leaderboard_of_a_period_excludes_earlier_runs(api: Api) -> None:
-    api.watch.wait(days=91)
+    api.clock.advance(days=91)
     assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "90d", "limit": 100})) == 0
     assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "all", "limit": 100})) > 0
 
@@ -135,21 +135,21 @@ def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple
     query = {"workspace_uuid": workspace}
     if metric in ("created", "copies", "shares"):
         shown = {} if entity == "agents" else {"with": "user,shares"}
-        for row in api.every("listAgents" if entity == "agents" else "listWorkflows", query | shown):
+        for row in api.list_all("listAgents" if entity == "agents" else "listWorkflows", query | shown):
             times = {"created": 1, "shares": len(row["shares"]), "copies": 0}[metric]
             yield from [(row["created_at"], row["user"]["id"])] * times
     elif entity == "workflows":
-        for row in api.every("listWorkflowExecutions", query):
+        for row in api.list_all("listWorkflowExecutions", query):
             yield row["created_at"], row["workflow"]["user_id"]
     else:
-        for record in api.world.store.select("AgentRun", "tenant = ?", (workspace,)):
+        for record in api.sandbox.store.select("AgentRun", "tenant = ?", (workspace,)):
             user = record.references["user"]
             yield record.attributes["created_at"], user.key if user else 0
 
 
 def mean_duration(api: Api, workspace: str) -> int:
     """Mean milliseconds from start to stop of the executions that have both."""
-    rows = api.every("listWorkflowExecutions", {"workspace_uuid": workspace})
+    rows = api.list_all("listWorkflowExecutions", {"workspace_uuid": workspace})
     spans = [
         parse_datetime(r["stopped_at"]) - parse_datetime(r["started_at"])
         for r in rows
@@ -253,9 +253,9 @@ def test_copies_are_records_cloned_from_a_template(api: Api) -> None:
 
 
 def test_period_excludes_earlier_events(api: Api) -> None:
-    at = {row["uuid"]: parse_datetime(row["created_at"]) for row in api.every("listWorkflowExecutions")}
+    at = {row["uuid"]: parse_datetime(row["created_at"]) for row in api.list_all("listWorkflowExecutions")}
     query = {"entity": "workflows", "metric": "executions", "filters[period]": "30d"}
-    recent = [key for key, created in at.items() if created >= api.watch() - timedelta(days=30)]
+    recent = [key for key, created in at.items() if created >= api.clock() - timedelta(days=30)]
     assert 0 < api.data("getWorkspacesMetrics", query=query)["total"] == len(recent) < len(at)
 
 
@@ -295,7 +295,7 @@ metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURC
 
 def metric_records(api: Api, operation: Operation) -> list[Any]:
     """The records that the metrics of a resource cover."""
-    return api.every(LISTING[operation.resource])
+    return api.list_all(LISTING[operation.resource])
 
 
 def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
@@ -303,7 +303,7 @@ def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
     value: Any = row
     for part in path.split("."):
         if part not in value:
-            record = api.world.store.get(operation.resource or "", row["uuid"])
+            record = api.sandbox.store.get(operation.resource or "", row["uuid"])
             assert record is not None
             return record.attributes[path]
         value = value[part]
@@ -312,7 +312,7 @@ def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
 
 @metrics
 def test_accumulated_count_equals_list_total(api: Api, name: str) -> None:
-    found = api.whole(name, body={"calculation": "accumulated_count"})
+    found = api.call_json(name, body={"calculation": "accumulated_count"})
     expected = count_records(api, LISTING[OPERATIONS[name].resource])
     assert found == {"data": [{"value": expected}], "total": expected}
     assert expected > 0
@@ -320,7 +320,7 @@ def test_accumulated_count_equals_list_total(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "prop"), SUMS)
 def test_accumulated_sum_equals_sum_over_list(api: Api, name: str, prop: str) -> None:
-    found = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
+    found = api.call_json(name, body={"calculation": "accumulated_sum", "property": prop})
     operation = OPERATIONS[name]
     expected = sum(read_number(api, operation, row, prop) for row in metric_records(api, operation))
     assert found["total"] == pytest.approx(expected)
@@ -331,7 +331,7 @@ def test_accumulated_sum_equals_sum_over_list(api: Api, name: str, prop: str) ->
 @metrics
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 def test_time_series_counts_records_per_period(api: Api, name: str, granularity: str) -> None:
-    found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity})
+    found = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity})
     counted = Counter(
         first_day_of_period(row["created_at"], granularity) for row in metric_records(api, OPERATIONS[name])
     )
@@ -342,8 +342,8 @@ def test_time_series_counts_records_per_period(api: Api, name: str, granularity:
 
 @pytest.mark.parametrize(("name", "prop"), SUMS)
 def test_time_series_of_sums_adds_up_to_the_accumulated_sum(api: Api, name: str, prop: str) -> None:
-    series = api.whole(name, body={"calculation": "time_series_sum", "property": prop, "granularity": "weekly"})
-    accumulated = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
+    series = api.call_json(name, body={"calculation": "time_series_sum", "property": prop, "granularity": "weekly"})
+    accumulated = api.call_json(name, body={"calculation": "accumulated_sum", "property": prop})
     assert series["total"] == pytest.approx(accumulated["total"])
     assert sum(point["value"] for point in series["data"]) == pytest.approx(series["total"])
 
@@ -358,7 +358,7 @@ def test_series_between_dates_has_one_entry_per_period_and_adds_up(
     api: Api, name: str, days: Mapping[str, str], granularity: str
 ) -> None:
     body = {"calculation": "time_series_count", "granularity": granularity, **days}
-    found = api.whole(name, body=body)
+    found = api.call_json(name, body=body)
     points = {point["date"]: point["value"] for point in found["data"]}
     assert sum(points.values()) == found["total"]
     counted = {day: value for day, value in points.items() if value}
@@ -379,14 +379,14 @@ def test_series_between_dates_has_one_entry_per_period_and_adds_up(
 )
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 def test_series_between_any_dates_succeeds(api: Api, name: str, days: Mapping[str, str], granularity: str) -> None:
-    found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
+    found = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
     assert sum(point["value"] for point in found["data"]) == found["total"]
 
 
 @metrics
 def test_series_is_daily_by_default(api: Api, name: str) -> None:
-    daily = api.whole(name, body={"calculation": "time_series_count", "granularity": "daily"})
-    assert api.whole(name, body={"calculation": "time_series_count"}) == daily
+    daily = api.call_json(name, body={"calculation": "time_series_count", "granularity": "daily"})
+    assert api.call_json(name, body={"calculation": "time_series_count"}) == daily
 
 
 SAME_FILTERS = [
@@ -407,7 +407,7 @@ def test_filter_has_the_same_meaning_as_in_the_list(api: Api, name: str, filter_
     many = {"user_ids": [123], "workflow_uuids": [HOME]}
     value: Any = many.get(filter_) or by_type.get(filter_) or (parameter.schema.get("enum") or [True])[0]
     expected = count_records(api, listing, {filter_: str(value).lower() if value is True else value})
-    found = api.whole(name, body={"calculation": "accumulated_count", filter_: value})["total"]
+    found = api.call_json(name, body={"calculation": "accumulated_count", filter_: value})["total"]
     assert 0 < found == expected
 
 
@@ -421,10 +421,10 @@ def test_new_record_is_included_in_the_next_metric(api: Api, name: str) -> None:
         "WorkflowExecution": ("createWorkflowExecution", {"workflow_uuid": HOME}),
     }
     query = {"calculation": "accumulated_count"}
-    before = api.whole(name, body=query)["total"]
+    before = api.call_json(name, body=query)["total"]
     create, body = bodies[OPERATIONS[name].resource or ""]
     api.data(create, body=body)
-    assert api.whole(name, body=query)["total"] == before + 1
+    assert api.call_json(name, body=query)["total"] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -443,6 +443,6 @@ def test_new_record_is_included_in_the_next_metric(api: Api, name: str) -> None:
 def test_parameter_without_effect_is_reported_in_the_note_header(
     api: Api, query: Mapping[str, Any], note: str | None
 ) -> None:
-    reply = api.ask("getWorkspacesMetrics", query={"entity": "workflows", "metric": "created", **query})
+    reply = api.call("getWorkspacesMetrics", query={"entity": "workflows", "metric": "created", **query})
     assert reply.status == 200
     assert reply.headers.get("x-mock-note") == (None if note is None else f"ignored: {note}")

@@ -15,7 +15,7 @@ FINAL = {"completed", "error", "stopped"}
 
 def list_messages(api: Api, thread: str) -> list[tuple[str, str]]:
     """(role, content) of the messages of a thread, in order."""
-    rows = api.every("listMessages", {"thread_uuid": thread, "sort_by": "created_at", "with": "attachments"})
+    rows = api.list_all("listMessages", {"thread_uuid": thread, "sort_by": "created_at", "with": "attachments"})
     return [(row["role"], row["content"]) for row in rows]
 
 
@@ -27,14 +27,14 @@ def test_run_stores_question_and_answer_in_a_new_thread(api: Api) -> None:
     thread, question, answer = found["thread"], found["message"], found["answer"]
     assert thread["agent"]["uuid"] == AGENT
     assert (question["role"], question["content"], answer["role"]) == ("user", "Where is my order?", "assistant")
-    stored = {row["uuid"] for row in api.every("listMessages", {"thread_uuid": thread["uuid"]})}
+    stored = {row["uuid"] for row in api.list_all("listMessages", {"thread_uuid": thread["uuid"]})}
     assert stored == {question["uuid"], answer["uuid"]}
     assert api.data("retrieveMessage", answer["uuid"])["content"] == answer["content"] != ""
 
 
 def test_run_counts_as_usage_of_the_agent(api: Api) -> None:
     before = api.data("retrieveAgent", AGENT)
-    api.watch.wait(seconds=30)
+    api.clock.advance(seconds=30)
     api.data("runAgent", AGENT, {"content": "Hello"})
     after = api.data("retrieveAgent", AGENT)
     assert after["usage_count"] == before["usage_count"] + 1
@@ -44,7 +44,7 @@ def test_run_counts_as_usage_of_the_agent(api: Api) -> None:
 
 def test_run_in_a_thread_continues_that_thread(api: Api) -> None:
     before = list_messages(api, THREAD)
-    api.watch.wait(seconds=1)
+    api.clock.advance(seconds=1)
     found = api.data("runAgent", AGENT, {"content": "And now?", "thread_uuid": THREAD})
     assert found["thread"]["uuid"] == THREAD
     assert list_messages(api, THREAD) == [*before, ("user", "And now?"), ("assistant", found["answer"]["content"])]
@@ -53,18 +53,18 @@ def test_run_in_a_thread_continues_that_thread(api: Api) -> None:
 def test_answer_is_listed_after_its_question(api: Api) -> None:
     thread = api.data("createThread", body={})["uuid"]
     for content in ("One", "Two", "Three", "Four", "Five"):
-        api.watch.wait(seconds=5)
+        api.clock.advance(seconds=5)
         api.data("runThread", thread, {"content": content})
     assert [role for role, _ in list_messages(api, thread)] == ["user", "assistant"] * 5
-    newest = [row["role"] for row in api.every("listMessages", {"thread_uuid": thread})]
+    newest = [row["role"] for row in api.list_all("listMessages", {"thread_uuid": thread})]
     assert newest == ["assistant", "user"] * 5
 
 
 def test_answer_is_deterministic_for_a_dataset(api: Api) -> None:
     call = ("runAgent", AGENT, {"content": "How do I change my address?"})
-    first = api.ask(*call).body
+    first = api.call(*call).body
     api.reset()
-    assert api.ask(*call).body == first
+    assert api.call(*call).body == first
 
 
 def test_different_questions_get_different_answers(api: Api) -> None:
@@ -152,18 +152,18 @@ def test_prompt_run_fills_placeholders_and_counts_usage(api: Api) -> None:
 
 
 def test_training_creates_a_memory_per_text_and_url(api: Api) -> None:
-    before = api.every("listMemories", {"agent_uuid": AGENT})
+    before = api.list_all("listMemories", {"agent_uuid": AGENT})
     body = {"texts": ["First.", "Second."], "urls": ["https://example.com/help"]}
     made = api.data("trainAgent", AGENT, body)
     assert [(m["type"], m["source"]) for m in made] == [("text", None), ("text", None), ("url", body["urls"][0])]
     assert [m["content"] for m in made[:2]] == body["texts"]
-    after = {memory["uuid"] for memory in api.every("listMemories", {"agent_uuid": AGENT})}
+    after = {memory["uuid"] for memory in api.list_all("listMemories", {"agent_uuid": AGENT})}
     assert after == {memory["uuid"] for memory in (*before, *made)}
 
 
 def test_training_is_included_in_the_agents_metrics(api: Api) -> None:
     def memories() -> int:
-        rows = api.every("listAgents", {"with_metrics": "true"})
+        rows = api.list_all("listAgents", {"with_metrics": "true"})
         found: int = next(row["metrics"]["memories_count"] for row in rows if row["uuid"] == AGENT)
         return found
 
@@ -175,7 +175,7 @@ def test_training_is_included_in_the_agents_metrics(api: Api) -> None:
 @pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
 def test_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: str, listing: str) -> None:
     made = api.data(name, body={"prompt": "Greet each new customer by mail"})
-    assert made["uuid"] in {row["uuid"] for row in api.every(listing)}
+    assert made["uuid"] in {row["uuid"] for row in api.list_all(listing)}
     assert made["is_owner"] is True
 
 
@@ -228,25 +228,25 @@ def test_webhook_starts_an_execution_that_follows_the_clock(api: Api) -> None:
     def now() -> Any:
         return api.data("retrieveWorkflowExecution", made["uuid"])
 
-    api.watch.wait(milliseconds=999)
+    api.clock.advance(milliseconds=999)
     assert now()["status"] == "pending"
-    api.watch.wait(milliseconds=1)
+    api.clock.advance(milliseconds=1)
     running = now()
     assert (running["status"], running["is_finished"]) == ("running", False)
     assert running["started_at"] == running["updated_at"] == "2026-03-01T00:00:01.000000Z"
-    api.watch.wait(seconds=5)
+    api.clock.advance(seconds=5)
     ended = now()
     assert ended["status"] in {"completed", "error"}
     assert ended["is_finished"] is True
     assert ended["started_at"] < ended["stopped_at"] <= "2026-03-01T00:00:06.000000Z"
-    api.watch.wait(days=365)
+    api.clock.advance(days=365)
     assert now() == ended
 
 
 def test_finished_execution_contains_its_results(api: Api) -> None:
     made = api.data("createWorkflowExecution", body={"workflow_uuid": WORKFLOW, "mode": "manual", "input": {"a": [1]}})
     assert made["mode"] == "manual"
-    api.watch.wait(seconds=6)
+    api.clock.advance(seconds=6)
     (data,) = api.data("retrieveWorkflowExecution", made["uuid"])["workflow_execution_data"]
     (step,) = data["workflow_data"]
     assert step["output"] == {"received": {"a": [1]}}
@@ -256,7 +256,7 @@ def test_finished_execution_contains_its_results(api: Api) -> None:
 
 def test_most_executions_succeed_and_some_fail(api: Api) -> None:
     keys = [api.data("triggerWebhook", WORKFLOW)["uuid"] for _ in range(60)]
-    api.watch.wait(seconds=6)
+    api.clock.advance(seconds=6)
     ends = [api.data("retrieveWorkflowExecution", key)["status"] for key in keys]
     assert set(ends) == {"completed", "error"}
     assert ends.count("completed") > ends.count("error")
@@ -266,7 +266,7 @@ def test_lists_filters_and_counts_follow_the_clock(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
 
     def found(status: str) -> bool:
-        return key in {row["uuid"] for row in api.every("listWorkflowExecutions", {"status": status})}
+        return key in {row["uuid"] for row in api.list_all("listWorkflowExecutions", {"status": status})}
 
     def counted(status: str) -> int:
         number: int = api.data("countWorkflowExecutions")[status]
@@ -274,27 +274,27 @@ def test_lists_filters_and_counts_follow_the_clock(api: Api) -> None:
 
     pending, running = counted("pending"), counted("running")
     assert (found("pending"), found("running")) == (True, False)
-    api.watch.wait(seconds=1)
+    api.clock.advance(seconds=1)
     assert (counted("pending"), counted("running")) == (pending - 1, running + 1)
     assert (found("pending"), found("running")) == (False, True)
 
 
 def test_seeded_executions_do_not_change(api: Api) -> None:
-    before = api.every("listWorkflowExecutions")
+    before = api.list_all("listWorkflowExecutions")
     assert {"pending", "running", "waiting"} <= {row["status"] for row in before}
-    api.watch.wait(days=40)
-    assert api.every("listWorkflowExecutions") == before
+    api.clock.advance(days=40)
+    assert api.list_all("listWorkflowExecutions") == before
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "waiting"])
 def test_running_execution_can_be_stopped_once(api: Api, status: str) -> None:
-    key = api.seeded("WorkflowExecution", status=status)
-    api.watch.wait(seconds=10)
+    key = api.find_seeded_key("WorkflowExecution", status=status)
+    api.clock.advance(seconds=10)
     stopped = api.data("stopWorkflowExecution", key)
     assert (stopped["status"], stopped["is_finished"]) == ("stopped", True)
     assert stopped["stopped_at"] == "2026-03-01T00:00:10.000000Z"
     assert stopped["started_at"] is not None
-    record = api.world.store.get("WorkflowExecution", key)
+    record = api.sandbox.store.get("WorkflowExecution", key)
     assert record is not None
     lasted = datetime.fromisoformat(stopped["stopped_at"]) - datetime.fromisoformat(stopped["started_at"])
     assert record.attributes["duration_ms"] == lasted / timedelta(milliseconds=1)
@@ -303,21 +303,21 @@ def test_running_execution_can_be_stopped_once(api: Api, status: str) -> None:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_finished_execution_cannot_be_stopped(api: Api, status: str) -> None:
-    reply = api.ask("stopWorkflowExecution", api.seeded("WorkflowExecution", status=status))
+    reply = api.call("stopWorkflowExecution", api.find_seeded_key("WorkflowExecution", status=status))
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "conflict")
 
 
 def test_stopped_execution_does_not_change_afterwards(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
     stopped = api.data("stopWorkflowExecution", key)
-    api.watch.wait(seconds=30)
+    api.clock.advance(seconds=30)
     assert api.data("retrieveWorkflowExecution", key) == stopped
 
 
 @pytest.mark.parametrize("name", ["triggerWebhook", "createWorkflowExecution"])
 def test_inactive_workflow_cannot_be_started(api: Api, name: str) -> None:
     api.data("updateWorkflow", WORKFLOW, {"is_active": False})
-    before = api.world.store.count_by_resource()
+    before = api.sandbox.store.count_by_resource()
     call = (WORKFLOW, {}) if name == "triggerWebhook" else (None, {"workflow_uuid": WORKFLOW})
     assert api.status(name, *call) == 409
-    assert api.world.store.count_by_resource() == before
+    assert api.sandbox.store.count_by_resource() == before

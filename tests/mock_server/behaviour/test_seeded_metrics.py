@@ -17,41 +17,41 @@ DATASETS = [*((name, 1) for name in dataset.list_names()), ("demo", 10)]
 def dataset_api(request: pytest.FixtureRequest) -> Api:
     """The API with each dataset, and with a large one."""
     name, size = request.param
-    return Api.of(athena_contract(), athena_schemas(), name, size=size)
+    return Api.create(athena_contract(), athena_schemas(), name, size=size)
 
 
 @pytest.fixture(scope="module")
 def past_api() -> Api:
     """The API with the demo dataset and an epoch one year in the past."""
-    return Api.of(athena_contract(), athena_schemas(), "demo", epoch=PAST)
+    return Api.create(athena_contract(), athena_schemas(), "demo", epoch=PAST)
 
 
 def test_workflow_triggers_match_its_executions(dataset_api: Api) -> None:
     executions = defaultdict(list)
-    for row in dataset_api.every("listWorkflowExecutions"):
+    for row in dataset_api.list_all("listWorkflowExecutions"):
         executions[row["workflow"]["uuid"]].append(row["created_at"])
         summary = row["workflow"]
         assert summary["trigger_count"] == summary["executions_count"]
-    for row in dataset_api.every("listWorkflowExecutions"):
+    for row in dataset_api.list_all("listWorkflowExecutions"):
         assert datetime.fromisoformat(row["workflow"]["last_used_at"]) == max(
             map(datetime.fromisoformat, executions[row["workflow"]["uuid"]])
         )
-    for workflow in dataset_api.every("listWorkflows"):
+    for workflow in dataset_api.list_all("listWorkflows"):
         assert workflow["trigger_count"] == len(executions[workflow["uuid"]])
 
 
 def test_agent_usage_matches_its_runs(dataset_api: Api) -> None:
     runs = defaultdict(list)
-    for run in dataset_api.world.store.select("AgentRun", "1"):
+    for run in dataset_api.sandbox.store.select("AgentRun", "1"):
         assert run.references["agent"] is not None
         runs[run.references["agent"].key].append(run.attributes["created_at"])
-    for agent in dataset_api.every("listAgents"):
+    for agent in dataset_api.list_all("listAgents"):
         assert agent["usage_count"] == len(runs[agent["uuid"]])
         assert agent["last_used_at"] == max(runs[agent["uuid"]], default=None)
 
 
 def test_last_use_of_a_prompt_is_set_if_it_was_used(dataset_api: Api) -> None:
-    for prompt in dataset_api.every("listPrompts"):
+    for prompt in dataset_api.list_all("listPrompts"):
         assert (prompt["usage_count"] == 0) == (prompt["last_used_at"] is None)
         if prompt["last_used_at"] is not None:
             assert prompt["created_at"] <= prompt["last_used_at"] <= EPOCH.isoformat()
@@ -70,11 +70,11 @@ def test_metrics_of_the_last_days_end_at_the_epoch(past_api: Api, period: str) -
 
 def test_new_record_is_dated_after_the_epoch_and_listed_first(past_api: Api) -> None:
     past_api.reset()
-    past_api.watch.wait(minutes=5)
+    past_api.clock.advance(minutes=5)
     made = past_api.data("triggerWebhook", WORKFLOW, {})
     assert datetime.fromisoformat(made["created_at"]) == PAST + timedelta(minutes=5)
-    assert past_api.every("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
-    past_api.watch.wait(seconds=10)
+    assert past_api.list_all("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
+    past_api.clock.advance(seconds=10)
     assert past_api.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
 
 
@@ -84,5 +84,5 @@ def test_tokens_expire_by_the_same_clock(past_api: Api) -> None:
     made = past_api.data("signIn", body=body)
     assert datetime.fromisoformat(made["expires_at"]) == PAST + timedelta(hours=12)
     assert past_api.status("getAuthenticatedUser", token=made["token"]) == 200
-    past_api.watch.wait(hours=12)
+    past_api.clock.advance(hours=12)
     assert past_api.status("getAuthenticatedUser", token=made["token"]) == 401

@@ -35,7 +35,7 @@ def example_body(name: str) -> Any:
 
 def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
     """Number of records in a list."""
-    found: int = api.whole(listing, query=query)["meta"]["total"]
+    found: int = api.call_json(listing, query=query)["meta"]["total"]
     return found
 
 
@@ -45,9 +45,9 @@ def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None
 @pytest.mark.parametrize(("create", "listing"), operation_pairs(CREATES, "list"))
 def test_created_record_is_listed_first(api: Api, create: str, listing: str) -> None:
     before = count_records(api, listing)
-    api.watch.wait(seconds=1)
+    api.clock.advance(seconds=1)
     made = api.data(create, body=example_body(create))
-    page = api.whole(listing)
+    page = api.call_json(listing)
     assert page["data"][0]["uuid"] == made["uuid"]
     assert page["meta"]["total"] == before + 1
 
@@ -89,7 +89,7 @@ def test_omitted_fields_get_the_defaults_of_the_contract(api: Api) -> None:
 
 
 def test_timestamps_come_from_the_clock_of_the_mock(api: Api) -> None:
-    api.watch.wait(days=2, seconds=3)
+    api.clock.advance(days=2, seconds=3)
     made = api.data("createAgent", body={"name": "Now"})
     assert made["created_at"] == made["updated_at"] == "2026-03-03T00:00:03.000000Z"
 
@@ -103,7 +103,7 @@ def test_server_set_fields_are_ignored_in_requests(api: Api, field: str) -> None
 
 
 def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
-    reply = api.ask("createThread", body={"name": "X", "colour": "red"})
+    reply = api.call("createThread", body={"name": "X", "colour": "red"})
     assert reply.status == 201
     assert "colour" in reply.headers["x-mock-note"]
     assert "colour" not in reply.json["data"]
@@ -114,10 +114,10 @@ def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
 
 def test_new_agent_name_appears_wherever_it_is_embedded(api: Api) -> None:
     def shown() -> set[str]:
-        message = api.every("listMessages", {"thread_uuid": THREAD})[0]
+        message = api.list_all("listMessages", {"thread_uuid": THREAD})[0]
         run = api.data("retrieveThread", THREAD)
         leaders = {row["agent"]["uuid"]: row["agent"]["name"] for row in api.data("getAgentLeaderboard")}
-        listed = {agent["uuid"]: agent["name"] for agent in api.every("listAgents")}
+        listed = {agent["uuid"]: agent["name"] for agent in api.list_all("listAgents")}
         return {message["thread"]["agent"]["name"], run["agent"]["name"], leaders[DOCUMENTED], listed[DOCUMENTED]}
 
     assert shown() == {"Customer Support Assistant"}
@@ -149,7 +149,7 @@ def test_new_thread_counts_for_its_agent(api: Api) -> None:
 
 
 def test_tools_and_workflows_of_an_agent_are_set_as_lists(api: Api) -> None:
-    tools = [tool["uuid"] for agent in api.every("listAgents") for tool in agent["tools"]]
+    tools = [tool["uuid"] for agent in api.list_all("listAgents") for tool in agent["tools"]]
     chosen = list(dict.fromkeys(tools))[:3]
     made = api.data("createAgent", body={"name": "Handy", "tool_uuids": chosen, "workflow_uuids": [DOCUMENTED]})
     assert [tool["uuid"] for tool in made["tools"]] == chosen
@@ -161,7 +161,7 @@ def test_tools_and_workflows_of_an_agent_are_set_as_lists(api: Api) -> None:
 
 def test_started_execution_counts_for_its_workflow(api: Api) -> None:
     def summary() -> Any:
-        return api.every("listWorkflowExecutions", {"workflow_uuid": DOCUMENTED})[0]["workflow"]
+        return api.list_all("listWorkflowExecutions", {"workflow_uuid": DOCUMENTED})[0]["workflow"]
 
     before = summary()
     api.data("triggerWebhook", DOCUMENTED)
@@ -179,7 +179,7 @@ UPDATES = operation_pairs(("update",), "retrieve")
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
 def test_update_changes_only_the_sent_fields(api: Api, update: str, retrieve: str) -> None:
     operation, sent = OPERATIONS[update], example_body(update)
-    key = api.seeded(operation.resource or "")
+    key = api.find_seeded_key(operation.resource or "")
     before = api.data(retrieve, key)
     after = api.data(update, key, sent)
     assert api.data(retrieve, key) == after
@@ -190,9 +190,9 @@ def test_update_changes_only_the_sent_fields(api: Api, update: str, retrieve: st
 
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
 def test_update_changes_updated_at_but_not_created_at(api: Api, update: str, retrieve: str) -> None:
-    key = api.seeded(OPERATIONS[update].resource or "")
+    key = api.find_seeded_key(OPERATIONS[update].resource or "")
     created = api.data(retrieve, key)["created_at"]
-    api.watch.wait(seconds=90)
+    api.clock.advance(seconds=90)
     after = api.data(update, key, {})
     assert (after["created_at"], after["updated_at"]) == (created, "2026-03-01T00:01:30.000000Z")
 
@@ -204,7 +204,7 @@ def test_metadata_is_merged_key_by_key(api: Api) -> None:
 
 
 def test_update_of_one_strategy_preserves_the_others(api: Api) -> None:
-    key = api.seeded("Provider")
+    key = api.find_seeded_key("Provider")
     before = api.data("retrieveProvider", key)["authentication_config"]
     after = api.data("updateProvider", key, {"authentication_config": {"token": {**before["token"], "key": "new"}}})
     assert after["authentication_config"] == before | {"token": before["token"] | {"key": "new"}}
@@ -232,17 +232,17 @@ def test_deleted_record_cannot_be_retrieved_or_listed(api: Api, delete: str, ret
     resource = OPERATIONS[delete].resource
     listing = find_operation(resource, "list")
     assert listing is not None
-    key = api.seeded(resource or "")
+    key = api.find_seeded_key(resource or "")
     before = count_records(api, listing.id)
     assert api.data(delete, key) is None
     assert api.status(retrieve, key) == 404
     assert api.status(delete, key) == 404
     assert count_records(api, listing.id) == before - 1
-    assert key not in {row["uuid"] for row in api.every(listing.id)}
+    assert key not in {row["uuid"] for row in api.list_all(listing.id)}
 
 
 def test_delete_of_a_thread_deletes_its_messages(api: Api) -> None:
-    messages = api.every("listMessages", {"thread_uuid": THREAD})
+    messages = api.list_all("listMessages", {"thread_uuid": THREAD})
     before = count_records(api, "listMessages")
     api.data("deleteThread", THREAD)
     assert [api.status("retrieveMessage", message["uuid"]) for message in messages] == [404] * 3
@@ -271,7 +271,7 @@ def test_delete_of_a_workflow_deletes_executions_but_not_agents(api: Api) -> Non
 
 
 def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
-    sandbox = api.seeded("Workspace", slug="sandbox")
+    sandbox = api.find_seeded_key("Workspace", slug="sandbox")
     agent = api.data("createAgent", body={"name": "Castle", "workspace_uuid": sandbox})
     thread = api.data("createThread", body={"workspace_uuid": sandbox})
     message = api.data("createMessage", body={"thread_uuid": thread["uuid"], "content": "Hello"})
@@ -281,12 +281,12 @@ def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
 
 
 def test_primary_workspace_cannot_be_deleted(api: Api) -> None:
-    before = api.world.store.count_by_resource()
-    reply = api.ask("deleteWorkspace", HOME)
+    before = api.sandbox.store.count_by_resource()
+    reply = api.call("deleteWorkspace", HOME)
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "conflict")
     message = "This Workspace cannot be deleted while it is any User's primary workspace."
     assert reply.json == {"message": message}
-    assert api.world.store.count_by_resource() == before
+    assert api.sandbox.store.count_by_resource() == before
 
 
 def test_provider_in_use_cannot_be_deleted(api: Api) -> None:
@@ -299,14 +299,14 @@ def test_provider_in_use_cannot_be_deleted(api: Api) -> None:
 
 def test_account_never_shows_its_credentials(api: Api) -> None:
     body = {**example_body("createAccount"), "credentials": {"key": "sk-secret-4711"}}
-    made = api.ask("createAccount", body=body)
-    listed = api.ask("listAccounts")
+    made = api.call("createAccount", body=body)
+    listed = api.call("listAccounts")
     assert b"4711" not in made.body + listed.body
 
 
 def test_task_is_listed_until_it_is_deleted(api: Api) -> None:
     def board() -> Any:
-        agents = api.every("listAgents", {"with_command_room_task": "true"})
+        agents = api.list_all("listAgents", {"with_command_room_task": "true"})
         return {agent["uuid"]: agent["command_room_task"] for agent in agents}[DOCUMENTED]
 
     assert board() is None
