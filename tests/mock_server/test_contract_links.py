@@ -6,17 +6,17 @@ import pytest
 
 from spec.document import escape
 from tests.mock_server.athena import Api, athena_contract
-from tests.mock_server.test_every_operation import example_of, key_for, required
+from tests.mock_server.test_every_operation import find_key, get_example_body, get_required_query
 
 CONTRACT = athena_contract()
 BODY = "$response.body#"
 # Links that the first step makes invalid.
-ENDED = {
+CONFLICTS = {
     ("stopWorkflowExecution", "stop"),
 }
 
 
-def links() -> list[tuple[str, str]]:
+def list_links() -> list[tuple[str, str]]:
     """Return (operation, name) of each link of a successful response."""
     result = []
     for operation in CONTRACT.operations.values():
@@ -35,22 +35,24 @@ def evaluate(expression: Any, reply: Any) -> Any:
     return reply
 
 
-@pytest.mark.parametrize(("name", "link"), links())
+@pytest.mark.parametrize(("name", "link"), list_links())
 def test_link_leads_to_its_operation(api: Api, name: str, link: str) -> None:
     operation = CONTRACT.operations[name]
-    reply = api.call_json(name, start(api, name), example_of(operation), required(operation))
+    reply = api.call_json(name, find_start_key(api, name), get_example_body(operation), get_required_query(operation))
     status = CONTRACT.document.resolve(f"{operation.pointer}/responses/{operation.envelope.status}")
     response, _ = CONTRACT.document.dereference(status, "")
     definition, _ = CONTRACT.document.dereference(response["links"][link], "")
-    then = CONTRACT.operations[definition["operationId"]]
+    linked_operation = CONTRACT.operations[definition["operationId"]]
     parameters = {key: evaluate(value, reply) for key, value in definition.get("parameters", {}).items()}
-    key = next((parameters.pop(part) for part in then.path_parameter_names), None)
-    sent = {field: evaluate(value, reply) for field, value in definition.get("requestBody", {}).items()}
-    expected_status = 409 if (name, link) in ENDED else then.envelope.status
-    assert api.status(then.id, key, sent or example_of(then), parameters) == expected_status
+    key = next((parameters.pop(part) for part in linked_operation.path_parameter_names), None)
+    body = {field: evaluate(value, reply) for field, value in definition.get("requestBody", {}).items()}
+    expected_status = 409 if (name, link) in CONFLICTS else linked_operation.envelope.status
+    assert (
+        api.status(linked_operation.id, key, body or get_example_body(linked_operation), parameters) == expected_status
+    )
 
 
-def start(api: Api, name: str) -> Any:
+def find_start_key(api: Api, name: str) -> Any:
     """Return a seeded key to start with, in a state that allows the next operation."""
     operation = CONTRACT.operations[name]
     if operation.action in ("retrieve", "update"):
@@ -60,5 +62,5 @@ def start(api: Api, name: str) -> Any:
             "Provider": "deleteProvider",
             "WorkflowExecution": "stopWorkflowExecution",
         }
-        return key_for(api, CONTRACT.operations[by_state.get(operation.resource or "", name)])
-    return key_for(api, operation)
+        return find_key(api, CONTRACT.operations[by_state.get(operation.resource or "", name)])
+    return find_key(api, operation)

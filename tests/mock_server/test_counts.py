@@ -38,9 +38,9 @@ def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> Non
 def test_rolled_back_write_is_not_counted(api: Api) -> None:
     store = api.sandbox.store
     before = store.count("Message", IN_A_TENANT, (HOME,))
-    own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "uuid": "new"}
+    attributes = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "uuid": "new"}
     with suppress(ZeroDivisionError), store.transaction():
-        store.add(Record("Message", "new", own, {"thread": Reference("Thread", THREAD)}))
+        store.add(Record("Message", "new", attributes, {"thread": Reference("Thread", THREAD)}))
         assert store.count("Message", IN_A_TENANT, (HOME,)) == before + 1
         raise ZeroDivisionError
     assert store.count("Message", IN_A_TENANT, (HOME,)) == before == count_directly(store, IN_A_TENANT, HOME)
@@ -59,38 +59,38 @@ def test_update_moves_record_between_counts(api: Api) -> None:
 def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
     store, by_role = api.sandbox.store, '"p_role" = ?'
     before = store.count("Message", by_role, ("system",))
-    own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "role": "system"}
-    in_thread = {"thread": Reference("Thread", THREAD)}
+    attributes = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "role": "system"}
+    references = {"thread": Reference("Thread", THREAD)}
     for number in range(MAX_PENDING_RECORDS + 3):
         key = f"new-{number}"
-        store.add(Record("Message", key, {**own, "uuid": key}, in_thread), has_new_key=True)
+        store.add(Record("Message", key, {**attributes, "uuid": key}, references), has_new_key=True)
     store.delete("Message", "new-0")
-    store.update("Message", f"new-{MAX_PENDING_RECORDS}", {**own, "role": "user"})
+    store.update("Message", f"new-{MAX_PENDING_RECORDS}", {**attributes, "role": "user"})
     store.delete("Message", f"new-{MAX_PENDING_RECORDS + 1}")
     expected = before + MAX_PENDING_RECORDS
     assert store.count("Message", by_role, ("system",)) == expected == count_directly(store, by_role, "system")
 
 
 def test_update_evaluates_only_counts_of_changed_columns(api: Api) -> None:
-    store, holding = api.sandbox.store, 'instr("s_content", ?) > 0'
+    store, condition = api.sandbox.store, 'instr("s_content", ?) > 0'
     message = store.get_existing(Reference("Message", MESSAGE))
-    store.count("Message", holding, ("quetzal",))
+    store.count("Message", condition, ("quetzal",))
     statements: list[str] = []
     store.connection.set_trace_callback(statements.append)
     store.update("Message", MESSAGE, {**message.attributes, "role": "system"})
     assert not [statement for statement in statements if "instr" in statement]
     store.update("Message", MESSAGE, {**message.attributes, "content": "a quetzal"})
     assert len([statement for statement in statements if "instr" in statement]) == 2
-    assert store.count("Message", holding, ("quetzal",)) == count_directly(store, holding, "quetzal") == 1
+    assert store.count("Message", condition, ("quetzal",)) == count_directly(store, condition, "quetzal") == 1
 
 
 def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api) -> None:
     store = api.sandbox.store
-    named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
-    assert store.count("Message", named, (name,)) == 0
+    condition, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
+    assert store.count("Message", condition, (name,)) == 0
     thread = store.get_existing(Reference("Thread", THREAD))
     store.update("Thread", THREAD, {**thread.attributes, "name": name})
-    assert store.count("Message", named, (name,)) == count_directly(store, named, name) > 0
+    assert store.count("Message", condition, (name,)) == count_directly(store, condition, name) > 0
 
 
 def test_number_of_cached_conditions_is_limited(api: Api) -> None:
@@ -105,6 +105,6 @@ def test_number_of_cached_conditions_is_limited(api: Api) -> None:
 @given(st.integers(0, 2**32))
 def test_derived_uuid_is_valid(number: int) -> None:
     digest = hashlib.sha256(f"0/default/Book/{number}".encode()).digest()
-    made = create_sandbox()
-    assert made.derive_uuid("Book", number) == str(UUID(bytes=digest[:16], version=4))
-    made.store.close()
+    sandbox = create_sandbox()
+    assert sandbox.derive_uuid("Book", number) == str(UUID(bytes=digest[:16], version=4))
+    sandbox.store.close()

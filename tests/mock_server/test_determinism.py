@@ -17,7 +17,7 @@ from tests.mock_server.athena import CONTRACT, athena_contract
 
 pytestmark = pytest.mark.slow
 
-IDS = 1000
+SAMPLE_SIZE = 1000
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def fetch(base: str, target: str) -> bytes:
         return content.replace(base.rpartition("/api/")[0].encode(), b"")
 
 
-def paths(contract: Contract, base: str) -> Iterator[str]:
+def iter_record_paths(contract: Contract, base: str) -> Iterator[str]:
     """Yield the path of each record that a list contains and an operation retrieves."""
     retrievable = {o.resource: o for o in contract.operations.values() if o.action == "retrieve"}
     for operation in contract.operations.values():
@@ -57,11 +57,11 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
 def test_same_seed_same_bytes_in_any_order_and_another_seed_differs(tmp_path: Path) -> None:
     contract = athena_contract()
     with start_mock(tmp_path / "a", 5, 1) as first, start_mock(tmp_path / "b", 5, 2) as second:
-        sampled_paths = list(paths(contract, first))[:IDS]
-        assert len(sampled_paths) == IDS
+        sampled_paths = list(iter_record_paths(contract, first))[:SAMPLE_SIZE]
+        assert len(sampled_paths) == SAMPLE_SIZE
         first_bodies = {path: fetch(first, path) for path in sampled_paths}
         random.Random(1).shuffle(sampled_paths)
         second_bodies = {path: fetch(second, path) for path in sampled_paths}
     assert first_bodies == second_bodies
     with start_mock(tmp_path / "c", 6, 1) as third:
-        assert not set(paths(contract, third)) >= set(sampled_paths)
+        assert not set(iter_record_paths(contract, third)) >= set(sampled_paths)

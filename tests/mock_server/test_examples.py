@@ -14,39 +14,39 @@ OPERATIONS = athena_contract().operations
 BEARER = {"authorization": "Bearer demo-token"}
 
 
-def description(api: Api) -> Any:
-    """The contract as the docs page is given it."""
+def fetch_docs_contract(api: Api) -> Any:
+    """Return the contract that the docs page loads."""
     return json.loads(Client(api.app, {}).get("/docs/openapi.json").body)
 
 
-def followed(root: Any, node: Any) -> Any:
-    """A node behind its reference."""
+def dereference(root: Any, node: Any) -> Any:
+    """Follow the references of a node."""
     while "$ref" in node:
-        at = root
+        target = root
         for part in node["$ref"].split("/")[1:]:
-            at = at[part]
-        node = at
+            target = target[part]
+        node = target
     return node
 
 
-def filled_in(root: Any, parameter: Any) -> Any:
-    """What Swagger UI fills in for a parameter, None where it leaves it out."""
-    schema = followed(root, parameter["schema"])
+def get_initial_value(root: Any, parameter: Any) -> Any:
+    """Return the value with which Swagger UI prefills a parameter, None if it omits the parameter."""
+    schema = dereference(root, parameter["schema"])
     if "example" in parameter:
         return parameter["example"]
     first = schema.get("enum", [None])[0] if parameter.get("required") else None
     return schema.get("example", schema.get("default", first))
 
 
-def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
-    """(status, JSON) of an operation that is executed on the docs page without a change."""
-    root = description(api)
+def execute_with_examples(api: Api, operation: Operation) -> tuple[int, Any]:
+    """Execute an operation as the docs page does with prefilled values; return (status, JSON)."""
+    root = fetch_docs_contract(api)
     item = root["paths"][operation.path]
     node = item[operation.method]
-    parameters = [followed(root, p) for p in (*item.get("parameters", ()), *node.get("parameters", ()))]
+    parameters = [dereference(root, p) for p in (*item.get("parameters", ()), *node.get("parameters", ()))]
     path, query = operation.path, {}
-    for parameter in parameters:  # an operation's own are later, and win
-        value = filled_in(root, parameter)
+    for parameter in parameters:  # parameters of the operation override those of the path item
+        value = get_initial_value(root, parameter)
         if parameter["in"] == "path":
             path = operation.path.replace(f"{{{parameter['name']}}}", str(value))
         elif parameter["in"] == "query" and value is not None:
@@ -60,43 +60,49 @@ def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation_succeeds_with_its_examples(api: Api, name: str) -> None:
     operation = OPERATIONS[name]
-    status, answer = sent_as_filled_in(api, operation)
-    assert status == operation.envelope.status, answer
+    status, content = execute_with_examples(api, operation)
+    assert status == operation.envelope.status, content
 
 
 def test_example_of_workspace_metrics_is_a_series(api: Api) -> None:
-    assert len(sent_as_filled_in(api, OPERATIONS["getWorkspacesMetrics"])[1]["data"]["results"]) > 1
+    assert len(execute_with_examples(api, OPERATIONS["getWorkspacesMetrics"])[1]["data"]["results"]) > 1
 
 
 def test_example_keys_follow_the_store(api: Api) -> None:
-    def named() -> Any:
-        parameters = description(api)["paths"]["/agents/{uuid}"]["delete"]["parameters"]
+    def get_example_key() -> Any:
+        parameters = fetch_docs_contract(api)["paths"]["/agents/{uuid}"]["delete"]["parameters"]
         return next(p["example"] for p in parameters if p["in"] == "path")
 
-    first = named()
+    first = get_example_key()
     assert api.status("deleteAgent", first) == 204
-    assert named() != first
-    assert api.status("retrieveAgent", named()) == 200
+    assert get_example_key() != first
+    assert api.status("retrieveAgent", get_example_key()) == 200
 
 
 def test_only_examples_differ_from_the_contract(api: Api) -> None:
-    shown, contract = description(api), json.loads(Client(api.app, {}).get("/openapi.json").body)
+    docs_contract, contract = fetch_docs_contract(api), json.loads(Client(api.app, {}).get("/openapi.json").body)
     for path, item in contract["paths"].items():
         for method in {operation.method for operation in OPERATIONS.values() if operation.path == path}:
             expected = [
-                followed(contract, p) for p in (*item.get("parameters", ()), *item[method].get("parameters", ()))
+                dereference(contract, p) for p in (*item.get("parameters", ()), *item[method].get("parameters", ()))
             ]
-            kept = [followed(shown, p) for p in shown["paths"][path][method].pop("parameters", [])]
-            names = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in expected}
-            node = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in kept}
-            assert node == names
-            assert len(kept) == len(node)  # Swagger UI would show both of two alike
+            parameters = [
+                dereference(docs_contract, p) for p in docs_contract["paths"][path][method].pop("parameters", [])
+            ]
+            expected_parameters = {
+                (p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in expected
+            }
+            docs_parameters = {
+                (p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in parameters
+            }
+            assert docs_parameters == expected_parameters
+            assert len(parameters) == len(docs_parameters)  # Swagger UI would show a duplicate
             item[method].pop("parameters", None)
         item.pop("parameters", None)
-    assert shown == contract
+    assert docs_contract == contract
 
 
 def test_finding_example_keys_writes_nothing(api: Api) -> None:
     before = api.sandbox.store.generation
-    description(api)
+    fetch_docs_contract(api)
     assert api.sandbox.store.generation == before

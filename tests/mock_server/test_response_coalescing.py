@@ -25,7 +25,7 @@ class FakeTransport:
         return 7
 
 
-def wrapped(*transports: Any) -> tuple[Coalescer, list[Any]]:
+def wrap_transports(*transports: Any) -> tuple[Coalescer, list[Any]]:
     coalescer = Coalescer()
     return coalescer, [coalescer.wrap(transport) for transport in transports]
 
@@ -34,7 +34,7 @@ def test_writes_of_one_iteration_are_sent_together_and_in_order() -> None:
     first, second = FakeTransport(), FakeTransport()
 
     async def write() -> None:
-        _, transports = wrapped(first, second)
+        _, transports = wrap_transports(first, second)
         for index, data in ((0, b"head"), (1, b"other head"), (0, b"body"), (1, b"other body")):
             transports[index].write(data)
         assert first.calls == second.calls == []
@@ -52,7 +52,7 @@ def test_close_sends_pending_data_first() -> None:
     transport = FakeTransport()
 
     async def write() -> None:
-        _, (wrapper,) = wrapped(transport)
+        _, (wrapper,) = wrap_transports(transport)
         wrapper.write(b"head")
         wrapper.write(b"body")
         wrapper.close()
@@ -66,7 +66,7 @@ def test_nothing_is_written_to_an_aborted_connection() -> None:
     aborted, other = FakeTransport(), FakeTransport()
 
     async def write() -> None:
-        coalescer, wrappers = wrapped(aborted, other)
+        coalescer, wrappers = wrap_transports(aborted, other)
         for wrapper in wrappers:
             wrapper.write(b"response")
         aborted.close()
@@ -80,5 +80,5 @@ def test_nothing_is_written_to_an_aborted_connection() -> None:
 
 
 def test_wrapper_delegates_other_methods_to_the_transport() -> None:
-    _, (wrapper,) = wrapped(FakeTransport())
+    _, (wrapper,) = wrap_transports(FakeTransport())
     assert wrapper.get_write_buffer_size() == 7

@@ -8,17 +8,17 @@ from mock_server.store import Store
 from tests.mock_server.library_contract import create_sandbox, library, schemas
 
 
-def tokens(of: Sandbox) -> list[str]:
+def list_tokens(sandbox: Sandbox) -> list[str]:
     """Return the tokens in the banner of a sandbox."""
-    return re.findall(r"^  (\S+-token) ", build_banner(of, "http://h", colour=False), re.MULTILINE)
+    return re.findall(r"^  (\S+-token) ", build_banner(sandbox, "http://h", colour=False), re.MULTILINE)
 
 
 def test_banner_lists_tokens_of_existing_users() -> None:
-    assert tokens(create_sandbox()) == ["demo-token", "expired-token"]
+    assert list_tokens(create_sandbox()) == ["demo-token", "expired-token"]
 
 
 def test_banner_has_no_tokens_without_users() -> None:
     empty = Sandbox(library(), schemas(), Store.create(library()), create_sandbox().clock, 0)
     banner = build_banner(empty, "http://h", colour=False)
     assert "Tokens" not in banner
-    assert tokens(empty) == []
+    assert list_tokens(empty) == []

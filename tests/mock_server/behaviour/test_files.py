@@ -23,8 +23,8 @@ def fetch(api: Api, url: str) -> Reply:
     return Client(api.app, {}).get(url.removeprefix(HERE))
 
 
-def response_bodies(api: Api) -> Iterator[bytes]:
-    """Response bodies with all records of the demo dataset."""
+def iter_response_bodies(api: Api) -> Iterator[bytes]:
+    """Yield response bodies with all records of the demo dataset."""
     for token in ("demo-token", "other-token"):
         for operation in athena_contract().operations.values():
             if operation.action == "list":
@@ -33,7 +33,7 @@ def response_bodies(api: Api) -> Iterator[bytes]:
 
 
 def test_every_media_url_of_the_demo_dataset_is_served_with_its_type(api: Api) -> None:
-    urls = {url for body in response_bodies(api) for url in re.findall(HERE + r"/storage/[^\"\\]+", body.decode())}
+    urls = {url for body in iter_response_bodies(api) for url in re.findall(HERE + r"/storage/[^\"\\]+", body.decode())}
     assert len(urls) > 50
     kinds = {url.rpartition(".")[2] for url in urls}
     assert {"svg", "png", "pdf", "csv"} <= kinds
@@ -48,18 +48,18 @@ def test_every_media_url_of_the_demo_dataset_is_served_with_its_type(api: Api) -
 
 
 def test_every_url_in_a_response_has_a_host(api: Api) -> None:
-    for body in response_bodies(api):
+    for body in iter_response_bodies(api):
         assert b'"/storage' not in body
 
 
-def attachments(api: Api) -> Iterator[Any]:
-    """Every attachment."""
+def iter_attachments(api: Api) -> Iterator[Any]:
+    """Yield every attachment."""
     for row in api.list_all("listMessages", {"with": "attachments"}):
         yield from (a["attachable"] for a in row["attachments"] if "mime_type" in a["attachable"])
 
 
 def test_seeded_file_has_the_declared_type(api: Api) -> None:
-    files = list(attachments(api))
+    files = list(iter_attachments(api))
     assert files
     for file in files:
         assert fetch(api, file["url"]).headers["content-type"].partition(";")[0] == file["mime_type"]
@@ -90,23 +90,23 @@ def test_files_keep_their_order(api: Api) -> None:
 
 
 def test_file_is_listed_in_its_thread_until_its_message_is_deleted(api: Api) -> None:
-    def in_thread() -> int:
+    def count_attachments() -> int:
         return len(api.data("retrieveThread", THREAD)["attachments"])
 
-    before = in_thread()
+    before = count_attachments()
     files = [{"key": "uploads/1", "name": "a.txt"}]
     message = api.data("createMessage", body={"thread_uuid": THREAD, "content": "One", "files": files})
-    assert in_thread() == before + 1
+    assert count_attachments() == before + 1
     api.data("deleteMessage", message["uuid"])
-    assert in_thread() == before
+    assert count_attachments() == before
 
 
 @pytest.mark.parametrize(("name", "key"), [("runAgent", "550e8400-e29b-41d4-a716-446655440000"), ("runThread", THREAD)])
 def test_files_sent_with_a_question_are_attached_to_it(api: Api, name: str, key: str) -> None:
-    found = api.data(name, key, {"content": "What is this?", "files": [{"key": "uploads/1", "name": "this.png"}]})
-    (attachment,) = found["message"]["attachments"]
+    run = api.data(name, key, {"content": "What is this?", "files": [{"key": "uploads/1", "name": "this.png"}]})
+    (attachment,) = run["message"]["attachments"]
     assert fetch(api, attachment["attachable"]["url"]).headers["content-type"] == "image/png"
-    assert found["answer"]["attachments"] == []
+    assert run["answer"]["attachments"] == []
 
 
 def test_unreferenced_image_is_not_served(api: Api) -> None:
@@ -119,7 +119,7 @@ def test_unreferenced_image_is_not_served(api: Api) -> None:
 
 
 def test_unknown_media_url_returns_404(api: Api) -> None:
-    url = next(file["url"] for file in attachments(api))
+    url = next(file["url"] for file in iter_attachments(api))
     assert fetch(api, url).status == 200
     assert fetch(api, url.replace("/storage/", "/storage/x")).status == 404
     assert fetch(api, url + "x").status == 404
@@ -127,13 +127,13 @@ def test_unknown_media_url_returns_404(api: Api) -> None:
 
 def test_forwarded_headers_change_every_url_of_the_mock(api: Api) -> None:
     proxy = {"x_forwarded_host": "a.example, b", "x_forwarded_proto": "https", "x_forwarded_prefix": "/mock"}
-    here = "https://a.example/mock"
-    caller = Client(api.app, {"authorization": "Bearer demo-token"})
-    page = caller.get("/api/v1/agents?per_page=2&with=tools", **proxy).json
-    shown = re.findall(r'"(https?://[^"]+)"', json.dumps(page))
-    own = {url for url in shown if url.startswith(here)}
-    assert own >= {page["meta"]["path"], page["links"]["next"]}
-    assert any(url.startswith(f"{here}/storage/") for url in own)
-    assert not [url for url in shown if "localhost" in url]
-    assert caller.get("/openapi.json", **proxy).json["servers"] == [{"url": f"{here}/api/v1"}]
-    assert caller.get("/", **proxy).headers["location"] == f"{here}/docs"
+    base_url = "https://a.example/mock"
+    client = Client(api.app, {"authorization": "Bearer demo-token"})
+    page = client.get("/api/v1/agents?per_page=2&with=tools", **proxy).json
+    urls = re.findall(r'"(https?://[^"]+)"', json.dumps(page))
+    mock_urls = {url for url in urls if url.startswith(base_url)}
+    assert mock_urls >= {page["meta"]["path"], page["links"]["next"]}
+    assert any(url.startswith(f"{base_url}/storage/") for url in mock_urls)
+    assert not [url for url in urls if "localhost" in url]
+    assert client.get("/openapi.json", **proxy).json["servers"] == [{"url": f"{base_url}/api/v1"}]
+    assert client.get("/", **proxy).headers["location"] == f"{base_url}/docs"

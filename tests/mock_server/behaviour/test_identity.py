@@ -47,10 +47,10 @@ def test_unknown_email_is_rejected_like_a_wrong_password(api: Api) -> None:
 
 
 def test_logout_revokes_only_its_token(api: Api) -> None:
-    mine, other = sign_in(api)["token"], sign_in(api)["token"]
-    assert api.status("logout", token=mine) == 204
-    assert api.status("getAuthenticatedUser", token=mine) == 401
-    assert api.status("getAuthenticatedUser", token=other) == 200
+    revoked_token, other_token = sign_in(api)["token"], sign_in(api)["token"]
+    assert api.status("logout", token=revoked_token) == 204
+    assert api.status("getAuthenticatedUser", token=revoked_token) == 401
+    assert api.status("getAuthenticatedUser", token=other_token) == 200
 
 
 def test_builtin_token_remains_valid_after_logout(api: Api) -> None:
@@ -82,20 +82,22 @@ def test_app_token_identifies_the_user(api: Api) -> None:
 # Two workspaces ------------------------------------------------------------------------------------------------------
 
 
-def shared_or_public(api: Api) -> set[str]:
-    """Keys of the records that are visible in more than one workspace."""
+def find_shared_or_public_keys(api: Api) -> set[str]:
+    """Return the keys of the records that are visible in more than one workspace."""
     store = api.sandbox.store
-    found = {record.references["subject"].key for record in store.select("Share", "1") if record.references["subject"]}
-    found |= {record.key for record in store.select("Provider", "1") if record.attributes["visibility"] == "public"}
+    keys = {record.references["subject"].key for record in store.select("Share", "1") if record.references["subject"]}
+    keys |= {record.key for record in store.select("Provider", "1") if record.attributes["visibility"] == "public"}
     executions = [(record.key, record.references["workflow"]) for record in store.select("WorkflowExecution", "1")]
-    return found | {key for key, workflow in executions if workflow and workflow.key in found}
+    return keys | {key for key, workflow in executions if workflow and workflow.key in keys}
 
 
 @pytest.mark.parametrize("listing", [name for name in LISTS if name != "listLargeLanguageModels"])
 def test_workspaces_have_only_shared_or_public_records_in_common(api: Api, listing: str) -> None:
-    seen = [{row["uuid"] for row in api.list_all(listing, token=token)} for token in ("demo-token", "other-token")]
-    assert all(seen)
-    assert seen[0] & seen[1] <= shared_or_public(api)
+    visible_keys = [
+        {row["uuid"] for row in api.list_all(listing, token=token)} for token in ("demo-token", "other-token")
+    ]
+    assert all(visible_keys)
+    assert visible_keys[0] & visible_keys[1] <= find_shared_or_public_keys(api)
 
 
 def test_language_models_are_visible_to_every_user(api: Api) -> None:
@@ -119,11 +121,11 @@ def test_records_cannot_be_created_in_a_foreign_workspace(api: Api) -> None:
 
 @pytest.mark.parametrize("listing", ["listAgents", "listWorkflows", "listPrompts", "listMessages", "listMemories"])
 def test_member_sees_what_the_owner_sees(api: Api, listing: str) -> None:
-    mine, his = (
+    owner_keys, member_keys = (
         {row["uuid"] for row in api.list_all(listing, {"workspace_uuid": WORKSPACE}, token=token)}
         for token in ("demo-token", "viewer-token")
     )
-    assert mine == his
+    assert owner_keys == member_keys
 
 
 @pytest.mark.parametrize("listing", ["listWorkspaces", "listAgents", "listWorkflows", "listPrompts", "listProviders"])
@@ -174,8 +176,8 @@ def share(api: Api, key: str, permission: str, *, entity: Any = 124, kind: str =
 
 def test_shared_record_is_visible(api: Api, unshared_agent: str) -> None:
     assert api.status("retrieveAgent", unshared_agent, token="other-token") == 404
-    share_ = share(api, unshared_agent, "read")
-    assert (share_["entity_type"], share_["entity"]["id"], share_["permission"]) == ("user", 124, "read")
+    response = share(api, unshared_agent, "read")
+    assert (response["entity_type"], response["entity"]["id"], response["permission"]) == ("user", 124, "read")
     assert api.data("retrieveAgent", unshared_agent, token="other-token")["is_owner"] is False
     assert unshared_agent in {agent["uuid"] for agent in api.list_all("listAgents", token="other-token")}
 
@@ -211,16 +213,16 @@ def test_write_share_allows_changes(api: Api, unshared_agent: str) -> None:
 def test_write_share_allows_neither_delete_nor_share(
     api: Api, unshared_agent: str, name: str, body: Any, kind: str
 ) -> None:
-    theirs = {"user": 124, "workspace": api.list_all("listWorkspaces", token="other-token")[0]["uuid"]}
-    share(api, unshared_agent, "write", entity=theirs[kind], kind=kind)
+    entities = {"user": 124, "workspace": api.list_all("listWorkspaces", token="other-token")[0]["uuid"]}
+    share(api, unshared_agent, "write", entity=entities[kind], kind=kind)
     before = api.data("retrieveAgent", unshared_agent)
     reply = api.call(name, unshared_agent, body, token="other-token")
     assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
     if body is not None:  # permission is checked before the body
         assert api.status(name, unshared_agent, {}, token="other-token") == 403
     assert api.data("retrieveAgent", unshared_agent) == before
-    members = "viewer-token"  # a member of the workspace
-    assert api.status(name, unshared_agent, body, token=members) == api.operation(name).envelope.status
+    member_token = "viewer-token"  # a member of the workspace
+    assert api.status(name, unshared_agent, body, token=member_token) == api.operation(name).envelope.status
 
 
 def test_sharing_again_updates_the_permission(api: Api, unshared_agent: str) -> None:
@@ -231,18 +233,18 @@ def test_sharing_again_updates_the_permission(api: Api, unshared_agent: str) -> 
 
 
 def test_members_see_records_shared_with_their_workspace(api: Api, unshared_agent: str) -> None:
-    theirs = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
-    share(api, unshared_agent, "read", entity=theirs, kind="workspace")
+    other_workspace = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
+    share(api, unshared_agent, "read", entity=other_workspace, kind="workspace")
     assert api.status("retrieveAgent", unshared_agent, token="other-token") == 200
 
 
 def test_filter_finds_shared_agents(api: Api, unshared_agent: str) -> None:
-    def found(is_shared: str) -> bool:
+    def is_listed(is_shared: str) -> bool:
         return unshared_agent in {agent["uuid"] for agent in api.list_all("listAgents", {"is_shared": is_shared})}
 
-    assert (found("true"), found("false")) == (False, True)
+    assert (is_listed("true"), is_listed("false")) == (False, True)
     share(api, unshared_agent, "read")
-    assert (found("true"), found("false")) == (True, False)
+    assert (is_listed("true"), is_listed("false")) == (True, False)
 
 
 def test_shared_agent_does_not_expose_its_threads(api: Api, unshared_agent: str) -> None:
@@ -283,45 +285,46 @@ def test_caller_can_see_and_stop_an_execution_of_a_shared_workflow(api: Api, uns
         ("triggerWebhook", (unshared_workflow, {})),
         ("createWorkflowExecution", (None, {"workflow_uuid": unshared_workflow})),
     ):
-        started = api.data(name, *call, token="other-token")["uuid"]
+        execution = api.data(name, *call, token="other-token")["uuid"]
         assert (
-            api.data("retrieveWorkflowExecution", started, token="other-token")["workflow"]["uuid"] == unshared_workflow
+            api.data("retrieveWorkflowExecution", execution, token="other-token")["workflow"]["uuid"]
+            == unshared_workflow
         )
         rows = api.list_all("listWorkflowExecutions", {"workflow_uuid": unshared_workflow}, token="other-token")
-        assert started in {row["uuid"] for row in rows}
+        assert execution in {row["uuid"] for row in rows}
         assert len(rows) == rows[0]["workflow"]["trigger_count"]
-        assert api.data("stopWorkflowExecution", started, token="other-token")["status"] == "stopped"
+        assert api.data("stopWorkflowExecution", execution, token="other-token")["status"] == "stopped"
 
 
 def test_caller_cannot_delete_an_execution_of_a_shared_workflow(api: Api, unshared_workflow: str) -> None:
     share_workflow(api, unshared_workflow, "write")
-    started = api.data("triggerWebhook", unshared_workflow, {}, token="other-token")["uuid"]
-    assert api.status("deleteWorkflowExecution", started, token="other-token") == 403
-    assert api.status("deleteWorkflowExecution", started) == 204
+    execution = api.data("triggerWebhook", unshared_workflow, {}, token="other-token")["uuid"]
+    assert api.status("deleteWorkflowExecution", execution, token="other-token") == 403
+    assert api.status("deleteWorkflowExecution", execution) == 204
 
 
 def test_read_share_of_a_workflow_shows_executions_but_cannot_stop_them(api: Api, unshared_workflow: str) -> None:
-    started = api.data("triggerWebhook", unshared_workflow, {})["uuid"]
-    assert api.status("retrieveWorkflowExecution", started, token="other-token") == 404
+    execution = api.data("triggerWebhook", unshared_workflow, {})["uuid"]
+    assert api.status("retrieveWorkflowExecution", execution, token="other-token") == 404
     share_workflow(api, unshared_workflow, "read")
-    assert api.status("retrieveWorkflowExecution", started, token="other-token") == 200
-    assert api.status("stopWorkflowExecution", started, token="other-token") == 403
-    assert api.data("retrieveWorkflowExecution", started)["status"] == "pending"
+    assert api.status("retrieveWorkflowExecution", execution, token="other-token") == 200
+    assert api.status("stopWorkflowExecution", execution, token="other-token") == 403
+    assert api.data("retrieveWorkflowExecution", execution)["status"] == "pending"
 
 
 def test_executions_of_unshared_workflows_are_hidden(api: Api, unshared_workflow: str) -> None:
-    other = api.data("triggerWebhook", WORKSPACE, {})["uuid"]  # the documented workflow has the same key
+    execution = api.data("triggerWebhook", WORKSPACE, {})["uuid"]  # the documented workflow has the same key
     before = api.call_json("listWorkflowExecutions", token="other-token")["meta"]["total"]
-    hidden = api.status("retrieveWorkflowExecution", other, token="other-token")
+    status = api.status("retrieveWorkflowExecution", execution, token="other-token")
     share_workflow(api, unshared_workflow, "write")
     assert api.call_json("listWorkflowExecutions", token="other-token")["meta"]["total"] == before
-    assert api.status("retrieveWorkflowExecution", other, token="other-token") == hidden
+    assert api.status("retrieveWorkflowExecution", execution, token="other-token") == status
 
 
 def test_the_stronger_of_two_shares_applies(api: Api, unshared_workflow: str) -> None:
-    theirs = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
+    other_workspace = api.list_all("listWorkspaces", token="other-token")[0]["uuid"]
     share_workflow(api, unshared_workflow, "write")
-    share_workflow(api, unshared_workflow, "read", entity=theirs, kind="workspace")
+    share_workflow(api, unshared_workflow, "read", entity=other_workspace, kind="workspace")
     assert api.status("triggerWebhook", unshared_workflow, {}, token="other-token") == 201
 
 
@@ -332,7 +335,7 @@ def test_share_with_an_unknown_entity_returns_404(api: Api, unshared_agent: str,
 
 
 @pytest.mark.parametrize(
-    ("kind", "entity", "sentence"),
+    ("kind", "entity", "message"),
     [
         ("user", "124", "must be an integer."),
         ("user", True, "must be an integer."),
@@ -343,8 +346,8 @@ def test_share_with_an_unknown_entity_returns_404(api: Api, unshared_agent: str,
     ],
 )
 def test_invalid_share_entity_is_reported_with_the_expected_format(
-    api: Api, unshared_agent: str, kind: str, entity: Any, sentence: str
+    api: Api, unshared_agent: str, kind: str, entity: Any, message: str
 ) -> None:
     reply = api.call("shareAgent", unshared_agent, {"entity_type": kind, "entity_id": entity})
     assert reply.status == 422
-    assert reply.json["errors"]["entity_id"] == [f"The entity id field {sentence}"]
+    assert reply.json["errors"]["entity_id"] == [f"The entity id field {message}"]

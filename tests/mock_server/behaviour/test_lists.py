@@ -20,30 +20,30 @@ OPERATIONS = athena_contract().operations
 LISTS = [operation for operation in OPERATIONS.values() if operation.action == "list"]
 AGENT = "550e8400-e29b-41d4-a716-446655440000"
 
-lists = pytest.mark.parametrize("listing", [operation.id for operation in LISTS])
+parametrize_lists = pytest.mark.parametrize("listing", [operation.id for operation in LISTS])
 
 
 def parameters_by_role(operation: Operation, role: str) -> list[Parameter]:
-    """The parameters of an operation with an `x-query` role."""
+    """Return the parameters of an operation with an `x-query` role."""
     return [p for p in operation.query_parameters if p.x_query is not None and p.x_query.role == role]
 
 
 # Pages ---------------------------------------------------------------------------------------------------------------
 
 
-@lists
+@parametrize_lists
 def test_following_next_links_visits_each_record_once(api: Api, listing: str) -> None:
     expected = [row["uuid"] for row in api.list_all(listing)]
-    found: list[Any] = []
+    keys: list[Any] = []
     query: Mapping[str, Any] | None = {"per_page": 5}
-    while query is not None and len(found) <= len(expected):
+    while query is not None and len(keys) <= len(expected):
         page = api.call_json(listing, query=query)
-        found += [row["uuid"] for row in page["data"]]
-        following = page["links"]["next"]
-        query = None if following is None or not page["data"] else dict(parse_qsl(urlsplit(following).query))
-    assert following is None
-    assert found == expected
-    assert len(set(found)) == len(found) == page["meta"]["total"]
+        keys += [row["uuid"] for row in page["data"]]
+        next_link = page["links"]["next"]
+        query = None if next_link is None or not page["data"] else dict(parse_qsl(urlsplit(next_link).query))
+    assert next_link is None
+    assert keys == expected
+    assert len(set(keys)) == len(keys) == page["meta"]["total"]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_page_has_correct_meta_and_links(
     page = api.call_json("listMessages", query={"thread_uuid": thread, "per_page": 5, "page": number})
     path = "http://localhost:8000/api/v1/messages"
 
-    def link(of: int | None) -> str | None:
-        return None if of is None else f"{path}?thread_uuid={thread}&per_page=5&page={of}"
+    def link(page_number: int | None) -> str | None:
+        return None if page_number is None else f"{path}?thread_uuid={thread}&per_page=5&page={page_number}"
 
     assert page["meta"] == {
         "current_page": number,
@@ -82,7 +82,7 @@ def test_empty_list_has_one_empty_page(api: Api) -> None:
     assert (meta["current_page"], meta["last_page"], meta["total"], meta["from"], meta["to"]) == (1, 1, 0, None, None)
 
 
-@lists
+@parametrize_lists
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_page_has_the_requested_size(api: Api, listing: str, size: int) -> None:
     page = api.call_json(listing, query={"per_page": size})
@@ -90,7 +90,7 @@ def test_page_has_the_requested_size(api: Api, listing: str, size: int) -> None:
     assert len(page["data"]) == min(size, page["meta"]["total"])
 
 
-@lists
+@parametrize_lists
 @pytest.mark.parametrize("query", [{"per_page": 0}, {"per_page": 101}, {"page": 0}, {"page": -1}, {"page": 2**31}])
 def test_invalid_page_or_size_returns_422(api: Api, listing: str, query: Mapping[str, int]) -> None:
     assert api.status(listing, query=query) == 422
@@ -116,25 +116,25 @@ def test_every_url_uses_the_address_of_the_client(api: Api, headers: Mapping[str
     reply = api.send("listAgents", query={"per_page": 3}, headers=headers)
     api.assert_valid("listAgents", reply)
     page = reply.json
-    own = [text for text in texts(page) if re.search(r"(?<!example\.com)(/api/v1|/storage)/", text)]
+    mock_urls = [text for text in iter_texts(page) if re.search(r"(?<!example\.com)(/api/v1|/storage)/", text)]
     assert page["meta"]["path"] == f"{base}/api/v1/agents"
-    assert [text for text in own if not text.startswith(base + "/")] == []
+    assert [text for text in mock_urls if not text.startswith(base + "/")] == []
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Every string in a JSON value."""
+def iter_texts(value: Any) -> Iterator[str]:
+    """Yield every string in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
-        for below in value.values() if isinstance(value, dict) else value:
-            yield from texts(below)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from iter_texts(item)
 
 
 # Order ---------------------------------------------------------------------------------------------------------------
 
 
 def sort_key(name: str, value: Any) -> Any:
-    """A comparable value; date-times may have several formats."""
+    """Return a comparable value; date-times may have several formats."""
     return datetime.fromisoformat(value) if name.endswith("_at") else value
 
 
@@ -145,23 +145,23 @@ def sort_key(name: str, value: Any) -> Any:
 @pytest.mark.parametrize("direction", ["asc", "desc", None])
 def test_list_is_sorted_as_requested(api: Api, listing: str, sort: str, direction: str | None) -> None:
     rows = api.list_all(listing, {"sort_by": sort} | ({"sort_direction": direction} if direction else {}))
-    found = [(sort_key(sort, row[sort]), row["uuid"]) for row in rows]
-    expected = sorted(found, key=lambda pair: pair[1])  # ties are sorted by key, always ascending
+    pairs = [(sort_key(sort, row[sort]), row["uuid"]) for row in rows]
+    expected = sorted(pairs, key=lambda pair: pair[1])  # ties are sorted by key, always ascending
     expected.sort(key=lambda pair: pair[0], reverse=direction == "desc")
-    assert found == expected
+    assert pairs == expected
 
 
-@lists
+@parametrize_lists
 def test_default_order_is_newest_first(api: Api, listing: str) -> None:
-    found = [sort_key("created_at", row["created_at"]) for row in api.list_all(listing)]
-    assert found == sorted(found, reverse=True)
+    times = [sort_key("created_at", row["created_at"]) for row in api.list_all(listing)]
+    assert times == sorted(times, reverse=True)
 
 
 # Filters and search --------------------------------------------------------------------------------------------------
 
 
 def resolve_path(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[Any]:
-    """The values at the end of a property path, following references; a list yields its elements."""
+    """Return the values at the end of a property path, following references; a list yields its elements."""
     if not path:
         return [record]
     contract, store = api.contract, api.sandbox.store
@@ -178,59 +178,59 @@ def resolve_path(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[
         references = [*store.get_linked_references(record.resource, relation, record.key)]
     else:
         references = [record.references[path[0]]]
-    reached = [store.get_existing(reference) for reference in references if reference is not None]
-    return [value for one in reached for value in resolve_path(api, one, path[1:])]
+    targets = [store.get_existing(reference) for reference in references if reference is not None]
+    return [value for target in targets for value in resolve_path(api, target, path[1:])]
 
 
-def visible(api: Api, listing: str) -> list[StoredRecord]:
-    """The records of a list without filters."""
+def list_visible_records(api: Api, listing: str) -> list[StoredRecord]:
+    """Return the stored records of a list without filters."""
     resource = OPERATIONS[listing].resource or ""
     keys = [row["uuid"] for row in api.list_all(listing)]
     return [api.sandbox.store.get_existing(Reference(resource, key)) for key in keys]
 
 
-def filters(op: str) -> pytest.MarkDecorator:
-    """Parametrize with the lists and their filters with operator `op`."""
-    found = [
+def parametrize_filters(operator: str) -> pytest.MarkDecorator:
+    """Parametrize with the lists and their filters with an operator."""
+    cases = [
         (operation.id, p.name)
         for operation in LISTS
         for p in parameters_by_role(operation, "filter")
-        if p.x_query is not None and p.x_query.operator == op
+        if p.x_query is not None and p.x_query.operator == operator
     ]
-    return pytest.mark.parametrize(("listing", "name"), found)
+    return pytest.mark.parametrize(("listing", "name"), cases)
 
 
-def filter_path(listing: str, name: str) -> tuple[str, ...]:
-    """The property path of a filter."""
-    word = next(p.x_query for p in OPERATIONS[listing].query_parameters if p.name == name)
-    assert word is not None
-    return word.paths[0]
+def get_filter_path(listing: str, name: str) -> tuple[str, ...]:
+    """Return the property path of a filter."""
+    x_query = next(p.x_query for p in OPERATIONS[listing].query_parameters if p.name == name)
+    assert x_query is not None
+    return x_query.paths[0]
 
 
 def format_query_value(value: Any) -> str:
-    """A value formatted for a query string."""
+    """Format a value for a query string."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@filters("eq")
+@parametrize_filters("eq")
 def test_filter_returns_exactly_the_matching_records(api: Api, listing: str, name: str) -> None:
-    path = filter_path(listing, name)
-    rows = [(record.key, resolve_path(api, record, path)) for record in visible(api, listing)]
+    path = get_filter_path(listing, name)
+    rows = [(record.key, resolve_path(api, record, path)) for record in list_visible_records(api, listing)]
     values = list(dict.fromkeys(value for _, record_values in rows for value in record_values if value is not None))[:4]
-    assert values, "the demo data show nothing of this filter"
+    assert values, "the demo dataset has no value for this filter"
     for value in values:
-        found = [row["uuid"] for row in api.list_all(listing, {name: format_query_value(value)})]
-        assert found == [key for key, record_values in rows if value in record_values]
+        keys = [row["uuid"] for row in api.list_all(listing, {name: format_query_value(value)})]
+        assert keys == [key for key, record_values in rows if value in record_values]
 
 
-@filters("exists")
+@parametrize_filters("exists")
 def test_filter_by_presence_partitions_the_list(api: Api, listing: str, name: str) -> None:
-    path = filter_path(listing, name)
-    rows = {record.key: bool(resolve_path(api, record, path)) for record in visible(api, listing)}
+    path = get_filter_path(listing, name)
+    rows = {record.key: bool(resolve_path(api, record, path)) for record in list_visible_records(api, listing)}
     assert set(rows.values()) == {True, False}
     for is_present in (True, False):
-        found = {row["uuid"] for row in api.list_all(listing, {name: format_query_value(is_present)})}
-        assert found == {key for key, has_value in rows.items() if has_value is is_present}
+        keys = {row["uuid"] for row in api.list_all(listing, {name: format_query_value(is_present)})}
+        assert keys == {key for key, has_value in rows.items() if has_value is is_present}
 
 
 @pytest.mark.parametrize(
@@ -243,34 +243,34 @@ def test_filter_by_presence_partitions_the_list(api: Api, listing: str, name: st
     ],
 )
 def test_filter_with_several_values_matches_any_of_them(api: Api, listing: str, name: str) -> None:
-    path = filter_path(listing, name)
-    rows = [(record.key, resolve_path(api, record, path)) for record in visible(api, listing)]
+    path = get_filter_path(listing, name)
+    rows = [(record.key, resolve_path(api, record, path)) for record in list_visible_records(api, listing)]
     values = list(dict.fromkeys(value for _, record_values in rows for value in record_values))[:2]
     expected = [key for key, record_values in rows if set(record_values) & set(values)]
-    for spelled in (name, f"{name}[]"):
-        assert [row["uuid"] for row in api.list_all(listing, {spelled: values})] == expected
+    for spelling in (name, f"{name}[]"):
+        assert [row["uuid"] for row in api.list_all(listing, {spelling: values})] == expected
 
 
 def test_date_filters_include_complete_days(api: Api) -> None:
     rows = {row["uuid"]: row["created_at"][:10] for row in api.list_all("listWorkflowExecutions")}
     days = sorted(rows.values())
     first, last = days[len(days) // 3], days[2 * len(days) // 3]
-    found = {row["uuid"] for row in api.list_all("listWorkflowExecutions", {"date_from": first, "date_to": last})}
-    assert found == {key for key, day in rows.items() if first <= day <= last}
+    keys = {row["uuid"] for row in api.list_all("listWorkflowExecutions", {"date_from": first, "date_to": last})}
+    assert keys == {key for key, day in rows.items() if first <= day <= last}
 
 
 def test_workspace_filter_takes_precedence_over_organization(api: Api) -> None:
     query = {"workspace_uuid": AGENT, "organization_multiplai_id": "org-456"}
-    found = api.list_all("listAgents", query)
-    assert found == api.list_all("listAgents", {"workspace_uuid": AGENT})
-    assert found
+    rows = api.list_all("listAgents", query)
+    assert rows == api.list_all("listAgents", {"workspace_uuid": AGENT})
+    assert rows
 
 
 def test_several_filters_are_combined_with_and(api: Api) -> None:
     rows = api.list_all("listMessages", {"role": "user"})
     thread = rows[0]["thread"]["uuid"]
-    found = api.list_all("listMessages", {"role": "user", "thread_uuid": thread})
-    assert [row["uuid"] for row in found] == [row["uuid"] for row in rows if row["thread"]["uuid"] == thread]
+    filtered_rows = api.list_all("listMessages", {"role": "user", "thread_uuid": thread})
+    assert [row["uuid"] for row in filtered_rows] == [row["uuid"] for row in rows if row["thread"]["uuid"] == thread]
 
 
 SEARCHES = [operation.id for operation in LISTS if parameters_by_role(operation, "search")]
@@ -284,20 +284,20 @@ def test_search_is_complete_and_case_insensitive(api: Api, listing: str) -> None
         record.key: " \n ".join(
             str(value) for path in parameter.x_query.paths for value in resolve_path(api, record, path)
         )
-        for record in visible(api, listing)
+        for record in list_visible_records(api, listing)
     }
     for text in list(rows.values())[:3]:
         term = max(text.split(), key=len)
-        for spelled in (term.upper(), term.lower(), term[1:-1]):
-            found = {row["uuid"] for row in api.list_all(listing, {"search": spelled})}
-            assert found == {key for key, text in rows.items() if spelled.casefold() in text.casefold()}
+        for spelling in (term.upper(), term.lower(), term[1:-1]):
+            keys = {row["uuid"] for row in api.list_all(listing, {"search": spelling})}
+            assert keys == {key for key, text in rows.items() if spelling.casefold() in text.casefold()}
 
 
 # What is embedded ----------------------------------------------------------------------------------------------------
 
 
-def embedded_relation_names(row: Mapping[str, Any], resource: str) -> set[str]:
-    """Names of the relations that a record embeds."""
+def find_embedded_relations(row: Mapping[str, Any], resource: str) -> set[str]:
+    """Return the names of the relations that a record embeds."""
     return row.keys() & athena_contract().resources[resource].relations.keys()
 
 
@@ -316,25 +316,25 @@ def test_with_embeds_only_the_named_relations(api: Api, listing: str, relation: 
     rows = api.data(listing, query={"with": relation})
     assert rows
     for row in rows:
-        assert embedded_relation_names(row, resource) == {relation}
+        assert find_embedded_relations(row, resource) == {relation}
 
 
 @pytest.mark.parametrize("listing", sorted({listing for listing, _ in INCLUDES}))
 def test_default_relations_are_those_of_the_documentation(api: Api, listing: str) -> None:
     resource = athena_contract().resources[OPERATIONS[listing].resource or ""]
-    always = {relation.name for relation in resource.relations.values() if relation.is_embedded}
+    default_relations = {relation.name for relation in resource.relations.values() if relation.is_embedded}
     rows = api.data(listing)
     assert rows
     for row in rows:
-        assert embedded_relation_names(row, resource.name) == always
+        assert find_embedded_relations(row, resource.name) == default_relations
 
 
 def test_embedded_records_have_no_relations_unless_named(api: Api) -> None:
     (row,) = api.data("listMessages", query={"with": "thread", "per_page": 1})
-    assert embedded_relation_names(row["thread"], "Thread") == set()
+    assert find_embedded_relations(row["thread"], "Thread") == set()
     (row,) = api.data("listMessages", query={"with": "thread.creator,thread.agent.tools", "per_page": 1})
-    assert embedded_relation_names(row["thread"], "Thread") == {"creator", "agent"}
-    assert embedded_relation_names(row["thread"]["creator"], "User") == set()
+    assert find_embedded_relations(row["thread"], "Thread") == {"creator", "agent"}
+    assert find_embedded_relations(row["thread"]["creator"], "User") == set()
 
 
 CAMEL = [
@@ -351,24 +351,24 @@ CAMEL = [
 def test_camel_case_names_are_equivalent(api: Api, name: str, parameter: str, value: str) -> None:
     operation = OPERATIONS[name]
     key = api.find_seeded_key(operation.resource or "") if operation.path_parameter_names else None
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
-    camel, plain = (api.data(name, key, query={parameter: spelled}) for spelled in (value, snake))
-    assert camel == plain
+    snake_name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
+    camel_data, snake_data = (api.data(name, key, query={parameter: spelling}) for spelling in (value, snake_name))
+    assert camel_data == snake_data
 
 
 def test_with_count_adds_counts(api: Api) -> None:
-    plain = api.list_all("listWorkflowExecutions")
-    counted = api.list_all("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
+    rows_without_counts = api.list_all("listWorkflowExecutions")
+    rows = api.list_all("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
     names = {"workflow_approvals_count", "pending_workflow_approvals_count"}
-    assert all(not names & row.keys() for row in plain)
+    assert all(not names & row.keys() for row in rows_without_counts)
     store = api.sandbox.store
-    approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in counted}
+    approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in rows}
     for record in store.select("WorkflowApproval", "1"):
         reference = record.references["workflow_execution"]
         if reference is not None and reference.key in approvals:
             approvals[reference.key].append(record.attributes["status"])
     assert any(approvals.values())
-    for row in counted:
+    for row in rows:
         statuses = approvals[row["uuid"]]
         assert row["workflow_approvals_count"] == len(statuses)
         assert row["pending_workflow_approvals_count"] == statuses.count("pending")

@@ -19,9 +19,9 @@ STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
 
 
 def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
-    """Number of records in a list."""
-    found: int = api.call_json(listing, query=query)["meta"]["total"]
-    return found
+    """Return the number of records in a list."""
+    total: int = api.call_json(listing, query=query)["meta"]["total"]
+    return total
 
 
 def parse_datetime(text: str) -> datetime:
@@ -29,24 +29,26 @@ def parse_datetime(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def first_day_of_period(text: str, granularity: str) -> str:
-    """First day of the period that contains a date-time; weeks start on Monday."""
+def compute_period_start(text: str, granularity: str) -> str:
+    """Return the first day of the period that contains a date-time; weeks start on Monday."""
     day = date.fromisoformat(text[:10])
     if granularity == "weekly":
         day -= timedelta(days=day.weekday())
     return (day.replace(day=1) if granularity == "monthly" else day).isoformat()
 
 
-def fill_empty_periods(counted: Mapping[str, Any], granularity: str, most: int, first: str = "", last: str = "") -> Any:
-    """(first day of a period, its value), including empty periods if there are not too many."""
-    if not first and not counted:
+def fill_empty_periods(
+    counts: Mapping[str, Any], granularity: str, max_periods: int, first: str = "", last: str = ""
+) -> Any:
+    """Return (first day of a period, its value), with empty periods if all are at most `max_periods`."""
+    if not first and not counts:
         return []
-    day, end = date.fromisoformat(first or min(counted)), date.fromisoformat(max([last or TODAY, *counted]))
+    day, end = date.fromisoformat(first or min(counts)), date.fromisoformat(max([last or TODAY, *counts]))
     periods = {
-        first_day_of_period((day + timedelta(days=n)).isoformat(), granularity) for n in range((end - day).days + 1)
+        compute_period_start((day + timedelta(days=n)).isoformat(), granularity) for n in range((end - day).days + 1)
     }
-    zeros = dict.fromkeys(periods, 0) if len(periods) <= most else {}
-    return sorted({**zeros, **counted}.items())
+    zeros = dict.fromkeys(periods, 0) if len(periods) <= max_periods else {}
+    return sorted({**zeros, **counts}.items())
 
 
 # Execution counts ----------------------------------------------------------------------------------------------------
@@ -61,16 +63,16 @@ def test_execution_counts_equal_list_totals(api: Api, query: Mapping[str, str]) 
 
 def test_execution_counts_per_day_equal_list_totals(api: Api) -> None:
     days = {"start_date": "2026-01-15", "end_date": "2026-02-14"}
-    listed = count_records(api, "listWorkflowExecutions", {"date_from": "2026-01-15", "date_to": "2026-02-14"})
-    assert 0 < api.data("countWorkflowExecutions", query=days)["total"] == listed
+    list_total = count_records(api, "listWorkflowExecutions", {"date_from": "2026-01-15", "date_to": "2026-02-14"})
+    assert 0 < api.data("countWorkflowExecutions", query=days)["total"] == list_total
 
 
 @pytest.mark.parametrize("filter_", ["requires_human_review", "has_command_room_task"])
 def test_execution_counts_with_and_without_a_filter_add_up(api: Api, filter_: str) -> None:
-    with_, without = (api.data("countWorkflowExecutions", query={filter_: flag}) for flag in ("true", "false"))
-    whole = api.data("countWorkflowExecutions")
-    assert {name: with_[name] + without[name] for name in whole} == whole
-    assert 0 < with_["total"] < whole["total"]
+    matching, others = (api.data("countWorkflowExecutions", query={filter_: flag}) for flag in ("true", "false"))
+    all_counts = api.data("countWorkflowExecutions")
+    assert {name: matching[name] + others[name] for name in all_counts} == all_counts
+    assert 0 < matching["total"] < all_counts["total"]
 
 
 def test_execution_counts_of_one_status(api: Api) -> None:
@@ -130,12 +132,12 @@ ENTITIES = ("agents", "workflows")
 METRICS = ("executions", "created", "copies", "shares", "avg_duration")
 
 
-def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple[str, int]]:
-    """(date-time, user) of each event of a metric, read from lists; agent runs are not in any list."""
+def iter_events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple[str, int]]:
+    """Yield (date-time, user) of each event of a metric, read from lists; agent runs are not in any list."""
     query = {"workspace_uuid": workspace}
     if metric in ("created", "copies", "shares"):
-        shown = {} if entity == "agents" else {"with": "user,shares"}
-        for row in api.list_all("listAgents" if entity == "agents" else "listWorkflows", query | shown):
+        include = {} if entity == "agents" else {"with": "user,shares"}
+        for row in api.list_all("listAgents" if entity == "agents" else "listWorkflows", query | include):
             times = {"created": 1, "shares": len(row["shares"]), "copies": 0}[metric]
             yield from [(row["created_at"], row["user"]["id"])] * times
     elif entity == "workflows":
@@ -147,8 +149,8 @@ def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple
             yield record.attributes["created_at"], user.key if user else 0
 
 
-def mean_duration(api: Api, workspace: str) -> int:
-    """Mean milliseconds from start to stop of the executions that have both."""
+def compute_mean_duration(api: Api, workspace: str) -> int:
+    """Return the mean milliseconds from start to stop of the executions that have both."""
     rows = api.list_all("listWorkflowExecutions", {"workspace_uuid": workspace})
     spans = [
         parse_datetime(r["stopped_at"]) - parse_datetime(r["started_at"])
@@ -162,22 +164,22 @@ def mean_duration(api: Api, workspace: str) -> int:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_workspace_total_equals_list_counts(api: Api, entity: str, metric: str, workspace: str) -> None:
-    found = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "workspace_uuid": workspace})
+    result = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "workspace_uuid": workspace})
     if metric == "avg_duration":
-        assert found["total"] == (mean_duration(api, workspace) if entity == "workflows" else 0)
+        assert result["total"] == (compute_mean_duration(api, workspace) if entity == "workflows" else 0)
     else:
-        assert found["total"] == len(list(events(api, entity, metric, workspace)))
-    assert (found["entity"], found["metric"], found["group_by"], found["results"]) == (entity, metric, None, [])
+        assert result["total"] == len(list(iter_events(api, entity, metric, workspace)))
+    assert (result["entity"], result["metric"], result["group_by"], result["results"]) == (entity, metric, None, [])
 
 
 @pytest.mark.parametrize("metric", METRICS[:-1])
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_workspace_metrics_by_user_equal_list_counts(api: Api, entity: str, metric: str) -> None:
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "user"}
-    found = api.data("getWorkspacesMetrics", query=query)
-    counted = Counter(str(user) if user else None for _, user in events(api, entity, metric, HOME))
-    assert {row["user_id"]: row["value"] for row in found["results"]} == counted
-    values = [row["value"] for row in found["results"]]
+    result = api.data("getWorkspacesMetrics", query=query)
+    counts = Counter(str(user) if user else None for _, user in iter_events(api, entity, metric, HOME))
+    assert {row["user_id"]: row["value"] for row in result["results"]} == counts
+    values = [row["value"] for row in result["results"]]
     assert values == sorted(values, reverse=True)
 
 
@@ -186,11 +188,11 @@ def test_workspace_metrics_by_user_equal_list_counts(api: Api, entity: str, metr
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_workspace_metrics_by_date_equal_list_counts(api: Api, entity: str, metric: str, granularity: str) -> None:
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "date", "granularity": granularity}
-    found = api.data("getWorkspacesMetrics", query=query)
-    counted = Counter(first_day_of_period(at, granularity) for at, _ in events(api, entity, metric, HOME))
-    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counted, granularity, 400)]
-    assert (found["granularity"], found["results"]) == (granularity, expected)
-    assert sum(row["value"] for row in found["results"]) == found["total"]
+    result = api.data("getWorkspacesMetrics", query=query)
+    counts = Counter(compute_period_start(time, granularity) for time, _ in iter_events(api, entity, metric, HOME))
+    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counts, granularity, 400)]
+    assert (result["granularity"], result["results"]) == (granularity, expected)
+    assert sum(row["value"] for row in result["results"]) == result["total"]
 
 
 @pytest.mark.parametrize("period", [*PERIODS, "all"])
@@ -201,10 +203,12 @@ def test_groups_of_a_workspace_metric_add_up_to_its_total(
     api: Api, entity: str, metric: str, group: Mapping[str, str], period: str
 ) -> None:
     query = {"entity": entity, "metric": metric, "group_by": "date", **group, "filters[period]": period}
-    found = api.data("getWorkspacesMetrics", query=query)
-    assert sum(row["value"] for row in found["results"]) == found["total"]
-    alone = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "filters[period]": period})
-    assert alone["total"] == found["total"]
+    result = api.data("getWorkspacesMetrics", query=query)
+    assert sum(row["value"] for row in result["results"]) == result["total"]
+    ungrouped_result = api.data(
+        "getWorkspacesMetrics", query={"entity": entity, "metric": metric, "filters[period]": period}
+    )
+    assert ungrouped_result["total"] == result["total"]
 
 
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
@@ -226,18 +230,18 @@ def test_runs_without_a_user_are_grouped_under_null(api: Api) -> None:
 
 def test_average_durations_are_not_grouped_by_user(api: Api) -> None:
     query = {"entity": "workflows", "metric": "avg_duration", "group_by": "user"}
-    found = api.data("getWorkspacesMetrics", query=query)
-    assert (found["group_by"], found["results"]) == (None, [])
-    assert found["total"] > 0
+    result = api.data("getWorkspacesMetrics", query=query)
+    assert (result["group_by"], result["results"]) == (None, [])
+    assert result["total"] > 0
 
 
 def test_metrics_without_a_workspace_cover_all_own_workspaces(api: Api) -> None:
     api.data("createAgent", body={"name": "Castle", "workspace_uuid": SANDBOX})
     query = {"entity": "agents", "metric": "created"}
-    whole = api.data("getWorkspacesMetrics", query=query)["total"]
-    parts = [api.data("getWorkspacesMetrics", query=query | {"workspace_uuid": w})["total"] for w in (HOME, SANDBOX)]
-    assert parts[1] == 1
-    assert whole == sum(parts)
+    total = api.data("getWorkspacesMetrics", query=query)["total"]
+    totals = [api.data("getWorkspacesMetrics", query=query | {"workspace_uuid": w})["total"] for w in (HOME, SANDBOX)]
+    assert totals[1] == 1
+    assert total == sum(totals)
 
 
 def test_metrics_of_a_foreign_workspace_are_empty(api: Api) -> None:
@@ -253,10 +257,10 @@ def test_copies_are_records_cloned_from_a_template(api: Api) -> None:
 
 
 def test_period_excludes_earlier_events(api: Api) -> None:
-    at = {row["uuid"]: parse_datetime(row["created_at"]) for row in api.list_all("listWorkflowExecutions")}
+    times = {row["uuid"]: parse_datetime(row["created_at"]) for row in api.list_all("listWorkflowExecutions")}
     query = {"entity": "workflows", "metric": "executions", "filters[period]": "30d"}
-    recent = [key for key, created in at.items() if created >= api.clock() - timedelta(days=30)]
-    assert 0 < api.data("getWorkspacesMetrics", query=query)["total"] == len(recent) < len(at)
+    recent = [key for key, time in times.items() if time >= api.clock() - timedelta(days=30)]
+    assert 0 < api.data("getWorkspacesMetrics", query=query)["total"] == len(recent) < len(times)
 
 
 @pytest.mark.parametrize("group", ["user", "date"])
@@ -275,9 +279,9 @@ def test_groups_are_sorted_as_requested(api: Api, group: str, order: str, direct
 
 def test_number_of_groups_is_limited_as_requested(api: Api) -> None:
     query = {"entity": "workflows", "metric": "executions", "group_by": "date"}
-    whole = api.data("getWorkspacesMetrics", query=query)["results"]
-    assert len(whole) > 3
-    assert api.data("getWorkspacesMetrics", query=query | {"limit": 3})["results"] == whole[:3]
+    all_groups = api.data("getWorkspacesMetrics", query=query)["results"]
+    assert len(all_groups) > 3
+    assert api.data("getWorkspacesMetrics", query=query | {"limit": 3})["results"] == all_groups[:3]
 
 
 # Metrics of a resource -----------------------------------------------------------------------------------------------
@@ -293,13 +297,13 @@ SUMS = [
 metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURCES])
 
 
-def metric_records(api: Api, operation: Operation) -> list[Any]:
-    """The records that the metrics of a resource cover."""
+def list_metric_records(api: Api, operation: Operation) -> list[Any]:
+    """Return the records that the metrics of a resource cover."""
     return api.list_all(LISTING[operation.resource])
 
 
 def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
-    """A numeric value of a record; read from the store if no list contains it."""
+    """Return a numeric value of a record; read from the store if no list contains it."""
     value: Any = row
     for part in path.split("."):
         if part not in value:
@@ -312,38 +316,40 @@ def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
 
 @metrics
 def test_accumulated_count_equals_list_total(api: Api, name: str) -> None:
-    found = api.call_json(name, body={"calculation": "accumulated_count"})
+    result = api.call_json(name, body={"calculation": "accumulated_count"})
     expected = count_records(api, LISTING[OPERATIONS[name].resource])
-    assert found == {"data": [{"value": expected}], "total": expected}
+    assert result == {"data": [{"value": expected}], "total": expected}
     assert expected > 0
 
 
-@pytest.mark.parametrize(("name", "prop"), SUMS)
-def test_accumulated_sum_equals_sum_over_list(api: Api, name: str, prop: str) -> None:
-    found = api.call_json(name, body={"calculation": "accumulated_sum", "property": prop})
+@pytest.mark.parametrize(("name", "property_name"), SUMS)
+def test_accumulated_sum_equals_sum_over_list(api: Api, name: str, property_name: str) -> None:
+    result = api.call_json(name, body={"calculation": "accumulated_sum", "property": property_name})
     operation = OPERATIONS[name]
-    expected = sum(read_number(api, operation, row, prop) for row in metric_records(api, operation))
-    assert found["total"] == pytest.approx(expected)
-    assert found["data"] == [{"value": found["total"]}]
+    expected = sum(read_number(api, operation, row, property_name) for row in list_metric_records(api, operation))
+    assert result["total"] == pytest.approx(expected)
+    assert result["data"] == [{"value": result["total"]}]
     assert expected > 0
 
 
 @metrics
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 def test_time_series_counts_records_per_period(api: Api, name: str, granularity: str) -> None:
-    found = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity})
-    counted = Counter(
-        first_day_of_period(row["created_at"], granularity) for row in metric_records(api, OPERATIONS[name])
+    result = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity})
+    counts = Counter(
+        compute_period_start(row["created_at"], granularity) for row in list_metric_records(api, OPERATIONS[name])
     )
-    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counted, granularity, 10_000)]
-    assert found["data"] == expected
-    assert found["total"] == sum(counted.values())
+    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counts, granularity, 10_000)]
+    assert result["data"] == expected
+    assert result["total"] == sum(counts.values())
 
 
-@pytest.mark.parametrize(("name", "prop"), SUMS)
-def test_time_series_of_sums_adds_up_to_the_accumulated_sum(api: Api, name: str, prop: str) -> None:
-    series = api.call_json(name, body={"calculation": "time_series_sum", "property": prop, "granularity": "weekly"})
-    accumulated = api.call_json(name, body={"calculation": "accumulated_sum", "property": prop})
+@pytest.mark.parametrize(("name", "property_name"), SUMS)
+def test_time_series_of_sums_adds_up_to_the_accumulated_sum(api: Api, name: str, property_name: str) -> None:
+    series = api.call_json(
+        name, body={"calculation": "time_series_sum", "property": property_name, "granularity": "weekly"}
+    )
+    accumulated = api.call_json(name, body={"calculation": "accumulated_sum", "property": property_name})
     assert series["total"] == pytest.approx(accumulated["total"])
     assert sum(point["value"] for point in series["data"]) == pytest.approx(series["total"])
 
@@ -358,12 +364,12 @@ def test_series_between_dates_has_one_entry_per_period_and_adds_up(
     api: Api, name: str, days: Mapping[str, str], granularity: str
 ) -> None:
     body = {"calculation": "time_series_count", "granularity": granularity, **days}
-    found = api.call_json(name, body=body)
-    points = {point["date"]: point["value"] for point in found["data"]}
-    assert sum(points.values()) == found["total"]
-    counted = {day: value for day, value in points.items() if value}
+    result = api.call_json(name, body=body)
+    points = {point["date"]: point["value"] for point in result["data"]}
+    assert sum(points.values()) == result["total"]
+    counts = {day: value for day, value in points.items() if value}
     first, last = days.get("date_from", ""), days.get("date_to", TODAY)
-    assert list(points.items()) == fill_empty_periods(counted, granularity, 10_000, first, last)
+    assert list(points.items()) == fill_empty_periods(counts, granularity, 10_000, first, last)
 
 
 @metrics
@@ -379,8 +385,8 @@ def test_series_between_dates_has_one_entry_per_period_and_adds_up(
 )
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 def test_series_between_any_dates_succeeds(api: Api, name: str, days: Mapping[str, str], granularity: str) -> None:
-    found = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
-    assert sum(point["value"] for point in found["data"]) == found["total"]
+    result = api.call_json(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
+    assert sum(point["value"] for point in result["data"]) == result["total"]
 
 
 @metrics
@@ -404,11 +410,11 @@ def test_filter_has_the_same_meaning_as_in_the_list(api: Api, name: str, filter_
     parameter = next(p for p in OPERATIONS[listing].query_parameters if p.name == filter_)
     by_type = {"workspace_uuid": HOME, "agent_uuid": HOME, "date_from": "2026-01-20", "date_to": "2026-02-20"}
     by_type |= {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"}
-    many = {"user_ids": [123], "workflow_uuids": [HOME]}
-    value: Any = many.get(filter_) or by_type.get(filter_) or (parameter.schema.get("enum") or [True])[0]
+    list_values = {"user_ids": [123], "workflow_uuids": [HOME]}
+    value: Any = list_values.get(filter_) or by_type.get(filter_) or (parameter.schema.get("enum") or [True])[0]
     expected = count_records(api, listing, {filter_: str(value).lower() if value is True else value})
-    found = api.call_json(name, body={"calculation": "accumulated_count", filter_: value})["total"]
-    assert 0 < found == expected
+    total = api.call_json(name, body={"calculation": "accumulated_count", filter_: value})["total"]
+    assert 0 < total == expected
 
 
 @metrics

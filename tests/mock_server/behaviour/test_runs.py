@@ -14,7 +14,7 @@ FINAL = {"completed", "error", "stopped"}
 
 
 def list_messages(api: Api, thread: str) -> list[tuple[str, str]]:
-    """(role, content) of the messages of a thread, in order."""
+    """Return (role, content) of the messages of a thread, in order."""
     rows = api.list_all("listMessages", {"thread_uuid": thread, "sort_by": "created_at", "with": "attachments"})
     return [(row["role"], row["content"]) for row in rows]
 
@@ -23,12 +23,12 @@ def list_messages(api: Api, thread: str) -> list[tuple[str, str]]:
 
 
 def test_run_stores_question_and_answer_in_a_new_thread(api: Api) -> None:
-    found = api.data("runAgent", AGENT, {"content": "Where is my order?"})
-    thread, question, answer = found["thread"], found["message"], found["answer"]
+    run = api.data("runAgent", AGENT, {"content": "Where is my order?"})
+    thread, question, answer = run["thread"], run["message"], run["answer"]
     assert thread["agent"]["uuid"] == AGENT
     assert (question["role"], question["content"], answer["role"]) == ("user", "Where is my order?", "assistant")
-    stored = {row["uuid"] for row in api.list_all("listMessages", {"thread_uuid": thread["uuid"]})}
-    assert stored == {question["uuid"], answer["uuid"]}
+    keys = {row["uuid"] for row in api.list_all("listMessages", {"thread_uuid": thread["uuid"]})}
+    assert keys == {question["uuid"], answer["uuid"]}
     assert api.data("retrieveMessage", answer["uuid"])["content"] == answer["content"] != ""
 
 
@@ -45,9 +45,9 @@ def test_run_counts_as_usage_of_the_agent(api: Api) -> None:
 def test_run_in_a_thread_continues_that_thread(api: Api) -> None:
     before = list_messages(api, THREAD)
     api.clock.advance(seconds=1)
-    found = api.data("runAgent", AGENT, {"content": "And now?", "thread_uuid": THREAD})
-    assert found["thread"]["uuid"] == THREAD
-    assert list_messages(api, THREAD) == [*before, ("user", "And now?"), ("assistant", found["answer"]["content"])]
+    run = api.data("runAgent", AGENT, {"content": "And now?", "thread_uuid": THREAD})
+    assert run["thread"]["uuid"] == THREAD
+    assert list_messages(api, THREAD) == [*before, ("user", "And now?"), ("assistant", run["answer"]["content"])]
 
 
 def test_answer_is_listed_after_its_question(api: Api) -> None:
@@ -103,18 +103,18 @@ def test_repeated_question_gets_different_answers(api: Api) -> None:
 
 @pytest.mark.parametrize("content", ["?", "🎉", "\u0000", " ", "{question}", "a" * 5000, "- " * 2500, "word " * 1000])
 def test_any_content_gets_an_answer(api: Api, content: str) -> None:
-    found = api.data("runAgent", AGENT, {"content": content})
-    assert found["answer"]["content"]
-    assert 0 < len(found["thread"]["name"]) <= 255
+    run = api.data("runAgent", AGENT, {"content": content})
+    assert run["answer"]["content"]
+    assert 0 < len(run["thread"]["name"]) <= 255
 
 
 def test_thread_run_works_with_and_without_an_agent(api: Api) -> None:
-    found = api.data("runThread", THREAD, {"content": "Hello"})
-    assert found["answer"]["metadata"]["model"] == found["thread"]["agent"]["metadata"]["large_language_model"]
-    alone = api.data("createThread", body={"metadata": {"model": "my-model"}})["uuid"]
-    found = api.data("runThread", alone, {"content": "Hello"})
-    assert found["answer"]["metadata"]["model"] == "my-model"
-    assert len(list_messages(api, alone)) == 2
+    run = api.data("runThread", THREAD, {"content": "Hello"})
+    assert run["answer"]["metadata"]["model"] == run["thread"]["agent"]["metadata"]["large_language_model"]
+    thread_without_agent = api.data("createThread", body={"metadata": {"model": "my-model"}})["uuid"]
+    run = api.data("runThread", thread_without_agent, {"content": "Hello"})
+    assert run["answer"]["metadata"]["model"] == "my-model"
+    assert len(list_messages(api, thread_without_agent)) == 2
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_prompt_run_fills_placeholders_and_counts_usage(api: Api) -> None:
     prompt = api.data("createPrompt", body={"name": "Mail", "content": "To {{ who }} about {{topic}}, {{topic}}!"})[
         "uuid"
     ]
-    found = api.data("runPrompt", prompt, {"variables": {"who": "Ann", "topic": "spring"}})
-    assert found["prompt"] == "To Ann about spring, spring!"
-    tokens = found["tokens"]
+    run = api.data("runPrompt", prompt, {"variables": {"who": "Ann", "topic": "spring"}})
+    assert run["prompt"] == "To Ann about spring, spring!"
+    tokens = run["tokens"]
     assert tokens["total"] == tokens["input"] + tokens["output"] > tokens["input"] > 0
     after = api.data("retrievePrompt", prompt)
     assert (after["usage_count"], after["last_used_at"]) == (1, "2026-03-01T00:00:00.000000Z")
@@ -154,29 +154,29 @@ def test_prompt_run_fills_placeholders_and_counts_usage(api: Api) -> None:
 def test_training_creates_a_memory_per_text_and_url(api: Api) -> None:
     before = api.list_all("listMemories", {"agent_uuid": AGENT})
     body = {"texts": ["First.", "Second."], "urls": ["https://example.com/help"]}
-    made = api.data("trainAgent", AGENT, body)
-    assert [(m["type"], m["source"]) for m in made] == [("text", None), ("text", None), ("url", body["urls"][0])]
-    assert [m["content"] for m in made[:2]] == body["texts"]
+    memories = api.data("trainAgent", AGENT, body)
+    assert [(m["type"], m["source"]) for m in memories] == [("text", None), ("text", None), ("url", body["urls"][0])]
+    assert [m["content"] for m in memories[:2]] == body["texts"]
     after = {memory["uuid"] for memory in api.list_all("listMemories", {"agent_uuid": AGENT})}
-    assert after == {memory["uuid"] for memory in (*before, *made)}
+    assert after == {memory["uuid"] for memory in (*before, *memories)}
 
 
 def test_training_is_included_in_the_agents_metrics(api: Api) -> None:
-    def memories() -> int:
+    def count_memories() -> int:
         rows = api.list_all("listAgents", {"with_metrics": "true"})
-        found: int = next(row["metrics"]["memories_count"] for row in rows if row["uuid"] == AGENT)
-        return found
+        count: int = next(row["metrics"]["memories_count"] for row in rows if row["uuid"] == AGENT)
+        return count
 
-    before = memories()
+    before = count_memories()
     api.data("trainAgent", AGENT, {"texts": ["One", "Two"]})
-    assert memories() == before + 2
+    assert count_memories() == before + 2
 
 
 @pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
 def test_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: str, listing: str) -> None:
-    made = api.data(name, body={"prompt": "Greet each new customer by mail"})
-    assert made["uuid"] in {row["uuid"] for row in api.list_all(listing)}
-    assert made["is_owner"] is True
+    record = api.data(name, body={"prompt": "Greet each new customer by mail"})
+    assert record["uuid"] in {row["uuid"] for row in api.list_all(listing)}
+    assert record["is_owner"] is True
 
 
 @pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
@@ -188,95 +188,97 @@ def test_generated_record_depends_on_the_prompt(api: Api, name: str) -> None:
 
 
 def test_generated_agent_is_complete(api: Api) -> None:
-    made = api.data("generateAgent", body={"prompt": "I need an assistant that answers questions about invoices."})
-    texts = {name: value for name, value in made["metadata"].items() if isinstance(value, str)}
+    agent = api.data("generateAgent", body={"prompt": "I need an assistant that answers questions about invoices."})
+    texts = {name: value for name, value in agent["metadata"].items() if isinstance(value, str)}
     assert all(texts.values())
-    assert made["description"]
-    assert made["instruction"]
-    assert len(made["metadata"]["conversation_starters"]) == 3
+    assert agent["description"]
+    assert agent["instruction"]
+    assert len(agent["metadata"]["conversation_starters"]) == 3
 
 
 def test_nodes_of_a_generated_workflow_form_a_chain(api: Api) -> None:
-    made = api.data("generateWorkflow", body={"prompt": "Notify the sales team about new leads"})
-    ids = [node["id"] for node in made["nodes"]]
+    workflow = api.data("generateWorkflow", body={"prompt": "Notify the sales team about new leads"})
+    ids = [node["id"] for node in workflow["nodes"]]
     assert len(set(ids)) == len(ids) > 1
-    assert made["nodes"][0]["type"] in {"webhook", "schedule", "manual"}
-    assert {node["type"] for node in made["nodes"][1:]} == {"agent"}
-    assert [(edge["source"], edge["target"]) for edge in made["edges"]] == list(pairwise(ids))
+    assert workflow["nodes"][0]["type"] in {"webhook", "schedule", "manual"}
+    assert {node["type"] for node in workflow["nodes"][1:]} == {"agent"}
+    assert [(edge["source"], edge["target"]) for edge in workflow["edges"]] == list(pairwise(ids))
 
 
 @pytest.mark.parametrize("prompt", ["?", "🎉", "Rechnungen prüfen", "x" * 9000, "\u0000"])
 @pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
 def test_any_prompt_generates_a_record(api: Api, name: str, prompt: str) -> None:
-    made = api.data(name, body={"prompt": prompt})
-    assert 0 < len(made["name"]) <= 255
-    assert made["description"]
+    record = api.data(name, body={"prompt": prompt})
+    assert 0 < len(record["name"]) <= 255
+    assert record["description"]
 
 
 # Executions ----------------------------------------------------------------------------------------------------------
 
 
 def test_webhook_starts_an_execution_that_follows_the_clock(api: Api) -> None:
-    made = api.data("triggerWebhook", WORKFLOW, {"order": 4711})
-    assert (made["status"], made["is_finished"], made["mode"], made["started_at"]) == (
+    execution = api.data("triggerWebhook", WORKFLOW, {"order": 4711})
+    assert (execution["status"], execution["is_finished"], execution["mode"], execution["started_at"]) == (
         "pending",
         False,
         "webhook",
         None,
     )
 
-    def now() -> Any:
-        return api.data("retrieveWorkflowExecution", made["uuid"])
+    def read_execution() -> Any:
+        return api.data("retrieveWorkflowExecution", execution["uuid"])
 
     api.clock.advance(milliseconds=999)
-    assert now()["status"] == "pending"
+    assert read_execution()["status"] == "pending"
     api.clock.advance(milliseconds=1)
-    running = now()
-    assert (running["status"], running["is_finished"]) == ("running", False)
-    assert running["started_at"] == running["updated_at"] == "2026-03-01T00:00:01.000000Z"
+    running_execution = read_execution()
+    assert (running_execution["status"], running_execution["is_finished"]) == ("running", False)
+    assert running_execution["started_at"] == running_execution["updated_at"] == "2026-03-01T00:00:01.000000Z"
     api.clock.advance(seconds=5)
-    ended = now()
-    assert ended["status"] in {"completed", "error"}
-    assert ended["is_finished"] is True
-    assert ended["started_at"] < ended["stopped_at"] <= "2026-03-01T00:00:06.000000Z"
+    finished_execution = read_execution()
+    assert finished_execution["status"] in {"completed", "error"}
+    assert finished_execution["is_finished"] is True
+    assert finished_execution["started_at"] < finished_execution["stopped_at"] <= "2026-03-01T00:00:06.000000Z"
     api.clock.advance(days=365)
-    assert now() == ended
+    assert read_execution() == finished_execution
 
 
 def test_finished_execution_contains_its_results(api: Api) -> None:
-    made = api.data("createWorkflowExecution", body={"workflow_uuid": WORKFLOW, "mode": "manual", "input": {"a": [1]}})
-    assert made["mode"] == "manual"
+    execution = api.data(
+        "createWorkflowExecution", body={"workflow_uuid": WORKFLOW, "mode": "manual", "input": {"a": [1]}}
+    )
+    assert execution["mode"] == "manual"
     api.clock.advance(seconds=6)
-    (data,) = api.data("retrieveWorkflowExecution", made["uuid"])["workflow_execution_data"]
+    (data,) = api.data("retrieveWorkflowExecution", execution["uuid"])["workflow_execution_data"]
     (step,) = data["workflow_data"]
     assert step["output"] == {"received": {"a": [1]}}
-    assert data["metadata"]["workflow_execution_data_id"] == made["id"]  # as in seeded executions
+    assert data["metadata"]["workflow_execution_data_id"] == execution["id"]  # as in seeded executions
     assert step["status"] in {"completed", "error"}
 
 
 def test_most_executions_succeed_and_some_fail(api: Api) -> None:
     keys = [api.data("triggerWebhook", WORKFLOW)["uuid"] for _ in range(60)]
     api.clock.advance(seconds=6)
-    ends = [api.data("retrieveWorkflowExecution", key)["status"] for key in keys]
-    assert set(ends) == {"completed", "error"}
-    assert ends.count("completed") > ends.count("error")
+    statuses = [api.data("retrieveWorkflowExecution", key)["status"] for key in keys]
+    assert set(statuses) == {"completed", "error"}
+    assert statuses.count("completed") > statuses.count("error")
 
 
 def test_lists_filters_and_counts_follow_the_clock(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
 
-    def found(status: str) -> bool:
+    def is_listed(status: str) -> bool:
         return key in {row["uuid"] for row in api.list_all("listWorkflowExecutions", {"status": status})}
 
-    def counted(status: str) -> int:
+    def count_executions(status: str) -> int:
         number: int = api.data("countWorkflowExecutions")[status]
         return number
 
-    pending, running = counted("pending"), counted("running")
-    assert (found("pending"), found("running")) == (True, False)
+    pending, running = count_executions("pending"), count_executions("running")
+    assert (is_listed("pending"), is_listed("running")) == (True, False)
     api.clock.advance(seconds=1)
-    assert (counted("pending"), counted("running")) == (pending - 1, running + 1)
-    assert (found("pending"), found("running")) == (False, True)
+    assert (count_executions("pending"), count_executions("running")) == (pending - 1, running + 1)
+    assert (is_listed("pending"), is_listed("running")) == (False, True)
 
 
 def test_seeded_executions_do_not_change(api: Api) -> None:
@@ -290,14 +292,14 @@ def test_seeded_executions_do_not_change(api: Api) -> None:
 def test_running_execution_can_be_stopped_once(api: Api, status: str) -> None:
     key = api.find_seeded_key("WorkflowExecution", status=status)
     api.clock.advance(seconds=10)
-    stopped = api.data("stopWorkflowExecution", key)
-    assert (stopped["status"], stopped["is_finished"]) == ("stopped", True)
-    assert stopped["stopped_at"] == "2026-03-01T00:00:10.000000Z"
-    assert stopped["started_at"] is not None
+    execution = api.data("stopWorkflowExecution", key)
+    assert (execution["status"], execution["is_finished"]) == ("stopped", True)
+    assert execution["stopped_at"] == "2026-03-01T00:00:10.000000Z"
+    assert execution["started_at"] is not None
     record = api.sandbox.store.get("WorkflowExecution", key)
     assert record is not None
-    lasted = datetime.fromisoformat(stopped["stopped_at"]) - datetime.fromisoformat(stopped["started_at"])
-    assert record.attributes["duration_ms"] == lasted / timedelta(milliseconds=1)
+    duration = datetime.fromisoformat(execution["stopped_at"]) - datetime.fromisoformat(execution["started_at"])
+    assert record.attributes["duration_ms"] == duration / timedelta(milliseconds=1)
     assert api.status("stopWorkflowExecution", key) == 409
 
 
@@ -309,9 +311,9 @@ def test_finished_execution_cannot_be_stopped(api: Api, status: str) -> None:
 
 def test_stopped_execution_does_not_change_afterwards(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
-    stopped = api.data("stopWorkflowExecution", key)
+    execution = api.data("stopWorkflowExecution", key)
     api.clock.advance(seconds=30)
-    assert api.data("retrieveWorkflowExecution", key) == stopped
+    assert api.data("retrieveWorkflowExecution", key) == execution
 
 
 @pytest.mark.parametrize("name", ["triggerWebhook", "createWorkflowExecution"])

@@ -64,25 +64,25 @@ def test_last_use_of_a_prompt_is_set_if_it_was_used(dataset_api: Api) -> None:
 def test_metrics_of_the_last_days_end_at_the_epoch(past_api: Api, period: str) -> None:
     query = {"entity": "workflows", "metric": "executions", "filters[period]": period}
     assert past_api.data("getWorkspacesMetrics", query=query)["total"] > 0
-    board = past_api.data("getAgentLeaderboard", query={"period": period})
-    assert sum(row["score"] for row in board) > 0
+    leaderboard = past_api.data("getAgentLeaderboard", query={"period": period})
+    assert sum(row["score"] for row in leaderboard) > 0
 
 
 def test_new_record_is_dated_after_the_epoch_and_listed_first(past_api: Api) -> None:
     past_api.reset()
     past_api.clock.advance(minutes=5)
-    made = past_api.data("triggerWebhook", WORKFLOW, {})
-    assert datetime.fromisoformat(made["created_at"]) == PAST + timedelta(minutes=5)
-    assert past_api.list_all("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
+    record = past_api.data("triggerWebhook", WORKFLOW, {})
+    assert datetime.fromisoformat(record["created_at"]) == PAST + timedelta(minutes=5)
+    assert past_api.list_all("listWorkflowExecutions")[0]["uuid"] == record["uuid"]
     past_api.clock.advance(seconds=10)
-    assert past_api.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
+    assert past_api.data("retrieveWorkflowExecution", record["uuid"])["is_finished"] is True
 
 
 def test_tokens_expire_by_the_same_clock(past_api: Api) -> None:
     past_api.reset()
     body = {"email": "john.doe@example.com", "password": "password"}
-    made = past_api.data("signIn", body=body)
-    assert datetime.fromisoformat(made["expires_at"]) == PAST + timedelta(hours=12)
-    assert past_api.status("getAuthenticatedUser", token=made["token"]) == 200
+    session = past_api.data("signIn", body=body)
+    assert datetime.fromisoformat(session["expires_at"]) == PAST + timedelta(hours=12)
+    assert past_api.status("getAuthenticatedUser", token=session["token"]) == 200
     past_api.clock.advance(hours=12)
-    assert past_api.status("getAuthenticatedUser", token=made["token"]) == 401
+    assert past_api.status("getAuthenticatedUser", token=session["token"]) == 401

@@ -16,27 +16,27 @@ THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
 
 
 def find_operation(resource: str | None, action: str) -> Operation | None:
-    """The operation for an action on a resource."""
+    """Return the operation for an action on a resource."""
     return next((o for o in OPERATIONS.values() if (o.resource, o.action) == (resource, action)), None)
 
 
 def operation_pairs(actions: tuple[str, ...], other: str) -> list[tuple[str, str]]:
-    """(operation with one of `actions`, operation `other` of the same resource)."""
-    found = ((o, find_operation(o.resource, other)) for o in OPERATIONS.values() if o.action in actions)
-    return [(one.id, two.id) for one, two in found if two is not None]
+    """Return (operation with one of `actions`, operation `other` of the same resource)."""
+    pairs = ((o, find_operation(o.resource, other)) for o in OPERATIONS.values() if o.action in actions)
+    return [(one.id, two.id) for one, two in pairs if two is not None]
 
 
-def example_body(name: str) -> Any:
-    """The example body of the contract."""
+def get_example_body(name: str) -> Any:
+    """Return the example body of the contract."""
     body = OPERATIONS[name].request_body
     assert body is not None
     return athena_contract().document.resolve(body.pointer.removesuffix("/schema"))["example"]
 
 
 def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
-    """Number of records in a list."""
-    found: int = api.call_json(listing, query=query)["meta"]["total"]
-    return found
+    """Return the number of records in a list."""
+    total: int = api.call_json(listing, query=query)["meta"]["total"]
+    return total
 
 
 # Create --------------------------------------------------------------------------------------------------------------
@@ -46,27 +46,27 @@ def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None
 def test_created_record_is_listed_first(api: Api, create: str, listing: str) -> None:
     before = count_records(api, listing)
     api.clock.advance(seconds=1)
-    made = api.data(create, body=example_body(create))
+    record = api.data(create, body=get_example_body(create))
     page = api.call_json(listing)
-    assert page["data"][0]["uuid"] == made["uuid"]
+    assert page["data"][0]["uuid"] == record["uuid"]
     assert page["meta"]["total"] == before + 1
 
 
 @pytest.mark.parametrize(("create", "retrieve"), operation_pairs(CREATES, "retrieve"))
 def test_created_record_is_retrieved_as_returned(api: Api, create: str, retrieve: str) -> None:
-    made = api.data(create, body=example_body(create))
-    assert api.data(retrieve, made["uuid"]) == made
+    record = api.data(create, body=get_example_body(create))
+    assert api.data(retrieve, record["uuid"]) == record
 
 
 @pytest.mark.parametrize("create", [one for one, _ in operation_pairs(CREATES, "retrieve")])
 def test_created_record_has_the_values_of_the_request(api: Api, create: str) -> None:
-    sent = example_body(create)
-    made = api.data(create, body=sent)
-    for name in sent.keys() & made.keys():
-        if isinstance(sent[name], dict):
-            assert made[name] | sent[name] == made[name]
+    body = get_example_body(create)
+    record = api.data(create, body=body)
+    for name in body.keys() & record.keys():
+        if isinstance(body[name], dict):
+            assert record[name] | body[name] == record[name]
         else:
-            assert made[name] == sent[name]
+            assert record[name] == body[name]
 
 
 def test_repeated_create_creates_two_records(api: Api) -> None:
@@ -75,31 +75,31 @@ def test_repeated_create_creates_two_records(api: Api) -> None:
 
 
 def test_created_record_belongs_to_the_caller_and_primary_workspace(api: Api) -> None:
-    made = api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
-    assert made["is_owner"] is True
-    assert (made["user"]["id"], made["workspace"]["uuid"]) == (125, HOME)
-    assert api.data("retrieveAgent", made["uuid"])["is_owner"] is False  # of the first user
+    agent = api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
+    assert agent["is_owner"] is True
+    assert (agent["user"]["id"], agent["workspace"]["uuid"]) == (125, HOME)
+    assert api.data("retrieveAgent", agent["uuid"])["is_owner"] is False  # of the first user
 
 
 def test_omitted_fields_get_the_defaults_of_the_contract(api: Api) -> None:
-    made = api.data("createAgent", body={"name": "Bare", "metadata": {"role": "Tester"}})
+    agent = api.data("createAgent", body={"name": "Bare", "metadata": {"role": "Tester"}})
     properties = athena_contract().resources["Agent"].attributes
-    assert made["metadata"] == properties["metadata"].default | {"role": "Tester"}
-    assert (made["visibility"], made["description"]) == ("workspace", "")
+    assert agent["metadata"] == properties["metadata"].default | {"role": "Tester"}
+    assert (agent["visibility"], agent["description"]) == ("workspace", "")
 
 
 def test_timestamps_come_from_the_clock_of_the_mock(api: Api) -> None:
     api.clock.advance(days=2, seconds=3)
-    made = api.data("createAgent", body={"name": "Now"})
-    assert made["created_at"] == made["updated_at"] == "2026-03-03T00:00:03.000000Z"
+    agent = api.data("createAgent", body={"name": "Now"})
+    assert agent["created_at"] == agent["updated_at"] == "2026-03-03T00:00:03.000000Z"
 
 
 @pytest.mark.parametrize("field", ["uuid", "created_at", "usage_count", "is_owner"])
 def test_server_set_fields_are_ignored_in_requests(api: Api, field: str) -> None:
-    plain = api.data("createAgent", body={"name": "X"})
+    expected = api.data("createAgent", body={"name": "X"})
     api.reset()
     value = {"uuid": THREAD, "created_at": "2020-01-01T00:00:00Z", "usage_count": 99, "is_owner": False}[field]
-    assert api.data("createAgent", body={"name": "X", field: value}) == plain
+    assert api.data("createAgent", body={"name": "X", field: value}) == expected
 
 
 def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
@@ -113,20 +113,20 @@ def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
 
 
 def test_new_agent_name_appears_wherever_it_is_embedded(api: Api) -> None:
-    def shown() -> set[str]:
+    def read_names() -> set[str]:
         message = api.list_all("listMessages", {"thread_uuid": THREAD})[0]
         run = api.data("retrieveThread", THREAD)
         leaders = {row["agent"]["uuid"]: row["agent"]["name"] for row in api.data("getAgentLeaderboard")}
         listed = {agent["uuid"]: agent["name"] for agent in api.list_all("listAgents")}
         return {message["thread"]["agent"]["name"], run["agent"]["name"], leaders[DOCUMENTED], listed[DOCUMENTED]}
 
-    assert shown() == {"Customer Support Assistant"}
+    assert read_names() == {"Customer Support Assistant"}
     api.data("updateAgent", DOCUMENTED, {"name": "Renamed"})
-    assert shown() == {"Renamed"}
+    assert read_names() == {"Renamed"}
 
 
 def test_new_workspace_name_appears_wherever_it_is_embedded(api: Api) -> None:
-    def shown() -> set[str]:
+    def read_names() -> set[str]:
         agent = api.data("retrieveAgent", DOCUMENTED)
         user = api.data("getAuthenticatedUser")
         return {
@@ -135,9 +135,9 @@ def test_new_workspace_name_appears_wherever_it_is_embedded(api: Api) -> None:
             user["primary_workspace"]["name"],
         }
 
-    assert shown() == {"My AI Workspace"}
+    assert read_names() == {"My AI Workspace"}
     api.data("updateWorkspace", HOME, {"name": "Renamed"})
-    assert shown() == {"Renamed"}
+    assert read_names() == {"Renamed"}
 
 
 def test_new_thread_counts_for_its_agent(api: Api) -> None:
@@ -150,24 +150,24 @@ def test_new_thread_counts_for_its_agent(api: Api) -> None:
 
 def test_tools_and_workflows_of_an_agent_are_set_as_lists(api: Api) -> None:
     tools = [tool["uuid"] for agent in api.list_all("listAgents") for tool in agent["tools"]]
-    chosen = list(dict.fromkeys(tools))[:3]
-    made = api.data("createAgent", body={"name": "Handy", "tool_uuids": chosen, "workflow_uuids": [DOCUMENTED]})
-    assert [tool["uuid"] for tool in made["tools"]] == chosen
-    assert (made["tools_count"], made["workflows_count"]) == (3, 1)
-    fewer = api.data("updateAgent", made["uuid"], {"tool_uuids": chosen[1:2]})
-    assert ([tool["uuid"] for tool in fewer["tools"]], fewer["tools_count"]) == (chosen[1:2], 1)
-    assert fewer["workflows_count"] == 1
+    tool_uuids = list(dict.fromkeys(tools))[:3]
+    agent = api.data("createAgent", body={"name": "Handy", "tool_uuids": tool_uuids, "workflow_uuids": [DOCUMENTED]})
+    assert [tool["uuid"] for tool in agent["tools"]] == tool_uuids
+    assert (agent["tools_count"], agent["workflows_count"]) == (3, 1)
+    updated_agent = api.data("updateAgent", agent["uuid"], {"tool_uuids": tool_uuids[1:2]})
+    assert ([tool["uuid"] for tool in updated_agent["tools"]], updated_agent["tools_count"]) == (tool_uuids[1:2], 1)
+    assert updated_agent["workflows_count"] == 1
 
 
 def test_started_execution_counts_for_its_workflow(api: Api) -> None:
-    def summary() -> Any:
+    def read_workflow() -> Any:
         return api.list_all("listWorkflowExecutions", {"workflow_uuid": DOCUMENTED})[0]["workflow"]
 
-    before = summary()
+    before = read_workflow()
     api.data("triggerWebhook", DOCUMENTED)
-    after = summary()
-    for figure in ("executions_count", "executions_in_progress_count", "trigger_count"):
-        assert after[figure] == before[figure] + 1
+    after = read_workflow()
+    for count_name in ("executions_count", "executions_in_progress_count", "trigger_count"):
+        assert after[count_name] == before[count_name] + 1
     assert after["executions_completed_count"] == before["executions_completed_count"]
 
 
@@ -178,14 +178,14 @@ UPDATES = operation_pairs(("update",), "retrieve")
 
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
 def test_update_changes_only_the_sent_fields(api: Api, update: str, retrieve: str) -> None:
-    operation, sent = OPERATIONS[update], example_body(update)
+    operation, body = OPERATIONS[update], get_example_body(update)
     key = api.find_seeded_key(operation.resource or "")
     before = api.data(retrieve, key)
-    after = api.data(update, key, sent)
+    after = api.data(update, key, body)
     assert api.data(retrieve, key) == after
-    merged = {name: before[name] | value if isinstance(value, dict) else value for name, value in sent.items()}
-    shown = {name: value for name, value in merged.items() if name in before}
-    assert after == before | shown | {"updated_at": after["updated_at"]}
+    new_values = {name: before[name] | value if isinstance(value, dict) else value for name, value in body.items()}
+    readable_values = {name: value for name, value in new_values.items() if name in before}
+    assert after == before | readable_values | {"updated_at": after["updated_at"]}
 
 
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
@@ -251,7 +251,7 @@ def test_delete_of_a_thread_deletes_its_messages(api: Api) -> None:
 
 
 def test_delete_of_an_agent_deletes_its_threads_memories_and_tasks(api: Api) -> None:
-    task = api.data("storeCommandRoomTask", body=example_body("storeCommandRoomTask"))
+    task = api.data("storeCommandRoomTask", body=get_example_body("storeCommandRoomTask"))
     api.data("trainAgent", DOCUMENTED, {"texts": ["Remember me."]})
     assert count_records(api, "listThreads", {"agent_uuid": DOCUMENTED}) > 0
     api.data("deleteAgent", DOCUMENTED)
@@ -271,13 +271,13 @@ def test_delete_of_a_workflow_deletes_executions_but_not_agents(api: Api) -> Non
 
 
 def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
-    sandbox = api.find_seeded_key("Workspace", slug="sandbox")
-    agent = api.data("createAgent", body={"name": "Castle", "workspace_uuid": sandbox})
-    thread = api.data("createThread", body={"workspace_uuid": sandbox})
+    workspace = api.find_seeded_key("Workspace", slug="sandbox")
+    agent = api.data("createAgent", body={"name": "Castle", "workspace_uuid": workspace})
+    thread = api.data("createThread", body={"workspace_uuid": workspace})
     message = api.data("createMessage", body={"thread_uuid": thread["uuid"], "content": "Hello"})
-    api.data("deleteWorkspace", sandbox)
-    gone = (("retrieveWorkspace", sandbox), ("retrieveAgent", agent["uuid"]), ("retrieveMessage", message["uuid"]))
-    assert [api.status(name, key) for name, key in gone] == [404, 404, 404]
+    api.data("deleteWorkspace", workspace)
+    reads = (("retrieveWorkspace", workspace), ("retrieveAgent", agent["uuid"]), ("retrieveMessage", message["uuid"]))
+    assert [api.status(name, key) for name, key in reads] == [404, 404, 404]
 
 
 def test_primary_workspace_cannot_be_deleted(api: Api) -> None:
@@ -298,19 +298,19 @@ def test_provider_in_use_cannot_be_deleted(api: Api) -> None:
 
 
 def test_account_never_shows_its_credentials(api: Api) -> None:
-    body = {**example_body("createAccount"), "credentials": {"key": "sk-secret-4711"}}
-    made = api.call("createAccount", body=body)
-    listed = api.call("listAccounts")
-    assert b"4711" not in made.body + listed.body
+    body = {**get_example_body("createAccount"), "credentials": {"key": "sk-secret-4711"}}
+    create_reply = api.call("createAccount", body=body)
+    list_reply = api.call("listAccounts")
+    assert b"4711" not in create_reply.body + list_reply.body
 
 
 def test_task_is_listed_until_it_is_deleted(api: Api) -> None:
-    def board() -> Any:
+    def read_task() -> Any:
         agents = api.list_all("listAgents", {"with_command_room_task": "true"})
         return {agent["uuid"]: agent["command_room_task"] for agent in agents}[DOCUMENTED]
 
-    assert board() is None
-    task = api.data("storeCommandRoomTask", body=example_body("storeCommandRoomTask"))
-    assert board() == task
+    assert read_task() is None
+    task = api.data("storeCommandRoomTask", body=get_example_body("storeCommandRoomTask"))
+    assert read_task() == task
     api.data("removeCommandRoomTask", task["uuid"])
-    assert board() is None
+    assert read_task() is None
