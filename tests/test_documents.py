@@ -18,7 +18,7 @@ from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from spec import extensions
-from tests.running import INSTALLED, ROOT, environment, running
+from tests.mock_process import INSTALLED, ROOT, build_environment, run_mock
 
 README = "README.md"
 CONTRIBUTING = "CONTRIBUTING.md"
@@ -99,8 +99,8 @@ def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, Any]]
         pytest.skip("curl is not installed")
     if not INSTALLED.exists():
         pytest.skip("athena-mock is not installed next to this Python")
-    env = environment(tmp_path_factory.mktemp("cache"))
-    with running((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, greeting):
+    env = build_environment(tmp_path_factory.mktemp("cache"))
+    with run_mock((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, greeting):
         base = re.findall(r"http://127\.0\.0\.1:\d+", greeting)[0]
         return [send(request.command.replace(MOCK_URL, base)) for request in REQUESTS]
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from mock_server.cli.settings import OPTIONS
-from tests.running import ROOT
+from tests.mock_process import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 

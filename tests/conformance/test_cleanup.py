@@ -21,8 +21,8 @@ from conformance.session.session import Session
 from conformance.session.write_log import RecordKey, WriteLog, read_write_log
 from spec.model import Contract
 from tests.conformance.asgi_session import session
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
-from tests.running import MODULE, ROOT, environment, running
 
 TARGET = "http://127.0.0.1:8000/api/v1"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
@@ -274,7 +274,7 @@ def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path
     rng = random.Random(20)
     env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | TOKENS | {"PYTHONPATH": str(ROOT)}
     mock = (*MODULE, "--port", "0", "--quiet", "--epoch", "2026-03-01T00:00:00Z")
-    with running(mock, environment(tmp_path)) as (_, greeting):
+    with run_mock(mock, build_environment(tmp_path)) as (_, greeting):
         base = next(word for word in greeting.split() if word.startswith("http://127.0.0.1:")).rstrip("/")
         base = base if base.endswith("/api/v1") else f"{base}/api/v1"
         before = totals(base)

@@ -14,8 +14,8 @@ from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
 from tests.conformance.asgi_session import TOKENS
+from tests.mock_process import MODULE, build_environment, run_mock
 from tests.mock_server.athena import athena_contract, athena_schemas
-from tests.running import MODULE, environment, running
 
 pytestmark = pytest.mark.slow  # complete runs against a mock over HTTP
 
@@ -37,7 +37,7 @@ def run_checks(base: str, number: int) -> RunResult:
 
 
 def test_concurrent_runs_report_no_failures_and_clean_up(tmp_path: Path) -> None:
-    with running((*MODULE, "--port", "0"), environment(tmp_path)) as (_, greeting):
+    with run_mock((*MODULE, "--port", "0"), build_environment(tmp_path)) as (_, greeting):
         base = greeting.split()[0]
         results: dict[int, RunResult] = {}
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.running import ROOT
+from tests.mock_process import ROOT
 
 pytestmark = pytest.mark.slow  # each test runs the suite in new processes
 

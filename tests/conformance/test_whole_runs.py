@@ -25,8 +25,8 @@ from tests.conformance.clinic import demo_clinic, inject_fault
 from tests.conformance.clinic_faults import AppWrapper, accept_second_stop, keep_shared_records_visible
 from tests.conformance.http_server import serving
 from tests.conformance.recorded import source
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
-from tests.running import MODULE, ROOT, environment, running
 
 MAX_SECONDS = 120.0  # seconds; a complete deep run may take 30 minutes
 
@@ -59,8 +59,11 @@ def test_deep_run_does_not_change_existing_records() -> None:
 
 @pytest.mark.slow
 def test_concurrent_runs_pass(tmp_path: Path) -> None:
-    environment_variables = environment(tmp_path) | {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-    with running((*MODULE, "--port", "0", "--quiet"), environment(tmp_path)) as (_, greeting):
+    environment_variables = build_environment(tmp_path) | {
+        "ATHENA_TOKEN": "demo-token",
+        "ATHENA_OTHER_TOKEN": "other-token",
+    }
+    with run_mock((*MODULE, "--port", "0", "--quiet"), build_environment(tmp_path)) as (_, greeting):
         command = [sys.executable, "-m", "conformance", "run", "--base-url", greeting.split()[0], "--strict"]
         command += ["--profile", "gate", "--tag", "Prompt", "--tag", "Memory", "--tag", "Thread"]
         folders = [tmp_path / str(number) for number in range(2)]
@@ -98,7 +101,7 @@ def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dic
     completed = subprocess.run(
         [*command, "--allow-effects", "--consistency-timeout", "0.2", "--report-dir", os.fspath(folder), *options],
         cwd=ROOT,
-        env=environment(folder) | tokens | login,
+        env=build_environment(folder) | tokens | login,
         capture_output=True,
         text=True,
         timeout=400,
@@ -111,7 +114,7 @@ def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dic
 @pytest.mark.slow
 def test_mock_of_another_contract_passes_every_check(tmp_path: Path) -> None:
     served = (*MODULE, "--contract", CLINIC, "--dataset", "plain", "--port", "0", "--quiet")
-    with running(served, environment(tmp_path)) as (_, greeting):
+    with run_mock(served, build_environment(tmp_path)) as (_, greeting):
         code, promises = run_on_clinic(greeting.split()[0], tmp_path)
     assert code == 0
     assert {check.id for check in CHECKS} - {item["check"] for item in promises if item["status"] == "passed"} == set()

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
 from tests.conformance.http_server import serving
+from tests.mock_process import ROOT
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
-from tests.running import ROOT
 
 CONTRACT = ROOT / "spec" / "openapi.yaml"
 SECONDS = 30

@@ -27,7 +27,7 @@ EPOCH = "2026-03-01T00:00:00Z"
 
 
 @contextmanager
-def mock(folder: Path) -> Iterator[str]:
+def run_mock(folder: Path) -> Iterator[str]:
     """Start the mock; yield its base URL."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH]
     log = folder / "mock.log"
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     """Run Schemathesis and return the exit code."""
     seed = arguments[0] if arguments and arguments[0] != "--" else "1"
     options = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
-    with tempfile.TemporaryDirectory() as name, mock(Path(name)) as base:
+    with tempfile.TemporaryDirectory() as name, run_mock(Path(name)) as base:
         traffic = Path(name) / "traffic"
         contract = load_contract(CONTRACT)
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(CONTRACT)]

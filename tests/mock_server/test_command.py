@@ -35,7 +35,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @contextmanager
-def running(environment: dict[str, str], *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def run_mock(environment: dict[str, str], *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Run a mock; yield the process and its banner."""
     pipe = subprocess.PIPE
     mock = subprocess.Popen(
@@ -61,19 +61,19 @@ def without_progress(errors: str) -> str:
 
 
 def send(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    request_headers = {name.replace("_", "-"): text for name, text in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, sent), timeout=10) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(urllib.request.Request(url, body, request_headers), timeout=10) as response:
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
 
 
-def wait_until_served(url: str, mock: "subprocess.Popen[str]") -> bool:
+def wait_until_ready(url: str, mock: "subprocess.Popen[str]") -> bool:
     """Whether a mock responds within half a minute."""
-    until = time.monotonic() + 30
-    while mock.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while mock.poll() is None and time.monotonic() < deadline:
         try:
             return send(url)[0] == 200
         except OSError:
@@ -98,58 +98,58 @@ def run_curl(command: str) -> tuple[int, bytes]:
 
 
 @pytest.fixture(scope="module")
-def served(environment: dict[str, str]) -> Iterator[str]:
-    with running(environment) as (_, banner):
+def banner(environment: dict[str, str]) -> Iterator[str]:
+    with run_mock(environment) as (_, banner):
         yield banner
 
 
-def test_banner_has_url_counts_and_tokens(served: str) -> None:
-    assert re.match(rf"http://127\.0\.0\.1:\d+{API}  Library 1\.0\.0\n13 operations, \d+ records \(", served)
-    assert re.findall(r"^  (\w+-token)", served, re.MULTILINE) == [
+def test_banner_has_url_counts_and_tokens(banner: str) -> None:
+    assert re.match(rf"http://127\.0\.0\.1:\d+{API}  Library 1\.0\.0\n13 operations, \d+ records \(", banner)
+    assert re.findall(r"^  (\w+-token)", banner, re.MULTILINE) == [
         "demo-token",
         "other-token",
         "viewer-token",
         "expired-token",
     ]
-    assert "\033" not in served
+    assert "\033" not in banner
 
 
-def test_every_url_of_the_banner_responds(served: str) -> None:
-    urls = re.findall(r"^  (http\S+)", served, re.MULTILINE)
+def test_every_url_of_the_banner_responds(banner: str) -> None:
+    urls = re.findall(r"^  (http\S+)", banner, re.MULTILINE)
     assert len(urls) == 3
     for url in urls:
         assert send(url)[0] == 200
 
 
-def test_example_requests_of_the_banner_work(served: str) -> None:
-    good, bad = re.findall(r"^  (curl .*)", served, re.MULTILINE)
-    status, body = run_curl(good)
+def test_example_requests_of_the_banner_work(banner: str) -> None:
+    valid_command, invalid_command = re.findall(r"^  (curl .*)", banner, re.MULTILINE)
+    status, body = run_curl(valid_command)
     assert status == 200
     assert json.loads(body)["data"]
-    status, body = run_curl(bad)
+    status, body = run_curl(invalid_command)
     assert status == 422
     assert json.loads(body)["errors"]
 
 
-def test_all_loopback_addresses_are_served(served: str) -> None:
-    port = re.findall(r":(\d+)/", served)[0]
+def test_all_loopback_addresses_are_served(banner: str) -> None:
+    port = re.findall(r":(\d+)/", banner)[0]
     assert send(f"http://127.0.0.1:{port}/__mock/health")[0] == 200
     assert send(f"http://localhost:{port}/__mock/health")[0] == 200
     if socket.has_ipv6:
         assert send(f"http://[::1]:{port}/__mock/health")[0] == 200
 
 
-def test_responses_have_a_date_but_no_server_header(served: str) -> None:
-    url = re.findall(r"http://\S+health", served)[0]
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        assert "server" not in answer.headers
-        assert "date" in answer.headers
+def test_responses_have_a_date_but_no_server_header(banner: str) -> None:
+    url = re.findall(r"http://\S+health", banner)[0]
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert "server" not in response.headers
+        assert "date" in response.headers
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signal.Signals) -> None:
-    with running(environment) as (mock, banner):
+    with run_mock(environment) as (mock, banner):
         port = re.findall(r":(\d+)/", banner)[0]
         with socket.create_connection(("127.0.0.1", int(port))):  # a browser keeps its connection
             mock.send_signal(stop_signal)
@@ -158,25 +158,25 @@ def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signa
 
 
 def test_closed_stdout_does_not_stop_the_server(environment: dict[str, str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    reading, writing = os.pipe()
-    os.close(reading)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
     command = (*COMMAND, *SERVE[:-1], str(port))
     with subprocess.Popen(
-        command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        command, stdout=write_end, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     ) as mock:
-        os.close(writing)
+        os.close(write_end)
         try:
-            assert wait_until_served(f"http://127.0.0.1:{port}/openapi.yaml", mock)
+            assert wait_until_ready(f"http://127.0.0.1:{port}/openapi.yaml", mock)
         finally:
             mock.terminate()
         errors = mock.communicate(timeout=30)[1]
     assert (mock.returncode, "BrokenPipe" in errors) == (0, False), errors
 
 
-def test_port_in_use_is_an_error(environment: dict[str, str], served: str) -> None:
-    port = re.findall(r":(\d+)/", served)[0]
+def test_port_in_use_is_an_error(environment: dict[str, str], banner: str) -> None:
+    port = re.findall(r":(\d+)/", banner)[0]
     command = (*COMMAND, *SERVE, "--port", port)
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False)
     assert (result.returncode, result.stdout) == (1, "")
@@ -199,11 +199,11 @@ def test_invalid_setting_is_one_line_on_stderr(
     environment: dict[str, str], options: tuple[str, ...], message: str
 ) -> None:
     command = (*COMMAND, *SERVE, *options)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("athena-mock: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("athena-mock: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
@@ -211,7 +211,7 @@ def test_reopened_store_warns_of_another_epoch(environment: dict[str, str], tmp_
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--size", "0.3333333333333333")
     errors = []
     for epoch in ((), (), ("--epoch", "2026-04-01T00:00:00Z")):
-        with running(environment, *store, *epoch) as (mock, _):
+        with run_mock(environment, *store, *epoch) as (mock, _):
             mock.send_signal(signal.SIGTERM)
             errors.append(without_progress(mock.communicate(timeout=20)[1]))
     assert errors[:2] == ["", ""]
@@ -225,7 +225,7 @@ def test_reopened_store_needs_no_dataset_options(environment: dict[str, str], tm
     store = ("--store", f"sqlite:///{tmp_path}/mock.db")
     counts = []
     for options in (("--seed", "7", "--size", "2"), ("--epoch", "today")):
-        with running(environment, *store, *options) as (mock, banner):
+        with run_mock(environment, *store, *options) as (mock, banner):
             mock.send_signal(signal.SIGTERM)
             assert without_progress(mock.communicate(timeout=20)[1]) == ""
             counts.append(banner.splitlines()[1])
@@ -258,7 +258,7 @@ def test_epoch_before_the_documented_records_is_a_warning(
     environment: dict[str, str], epoch: str, warning: str
 ) -> None:
     athena = ("--contract", str(ROOT / "spec" / "openapi.yaml"), "--dataset", "demo")
-    with running(environment, *athena, "--epoch", epoch) as (mock, _):
+    with run_mock(environment, *athena, "--epoch", epoch) as (mock, _):
         mock.send_signal(signal.SIGTERM)
         errors = without_progress(mock.communicate(timeout=20)[1])
     assert errors.startswith(warning)
@@ -273,25 +273,25 @@ def test_slow_build_prints_a_progress_message(
     monkeypatch.setattr("mock_server.images.find_cache_folder", lambda: tmp_path)
     settings = parse_settings(SERVE[:-2])
     for _ in range(2):
-        _, world = mock_server.cli.main._create_app_and_sandbox(settings)
-        world.store.close()
+        _, sandbox = mock_server.cli.main._create_app_and_sandbox(settings)
+        sandbox.store.close()
     assert capsys.readouterr().err == "athena-mock: building dataset plain, size 1 (cached for later starts) ...\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
-    with running(environment, "--log-level", "info") as (mock, banner):
+    with run_mock(environment, "--log-level", "info") as (mock, banner):
         send(re.findall(r"http://\S+health", banner)[0])
         mock.send_signal(signal.SIGTERM)
-        logged = mock.communicate(timeout=20)[1]
-    lines = [line for line in logged.splitlines() if "[req " in line]
+        log = mock.communicate(timeout=20)[1]
+    lines = [line for line in log.splitlines() if "[req " in line]
     assert lines == ["INFO mock_server: 200 GET /__mock/health [req 1]"]
 
 
 def test_import_emits_no_warning(environment: dict[str, str]) -> None:
     """Also without the command, as in the conformance suite."""
     code = "import mock_server.app"
-    done = subprocess.run(
+    result = subprocess.run(
         (sys.executable, "-W", "default", "-c", code),
         capture_output=True,
         text=True,
@@ -299,13 +299,13 @@ def test_import_emits_no_warning(environment: dict[str, str]) -> None:
         env=environment,
         check=True,
     )
-    assert "httpx" not in done.stderr
+    assert "httpx" not in result.stderr
 
 
 def test_expensive_modules_are_imported_lazily(environment: dict[str, str]) -> None:
     """An invalid option is reported at once, and the server process never imports Faker."""
     code = "import sys, mock_server.cli.main; print(*sorted(m for m in sys.modules if '.' not in m))"
-    done = subprocess.run(
+    result = subprocess.run(
         (sys.executable, "-c", code), capture_output=True, text=True, cwd=ROOT, env=environment, check=True
     )
-    assert not {"connexion", "starlette", "uvicorn", "yaml", "faker", "fixtures"} & set(done.stdout.split())
+    assert not {"connexion", "starlette", "uvicorn", "yaml", "faker", "fixtures"} & set(result.stdout.split())

@@ -36,8 +36,8 @@ def start_mock(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
 
 def fetch(base: str, target: str) -> bytes:
     request = urllib.request.Request(base + target, headers={"Authorization": "Bearer demo-token"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        content: bytes = answer.read()
+    with urllib.request.urlopen(request, timeout=10) as response:
+        content: bytes = response.read()
         return content.replace(base.rpartition("/api/")[0].encode(), b"")
 
 

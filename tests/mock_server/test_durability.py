@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from tests.running import MODULE, environment, running
+from tests.mock_process import MODULE, build_environment, run_mock
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ WRITERS = 3
 ROUNDS = 4
 MAX_WRITING_SECONDS = 0.4  # from the first acknowledged write to the kill
 HEADERS = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
-DISCONNECTED = (OSError, http.client.HTTPException)
+DISCONNECT_ERRORS = (OSError, http.client.HTTPException)
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Writer:
     def run(self) -> None:
         """Write until the connection breaks."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with suppress(*DISCONNECTED), closing(client) as connection:
+        with suppress(*DISCONNECT_ERRORS), closing(client) as connection:
             number = 0
             while not self.errors:
                 number += 1
@@ -65,13 +65,13 @@ class Writer:
 
 
 @contextmanager
-def mock(file: Path, process_environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def serve_store(file: Path, process_environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Yield the process and the port of a mock that serves a store file."""
-    with running((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), process_environment) as (
+    with run_mock((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), process_environment) as (
         process,
-        greeting,
+        banner,
     ):
-        yield process, int(greeting.split("/")[2].rpartition(":")[2])
+        yield process, int(banner.split("/")[2].rpartition(":")[2])
 
 
 def read_name(port: int, key: str) -> str | None:
@@ -86,7 +86,7 @@ def read_name(port: int, key: str) -> str | None:
 
 def write_and_kill(file: Path, process_environment: dict[str, str], label: str, seconds: float) -> list[Writer]:
     """Start a mock, let several clients write, and kill it while they do."""
-    with mock(file, process_environment) as (process, port):
+    with serve_store(file, process_environment) as (process, port):
         writers = [Writer(port, f"{label} writer {index}") for index in range(WRITERS)]
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
@@ -103,7 +103,7 @@ def write_and_kill(file: Path, process_environment: dict[str, str], label: str, 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
-    process_environment, file, random = environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
+    process_environment, file, random = build_environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
     expected: dict[str, set[str]] = {}
     for number in range(ROUNDS):
         writers = write_and_kill(file, process_environment, f"round {number}", MAX_WRITING_SECONDS * random.random())
@@ -115,6 +115,6 @@ def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             stored = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
         assert {key: stored.get(key) for key, names in expected.items() if stored.get(key) not in names} == {}
-    with mock(file, process_environment) as (_, port):
+    with serve_store(file, process_environment) as (_, port):
         for key, names in written.items():
             assert read_name(port, key) in names

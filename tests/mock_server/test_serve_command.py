@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.athena import athena_contract
-from tests.running import MODULE, ROOT, environment, running
 
 EPOCH = ("--epoch", "2026-03-01T00:00:00Z")
 SERVE = (*MODULE, "--port", "0", *EPOCH)
@@ -25,13 +25,13 @@ SERVE = (*MODULE, "--port", "0", *EPOCH)
 @pytest.fixture(scope="module")
 def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of all processes: one cache folder, so that the dataset is built once."""
-    return environment(tmp_path_factory.mktemp("cache"))
+    return build_environment(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def banner(process_environment: dict[str, str]) -> Iterator[str]:
     """The startup banner of a running mock."""
-    with running(SERVE, process_environment) as (_, banner):
+    with run_mock(SERVE, process_environment) as (_, banner):
         yield banner
 
 
@@ -44,11 +44,11 @@ def send_request(url: str, body: Any = None) -> Any:
     """Return the JSON of a response to the first user."""
     headers = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as response:
+        return json.load(response)
 
 
-def run_mock(process_environment: dict[str, str], *options: str) -> tuple[int, str, str]:
+def run_command(process_environment: dict[str, str], *options: str) -> tuple[int, str, str]:
     """Return exit status, output and errors of a command that does not serve."""
     command = (*SERVE, *options)
     completed = subprocess.run(
@@ -101,7 +101,7 @@ def test_second_curl_command_returns_422(banner: str) -> None:
 
 
 def test_error_is_one_line_in_the_request_log(process_environment: dict[str, str]) -> None:
-    with running(SERVE, process_environment) as (mock, banner):
+    with run_mock(SERVE, process_environment) as (mock, banner):
         with pytest.raises(urllib.error.HTTPError):
             send_request(get_base_url(banner) + "/agnets")
         mock.send_signal(signal.SIGTERM)
@@ -113,17 +113,17 @@ def test_error_is_one_line_in_the_request_log(process_environment: dict[str, str
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_signal_exits_with_0_without_output(process_environment: dict[str, str], sent: signal.Signals) -> None:
-    with running(SERVE, process_environment) as (mock, _):
-        mock.send_signal(sent)
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_signal_exits_with_0_without_output(process_environment: dict[str, str], stop_signal: signal.Signals) -> None:
+    with run_mock(SERVE, process_environment) as (mock, _):
+        mock.send_signal(stop_signal)
         assert mock.communicate(timeout=20)[1] == ""
         assert mock.returncode == 0
 
 
 def test_port_in_use_exits_with_1(process_environment: dict[str, str], banner: str) -> None:
     port = re.findall(r":(\d+)/", banner)[0]
-    status, _, errors = run_mock(process_environment, "--port", port)
+    status, _, errors = run_command(process_environment, "--port", port)
     assert status == 1
     assert f"Port {port}" in errors
     assert "in use" in errors
@@ -141,7 +141,7 @@ def test_port_in_use_exits_with_1(process_environment: dict[str, str], banner: s
 def test_invalid_option_exits_with_2_and_shows_expected_values(
     process_environment: dict[str, str], options: tuple[str, ...], allowed: str
 ) -> None:
-    status, output, errors = run_mock(process_environment, *options)
+    status, output, errors = run_command(process_environment, *options)
     assert (status, output, errors.count("\n")) == (2, "", 1)
     assert allowed in errors
 
@@ -151,21 +151,21 @@ def test_invalid_option_exits_with_2_and_shows_expected_values(
 
 def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_path: Path) -> None:
     command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
-    with running(command, process_environment) as (mock, banner):
+    with run_mock(command, process_environment) as (mock, banner):
         created = send_request(get_base_url(banner) + "/threads", {"name": "Still here"})["data"]
         mock.send_signal(signal.SIGTERM)
         mock.communicate(timeout=20)
-    with running(command, process_environment) as (_, banner):
+    with run_mock(command, process_environment) as (_, banner):
         assert send_request(f"{get_base_url(banner)}/threads/{created['uuid']}")["data"] == created
         assert send_request(get_base_url(banner) + "/threads", {})["data"]["uuid"] != created["uuid"]
 
 
 def test_file_of_another_seed_is_rejected_with_advice(process_environment: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--dataset", "empty")
-    with running((*SERVE, *store), process_environment) as (mock, _):
+    with run_mock((*SERVE, *store), process_environment) as (mock, _):
         mock.send_signal(signal.SIGTERM)
         mock.communicate(timeout=20)
-    status, output, errors = run_mock(process_environment, *store, "--seed", "7")
+    status, output, errors = run_command(process_environment, *store, "--seed", "7")
     assert (status, output) == (2, "")
     assert "another seed" in errors
     assert "delete this one to start over" in errors

@@ -52,8 +52,8 @@ def test_port_in_use_on_ipv6_only_is_reported(open_sockets: list[socket.socket])
     assert len(sockets) == 1
     with pytest.raises(ListenError, match="is in use"):
         listen("127.0.0.1", port)
-    with socket.socket() as free:  # no socket is left open
-        free.bind(("127.0.0.1", port))
+    with socket.socket() as sock:  # no socket is left open
+        sock.bind(("127.0.0.1", port))
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])

@@ -12,14 +12,14 @@ INSTALLED = Path(sys.executable).with_name("athena-mock")
 MODULE = (sys.executable, "-m", "mock_server")
 
 
-def environment(cache: Path) -> dict[str, str]:
+def build_environment(cache: Path) -> dict[str, str]:
     """The environment of this process without settings of the mock, and with `cache` as its cache folder."""
     variables = {name: text for name, text in os.environ.items() if not name.startswith("ATHENA_MOCK_")}
     return variables | {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
 
 
 @contextmanager
-def running(command: tuple[str, ...], env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def run_mock(command: tuple[str, ...], env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Run a mock until the block ends; yields the process and its startup banner."""
     pipe = subprocess.PIPE
     mock = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=dict(env))
