@@ -91,10 +91,11 @@ def edit_contract(*changes: tuple[str, str]) -> Contract:
 
 def create_sandbox(contract: Contract | None = None) -> Sandbox:
     """Create a sandbox with one record of each resource and a stopped clock. `contract`: a modified library."""
-    of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
-    created = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
-    created.add_records(RECORDS)
-    return created
+    validators = SchemaValidators.from_document(contract.document) if contract else schemas()
+    contract = contract or library()
+    sandbox = Sandbox(contract, validators, Store.create(contract), Clock(lambda: NOW), 0)
+    sandbox.add_records(RECORDS)
+    return sandbox
 
 
 class RecordedCalls:
@@ -133,7 +134,7 @@ class LogCapture(io.StringIO):
 
 
 def app(
-    run: Callable[[ActionRequest], ActionResult] = actions.run_action,
+    run_action: Callable[[ActionRequest], ActionResult] = actions.run_action,
     *,
     allowed_hosts: tuple[str, ...] = (),
     cors_origins: tuple[str, ...] = (),
@@ -141,15 +142,15 @@ def app(
     sandbox: Sandbox | None = None,
 ) -> ASGIApp:
     """Create the application on a new sandbox."""
-    served = sandbox or create_sandbox()
-    console = RequestLog(served.contract.document, terminal or LogCapture(), quiet=terminal is None)
+    sandbox = sandbox or create_sandbox()
+    request_log = RequestLog(sandbox.contract.document, terminal or LogCapture(), quiet=terminal is None)
     return create_app(
-        served.contract,
-        served,
-        request_log=console,
+        sandbox.contract,
+        sandbox,
+        request_log=request_log,
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins,
-        run_action=run,
+        run_action=run_action,
     )
 
 

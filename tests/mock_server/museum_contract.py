@@ -222,8 +222,8 @@ class Model:
     def delete(self, reference: Reference) -> bool:
         """Delete a record and apply the on-delete rules. Returns False, without changes, if a rule forbids it."""
         deleted = {reference}
-        while cascaded := {referrer for referrer, _ in self.find_referrers(deleted, "cascade")} - deleted:
-            deleted |= cascaded
+        while cascade := {referrer for referrer, _ in self.find_referrers(deleted, "cascade")} - deleted:
+            deleted |= cascade
         if {referrer for referrer, _ in self.find_referrers(deleted, "refuse")} - deleted:
             return False
         for referrer, name in self.find_referrers(deleted, "clear"):

@@ -35,7 +35,7 @@ def load_in_bulk(contract: Contract, records: Iterable[Record]) -> Store:
     return store
 
 
-def content(store: Store) -> list[str]:
+def dump_rows(store: Store) -> list[str]:
     """Return the content of a store, tables and indexes, as SQL."""
     with closing(store):
         return sorted(store.connection.iterdump())
@@ -55,20 +55,20 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["demo", "plain", "empty"])
 def test_bulk_load_of_a_dataset_equals_single_adds(name: str) -> None:
     records = generate_dataset(athena_contract(), name, 2)
-    assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
+    assert dump_rows(load_in_bulk(athena_contract(), records)) == dump_rows(load_singly(athena_contract(), records))
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_bulk_load_in_small_batches_equals_single_adds() -> None:
     records = generate_dataset(athena_contract(), "demo")
-    assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
+    assert dump_rows(load_in_bulk(athena_contract(), records)) == dump_rows(load_singly(athena_contract(), records))
 
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_bulk_load_with_other_contracts_equals_single_adds(name: str) -> None:
     contract = load_contract(FOREIGN[name])
     records = generate_dataset(contract, "plain")
-    assert content(load_in_bulk(contract, records)) == content(load_singly(contract, records))
+    assert dump_rows(load_in_bulk(contract, records)) == dump_rows(load_singly(contract, records))
 
 
 @given(datasets(3), st.integers(1, 9), st.integers(1, 3))
@@ -77,7 +77,7 @@ def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch:
         patch.setattr(bulk_load_module, "BATCH_SIZE", batch)
         patch.setattr(bulk_load_module, "MAX_CACHED_PARENTS", parents)
         for listed in (records, records[::-1]):  # reversed: references to records that do not exist yet
-            assert content(load_in_bulk(museum(), listed)) == content(load_singly(museum(), listed))
+            assert dump_rows(load_in_bulk(museum(), listed)) == dump_rows(load_singly(museum(), listed))
 
 
 def test_numbers_continue_after_loaded_records() -> None:
@@ -108,11 +108,11 @@ def test_list_of_references_for_to_one_relation_is_rejected() -> None:
         (r, x) for r in contract.resources.values() for x in r.relations.values() if x.is_stored and not x.to_many
     )
     record = next(r for r in generate_dataset(contract, "demo") if r.resource == resource.name)
-    wrong = Record(
+    record = Record(
         record.resource, record.key, record.attributes, {relation.name: (Reference(relation.targets[0], "x"),)}
     )
     with closing(Store.create(contract)) as store, pytest.raises(StoreError, match=f"{record.key}: {relation.name}"):
-        bulk_load(store, [wrong])
+        bulk_load(store, [record])
 
 
 def test_failed_load_leaves_empty_store_with_indexes() -> None:

@@ -151,12 +151,16 @@ class EncoderMachine(RuleBasedStateMachine):
         reference = data.draw(st.sampled_from(list(self.model.entries)), label="updated record")
         changes = data.draw(attribute_values(reference.resource), label="attributes")
         attributes = self.model.entries[reference].attributes | changes
-        stored = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
+        stored_relations = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
         relation_names = (
-            data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+            data.draw(st.sets(st.sampled_from([r.name for r in stored_relations])), label="relations")
+            if stored_relations
+            else ()
         )
         existing = list(self.model.entries)
-        references = {r.name: data.draw(relation_values(r, existing)) for r in stored if r.name in relation_names}
+        references = {
+            r.name: data.draw(relation_values(r, existing)) for r in stored_relations if r.name in relation_names
+        }
         if not is_rolled_back:
             self.store.update(reference.resource, reference.key, attributes, references)
             self.model.update(reference, attributes, references)

@@ -17,7 +17,7 @@ from tests.mock_server.library_contract import API, POE, LogCapture, app, create
 AUTHORS = f"{API}/authors".encode()
 HOST = b"Host: localhost\r\n"
 TOKEN = b"Authorization: Bearer demo-token\r\n"
-LAST = b"GET /__mock/health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+HEALTH_REQUEST = b"GET /__mock/health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class RawResponse:
     json: Any = field(default=None)
 
 
-async def _send_packets(served: Any, packets: tuple[bytes, ...]) -> bytes:
-    config = uvicorn.Config(served, log_config=None, ws="none", server_header=False, proxy_headers=False)
+async def _send_packets(application: Any, packets: tuple[bytes, ...]) -> bytes:
+    config = uvicorn.Config(application, log_config=None, ws="none", server_header=False, proxy_headers=False)
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
@@ -44,17 +44,15 @@ async def _send_packets(served: Any, packets: tuple[bytes, ...]) -> bytes:
             writer.write(packet)
             await writer.drain()
             await asyncio.sleep(0.02 if len(packets) > 1 else 0)
-        received = await asyncio.wait_for(
-            reader.read(), 5
-        )  # until the end: a connection that stays open fails the test
+        content = await asyncio.wait_for(reader.read(), 5)  # until the end: a connection that stays open fails the test
         writer.close()
-    return received
+    return content
 
 
-def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
+def send_packets(application: Any, *packets: bytes) -> list[RawResponse]:
     """Send packets and return the responses until the mock closes the connection."""
-    rest = asyncio.run(_send_packets(served, packets))
-    received = []
+    rest = asyncio.run(_send_packets(application, packets))
+    responses = []
     while rest:
         head, _, rest = rest.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
@@ -62,8 +60,8 @@ def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
         length = int(headers.get("content-length", "0"))
         body, rest = rest[:length], rest[length:]
         kind = headers.get("content-type", "")
-        received.append(RawResponse(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
-    return received
+        responses.append(RawResponse(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
+    return responses
 
 
 def assert_error(response: RawResponse, status: int, reason: str = "validation") -> str:
@@ -76,40 +74,42 @@ def assert_error(response: RawResponse, status: int, reason: str = "validation")
     return message
 
 
-def request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+def build_request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
     return line + b"\r\n" + HOST + TOKEN + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
 
 
 # Malformed requests -------------------------------------------------------------------------------------------------
 
-BROKEN = {
-    "a path with bytes beyond ASCII": request(b"GET /caf\xc3\xa9 HTTP/1.1"),
-    "a query with bytes beyond ASCII": request(b"GET " + AUTHORS + b"?search=\xff HTTP/1.1"),
-    "a path with a space": request(b"GET /a b HTTP/1.1"),
-    "another protocol": request(b"GET / FTP/1.1"),
-    "another version": request(b"GET / HTTP/3.1"),
-    "a header without a colon": request(b"GET / HTTP/1.1", b"Nonsense"),
-    "a header with a blank in its name": request(b"GET / HTTP/1.1", b"Non sense: 1"),
-    "a header with a control character": request(b"GET / HTTP/1.1", b"X-A: \x01"),
-    "a length that is no number": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: many"),
-    "two lengths": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2"),
-    "a length and chunks": request(
+MALFORMED_REQUESTS = {
+    "a path with bytes beyond ASCII": build_request(b"GET /caf\xc3\xa9 HTTP/1.1"),
+    "a query with bytes beyond ASCII": build_request(b"GET " + AUTHORS + b"?search=\xff HTTP/1.1"),
+    "a path with a space": build_request(b"GET /a b HTTP/1.1"),
+    "another protocol": build_request(b"GET / FTP/1.1"),
+    "another version": build_request(b"GET / HTTP/3.1"),
+    "a header without a colon": build_request(b"GET / HTTP/1.1", b"Nonsense"),
+    "a header with a blank in its name": build_request(b"GET / HTTP/1.1", b"Non sense: 1"),
+    "a header with a control character": build_request(b"GET / HTTP/1.1", b"X-A: \x01"),
+    "a length that is no number": build_request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: many"),
+    "two lengths": build_request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2"),
+    "a length and chunks": build_request(
         b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: 1", b"Transfer-Encoding: chunked"
     ),
-    "a bad chunk": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n"),
-    "a coding that is unknown": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: gzip"),
-    "a tunnel": request(b"CONNECT localhost:80 HTTP/1.1"),
-    "a method that is no token": request(b"G(T / HTTP/1.1"),
+    "a bad chunk": build_request(
+        b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n"
+    ),
+    "a coding that is unknown": build_request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: gzip"),
+    "a tunnel": build_request(b"CONNECT localhost:80 HTTP/1.1"),
+    "a method that is no token": build_request(b"G(T / HTTP/1.1"),
     "no request at all": b"hello\r\n\r\n",
     "half a method": b"FO",
-    "an address without a path": request(b"GET http://localhost HTTP/1.1"),
+    "an address without a path": build_request(b"GET http://localhost HTTP/1.1"),
 }
 
 
-@pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
-def test_malformed_request_returns_400_in_the_mocks_format(sent: bytes) -> None:
+@pytest.mark.parametrize("data", MALFORMED_REQUESTS.values(), ids=MALFORMED_REQUESTS)
+def test_malformed_request_returns_400_in_the_mocks_format(data: bytes) -> None:
     terminal = LogCapture()
-    (response,) = send_packets(app(terminal=terminal), sent)
+    (response,) = send_packets(app(terminal=terminal), data)
     assert assert_error(response, 400).startswith("The request is not valid HTTP: ")
     assert response.headers["connection"] == "close"
     (line,) = terminal.getvalue().splitlines()
@@ -126,21 +126,26 @@ def test_tls_handshake_returns_advice_to_use_http() -> None:
 def test_parsed_part_of_a_malformed_request_is_logged() -> None:
     terminal = LogCapture()
     headers = (b"X-Request-Id: abc", b"Origin: http://localhost:1", b"X-A: 1", b"Non sense: 1")
-    (response,) = send_packets(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
+    (response,) = send_packets(app(terminal=terminal), build_request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
     assert response.headers["x-request-id"] == "abc"
     assert response.headers["access-control-allow-origin"] == "http://localhost:1"
     assert terminal.getvalue().startswith(f"400 POST {AUTHORS.decode()} - validation: ")
 
 
 def test_error_is_sent_after_pending_responses() -> None:
-    good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second, third = send_packets(recording_client()[0].app, good + good + BROKEN["a path with a space"] + good)
+    valid_request = build_request(b"GET " + AUTHORS + b" HTTP/1.1")
+    first, second, third = send_packets(
+        recording_client()[0].app,
+        valid_request + valid_request + MALFORMED_REQUESTS["a path with a space"] + valid_request,
+    )
     assert (first.status, second.status) == (200, 200)
     assert_error(third, 400)
 
 
 def test_body_that_becomes_malformed_is_rejected_once() -> None:
-    head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
+    head = build_request(
+        b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked"
+    )
     (response,) = send_packets(recording_client()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
     assert_error(response, 400)
 
@@ -148,16 +153,18 @@ def test_body_that_becomes_malformed_is_rejected_once() -> None:
 def test_request_with_invalid_framing_is_not_executed() -> None:
     made = create_sandbox()
     poe = AUTHORS + b"/" + POE.encode()
-    (response,) = send_packets(app(sandbox=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
+    (response,) = send_packets(
+        app(sandbox=made), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip")
+    )
     assert_error(response, 400)
     assert made.store.get("Author", POE) is not None
-    (response,) = send_packets(app(sandbox=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
+    (response,) = send_packets(app(sandbox=made), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
     assert (response.status, made.store.get("Author", POE)) == (204, None)
 
 
 def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
-    good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second = send_packets(recording_client()[0].app, good + BROKEN["a bad chunk"])
+    good = build_request(b"GET " + AUTHORS + b" HTTP/1.1")
+    first, second = send_packets(recording_client()[0].app, good + MALFORMED_REQUESTS["a bad chunk"])
     assert first.status == 200
     assert_error(second, 400)
 
@@ -167,7 +174,7 @@ def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
 
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_oversized_query_returns_414(pieces: int) -> None:
-    sent = request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
+    sent = build_request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
     size = -(-len(sent) // pieces)
     (response,) = send_packets(recording_client()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
     assert assert_error(response, 414) == "The request's path and query are too long."
@@ -177,10 +184,12 @@ def test_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
     fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
     response, _ = send_packets(
-        recording_client()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST
+        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + HEALTH_REQUEST
     )
     assert response.status == 200
-    (response,) = send_packets(recording_client()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
+    (response,) = send_packets(
+        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1")
+    )
     assert_error(response, 414)
 
 
@@ -198,7 +207,9 @@ def test_oversized_unfinished_path_returns_414() -> None:
 
 
 def test_head_in_small_packets_is_parsed() -> None:
-    (response,) = send_packets(recording_client()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
+    (response,) = send_packets(
+        recording_client()[0].app, *(HEALTH_REQUEST[at : at + 30] for at in range(0, len(HEALTH_REQUEST), 30))
+    )
     assert response.status == 200
 
 
@@ -208,8 +219,8 @@ def test_head_in_small_packets_is_parsed() -> None:
 @pytest.mark.parametrize("method", ["FOO", "get", "Get", "M-X", "PROPFIND", "GETT"])
 def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> None:
     terminal = LogCapture()
-    sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
-    response, last = send_packets(app(terminal=terminal), sent + LAST)
+    sent = build_request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
+    response, last = send_packets(app(terminal=terminal), sent + HEALTH_REQUEST)
     message = assert_error(response, 405, "route-not-found")
     assert message.startswith(f"The {method} method is not supported for route {AUTHORS.decode()}.")
     assert response.headers["allow"] == "GET, POST, HEAD, OPTIONS"
@@ -218,13 +229,13 @@ def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> Non
 
 
 def test_unknown_method_on_unknown_path_returns_404() -> None:
-    (response,) = send_packets(recording_client()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
+    (response,) = send_packets(recording_client()[0].app, build_request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
     assert_error(response, 404, "route-not-found")
 
 
 def test_each_unknown_method_of_a_connection_is_reported() -> None:
-    sent = [request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
-    for packets in ((*sent, LAST), (b"".join(sent) + LAST,)):
+    sent = [build_request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
+    for packets in ((*sent, HEALTH_REQUEST), (b"".join(sent) + HEALTH_REQUEST,)):
         response = send_packets(recording_client()[0].app, *packets)
         assert [s.status for s in response][:1] == [405]
         assert "The FOO method" in response[0].json["message"]
@@ -233,22 +244,27 @@ def test_each_unknown_method_of_a_connection_is_reported() -> None:
 
 
 def test_request_after_an_unknown_method_keeps_its_method() -> None:
-    first, second = send_packets(recording_client()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
+    first, second = send_packets(recording_client()[0].app, build_request(b"FOO /docs HTTP/1.1") + HEALTH_REQUEST)
     assert (first.status, second.status) == (405, 200)
 
 
 def test_unsupported_upgrade_is_served_as_http() -> None:
     headers = (b"Connection: Upgrade, close", b"Upgrade: websocket")
-    (response,) = send_packets(recording_client()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
+    (response,) = send_packets(recording_client()[0].app, build_request(b"GET /__mock/health HTTP/1.1", *headers))
     assert response.status == 200
 
 
 # Arbitrary bytes ----------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
+@given(
+    st.lists(
+        st.sampled_from([*MALFORMED_REQUESTS.values(), HEALTH_REQUEST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60),
+        max_size=4,
+    )
+)
 def test_arbitrary_bytes_never_cause_5xx_or_invalid_log_lines(packets: list[bytes]) -> None:
-    for response in send_packets(recording_client()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
+    for response in send_packets(recording_client()[0].app, b"".join(packets) + b"\r\n\r\n" + HEALTH_REQUEST + b"\x00"):
         assert response.status < 500
         assert response.headers["x-request-id"]
 
@@ -269,7 +285,7 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
                 b"Expect: 100-continue",
                 b"Connection: close",
             )
-            writer.write(request(b"POST " + AUTHORS + b" HTTP/1.1", *sent))
+            writer.write(build_request(b"POST " + AUTHORS + b" HTTP/1.1", *sent))
             interim = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
             writer.write(b"{}")
             final_response = await asyncio.wait_for(reader.read(), 5)

@@ -318,8 +318,8 @@ def test_store_from_image_may_exceed_a_gibibyte() -> None:
 
 def test_image_stores_epoch_and_phrases() -> None:
     store = Store.from_image(museum(), build())
-    served = create_sandbox(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
-    assert (get_epoch(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
+    sandbox = create_sandbox(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
+    assert (get_epoch(store), sandbox.seed, dict(sandbox.phrases)) == (EPOCH, 7, {"greeting": "hello"})
     store.close()
 
 

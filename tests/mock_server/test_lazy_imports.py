@@ -80,16 +80,16 @@ print(json.dumps([sys.modules["connexion"] is connexion, sys.modules["httpx"] is
     assert run_script(script) == [True, True, True]
 
 
-@pytest.mark.parametrize("on", [True, False])
-def test_garbage_collection_is_restored_after_startup(on: bool) -> None:
-    was_on = gc.isenabled()
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_garbage_collection_is_restored_after_startup(is_enabled: bool) -> None:
+    was_enabled = gc.isenabled()
     try:
-        (gc.enable if on else gc.disable)()
+        (gc.enable if is_enabled else gc.disable)()
         with gc_disabled():
             assert not gc.isenabled()
-        assert gc.isenabled() is on
+        assert gc.isenabled() is is_enabled
         with pytest.raises(KeyError), gc_disabled():
             raise KeyError
-        assert gc.isenabled() is on
+        assert gc.isenabled() is is_enabled
     finally:
-        (gc.enable if was_on else gc.disable)()
+        (gc.enable if was_enabled else gc.disable)()

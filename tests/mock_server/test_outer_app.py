@@ -96,14 +96,14 @@ def test_star_allows_any_valid_host() -> None:
 
 
 def test_host_header_is_optional_in_http_1_0(calls: RecordedCalls, caller: Client) -> None:
-    async def old(scope: Any, receive: Any, send: Any) -> None:
+    async def app_with_http_1_0(scope: Any, receive: Any, send: Any) -> None:
         await caller.app({**scope, "http_version": "1.0"}, receive, send)
 
-    assert Client(old, caller.headers).get(AUTHORS, host="").status == 200
+    assert Client(app_with_http_1_0, caller.headers).get(AUTHORS, host="").status == 200
     assert calls.last.base_url == "http://127.0.0.1:8000"
-    refused = caller.get(AUTHORS, host="")  # what was found of the one is not taken for the other
-    assert (refused.status, refused.headers["x-mock-reason"]) == (400, "validation")
-    assert refused.json == {"message": "The request has no Host header."}
+    reply = caller.get(AUTHORS, host="")  # the base URL of the previous connection is not used
+    assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
+    assert reply.json == {"message": "The request has no Host header."}
 
 
 @given(st.text(max_size=60))
@@ -148,17 +148,17 @@ def test_base_url_follows_host_and_forwarded_headers(
     assert calls.last.base_url == base
 
 
-@pytest.mark.parametrize(("peer", "believed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
-def test_forwarded_headers_are_used_from_loopback_only(calls: RecordedCalls, peer: str, believed: bool) -> None:
+@pytest.mark.parametrize(("peer", "is_used"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
+def test_forwarded_headers_are_used_from_loopback_only(calls: RecordedCalls, peer: str, is_used: bool) -> None:
     caller = Client(recording_client()[0].app, recording_client()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
-    assert (calls.last.base_url == "https://api.example.test/mock") is believed
+    assert (calls.last.base_url == "https://api.example.test/mock") is is_used
 
 
 def test_invalid_forwarded_headers_are_noted() -> None:
     terminal = LogCapture()
-    sent = PROXY | {"x_forwarded_host": "evil/path", "x_forwarded_prefix": "//evil"}
-    reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **sent)
+    headers = PROXY | {"x_forwarded_host": "evil/path", "x_forwarded_prefix": "//evil"}
+    reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **headers)
     assert reply.headers["x-mock-note"] == "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing"
     assert "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing" in terminal.getvalue()
 
@@ -220,7 +220,7 @@ def test_denied_origin_is_logged_once() -> None:
     terminal = LogCapture()
     caller = client(app(terminal=terminal))
     origin = "https://app.example.test"
-    preflight(caller, AUTHORS, origin)
+    send_preflight(caller, AUTHORS, origin)
     for _ in range(2):
         caller.get(AUTHORS, origin=origin)
     caller.get(AUTHORS, origin="https://other.example.test:8443", x_request_id="abc")
@@ -257,17 +257,19 @@ def test_error_responses_have_cors_headers(caller: Client) -> None:
         assert headers["access-control-allow-origin"] == "http://localhost:1"
 
 
-def preflight(caller: Client, path: str, origin: str = "http://localhost:5173", **headers: str) -> dict[str, str]:
-    sent = {"origin": origin, "access-control-request-method": "PUT"} | {
+def send_preflight(caller: Client, path: str, origin: str = "http://localhost:5173", **headers: str) -> dict[str, str]:
+    request_headers = {"origin": origin, "access-control-request-method": "PUT"} | {
         k.replace("_", "-"): v for k, v in headers.items()
     }
-    reply = Client(caller.app, {}).request("OPTIONS", path, headers=sent)
+    reply = Client(caller.app, {}).request("OPTIONS", path, headers=request_headers)
     assert (reply.status, reply.body) == (204, b"")
     return {name.removeprefix("access-control-"): text for name, text in reply.headers.items()}
 
 
 def test_preflight_needs_no_token(caller: Client) -> None:
-    cors_headers = preflight(caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type")
+    cors_headers = send_preflight(
+        caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type"
+    )
     assert cors_headers["allow-origin"] == "http://localhost:5173"
     assert cors_headers["allow-methods"] == cors_headers["allow"] == "GET, PUT, DELETE, HEAD, OPTIONS"
     assert cors_headers["allow-headers"] == "authorization, content-type"
@@ -276,23 +278,26 @@ def test_preflight_needs_no_token(caller: Client) -> None:
 
 
 def test_preflight_of_a_denied_origin_has_no_cors_headers(caller: Client) -> None:
-    cors_headers = preflight(caller, AUTHORS, "https://example.com")
+    cors_headers = send_preflight(caller, AUTHORS, "https://example.com")
     assert not {"allow-origin", "allow-methods", "allow-headers"} & cors_headers.keys()
 
 
 def test_preflight_of_an_unknown_path_is_allowed(caller: Client) -> None:
-    assert "PUT" in preflight(caller, f"{API}/nothing")["allow-methods"]
+    assert "PUT" in send_preflight(caller, f"{API}/nothing")["allow-methods"]
 
 
 def test_malformed_requested_headers_are_not_echoed(caller: Client) -> None:
-    assert "allow-headers" not in preflight(caller, AUTHORS, access_control_request_headers="a\r\nb: c")
+    assert "allow-headers" not in send_preflight(caller, AUTHORS, access_control_request_headers="a\r\nb: c")
 
 
 def test_private_network_access_is_allowed_for_allowed_origins() -> None:
     caller = client(app(RecordedCalls(), cors_origins=("https://app.example.test",)))
     request_headers = {"access_control_request_private_network": "true"}
-    assert preflight(caller, AUTHORS, "https://app.example.test", **request_headers)["allow-private-network"] == "true"
-    assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **request_headers)
+    assert (
+        send_preflight(caller, AUTHORS, "https://app.example.test", **request_headers)["allow-private-network"]
+        == "true"
+    )
+    assert "allow-private-network" not in send_preflight(caller, AUTHORS, "https://example.com", **request_headers)
 
 
 # What every answer carries --------------------------------------------------------------------------------------------
@@ -304,18 +309,20 @@ def test_each_response_has_a_unique_request_id(caller: Client) -> None:
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize(("sent", "kept"), [("abc-1.2_3", True), ("x" * 65, False), ("a b", False), ("a\r\nb", False)])
-def test_valid_request_id_is_echoed(caller: Client, sent: str, kept: bool) -> None:
-    assert (caller.get(AUTHORS, x_request_id=sent).headers["x-request-id"] == sent) is kept
+@pytest.mark.parametrize(
+    ("request_id", "is_valid"), [("abc-1.2_3", True), ("x" * 65, False), ("a b", False), ("a\r\nb", False)]
+)
+def test_valid_request_id_is_echoed(caller: Client, request_id: str, is_valid: bool) -> None:
+    assert (caller.get(AUTHORS, x_request_id=request_id).headers["x-request-id"] == request_id) is is_valid
 
 
 def test_internal_error_returns_500_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    def fall(call: ActionRequest) -> ActionResult:
+    def fail(call: ActionRequest) -> ActionResult:
         raise RuntimeError("a secret")
 
     terminal = LogCapture()
     with caplog.at_level(logging.ERROR):
-        reply = client(app(fall, terminal=terminal)).get(AUTHORS, x_request_id="abc")
+        reply = client(app(fail, terminal=terminal)).get(AUTHORS, x_request_id="abc")
     assert (reply.status, reply.json) == (500, {"message": "Server Error"})
     assert "a secret" not in terminal.getvalue()
     assert terminal.getvalue().startswith(f"500 GET {AUTHORS} - internal-error")
@@ -324,7 +331,7 @@ def test_internal_error_returns_500_without_traceback(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize(
-    ("problem", "status", "reason"),
+    ("kind", "status", "reason"),
     [
         (ErrorKind.FORBIDDEN, 403, "auth"),
         (ErrorKind.CONFLICT, 409, "conflict"),
@@ -332,14 +339,12 @@ def test_internal_error_returns_500_without_traceback(caplog: pytest.LogCaptureF
         (ErrorKind.OTHER_TENANT, 404, "other-tenant"),
     ],
 )
-def test_api_error_of_an_action_sets_status_and_reason(problem: ErrorKind, status: int, reason: str) -> None:
-    def refuse(call: ActionRequest) -> ActionResult:
-        raise ApiError(
-            problem, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"}
-        )
+def test_api_error_of_an_action_sets_status_and_reason(kind: ErrorKind, status: int, reason: str) -> None:
+    def raise_error(call: ActionRequest) -> ActionResult:
+        raise ApiError(kind, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"})
 
     terminal = LogCapture()
-    reply = client(app(refuse, terminal=terminal)).get(AUTHORS)
+    reply = client(app(raise_error, terminal=terminal)).get(AUTHORS)
     assert (reply.status, reply.headers["x-mock-reason"], reply.headers["retry-after"]) == (status, reason, "1")
     assert set(reply.json) == {"message"}
     assert f"{status} GET {AUTHORS} - {reason}: because (" in terminal.getvalue()

@@ -185,8 +185,8 @@ def scalar_values(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any
 @st.composite
 def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
     """Draw values of up to five query parameters, with a page size of 1 to 3."""
-    chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
-    values = {p.name: draw(parameter_values(p)) for p in operation.query_parameters if p.name in chosen}
+    names = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
+    values = {p.name: draw(parameter_values(p)) for p in operation.query_parameters if p.name in names}
     if "size" in values:
         values["size"] = draw(st.integers(1, 3))
     return values
@@ -392,8 +392,8 @@ def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     arguments = build_pagination_values(
         page_number=3, page_size=1, total=9, row_count=1, url="/x", url_prefix=build_page_url_prefix("/x", raw, "page")
     )
-    sent = parse_qsl(urlsplit(arguments["next"]).query, keep_blank_values=True)
-    assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
+    link_query = parse_qsl(urlsplit(arguments["next"]).query, keep_blank_values=True)
+    assert link_query == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
 
 
 def test_next_links_lead_through_every_record_once(museum_data: LoadedMuseum) -> None:

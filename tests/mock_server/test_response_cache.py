@@ -31,21 +31,21 @@ from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.mock_server.museum_contract import museum
 
 TOKENS = ("demo-token", "other-token", "viewer-token")
-AGAIN = 4
+MAX_PREVIOUS_REQUESTS = 4
 OPERATIONS = athena_contract().operations
 READS = [o.id for o in OPERATIONS.values() if o.action in ("list", "retrieve")]
 WRITES = [o.id for o in OPERATIONS.values() if o.method in ("post", "put", "delete")]
 # The resource of an example, and those related to it, so that its writes affect its reads.
-ABOUT = sorted({o.resource for o in OPERATIONS.values() if o.id in READS and o.resource})
+RESOURCES = sorted({o.resource for o in OPERATIONS.values() if o.id in READS and o.resource})
 # Few records of each resource, so that writes affect the records that are read.
-FEW = 2
+MAX_KEYS_PER_END = 2
 
 
 @cache
 def mock_pair() -> tuple[Api, Api]:
     """A mock with caches and one without, created once and reset for each example."""
-    made = (Api.create(athena_contract(), athena_schemas(), "demo") for _ in range(2))
-    return next(made), next(made)
+    apis = (Api.create(athena_contract(), athena_schemas(), "demo") for _ in range(2))
+    return next(apis), next(apis)
 
 
 @cache
@@ -71,30 +71,30 @@ def draw_argument(data: st.DataObject, api: Api, operation: Operation, name: str
     elif role == "search":
         choices = ["a", "he", "the", "customer", "Zz"]
     elif not choices and name.endswith("_uuid"):
-        choices = keys(api, name.removesuffix("_uuid").title().replace("_", ""))
+        choices = list_keys(api, name.removesuffix("_uuid").title().replace("_", ""))
     return data.draw(st.sampled_from([None, *choices]), label=name)
 
 
-def keys(api: Api, resource: str) -> list[Any]:
+def list_keys(api: Api, resource: str) -> list[Any]:
     """Return the keys of the oldest and newest records of a resource, if it exists."""
     if resource not in api.contract.resources:
         return []
     table = api.sandbox.store.tables[resource].name
-    sql = f"SELECT key FROM {table} ORDER BY n {{}} LIMIT {FEW}"
-    found = [row[0] for way in ("", "DESC") for row in api.sandbox.store.connection.execute(sql.format(way))]
-    return list(dict.fromkeys(found))
+    sql = f"SELECT key FROM {table} ORDER BY n {{}} LIMIT {MAX_KEYS_PER_END}"
+    keys = [row[0] for direction in ("", "DESC") for row in api.sandbox.store.connection.execute(sql.format(direction))]
+    return list(dict.fromkeys(keys))
 
 
 class CacheMachine(RuleBasedStateMachine):
     """Sends the same requests to both mocks."""
 
-    @initialize(about=st.sampled_from(ABOUT))
-    def initialize_mocks(self, about: str) -> None:
+    @initialize(resource=st.sampled_from(RESOURCES))
+    def initialize_mocks(self, resource: str) -> None:
         contract = athena_contract()
-        leads_to = {name for relation in contract.resources[about].relations.values() for name in relation.targets}
-        near = {about, *leads_to}
-        self.reads = [name for name in READS if OPERATIONS[name].resource in near]
-        self.writes = [name for name in WRITES if OPERATIONS[name].resource in near] or WRITES
+        targets = {name for relation in contract.resources[resource].relations.values() for name in relation.targets}
+        related = {resource, *targets}
+        self.reads = [name for name in READS if OPERATIONS[name].resource in related]
+        self.writes = [name for name in WRITES if OPERATIONS[name].resource in related] or WRITES
         self.cached_mock, self.uncached_mock = mock_pair()
         self.cached_mock.reset()
         self.uncached_mock.reset()
@@ -116,9 +116,9 @@ class CacheMachine(RuleBasedStateMachine):
             ]
             assert reply_headers[0] == reply_headers[1], request
 
-    def key(self, data: st.DataObject, operation: Operation) -> Any:
+    def draw_key(self, data: st.DataObject, operation: Operation) -> Any:
         """Draw a key for the path of an operation, None if it has no parameter."""
-        known = keys(self.cached_mock, operation.resource or "")
+        known = list_keys(self.cached_mock, operation.resource or "")
         return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameter_names else None
 
     def read(self, data: st.DataObject) -> None:
@@ -127,17 +127,17 @@ class CacheMachine(RuleBasedStateMachine):
         sizes = {p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "size"}
         others = sorted({p.name for p in operation.query_parameters} - sizes)
         names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="parameters") if others else ()
-        drawn = {name: draw_argument(data, self.cached_mock, operation, name) for name in sorted(names)}
-        drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages are slow
+        arguments = {name: draw_argument(data, self.cached_mock, operation, name) for name in sorted(names)}
+        arguments |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages are slow
         request = {
             "name": operation.id,
-            "key": self.key(data, operation),
-            "query": {name: value for name, value in drawn.items() if value is not None},
+            "key": self.draw_key(data, operation),
+            "query": {name: value for name, value in arguments.items() if value is not None},
             "token": data.draw(st.sampled_from(TOKENS), label="token"),
             "headers": {"host": data.draw(st.sampled_from(("localhost:8000", "127.0.0.1:8001")), label="host")},
         }
         self.compare_mocks(times=2, **request)
-        self.previous_requests = [*self.previous_requests, request][-AGAIN:]
+        self.previous_requests = [*self.previous_requests, request][-MAX_PREVIOUS_REQUESTS:]
 
     @rule(data=st.data(), token=st.sampled_from(TOKENS), seconds=st.sampled_from((0, 1, 3600)))
     def reads_and_write(self, data: st.DataObject, token: str, seconds: int) -> None:
@@ -148,9 +148,9 @@ class CacheMachine(RuleBasedStateMachine):
             api.clock.advance(seconds=seconds)
         body = examples().get(operation.id)
         if isinstance(body, dict) and body:
-            left_out = data.draw(st.sets(st.sampled_from(sorted(body)), max_size=2), label="left out")
-            body = {name: value for name, value in body.items() if name not in left_out}
-        self.compare_mocks(name=operation.id, key=self.key(data, operation), body=body, token=token)
+            omitted_names = data.draw(st.sets(st.sampled_from(sorted(body)), max_size=2), label="left out")
+            body = {name: value for name, value in body.items() if name not in omitted_names}
+        self.compare_mocks(name=operation.id, key=self.draw_key(data, operation), body=body, token=token)
         for request in self.previous_requests:
             self.compare_mocks(**request)
 
@@ -201,7 +201,7 @@ def test_total_size_of_cache_is_limited() -> None:
     cache = create_cache()
     for number in range(100):
         cache.put((str(number),), create_response(MAX_RESPONSE_BYTES))
-        assert sum(len(answer.body) for _, answer in cache.entries.values()) <= cache.total_bytes <= MAX_TOTAL_BYTES
+        assert sum(len(response.body) for _, response in cache.entries.values()) <= cache.total_bytes <= MAX_TOTAL_BYTES
         assert cache.get((str(number),)) is not None
 
 
@@ -259,10 +259,12 @@ SAMPLES: Mapping[Any, str] = {
 }
 
 
-def samples(schema: Mapping[str, Any]) -> list[str]:
+def list_sample_values(schema: Mapping[str, Any]) -> list[str]:
     """Return sample values of a query parameter: its enum, or one value of its type."""
-    one = schema.get("items", schema)
-    return one.get("enum") or [SAMPLES[one.get("format") if one.get("format") in SAMPLES else one["type"]]]
+    item_schema = schema.get("items", schema)
+    return item_schema.get("enum") or [
+        SAMPLES[item_schema.get("format") if item_schema.get("format") in SAMPLES else item_schema["type"]]
+    ]
 
 
 ARGUMENTS = [
@@ -271,7 +273,7 @@ ARGUMENTS = [
     if o.action == "list"
     for p in o.query_parameters
     if p.x_query and p.x_query.role in ("filter", "search", "sort", "count", "show", "include")
-    for value in samples(p.schema)
+    for value in list_sample_values(p.schema)
 ]
 
 
@@ -284,11 +286,11 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     for listener in (api.sandbox.response_cache.on_write, api.sandbox.encoder.on_write):
         listener(None)
     api.sandbox.store.record_cache.clear()
-    read: set[str] = set()
+    tables_read: set[str] = set()
 
     def authorize(action: int, table: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_READ and table:
-            read.add(table.partition(".")[0])
+            tables_read.add(table.partition(".")[0])
         return sqlite3.SQLITE_OK
 
     connection = Store.from_image(api.contract, api.image).connection  # a connection without prepared statements
@@ -299,11 +301,11 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
         counts.clear()
     assert api.send(**request).status == 200
     ((_, response),) = api.sandbox.response_cache.entries.values()
-    assert read & api.contract.resources.keys() <= {
+    assert tables_read & api.contract.resources.keys() <= {
         *response.depends_on.resources,
         *(tag[0] for tag in response.depends_on.tags),
     }
-    assert OPERATIONS[request["name"]].resource in read
+    assert OPERATIONS[request["name"]].resource in tables_read
 
 
 @pytest.mark.parametrize(("name", "parameter", "value"), ARGUMENTS)
@@ -313,8 +315,10 @@ def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, paramete
 
 @pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameter_names])
 def test_record_depends_on_every_table_that_it_reads(api: Api, name: str) -> None:
-    found = (key for key in keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200)
-    assert_depends_on_all_read_tables(api, name=name, key=next(found))
+    existing_keys = (
+        key for key in list_keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200
+    )
+    assert_depends_on_all_read_tables(api, name=name, key=next(existing_keys))
 
 
 def sign_in(api: Api) -> str:
@@ -324,12 +328,12 @@ def sign_in(api: Api) -> str:
 
 
 def test_cached_response_is_not_served_to_a_revoked_token(api: Api) -> None:
-    revoked, expired = sign_in(api), sign_in(api)
-    assert [api.status("listMessages", token=token) for token in (revoked, revoked, expired)] == [200, 200, 200]
-    assert api.status("logout", token=revoked) == 204
-    assert [api.status("listMessages", token=token) for token in (revoked, expired)] == [401, 200]
+    first, second = sign_in(api), sign_in(api)
+    assert [api.status("listMessages", token=token) for token in (first, first, second)] == [200, 200, 200]
+    assert api.status("logout", token=first) == 204
+    assert [api.status("listMessages", token=token) for token in (first, second)] == [401, 200]
     api.clock.advance(hours=12)
-    assert api.status("listMessages", token=expired) == 401
+    assert api.status("listMessages", token=second) == 401
 
 
 def test_cache_key_contains_everything_that_is_read_of_a_request(api: Api) -> None:
@@ -347,11 +351,12 @@ def test_cache_key_contains_everything_that_is_read_of_a_request(api: Api) -> No
 
 @pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
 def test_cached_response_is_not_served_to_the_last_of_two_tokens(api: Api, last: str) -> None:
-    twice = {"authorization": "Bearer demo-token", "Authorization": last}  # two headers are one header, sent twice
-    for headers in (twice, {"authorization": last}, twice):
+    # Two headers whose names differ in case are one header, sent twice.
+    both_headers = {"authorization": "Bearer demo-token", "Authorization": last}
+    for headers in (both_headers, {"authorization": last}, both_headers):
         assert api.send("listMessages", token=None, headers=headers).status == 401
-    good = {"authorization": last, "Authorization": "Bearer demo-token"}
-    assert api.send("listMessages", token=None, headers=good).status == 200
+    valid_headers = {"authorization": last, "Authorization": "Bearer demo-token"}
+    assert api.send("listMessages", token=None, headers=valid_headers).status == 200
 
 
 def test_ignored_header_is_not_part_of_the_cache_key(api: Api) -> None:

@@ -18,7 +18,7 @@ def routes() -> Routes:
 
 
 @pytest.fixture(scope="module")
-def crossing() -> Contract:
+def overlapping_contract() -> Contract:
     """/authors/{uuid} and /authors/famous, and /{kind}/famous/{uuid} and /authors/{uuid}/books."""
     paths = "".join(
         f"""
@@ -65,7 +65,7 @@ def test_any_bytes_can_be_looked_up(path: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "operation_id"),
     [
         ("/authors/famous", "/authors/famous"),
         ("/authors/other", "/authors/{uuid}"),
@@ -75,14 +75,14 @@ def test_any_bytes_can_be_looked_up(path: bytes) -> None:
         ("/books/x/books", "/{kind}/{uuid}/books"),
     ],
 )
-def test_route_with_fewest_parameters_is_selected(crossing: Contract, path: str, found: str) -> None:
-    match = Routes.from_contract(crossing).find((API + path).encode())
+def test_route_with_fewest_parameters_is_selected(overlapping_contract: Contract, path: str, operation_id: str) -> None:
+    match = Routes.from_contract(overlapping_contract).find((API + path).encode())
     assert match is not None
-    assert match.route.path == found
+    assert match.route.path == operation_id
 
 
-def test_path_is_selected_before_the_method(crossing: Contract) -> None:
-    match = Routes.from_contract(crossing).find(f"{API}/authors/famous".encode())
+def test_path_is_selected_before_the_method(overlapping_contract: Contract) -> None:
+    match = Routes.from_contract(overlapping_contract).find(f"{API}/authors/famous".encode())
     assert match is not None
     assert match.route.find_operation("GET") is None
     assert match.route.allowed_methods == "POST, OPTIONS"
@@ -127,8 +127,8 @@ def test_find_similar(routes: Routes, path: str, near: list[str]) -> None:
 @pytest.mark.parametrize("method", ["PATCH", "TRACE", "PROPFIND", "get"])
 def test_405_and_options_list_all_methods(path: str, allow: str, method: str) -> None:
     caller = client(app())
-    refused = caller.request(method, API + path)
-    assert (refused.status, refused.headers["allow"], refused.headers["x-mock-reason"]) == (
+    reply = caller.request(method, API + path)
+    assert (reply.status, reply.headers["allow"], reply.headers["x-mock-reason"]) == (
         405,
         allow,
         "route-not-found",
@@ -148,9 +148,9 @@ def test_head_is_get_without_body() -> None:
 
 def test_unknown_path_logs_the_most_similar_path() -> None:
     terminal = LogCapture()
-    refused = client(app(terminal=terminal)).get(f"{API}/author")
-    assert (refused.status, refused.headers["x-mock-reason"]) == (404, "route-not-found")
-    assert refused.json == {"message": f"The route {API}/author could not be found."}
+    reply = client(app(terminal=terminal)).get(f"{API}/author")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "route-not-found")
+    assert reply.json == {"message": f"The route {API}/author could not be found."}
     line = terminal.getvalue()
     assert line.startswith(f"404 GET {API}/author - route-not-found: did you mean {API}/authors? (")
     assert line.endswith("library.yaml:57) [req 1]\n")

@@ -74,11 +74,11 @@ class SearchMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 12), other=st.integers(1, 12), name=texts, term=terms)
     def roll_back(self, number: int, other: int, name: str, term: str) -> None:
-        apart = dict(self.names)
+        expected_names = dict(self.names)
         with suppress(RollbackError), self.store.transaction():
-            self.remove(apart, other)
-            self.write(apart, number, name)
-            assert search(self.store, term)[0] == len(self.numbers_containing(apart, term))
+            self.remove(expected_names, other)
+            self.write(expected_names, number, name)
+            assert search(self.store, term)[0] == len(self.numbers_containing(expected_names, term))
             raise RollbackError
 
     @rule()
@@ -111,8 +111,15 @@ class SearchMachine(RuleBasedStateMachine):
 
     @invariant()
     def candidates_contain_every_match(self) -> None:
-        for number, *own in self.store.connection.execute('SELECT n, "s_name", "s_uuid" FROM "Room"').fetchall():
-            for part in {text[at : at + length] for text in own for at in range(len(text)) for length in (1, 2, 3, 4)}:
+        for number, *texts_of_row in self.store.connection.execute(
+            'SELECT n, "s_name", "s_uuid" FROM "Room"'
+        ).fetchall():
+            for part in {
+                text[start : start + length]
+                for text in texts_of_row
+                for start in range(len(text))
+                for length in (1, 2, 3, 4)
+            }:
                 candidates = self.store.find_search_candidates("Room", part, 100)
                 assert candidates is not None
                 assert number in candidates[0]
@@ -125,7 +132,7 @@ TestSearch = SearchMachine.TestCase
 
 
 @pytest.fixture
-def many() -> Iterator[Store]:
+def large_store() -> Iterator[Store]:
     store = Store.create(museum())
     with store.transaction():
         for number in range(1, MAX_UNINDEXED_RECORDS + 2):
@@ -134,79 +141,81 @@ def many() -> Iterator[Store]:
     store.close()
 
 
-def index(store: Store) -> TrigramIndex:
+def get_index(store: Store) -> TrigramIndex:
     """Return the index of the rooms."""
     return store.search_indexes["Room"]
 
 
-def test_few_records_are_not_indexed(many: Store) -> None:
-    many.delete("Room", "r1")
-    assert search(many, "hall")[0] == MAX_UNINDEXED_RECORDS
-    assert many.find_search_candidates("Room", "hall", 2 * MAX_UNINDEXED_RECORDS) is None
+def test_few_records_are_not_indexed(large_store: Store) -> None:
+    large_store.delete("Room", "r1")
+    assert search(large_store, "hall")[0] == MAX_UNINDEXED_RECORDS
+    assert large_store.find_search_candidates("Room", "hall", 2 * MAX_UNINDEXED_RECORDS) is None
 
 
-def test_many_records_are_indexed(many: Store) -> None:
-    assert search(many, "hall 77")[0] == 11
-    candidates = many.find_search_candidates("Room", "hall 77", 100)
+def test_many_records_are_indexed(large_store: Store) -> None:
+    assert search(large_store, "hall 77")[0] == 11
+    candidates = large_store.find_search_candidates("Room", "hall 77", 100)
     assert candidates is not None
     assert (len(candidates[0]), candidates[1]) == (11, MAX_UNINDEXED_RECORDS + 1)
 
 
-def test_common_term_is_looked_up_once(many: Store) -> None:
-    assert many.find_search_candidates("Room", "hall", 100) is None
+def test_common_term_is_looked_up_once(large_store: Store) -> None:
+    assert large_store.find_search_candidates("Room", "hall", 100) is None
     before: list[str] = []
-    many.connection.set_trace_callback(before.append)
-    assert many.find_search_candidates("Room", "hall", 100) is None
+    large_store.connection.set_trace_callback(before.append)
+    assert large_store.find_search_candidates("Room", "hall", 100) is None
     assert not [sql for sql in before if "MATCH" in sql]
 
 
-def test_long_term_is_found_by_some_trigrams(many: Store) -> None:
+def test_long_term_is_found_by_some_trigrams(large_store: Store) -> None:
     long = "".join(chr(0x4E00 + n) for n in range(300))
-    many.add(Record("Room", "long", room_attributes(0, f"x{long}x") | {"uuid": "long"}, {}))
-    assert search(many, long) == (1, ["long"])
-    assert search(many, long[:-1] + "y") == (0, [])
+    large_store.add(Record("Room", "long", room_attributes(0, f"x{long}x") | {"uuid": "long"}, {}))
+    assert search(large_store, long) == (1, ["long"])
+    assert search(large_store, long[:-1] + "y") == (0, [])
 
 
-def test_smallest_character_is_found(many: Store) -> None:
-    with many.transaction():
+def test_smallest_character_is_found(large_store: Store) -> None:
+    with large_store.transaction():
         for number in range(MAX_UNINDEXED_RECORDS):
             key = f"k{number}"
             name = f"Z{chr(0x4E00 + number)}"
-            many.add(Record("Room", key, room_attributes(0, name) | {"uuid": key}, {}))
-    assert search(many, "z", sort="name") == (MAX_UNINDEXED_RECORDS, ["k0", "k1", "k2"])
-    candidates = many.find_search_candidates("Room", "z", 2 * MAX_UNINDEXED_RECORDS)
+            large_store.add(Record("Room", key, room_attributes(0, name) | {"uuid": key}, {}))
+    assert search(large_store, "z", sort="name") == (MAX_UNINDEXED_RECORDS, ["k0", "k1", "k2"])
+    candidates = large_store.find_search_candidates("Room", "z", 2 * MAX_UNINDEXED_RECORDS)
     assert candidates is not None
-    assert len(candidates[0]) + (many.next_number("Room") - 1 - candidates[1]) >= MAX_UNINDEXED_RECORDS
+    assert len(candidates[0]) + (large_store.next_number("Room") - 1 - candidates[1]) >= MAX_UNINDEXED_RECORDS
 
 
-def test_index_is_built_in_steps_and_used_when_complete(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_is_built_in_steps_and_used_when_complete(large_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mock_server.store.search_index.MAX_BATCH_CHARS", 500)
-    index(many).max_unindexed = 10
-    answers, steps = set(), 0
-    while many.find_search_candidates("Room", "hall 77", 100) is None:
-        answers.add(search(many, "hall 77")[0])
+    get_index(large_store).max_unindexed = 10
+    results, steps = set(), 0
+    while large_store.find_search_candidates("Room", "hall 77", 100) is None:
+        results.add(search(large_store, "hall 77")[0])
         steps += 1
         assert steps < MAX_UNINDEXED_RECORDS
     assert steps > 3
-    assert answers == {11} == {search(many, "hall 77")[0]}
+    assert results == {11} == {search(large_store, "hall 77")[0]}
 
 
-def test_search_works_without_fts5(many: Store) -> None:
-    with_index = search(many, "hall 77")
-    many.search_indexes.clear()
-    many.changes.memo.clear()
-    assert search(many, "hall 77") == with_index
+def test_search_works_without_fts5(large_store: Store) -> None:
+    expected = search(large_store, "hall 77")
+    large_store.search_indexes.clear()
+    large_store.changes.memo.clear()
+    assert search(large_store, "hall 77") == expected
 
 
-def test_records_written_without_fts5_are_found_with_fts5_later(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert search(many, "hall 77")[0] == 11
-    with monkeypatch.context() as patched:
-        patched.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
-        without = Store.from_image(museum(), many.serialize())
-    without.update("Room", "r1", room_attributes(1, "Quire"))
-    search_repeatedly = Store.from_image(museum(), without.serialize())
-    assert search(search_repeatedly, "quire") == (1, ["r1"])
-    for store in (without, search_repeatedly):
+def test_records_written_without_fts5_are_found_with_fts5_later(
+    large_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert search(large_store, "hall 77")[0] == 11
+    with monkeypatch.context() as patch:
+        patch.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
+        store_without_index = Store.from_image(museum(), large_store.serialize())
+    store_without_index.update("Room", "r1", room_attributes(1, "Quire"))
+    reopened_store = Store.from_image(museum(), store_without_index.serialize())
+    assert search(reopened_store, "quire") == (1, ["r1"])
+    for store in (store_without_index, reopened_store):
         store.close()
 
 
@@ -219,8 +228,8 @@ def test_search_through_relation_finds_every_record(names: list[str], term: str)
             trigrams.max_unindexed = 0 if index_immediately else MAX_UNINDEXED_RECORDS
         for number, name in enumerate(names, 1):
             store.add(Record("Room", f"r{number}", room_attributes(number, name), {}))
-            own = {"id": number, "title": "t", "kind": "statue", "lit": True, "tags": []}
-            store.add(Record("Exhibit", number, own, {"room": Reference("Room", f"r{number}")}))
+            attributes = {"id": number, "title": "t", "kind": "statue", "lit": True, "tags": []}
+            store.add(Record("Exhibit", number, attributes, {"room": Reference("Room", f"r{number}")}))
         operation = museum().operations["listExhibits"]
         words = collect_query_arguments(operation.parameters, {"search": term})
         page = fetch_page(Query(store, None), museum().resources["Exhibit"], words)

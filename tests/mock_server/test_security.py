@@ -35,7 +35,7 @@ AUTHORS = f"{API}/authors"
 ME = f"{API}/me"
 
 
-def is_refused(reply: Reply) -> bool:
+def is_unauthenticated(reply: Reply) -> bool:
     body = (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
     return body and (reply.headers["www-authenticate"], reply.headers["x-mock-reason"]) == ("Bearer", "auth")
 
@@ -54,7 +54,7 @@ def test_builtin_token_identifies_the_viewer() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "authorization",
     [
         "",
         "demo-token",
@@ -68,29 +68,29 @@ def test_builtin_token_identifies_the_viewer() -> None:
         "Bearer d\xe9mo",
     ],
 )
-def test_invalid_authorization_returns_401(caller: Client, sent: str) -> None:
-    assert is_refused(caller.get(AUTHORS, authorization=sent))
+def test_invalid_authorization_returns_401(caller: Client, authorization: str) -> None:
+    assert is_unauthenticated(caller.get(AUTHORS, authorization=authorization))
 
 
 def test_missing_authorization_returns_401(caller: Client) -> None:
-    assert is_refused(caller.get(AUTHORS))
+    assert is_unauthenticated(caller.get(AUTHORS))
 
 
-@pytest.mark.parametrize("sent", ["bearer demo-token", "BEARER demo-token", "Bearer   demo-token "])
-def test_scheme_is_case_insensitive(caller: Client, sent: str) -> None:
-    assert caller.get(AUTHORS, authorization=sent).status == 200
+@pytest.mark.parametrize("authorization", ["bearer demo-token", "BEARER demo-token", "Bearer   demo-token "])
+def test_scheme_is_case_insensitive(caller: Client, authorization: str) -> None:
+    assert caller.get(AUTHORS, authorization=authorization).status == 200
 
 
 @given(st.binary(max_size=60))
-def test_no_authorization_returns_5xx(sent: bytes) -> None:
+def test_no_authorization_returns_5xx(header: bytes) -> None:
     caller = Client(recording_client()[0].app, {})
-    assert caller.request("GET", AUTHORS, headers={"authorization": sent}).status == 401
-    assert caller.request("GET", AUTHORS, headers={"authorization": b"Bearer " + sent}).status == 401
-    assert caller.request("GET", ME, headers={"x-desk-token": sent}).status == 401
+    assert caller.request("GET", AUTHORS, headers={"authorization": header}).status == 401
+    assert caller.request("GET", AUTHORS, headers={"authorization": b"Bearer " + header}).status == 401
+    assert caller.request("GET", ME, headers={"x-desk-token": header}).status == 401
 
 
 @pytest.mark.parametrize(
-    ("headers", "passes"),
+    ("headers", "is_accepted"),
     [
         ({"x_desk_token": "demo-token"}, True),
         ({"authorization": "Bearer demo-token"}, True),
@@ -102,41 +102,41 @@ def test_no_authorization_returns_5xx(sent: bytes) -> None:
         ({}, False),
     ],
 )
-def test_alternative_schemes(caller: Client, headers: dict[str, str], passes: bool) -> None:
+def test_alternative_schemes(caller: Client, headers: dict[str, str], is_accepted: bool) -> None:
     reply = caller.get(ME, **headers)
-    assert reply.status == 200 if passes else is_refused(reply)
+    assert reply.status == 200 if is_accepted else is_unauthenticated(reply)
 
 
 def test_api_key_does_not_satisfy_a_bearer_scheme(caller: Client) -> None:
-    assert is_refused(caller.get(AUTHORS, x_desk_token="demo-token"))
+    assert is_unauthenticated(caller.get(AUTHORS, x_desk_token="demo-token"))
 
 
 def test_public_operation_needs_no_token() -> None:
     caller = client(app(), token=None)
-    signed = caller.post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
-    assert signed.status == 200
+    reply = caller.post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
+    assert reply.status == 200
 
 
 def test_token_is_valid_from_sign_in_to_sign_out() -> None:
-    served = app()
-    signed = client(served, None).post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
-    caller = client(served, signed.json["data"]["token"])
+    application = app()
+    reply = client(application, None).post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
+    caller = client(application, reply.json["data"]["token"])
     assert caller.get(AUTHORS).status == 200
     assert caller.request("POST", f"{API}/auth/logout").status == 204
-    assert is_refused(caller.get(AUTHORS))
+    assert is_unauthenticated(caller.get(AUTHORS))
 
 
 def test_token_expires_by_the_clock_of_the_sandbox() -> None:
-    made = create_sandbox()
-    signed = made.sign_in("ada@example.com", "password", NOW)
-    assert signed is not None
-    assert client(app(sandbox=made), signed[0]).get(AUTHORS).status == 200
-    made.clock = Clock(lambda: NOW, timedelta(days=2))
-    assert is_refused(client(app(sandbox=made), signed[0]).get(AUTHORS))
+    sandbox = create_sandbox()
+    session = sandbox.sign_in("ada@example.com", "password", NOW)
+    assert session is not None
+    assert client(app(sandbox=sandbox), session[0]).get(AUTHORS).status == 200
+    sandbox.clock = Clock(lambda: NOW, timedelta(days=2))
+    assert is_unauthenticated(client(app(sandbox=sandbox), session[0]).get(AUTHORS))
 
 
 def test_security_is_between_routing_and_validation(caller: Client) -> None:
-    assert is_refused(caller.request("POST", AUTHORS, body=b"\xff"))
+    assert is_unauthenticated(caller.request("POST", AUTHORS, body=b"\xff"))
     assert caller.get(f"{API}/nothing").status == 404
     assert caller.request("PATCH", AUTHORS).status == 405
 
@@ -144,7 +144,7 @@ def test_security_is_between_routing_and_validation(caller: Client) -> None:
 def test_optional_security_permits_anonymous_access() -> None:
     contract = edit_contract(("security: [{desk: []}, {bearer: []}]", "security: [{bearer: []}, {}]"))
     calls = RecordedCalls()
-    caller = Client(_app(contract, calls), {})
+    caller = Client(create_app_with_contract(contract, calls), {})
     assert [caller.get(ME, **headers).status for headers in ({}, {"authorization": "Bearer demo-token"})] == [200, 200]
     assert [call.viewer is None for call in calls.all] == [True, False]
 
@@ -152,21 +152,21 @@ def test_optional_security_permits_anonymous_access() -> None:
 @pytest.mark.parametrize(("security", "header"), [("{desk: [], bearer: []}", True), ("{desk: []}", False)])
 def test_all_schemes_of_one_requirement_are_needed(security: str, header: bool) -> None:
     contract = edit_contract(("security: [{desk: []}, {bearer: []}]", f"security: [{security}]"))
-    caller = Client(_app(contract, RecordedCalls()), {})
+    caller = Client(create_app_with_contract(contract, RecordedCalls()), {})
     bearer = {"authorization": "Bearer demo-token"} if header else {}
     assert caller.get(ME, x_desk_token="demo-token", **bearer).status == 200
-    assert is_refused(caller.get(ME, authorization="Bearer demo-token"))
-    assert is_refused(caller.get(ME))
+    assert is_unauthenticated(caller.get(ME, authorization="Bearer demo-token"))
+    assert is_unauthenticated(caller.get(ME))
 
 
-def _app(contract: Contract, calls: RecordedCalls) -> ASGIApp:
-    made = Sandbox(
+def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIApp:
+    sandbox = Sandbox(
         contract, SchemaValidators.from_document(contract.document), Store.create(contract), Clock(lambda: NOW), 0
     )
-    made.add_records(RECORDS)
+    sandbox.add_records(RECORDS)
     return create_app(
         contract,
-        made,
+        sandbox,
         request_log=RequestLog(contract.document, LogCapture(), quiet=True),
         run_action=calls,
     )
@@ -182,13 +182,13 @@ def test_unsupported_scheme_is_an_error(scheme: str) -> None:
 def test_cause_of_a_401_is_only_logged() -> None:
     terminal = LogCapture()
     caller = client(app(terminal=terminal), "no-such-token")
-    assert is_refused(caller.get(AUTHORS))
+    assert is_unauthenticated(caller.get(AUTHORS))
     assert "401 GET /api/v2/authors - auth: the token is unknown, expired or revoked" in terminal.getvalue()
     assert "no-such-token" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("sent", "detail"),
+    ("authorization", "detail"),
     [
         (None, "no token (expected Authorization: Bearer TOKEN)"),
         ("no-such-token", "Authorization: invalid format (expected Bearer TOKEN)"),
@@ -197,8 +197,8 @@ def test_cause_of_a_401_is_only_logged() -> None:
         ("bearer x", "the token is unknown, expired or revoked"),
     ],
 )
-def test_request_log_describes_invalid_credentials(sent: str | None, detail: str) -> None:
+def test_request_log_describes_invalid_credentials(authorization: str | None, detail: str) -> None:
     terminal = LogCapture()
-    headers = {} if sent is None else {"authorization": sent}
-    assert is_refused(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))
+    headers = {} if authorization is None else {"authorization": authorization}
+    assert is_unauthenticated(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))
     assert re.fullmatch(rf"401 GET \S+ - auth: {re.escape(detail)} \(\S+\) \[req 1\]\n", terminal.getvalue())

@@ -162,7 +162,7 @@ def test_usage_error_is_one_line_with_exit_status_2(
 @pytest.mark.parametrize(("incomplete", "item"), [("--po", "--port"), ("bu", "build-image"), ("--vers", "--version")])
 def test_shell_completion_has_options_of_the_default_command_and_commands(incomplete: str, item: str) -> None:
     completion = ShellComplete(athena_mock, {}, "athena-mock", "_ATHENA_MOCK_COMPLETE")
-    assert [found.value for found in completion.get_completions([], incomplete)] == [item]
+    assert [candidate.value for candidate in completion.get_completions([], incomplete)] == [item]
 
 
 def test_help_shows_every_option_environment_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:

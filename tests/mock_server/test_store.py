@@ -67,13 +67,17 @@ class StoreMachine(RuleBasedStateMachine):
         definition = museum().resources[reference.resource]
         changes = data.draw(attribute_values(reference.resource), label="attributes")
         attributes = model.entries[reference].attributes | changes
-        stored = [r for r in definition.relations.values() if r.is_stored]
+        stored_relations = [r for r in definition.relations.values() if r.is_stored]
         relation_names = (
-            data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+            data.draw(st.sets(st.sampled_from([r.name for r in stored_relations])), label="relations")
+            if stored_relations
+            else ()
         )
         existing = list(model.entries)
         references = {
-            r.name: data.draw(relation_values(r, existing), label=r.name) for r in stored if r.name in relation_names
+            r.name: data.draw(relation_values(r, existing), label=r.name)
+            for r in stored_relations
+            if r.name in relation_names
         }
         self.store.update(reference.resource, reference.key, attributes, references)
         model.update(reference, attributes, references)
@@ -182,9 +186,9 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def numbers_are_not_reused(self) -> None:
         for resource in RESOURCES:
-            newest = max((self.model.entries[r].number for r in self.model.list_references(resource)), default=0)
-            assert self.store.next_number(resource) > max(newest, self.last_numbers.get(resource, 0))
-            self.last_numbers[resource] = max(newest, self.last_numbers.get(resource, 0))
+            highest = max((self.model.entries[r].number for r in self.model.list_references(resource)), default=0)
+            assert self.store.next_number(resource) > max(highest, self.last_numbers.get(resource, 0))
+            self.last_numbers[resource] = max(highest, self.last_numbers.get(resource, 0))
 
     def teardown(self) -> None:
         self.store.close()
@@ -200,21 +204,21 @@ def store() -> Iterator[Store]:
     empty_store.close()
 
 
-def room(number: int, *, parent: str | None = None, museum: str | None = None, **own: Any) -> Record:
+def room(number: int, *, parent: str | None = None, museum: str | None = None, **attributes: Any) -> Record:
     key = f"r{number}"
     references = {
         "parent": Reference("Room", parent) if parent else None,
         "museum": Reference("Museum", museum) if museum else None,
     }
-    return Record("Room", key, {"uuid": key, "name": key, "floor": 0, "open": False, **own}, references)
+    return Record("Room", key, {"uuid": key, "name": key, "floor": 0, "open": False, **attributes}, references)
 
 
 def test_number_of_deleted_record_is_not_reused_after_reopening(store: Store) -> None:
     store.add(room(1))
     store.add(room(2))
     store.delete("Room", "r2")
-    with OpenedStore(store.serialize()) as again:
-        assert again.next_number("Room") == 3
+    with OpenedStore(store.serialize()) as reopened_store:
+        assert reopened_store.next_number("Room") == 3
 
 
 def test_references_to_new_record_are_found_after_first_lookup(store: Store) -> None:
@@ -222,8 +226,8 @@ def test_references_to_new_record_are_found_after_first_lookup(store: Store) -> 
     hall = store.add(room(1), has_new_key=True).reference
     store.add(Record("Person", 1, {"id": 1}, {}))
     assert store.find_inverse(relation, hall) == []
-    below = store.add(room(2, parent="r1"), has_new_key=True)
-    assert store.find_inverse(relation, hall) == [below.reference]
+    child = store.add(room(2, parent="r1"), has_new_key=True)
+    assert store.find_inverse(relation, hall) == [child.reference]
     store.delete("Room", "r2")
     assert store.find_inverse(relation, hall) == []
 
@@ -272,9 +276,9 @@ def test_list_of_references_for_to_one_relation_is_rejected(store: Store) -> Non
 def test_delete_restricted_names_the_referring_resource(store: Store) -> None:
     store.add(Record("Person", 1, {"id": 1}, {}))
     store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1}, {"curator": Reference("Person", 1)}))
-    with pytest.raises(DeleteRestricted) as refused:
+    with pytest.raises(DeleteRestricted) as error:
         store.delete("Person", 1)
-    assert (refused.value.resource, refused.value.referring_resource, refused.value.relation) == (
+    assert (error.value.resource, error.value.referring_resource, error.value.relation) == (
         "Person",
         "Exhibit",
         "curator",
@@ -318,8 +322,8 @@ def test_write_publishes_tags_of_record_and_its_relations(dataset: list[Record])
 
 
 @given(st.sampled_from(INSTANTS[1:]), st.sampled_from(INSTANTS[1:]))
-def test_normalized_datetimes_compare_like_instants(one: str, other: str) -> None:
-    assert (normalize_datetime(one) < normalize_datetime(other)) == (to_instant(one) < to_instant(other))
+def test_normalized_datetimes_compare_like_instants(first: str, second: str) -> None:
+    assert (normalize_datetime(first) < normalize_datetime(second)) == (to_instant(first) < to_instant(second))
 
 
 @given(st.integers(min_value=-(10**400), max_value=10**400))

@@ -39,16 +39,18 @@ COVER = (PITCH, PITCH + "\n        cover: {type: string, nullable: true, x-faker
 FILE = f"/storage/books/{RAVEN}.svg"
 
 
-def shelf(cover: str | None = FILE) -> Sandbox:
+def create_sandbox_with_cover(cover: str | None = FILE) -> Sandbox:
     """A library whose book has a cover."""
-    made = create_sandbox(edit_contract(COVER))
-    made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": cover})
-    return made
+    sandbox = create_sandbox(edit_contract(COVER))
+    sandbox.store.update(
+        "Book", RAVEN, {**sandbox.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": cover}
+    )
+    return sandbox
 
 
 @pytest.fixture(scope="module")
 def caller() -> Client:
-    return client(app(sandbox=shelf()), token=None)
+    return client(app(sandbox=create_sandbox_with_cover()), token=None)
 
 
 # Documentation ------------------------------------------------------------------------------------------------------
@@ -90,14 +92,14 @@ def test_other_paths_return_404(caller: Client, path: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
 def test_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
-    meant = edit_contract(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
-    assert json.loads(caller.get("/openapi.json", host=host).body) == meant
-    assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(meant))
+    expected = edit_contract(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
+    assert json.loads(caller.get("/openapi.json", host=host).body) == expected
+    assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(expected))
 
 
 def test_yaml_differs_from_the_file_in_its_servers_only() -> None:
-    served, written = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
-    different = [(a, b) for a, b in zip(served, written, strict=True) if a != b]
+    rendered_lines, file_lines = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
+    different = [(a, b) for a, b in zip(rendered_lines, file_lines, strict=True) if a != b]
     assert [a for a, _ in different] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
 
 
@@ -114,22 +116,22 @@ def test_servers_block_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
     document = parse_document(text.encode(), "x.yaml")
     docs = Docs.from_contract(replace(library(), document=document), "t")
-    served = yaml.safe_load(docs.render_yaml("http://h"))
-    assert served.pop("servers") == [{"url": f"http://h{API}"}]
-    assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == served
+    rendered = yaml.safe_load(docs.render_yaml("http://h"))
+    assert rendered.pop("servers") == [{"url": f"http://h{API}"}]
+    assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == rendered
 
 
 def test_json_contract_is_served_as_yaml() -> None:
     document = parse_document(json.dumps(library().document.root).encode(), "x.json")
-    served = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
-    assert served["servers"] == [{"url": f"http://h{API}"}]
+    rendered = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
+    assert rendered["servers"] == [{"url": f"http://h{API}"}]
 
 
 def test_placeholder_of_the_server_url_is_unique() -> None:
     contract = edit_contract(("description: A small API that", "description: Of https://here.example and //here it"))
-    written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
-    for served in (contract, replace(contract, document=written)):
-        docs = Docs.from_contract(served, "t")
+    json_document = parse_document(json.dumps(contract.document.root).encode(), "x.json")
+    for variant in (contract, replace(contract, document=json_document)):
+        docs = Docs.from_contract(variant, "t")
         for content in (json.loads(docs.render_json("http://h")), yaml.safe_load(docs.render_yaml("http://h"))):
             assert content["info"] == contract.document.root["info"]
             assert content["servers"] == [{"url": f"http://h{API}"}]
@@ -145,8 +147,8 @@ def test_health_counts_records(caller: Client) -> None:
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/__mock/health", FILE, "/"])
 def test_system_routes_are_read_only(caller: Client, path: str) -> None:
     for method in ("POST", "DELETE", "TRACE"):
-        refused = caller.request(method, path)
-        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        reply = caller.request(method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert caller.request("OPTIONS", path).headers["allow"] == "GET, HEAD, OPTIONS"
     head, get = caller.request("HEAD", path), caller.get(path)
     assert (head.status, head.body) == (get.status, b"")
@@ -157,26 +159,30 @@ def test_system_routes_are_read_only(caller: Client, path: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bare() -> Client:
+def client_without_base_path() -> Client:
     """A client of the library when its contract has no base path."""
-    made = create_sandbox(edit_contract(("https://localhost/api/v2", "/"), COVER))
-    made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": FILE})
-    return client(app(sandbox=made))
+    sandbox = create_sandbox(edit_contract(("https://localhost/api/v2", "/"), COVER))
+    sandbox.store.update(
+        "Book", RAVEN, {**sandbox.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": FILE}
+    )
+    return client(app(sandbox=sandbox))
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", FILE])
-def test_system_routes_exist_without_a_base_path(bare: Client, path: str) -> None:
-    assert bare.get(path).status == 200
+def test_system_routes_exist_without_a_base_path(client_without_base_path: Client, path: str) -> None:
+    assert client_without_base_path.get(path).status == 200
 
 
-def test_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
-    assert bare.get("/authors").json["meta"]["total"] == 1
-    assert bare.get("/authors/nobody").headers["x-mock-reason"] == "record-not-found"
-    assert bare.request("PATCH", "/authors").status == 405
-    assert bare.get("/").headers["location"] == "http://localhost:8000/docs"
-    unknown = bare.get("/autors")
+def test_api_without_a_base_path_is_served_at_the_root(client_without_base_path: Client) -> None:
+    assert client_without_base_path.get("/authors").json["meta"]["total"] == 1
+    assert client_without_base_path.get("/authors/nobody").headers["x-mock-reason"] == "record-not-found"
+    assert client_without_base_path.request("PATCH", "/authors").status == 405
+    assert client_without_base_path.get("/").headers["location"] == "http://localhost:8000/docs"
+    unknown = client_without_base_path.get("/autors")
     assert (unknown.status, unknown.headers["x-mock-reason"]) == (404, "route-not-found")
-    assert json.loads(bare.get("/openapi.json").body)["servers"] == [{"url": "http://localhost:8000"}]
+    assert json.loads(client_without_base_path.get("/openapi.json").body)["servers"] == [
+        {"url": "http://localhost:8000"}
+    ]
 
 
 def test_contract_path_takes_precedence_over_a_system_route() -> None:
@@ -203,7 +209,7 @@ TYPES = {
 @pytest.mark.parametrize(("suffix", "media_type"), TYPES.items())
 def test_media_have_types_and_cache_headers(suffix: str, media_type: str) -> None:
     path = f"/storage/books/{RAVEN}.{suffix}"
-    reply = client(app(sandbox=shelf(path)), token=None).get(path)
+    reply = client(app(sandbox=create_sandbox_with_cover(path)), token=None).get(path)
     assert (reply.status, reply.headers["content-type"]) == (200, media_type)
     assert "immutable" in reply.headers["cache-control"]
     assert reply.headers["x-content-type-options"] == "nosniff"
@@ -212,7 +218,9 @@ def test_media_have_types_and_cache_headers(suffix: str, media_type: str) -> Non
 
 def test_file_without_suffix_is_served() -> None:
     path = f"/storage/books/{RAVEN}"
-    assert client(app(sandbox=shelf(path))).get(path).headers["content-type"].startswith("text/plain")
+    assert (
+        client(app(sandbox=create_sandbox_with_cover(path))).get(path).headers["content-type"].startswith("text/plain")
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,21 +242,21 @@ def test_file_without_suffix_is_served() -> None:
 )
 def test_unreferenced_file_returns_404(path: str) -> None:
     terminal = LogCapture()
-    reply = client(app(sandbox=shelf(), terminal=terminal)).get(path)
+    reply = client(app(sandbox=create_sandbox_with_cover(), terminal=terminal)).get(path)
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
     assert reply.json == {"message": f"No query results for file {path}."}
     assert f"404 GET {path} - record-not-found: no record refers to {path}" in terminal.getvalue()
 
 
 def test_file_exists_while_its_record_refers_to_it() -> None:
-    made = shelf()
-    caller = client(app(sandbox=made))
+    sandbox = create_sandbox_with_cover()
+    caller = client(app(sandbox=sandbox))
     assert caller.get(FILE).status == 200
-    own = made.store.get_existing(Reference("Book", RAVEN)).attributes
+    attributes = sandbox.store.get_existing(Reference("Book", RAVEN)).attributes
     for cover, status in (("http://localhost:8000" + FILE, 200), ("https://example.com/a.svg", 404), (None, 404)):
-        made.store.update("Book", RAVEN, {**own, "cover": cover})
+        sandbox.store.update("Book", RAVEN, {**attributes, "cover": cover})
         assert caller.get(FILE).status == status
-    made.store.update("Book", RAVEN, {**own, "cover": FILE})
+    sandbox.store.update("Book", RAVEN, {**attributes, "cover": FILE})
     assert caller.request("DELETE", f"{API}/books/{RAVEN}").status == 204
     assert caller.get(FILE).status == 404
 
@@ -260,23 +268,23 @@ def test_file_content_depends_on_its_path(suffix: str) -> None:
     assert first != generate_file(f"media/other-name.{suffix}")
 
 
-def svg(path: str) -> str:
-    made = generate_file(path)
-    assert made is not None
-    ElementTree.fromstring(made.content)
-    return made.content.decode()
+def generate_svg(path: str) -> str:
+    file = generate_file(path)
+    assert file is not None
+    ElementTree.fromstring(file.content)
+    return file.content.decode()
 
 
 def test_picture_shows_initials() -> None:
-    assert ">AL</text>" in svg("users/ada-lovelace.svg")
-    assert "<text" not in svg("users/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.svg")
+    assert ">AL</text>" in generate_svg("users/ada-lovelace.svg")
+    assert "<text" not in generate_svg("users/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.svg")
 
 
 def test_png_is_valid() -> None:
-    made = generate_file("media/x.png")
-    assert made is not None
-    assert made.content.startswith(b"\x89PNG\r\n\x1a\n")
-    rest, chunks = made.content[8:], {}
+    file = generate_file("media/x.png")
+    assert file is not None
+    assert file.content.startswith(b"\x89PNG\r\n\x1a\n")
+    rest, chunks = file.content[8:], {}
     while rest:
         (length,) = struct.unpack(">I", rest[:4])
         kind, content = rest[4:8], rest[8 : 8 + length]
@@ -287,9 +295,9 @@ def test_png_is_valid() -> None:
 
 
 def test_pdf_offsets_are_correct() -> None:
-    made = generate_file("media/a-long-report.pdf")
-    assert made is not None
-    content = made.content
+    file = generate_file("media/a-long-report.pdf")
+    assert file is not None
+    content = file.content
     start = int(content.rsplit(b"startxref\n", 1)[1].split()[0])
     assert content[start:].startswith(b"xref")
     for number, offset in enumerate(re.findall(rb"(\d{10}) 00000 n", content), 1):
@@ -328,9 +336,9 @@ def test_malformed_path_returns_404(caller: Client, path: str) -> None:
 @given(st.text())
 def test_any_path_generates_a_file_or_none(path: str) -> None:
     for name in (path, path + ".svg"):
-        made = generate_file(name)
-        assert made is None or (made.content and "/" in made.media_type)
+        file = generate_file(name)
+        assert file is None or (file.content and "/" in file.media_type)
 
 
 def test_media_vary_by_origin(caller: Client) -> None:
-    assert client(app(sandbox=shelf())).get(FILE).headers["vary"] == "Origin"
+    assert client(app(sandbox=create_sandbox_with_cover())).get(FILE).headers["vary"] == "Origin"

@@ -48,11 +48,11 @@ def caller(calls: RecordedCalls) -> Client:
     return recording_client()[0]
 
 
-def errors(reply: Reply) -> dict[str, list[str]]:
+def get_errors(reply: Reply) -> dict[str, list[str]]:
     assert reply.status == 422, reply
     assert reply.headers["x-mock-reason"] == "validation"
-    found: dict[str, list[str]] = reply.json["errors"]
-    return found
+    messages: dict[str, list[str]] = reply.json["errors"]
+    return messages
 
 
 # Default query parameters of a list.
@@ -134,17 +134,17 @@ def test_deep_object_is_parsed(calls: RecordedCalls, caller: Client, query: str,
 )
 def test_invalid_parameter_has_laravels_message(caller: Client, query: str, field: str, sentence: str) -> None:
     reply = caller.get(f"{AUTHORS}?{query}")
-    assert errors(reply)[field] == [sentence]
+    assert get_errors(reply)[field] == [sentence]
     assert reply.json["message"].startswith(sentence)
 
 
 def test_invalid_part_of_a_deep_object_is_named_by_its_path(caller: Client) -> None:
     reply = caller.get(f"{BOOKS}?author_uuid={POE}&filters[pages]=0")
-    assert errors(reply) == {"filters.pages": ["The filters.pages field must be at least 1."]}
+    assert get_errors(reply) == {"filters.pages": ["The filters.pages field must be at least 1."]}
 
 
 def test_scalar_for_a_deep_object_is_an_error(caller: Client) -> None:
-    assert errors(caller.get(f"{BOOKS}?author_uuid={POE}&filters=x")) == {
+    assert get_errors(caller.get(f"{BOOKS}?author_uuid={POE}&filters=x")) == {
         "filters": ["The filters field must be an object."]
     }
 
@@ -164,8 +164,8 @@ def test_scalar_for_a_deep_object_is_an_error(caller: Client) -> None:
 def test_brackets_after_a_scalar_name_are_an_error(
     caller: Client, name: str, brackets: str, expected: str, other: str
 ) -> None:
-    found = errors(caller.get(f"{AUTHORS}?{name}{brackets}=1{other.format(name)}"))
-    assert found == {name: [f"The {name.replace('_', ' ')} field must be {expected}."]}
+    messages = get_errors(caller.get(f"{AUTHORS}?{name}{brackets}=1{other.format(name)}"))
+    assert messages == {name: [f"The {name.replace('_', ' ')} field must be {expected}."]}
 
 
 def test_brackets_after_an_unknown_name_are_ignored(caller: Client) -> None:
@@ -175,12 +175,12 @@ def test_brackets_after_an_unknown_name_are_ignored(caller: Client) -> None:
 
 @pytest.mark.parametrize("query", ["", "author_uuid=", "author_uuid", f"author_uuid={POE}&author_uuid="])
 def test_blank_required_parameter_is_an_error(caller: Client, query: str) -> None:
-    assert errors(caller.get(f"{BOOKS}?{query}")) == {"author_uuid": ["The author uuid field is required."]}
+    assert get_errors(caller.get(f"{BOOKS}?{query}")) == {"author_uuid": ["The author uuid field is required."]}
 
 
 def test_all_invalid_fields_are_reported(caller: Client) -> None:
     reply = caller.get(f"{AUTHORS}?page=0&sort_by=x&living=x", x_desk="100")
-    assert list(errors(reply)) == ["page", "sort_by", "living", "X-Desk"]
+    assert list(get_errors(reply)) == ["page", "sort_by", "living", "X-Desk"]
     assert reply.json["message"] == "The page field must be at least 1. (and 3 more errors)"
 
 
@@ -191,7 +191,7 @@ def test_unknown_parameters_are_ignored(calls: RecordedCalls, caller: Client, qu
 
 
 @pytest.mark.parametrize(
-    ("number", "noted"),
+    ("number", "is_noted"),
     [
         ("18446744073709551615", False),
         ("18446744073709551616", False),  # a power of two is whole as a float too
@@ -203,14 +203,14 @@ def test_unknown_parameters_are_ignored(calls: RecordedCalls, caller: Client, qu
         ('"123456789012345678901234567890"', False),
     ],
 )
-def test_integer_that_loses_digits_is_noted(calls: RecordedCalls, number: str, noted: bool) -> None:
+def test_integer_that_loses_digits_is_noted(calls: RecordedCalls, number: str, is_noted: bool) -> None:
     terminal = LogCapture()
     caller = client(app(calls, terminal=terminal))
     raw = f'{{"title": "The Raven", "author_uuid": "{POE}", "extra": {{"a": [1, {number}]}}}}'.encode()
     reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
     assert reply.status == 201
     message = "digits of body.extra.a.1 (beyond 64 bits)"
-    assert (message in reply.headers["x-mock-note"]) is (message in terminal.getvalue()) is noted
+    assert (message in reply.headers["x-mock-note"]) is (message in terminal.getvalue()) is is_noted
 
 
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
@@ -233,9 +233,9 @@ def test_ignored_fields_are_noted(calls: RecordedCalls) -> None:
     caller = client(app(calls, terminal=terminal))
     reply = caller.request("POST", f"{BOOKS}?colour=red&c%0A=1", data=NEW | {"colour": "red", "uuid": POE})
     assert reply.status == 201
-    noted = r"ignored: query.colour, query.c\n, body.colour, body.uuid"
-    assert reply.headers["x-mock-note"] == noted
-    assert terminal.getvalue() == f"201 POST {BOOKS} - {noted} [req 1]\n"
+    note = r"ignored: query.colour, query.c\n, body.colour, body.uuid"
+    assert reply.headers["x-mock-note"] == note
+    assert terminal.getvalue() == f"201 POST {BOOKS} - {note} [req 1]\n"
 
 
 @pytest.mark.parametrize("value", ["1", " 99 ", ""])
@@ -244,14 +244,14 @@ def test_valid_header_parameter_is_accepted(caller: Client, value: str) -> None:
 
 
 def test_invalid_header_parameter_is_an_error(caller: Client) -> None:
-    assert errors(caller.get(AUTHORS, x_desk="x")) == {"X-Desk": ["The X-Desk field must be an integer."]}
+    assert get_errors(caller.get(AUTHORS, x_desk="x")) == {"X-Desk": ["The X-Desk field must be an integer."]}
 
 
 @given(st.lists(st.tuples(st.text(), st.text())))
 def test_unknown_parameters_do_not_affect_known_ones(pairs: list[tuple[str, str]]) -> None:
     names = {parameter.name for parameter in library().operations["listAuthors"].parameters}
-    strange = [(name, text) for name, text in pairs if name.partition("[")[0] not in names]
-    reply = recording_client()[0].get(f"{AUTHORS}?{urlencode(strange, quote_via=quote)}&page=3")
+    unknown_pairs = [(name, text) for name, text in pairs if name.partition("[")[0] not in names]
+    reply = recording_client()[0].get(f"{AUTHORS}?{urlencode(unknown_pairs, quote_via=quote)}&page=3")
     assert (reply.status, reply.json["query"]) == (200, {**DEFAULTS, "page": 3})
 
 
@@ -265,26 +265,26 @@ def test_parameter_is_valid_exactly_if_the_schema_accepts_it(name: str, text: st
     contract = library()
     parameter = next(p for p in contract.operations["listAuthors"].parameters if p.name == name.removesuffix("[]"))
     reply = recording_client()[0].get(f"{AUTHORS}?{quote(name)}={quote(text, safe='')}")
-    allowed = text == "" or any(
+    is_valid = text == "" or any(
         SchemaValidators.from_document(contract.document).get(f"{parameter.pointer}/schema", "write").is_valid(value)
-        for value in _meant(text)
+        for value in list_interpretations(text)
     )
-    assert reply.status == (200 if allowed else 422)
+    assert reply.status == (200 if is_valid else 422)
 
 
-def _meant(text: str) -> list[Any]:
-    """What a text in a query can be meant as."""
-    meant: list[Any] = [text, [text], text.split(",")]
+def list_interpretations(text: str) -> list[Any]:
+    """Return the values that a text in a query can represent."""
+    interpretations: list[Any] = [text, [text], text.split(",")]
     if text.isascii() and text.removeprefix("-").isdigit():
-        meant.append(int(text))
-    return [*meant, *({"true": [True], "1": [True], "false": [False], "0": [False]}.get(text, []))]
+        interpretations.append(int(text))
+    return [*interpretations, *({"true": [True], "1": [True], "false": [False], "0": [False]}.get(text, []))]
 
 
 # Body ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("sent", "expected"),
+    ("content", "expected"),
     [
         (
             {},
@@ -310,20 +310,22 @@ def _meant(text: str) -> list[Any]:
         (None, {"body": ["The body field must be an object."]}),
     ],
 )
-def test_invalid_body_has_laravels_messages(caller: Client, sent: Any, expected: Mapping[str, Any]) -> None:
-    reply = caller.request("POST", BOOKS, body=json.dumps(sent).encode(), headers={"content-type": "application/json"})
-    assert errors(reply) == expected
+def test_invalid_body_has_laravels_messages(caller: Client, content: Any, expected: Mapping[str, Any]) -> None:
+    reply = caller.request(
+        "POST", BOOKS, body=json.dumps(content).encode(), headers={"content-type": "application/json"}
+    )
+    assert get_errors(reply) == expected
 
 
 def test_errors_are_in_the_order_of_the_contract(caller: Client) -> None:
     reply = caller.post(BOOKS, {"author_uuid": 1, "tags": 1, "pages": "x", "price": "x"})
-    assert list(errors(reply)) == ["title", "pages", "price", "tags", "author_uuid"]
+    assert list(get_errors(reply)) == ["title", "pages", "price", "tags", "author_uuid"]
 
 
 def test_action_gets_the_sent_body(calls: RecordedCalls, caller: Client) -> None:
-    sent = NEW | {"title": " é\x00\ud83d\ude00 ".encode("utf-16", "surrogatepass").decode("utf-16"), "price": 1.25}
-    assert caller.post(BOOKS, sent).status == 201
-    assert calls.last.body == sent
+    content = NEW | {"title": " é\x00\ud83d\ude00 ".encode("utf-16", "surrogatepass").decode("utf-16"), "price": 1.25}
+    assert caller.post(BOOKS, content).status == 201
+    assert calls.last.body == content
 
 
 def test_float_without_fraction_is_an_integer(calls: RecordedCalls, caller: Client) -> None:
@@ -335,7 +337,7 @@ def test_float_without_fraction_is_an_integer(calls: RecordedCalls, caller: Clie
 def test_absent_body_is_an_empty_object(calls: RecordedCalls, caller: Client) -> None:
     assert caller.request("PUT", f"{AUTHORS}/{POE}").status == 200
     assert calls.last.body == {}
-    assert list(errors(caller.request("POST", BOOKS))) == ["title", "author_uuid"]
+    assert list(get_errors(caller.request("POST", BOOKS))) == ["title", "author_uuid"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -376,8 +378,8 @@ def test_malformed_json_returns_400_with_position(caller: Client, raw: bytes, wh
 
 
 def test_key_may_repeat_in_other_objects_and_strings(calls: RecordedCalls, caller: Client) -> None:
-    sent = NEW | {"title": '"title": "x", "title": ', "chapters": [{"name": "title"}, {"name": "name"}]}
-    assert caller.post(BOOKS, sent).status == 201
+    content = NEW | {"title": '"title": "x", "title": ', "chapters": [{"name": "title"}, {"name": "name"}]}
+    assert caller.post(BOOKS, content).status == 201
 
 
 @pytest.mark.parametrize(
@@ -458,9 +460,9 @@ def test_json_values_are_parsed_exactly(value: Any) -> None:
 @given(JSON, st.text(st.characters(exclude_categories=["Cs"])))
 def test_duplicate_key_is_an_error(value: Any, key: str) -> None:
     pair = json.dumps(key) + ":" + json.dumps(value)
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as error:
         body.parse_json(f'[{{"a": 1}}, {{{pair}, {pair}}}]'.encode())
-    assert refused.value.kind is ErrorKind.BAD_REQUEST
+    assert error.value.kind is ErrorKind.BAD_REQUEST
 
 
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
@@ -473,11 +475,13 @@ def test_no_body_returns_5xx(raw: bytes) -> None:
 def test_body_is_valid_exactly_if_the_schema_accepts_it(value: Any) -> None:
     operation = library().operations["createAuthor"]
     assert operation.request_body is not None
-    sent = {"name": "x", "biography": value}
-    allowed = (
-        SchemaValidators.from_document(library().document).get(operation.request_body.pointer, "write").is_valid(sent)
+    content = {"name": "x", "biography": value}
+    is_valid = (
+        SchemaValidators.from_document(library().document)
+        .get(operation.request_body.pointer, "write")
+        .is_valid(content)
     )
-    assert recording_client()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
+    assert recording_client()[0].post(AUTHORS, content).status == (201 if is_valid else 422)
 
 
 BODY = st.fixed_dictionaries(
@@ -492,19 +496,19 @@ BODY = st.fixed_dictionaries(
 
 
 @given(BODY)
-def test_422_has_all_violations_of_the_schema(sent: Any) -> None:
+def test_422_has_all_violations_of_the_schema(content: Any) -> None:
     operation = library().operations["createBook"]
     assert operation.request_body is not None
-    breaches = (
+    violations = (
         SchemaValidators.from_document(library().document)
         .get(operation.request_body.pointer, "write")
-        .iter_errors(sent)
+        .iter_errors(content)
     )
     expected = {name for name, field in operation.request_body.fields.items() if field.required}
     messages: dict[str, list[str]] = {}
-    for complaint in field_errors(breaches, operation.request_body.pointer, required_fields=expected):
-        messages.setdefault(complaint.field, []).append(complaint.message)
-    reply = recording_client()[0].post(BOOKS, sent)
+    for field_error in field_errors(violations, operation.request_body.pointer, required_fields=expected):
+        messages.setdefault(field_error.field, []).append(field_error.message)
+    reply = recording_client()[0].post(BOOKS, content)
     assert (reply.status, reply.json.get("errors", {})) == (422 if messages else 201, messages)
 
 
@@ -566,8 +570,8 @@ def test_each_keyword_has_a_message(schema: Any, value: Any, sentence: str) -> N
     operation = contract.operations["createAuthor"]
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
-    found = list(field_errors(validator.iter_errors({"name": "x", "living": value}), operation.request_body.pointer))
-    assert [(c.field, c.message) for c in found] == [("living", f"The living field {sentence}")]
+    results = list(field_errors(validator.iter_errors({"name": "x", "living": value}), operation.request_body.pointer))
+    assert [(c.field, c.message) for c in results] == [("living", f"The living field {sentence}")]
 
 
 def test_additional_property_is_prohibited() -> None:
@@ -576,9 +580,9 @@ def test_additional_property_is_prohibited() -> None:
     operation = contract.operations["createBook"]
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
-    sent = NEW | {"chapters": [{"name": "x", "no_such": 1}]}
-    found = list(field_errors(validator.iter_errors(sent), operation.request_body.pointer))
-    assert [(c.field, c.message) for c in found] == [
+    content = NEW | {"chapters": [{"name": "x", "no_such": 1}]}
+    results = list(field_errors(validator.iter_errors(content), operation.request_body.pointer))
+    assert [(c.field, c.message) for c in results] == [
         ("chapters.0.no_such", "The chapters.0.no such field is prohibited.")
     ]
 
@@ -595,7 +599,7 @@ def test_error_is_logged_with_its_line_in_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "messages"),
+    ("content", "messages"),
     [
         ({"genre": "song"}, "genre: The selected genre is invalid. (expected novel, essay, poem, play) ("),
         (
@@ -605,9 +609,9 @@ def test_error_is_logged_with_its_line_in_the_contract() -> None:
         ({"name": ""}, "name: The name field is required. ("),
     ],
 )
-def test_expected_values_are_only_logged(sent: Any, messages: str) -> None:
+def test_expected_values_are_only_logged(content: Any, messages: str) -> None:
     terminal = LogCapture()
-    reply = client(app(terminal=terminal)).post(AUTHORS, {"name": "x", **sent})
+    reply = client(app(terminal=terminal)).post(AUTHORS, {"name": "x", **content})
     assert f"validation: {messages}" in terminal.getvalue()
     assert "allowed" not in reply.body.decode()
 
@@ -643,5 +647,5 @@ def test_logged_expected_values_are_limited(schema: Any, value: Any, allowed: st
     text = json.dumps({"openapi": "3.0.3", "paths": {}, "components": {"schemas": {"X": schema}}}).encode()
     document = parse_document(text, "x.json")
     pointer = "#/components/schemas/X"
-    breaches = SchemaValidators.from_document(document).get(pointer, "write").iter_errors(value)
-    assert [complaint.expected for complaint in field_errors(breaches, pointer)] == [allowed]
+    violations = SchemaValidators.from_document(document).get(pointer, "write").iter_errors(value)
+    assert [field_error.expected for field_error in field_errors(violations, pointer)] == [allowed]

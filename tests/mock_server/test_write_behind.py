@@ -29,7 +29,7 @@ def create_connection(kind: type[sqlite3.Connection]) -> Any:
 
 
 @pytest.fixture
-def deferring() -> Iterator[WriteBehindConnection]:
+def write_behind() -> Iterator[WriteBehindConnection]:
     connection: WriteBehindConnection = create_connection(WriteBehindConnection)
     yield connection
     connection.close()
@@ -44,13 +44,13 @@ STEPS = ("add", "add at once", "read", "begin", "commit", "roll back", "save", "
 
 @given(st.lists(st.sampled_from(STEPS), max_size=30))
 def test_deferred_writes_equal_direct_writes_for_any_statements(steps: list[str]) -> None:
-    deferring, plain = create_connection(WriteBehindConnection), create_connection(sqlite3.Connection)
+    write_behind, plain = create_connection(WriteBehindConnection), create_connection(sqlite3.Connection)
     for number, step in enumerate(steps):
-        for connection in (deferring, plain):
+        for connection in (write_behind, plain):
             execute_step(connection, step, number)
-        assert deferring.in_transaction == plain.in_transaction
-    assert read_rows(deferring) == read_rows(plain)
-    deferring.close()
+        assert write_behind.in_transaction == plain.in_transaction
+    assert read_rows(write_behind) == read_rows(plain)
+    write_behind.close()
     plain.close()
 
 
@@ -67,29 +67,29 @@ def execute_step(connection: Any, step: str, number: int) -> None:
         if not connection.in_transaction:
             connection.execute(BEGIN)
     elif connection.in_transaction:
-        inside = {"save": "SAVEPOINT s", "give up": "ROLLBACK TO s", "release": "RELEASE s"}
+        savepoint_statements = {"save": "SAVEPOINT s", "give up": "ROLLBACK TO s", "release": "RELEASE s"}
         with suppress(sqlite3.OperationalError):  # no such savepoint
-            connection.execute(inside.get(step) or {"commit": COMMIT, "roll back": ROLLBACK}[step])
+            connection.execute(savepoint_statements.get(step) or {"commit": COMMIT, "roll back": ROLLBACK}[step])
 
 
 @pytest.mark.parametrize(
-    "read_anything",
+    "read_count",
     [
-        lambda deferring: deferring.execute("SELECT COUNT(*) FROM rows").fetchone()[0],
-        lambda deferring: deferring.cursor().execute("SELECT COUNT(*) FROM rows").fetchone()[0],
-        lambda deferring: deferring.executemany(INSERT, []) and len(read_rows(deferring)),
-        lambda deferring: deferring.executescript("SELECT 1") and len(read_rows(deferring)),
-        lambda deferring: count_rows_of_image(deferring.serialize()),
-        lambda deferring: count_rows_of_backup(deferring),
-        lambda deferring: count_rows_after_exit(deferring),
+        lambda write_behind: write_behind.execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda write_behind: write_behind.cursor().execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda write_behind: write_behind.executemany(INSERT, []) and len(read_rows(write_behind)),
+        lambda write_behind: write_behind.executescript("SELECT 1") and len(read_rows(write_behind)),
+        lambda write_behind: count_rows_of_image(write_behind.serialize()),
+        lambda write_behind: count_rows_of_backup(write_behind),
+        lambda write_behind: count_rows_after_exit(write_behind),
     ],
 )
 def test_every_read_sees_deferred_rows(
-    deferring: WriteBehindConnection, read_anything: Callable[[WriteBehindConnection], int]
+    write_behind: WriteBehindConnection, read_count: Callable[[WriteBehindConnection], int]
 ) -> None:
-    deferring.enqueue(INSERT, (1,))
-    deferring.enqueue(INSERT, (2,))
-    assert read_anything(deferring) == 2
+    write_behind.enqueue(INSERT, (1,))
+    write_behind.enqueue(INSERT, (2,))
+    assert read_count(write_behind) == 2
 
 
 def count_rows_of_image(image: bytes) -> int:
@@ -98,38 +98,38 @@ def count_rows_of_image(image: bytes) -> int:
         return len(read_rows(other))
 
 
-def count_rows_of_backup(deferring: WriteBehindConnection) -> int:
+def count_rows_of_backup(write_behind: WriteBehindConnection) -> int:
     with sqlite3.connect(":memory:") as other:
-        deferring.backup(other)
+        write_behind.backup(other)
         return len(read_rows(other))
 
 
-def count_rows_after_exit(deferring: WriteBehindConnection) -> int:
-    with deferring:
-        deferring.execute(BEGIN)
-    assert not deferring.in_transaction
-    return len(read_rows(deferring))
+def count_rows_after_exit(write_behind: WriteBehindConnection) -> int:
+    with write_behind:
+        write_behind.execute(BEGIN)
+    assert not write_behind.in_transaction
+    return len(read_rows(write_behind))
 
 
-def test_rows_are_deferred_up_to_the_limit(deferring: WriteBehindConnection) -> None:
+def test_rows_are_deferred_up_to_the_limit(write_behind: WriteBehindConnection) -> None:
     statements: list[str] = []
-    deferring.set_trace_callback(statements.append)
+    write_behind.set_trace_callback(statements.append)
     for number in range(MAX_PENDING_WRITES - 1):
-        deferring.execute(BEGIN)
-        deferring.enqueue(INSERT, (number,))
-        deferring.execute(COMMIT)
+        write_behind.execute(BEGIN)
+        write_behind.enqueue(INSERT, (number,))
+        write_behind.execute(COMMIT)
     assert statements == []
-    deferring.enqueue(INSERT, (MAX_PENDING_WRITES,))
+    write_behind.enqueue(INSERT, (MAX_PENDING_WRITES,))
     assert (statements[0], len(statements), statements[-1]) == (BEGIN, MAX_PENDING_WRITES + 2, COMMIT)
 
 
-def test_failed_write_leaves_no_transaction_open(deferring: WriteBehindConnection) -> None:
-    deferring.enqueue(INSERT, (1,))
-    deferring.enqueue("INSERT INTO rows VALUES (?, ?)", (1, 2))
+def test_failed_write_leaves_no_transaction_open(write_behind: WriteBehindConnection) -> None:
+    write_behind.enqueue(INSERT, (1,))
+    write_behind.enqueue("INSERT INTO rows VALUES (?, ?)", (1, 2))
     with pytest.raises(sqlite3.OperationalError, match="has 1 columns"):
-        read_rows(deferring)
-    assert not deferring.in_transaction
-    assert read_rows(deferring) == []
+        read_rows(write_behind)
+    assert not write_behind.in_transaction
+    assert read_rows(write_behind) == []
 
 
 def test_file_connection_does_not_defer_writes(tmp_path: Path) -> None:
