@@ -26,7 +26,7 @@ from tests.mock_server.museum_contract import (
     relation_values,
     to_instant,
 )
-from tests.spec.contract_edits import contract
+from tests.spec.contract_edits import load_edited_contract
 
 VIEWS = tuple(museum().views)
 # View -> include paths in addition to the default ones.
@@ -231,23 +231,23 @@ TestFullCache = FullCacheMachine.TestCase
 # Projections --------------------------------------------------------------------------------------------------------
 
 
-def names(projection: Projection) -> Any:
+def list_relation_names(projection: Projection) -> Any:
     """Return the names of the embedded relations as a tree; None where a cycle ends."""
     return {
-        name: None if below is None else {resource: names(s) for resource, s in below.items()}
-        for name, below in projection.embedded_relations.items()
+        name: None if projections is None else {resource: list_relation_names(s) for resource, s in projections.items()}
+        for name, projections in projection.embedded_relations.items()
     }
 
 
 def test_default_embeds_relations_up_to_cycles() -> None:
-    assert names(ProjectionFactory(museum()).get_default("Label")) == {}
+    assert list_relation_names(ProjectionFactory(museum()).get_default("Label")) == {}
     person = {"home": {"Museum": {"director": None}}}
-    assert names(ProjectionFactory(museum()).get_default("Person")) == person
+    assert list_relation_names(ProjectionFactory(museum()).get_default("Person")) == person
 
 
 def test_cycle_ends_in_an_empty_object_if_allowed() -> None:
     projection = ProjectionFactory(museum()).get_default("Museum")
-    assert names(projection) == {"director": {"Person": {"home": None}}}
+    assert list_relation_names(projection) == {"director": {"Person": {"home": None}}}
 
 
 def test_cycle_ends_before_it_closes_without_an_empty_object() -> None:
@@ -257,21 +257,25 @@ def test_cycle_ends_before_it_closes_without_an_empty_object() -> None:
 
 
 def test_included_relations_replace_the_default() -> None:
-    assert names(ProjectionFactory(museum()).get_for_paths("Room", [("museum",)])) == {"museum": {"Museum": {}}}
+    assert list_relation_names(ProjectionFactory(museum()).get_for_paths("Room", [("museum",)])) == {
+        "museum": {"Museum": {}}
+    }
 
 
 def test_included_relations_may_contain_a_cycle() -> None:
     projection = ProjectionFactory(museum()).get_for_paths("Room", [("parent", "parent")])
-    assert names(projection) == {"parent": {"Room": {"parent": {"Room": {}}}}}
+    assert list_relation_names(projection) == {"parent": {"Room": {"parent": {"Room": {}}}}}
 
 
 def test_polymorphic_relation_has_a_projection_for_each_target() -> None:
     projection = ProjectionFactory(museum()).get_for_paths("Note", [("subject",)])
-    assert names(projection) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
+    assert list_relation_names(projection) == {
+        "subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}
+    }
 
 
 def test_required_relation_is_always_embedded_and_ends_its_cycles() -> None:
-    assert names(ProjectionFactory(museum()).get_for_paths("Person", [])) == {"home": {"Museum": {}}}
+    assert list_relation_names(ProjectionFactory(museum()).get_for_paths("Person", [])) == {"home": {"Museum": {}}}
 
 
 @given(st.permutations([("museum",), ("keeper",), ("parent", "keeper"), ("exhibits", "artists")]))
@@ -363,17 +367,19 @@ def test_text_of_a_record_is_never_replaced_by_the_base_url(text: str, base: str
 
 
 def test_required_relation_is_embedded_without_include() -> None:
-    changed_contract = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
+    changed_contract = load_edited_contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
     assert "curator" in ProjectionFactory(changed_contract).get_default("Exhibit").embedded_relations
 
 
 def test_required_cycle_with_an_empty_object_ends_in_it() -> None:
-    changed_contract = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
-    assert names(ProjectionFactory(changed_contract).get_for_paths("Museum", [])) == {
+    changed_contract = load_edited_contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
+    assert list_relation_names(ProjectionFactory(changed_contract).get_for_paths("Museum", [])) == {
         "director": {"Person": {"home": None}}
     }
 
 
 def test_required_cycle_without_an_empty_object_ends_before_it_closes() -> None:
-    changed_contract = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
-    assert names(ProjectionFactory(changed_contract).get_for_paths("Room", [("parent",)])) == {"parent": {"Room": {}}}
+    changed_contract = load_edited_contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
+    assert list_relation_names(ProjectionFactory(changed_contract).get_for_paths("Room", [("parent",)])) == {
+        "parent": {"Room": {}}
+    }

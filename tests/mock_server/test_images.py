@@ -40,7 +40,7 @@ from spec.record import Record
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import ManualClock
 from tests.mock_server.museum_contract import datasets, museum
-from tests.spec.contract_edits import contract
+from tests.spec.contract_edits import load_edited_contract
 
 EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
 PARAMETERS = DatasetParameters("demo", 7, EPOCH, 1.0)
@@ -106,7 +106,7 @@ def test_keys_of_different_parameters_differ(parameter_sets: list[DatasetParamet
 
 
 def test_key_depends_on_the_contract() -> None:
-    other_contract = contract("museum", ("#/info/title", "Another"))
+    other_contract = load_edited_contract("museum", ("#/info/title", "Another"))
     assert compute_image_key(museum(), PARAMETERS, ()) != compute_image_key(other_contract, PARAMETERS, ())
 
 
@@ -454,7 +454,7 @@ def test_file_with_other_parameters_is_rejected_with_advice(
 def test_file_with_another_contract_is_rejected(target: Path) -> None:
     open_target(target).close()
     with pytest.raises(StoreError, match="was created with another contract"):
-        open_target(target, another_contract=contract("museum", ("#/info/title", "Another")))
+        open_target(target, another_contract=load_edited_contract("museum", ("#/info/title", "Another")))
 
 
 def test_file_with_another_epoch_is_opened(target: Path) -> None:
@@ -485,8 +485,8 @@ def test_file_with_other_parameters_is_opened_if_not_required(target: Path) -> N
 )
 def test_records_newer_than_the_epoch_are_detected(instants: tuple[str, ...], after: datetime | None) -> None:
     rooms = [
-        replace(room(f"r{n}"), attributes={**room(f"r{n}").attributes, "created_at": at})
-        for n, at in enumerate(instants)
+        replace(room(f"r{n}"), attributes={**room(f"r{n}").attributes, "created_at": instant})
+        for n, instant in enumerate(instants)
     ]
     store = Store.from_image(museum(), build(*rooms, room("r9")))
     assert find_newest_after_epoch(store) == after

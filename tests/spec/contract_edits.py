@@ -15,14 +15,14 @@ REMOVED = object()
 
 
 @cache
-def original(name: str) -> Document:
+def read_foreign_document(name: str) -> Document:
     """Read a foreign contract."""
     return read_document(FOREIGN / f"{name}.yaml")
 
 
-def edited(name: str, *changes: tuple[str, Any]) -> Document:
+def edit_document(name: str, *changes: tuple[str, Any]) -> Document:
     """Return a foreign contract with other values at these pointers; REMOVED deletes a value."""
-    root: Any = orjson.loads(orjson.dumps(original(name).root))
+    root: Any = orjson.loads(orjson.dumps(read_foreign_document(name).root))
     for pointer, value in changes:
         *parents, last = split_pointer(pointer)
         node = root
@@ -36,6 +36,6 @@ def edited(name: str, *changes: tuple[str, Any]) -> Document:
     return parse_document(orjson.dumps(root), f"{name}.json")
 
 
-def contract(name: str, *changes: tuple[str, Any]) -> Contract:
+def load_edited_contract(name: str, *changes: tuple[str, Any]) -> Contract:
     """Load an edited foreign contract. Raises ContractError."""
-    return parse_contract(edited(name, *changes))
+    return parse_contract(edit_document(name, *changes))

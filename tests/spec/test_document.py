@@ -22,7 +22,7 @@ from spec.document import (
     split_pointer,
 )
 from spec.errors import ContractError
-from tests.spec.contract_edits import FOREIGN, original
+from tests.spec.contract_edits import FOREIGN, read_foreign_document
 
 # YAML normalizes some control characters as line ends and rejects the others.
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff"), max_size=6)
@@ -178,14 +178,14 @@ def test_pointer_round_trip(parts: list[str]) -> None:
 
 
 def test_pointer_resolves_to_value() -> None:
-    document = original("library")
+    document = read_foreign_document("library")
     assert document.resolve("#/paths/~1authors~1{uuid}/get/operationId") == "retrieveAuthor"
 
 
 @pytest.mark.parametrize("pointer", ["#/nowhere", "#/tags/9", "#/tags/x", "#/info/title/x"])
 def test_unresolved_pointer_raises_contract_error(pointer: str) -> None:
     with pytest.raises(ContractError) as error:
-        original("library").resolve(pointer)
+        read_foreign_document("library").resolve(pointer)
     assert (error.value.problem, error.value.expected) == (
         f"unresolved reference {pointer}",
         "a pointer into this file",
@@ -217,7 +217,7 @@ def test_line_number_of_value() -> None:
 
 
 def test_every_pointer_has_a_line_number() -> None:
-    document = original("library")
+    document = read_foreign_document("library")
     line_numbers = find_line_numbers(document.content)
     assert {pointer for _, pointer in iter_keyword_objects(document.root)} <= set(line_numbers)
 

@@ -13,7 +13,7 @@ from spec.document import escape, parse_document
 from spec.errors import ContractError
 from spec.loader import load_contract, parse_contract
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
-from tests.spec.contract_edits import FOREIGN, REMOVED, contract, original
+from tests.spec.contract_edits import FOREIGN, REMOVED, load_edited_contract, read_foreign_document
 
 SCHEMAS = "#/components/schemas"
 LIST = "#/paths/~1authors/get/parameters"
@@ -24,7 +24,7 @@ ROOM = f"{SCHEMAS}/Room"
 def load_error(name: str, *changes: tuple[str, Any]) -> ContractError:
     """Return the error of an edited contract."""
     with pytest.raises(ContractError) as error:
-        contract(name, *changes)
+        load_edited_contract(name, *changes)
     return error.value
 
 
@@ -173,20 +173,20 @@ def test_error_message_format() -> None:
     assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x)"
 
 
-def pointers(node: Any, at: str = "#") -> list[str]:
+def list_pointers(node: Any, pointer: str = "#") -> list[str]:
     """List the pointers to all values in a document."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    descendants = [child for key, value in items for child in pointers(value, f"{at}/{escape(str(key))}")]
-    return [at, *descendants] if at != "#" else descendants
+    descendants = [child for key, value in items for child in list_pointers(value, f"{pointer}/{escape(str(key))}")]
+    return [pointer, *descendants] if pointer != "#" else descendants
 
 
 @settings(max_examples=settings().max_examples * 4)
 @given(st.sampled_from(("library", "museum")), st.data())
 def test_any_value_at_any_pointer_loads_or_raises_contract_error(name: str, data: st.DataObject) -> None:
-    pointer = data.draw(st.sampled_from(pointers(original(name).root)), label="pointer")
+    pointer = data.draw(st.sampled_from(list_pointers(read_foreign_document(name).root)), label="pointer")
     value = data.draw(st.sampled_from((REMOVED, None, True, 5, "x", "a.b", "Room", [], {}, ["x"], [None], {"x": 1})))
     with suppress(ContractError):
-        assert contract(name, (pointer, value)).document
+        assert load_edited_contract(name, (pointer, value)).document
 
 
 # Model
@@ -204,8 +204,8 @@ def test_any_value_at_any_pointer_loads_or_raises_contract_error(name: str, data
     ],
 )
 def test_action_is_inferred_from_method_and_path(operation: str, action: str, resource: str | None) -> None:
-    parsed = contract("library").operations[operation]
-    assert (parsed.action, parsed.resource) == (action, resource)
+    result = load_edited_contract("library").operations[operation]
+    assert (result.action, result.resource) == (action, resource)
 
 
 @pytest.mark.parametrize(
@@ -220,33 +220,33 @@ def test_action_is_inferred_from_method_and_path(operation: str, action: str, re
     ],
 )
 def test_operation_properties(operation: str, generic: bool, writes: bool, secured: bool) -> None:
-    parsed = contract("library").operations[operation]
-    assert (parsed.is_generic, parsed.is_write, parsed.requires_auth) == (generic, writes, secured)
+    result = load_edited_contract("library").operations[operation]
+    assert (result.is_generic, result.is_write, result.requires_auth) == (generic, writes, secured)
 
 
 def test_empty_security_alternative_requires_no_auth() -> None:
-    loaded = contract("library", ("#/paths/~1me/get/security", [{"desk": []}, {}]))
-    assert not loaded.operations["me"].requires_auth
+    contract = load_edited_contract("library", ("#/paths/~1me/get/security", [{"desk": []}, {}]))
+    assert not contract.operations["me"].requires_auth
 
 
 def test_body_with_filter_is_query_body() -> None:
-    assert not contract("library").operations["createAuthor"].has_query_body
+    assert not load_edited_contract("library").operations["createAuthor"].has_query_body
     field = "#/paths/~1authors/post/requestBody/content/application~1json/schema"
     schema = {"type": "object", "properties": {"genre": {"type": "string", "x-query": {"filter": "genre"}}}}
     changes = (("#/paths/~1authors/post/x-action", "find"), (field, schema))
-    assert contract("library", *changes).operations["createAuthor"].has_query_body
+    assert load_edited_contract("library", *changes).operations["createAuthor"].has_query_body
 
 
 def test_create_operation_is_create_action_or_post_that_returns_the_record() -> None:
-    library = contract("library")
-    named = contract("library", ("#/paths/~1authors/post/x-action", "enrol"))
-    for loaded in (library, named):
-        operation = loaded.operations["createAuthor"]
-        assert (loaded.find_created_resource(operation), loaded.find_create_operation("Author")) == (
+    library = load_edited_contract("library")
+    enrol_contract = load_edited_contract("library", ("#/paths/~1authors/post/x-action", "enrol"))
+    for contract in (library, enrol_contract):
+        operation = contract.operations["createAuthor"]
+        assert (contract.find_created_resource(operation), contract.find_create_operation("Author")) == (
             "Author",
             operation,
         )
-    assert (named.find_operation("Author", "create"), library.find_operation("Author", "create")) == (
+    assert (enrol_contract.find_operation("Author", "create"), library.find_operation("Author", "create")) == (
         None,
         library.operations["createAuthor"],
     )
@@ -264,13 +264,13 @@ def test_create_operation_is_post_on_other_record_that_returns_list() -> None:
             "responses": {"200": {"description": "Opened.", "content": {"application/json": {"schema": body_schema}}}},
         },
     }
-    loaded = contract("library", ("#/paths/~1authors~1{uuid}~1branches", path))
-    assert loaded.find_create_operation("Library") is loaded.operations["openBranches"]
-    assert loaded.find_created_resource(loaded.operations["openBranches"]) is None
+    contract = load_edited_contract("library", ("#/paths/~1authors~1{uuid}~1branches", path))
+    assert contract.find_create_operation("Library") is contract.operations["openBranches"]
+    assert contract.find_created_resource(contract.operations["openBranches"]) is None
 
 
 def test_whoami_is_get_of_one_account_without_path_parameter() -> None:
-    library = contract("library")
+    library = load_edited_contract("library")
     assert [o.id for o in library.operations.values() if library.is_whoami(o)] == ["me"]
 
 
@@ -284,49 +284,49 @@ def test_whoami_is_get_of_one_account_without_path_parameter() -> None:
     ],
 )
 def test_relation_kind(resource: str, relation: str, many: bool, stored: bool) -> None:
-    parsed = contract("museum").resources[resource].relations[relation]
-    assert (parsed.to_many, parsed.is_stored) == (many, stored)
+    result = load_edited_contract("museum").resources[resource].relations[relation]
+    assert (result.to_many, result.is_stored) == (many, stored)
 
 
 def test_relation_with_null_alternative_is_nullable() -> None:
-    assert contract("museum").resources["Room"].relations["parent"].nullable
+    assert load_edited_contract("museum").resources["Room"].relations["parent"].nullable
 
 
 def test_empty_closed_alternative_allows_empty_object() -> None:
-    assert contract("library").resources["User"].relations["home"].allows_empty_object
+    assert load_edited_contract("library").resources["User"].relations["home"].allows_empty_object
 
 
 def test_attribute_type_and_enum_are_read_through_allof() -> None:
-    genre = contract("library").resources["Author"].attributes["genre"]
+    genre = load_edited_contract("library").resources["Author"].attributes["genre"]
     assert (genre.type, genre.default, genre.nullable) == ("string", "novel", False)
     assert genre.enum_values == ("novel", "essay", "poem", "play")
-    assert contract("library").resources["Author"].attributes["living"].enum_values == ()
+    assert load_edited_contract("library").resources["Author"].attributes["living"].enum_values == ()
 
 
 def test_derived_property_is_required_by_schema() -> None:
-    derived = contract("museum").resources["Room"].derived_properties
+    derived = load_edited_contract("museum").resources["Room"].derived_properties
     assert (derived["children_count"].required, derived["notes_count"].required) == (True, False)
 
 
 def test_write_only_properties_are_in_no_view() -> None:
-    loaded = contract("library")
+    contract = load_edited_contract("library")
     assert not {"password", "members", "keeper"} & {
-        *loaded.views["User"].property_names,
-        *loaded.views["Author"].property_names,
+        *contract.views["User"].property_names,
+        *contract.views["Author"].property_names,
     }
 
 
 def test_main_view_of_resource_is_first() -> None:
-    assert [view.name for view in contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
+    assert [view.name for view in load_edited_contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
 
 
 def test_envelope_of_list() -> None:
-    result = contract("museum").operations["listRooms"].envelope
+    result = load_edited_contract("museum").operations["listRooms"].envelope
     assert (result.status, result.data_property, result.view_name, result.is_list) == (200, "data", "Room", True)
 
 
 def test_pagination_roles_by_property() -> None:
-    pages = contract("museum").operations["listRooms"].envelope.pagination
+    pages = load_edited_contract("museum").operations["listRooms"].envelope.pagination
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
 
 
@@ -337,31 +337,33 @@ def test_status_without_quotes_is_accepted() -> None:
 
 
 def test_operation_security_replaces_document_security() -> None:
-    operations = contract("library").operations
+    operations = load_edited_contract("library").operations
     assert (operations["signIn"].security, operations["me"].security) == ((), (("desk",), ("bearer",)))
 
 
 def test_path_item_parameters_belong_to_each_operation() -> None:
-    assert contract("library").operations["deleteAuthor"].path_parameter_names == ("uuid",)
+    assert load_edited_contract("library").operations["deleteAuthor"].path_parameter_names == ("uuid",)
 
 
 def test_property_path_follows_relations_to_attribute() -> None:
-    loaded = contract("museum")
+    contract = load_edited_contract("museum")
     steps, end, attribute_path = resolve_property_path(
-        loaded, loaded.resources["Label"], ("exhibit", "room", "name"), ""
+        contract, contract.resources["Label"], ("exhibit", "room", "name"), ""
     )
     assert ([s.name for s in steps], end.name, attribute_path) == (["exhibit", "room"], "Room", ("name",))
 
 
 @pytest.mark.parametrize("name", ["books.author", "Books.Author"])
 def test_include_path_is_accepted_in_both_spellings(name: str) -> None:
-    loaded = contract("library")
-    relations = resolve_include(loaded, loaded.resources["Author"], name[0].lower() + name[1:].replace("A", "a"), "")
+    contract = load_edited_contract("library")
+    relations = resolve_include(
+        contract, contract.resources["Author"], name[0].lower() + name[1:].replace("A", "a"), ""
+    )
     assert relations == ("books", "author")
 
 
 def test_count_resolves_to_derived_property() -> None:
-    assert resolve_count(contract("museum").resources["Room"], "notes", "") == "notes_count"
+    assert resolve_count(load_edited_contract("museum").resources["Room"], "notes", "") == "notes_count"
 
 
 def test_loading_is_deterministic() -> None:
@@ -371,6 +373,6 @@ def test_loading_is_deterministic() -> None:
 
 
 def test_json_and_yaml_load_equally() -> None:
-    yaml = original("library")
+    yaml = read_foreign_document("library")
     json = parse_document(orjson.dumps(yaml.root), "library.json")
     assert parse_contract(json).operations == parse_contract(yaml).operations

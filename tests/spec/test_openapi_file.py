@@ -42,7 +42,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=O
 operations_with_body = [operation for operation in OPERATIONS.values() if operation.request_body]
 
 
-def violations(pointer: str, direction: Direction, value: Any) -> list[str]:
+def list_violations(pointer: str, direction: Direction, value: Any) -> list[str]:
     """Return the violations of the schema at `pointer` by a value."""
     errors = schemas().get(pointer, direction).iter_errors(value)
     return [f"{error.instance_path}: {error.message[:200]}" for error in errors]
@@ -97,7 +97,7 @@ def test_operation_provenance_matches_facts(operation: Operation) -> None:
     assert get_provenance(contract().document, operation.pointer) == facts[operation.summary]
 
 
-def properties() -> Iterator[tuple[str, str, Any]]:
+def iter_properties() -> Iterator[tuple[str, str, Any]]:
     """Yield (pointer, name, schema) of each property of each schema."""
     for node, pointer in iter_keyword_objects(contract().document.root):
         children = node.get("properties")
@@ -105,10 +105,10 @@ def properties() -> Iterator[tuple[str, str, Any]]:
             yield f"{pointer}/properties/{escape(name)}", name, schema
 
 
-def documented_names() -> Iterator[tuple[str, str, str]]:
+def iter_documented_names() -> Iterator[tuple[str, str, str]]:
     """Yield (pointer, name, level) of each property and parameter that is documented or published."""
     document = contract().document
-    for pointer, name, _ in properties():
+    for pointer, name, _ in iter_properties():
         if RANK[get_provenance(document, pointer)]:
             yield pointer, name, get_provenance(document, pointer)
     for node, pointer in iter_keyword_objects(document.root):
@@ -116,7 +116,7 @@ def documented_names() -> Iterator[tuple[str, str, str]]:
             yield pointer, node["name"], get_provenance(document, pointer)
 
 
-@pytest.mark.parametrize(("pointer", "name", "level"), list(documented_names()))
+@pytest.mark.parametrize(("pointer", "name", "level"), list(iter_documented_names()))
 def test_documented_name_occurs_in_the_documentation(pointer: str, name: str, level: str) -> None:
     page = SEEDS if level == "documented" else SEEDS + FACTS_TEXT
     assert re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", page), f"{name} is on no page"
@@ -135,9 +135,9 @@ DOCUMENTED_STATUSES = {("createMessage", 201)}
 @each_operation
 def test_only_documented_statuses_are_documented(operation: Operation) -> None:
     for status in operation.responses:
-        stated = (operation.id, status) in DOCUMENTED_STATUSES
+        is_documented = (operation.id, status) in DOCUMENTED_STATUSES
         level = get_provenance(contract().document, f"{operation.pointer}/responses/{status}")
-        assert level == ("documented" if stated else "inferred"), status
+        assert level == ("documented" if is_documented else "inferred"), status
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_provenance_of_response_schemas(name: str, child: str, expected: str) ->
     assert get_provenance(contract().document, f"{OPERATIONS[name].envelope.schema_pointer}{child}", "type") == expected
 
 
-def referenced_pointers(*pointers: str | None) -> set[str]:
+def collect_referenced_pointers(*pointers: str | None) -> set[str]:
     """Return the pointers of these schemas, their parts, and all schemas that they refer to."""
     visited: set[str] = set()
     pending = [pointer for pointer in pointers if pointer]
@@ -172,9 +172,9 @@ def referenced_pointers(*pointers: str | None) -> set[str]:
     return visited
 
 
-REQUEST_SCHEMAS = referenced_pointers(
+REQUEST_SCHEMAS = collect_referenced_pointers(
     *(o.request_body.pointer for o in operations_with_body if o.request_body)
-) - referenced_pointers(*(o.envelope.schema_pointer for o in OPERATIONS.values()))
+) - collect_referenced_pointers(*(o.envelope.schema_pointer for o in OPERATIONS.values()))
 PARAMETERS = sorted({p.pointer for o in OPERATIONS.values() for p in o.parameters})
 
 
@@ -203,8 +203,10 @@ DOCUMENTED_PARAMETER_TYPES = {
 @each_operation
 def test_parameter_types_are_inferred_without_documented_value(operation: Operation) -> None:
     document = contract().document
-    stated = {p.name for p in operation.parameters if RANK[get_provenance(document, f"{p.pointer}/schema", "type")]}
-    assert stated == DOCUMENTED_PARAMETER_TYPES.get(operation.id, set())
+    documented_names = {
+        p.name for p in operation.parameters if RANK[get_provenance(document, f"{p.pointer}/schema", "type")]
+    }
+    assert documented_names == DOCUMENTED_PARAMETER_TYPES.get(operation.id, set())
 
 
 def test_provenance_of_second_header() -> None:
@@ -314,7 +316,9 @@ def test_operation_defines_exactly_the_possible_errors(operation: Operation) -> 
         422: can_be_invalid(operation),
         429: True,
     }
-    assert {s for s in operation.responses if s >= 400} == {status for status, occurs in expected.items() if occurs}
+    assert {s for s in operation.responses if s >= 400} == {
+        status for status, is_possible in expected.items() if is_possible
+    }
 
 
 @each_operation
@@ -323,8 +327,8 @@ def test_errors_have_laravel_body(operation: Operation) -> None:
         if status >= 400:
             expected = {"message": "No."} | ({"errors": {"files.0.key": ["No."]}} if status == 422 else {})
             assert pointer is not None
-            assert violations(pointer, "read", expected) == []
-            assert violations(pointer, "read", {}) != []
+            assert list_violations(pointer, "read", expected) == []
+            assert list_violations(pointer, "read", {}) != []
 
 
 @each_operation
@@ -340,7 +344,7 @@ def test_too_many_requests_has_retry_after() -> None:
 # Examples
 
 
-def body_schemas(operation: Operation) -> Iterator[tuple[str, Direction]]:
+def iter_body_schemas(operation: Operation) -> Iterator[tuple[str, Direction]]:
     """Yield the schemas of the request body and the success response, with their directions."""
     if operation.request_body is not None:
         yield operation.request_body.pointer, "write"
@@ -348,23 +352,23 @@ def body_schemas(operation: Operation) -> Iterator[tuple[str, Direction]]:
         yield operation.envelope.schema_pointer, "read"
 
 
-def examples(schema: str) -> list[Any]:
+def list_examples(schema: str) -> list[Any]:
     """Return the examples of a schema."""
     node = contract().document.resolve(schema.removesuffix("/schema"))
-    named = (contract().document.dereference(e, "")[0] for e in node.get("examples", {}).values())
-    return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named)]
+    named_examples = (contract().document.dereference(e, "")[0] for e in node.get("examples", {}).values())
+    return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named_examples)]
 
 
 @each_operation
 def test_each_body_has_an_example(operation: Operation) -> None:
-    assert all(examples(schema) for schema, _ in body_schemas(operation))
+    assert all(list_examples(schema) for schema, _ in iter_body_schemas(operation))
 
 
 @each_operation
 def test_each_example_is_valid(operation: Operation) -> None:
-    for schema, direction in body_schemas(operation):
-        for value in examples(schema):
-            assert violations(schema, direction, value) == []
+    for schema, direction in iter_body_schemas(operation):
+        for value in list_examples(schema):
+            assert list_violations(schema, direction, value) == []
 
 
 @pytest.mark.parametrize("name", contract().document.root["components"]["examples"])
@@ -372,12 +376,12 @@ def test_each_named_example_is_referenced(name: str) -> None:
     assert f"'#/components/examples/{name}'" in FILE.read_text()
 
 
-DEFAULTS = [pointer for pointer, _, schema in properties() if "default" in schema]
+DEFAULTS = [pointer for pointer, _, schema in iter_properties() if "default" in schema]
 
 
 @pytest.mark.parametrize("pointer", DEFAULTS)
 def test_each_default_is_valid(pointer: str) -> None:
-    assert violations(pointer, "read", contract().document.resolve(pointer)["default"]) == []
+    assert list_violations(pointer, "read", contract().document.resolve(pointer)["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -397,7 +401,7 @@ def test_documented_bodies_are_valid(name: str, file: str, direction: Direction)
         else operation.envelope.schema_pointer
     )
     assert schema is not None
-    assert violations(schema, direction, json.loads((FACTS / file).read_text())) == []
+    assert list_violations(schema, direction, json.loads((FACTS / file).read_text())) == []
 
 
 # Strictness: changes of the documented message are detected
@@ -488,19 +492,19 @@ def test_removing_a_key_of_the_documented_message_is_detected() -> None:
 
 def test_changing_a_type_in_the_documented_message_is_detected() -> None:
     mutants = [(path, t) for path, value in iter_values(MESSAGE) for t in TYPES if t != json_type(value)]
-    accepted = [(path, t) for path, t in mutants if is_accepted(replace_value(path, TYPES[t]))]
+    accepted_mutants = [(path, t) for path, t in mutants if is_accepted(replace_value(path, TYPES[t]))]
     assert len(mutants) > 2000
-    assert {(next(part for part in reversed(path) if isinstance(part, str)), t) for path, t in accepted} == set(
+    assert {(next(part for part in reversed(path) if isinstance(part, str)), t) for path, t in accepted_mutants} == set(
         ACCEPTED_TYPES
     )
-    assert 1 - len(accepted) / len(mutants) >= 0.97
+    assert 1 - len(accepted_mutants) / len(mutants) >= 0.97
 
 
 def test_adding_a_key_to_the_documented_message_is_detected() -> None:
     objects = [((), MESSAGE), *((path, value) for path, value in iter_values(MESSAGE) if isinstance(value, dict))]
-    admitting = [(path, value) for path, value in objects if is_accepted(add_key(path))]
-    assert all(value.keys() >= PLACEHOLDER_KEYS or not value for _, value in admitting)
-    assert {path for path, value in objects if value.keys() >= PLACEHOLDER_KEYS} <= {path for path, _ in admitting}
+    open_objects = [(path, value) for path, value in objects if is_accepted(add_key(path))]
+    assert all(value.keys() >= PLACEHOLDER_KEYS or not value for _, value in open_objects)
+    assert {path for path, value in objects if value.keys() >= PLACEHOLDER_KEYS} <= {path for path, _ in open_objects}
 
 
 def add_key(path: JsonPath) -> Any:
@@ -519,8 +523,8 @@ def add_key(path: JsonPath) -> Any:
 @pytest.mark.parametrize("operation", operations_with_body, ids=lambda operation: operation.id)
 def test_request_bodies_accept_additional_keys(operation: Operation) -> None:
     assert operation.request_body is not None
-    (example,) = examples(operation.request_body.pointer)
-    assert violations(operation.request_body.pointer, "write", {**example, "surprise": [1]}) == []
+    (example,) = list_examples(operation.request_body.pointer)
+    assert list_violations(operation.request_body.pointer, "write", {**example, "surprise": [1]}) == []
 
 
 @pytest.mark.parametrize(

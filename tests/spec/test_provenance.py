@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spec.document import Document, parse_document
 from spec.extensions import PROVENANCE_LEVELS
 from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance
-from tests.spec.contract_edits import original
+from tests.spec.contract_edits import read_foreign_document
 
 TEXT = b"""
 x-source: published
@@ -181,4 +181,4 @@ def test_keyword_level_is_inherited_or_inferred(level: str, keyword: str) -> Non
 
 @pytest.mark.parametrize("name", ["library", "museum"])
 def test_foreign_contract_without_x_source_is_inferred(name: str) -> None:
-    assert get_provenance(original(name), "#/paths") == "inferred"
+    assert get_provenance(read_foreign_document(name), "#/paths") == "inferred"

@@ -12,7 +12,7 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
 from spec.document import parse_document
 from spec.model import Contract
 from spec.validators import Direction, SchemaValidators, build_standalone_schema, translate_schema
-from tests.spec.contract_edits import contract, original
+from tests.spec.contract_edits import load_edited_contract, read_foreign_document
 
 NAMES = ("a", "b", "c")
 
@@ -55,7 +55,7 @@ TYPED: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
 
 
 @st.composite
-def leaves(draw: st.DrawFn) -> dict[str, Any]:
+def scalar_schemas(draw: st.DrawFn) -> dict[str, Any]:
     """A schema of a scalar."""
     kind = draw(st.sampled_from(("string", "integer", "number", "boolean")))
     schema: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=dict(TYPED[kind])))
@@ -87,7 +87,7 @@ def annotations(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def nested(schemas: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+def nested_schemas(schemas: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Schemas that contain schemas."""
 
     @st.composite
@@ -113,33 +113,33 @@ def nested(schemas: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict
     return schemas_with_children()
 
 
-SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.recursive(leaves(), nested, max_leaves=5)
+SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.recursive(scalar_schemas(), nested_schemas, max_leaves=5)
 EMPTY = parse_document(b"a: 1", "empty")
 
 
-def is_admitted(schema: dict[str, Any], instance: Any, direction: Direction) -> bool:
+def is_accepted(schema: dict[str, Any], instance: Any, direction: Direction) -> bool:
     """Whether the translated schema accepts a value."""
     return jsonschema_rs.Draft202012Validator(build_standalone_schema(EMPTY, schema, direction)).is_valid(instance)
 
 
-def without(schema: Any, keyword: str) -> Any:
+def remove_keyword(schema: Any, keyword: str) -> Any:
     """Return the schema without a keyword."""
     if isinstance(schema, dict):
-        return {name: without(schemas, keyword) for name, schemas in schema.items() if name != keyword}
-    return [without(schemas, keyword) for schemas in schema] if isinstance(schema, list) else schema
+        return {name: remove_keyword(schemas, keyword) for name, schemas in schema.items() if name != keyword}
+    return [remove_keyword(schemas, keyword) for schemas in schema] if isinstance(schema, list) else schema
 
 
 @given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
 def test_response_validation_agrees_with_openapi_30(schema: dict[str, Any], instances: list[Any]) -> None:
     for instance in instances:
-        assert is_admitted(schema, instance, "read") == OAS30ReadValidator(schema).is_valid(instance), instance
+        assert is_accepted(schema, instance, "read") == OAS30ReadValidator(schema).is_valid(instance), instance
 
 
 @given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
 def test_request_validation_agrees_with_openapi_30(schema: dict[str, Any], instances: list[Any]) -> None:
-    schema = without(schema, "readOnly")  # this validator ignores them in a request, the other one rejects them
+    schema = remove_keyword(schema, "readOnly")  # this validator ignores them in a request, the other one rejects them
     for instance in instances:
-        assert is_admitted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
+        assert is_accepted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
 
 
 @given(SCHEMAS, st.sampled_from(("read", "write")))
@@ -157,7 +157,7 @@ def test_translation_does_not_modify_schema(schema: dict[str, Any]) -> None:
 # Intended differences
 
 
-def person_schema(**more: Any) -> dict[str, Any]:
+def create_person_schema(**more: Any) -> dict[str, Any]:
     """An object with a readOnly and a writeOnly property."""
     return {
         "type": "object",
@@ -189,7 +189,7 @@ RECEIVED = {"name": "a", "id": 1}
     ],
 )
 def test_read_only_and_write_only(closed: dict[str, Any], direction: Direction, instance: Any, valid: bool) -> None:
-    assert is_admitted(person_schema(**closed), instance, direction) is valid
+    assert is_accepted(create_person_schema(**closed), instance, direction) is valid
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_read_only_and_write_only(closed: dict[str, Any], direction: Direction, 
     ],
 )
 def test_openapi_30_keywords(schema: dict[str, Any], instance: Any, valid: bool) -> None:
-    assert is_admitted(schema, instance, "read") is valid
+    assert is_accepted(schema, instance, "read") is valid
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_formats_are_validated(format_: str, text: str, valid: bool) -> None:
 # References
 
 
-def validators_with_references(*pointers: str) -> SchemaValidators:
+def create_validators_with_references(*pointers: str) -> SchemaValidators:
     """A document with a tree, a list, and a schema that refers to each of `pointers`."""
     parts = ", ".join(f'{{$ref: "{pointer}"}}' for pointer in pointers)
     text = f"""
@@ -264,11 +264,11 @@ paths: {{/x: {{get: {{responses: {{200: {{schema: {{type: number}}}}}}}}}}}}
     ],
 )
 def test_references_are_resolved(pointers: list[str], instance: Any, valid: bool) -> None:
-    assert validators_with_references(*pointers).get("#/a", "read").is_valid(instance) is valid
+    assert create_validators_with_references(*pointers).get("#/a", "read").is_valid(instance) is valid
 
 
 def test_validator_is_cached() -> None:
-    schemas = SchemaValidators.from_document(original("library"))
+    schemas = SchemaValidators.from_document(read_foreign_document("library"))
     pointer = "#/components/schemas/Book"
     assert schemas.get(pointer, "read") is schemas.get(pointer, "read")
 
@@ -276,9 +276,9 @@ def test_validator_is_cached() -> None:
 @pytest.mark.parametrize("name", ["library", "museum"])
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_every_component_compiles(name: str, direction: Direction) -> None:
-    loaded: Contract = contract(name)
-    schemas = SchemaValidators.from_document(loaded.document)
-    for component in loaded.document.root["components"]["schemas"]:
+    contract: Contract = load_edited_contract(name)
+    schemas = SchemaValidators.from_document(contract.document)
+    for component in contract.document.root["components"]["schemas"]:
         schemas.get(f"#/components/schemas/{component}", direction)
 
 
@@ -287,8 +287,8 @@ def test_every_component_compiles(name: str, direction: Direction) -> None:
     [({}, True), ({"title": "x"}, True), ({"title": 1}, False), ({"chapters": [{}]}, False), (1, False)],
 )
 def test_validator_without_required_checks_everything_else(value: Any, valid: bool) -> None:
-    loaded = contract("library")
-    body = loaded.operations["createBook"].request_body
+    contract = load_edited_contract("library")
+    body = contract.operations["createBook"].request_body
     assert body is not None
-    validator = SchemaValidators.from_document(loaded.document).build_without_required(body.pointer, "write")
+    validator = SchemaValidators.from_document(contract.document).build_without_required(body.pointer, "write")
     assert validator.is_valid(value) is valid
