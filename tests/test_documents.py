@@ -77,7 +77,7 @@ class DocumentedRequest:
     response: Any
 
 
-def documented_requests() -> list[DocumentedRequest]:
+def list_documented_requests() -> list[DocumentedRequest]:
     """The curl commands of all documents, README first, in their order."""
     requests = []
     for document in DOCUMENTS:
@@ -89,7 +89,7 @@ def documented_requests() -> list[DocumentedRequest]:
     return requests
 
 
-REQUESTS = documented_requests()
+REQUESTS = list_documented_requests()
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +100,8 @@ def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, Any]]
     if not INSTALLED.exists():
         pytest.skip("athena-mock is not installed next to this Python")
     env = build_environment(tmp_path_factory.mktemp("cache"))
-    with run_mock((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, greeting):
-        base = re.findall(r"http://127\.0\.0\.1:\d+", greeting)[0]
+    with run_mock((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, banner):
+        base = re.findall(r"http://127\.0\.0\.1:\d+", banner)[0]
         return [send(request.command.replace(MOCK_URL, base)) for request in REQUESTS]
 
 
@@ -113,16 +113,18 @@ def send(command: str) -> tuple[int, Any]:
     return int(status), json.loads(body)
 
 
-def differences(documented: Any, actual: Any, path: str = "") -> list[str]:
+def find_differences(documented: Any, actual: Any, path: str = "") -> list[str]:
     """Where a response differs from the documented one, which may omit keys of objects and the end of lists."""
     if isinstance(documented, dict) and isinstance(actual, dict):
-        found = []
+        lines = []
         for key, value in documented.items():
-            place = f"{path}.{key}"
-            found += differences(value, actual[key], place) if key in actual else [f"{place} is missing"]
-        return found
+            location = f"{path}.{key}"
+            lines += find_differences(value, actual[key], location) if key in actual else [f"{location} is missing"]
+        return lines
     if isinstance(documented, list) and documented and isinstance(actual, list) and len(actual) >= len(documented):
-        return [line for n, value in enumerate(documented) for line in differences(value, actual[n], f"{path}.{n}")]
+        return [
+            line for n, value in enumerate(documented) for line in find_differences(value, actual[n], f"{path}.{n}")
+        ]
     return [] if documented == actual else [f"{path}: got {actual!r}, expected {documented!r}"]
 
 
@@ -144,14 +146,14 @@ def test_request_returns_the_documented_response(responses: list[tuple[int, Any]
     documented, (status, actual) = REQUESTS[number].response, responses[number]
     is_error = isinstance(documented, dict) and "errors" in documented
     assert status == 422 if is_error else status in (200, 201), actual
-    assert documented is None or differences(documented, actual) == []
+    assert documented is None or find_differences(documented, actual) == []
 
 
 def test_differences_finds_other_values_missing_keys_and_shorter_lists() -> None:
-    assert differences({"a": [1], "b": {}}, {"a": [1, 2], "b": {}, "c": 3}) == []
-    assert differences({"a": 1, "b": 2}, {"a": 2}) == [".a: got 2, expected 1", ".b is missing"]
-    assert differences([1, 2], [1]) == [": got [1], expected [1, 2]"]
-    assert differences([], [1]) == [": got [1], expected []"]
+    assert find_differences({"a": [1], "b": {}}, {"a": [1, 2], "b": {}, "c": 3}) == []
+    assert find_differences({"a": 1, "b": 2}, {"a": 2}) == [".a: got 2, expected 1", ".b is missing"]
+    assert find_differences([1, 2], [1]) == [": got [1], expected [1, 2]"]
+    assert find_differences([], [1]) == [": got [1], expected []"]
 
 
 # README
@@ -224,26 +226,26 @@ def help_text(*command: str) -> str:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True, env=env).stdout
 
 
-def documented_commands() -> list[str]:
+def list_documented_commands() -> list[str]:
     return [code_spans(row[0])[0].split()[0] for row in tables(section(CONFORMANCE, "Commands"))]
 
 
 def test_every_command_of_the_suite_is_documented() -> None:
-    listed = re.search(r"^Commands:\n((?: +.*\n)+)", help_text(), re.MULTILINE)
-    assert listed is not None
-    commands = re.findall(r"^ {1,4}([a-z][a-z-]*) ", listed[1], re.MULTILINE)
-    assert sorted(documented_commands()) == sorted(commands)
+    command_list = re.search(r"^Commands:\n((?: +.*\n)+)", help_text(), re.MULTILINE)
+    assert command_list is not None
+    commands = re.findall(r"^ {1,4}([a-z][a-z-]*) ", command_list[1], re.MULTILINE)
+    assert sorted(list_documented_commands()) == sorted(commands)
 
 
 def test_every_option_of_the_suite_is_documented() -> None:
-    offered: set[str] = set()
-    for command in documented_commands():
-        offered |= set(re.findall(r"^ +(--[a-z][a-z-]*)", help_text(command), re.MULTILINE))
+    options: set[str] = set()
+    for command in list_documented_commands():
+        options |= set(re.findall(r"^ +(--[a-z][a-z-]*)", help_text(command), re.MULTILINE))
     documented = [code_spans(row[0])[0] for row in tables(section(CONFORMANCE, "Options"))]
-    assert sorted(documented) == sorted(offered - {"--help", "--version"})
+    assert sorted(documented) == sorted(options - {"--help", "--version"})
 
 
-def shown_defaults(command: str) -> dict[str, str]:
+def read_shown_defaults(command: str) -> dict[str, str]:
     """Option -> the default that the help of a command shows, without options for which it shows none."""
     defaults = {}
     for entry in re.split(r"\n +(?=--[a-z])", help_text(command))[1:]:
@@ -253,18 +255,20 @@ def shown_defaults(command: str) -> dict[str, str]:
     return defaults
 
 
-def as_number(text: str) -> float | str:
+def parse_number(text: str) -> float | str:
     return float(text) if re.fullmatch(r"[0-9.]+", text) else text
 
 
 def test_defaults_of_the_suite_are_documented() -> None:
     documented = {code_spans(row[0])[0]: code_spans(row[1]) for row in tables(section(CONFORMANCE, "Options"))}
-    shown: dict[str, str] = {}
-    for command in documented_commands():
-        shown |= shown_defaults(command)
-    assert shown
-    wrong = [flag for flag, value in shown.items() if [as_number(value)] != [as_number(d) for d in documented[flag]]]
-    assert wrong == []
+    defaults: dict[str, str] = {}
+    for command in list_documented_commands():
+        defaults |= read_shown_defaults(command)
+    assert defaults
+    undocumented = [
+        flag for flag, value in defaults.items() if [parse_number(value)] != [parse_number(d) for d in documented[flag]]
+    ]
+    assert undocumented == []
 
 
 def exit_codes(document: str, heading: str) -> dict[str, str]:

@@ -212,8 +212,8 @@ def find_cycles(root: Path) -> list[str]:
     files = {module_name(root, f): f for f in python_files(root) if f.relative_to(root).parts[0] in SOURCE_PACKAGES}
     names = frozenset(files)
     imports = {m: direct_imports(m, ast.parse(f.read_bytes(), filename=str(f)), names) for m, f in files.items()}
-    reached = {module: transitive_imports(module, imports) for module in imports}
-    cycles = {frozenset(o for o in reached[m] if m in reached[o]) for m in imports if m in reached[m]}
+    reachable = {module: transitive_imports(module, imports) for module in imports}
+    cycles = {frozenset(o for o in reachable[m] if m in reachable[o]) for m in imports if m in reachable[m]}
     return sorted(f"import cycle: {', '.join(sorted(cycle))}" for cycle in cycles)
 
 

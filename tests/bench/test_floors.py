@@ -8,7 +8,7 @@ from bench.floors import BASELINE, OURS
 from bench.load import CREATE, LIST, RETRIEVE, LoadResult
 
 
-def measurement(
+def create_measurement(
     request: str, server: str, rate: float, *, round_index: int = 0, connections: int = 16
 ) -> LoadMeasurement:
     return LoadMeasurement(request, connections, round_index, server, LoadResult(rate, 1, 1, 100), 1)
@@ -30,20 +30,20 @@ def test_floor_without_figures_is_not_measured() -> None:
 
 @pytest.mark.parametrize(("rate", "is_met"), [(799, False), (800, True), (801, True)])
 def test_rate_is_compared_with_prism_in_the_same_round(rate: float, is_met: bool) -> None:
-    results = evaluate(measurement(RETRIEVE.name, OURS, rate), measurement(RETRIEVE.name, BASELINE, 100))
+    results = evaluate(create_measurement(RETRIEVE.name, OURS, rate), create_measurement(RETRIEVE.name, BASELINE, 100))
     assert results["retrieve a message, relative to Prism"] is is_met
     assert results["create a message, relative to Prism"] is None
 
 
 def test_ratios_are_computed_per_round() -> None:
     """The machine is ten times as fast in the second round, which does not change the median of the ratios."""
-    loads = [measurement(LIST.name, OURS, rate, round_index=n) for n, rate in enumerate((900, 9_000, 900))]
-    loads += [measurement(LIST.name, BASELINE, rate, round_index=n) for n, rate in enumerate((100, 1_000, 100))]
+    loads = [create_measurement(LIST.name, OURS, rate, round_index=n) for n, rate in enumerate((900, 9_000, 900))]
+    loads += [create_measurement(LIST.name, BASELINE, rate, round_index=n) for n, rate in enumerate((100, 1_000, 100))]
     assert evaluate(*loads)["list one row of a thread, relative to Prism"] is True
 
 
 def test_measurements_with_other_connections_are_ignored() -> None:
-    loads = [measurement(CREATE.name, server, 1000, connections=64) for server in (OURS, BASELINE)]
+    loads = [create_measurement(CREATE.name, server, 1000, connections=64) for server in (OURS, BASELINE)]
     assert evaluate(*loads)["create a message, relative to Prism"] is None
 
 
@@ -58,7 +58,7 @@ def test_memory_is_measured_after_the_reads(after_reads: float, is_met: bool) ->
 
 
 def test_the_table_has_one_line_per_floor() -> None:
-    loads = [measurement(RETRIEVE.name, OURS, 1000), measurement(RETRIEVE.name, BASELINE, 100)]
+    loads = [create_measurement(RETRIEVE.name, OURS, 1000), create_measurement(RETRIEVE.name, BASELINE, 100)]
     _, _, first, *others = floors.build_table(BenchmarkResults(loads, {}, {}), 16)
     assert first == "| retrieve a message, relative to Prism | ≥ 8 times | 10.00 | met |"
     assert len(others) + 1 == len(floors.FLOORS)

@@ -76,19 +76,21 @@ def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk_load_module, "BATCH_SIZE", batch)
         patch.setattr(bulk_load_module, "MAX_CACHED_PARENTS", parents)
-        for listed in (records, records[::-1]):  # reversed: references to records that do not exist yet
-            assert dump_rows(load_in_bulk(museum(), listed)) == dump_rows(load_singly(museum(), listed))
+        for ordered_records in (records, records[::-1]):  # reversed: references to records that do not exist yet
+            assert dump_rows(load_in_bulk(museum(), ordered_records)) == dump_rows(
+                load_singly(museum(), ordered_records)
+            )
 
 
 def test_numbers_continue_after_loaded_records() -> None:
     records = generate_dataset(athena_contract(), "demo")
     with (
-        closing(load_in_bulk(athena_contract(), records)) as filled,
-        closing(load_singly(athena_contract(), records)) as one,
+        closing(load_in_bulk(athena_contract(), records)) as bulk_store,
+        closing(load_singly(athena_contract(), records)) as single_store,
     ):
-        assert filled.last_numbers == one.last_numbers
-        assert {name: filled.next_number(name) for name in filled.tables} == {
-            name: one.next_number(name) for name in one.tables
+        assert bulk_store.last_numbers == single_store.last_numbers
+        assert {name: bulk_store.next_number(name) for name in bulk_store.tables} == {
+            name: single_store.next_number(name) for name in single_store.tables
         }
 
 

@@ -108,13 +108,15 @@ def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
     for number in range(ROUNDS):
         writers = write_and_kill(file, process_environment, f"round {number}", MAX_WRITING_SECONDS * random.random())
         assert [error for writer in writers for error in writer.errors] == []
-        written = {key: names for writer in writers for key, names in writer.names.items()}
-        assert written
-        expected |= written
+        names_by_key = {key: names for writer in writers for key, names in writer.names.items()}
+        assert names_by_key
+        expected |= names_by_key
         with closing(sqlite3.connect(file, timeout=10)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            stored = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
-        assert {key: stored.get(key) for key, names in expected.items() if stored.get(key) not in names} == {}
+            stored_names = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
+        assert {
+            key: stored_names.get(key) for key, names in expected.items() if stored_names.get(key) not in names
+        } == {}
     with serve_store(file, process_environment) as (_, port):
-        for key, names in written.items():
+        for key, names in names_by_key.items():
             assert read_name(port, key) in names

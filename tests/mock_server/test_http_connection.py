@@ -151,15 +151,17 @@ def test_body_that_becomes_malformed_is_rejected_once() -> None:
 
 
 def test_request_with_invalid_framing_is_not_executed() -> None:
-    made = create_sandbox()
+    sandbox = create_sandbox()
     poe = AUTHORS + b"/" + POE.encode()
     (response,) = send_packets(
-        app(sandbox=made), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip")
+        app(sandbox=sandbox), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip")
     )
     assert_error(response, 400)
-    assert made.store.get("Author", POE) is not None
-    (response,) = send_packets(app(sandbox=made), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
-    assert (response.status, made.store.get("Author", POE)) == (204, None)
+    assert sandbox.store.get("Author", POE) is not None
+    (response,) = send_packets(
+        app(sandbox=sandbox), build_request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close")
+    )
+    assert (response.status, sandbox.store.get("Author", POE)) == (204, None)
 
 
 def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
@@ -174,21 +176,23 @@ def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
 
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_oversized_query_returns_414(pieces: int) -> None:
-    sent = build_request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
-    size = -(-len(sent) // pieces)
-    (response,) = send_packets(recording_client()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    data = build_request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
+    size = -(-len(data) // pieces)
+    (response,) = send_packets(
+        recording_client()[0].app, *(data[start : start + size] for start in range(0, len(data), size))
+    )
     assert assert_error(response, 414) == "The request's path and query are too long."
 
 
 def test_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
-    fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
+    padding = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
     response, _ = send_packets(
-        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + HEALTH_REQUEST
+        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + padding + b" HTTP/1.1") + HEALTH_REQUEST
     )
     assert response.status == 200
     (response,) = send_packets(
-        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1")
+        recording_client()[0].app, build_request(b"GET " + AUTHORS + query + padding + b"a HTTP/1.1")
     )
     assert_error(response, 414)
 
@@ -196,7 +200,7 @@ def test_long_query_is_served_up_to_the_limit() -> None:
 def test_oversized_headers_return_431() -> None:
     lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 20)]
     request_start = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
-    packets = (request_start, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
+    packets = (request_start, *(b"".join(lines[start : start + 20]) for start in range(0, len(lines), 20)))
     (response,) = send_packets(recording_client()[0].app, *packets)
     assert assert_error(response, 431) == "The request headers are too large."
 
@@ -208,7 +212,7 @@ def test_oversized_unfinished_path_returns_414() -> None:
 
 def test_head_in_small_packets_is_parsed() -> None:
     (response,) = send_packets(
-        recording_client()[0].app, *(HEALTH_REQUEST[at : at + 30] for at in range(0, len(HEALTH_REQUEST), 30))
+        recording_client()[0].app, *(HEALTH_REQUEST[start : start + 30] for start in range(0, len(HEALTH_REQUEST), 30))
     )
     assert response.status == 200
 
@@ -234,13 +238,13 @@ def test_unknown_method_on_unknown_path_returns_404() -> None:
 
 
 def test_each_unknown_method_of_a_connection_is_reported() -> None:
-    sent = [build_request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
-    for packets in ((*sent, HEALTH_REQUEST), (b"".join(sent) + HEALTH_REQUEST,)):
-        response = send_packets(recording_client()[0].app, *packets)
-        assert [s.status for s in response][:1] == [405]
-        assert "The FOO method" in response[0].json["message"]
+    requests = [build_request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
+    for packets in ((*requests, HEALTH_REQUEST), (b"".join(requests) + HEALTH_REQUEST,)):
+        responses = send_packets(recording_client()[0].app, *packets)
+        assert [response.status for response in responses][:1] == [405]
+        assert "The FOO method" in responses[0].json["message"]
     # In one packet only the first method can be parsed; the rest is rejected and closes the connection.
-    assert [s.status for s in response] == [405, 400]
+    assert [response.status for response in responses] == [405, 400]
 
 
 def test_request_after_an_unknown_method_keeps_its_method() -> None:
@@ -274,11 +278,11 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
         config = uvicorn.Config(app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
-        made = await loop.create_server(
+        server = await loop.create_server(
             lambda: HttpConnection(config=config, server_state=state, app_state={}), "127.0.0.1"
         )
-        async with made:
-            reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname())
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             sent = (
                 b"Content-Type: application/json",
                 b"Content-Length: 2",

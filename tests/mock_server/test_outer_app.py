@@ -179,8 +179,8 @@ def test_loopback_origins_may_read(caller: Client, origin: str) -> None:
     assert headers["access-control-allow-origin"] == origin
     assert headers["access-control-allow-credentials"] == "true"
     assert headers["vary"] == "Origin"
-    exposed = {"X-Request-Id", "X-Mock-Reason", "X-Mock-Note", "Retry-After", "Location"}
-    assert exposed <= set(headers["access-control-expose-headers"].split(", "))
+    exposed_headers = {"X-Request-Id", "X-Mock-Reason", "X-Mock-Note", "Retry-After", "Location"}
+    assert exposed_headers <= set(headers["access-control-expose-headers"].split(", "))
 
 
 @pytest.mark.parametrize(
@@ -406,8 +406,8 @@ PATHS = st.binary(max_size=40) | st.sampled_from([b"authors", b"books", b"me", b
 )
 def test_no_request_returns_5xx(method: str, path: bytes, query: bytes, body: bytes, content_type: str) -> None:
     for target in (f"{API}/".encode() + path, b"/" + path, b"/storage/" + path, b"/docs/" + path):
-        sent = {"content-type": content_type, "x-desk": content_type, "accept": "*/*"}
-        reply = recording_client()[0].request(method, target + b"?" + query, body=body, headers=sent)
+        headers = {"content-type": content_type, "x-desk": content_type, "accept": "*/*"}
+        reply = recording_client()[0].request(method, target + b"?" + query, body=body, headers=headers)
         assert reply.status < 500
         assert "x-request-id" in reply.headers
         assert reply.status < 400 or reply.headers["x-mock-reason"]

@@ -103,7 +103,7 @@ def test_ambiguous_paths_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "near"),
+    ("path", "similar_paths"),
     [
         (f"{API}/author", ["/authors"]),
         (f"{API}/author/{POE}", ["/authors/{uuid}"]),
@@ -112,8 +112,8 @@ def test_ambiguous_paths_are_an_error() -> None:
         ("/nothing/of/the/kind", []),
     ],
 )
-def test_find_similar(routes: Routes, path: str, near: list[str]) -> None:
-    assert [route.path for route in routes.find_similar(path)][: len(near) or 1] == near
+def test_find_similar(routes: Routes, path: str, similar_paths: list[str]) -> None:
+    assert [route.path for route in routes.find_similar(path)][: len(similar_paths) or 1] == similar_paths
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_unknown_path_without_similar_paths_logs_no_suggestion(path: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "near"),
+    ("path", "similar_path"),
     [(f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"), ("/authors", f"{API}/authors")],
 )
-def test_base_path_and_parameters_do_not_affect_similarity(path: str, near: str) -> None:
+def test_base_path_and_parameters_do_not_affect_similarity(path: str, similar_path: str) -> None:
     terminal = LogCapture()
     assert client(app(terminal=terminal)).get(path).status == 404
-    assert f"route-not-found: did you mean {near}" in terminal.getvalue()
+    assert f"route-not-found: did you mean {similar_path}" in terminal.getvalue()
 
 
 def test_action_gets_decoded_path_parameters() -> None:

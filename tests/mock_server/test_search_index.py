@@ -23,7 +23,7 @@ terms = st.text("abB\"'\0\1ßsİΣς\U0001d4b3\U0010ffff", min_size=1, max_size=
 PAGE = 3
 
 
-def room_attributes(number: int, name: str) -> dict[str, Any]:
+def create_room_attributes(number: int, name: str) -> dict[str, Any]:
     """Return the attributes of the room with a number."""
     return {"uuid": f"r{number}", "name": name, "floor": number % 3, "open": False, "created_at": None}
 
@@ -55,9 +55,9 @@ class SearchMachine(RuleBasedStateMachine):
 
     def write(self, names: dict[int, str], number: int, name: str) -> None:
         if number in names:
-            self.store.update("Room", f"r{number}", room_attributes(number, name))
+            self.store.update("Room", f"r{number}", create_room_attributes(number, name))
         else:
-            self.store.add(Record("Room", f"r{number}", room_attributes(number, name), {}))
+            self.store.add(Record("Room", f"r{number}", create_room_attributes(number, name), {}))
         names[number] = name
 
     def remove(self, names: dict[int, str], number: int) -> None:
@@ -78,7 +78,7 @@ class SearchMachine(RuleBasedStateMachine):
         with suppress(RollbackError), self.store.transaction():
             self.remove(expected_names, other)
             self.write(expected_names, number, name)
-            assert search(self.store, term)[0] == len(self.numbers_containing(expected_names, term))
+            assert search(self.store, term)[0] == len(self.find_numbers(expected_names, term))
             raise RollbackError
 
     @rule()
@@ -90,17 +90,17 @@ class SearchMachine(RuleBasedStateMachine):
 
     @rule(term=terms, direction=st.sampled_from(("asc", "desc")))
     def search_by_term(self, term: str, direction: str) -> None:
-        expected = self.numbers_containing(self.names, term)
-        ordered = sorted(expected, key=lambda number: (self.names[number], f"r{number}"))
+        expected = self.find_numbers(self.names, term)
+        sorted_numbers = sorted(expected, key=lambda number: (self.names[number], f"r{number}"))
         if direction == "desc":
-            ordered = sorted(
+            sorted_numbers = sorted(
                 sorted(expected, key=lambda number: f"r{number}"), key=self.names.__getitem__, reverse=True
             )
-        keys = [f"r{number}" for number in ordered[:PAGE]]
+        keys = [f"r{number}" for number in sorted_numbers[:PAGE]]
         assert search(self.store, term, sort="name", direction=direction) == (len(expected), keys)
 
     @staticmethod
-    def numbers_containing(names: Mapping[int, str], term: str) -> list[int]:
+    def find_numbers(names: Mapping[int, str], term: str) -> list[int]:
         """Return the numbers of the rooms whose name or key contains a term, case-insensitively."""
         searched_texts = term.casefold()
         return [
@@ -136,7 +136,7 @@ def large_store() -> Iterator[Store]:
     store = Store.create(museum())
     with store.transaction():
         for number in range(1, MAX_UNINDEXED_RECORDS + 2):
-            store.add(Record("Room", f"r{number}", room_attributes(number, f"Hall {number}"), {}))
+            store.add(Record("Room", f"r{number}", create_room_attributes(number, f"Hall {number}"), {}))
     yield store
     store.close()
 
@@ -169,7 +169,7 @@ def test_common_term_is_looked_up_once(large_store: Store) -> None:
 
 def test_long_term_is_found_by_some_trigrams(large_store: Store) -> None:
     long = "".join(chr(0x4E00 + n) for n in range(300))
-    large_store.add(Record("Room", "long", room_attributes(0, f"x{long}x") | {"uuid": "long"}, {}))
+    large_store.add(Record("Room", "long", create_room_attributes(0, f"x{long}x") | {"uuid": "long"}, {}))
     assert search(large_store, long) == (1, ["long"])
     assert search(large_store, long[:-1] + "y") == (0, [])
 
@@ -179,7 +179,7 @@ def test_smallest_character_is_found(large_store: Store) -> None:
         for number in range(MAX_UNINDEXED_RECORDS):
             key = f"k{number}"
             name = f"Z{chr(0x4E00 + number)}"
-            large_store.add(Record("Room", key, room_attributes(0, name) | {"uuid": key}, {}))
+            large_store.add(Record("Room", key, create_room_attributes(0, name) | {"uuid": key}, {}))
     assert search(large_store, "z", sort="name") == (MAX_UNINDEXED_RECORDS, ["k0", "k1", "k2"])
     candidates = large_store.find_search_candidates("Room", "z", 2 * MAX_UNINDEXED_RECORDS)
     assert candidates is not None
@@ -212,7 +212,7 @@ def test_records_written_without_fts5_are_found_with_fts5_later(
     with monkeypatch.context() as patch:
         patch.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
         store_without_index = Store.from_image(museum(), large_store.serialize())
-    store_without_index.update("Room", "r1", room_attributes(1, "Quire"))
+    store_without_index.update("Room", "r1", create_room_attributes(1, "Quire"))
     reopened_store = Store.from_image(museum(), store_without_index.serialize())
     assert search(reopened_store, "quire") == (1, ["r1"])
     for store in (store_without_index, reopened_store):
@@ -227,7 +227,7 @@ def test_search_through_relation_finds_every_record(names: list[str], term: str)
         for trigrams in store.search_indexes.values():
             trigrams.max_unindexed = 0 if index_immediately else MAX_UNINDEXED_RECORDS
         for number, name in enumerate(names, 1):
-            store.add(Record("Room", f"r{number}", room_attributes(number, name), {}))
+            store.add(Record("Room", f"r{number}", create_room_attributes(number, name), {}))
             attributes = {"id": number, "title": "t", "kind": "statue", "lit": True, "tags": []}
             store.add(Record("Exhibit", number, attributes, {"room": Reference("Room", f"r{number}")}))
         operation = museum().operations["listExhibits"]

@@ -99,8 +99,8 @@ def test_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
 
 def test_yaml_differs_from_the_file_in_its_servers_only() -> None:
     rendered_lines, file_lines = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
-    different = [(a, b) for a, b in zip(rendered_lines, file_lines, strict=True) if a != b]
-    assert [a for a, _ in different] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
+    differences = [(a, b) for a, b in zip(rendered_lines, file_lines, strict=True) if a != b]
+    assert [a for a, _ in differences] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
 
 
 @pytest.mark.parametrize(

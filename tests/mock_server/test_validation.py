@@ -348,7 +348,7 @@ def test_body_is_ignored_if_the_operation_has_none(calls: RecordedCalls, caller:
 
 
 @pytest.mark.parametrize(
-    ("raw", "what"),
+    ("raw", "detail"),
     [
         (b"{", "line 1, column 2"),
         (b'{"title": "x",}', "trailing comma"),
@@ -371,10 +371,10 @@ def test_body_is_ignored_if_the_operation_has_none(calls: RecordedCalls, caller:
         (b"[" * 100_000, "depth limit exceeded"),
     ],
 )
-def test_malformed_json_returns_400_with_position(caller: Client, raw: bytes, what: str) -> None:
+def test_malformed_json_returns_400_with_position(caller: Client, raw: bytes, detail: str) -> None:
     reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
-    assert what in reply.json["message"]
+    assert detail in reply.json["message"]
 
 
 def test_key_may_repeat_in_other_objects_and_strings(calls: RecordedCalls, caller: Client) -> None:

@@ -117,8 +117,8 @@ def test_new_agent_name_appears_wherever_it_is_embedded(api: Api) -> None:
         message = api.list_all("listMessages", {"thread_uuid": THREAD})[0]
         run = api.data("retrieveThread", THREAD)
         leaders = {row["agent"]["uuid"]: row["agent"]["name"] for row in api.data("getAgentLeaderboard")}
-        listed = {agent["uuid"]: agent["name"] for agent in api.list_all("listAgents")}
-        return {message["thread"]["agent"]["name"], run["agent"]["name"], leaders[DOCUMENTED], listed[DOCUMENTED]}
+        names = {agent["uuid"]: agent["name"] for agent in api.list_all("listAgents")}
+        return {message["thread"]["agent"]["name"], run["agent"]["name"], leaders[DOCUMENTED], names[DOCUMENTED]}
 
     assert read_names() == {"Customer Support Assistant"}
     api.data("updateAgent", DOCUMENTED, {"name": "Renamed"})
@@ -191,10 +191,10 @@ def test_update_changes_only_the_sent_fields(api: Api, update: str, retrieve: st
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
 def test_update_changes_updated_at_but_not_created_at(api: Api, update: str, retrieve: str) -> None:
     key = api.find_seeded_key(OPERATIONS[update].resource or "")
-    created = api.data(retrieve, key)["created_at"]
+    created_at = api.data(retrieve, key)["created_at"]
     api.clock.advance(seconds=90)
     after = api.data(update, key, {})
-    assert (after["created_at"], after["updated_at"]) == (created, "2026-03-01T00:01:30.000000Z")
+    assert (after["created_at"], after["updated_at"]) == (created_at, "2026-03-01T00:01:30.000000Z")
 
 
 def test_metadata_is_merged_key_by_key(api: Api) -> None:
