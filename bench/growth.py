@@ -112,8 +112,8 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
     for trigrams in store.search_indexes.values():  # as in the image of a dataset
         trigrams.index_all()
     sandbox = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
-    console = RequestLog(contract.document, io.StringIO(), quiet=True)
-    return InProcessApp(create_app(contract, sandbox, request_log=console), sandbox, contract.base_path)
+    request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
+    return InProcessApp(create_app(contract, sandbox, request_log=request_log), sandbox, contract.base_path)
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:
@@ -152,38 +152,38 @@ def create_request_factories(in_process_app: InProcessApp, message_count: int) -
     unique = count()
 
     def search(term: str) -> RequestFactory:
-        return lambda served, turn: ("GET", f"/messages?per_page=5&search={quote(term)}", None)
+        return lambda app, turn: ("GET", f"/messages?per_page=5&search={quote(term)}", None)
 
-    def create_message(served: InProcessApp, turn: int) -> tuple[str, str, Any]:
+    def create_message(app: InProcessApp, turn: int) -> tuple[str, str, Any]:
         return "POST", "/messages", {"thread_uuid": THREAD, "content": f"Said {next(unique)}", "role": "user"}
 
     metrics_body = {"calculation": "accumulated_count"}
     return {
-        "retrieve": lambda served, turn: ("GET", f"/messages/{keys[turn]}", None),
+        "retrieve": lambda app, turn: ("GET", f"/messages/{keys[turn]}", None),
         "create": create_message,
-        "page of a thread, sorted": lambda served, turn: (
+        "page of a thread, sorted": lambda app, turn: (
             "GET",
             f"/messages?thread_uuid={THREAD}&sort_by=created_at&per_page=5",
             None,
         ),
-        "first page": lambda served, turn: ("GET", "/messages?per_page=20", None),
-        "first page, sorted": lambda served, turn: ("GET", "/messages?per_page=20&sort_by=updated_at", None),
-        "last page": lambda served, turn: ("GET", f"/messages?per_page=20&page={last_page}", None),
+        "first page": lambda app, turn: ("GET", "/messages?per_page=20", None),
+        "first page, sorted": lambda app, turn: ("GET", "/messages?per_page=20&sort_by=updated_at", None),
+        "last page": lambda app, turn: ("GET", f"/messages?per_page=20&page={last_page}", None),
         "search, few": search(RARE_WORD),
-        "search, few, a new term": lambda served, turn: (
+        "search, few, a new term": lambda app, turn: (
             "GET",
             f"/messages?per_page=5&search=message%20{message_count * (turn + 3) // 100}",
             None,
         ),
         "search, many": search("message"),
-        "search, many, a new term": lambda served, turn: (
+        "search, many, a new term": lambda app, turn: (
             "GET",
             f"/messages?per_page=5&search={quote(COMMON_TEXT[turn % 5 : len(COMMON_TEXT) - turn // 5])}",
             None,
         ),
         "search, two letters": search("qu"),
         "search, one letter": search("q"),
-        "metrics": lambda served, turn: ("POST", "/messages/metrics", metrics_body),
+        "metrics": lambda app, turn: ("POST", "/messages/metrics", metrics_body),
     }
 
 
