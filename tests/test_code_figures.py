@@ -33,13 +33,13 @@ def test_lines_include_templates(tmp_path: Path) -> None:
     assert section(sections, "Lines by sub-package") == {"spec": 3, "spec/parts": 4, "tests": 1}
 
 
-def test_layout_figures(tmp_path: Path) -> None:
+def test_layout_figures_name_the_largest_folder_and_count_duplicated_classes(tmp_path: Path) -> None:
     sections = measure(write_checkout(tmp_path, 2))
     assert section(sections, "Modules in the largest folder") == {"spec": "2 (spec/parts)", "tests": "1 (tests)"}
     assert section(sections, "Duplicated class names") == {"four packages": 1, "tests": 0}
 
 
-def test_language_figures(tmp_path: Path) -> None:
+def test_language_figures_count_vocabulary_words(tmp_path: Path) -> None:
     write_checkout(tmp_path, 1)
     (word, *_) = (ROOT / "tests" / "vocabulary.txt").read_text("utf-8").splitlines()[2].split("\t")
     (tmp_path / "tests" / "test_a.py").write_text(f'"""A {word} b c."""\n{word} = 1\nf({word})\n', "utf-8")

@@ -107,7 +107,7 @@ def test_host_header_is_optional_in_http_1_0(calls: RecordedCalls, caller: Clien
 
 
 @given(st.text(max_size=60))
-def test_is_loopback(text: str) -> None:
+def test_only_loopback_names_and_addresses_are_loopback(text: str) -> None:
     host = parse_host(text)
     if host is not None and is_loopback(host):
         assert host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or ":" in host

@@ -223,7 +223,9 @@ def test_page_contains_the_matching_records(records: list[Record], operation: Op
 )
 @settings(max_examples=settings().max_examples // 5)  # there are many parameters
 @given(records=datasets(), data=st.data())
-def test_single_query_parameter(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
+def test_each_query_parameter_alone_selects_the_expected_records(
+    operation: str, name: str, records: list[Record], data: st.DataObject
+) -> None:
     museum_data = load_museum(records)
     definition = museum().operations[operation]
     resource = museum().resources[definition.resource or ""]

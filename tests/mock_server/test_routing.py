@@ -112,7 +112,7 @@ def test_ambiguous_paths_are_an_error() -> None:
         ("/nothing/of/the/kind", []),
     ],
 )
-def test_find_similar(routes: Routes, path: str, similar_paths: list[str]) -> None:
+def test_similar_paths_are_found(routes: Routes, path: str, similar_paths: list[str]) -> None:
     assert [route.path for route in routes.find_similar(path)][: len(similar_paths) or 1] == similar_paths
 
 

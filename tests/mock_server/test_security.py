@@ -102,7 +102,7 @@ def test_no_authorization_returns_5xx(header: bytes) -> None:
         ({}, False),
     ],
 )
-def test_alternative_schemes(caller: Client, headers: dict[str, str], is_accepted: bool) -> None:
+def test_first_sent_alternative_scheme_decides(caller: Client, headers: dict[str, str], is_accepted: bool) -> None:
     reply = caller.get(ME, **headers)
     assert reply.status == 200 if is_accepted else is_unauthenticated(reply)
 

@@ -23,7 +23,7 @@ def read(*arguments: str, **environment: str) -> MockSettings:
         return parse_settings(arguments)
 
 
-def test_defaults() -> None:
+def test_settings_have_their_defaults() -> None:
     settings = read()
     assert (settings.host, settings.port, settings.seed, settings.dataset) == ("127.0.0.1", 8000, 0, "demo")
     assert (settings.size, settings.store, settings.contract, settings.quiet) == (1.0, None, None, False)
@@ -139,7 +139,7 @@ def test_explicit_fields_are_those_of_command_line_and_environment() -> None:
     assert read("--seed", "0", ATHENA_MOCK_SIZE="1").explicit_fields == {"seed", "size"}
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (main(["--version"]), capsys.readouterr().out) == (0, f"athena-mock {get_version()}\n")
 
 

@@ -158,7 +158,7 @@ def test_merge_keys_are_merged() -> None:
 
 
 @given(st.dictionaries(TEXTS, JSON, min_size=1, max_size=4))
-def test_yaml_round_trip(value: dict[str, Any]) -> None:
+def test_dumped_yaml_is_parsed_to_the_same_value(value: dict[str, Any]) -> None:
     text = yaml.safe_dump(value, allow_unicode=True).encode()
     assert parse_document(text, "x").root == value
 
@@ -173,7 +173,7 @@ def test_any_bytes_parse_or_raise_contract_error(text: bytes) -> None:
 
 
 @given(st.lists(st.text(max_size=5), max_size=4))
-def test_pointer_round_trip(parts: list[str]) -> None:
+def test_escaped_pointer_is_split_into_its_parts(parts: list[str]) -> None:
     assert split_pointer("#" + "".join("/" + escape(part) for part in parts)) == parts
 
 
@@ -248,5 +248,5 @@ def test_names_and_literals_are_not_keywords(text: str, extensions: set[str]) ->
         ("", ""),
     ],
 )
-def test_snake_case(name: str, snake: str) -> None:
+def test_names_are_converted_to_snake_case(name: str, snake: str) -> None:
     assert snake_case(name) == snake

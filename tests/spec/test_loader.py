@@ -168,7 +168,7 @@ def test_invalid_contract_raises_error_with_location(
     )
 
 
-def test_error_message_format() -> None:
+def test_error_message_has_location_value_and_expectation() -> None:
     error = load_error("library", ("#/openapi", "2.0"))
     assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x)"
 
@@ -209,7 +209,7 @@ def test_action_is_inferred_from_method_and_path(operation: str, action: str, re
 
 
 @pytest.mark.parametrize(
-    ("operation", "generic", "writes", "secured"),
+    ("operation", "is_generic", "is_write", "requires_auth"),
     [
         ("listAuthors", True, False, True),
         ("createAuthor", True, True, True),
@@ -219,9 +219,11 @@ def test_action_is_inferred_from_method_and_path(operation: str, action: str, re
         ("me", False, False, True),  # two schemes, one of which is required
     ],
 )
-def test_operation_properties(operation: str, generic: bool, writes: bool, secured: bool) -> None:
+def test_operation_is_generic_writes_or_requires_auth(
+    operation: str, is_generic: bool, is_write: bool, requires_auth: bool
+) -> None:
     result = load_edited_contract("library").operations[operation]
-    assert (result.is_generic, result.is_write, result.requires_auth) == (generic, writes, secured)
+    assert (result.is_generic, result.is_write, result.requires_auth) == (is_generic, is_write, requires_auth)
 
 
 def test_empty_security_alternative_requires_no_auth() -> None:
@@ -275,7 +277,7 @@ def test_whoami_is_get_of_one_account_without_path_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "relation", "many", "stored"),
+    ("resource", "relation", "to_many", "is_stored"),
     [
         ("Room", "parent", False, True),
         ("Room", "children", True, False),
@@ -283,9 +285,11 @@ def test_whoami_is_get_of_one_account_without_path_parameter() -> None:
         ("Exhibit", "label", False, False),
     ],
 )
-def test_relation_kind(resource: str, relation: str, many: bool, stored: bool) -> None:
+def test_relation_is_to_one_or_to_many_and_stored_or_derived(
+    resource: str, relation: str, to_many: bool, is_stored: bool
+) -> None:
     result = load_edited_contract("museum").resources[resource].relations[relation]
-    assert (result.to_many, result.is_stored) == (many, stored)
+    assert (result.to_many, result.is_stored) == (to_many, is_stored)
 
 
 def test_relation_with_null_alternative_is_nullable() -> None:
@@ -320,12 +324,12 @@ def test_main_view_of_resource_is_first() -> None:
     assert [view.name for view in load_edited_contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
 
 
-def test_envelope_of_list() -> None:
+def test_list_has_an_envelope_with_its_view() -> None:
     result = load_edited_contract("museum").operations["listRooms"].envelope
     assert (result.status, result.data_property, result.view_name, result.is_list) == (200, "data", "Room", True)
 
 
-def test_pagination_roles_by_property() -> None:
+def test_pagination_roles_are_assigned_by_property() -> None:
     pages = load_edited_contract("museum").operations["listRooms"].envelope.pagination
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
 

@@ -154,7 +154,7 @@ def test_only_documented_statuses_are_documented(operation: Operation) -> None:
         ("retrieveMessage", "", "inferred"),
     ],
 )
-def test_provenance_of_response_schemas(name: str, child: str, expected: str) -> None:
+def test_response_schema_has_the_level_of_its_source(name: str, child: str, expected: str) -> None:
     assert get_provenance(contract().document, f"{OPERATIONS[name].envelope.schema_pointer}{child}", "type") == expected
 
 
@@ -209,7 +209,7 @@ def test_parameter_types_are_inferred_without_documented_value(operation: Operat
     assert documented_names == DOCUMENTED_PARAMETER_TYPES.get(operation.id, set())
 
 
-def test_provenance_of_second_header() -> None:
+def test_second_header_is_published_but_its_type_is_inferred() -> None:
     scheme = "#/components/securitySchemes/multiplai"
     levels = {k: get_provenance(contract().document, scheme, k) for k in ("name", "in", "type", "description")}
     assert levels == {"name": "published", "in": "published", "type": "inferred", "description": "inferred"}
@@ -225,11 +225,11 @@ def test_provenance_of_second_header() -> None:
         ("/threads", "inferred"),
     ],
 )
-def test_provenance_of_paths(path: str, expected: str) -> None:
+def test_path_has_the_level_of_its_source(path: str, expected: str) -> None:
     assert get_provenance(contract().document, f"#/paths/{escape(path)}") == expected
 
 
-def test_provenance_of_execution_filters() -> None:
+def test_search_of_executions_is_published_but_status_is_inferred() -> None:
     query = {
         p.name: get_provenance(contract().document, p.pointer)
         for p in OPERATIONS["listWorkflowExecutions"].query_parameters
@@ -240,7 +240,7 @@ def test_provenance_of_execution_filters() -> None:
 @pytest.mark.parametrize(
     "operation", [o for o in operations_with_body if o.action == "metrics"], ids=lambda operation: operation.id
 )
-def test_provenance_of_metrics_fields(operation: Operation) -> None:
+def test_only_the_calculation_of_metrics_is_published(operation: Operation) -> None:
     assert operation.request_body is not None
     levels = {
         name: get_provenance(contract().document, field.pointer)

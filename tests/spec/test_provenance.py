@@ -155,7 +155,9 @@ JSON = "content/application~1json/schema"
         (f"{A}/properties/list/items/1", "type", "confirmed"),
     ],
 )
-def test_provenance_level(document: Document, pointer: str, keyword: str | None, expected: str) -> None:
+def test_keyword_has_the_level_of_x_source(
+    document: Document, pointer: str, keyword: str | None, expected: str
+) -> None:
     assert get_provenance(document, pointer, keyword) == expected
 
 

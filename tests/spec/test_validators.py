@@ -188,7 +188,9 @@ RECEIVED = {"name": "a", "id": 1}
         ("read", SENT, False),
     ],
 )
-def test_read_only_and_write_only(closed: dict[str, Any], direction: Direction, instance: Any, valid: bool) -> None:
+def test_read_only_and_write_only_depend_on_the_direction(
+    closed: dict[str, Any], direction: Direction, instance: Any, valid: bool
+) -> None:
     assert is_accepted(create_person_schema(**closed), instance, direction) is valid
 
 
@@ -207,7 +209,7 @@ def test_read_only_and_write_only(closed: dict[str, Any], direction: Direction, 
         ({}, None, True),
     ],
 )
-def test_openapi_30_keywords(schema: dict[str, Any], instance: Any, valid: bool) -> None:
+def test_openapi_30_keywords_keep_their_meaning(schema: dict[str, Any], instance: Any, valid: bool) -> None:
     assert is_accepted(schema, instance, "read") is valid
 
 
