@@ -165,7 +165,7 @@ def clean_up(session: Session) -> list[tuple[str, object]]:
     try:
         return list(session.clean_up())
     except (SuiteError, KeyboardInterrupt):
-        return [(record.resource, record.key) for record in session.write_log.remaining()]
+        return [(record.resource, record.key) for record in session.write_log.list_remaining()]
 
 
 def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:

@@ -149,7 +149,7 @@ class Tour:
         """Retrieve records."""
         yield from (Step(Action.RETRIEVE, name.resource, name) for name in names)
 
-    def created(self) -> RecordName | None:
+    def find_newest(self) -> RecordName | None:
         """Return the newest record of the resource."""
         names = [name for name in self.execution.records if name.resource == self.resource]
         return names[-1] if names else None
@@ -167,7 +167,7 @@ class Tour:
     def creates(self) -> Iterator[Step]:
         """Create records: with the required fields only, then with each value of each field, null and references."""
         yield from self.create(self.resource)
-        witness = self.created()
+        witness = self.find_newest()
         yield from self._observe_created()
         creator = self.session.creator(self.resource)
         fields = self._fields(creator)
@@ -203,15 +203,15 @@ class Tour:
 
     def _create_valid(self, body: Mapping[str, Any]) -> Iterator[Step]:
         """Create a record with several fields; if the target rejects that, with each field alone."""
-        before = self.created()
+        before = self.find_newest()
         yield from self.create(self.resource, body)
-        if self.created() == before:
+        if self.find_newest() == before:
             for name, value in body.items() if len(body) > 1 else ():
                 yield from self.create(self.resource, {name: value})
         yield from self._observe_created()
 
     def _observe_created(self) -> Iterator[Step]:
-        name = self.created()
+        name = self.find_newest()
         if name is not None:
             yield from self.observe(name)
 
@@ -220,9 +220,9 @@ class Tour:
     def updates(self) -> Iterator[Step]:
         """Update each field to each of a few values, to null, then only a relation, nothing, and everything."""
         yield from self.create(self.resource)
-        sibling = self.created()
+        sibling = self.find_newest()
         yield from self.create(self.resource, self._full_body())
-        name = self.created()
+        name = self.find_newest()
         if name is None or sibling is None:
             return  # nothing can be created or borrowed
         yield from self.observe(name, sibling)
@@ -312,12 +312,12 @@ class Tour:
         One sibling has the same parents, one has others.
         """
         yield from self.create(self.resource)
-        sibling = self.created()
+        sibling = self.find_newest()
         references = yield from self._distinct_references(1)
         yield from self.create(self.resource, references)
-        companion = self.created()
+        companion = self.find_newest()
         yield from self.create(self.resource, references)
-        name = self.created()
+        name = self.find_newest()
         if name is None or sibling is None or name in (sibling, companion):
             return
         others = [sibling, *([companion] if companion and companion != sibling else [])]
@@ -346,7 +346,7 @@ class Tour:
         children: list[RecordName] = []
         for _ in range(2):
             yield from self.create(self.resource)
-            target = self.created()
+            target = self.find_newest()
             if target is None or target in targets:
                 return
             targets.append(target)
@@ -386,14 +386,14 @@ class Tour:
             for position, f in enumerate(self._fields(creator)):
                 body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
-            before = self.created()
+            before = self.find_newest()
             yield from self.create(self.resource, body)
-            if self.created() == before:
+            if self.find_newest() == before:
                 yield from self.create(self.resource)
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
         """Create records that refer to the newest record: its counts and inverse relations differ from the others'."""
-        name = self.created()
+        name = self.find_newest()
         if name is not None:
             yield from self._create_referrers(name)
 

@@ -125,7 +125,7 @@ def _build_coverage(report: Report) -> dict[str, Any] | None:
         "uncovered": [
             {"kind": kind, "name": item.name, "pointer": item.pointer, "state": COVERAGE_STATES[item.state]}
             for kind in ITEM_KINDS
-            for item in coverage.uncovered(kind)
+            for item in coverage.list_uncovered(kind)
         ],
         "operations_never_successful": {
             name: report.redaction.line(reason) for name, reason in coverage.operations_never_successful.items()

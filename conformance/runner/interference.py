@@ -31,7 +31,7 @@ class InterferenceMonitor:
         """Fetch the records of other clients on the first page of each list; none if the check depends on no list."""
         return {listing.id: self._rows(listing) for listing in self._lists(case)}
 
-    def unchanged(self, case: Case, before: ListSnapshot) -> bool:
+    def is_unchanged(self, case: Case, before: ListSnapshot) -> bool:
         """Whether no write by another client is detected since a snapshot."""
         return not any(self._was_modified(listing, before[listing.id]) for listing in self._lists(case))
 

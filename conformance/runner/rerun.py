@@ -168,7 +168,7 @@ class Rerunner:
         self.session.merge(session)
         for failure in failed:
             results |= self._not_evaluated(case, failure, results, session)
-        return self.watch.unchanged(case, snapshot), results
+        return self.watch.is_unchanged(case, snapshot), results
 
     def _not_evaluated(
         self, case: Case, failure: CheckResult, results: Mapping[str, CheckResult], session: Session

@@ -53,7 +53,7 @@ class RunCleanup:
             return
         if not create_operations:
             return
-        known_records = set(self.session.write_log.remaining())
+        known_records = set(self.session.write_log.list_remaining())
         try:
             for key in self._keys_with_marker(list_operation, verify_empty_search=is_uncertain):
                 if RecordKey(resource, key) not in known_records:

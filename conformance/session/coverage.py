@@ -52,7 +52,7 @@ class CoverageReport:
         """Number of items of a kind."""
         return sum(1 for item in self.items if item.kind == kind)
 
-    def uncovered(self, kind: str) -> tuple[CoverageItem, ...]:
+    def list_uncovered(self, kind: str) -> tuple[CoverageItem, ...]:
         """The items of a kind that are not covered."""
         return tuple(item for item in self.items if item.kind == kind and item.state != COVERED)
 

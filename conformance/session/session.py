@@ -162,12 +162,15 @@ class Session(OperationClient):
 
     def clean_up(self) -> list[tuple[str, Any]]:
         """Delete all records of the run, newest first, and restore borrowed records. Returns what remains."""
-        for created in [*self.write_log.remaining(), *self.write_log.remaining()]:  # retries failed deletes once
-            if created in self.write_log.remaining():
+        for created in [
+            *self.write_log.list_remaining(),
+            *self.write_log.list_remaining(),
+        ]:  # retries failed deletes once
+            if created in self.write_log.list_remaining():
                 with suppress(SkipCheck):
                     self.delete(created.resource, created.key)
         unrestored = list(restore(self))
-        return [*((created.resource, created.key) for created in self.write_log.remaining()), *unrestored]
+        return [*((created.resource, created.key) for created in self.write_log.list_remaining()), *unrestored]
 
     # Lists ------------------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class WriteLog:
         """Log the values of a borrowed record before the first write to it."""
         self._append({"run": self.run_id, "changing": resource, "key": key, "original": dict(original)})
 
-    def remaining(self) -> Iterator[RecordKey]:
+    def list_remaining(self) -> Iterator[RecordKey]:
         """The records that are not deleted, newest first."""
         yield from reversed(list(self.created_records))
 

@@ -47,7 +47,7 @@ def is_unchanged(mock: Mock, act: Callable[[], object], check_id: str = CHECK_ID
     monitor = InterferenceMonitor(session)
     before = monitor.snapshot(case)
     act()
-    return monitor.unchanged(case, before)
+    return monitor.is_unchanged(case, before)
 
 
 def test_idle_target_is_unchanged(mock: Mock) -> None:
