@@ -20,21 +20,21 @@ Pairs = list[tuple[str, str]]
 def change_responses(app: ASGIApp, change: Callable[[str, Pairs, Any], Any]) -> ASGIApp:
     """Wrap an application: `change(path, query, body)` returns the JSON body of a successful GET response."""
 
-    def changed(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    def change_get_response(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
         if not _is_get(request) or not isinstance(response.json, dict):
             return response
         return response.with_json(change(request.path, list(request.query), response.json))
 
-    return _inject(app, faults.on_success(changed))
+    return _inject(app, faults.on_success(change_get_response))
 
 
 def change_queries(app: ASGIApp, change: Callable[[str, Pairs], Pairs]) -> ASGIApp:
     """Wrap an application: `change(path, query)` returns the query of a GET request."""
 
-    def changed(request: InterceptedRequest) -> InterceptedRequest:
+    def change_get_query(request: InterceptedRequest) -> InterceptedRequest:
         return request.with_query(tuple(change(request.path, list(request.query)))) if _is_get(request) else request
 
-    return _inject(app, faults.change_request(changed))
+    return _inject(app, faults.change_request(change_get_query))
 
 
 def drop_parameters(app: ASGIApp, path: str, *names: str) -> ASGIApp:

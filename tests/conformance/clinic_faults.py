@@ -141,14 +141,14 @@ def search_all_tenants(request: InterceptedRequest) -> InterceptedRequest:
 def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
     """Unknown paths return the HTML page of a single-page application."""
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_page(scope: Scope, receive: Receive, send: Send) -> None:
         if "no-such-path" not in scope["path"]:
             await app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
         await send({"type": "http.response.body", "body": b"<!doctype html><title>Clinic</title>"})
 
-    return wrapped
+    return serve_page
 
 
 # Accounts

@@ -96,18 +96,20 @@ class FaultMiddleware:
             "query_string": request.query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
         }
-        sent: list[Message] = []
+        messages: list[Message] = []
 
         async def receive() -> Message:
             return {"type": "http.request", "body": request.raw, "more_body": False}
 
         async def send(message: Message) -> None:
-            sent.append(message)
+            messages.append(message)
 
         await self.app(inner_scope, receive, send)
-        headers = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+        headers = {name.decode(): value.decode("latin-1") for name, value in messages[0]["headers"]}
         headers.pop("content-length", None)
-        return FaultResponse(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+        return FaultResponse(
+            messages[0]["status"], headers, b"".join(message.get("body", b"") for message in messages[1:])
+        )
 
 
 # Conforming variant: another serialization ---------------------------------------------------------------------------

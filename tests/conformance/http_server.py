@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
+def run_http_server(app: ASGIApp) -> Iterator[str]:
     """Serve the application in a thread and yield its base URL."""
     server_socket = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))

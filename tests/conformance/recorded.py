@@ -67,10 +67,10 @@ def main(run_id: str, seed: int, operation_ids: list[str], depth: Depth | None) 
     sources = [] if depth is None else [source(operations, seed, depth)]
     run(session, CHECKS, operations, lambda outcome: None, sources=sources)
     target.close()
-    return list(_plain(transport.lines, run_id))
+    return list(_normalize_lines(transport.lines, run_id))
 
 
-def _plain(lines: list[str], run_id: str) -> list[str]:
+def _normalize_lines(lines: list[str], run_id: str) -> list[str]:
     names: dict[str, str] = {}
     return [
         TIME.sub("TIME", UUID.sub(lambda match: names.setdefault(match[0], f"#{len(names)}"), line)).replace(

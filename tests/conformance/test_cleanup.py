@@ -47,21 +47,21 @@ def create_log(path: Path, run: str = "run-1") -> WriteLog:
 def test_write_log_lists_the_remaining_records(tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     create_log(path)
-    (found,) = read_write_log(path)
-    assert (found.run_id, found.target, found.marker) == ("run-1", TARGET, "conformance-run-1")
-    assert (found.remaining, found.write_operations) == (
+    (entry,) = read_write_log(path)
+    assert (entry.run_id, entry.target, entry.marker) == ("run-1", TARGET, "conformance-run-1")
+    assert (entry.remaining, entry.write_operations) == (
         [RecordKey("Thread", "t")],
         ["createAgent", "createThread", "deleteAgent"],
     )
-    assert found.pending_write == ("", "")
+    assert entry.pending_write == ("", "")
 
 
 def test_each_line_is_written_before_the_request(tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     log = create_log(path)
     log.log_write("createAgent", "/agents")
-    (found,) = read_write_log(path)
-    assert found.pending_write == ("createAgent", "/agents")
+    (entry,) = read_write_log(path)
+    assert entry.pending_write == ("createAgent", "/agents")
     log.log_write("createAgent", "/agents", "anonymous")
     assert read_write_log(path)[0].pending_write == ("", "")
 
@@ -160,7 +160,7 @@ def run(api: Api) -> Session:
     return session(api.app, api.contract, schemas=api.schemas)
 
 
-def resumed(killed: Session, path: Path, api: Api) -> RunCleanup:
+def resume_cleanup(killed_run: Session, path: Path, api: Api) -> RunCleanup:
     """The cleanup of the run whose write log is at that path."""
     (entry,) = read_write_log(path)
     new_session = session(api.app, api.contract, seed=2, schemas=api.schemas)
@@ -168,7 +168,7 @@ def resumed(killed: Session, path: Path, api: Api) -> RunCleanup:
     return RunCleanup(new_session, entry)
 
 
-def every_creation(contract: Contract) -> Iterator[str]:
+def find_creatable_resources(contract: Contract) -> Iterator[str]:
     """Resources that can be created, listed and deleted."""
     for name in contract.resources:
         actions = {o.action for o in contract.operations.values() if o.resource == name}
@@ -176,7 +176,7 @@ def every_creation(contract: Contract) -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("resource", list(every_creation(athena_contract())))
+@pytest.mark.parametrize("resource", list(find_creatable_resources(athena_contract())))
 def test_record_whose_create_got_no_response_is_found_by_its_marker(
     run: Session, api: Api, tmp_path: Path, resource: str
 ) -> None:
@@ -187,18 +187,18 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     lines = path.read_text().splitlines()
     last = max(number for number, line in enumerate(lines) if "write" in json.loads(line))
     path.write_text("\n".join(lines[: last + 1]) + '\n{"run": "kil')
-    leftovers = resumed(run, path, api)
+    leftovers = resume_cleanup(run, path, api)
     assert leftovers.clean_up() == []
     assert (leftovers.discovered_count, leftovers.unverified) == (1, [])
     assert run.retrieve(resource, record.key).response.status == 404
-    assert resumed(run, path, api).session.write_log.created_records == []
+    assert resume_cleanup(run, path, api).session.write_log.created_records == []
 
 
 def test_record_without_a_list_operation_is_reported_as_unverified(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
-    leftovers = resumed(run, path, api)
+    leftovers = resume_cleanup(run, path, api)
     assert leftovers.clean_up() == []
     assert leftovers.unverified == ["a CommandRoomTask may remain: the contract defines no list or delete operation"]
 
@@ -209,19 +209,21 @@ def test_record_deleted_with_its_parent_is_not_left(run: Session, api: Api, tmp_
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     key = run.create("Agent").key if owner == "run" else "00000000-0000-4000-8000-000000000001"
     run.write_log.log_write("shareAgent", f"/agents/{key}/share")
-    leftovers = resumed(run, path, api)
+    leftovers = resume_cleanup(run, path, api)
     assert (leftovers.clean_up(), leftovers.unverified) == ([], [])
 
 
 def test_records_of_others_are_not_deleted(run: Session, api: Api, tmp_path: Path) -> None:
-    before = {name: list(run.rows(run.require_operation(name, "list"), {})) for name in every_creation(api.contract)}
+    before = {
+        name: list(run.rows(run.require_operation(name, "list"), {})) for name in find_creatable_resources(api.contract)
+    }
     path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
-    for resource in every_creation(api.contract):
+    for resource in find_creatable_resources(api.contract):
         run.create(resource)
-    assert resumed(run, path, api).clean_up() == []
+    assert resume_cleanup(run, path, api).clean_up() == []
     assert before == {
-        name: list(run.rows(run.require_operation(name, "list"), {})) for name in every_creation(api.contract)
+        name: list(run.rows(run.require_operation(name, "list"), {})) for name in find_creatable_resources(api.contract)
     }
 
 
@@ -234,7 +236,7 @@ def test_mutable_record_is_restored_after_a_killed_run(run: Session, api: Api, t
     update = run.require_operation("Workspace", "update")
     body = {"name": "changed", "metadata": {"added": 1}}
     assert run.send(update, path={update.path_parameter_names[0]: record.key}, body=body).response.ok
-    assert resumed(run, path, api).clean_up() == []
+    assert resume_cleanup(run, path, api).clean_up() == []
     restored = run.data(run.require_operation("Workspace", "retrieve"), run.retrieve("Workspace", record.key))
     assert (restored["name"], restored["metadata"].get("added")) == (workspace["name"], None)
     assert read_write_log(path)[0].original_values == {}
@@ -274,18 +276,18 @@ def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path
     rng = random.Random(20)
     env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | TOKENS | {"PYTHONPATH": str(ROOT)}
     mock = (*MODULE, "--port", "0", "--quiet", "--epoch", "2026-03-01T00:00:00Z")
-    with run_mock(mock, build_environment(tmp_path)) as (_, greeting):
-        base = next(word for word in greeting.split() if word.startswith("http://127.0.0.1:")).rstrip("/")
+    with run_mock(mock, build_environment(tmp_path)) as (_, startup_line):
+        base = next(word for word in startup_line.split() if word.startswith("http://127.0.0.1:")).rstrip("/")
         base = base if base.endswith("/api/v1") else f"{base}/api/v1"
         before = totals(base)
         for moment in range(MOMENTS):
             path = tmp_path / f"{moment}.jsonl"
             command = (sys.executable, "-m", "conformance", "run", "--base-url", base, "--write-log", str(path))
             lines = rng.randrange(2, 1500)
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as killed:
-                while count_lines(path) < lines and killed.poll() is None:
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as killed_run:
+                while count_lines(path) < lines and killed_run.poll() is None:
                     time.sleep(rng.random() / 100)
-                killed.kill()
+                killed_run.kill()
             done = subprocess.run(
                 (sys.executable, "-m", "conformance", "cleanup", str(path)), capture_output=True, text=True, env=env
             )

@@ -57,7 +57,7 @@ def respond_with(status: int, kind: str, body: bytes, pause: float = 0.0) -> Han
 
 
 @contextmanager
-def serving(handle: Handler) -> Iterator[str]:
+def run_http_target(handle: Handler) -> Iterator[str]:
     """Run a target on loopback; its base URL."""
 
     class TargetHandler(BaseHTTPRequestHandler):
@@ -107,7 +107,7 @@ GOOD = respond_with(200, "application/json", b'{"data": []}')
 
 
 def test_conforming_target_exits_with_0(tmp_path: Path) -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command(
             "run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path)
         )
@@ -121,7 +121,7 @@ def test_conforming_target_exits_with_0(tmp_path: Path) -> None:
 
 
 def test_failing_target_exits_with_1() -> None:
-    with serving(respond_with(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
+    with run_http_target(respond_with(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
         code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--strict")
     assert code == ExitCode.FAILED, output
     assert "FAILED  listMessages lists-succeed" in output
@@ -129,7 +129,7 @@ def test_failing_target_exits_with_1() -> None:
 
 
 def test_github_annotations_contain_no_commands_of_the_target() -> None:
-    with serving(respond_with(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
+    with run_http_target(respond_with(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
         code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
     assert code == ExitCode.FAILED, output
     commands = [line for line in output.splitlines() if line.startswith("::")]
@@ -145,7 +145,7 @@ def test_unreachable_target_exits_with_3() -> None:
 
 
 def test_hanging_target_exits_with_3() -> None:
-    with serving(respond_with(200, "application/json", b"{}", pause=3)) as base:
+    with run_http_target(respond_with(200, "application/json", b"{}", pause=3)) as base:
         code, output = run_command("run", "--base-url", base, "--timeout", "0.2")
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "timeout after 0.2 s (--timeout)" in output
@@ -153,7 +153,7 @@ def test_hanging_target_exits_with_3() -> None:
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_target_that_returns_html_exits_with_3(status: int) -> None:
-    with serving(respond_with(status, "text/html", b"<html>Sign in</html>")) as base:
+    with run_http_target(respond_with(status, "text/html", b"<html>Sign in</html>")) as base:
         code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "returned an HTML page" in output
@@ -161,10 +161,10 @@ def test_target_that_returns_html_exits_with_3(status: int) -> None:
 
 
 def test_target_that_does_not_speak_http_exits_with_3() -> None:
-    def greeting(handler: BaseHTTPRequestHandler) -> None:
+    def send_smtp_banner(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"220 mail.example.com ESMTP\r\n")
 
-    with serving(greeting) as base:
+    with run_http_target(send_smtp_banner) as base:
         code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "invalid HTTP" in output
@@ -177,14 +177,14 @@ def test_redirecting_target_exits_with_3_and_gets_no_token() -> None:
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
-    with serving(redirect) as base:
+    with run_http_target(redirect) as base:
         code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "redirects to https://elsewhere.example.com/" in output
 
 
 def test_rejected_token_exits_with_5() -> None:
-    with serving(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
+    with run_http_target(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, output = run_command("run", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE
     assert "the target rejects the token in $ATHENA_TOKEN" in output
@@ -195,20 +195,20 @@ def test_rejected_token_exits_with_5() -> None:
 def test_target_lost_during_the_run_exits_with_3_without_failures() -> None:
     responses = iter([True] * 5)
 
-    def dying(handler: BaseHTTPRequestHandler) -> None:
+    def close_after_probes(handler: BaseHTTPRequestHandler) -> None:
         if next(responses, False):
             GOOD(handler)
         else:
             handler.close_connection = True
 
-    with serving(dying) as base:
+    with run_http_target(close_after_probes) as base:
         code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE, output
     assert "0 failed" in output
 
 
 def test_selection_without_operations_exits_with_4() -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
     assert code == ExitCode.NO_CHECKS_RAN
     assert "no checks ran" in output
@@ -233,7 +233,7 @@ def test_closed_output_changes_no_exit_code(closed_pipe: int, arguments: list[st
 
 
 def test_closed_output_changes_no_verdict_and_no_report(closed_pipe: int, tmp_path: Path) -> None:
-    with serving(respond_with(500, "application/json", b"{}")) as base:
+    with run_http_target(respond_with(500, "application/json", b"{}")) as base:
         arguments = (
             "run",
             "--base-url",
@@ -255,13 +255,16 @@ def test_interrupted_run_writes_its_report(tmp_path: Path) -> None:
     is_running = threading.Event()
     numbers = iter(range(1000))
 
-    def slowly(handler: BaseHTTPRequestHandler) -> None:
+    def delay_one_response(handler: BaseHTTPRequestHandler) -> None:
         if next(numbers) == 6:  # after the probes of the target
             is_running.set()
             time.sleep(1)
         GOOD(handler)
 
-    with serving(slowly) as base, start("run", "--base-url", base, "--report-dir", str(tmp_path)) as process:
+    with (
+        run_http_target(delay_one_response) as base,
+        start("run", "--base-url", base, "--report-dir", str(tmp_path)) as process,
+    ):
         assert is_running.wait(30)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
@@ -273,7 +276,7 @@ def test_interrupted_run_writes_its_report(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("requests", [1, 3, 6])  # before, during and after the token is tested
 def test_exhausted_budget_exits_with_5(requests: int) -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("run", "--base-url", base, "--max-requests", str(requests), other="b-token")
     assert code == ExitCode.INCOMPLETE
     noun = "request" if requests == 1 else "requests"
@@ -373,12 +376,12 @@ def test_usage_error_is_one_line_and_exits_with_2(
 
 
 def test_rejected_token_of_the_other_tenant_exits_with_5() -> None:
-    def by_token(handler: BaseHTTPRequestHandler) -> None:
+    def reject_other_token(handler: BaseHTTPRequestHandler) -> None:
         is_valid = handler.headers.get("Authorization") == "Bearer a-token"
         refusal = respond_with(401, "application/json", b'{"message": "Unauthenticated."}')
         (GOOD if is_valid else refusal)(handler)
 
-    with serving(by_token) as base:
+    with run_http_target(reject_other_token) as base:
         code, output = run_command("run", "--base-url", base, "--operation", "listMessages", other="wrong")
     assert code == ExitCode.INCOMPLETE
     assert "the target rejects the token in $ATHENA_OTHER_TOKEN" in output

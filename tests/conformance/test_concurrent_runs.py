@@ -37,8 +37,8 @@ def run_checks(base: str, number: int) -> RunResult:
 
 
 def test_concurrent_runs_report_no_failures_and_clean_up(tmp_path: Path) -> None:
-    with run_mock((*MODULE, "--port", "0"), build_environment(tmp_path)) as (_, greeting):
-        base = greeting.split()[0]
+    with run_mock((*MODULE, "--port", "0"), build_environment(tmp_path)) as (_, startup_line):
+        base = startup_line.split()[0]
         results: dict[int, RunResult] = {}
 
         def store_result(number: int) -> None:

@@ -11,7 +11,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.results import Status
 from conformance.runner.runner import build_cases, run_check
 from tests.conformance.asgi_session import session
-from tests.conformance.test_command import run_command, serving
+from tests.conformance.test_command import run_command, run_http_target
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
@@ -38,7 +38,7 @@ def parse_checks(output: str) -> dict[str, list[str]]:
 
 def test_no_request_is_sent() -> None:
     requests: list[object] = []
-    with serving(requests.append) as base:
+    with run_http_target(requests.append) as base:
         code, output = run_command("run", "--dry-run", "--base-url", base, token="")
     assert (code, requests) == (ExitCode.PASSED, [])
     assert "listMessages" in output
@@ -58,9 +58,9 @@ def test_checks_are_those_that_a_run_performs(capsys: pytest.CaptureFixture[str]
     output = run_dry(capsys, *(["--read-only"] if read_only else []))
     contract = athena_contract()
     api = Api.create(contract, athena_schemas(), "demo")
-    of_run = session(api.app, contract, schemas=api.schemas, read_only=read_only)
+    dry_session = session(api.app, contract, schemas=api.schemas, read_only=read_only)
     expected: dict[str, list[str]] = {name: [] for name in contract.operations}
-    for case in build_cases(of_run, CHECKS, contract.operations.values()):
+    for case in build_cases(dry_session, CHECKS, contract.operations.values()):
         expected[case.operation.id].append(case.check.id)
     assert parse_checks(output) == expected
     assert {name: int(cells[2]) for name, cells in parse_rows(output).items()} == {
@@ -112,14 +112,14 @@ def test_checks_that_need_a_second_token_are_skipped_without_one(capsys: pytest.
 def test_run_without_second_token_skips_the_same_checks() -> None:
     api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
-    of_run = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
+    dry_session = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
     needing = [check for check in CHECKS if check.needs_second_token]
-    for case in build_cases(of_run, needing, api.contract.operations.values()):
+    for case in build_cases(dry_session, needing, api.contract.operations.values()):
         results = list(run_check(case))
         assert [(r.status, "--other-token-env" in r.message) for r in results] == [(Status.SKIPPED, True)], (
             case.check.id
         )
-    assert not of_run.call_counts
+    assert not dry_session.call_counts
 
 
 def test_skipped_operations_are_listed_with_their_reason(

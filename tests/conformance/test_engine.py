@@ -101,8 +101,8 @@ async def ignore_other_scheme(request: FaultRequest, call_next: CallNext, memory
     """Ignore the other scheme if the bearer token is valid."""
     headers = {name: value for name, value in request.headers.items() if name != "x-multiplai-authorization"}
     good = request.headers.get("authorization") == "Bearer demo-token"
-    answered: FaultResponse = await call_next(replace(request, headers=headers) if good else request)
-    return answered
+    response: FaultResponse = await call_next(replace(request, headers=headers) if good else request)
+    return response
 
 
 def test_one_satisfied_security_scheme_is_sufficient() -> None:
@@ -140,68 +140,68 @@ async def fail_on_long_names(request: FaultRequest, call_next: CallNext, memory:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and len(str(body.get("name", ""))) > 200:
         return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 async def return_418(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request)
-    return replace(answered, status=418) if request.method == "GET" and answered.status == 200 else answered
+    response: FaultResponse = await call_next(request)
+    return replace(response, status=418) if request.method == "GET" and response.status == 200 else response
 
 
 async def return_number_as_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request)
-    return answered.with_data(name=7) if request.method == "POST" and answered.status == 201 else answered
+    response: FaultResponse = await call_next(request)
+    return response.with_data(name=7) if request.method == "POST" and response.status == 201 else response
 
 
 async def accept_any_token(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request.with_token("demo-token"))
-    return answered
+    response: FaultResponse = await call_next(request.with_token("demo-token"))
+    return response
 
 
 async def omit_media_type(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request)
-    return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "content-type"})
+    response: FaultResponse = await call_next(request)
+    return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-type"})
 
 
 async def accept_any_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if isinstance(body, dict) and "name" in body and not isinstance(body["name"], str):
         request = request.with_json({**body, "name": "taken"})
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 async def accept_any_page_size(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
-    return answered
+    response: FaultResponse = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
+    return response
 
 
 async def ignore_delete(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "DELETE":
-        answered = await call_next(replace(request, method="GET"))
-        return FaultResponse(204, {}, b"") if answered.status == 200 else answered
+        retrieved: FaultResponse = await call_next(replace(request, method="GET"))
+        return FaultResponse(204, {}, b"") if retrieved.status == 200 else retrieved
     response: FaultResponse = await call_next(request)
     return response
 
 
 def validation_error(name: str) -> FaultResponse:
-    expected_values = {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}}
-    return FaultResponse(422, {"content-type": "application/json"}, json.dumps(expected_values).encode())
+    body = {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}}
+    return FaultResponse(422, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
 async def reject_tags(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "POST" and isinstance(request.body, dict) and "tags" in request.body:
         return validation_error("tags")
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 async def expose_stack_trace(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request)
-    if answered.status == 422:
-        return answered.with_json({**answered.body, "message": "SQLSTATE[22001]: too long"})
-    return answered
+    response: FaultResponse = await call_next(request)
+    if response.status == 422:
+        return response.with_json({**response.body, "message": "SQLSTATE[22001]: too long"})
+    return response
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_transient_failure_is_not_deterministic(
         memory["count"] = memory.get("count", 0) + 1
         if memory["count"] == 20:
             return FaultResponse(status, {"content-type": "application/json"}, b'{"message":"Odd"}')
-        answered: FaultResponse = await call_next(request)
-        return answered
+        response: FaultResponse = await call_next(request)
+        return response
 
     run = new_session(fails_once)
     results = find_failed_results(run_engine_on(run, "listPrompts"))
@@ -285,8 +285,8 @@ async def trim_like_laravel(request: FaultRequest, call_next: CallNext, memory: 
     body = request.body
     if isinstance(body, dict):
         request = request.with_json({name: trim(value) for name, value in body.items()})
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 def trim(value: Any) -> Any:
@@ -320,8 +320,8 @@ async def reject_unusual_texts(request: FaultRequest, call_next: CallNext, memor
     name = request.body.get("name") if isinstance(request.body, dict) else None
     if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
         return validation_error("name")
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 def test_server_that_rejects_unusual_texts_passes() -> None:
@@ -332,10 +332,10 @@ async def combine_routes(request: FaultRequest, call_next: CallNext, memory: dic
     """OPTIONS allows every method; GET of an unknown path below /agents is 404."""
     if request.method == "OPTIONS":
         return FaultResponse(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
-    answered: FaultResponse = await call_next(request)
-    if request.method == "GET" and answered.status == 405 and request.path.startswith("/agents/"):
+    response: FaultResponse = await call_next(request)
+    if request.method == "GET" and response.status == 405 and request.path.startswith("/agents/"):
         return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"No query results"}')
-    return answered
+    return response
 
 
 def test_router_that_combines_routes_passes() -> None:
@@ -344,10 +344,10 @@ def test_router_that_combines_routes_passes() -> None:
 
 
 async def return_404_for_401(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    answered: FaultResponse = await call_next(request)
-    if answered.status == 401:
+    response: FaultResponse = await call_next(request)
+    if response.status == 401:
         return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
-    return answered
+    return response
 
 
 def test_404_instead_of_401_is_not_ignored_auth() -> None:
@@ -376,8 +376,8 @@ def test_existing_records_are_not_changed() -> None:
     run_engine_on(run, *names, "listMessages", "updateWorkspace", "deleteWorkspace", depth=ALL_PHASES)
     foreign_keys = {key for _, key in before}
     for method, target, _ in recording.requests:
-        named = target.partition("?")[0].rpartition("/")[2]
-        assert method not in ("put", "delete") or named not in foreign_keys, f"{method} {target}"
+        key = target.partition("?")[0].rpartition("/")[2]
+        assert method not in ("put", "delete") or key not in foreign_keys, f"{method} {target}"
     assert not run.clean_up()
     assert {key: record for key, record in all_records().items() if key in before} == before
 
@@ -417,9 +417,9 @@ def test_texts_have_marker_and_addresses_are_reserved() -> None:
     recording = RecordingTarget(run.target)
     run.target = recording
     run_engine_on(run, "createPrompt", "createWorkflow", "createAgent", depth=ALL_PHASES)
-    made = [body for method, _, body in recording.requests if method == "post"]
-    assert sum(run.payloads.marker in body for body in made) > len(made) / 5
-    addresses = {run_engine_on for body in made for run_engine_on in re.findall(r'"[a-z]+://([^/"?#]+)', body)}
+    bodies = [body for method, _, body in recording.requests if method == "post"]
+    assert sum(run.payloads.marker in body for body in bodies) > len(bodies) / 5
+    addresses = {host for body in bodies for host in re.findall(r'"[a-z]+://([^/"?#]+)', body)}
     assert addresses <= {"example.com"} or all(item.endswith(("example.com", ".invalid")) for item in addresses)
 
 
@@ -491,8 +491,10 @@ def test_engine_writes_no_files_and_restores_settings(tmp_path: Path, monkeypatc
 
 def test_schemathesis_import_is_deferred() -> None:
     code = "import sys, conformance.schemathesis_engine, conformance.cli.main; print('schemathesis' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
-    assert ran.stdout.strip() == "False"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert completed.stdout.strip() == "False"
 
 
 def test_missing_schemathesis_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -546,9 +548,9 @@ def test_write_to_foreign_record_is_redirected() -> None:
     run = new_session()
     guard, foreign_keys = WriteGuard(run), demo_mock().find_seeded_key("Prompt")
     sent = CaseRequest({"uuid": foreign_keys}, {}, {"name": "x"}, is_valid=True)
-    admitted = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
-    assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
-    assert admitted.path["uuid"] != foreign_keys
+    authorized_request = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
+    assert authorized_request.path["uuid"] in [record.key for record in run.write_log.created_records]
+    assert authorized_request.path["uuid"] != foreign_keys
 
 
 @pytest.mark.parametrize(
@@ -577,10 +579,12 @@ def test_integer_key_never_references_foreign_record(path: str) -> None:
     run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
     sent = CaseRequest({"uuid": path}, {}, {"name": "x"}, is_valid=True)
     try:
-        admitted = WriteGuard(run).authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
+        authorized_request = WriteGuard(run).authorize(
+            run.contract.operations["updatePrompt"], sent, uses_run_token=True
+        )
     except BlockedRequest:
         return
-    assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
+    assert authorized_request.path["uuid"] in [record.key for record in run.write_log.created_records]
 
 
 # Other contracts
@@ -599,13 +603,13 @@ async def accept_any_title(request: FaultRequest, call_next: CallNext, memory: d
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and body.get("title") is not None:
         request = request.with_json({**body, "title": "taken"})
-    answered: FaultResponse = await call_next(request)
-    return answered
+    response: FaultResponse = await call_next(request)
+    return response
 
 
 def test_fault_in_another_contract_is_detected() -> None:
-    served: ASGIApp = FaultMiddleware(library_contract.app(sandbox=library_contract.create_sandbox()), accept_any_title)
-    results = find_failed_results(run_engine_on(session(served, library_contract.library()), "createBook"))
+    app: ASGIApp = FaultMiddleware(library_contract.app(sandbox=library_contract.create_sandbox()), accept_any_title)
+    results = find_failed_results(run_engine_on(session(app, library_contract.library()), "createBook"))
     check_ids = {
         (o.requirement.check, o.requirement.operation, o.requirement.parameter)
         for o in (item.result for item in results)

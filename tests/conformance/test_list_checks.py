@@ -85,12 +85,12 @@ Change = Callable[[Pairs, Any], None]
 def change_response(path: str, change: Change) -> Callable[[ASGIApp], ASGIApp]:
     """Fault in the responses of the list at a path: `change` modifies the body in place."""
 
-    def changed(request_path: str, pairs: Pairs, body: Any) -> Any:
+    def change_at_path(request_path: str, pairs: Pairs, body: Any) -> Any:
         if request_path.endswith(path):
             change(pairs, body)
         return body
 
-    return lambda app: change_responses(app, changed)
+    return lambda app: change_responses(app, change_at_path)
 
 
 def change_query(path: str, change: Callable[[Pairs], Pairs]) -> Callable[[ASGIApp], ASGIApp]:

@@ -54,10 +54,10 @@ def test_terminal_line_is_redrawn_and_removed() -> None:
     assert "1 of 2 operations, 1 of 4 checks, 0 failures, about 3 s left" in out.getvalue()
     clock.now += 1
     progress.record_result(result("check-a", "one"))
-    drawn = out.getvalue()
-    assert "2 of 2 operations, 2 of 4 checks, 0 failures, about 2 s left" in drawn.rpartition(CLEAR_LINE)[2]
+    output = out.getvalue()
+    assert "2 of 2 operations, 2 of 4 checks, 0 failures, about 2 s left" in output.rpartition(CLEAR_LINE)[2]
     progress.clear()
-    assert out.getvalue().removeprefix(drawn).endswith(CLEAR_LINE)
+    assert out.getvalue().removeprefix(output).endswith(CLEAR_LINE)
     assert "\x1b[?25h" in out.getvalue()  # the cursor is visible again
 
 

@@ -6,13 +6,13 @@ from xml.etree import ElementTree as etree
 import pytest
 
 from conformance.gate.verdict import ExitCode
-from tests.conformance.test_command import GOOD, respond_with, run_command, serving
+from tests.conformance.test_command import GOOD, respond_with, run_command, run_http_target
 
 BAD = respond_with(500, "application/json", b'{"message": "\\u001b[31mno"}')
 
 
 def test_passed_items_exit_with_0(tmp_path: Path) -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("pytest", "--base-url", base, "--", "-v", f"--junitxml={tmp_path / 'items.xml'}")
     assert code == ExitCode.PASSED, output
     assert "lists-succeed[listMessages] PASSED" in output
@@ -21,7 +21,7 @@ def test_passed_items_exit_with_0(tmp_path: Path) -> None:
 
 
 def test_keyword_expression_selects_items() -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("pytest", "--base-url", base, "--", "-k", "listMessages or listAgents", "-q")
         assert code == ExitCode.PASSED, output
         assert "2 passed" in output
@@ -30,7 +30,7 @@ def test_keyword_expression_selects_items() -> None:
 
 
 def test_blocking_failure_is_a_failed_item_without_traceback() -> None:
-    with serving(BAD) as base:
+    with run_http_target(BAD) as base:
         code, output = run_command(
             "pytest", "--base-url", base, "--strict", "--", "-x", "-k", "listMessages or listAgents"
         )
@@ -43,7 +43,7 @@ def test_blocking_failure_is_a_failed_item_without_traceback() -> None:
 
 
 def test_contract_gap_is_a_skipped_item() -> None:
-    with serving(BAD) as base:
+    with run_http_target(BAD) as base:
         code, output = run_command("pytest", "--base-url", base, "--operation", "listWorkspaces", "--", "-rs")
     assert code == ExitCode.PASSED, output
     assert "contract gap" in output
@@ -56,7 +56,7 @@ def test_unreachable_target_exits_with_3() -> None:
 
 
 def test_rejected_token_exits_with_5() -> None:
-    with serving(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
+    with run_http_target(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, output = run_command("pytest", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE, output
     assert "set a valid token" in output
@@ -64,7 +64,7 @@ def test_rejected_token_exits_with_5() -> None:
 
 @pytest.mark.parametrize("requests", [1, 3])  # before and during the test of the second token
 def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("pytest", "--base-url", base, "--max-requests", str(requests), other="b-token")
     assert code == ExitCode.INCOMPLETE, output
     noun = "request" if requests == 1 else "requests"
@@ -73,14 +73,14 @@ def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> N
 
 
 def test_invalid_pytest_option_exits_with_2() -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("pytest", "--base-url", base, "--", "--none")
     assert code == ExitCode.USAGE, output
     assert "--none" in output
 
 
 def test_aborted_run_skips_the_remaining_items() -> None:
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code, output = run_command("pytest", "--base-url", base, "--max-requests", "5", "--", "-rs")
     assert code == ExitCode.INCOMPLETE, output
     assert "not reached: the limit of 5 requests is reached (--max-requests)" in output

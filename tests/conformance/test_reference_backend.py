@@ -21,7 +21,7 @@ from spec.validators import SchemaValidators
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.reference_backend import run_suite
 from tests.reference_backend.bugs import BUGS, UNDETECTED_BUGS
-from tests.reference_backend.process import TOKENS, serving
+from tests.reference_backend.process import TOKENS, run_backend
 
 BUG_STEP = 4  # every fourth bug is tested; `python -m tests.reference_backend.run_suite` runs all
 APP_TOKEN = "getAuthenticatedUserByAppToken"
@@ -32,7 +32,7 @@ PACKAGES = {"spec", "fixtures", "mock_server", "conformance"}
 @pytest.fixture(scope="module")
 def backend() -> Iterator[str]:
     """The backend without a bug."""
-    with serving() as base:
+    with run_backend() as base:
         yield base
 
 
@@ -46,10 +46,10 @@ def imported_modules(file: Path) -> Iterator[str]:
 
 
 def test_backend_does_not_import_the_project() -> None:
-    found = {(file.name, name) for file in FOLDER.glob("*.py") for name in imported_modules(file)}
-    assert ("application.py", "flask") in found
-    assert [pair for pair in found if pair[1].partition(".")[0] in PACKAGES] == []
-    assert [pair for pair in found if pair[1].startswith("tests.") and "reference_backend" not in pair[1]] == []
+    imports = {(file.name, name) for file in FOLDER.glob("*.py") for name in imported_modules(file)}
+    assert ("application.py", "flask") in imports
+    assert [pair for pair in imports if pair[1].partition(".")[0] in PACKAGES] == []
+    assert [pair for pair in imports if pair[1].startswith("tests.") and "reference_backend" not in pair[1]] == []
 
 
 def test_every_bug_is_implemented_and_names_served_operations() -> None:
@@ -65,8 +65,8 @@ def test_every_bug_is_implemented_and_names_served_operations() -> None:
 
 def test_backend_signs_in_creates_and_lists(backend: str) -> None:
     with httpx.Client(base_url=backend) as client:
-        signed = client.post("/auth/sign-in", json={"email": "ada.lindqvist@example.com", "password": "password"})
-        client.headers["Authorization"] = f"Bearer {signed.json()['data']['token']}"
+        sign_in = client.post("/auth/sign-in", json={"email": "ada.lindqvist@example.com", "password": "password"})
+        client.headers["Authorization"] = f"Bearer {sign_in.json()['data']['token']}"
         thread = client.post("/threads", json={"name": "It's 100% new"})
         assert thread.status_code == 201
         payload = {
@@ -76,10 +76,10 @@ def test_backend_signs_in_creates_and_lists(backend: str) -> None:
         }
         message = client.post("/messages", json=payload).json()["data"]
         assert message["attachments"][0]["attachable"]["mime_type"] == "image/png"
-        listed = client.get("/messages", params={"thread_uuid": payload["thread_uuid"]}).json()
-        assert [row["uuid"] for row in listed["data"]] == [message["uuid"]]
-        found = client.get("/threads", params={"search": "it's 100%"}).json()
-        assert [row["uuid"] for row in found["data"]] == [payload["thread_uuid"]]
+        messages = client.get("/messages", params={"thread_uuid": payload["thread_uuid"]}).json()
+        assert [row["uuid"] for row in messages["data"]] == [message["uuid"]]
+        threads = client.get("/threads", params={"search": "it's 100%"}).json()
+        assert [row["uuid"] for row in threads["data"]] == [payload["thread_uuid"]]
         assert client.post("/auth/logout").status_code == 204
         assert client.get("/user").status_code == 401
 
@@ -101,13 +101,13 @@ def failed_creates(base: str, contract: Contract, schemas: SchemaValidators) -> 
 def test_text_bug_fails_its_check_and_backend_without_bug_passes(backend: str) -> None:
     contract, schemas = athena_contract(), athena_schemas()
     assert failed_creates(backend, contract, schemas) == []
-    with serving("inner-white-space-folded") as base:
+    with run_backend("inner-white-space-folded") as base:
         (broken,) = failed_creates(base, contract, schemas)
     assert (broken.requirement.operation, broken.requirement.parameter) == ("createThread", "name")
 
 
 def test_unknown_bug_is_rejected() -> None:
-    with pytest.raises(RuntimeError, match="exited with 2"), serving("no-such-bug"):
+    with pytest.raises(RuntimeError, match="exited with 2"), run_backend("no-such-bug"):
         pass
 
 
@@ -126,7 +126,7 @@ def test_ratchet_blocks_inferred_requirement_that_passed_before(backend: str, tm
     bug, ratchet = "length-not-checked", ["--ratchet", str(tmp_path / "ratchet.json")]
     operations = run_suite.select_operations(bug)
     recorded = run_suite.run(backend, operations, strict=False, options=[*ratchet, "--update-ratchet"])
-    with serving(bug) as base:
+    with run_backend(bug) as base:
         plain = run_suite.run(base, operations, strict=False)
         ratcheted = run_suite.run(base, operations, strict=False, options=ratchet)
     assert (recorded.exit_code, plain.exit_code, ratcheted.exit_code) == (0, 0, 1)
@@ -142,7 +142,7 @@ def test_blank_header_with_valid_bearer_token_passes(backend: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("bug", "code"), [("created-is-answered-200", 0), ("tenant-not-looked-at-in-retrieve", 1)])
 def test_without_strict_only_blocking_failures_fail_the_run(bug: str, code: int) -> None:
-    with serving(bug) as base:
+    with run_backend(bug) as base:
         suite_run = run_suite.run(base, BUGS[bug].operations, strict=False)
     assert suite_run.exit_code == code
     assert any(failure.blocking for failure in suite_run.failures) == (code == 1)

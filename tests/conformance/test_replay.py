@@ -16,7 +16,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.past_runs.replay import RESPONSE_CHECKS
 from tests.conformance.check_runner import demo_mock
 from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
-from tests.conformance.http_server import serving
+from tests.conformance.http_server import run_http_server
 
 pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 
@@ -118,7 +118,7 @@ def run_suite(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
     operation, check_id, _ = FAULTS[fault]
     api = demo_mock()
     api.reset()
-    with serving(FaultMiddleware(api.app, fault)) as base:
+    with run_http_server(FaultMiddleware(api.app, fault)) as base:
         options = ["--base-url", base, "--operation", operation, "--report-dir", str(folder)]
         main(["run", *options], TOKENS, select_checks(check_id))
     return folder / "conformance.json", find_failures(folder, check_id)
@@ -134,7 +134,7 @@ def run_replay(report: Path, failure: dict[str, Any], fault: Fault | None) -> in
     """Return the exit code of `replay` against a fresh server, with the fault or without."""
     api = demo_mock()
     api.reset()
-    with serving(FaultMiddleware(api.app, fault) if fault else api.app) as base:
+    with run_http_server(FaultMiddleware(api.app, fault) if fault else api.app) as base:
         return main(["replay", str(report), failure["id"], "--base-url", base], TOKENS)
 
 
@@ -165,7 +165,7 @@ def test_schemathesis_failure_is_reproduced_only_with_the_fault(
 ) -> None:
     api = demo_mock()
     api.reset()
-    with serving(FaultMiddleware(api.app, fault)) as base:
+    with run_http_server(FaultMiddleware(api.app, fault)) as base:
         main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
     failures = find_failures(tmp_path, check_id)
     assert failures, capsys.readouterr().out
@@ -206,7 +206,7 @@ def run_script(script: str, fault: Fault | None) -> tuple[int, list[str]]:
     """Return the exit code and output lines of a script against a fresh server."""
     api = demo_mock()
     api.reset()
-    with serving(FaultMiddleware(api.app, fault) if fault else api.app) as base:
+    with run_http_server(FaultMiddleware(api.app, fault) if fault else api.app) as base:
         env = {**os.environ, **TOKENS, "BASE_URL": f"{base}/api/v1"}
         process = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert not process.stderr

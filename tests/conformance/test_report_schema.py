@@ -14,7 +14,7 @@ from conformance.cli.main import main
 from conformance.reporting import json_report
 from tests.conformance.check_runner import demo_mock
 from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
-from tests.conformance.http_server import serving
+from tests.conformance.http_server import run_http_server
 from tests.conformance.large_report import large_report
 from tests.conformance.sample_reports import hostile_report
 
@@ -50,7 +50,7 @@ async def return_202(request: FaultRequest, send: CallNext, memory: dict[str, An
 
 
 def test_report_of_passing_run_matches_schema(tmp_path: Path) -> None:
-    with serving(demo_mock().app) as base_url:
+    with run_http_server(demo_mock().app) as base_url:
         document = run(tmp_path, base_url)
     assert violations(document) == []
     assert document["counts"]["passed"] > 0
@@ -58,7 +58,7 @@ def test_report_of_passing_run_matches_schema(tmp_path: Path) -> None:
 
 
 def test_report_of_failing_run_matches_schema(tmp_path: Path) -> None:
-    with serving(FaultMiddleware(demo_mock().app, return_202)) as base_url:
+    with run_http_server(FaultMiddleware(demo_mock().app, return_202)) as base_url:
         document = run(tmp_path, base_url)
     assert violations(document) == []
     failures = [result for result in document["results"] if result["status"] == "failed"]
@@ -66,7 +66,7 @@ def test_report_of_failing_run_matches_schema(tmp_path: Path) -> None:
 
 
 def test_report_of_aborted_run_matches_schema(tmp_path: Path) -> None:
-    with serving(demo_mock().app) as base_url:
+    with run_http_server(demo_mock().app) as base_url:
         document = run(tmp_path, base_url, "--max-requests", "8")
     assert violations(document) == []
     assert document["run"]["abort_reason"]
@@ -79,7 +79,7 @@ def test_report_of_unreachable_target_matches_schema(tmp_path: Path) -> None:
 
 
 def test_report_of_recorded_traffic_matches_schema(tmp_path: Path) -> None:
-    with serving(demo_mock().app) as base_url:
+    with run_http_server(demo_mock().app) as base_url:
         url = f"{base_url}/api/v1/agents?unknown=1"
     entry = {
         "request": {"method": "GET", "url": url, "headers": [{"name": "Authorization", "value": "Bearer demo-token"}]},

@@ -209,14 +209,14 @@ def test_terminal_report_fits_on_one_screen() -> None:
     text = terminal.render(replace(build_large_report(), report_dir="reports"))
     assert len(build_large_report().gate_result.blocking) > 20
     assert len(text.splitlines()) <= 45
-    counted = sum(int(n) for n in re.findall(r"and (\d+) other failures? of", text))
-    shown = sum(
+    other_failures = sum(int(n) for n in re.findall(r"and (\d+) other failures? of", text))
+    listed_failures = sum(
         len(group.results)
         for group in group_results(build_large_report().gate_result.blocking)[
             : terminal.MAX_FULL_GROUPS + terminal.MAX_SHORT_GROUPS
         ]
     )
-    assert counted + shown == len(build_large_report().gate_result.blocking)
+    assert other_failures + listed_failures == len(build_large_report().gate_result.blocking)
 
 
 @pytest.mark.slow

@@ -16,16 +16,16 @@ Reply = httpx.Response | httpx.HTTPError
 
 def create_target(*replies: Reply) -> tuple[HttpTarget, list[httpx.Request]]:
     """Create a target that returns the replies in order and then repeats the last, and its list of requests."""
-    sent: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        reply = replies[min(len(sent), len(replies)) - 1]
+        requests.append(request)
+        reply = replies[min(len(requests), len(replies)) - 1]
         if isinstance(reply, httpx.HTTPError):
             raise reply
         return reply
 
-    return HttpTarget("http://stub", {}, Budget(None, None), transport=httpx.MockTransport(handle)), sent
+    return HttpTarget("http://stub", {}, Budget(None, None), transport=httpx.MockTransport(handle)), requests
 
 
 def ok() -> httpx.Response:
@@ -49,9 +49,9 @@ def retrier(pauses: list[float]) -> Retrier:
 
 
 def test_recovered_500_is_counted(retrier: Retrier, pauses: list[float]) -> None:
-    client, sent = create_target(error(), ok())
+    client, requests = create_target(error(), ok())
     assert retrier.send(client, POST, may_retry=True).status == 200
-    assert ([e.response.status for e in retrier.recovered], len(sent), pauses) == ([500], 2, [])
+    assert ([e.response.status for e in retrier.recovered], len(requests), pauses) == ([500], 2, [])
 
 
 def test_gateway_error_is_retried_after_pause(retrier: Retrier, pauses: list[float]) -> None:
@@ -61,15 +61,15 @@ def test_gateway_error_is_retried_after_pause(retrier: Retrier, pauses: list[flo
 
 
 def test_persistent_500_is_returned(retrier: Retrier) -> None:
-    client, sent = create_target(error())
+    client, requests = create_target(error())
     assert retrier.send(client, GET, may_retry=True).status == 500
-    assert (retrier.recovered, len(sent)) == ([], 3)
+    assert (retrier.recovered, len(requests)) == ([], 3)
 
 
 def test_delete_with_404_on_retry_returns_first_error(retrier: Retrier) -> None:
-    client, sent = create_target(error(), error(404))
+    client, requests = create_target(error(), error(404))
     assert retrier.send(client, DELETE, may_retry=True).status == 500
-    assert (retrier.recovered, len(sent)) == ([], 2)
+    assert (retrier.recovered, len(requests)) == ([], 2)
 
 
 @pytest.mark.parametrize(("request_", "status"), [(POST, 500), (DELETE, 500), (GET, 409)])
@@ -92,20 +92,20 @@ def test_delete_successful_on_retry_is_recovered(retrier: Retrier, first: int) -
 
 
 def test_failing_operation_is_not_retried_until_it_succeeds(retrier: Retrier) -> None:
-    client, sent = create_target(*[error()] * (3 * MAX_CONSECUTIVE_FAILURES + 1), ok(), error())
+    client, requests = create_target(*[error()] * (3 * MAX_CONSECUTIVE_FAILURES + 1), ok(), error())
     for _ in range(MAX_CONSECUTIVE_FAILURES):
         retrier.send(client, GET, may_retry=True)
     assert retrier.send(client, GET, may_retry=True).status == 500
-    assert len(sent) == 3 * MAX_CONSECUTIVE_FAILURES + 1
+    assert len(requests) == 3 * MAX_CONSECUTIVE_FAILURES + 1
     assert retrier.send(client, GET, may_retry=True).status == 200
     retrier.send(client, GET, may_retry=True)
-    assert len(sent) == 3 * MAX_CONSECUTIVE_FAILURES + 5
+    assert len(requests) == 3 * MAX_CONSECUTIVE_FAILURES + 5
 
 
 def test_request_with_effects_is_not_retried(retrier: Retrier) -> None:
-    client, sent = create_target(error(), ok())
+    client, requests = create_target(error(), ok())
     assert retrier.send(client, POST, may_retry=False).status == 500
-    assert len(sent) == 1
+    assert len(requests) == 1
 
 
 RESET = httpx.RemoteProtocolError("Server disconnected without sending a response.")
@@ -115,27 +115,27 @@ TIMED_OUT = httpx.ReadTimeout("timed out")
 
 @pytest.mark.parametrize("error", [RESET, REFUSED, TIMED_OUT])
 def test_stale_connection_is_retried_for_safe_request(error: httpx.HTTPError) -> None:
-    client, sent = create_target(error, ok())
+    client, requests = create_target(error, ok())
     assert client.send(GET).status == 200
-    assert len(sent) == 2
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize(("error", "times"), [(RESET, 1), (TIMED_OUT, 1), (REFUSED, 2)])
 def test_post_is_retried_only_if_never_sent(error: httpx.HTTPError, times: int) -> None:
-    client, sent = create_target(error)
+    client, requests = create_target(error)
     with pytest.raises(NoResponse, match="no response to POST /things"):
         client.send(POST)
-    assert len(sent) == times
+    assert len(requests) == times
 
 
 def test_repeated_timeouts_make_target_unreachable(retrier: Retrier) -> None:
-    client, sent = create_target(TIMED_OUT)
+    client, requests = create_target(TIMED_OUT)
     with pytest.raises(NoResponse, match=r"timeout after 10 s \(--timeout\)"):
         retrier.send(client, GET, may_retry=True)
     assert retrier.unanswered == [GET]
     with pytest.raises(TargetUnreachable):
         retrier.send(client, GET, may_retry=True)
-    assert len(sent) == MAX_UNANSWERED
+    assert len(requests) == MAX_UNANSWERED
 
 
 def test_response_between_timeouts_resets_count() -> None:

@@ -112,15 +112,17 @@ def test_mutant_without_effect_is_equivalent() -> None:
     async def pass_through(request: Any, call_next: Any) -> Any:
         return await call_next(request)
 
-    unchanged = replace(mutant("page/listAgents/off by one"), make_fault=lambda: pass_through)
-    assert evaluate_mutant(unchanged, worker().mock).status is MutantStatus.EQUIVALENT
+    equivalent_mutant = replace(mutant("page/listAgents/off by one"), make_fault=lambda: pass_through)
+    assert evaluate_mutant(equivalent_mutant, worker().mock).status is MutantStatus.EQUIVALENT
 
 
 def test_mutant_that_raises_is_an_error() -> None:
-    async def failing(request: Any, call_next: Any) -> Any:
+    async def raise_error(request: Any, call_next: Any) -> Any:
         raise ZeroDivisionError("of the mutant")
 
-    result = evaluate_mutant(replace(mutant("page/listAgents/off by one"), make_fault=lambda: failing), worker().mock)
+    result = evaluate_mutant(
+        replace(mutant("page/listAgents/off by one"), make_fault=lambda: raise_error), worker().mock
+    )
     assert result.status is MutantStatus.ERROR
     assert "of the mutant" in result.message
 
@@ -140,10 +142,10 @@ def test_mutant_survives_without_its_checks(identifier: str, check_id: str) -> N
     assert result.status is MutantStatus.KILLED
     while result.status is MutantStatus.KILLED:
         assert len(checks) > len(CHECKS) - 12, f"more than 12 checks kill {identifier}"
-        checks = [known for known in checks if known.id != result.check]
+        checks = [check for check in checks if check.id != result.check]
         result = evaluate_mutant(item, worker().mock, Detectors(checks, None))
     assert result.status is MutantStatus.SURVIVED
-    removed = {known.id for known in CHECKS} - {known.id for known in checks}
+    removed = {check.id for check in CHECKS} - {check.id for check in checks}
     assert any(check_id in name for name in removed), removed
 
 
@@ -165,10 +167,10 @@ def test_mutants_of_another_contract_are_killed() -> None:
     mock = InProcessMock.from_image(contract, build_demo_image(contract))
     mutants = list(derive_mutants(contract, TOKENS["self"]))
     statuses = [evaluate_mutant(item, mock, Detectors(depth=None)).status for item in mutants]
-    counted = [status for status in statuses if status in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
-    assert len(counted) >= 60
+    decided = [status for status in statuses if status in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
+    assert len(decided) >= 60
     assert MutantStatus.ERROR not in statuses
-    assert counted.count(MutantStatus.KILLED) / len(counted) >= 0.9
+    assert decided.count(MutantStatus.KILLED) / len(decided) >= 0.9
 
 
 # Reports

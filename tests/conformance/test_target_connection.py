@@ -17,7 +17,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.messages import Request
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
-from tests.conformance.test_command import GOOD, Handler, respond_with, run_command, serving
+from tests.conformance.test_command import GOOD, Handler, respond_with, run_command, run_http_target
 
 REQUEST = Request("listThings", "get", "/things")
 
@@ -56,7 +56,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="the commands need a POSIX sh
 def test_expired_token_is_refreshed(tmp_path: Path) -> None:
     received, handle = serve_with_tokens("first-token", "second-token", "third-token")
     command = write_token_command(tmp_path, "first-token", "second-token", "third-token")
-    with serving(handle) as base:
+    with run_http_target(handle) as base:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
         token_command = TokenCommand(command)
         assert token_command.token() == "first-token"
@@ -70,7 +70,7 @@ def test_expired_token_is_refreshed(tmp_path: Path) -> None:
 @posix
 def test_401_before_any_success_is_returned(tmp_path: Path) -> None:
     received, handle = serve_with_tokens("another-token")
-    with serving(handle) as base:
+    with run_http_target(handle) as base:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
         target_with_refresh = TokenRefreshingTarget(target, TokenCommand("exit 1").token, lambda operation: True)
         assert target_with_refresh.send(REQUEST).status == 401
@@ -80,7 +80,7 @@ def test_401_before_any_success_is_returned(tmp_path: Path) -> None:
 
 def test_401_of_another_actor_or_a_public_operation_is_returned() -> None:
     _, handle = serve_with_tokens("first-token", requests=1)
-    with serving(handle) as base:
+    with run_http_target(handle) as base:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
         target_with_refresh = TokenRefreshingTarget(
             target, TokenCommand("exit 1").token, lambda operation: operation == REQUEST.operation
@@ -132,7 +132,7 @@ def test_run_sends_the_token_of_the_command_and_redacts_it(tmp_path: Path) -> No
         received.append(handler.headers.get("Authorization", ""))
         respond_with(500, "application/json", f'{{"message": "{received[-1]} is bad"}}'.encode())(handler)
 
-    with serving(echo_token) as base:
+    with run_http_target(echo_token) as base:
         command = ("--token-command", "echo printed-token", "--report-dir", str(tmp_path))
         code, output = run_command(
             "run", "--base-url", base, "--operation", "listMessages", "--strict", *command, token=""
@@ -150,7 +150,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         paths.append(handler.path)
         GOOD(handler)
 
-    with serving(handle_proxy_request) as base:
+    with run_http_target(handle_proxy_request) as base:
         monkeypatch.setenv("HTTP_PROXY", base.removesuffix("/api/v1"))
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
@@ -165,7 +165,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_proxy_is_not_used_for_loopback_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    with serving(GOOD) as base:
+    with run_http_target(GOOD) as base:
         code = main(["run", "--base-url", base, "--operation", "listMessages"], {"ATHENA_TOKEN": "x-token"}, [])
     assert code == ExitCode.NO_CHECKS_RAN
 
@@ -242,7 +242,7 @@ def test_skipped_operation_is_reported_and_not_called(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text("[skip]\nlistMessages = 'times out; ticket 12'\n")
     options = ("--read-only", "--operation", "listMessages,listAgents", "--config", str(path))
-    with serving(record_path) as base:
+    with run_http_target(record_path) as base:
         code, output = run_command("run", "--base-url", base, *options)
         assert code == ExitCode.PASSED, output
         assert "skipped: times out; ticket 12" in output

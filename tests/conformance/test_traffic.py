@@ -253,8 +253,8 @@ def test_unknown_paths_and_methods_are_listed_once(
     headers = {"content-type": "application/json"}
     unknown = [entry("GET", f"/api/v1/colours/{n}", 200, b"{}", headers) for n in range(3)]
     method = entry("PATCH", "/api/v1/agents", 200, b"{}", headers)
-    gone = entry("GET", "/api/v1/shapes", 404, b"{}", headers)
-    code, failed, output = audit(tmp_path, capsys, record_exchange(api, "listAgents"), *unknown, method, gone)
+    unknown_path = entry("GET", "/api/v1/shapes", 404, b"{}", headers)
+    code, failed, output = audit(tmp_path, capsys, record_exchange(api, "listAgents"), *unknown, method, unknown_path)
     assert code == ExitCode.PASSED, output
     messages = {p["operation"]: p["message"] for p in failed if p["check"] == "path-is-documented"}
     assert messages.keys() == {"GET /colours/*", "PATCH /agents"}
@@ -297,21 +297,21 @@ def test_entries_of_other_hosts_and_kinds_are_counted(
 def test_bodies_are_decoded_and_missing_bodies_are_not_checked(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    coded, absent, form = (record_exchange(api, "listAgents") for _ in range(3))
-    content = coded["response"]["content"]
+    encoded_entry, absent, form = (record_exchange(api, "listAgents") for _ in range(3))
+    content = encoded_entry["response"]["content"]
     content |= {"text": base64.b64encode(content["text"].encode()).decode(), "encoding": "base64", "compression": 900}
-    coded["response"]["headers"].append({"name": "Content-Encoding", "value": "br"})
+    encoded_entry["response"]["headers"].append({"name": "Content-Encoding", "value": "br"})
     absent["response"]["content"].pop("text")
     no_body = record_exchange(api, "createAgent", body={"name": "a"})
     no_body["request"].pop("postData")
     form["request"]["postData"] = {"mimeType": "x", "params": [{"name": "a", "value": "b c"}]}
-    code, failed, output = audit(tmp_path, capsys, coded, absent, no_body)
+    code, failed, output = audit(tmp_path, capsys, encoded_entry, absent, no_body)
     assert (code, failed) == (ExitCode.PASSED, []), output
     assert read_entry(tmp_path, form).request_body == b"a=b+c"
     assert read_entry(tmp_path, no_body).request_body is None
     assert not read_entry(tmp_path, absent).has_response_body
     content["text"] = content["text"][:-5] + "!"
-    assert "invalid base64" in audit(tmp_path, capsys, coded)[2]
+    assert "invalid base64" in audit(tmp_path, capsys, encoded_entry)[2]
 
 
 def read_entry(folder: Path, raw_entry: Entry) -> Any:

@@ -23,7 +23,7 @@ from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
 from tests.conformance.check_runner import CREDENTIALS
 from tests.conformance.clinic import demo_clinic, inject_fault
 from tests.conformance.clinic_faults import AppWrapper, accept_second_stop, keep_shared_records_visible
-from tests.conformance.http_server import serving
+from tests.conformance.http_server import run_http_server
 from tests.conformance.recorded import source
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
@@ -63,8 +63,8 @@ def test_concurrent_runs_pass(tmp_path: Path) -> None:
         "ATHENA_TOKEN": "demo-token",
         "ATHENA_OTHER_TOKEN": "other-token",
     }
-    with run_mock((*MODULE, "--port", "0", "--quiet"), build_environment(tmp_path)) as (_, greeting):
-        command = [sys.executable, "-m", "conformance", "run", "--base-url", greeting.split()[0], "--strict"]
+    with run_mock((*MODULE, "--port", "0", "--quiet"), build_environment(tmp_path)) as (_, startup_line):
+        command = [sys.executable, "-m", "conformance", "run", "--base-url", startup_line.split()[0], "--strict"]
         command += ["--profile", "gate", "--tag", "Prompt", "--tag", "Memory", "--tag", "Thread"]
         folders = [tmp_path / str(number) for number in range(2)]
         runs = [
@@ -113,11 +113,11 @@ def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dic
 
 @pytest.mark.slow
 def test_mock_of_another_contract_passes_every_check(tmp_path: Path) -> None:
-    served = (*MODULE, "--contract", CLINIC, "--dataset", "plain", "--port", "0", "--quiet")
-    with run_mock(served, build_environment(tmp_path)) as (_, greeting):
-        code, promises = run_on_clinic(greeting.split()[0], tmp_path)
+    mock_command = (*MODULE, "--contract", CLINIC, "--dataset", "plain", "--port", "0", "--quiet")
+    with run_mock(mock_command, build_environment(tmp_path)) as (_, startup_line):
+        code, results = run_on_clinic(startup_line.split()[0], tmp_path)
     assert code == 0
-    assert {check.id for check in CHECKS} - {item["check"] for item in promises if item["status"] == "passed"} == set()
+    assert {check.id for check in CHECKS} - {item["check"] for item in results if item["status"] == "passed"} == set()
 
 
 @pytest.mark.slow
@@ -133,9 +133,9 @@ def test_command_reports_fault_in_another_contract(
 ) -> None:
     clinic = demo_clinic()
     clinic.reset()
-    with serving(fault(clinic.app)) as address:
-        code, promises = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)
+    with run_http_server(fault(clinic.app)) as address:
+        code, results = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)
     assert code == 1
-    assert {(item["check"], item["operation"]) for item in promises if item["status"] == "failed"} == {
+    assert {(item["check"], item["operation"]) for item in results if item["status"] == "failed"} == {
         (check, operation)
     }

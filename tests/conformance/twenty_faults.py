@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
-from tests.conformance.http_server import serving
+from tests.conformance.http_server import run_http_server
 from tests.mock_process import ROOT
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 
@@ -160,10 +160,10 @@ async def updates_other_record(request: FaultRequest, call_next: CallNext, memor
     response: FaultResponse = await call_next(request)
     body = request.body
     if request.method == "POST" and request.path == "/prompts" and response.status == 201:
-        memory.setdefault("made", []).append(response.body["data"]["uuid"])
-    found = RECORD.match(request.path)
-    if request.method == "PUT" and found and response.status == 200 and isinstance(body, dict):
-        others = [key for key in memory.get("made", []) if key != found[1]]
+        memory.setdefault("created", []).append(response.body["data"]["uuid"])
+    match = RECORD.match(request.path)
+    if request.method == "PUT" and match and response.status == 200 and isinstance(body, dict):
+        others = [key for key in memory.get("created", []) if key != match[1]]
         for key in others[-1:]:
             await call_next(
                 FaultRequest("PUT", f"/prompts/{key}", "", request.headers, b"").with_json({"description": "other"})
@@ -173,14 +173,14 @@ async def updates_other_record(request: FaultRequest, call_next: CallNext, memor
 
 async def deletes_nothing(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A deleted record remains in lists."""
-    found = RECORD.match(request.path)
-    gone = memory.setdefault("gone", set())
-    if found and found[1] in gone:
+    match = RECORD.match(request.path)
+    deleted_keys = memory.setdefault("deleted", set())
+    if match and match[1] in deleted_keys:
         return FaultResponse(404, JSON, b'{"message":"Not found."}')
-    if found and request.method == "DELETE":
-        there: FaultResponse = await call_next(FaultRequest("GET", request.path, "", request.headers, b""))
-        if there.status == 200:
-            gone.add(found[1])
+    if match and request.method == "DELETE":
+        current: FaultResponse = await call_next(FaultRequest("GET", request.path, "", request.headers, b""))
+        if current.status == 200:
+            deleted_keys.add(match[1])
             return FaultResponse(204, {}, b"")
     return await call_next(request)  # type: ignore[no-any-return]
 
@@ -220,8 +220,8 @@ async def names_wrong_field(request: FaultRequest, call_next: CallNext, memory: 
 
 async def fails_on_search(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A search with a quotation mark is a server error."""
-    searched = dict(parse_qsl(request.query)).get("search", "")
-    if request.path == "/prompts" and request.method == "GET" and ("'" in searched or len(searched) > 200):
+    term = dict(parse_qsl(request.query)).get("search", "")
+    if request.path == "/prompts" and request.method == "GET" and ("'" in term or len(term) > 200):
         return FaultResponse(500, JSON, b'{"message":"Server Error"}')
     return await call_next(request)  # type: ignore[no-any-return]
 
@@ -321,12 +321,15 @@ def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, ToolRes
     """Run both tools on each fault, each with a reset mock."""
     api = Api.create(athena_contract(), athena_schemas(), "demo")
     for fault in faults:
-        found = []
+        results = []
         for run_tool in (run_suite, run_schemathesis):
             api.reset()
-            with serving(FaultMiddleware(with_real_time(api), fault)) as base, tempfile.TemporaryDirectory() as name:
-                found.append(run_tool(base + api.contract.base_path, seconds, Path(name)))
-        yield fault, found[0], found[1]
+            with (
+                run_http_server(FaultMiddleware(with_real_time(api), fault)) as base,
+                tempfile.TemporaryDirectory() as name,
+            ):
+                results.append(run_tool(base + api.contract.base_path, seconds, Path(name)))
+        yield fault, results[0], results[1]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -335,11 +338,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("names", nargs="*", help="fault names; default: all")
     options = parser.parse_args(arguments)
-    chosen = [fault for fault in (no_fault, *FAULTS) if not options.names or fault.__name__ in options.names]
+    faults = [fault for fault in (no_fault, *FAULTS) if not options.names or fault.__name__ in options.names]
     print("| fault | suite | Schemathesis |\n|---|---|---|", flush=True)
     detected = [0, 0]
     mistakes = 0
-    for fault, suite_result, schemathesis_result in rows(chosen, options.seconds):
+    for fault, suite_result, schemathesis_result in rows(faults, options.seconds):
         print(
             f"| {str(fault.__doc__).rstrip('.')} | {suite_result.table_cell} | {schemathesis_result.table_cell} |",
             flush=True,
@@ -348,8 +351,8 @@ def main(arguments: Sequence[str]) -> int:
         detected[0] += is_fault and bool(suite_result.failures)
         detected[1] += is_fault and bool(schemathesis_result.failures)
         mistakes += is_fault is not bool(suite_result.failures)
-    faults = len([fault for fault in chosen if fault is not no_fault])
-    print(f"| {faults} faults | {detected[0]} | {detected[1]} |")
+    fault_count = sum(fault is not no_fault for fault in faults)
+    print(f"| {fault_count} faults | {detected[0]} | {detected[1]} |")
     return 1 if mistakes else 0
 
 

@@ -127,13 +127,13 @@ class Busy(Mock):
         path, body = self.chance.choice(self.paths)
         candidates = [record for record in self._records if record.startswith(path)]
         method = self.chance.choice(("POST", "PUT", "DELETE")) if len(candidates) > 1 else "POST"
-        changed = {"name": f"other client {self._count}"} if "name" in body else {"content": f"t{self._count}"}
+        changes = {"name": f"other client {self._count}"} if "name" in body else {"content": f"t{self._count}"}
         record = self.chance.choice(candidates) if candidates else ""
         if method == "POST":
-            response = self._write("POST", path, {**body, **changed})
+            response = self._write("POST", path, {**body, **changes})
             self._records.append(f"{path}/{response.json()['data']['uuid']}")
         elif method == "PUT":
-            self._write("PUT", record, {**body, **changed})
+            self._write("PUT", record, {**body, **changes})
         else:
             self._write("DELETE", record, None)
             self._records.remove(record)

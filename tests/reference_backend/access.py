@@ -30,13 +30,13 @@ def database() -> sqlite3.Connection:
     return connection
 
 
-def one(sql: str, **parameters: Any) -> sqlite3.Row | None:
+def fetch_one(sql: str, **parameters: Any) -> sqlite3.Row | None:
     """Fetch the first row; `:me` is the caller's id."""
     row: sqlite3.Row | None = database().execute(sql, {"me": caller_id(), **parameters}).fetchone()
     return row
 
 
-def rows(sql: str, **parameters: Any) -> list[sqlite3.Row]:
+def fetch_all(sql: str, **parameters: Any) -> list[sqlite3.Row]:
     """Fetch all rows; `:me` is the caller's id."""
     return database().execute(sql, {"me": caller_id(), **parameters}).fetchall()
 
@@ -54,47 +54,47 @@ def bearer() -> str:
 
 def authenticate(token: str) -> None:
     """Authenticate the caller. Raises 401 for an unknown or expired token."""
-    row = one("SELECT user_id, expires_at FROM personal_access_tokens WHERE token = :token", token=token)
-    if row is None or (row["expires_at"] is not None and row["expires_at"] < stamp_of(datetime.now(UTC))):
+    row = fetch_one("SELECT user_id, expires_at FROM personal_access_tokens WHERE token = :token", token=token)
+    if row is None or (row["expires_at"] is not None and row["expires_at"] < format_timestamp(datetime.now(UTC))):
         raise HttpError(401, "Unauthenticated.")
     g.caller_id = row["user_id"]
     g.token = token
 
 
-def stamp_of(at: datetime) -> str:
+def format_timestamp(at: datetime) -> str:
     """Format an instant as it is stored."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def not_found() -> HttpError:
+def build_not_found_error() -> HttpError:
     """The error for a missing or inaccessible record."""
     return HttpError(404, "Not Found")
 
 
 def workspace(uuid: str) -> sqlite3.Row:
     """A workspace that the caller owns or is a member of. Raises 404."""
-    row = one(f"SELECT * FROM workspaces WHERE uuid = :uuid AND id IN {WORKSPACES}", uuid=uuid.lower())
+    row = fetch_one(f"SELECT * FROM workspaces WHERE uuid = :uuid AND id IN {WORKSPACES}", uuid=uuid.lower())
     if row is None:
-        raise not_found()
+        raise build_not_found_error()
     return row
 
 
 def agent(uuid: str) -> sqlite3.Row:
     """An agent that is visible to the caller. Raises 404."""
-    row = one(f"SELECT * FROM agents WHERE uuid = :uuid AND {AGENTS}", uuid=uuid.lower())
+    row = fetch_one(f"SELECT * FROM agents WHERE uuid = :uuid AND {AGENTS}", uuid=uuid.lower())
     if row is None and is_enabled("unknown-agent-is-a-fault"):
         return row["id"]  # type: ignore[index, no-any-return]
     if row is None:
-        raise not_found()
+        raise build_not_found_error()
     return row
 
 
 def thread(uuid: str, *, tenant_bug: str = "") -> sqlite3.Row:
     """A thread of the caller's workspaces. Raises 404. `tenant_bug`: the bug that ignores the tenant."""
     condition = "threads.deleted_at IS NULL" if tenant_bug and is_enabled(tenant_bug) else THREADS
-    row = one(f"SELECT * FROM threads WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
+    row = fetch_one(f"SELECT * FROM threads WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
     if row is None:
-        raise not_found()
+        raise build_not_found_error()
     return row
 
 
@@ -103,17 +103,17 @@ def message(uuid: str, *, tenant_bug: str = "", deleted_bug: str = "") -> sqlite
     condition = "messages.deleted_at IS NULL" if tenant_bug and is_enabled(tenant_bug) else MESSAGES
     if deleted_bug and is_enabled(deleted_bug):
         condition = f"messages.thread_id IN (SELECT id FROM threads WHERE {THREADS})"
-    row = one(f"SELECT * FROM messages WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
+    row = fetch_one(f"SELECT * FROM messages WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
     if row is None:
-        raise not_found()
+        raise build_not_found_error()
     return row
 
 
-def may_write_agent(row: sqlite3.Row) -> None:
+def require_write_permission(row: sqlite3.Row) -> None:
     """Raise 403 for a shared agent without write permission."""
-    if one(f"SELECT id FROM workspaces WHERE id = :id AND id IN {WORKSPACES}", id=row["workspace_id"]):
+    if fetch_one(f"SELECT id FROM workspaces WHERE id = :id AND id IN {WORKSPACES}", id=row["workspace_id"]):
         return
-    granted = rows(
+    granted = fetch_all(
         f"""SELECT id FROM shares WHERE agent_id = :agent AND permission = 'write' AND (
             entity_type = 'user' AND entity_id = :me OR entity_type = 'workspace' AND entity_id IN {WORKSPACES})""",
         agent=row["id"],

@@ -8,10 +8,10 @@ from uuid import uuid4
 from flask import current_app, request
 
 from tests.reference_backend import access, serializers
-from tests.reference_backend.access import caller_id, database, not_found, one
+from tests.reference_backend.access import build_not_found_error, caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, embedded, paginated, read
+from tests.reference_backend.listing import Listing, paginate, read, select_relations
 from tests.reference_backend.request_data import Kind, body, query
 from tests.reference_backend.serializers import COUNTS, Json
 from tests.reference_backend.validation import Rule, array, boolean, choice, nullable, number, record, string, url, uuid
@@ -21,7 +21,7 @@ RELATIONS = choice(
     *("tools", "workflows", "shares"),
 )
 VISIBILITY = choice("private", "workspace", "public")
-IDENTIFIER = number(1, 9007199254740991, whole=True)
+IDENTIFIER = number(1, 9007199254740991, is_integer=True)
 SORTS = ("name", "visibility", "created_at", "updated_at", *COUNTS)
 FILTERS: dict[str, Kind] = {
     "workspace_uuid": "text",
@@ -72,7 +72,7 @@ PHOTO = record(
     "emoji",
     "background_color",
     "preference",
-    closed=True,
+    is_closed=True,
 )
 FIELDS: dict[str, Rule] = {
     "name": string(1),
@@ -127,49 +127,49 @@ def index() -> Json:
     listing.where("is_shared", f"({shared}) = :is_shared")
     if "category_uuids" in params:
         categories = Listing("agent_category", {"category": [c.lower() for c in params["category_uuids"]]}, "")
-        categories.among("category", "category_uuid")
+        categories.where_in("category", "category_uuid")
         listing.conditions.append(
             f"agents.id IN (SELECT agent_id FROM agent_category WHERE {categories.conditions[0]})"
         )
         listing.parameters |= categories.parameters
     listing.search("agents.name", "agents.description")
-    below = dict(embedded(params, serializers.AGENT))
-    below |= {"metrics": {}} if params.get("with_metrics") else {}
-    below |= {"command_room_task": {}} if params.get("with_command_room_task") else {}
-    return paginated(listing, lambda row: serializers.agent(row, below), {**COUNTS, "name": "fold(agents.name)"})
+    relations = dict(select_relations(params, serializers.AGENT))
+    relations |= {"metrics": {}} if params.get("with_metrics") else {}
+    relations |= {"command_room_task": {}} if params.get("with_command_room_task") else {}
+    return paginate(listing, lambda row: serializers.agent(row, relations), {**COUNTS, "name": "fold(agents.name)"})
 
 
 def _filter_by_workspace(listing: Listing) -> None:
     """Filter by workspace, or else by the workspaces of an organization."""
-    named = "SELECT id FROM workspaces WHERE"
+    select_ids = "SELECT id FROM workspaces WHERE"
     if "workspace_uuid" in listing.params:
-        listing.where("workspace_uuid", f"agents.workspace_id IN ({named} uuid = lower(:workspace_uuid))")
+        listing.where("workspace_uuid", f"agents.workspace_id IN ({select_ids} uuid = lower(:workspace_uuid))")
     else:
-        organization = f"agents.workspace_id IN ({named} organization_multiplai_id = :organization_multiplai_id)"
+        organization = f"agents.workspace_id IN ({select_ids} organization_multiplai_id = :organization_multiplai_id)"
         listing.where("organization_multiplai_id", organization)
 
 
 def _filter_by_user(listing: Listing) -> None:
     """Filter by owner, with four parameters."""
-    named = "agents.user_id IN (SELECT id FROM users WHERE"
+    user_filter = "agents.user_id IN (SELECT id FROM users WHERE"
     listing.where("user_id", "agents.user_id = :user_id")
-    listing.among("user_ids", "agents.user_id")
+    listing.where_in("user_ids", "agents.user_id")
     if not is_enabled("filter-forgotten"):
-        listing.where("user_multiplai_id", f"{named} multiplai_id = :user_multiplai_id)")
-    listing.among("user_multiplai_ids", "(SELECT multiplai_id FROM users WHERE users.id = agents.user_id)")
+        listing.where("user_multiplai_id", f"{user_filter} multiplai_id = :user_multiplai_id)")
+    listing.where_in("user_multiplai_ids", "(SELECT multiplai_id FROM users WHERE users.id = agents.user_id)")
 
 
 def store() -> Json:
     """POST /agents."""
     sent = body({**FIELDS, "template_id": nullable(IDENTIFIER), "workspace_uuid": uuid()}, "name")
-    workspace = _workspace(sent.get("workspace_uuid"))
-    related = _related(sent)
+    workspace = _find_workspace_id(sent.get("workspace_uuid"))
+    relation_ids = _find_relation_ids(sent)
     values = {name: sent.get(name, default) for name, default in {"name": "", **DEFAULTS}.items()}
     if is_enabled("text-cut-at-255"):
         values["description"] = values["description"][:255]
     stamp, key = now(), str(uuid4())
     with transaction(database()):
-        made = insert(
+        agent_id = insert(
             database(),
             "agents",
             {
@@ -182,44 +182,44 @@ def store() -> Json:
                 "updated_at": stamp,
             },
         )
-        _relate(made, sent, related)
+        _save_relations(agent_id, sent, relation_ids)
     return {"data": serializers.agent(access.agent(key), serializers.AGENT)}
 
 
-def _workspace(named: str | None) -> int:
+def _find_workspace_id(uuid: str | None) -> int:
     """The id of a workspace, by default the user's primary one."""
-    if named is not None:
-        return int(access.workspace(named)["id"])
-    row = one("SELECT primary_workspace_id FROM users WHERE id = :me")
+    if uuid is not None:
+        return int(access.workspace(uuid)["id"])
+    row = fetch_one("SELECT primary_workspace_id FROM users WHERE id = :me")
     return int(row["primary_workspace_id"]) if row else 0
 
 
-def _related(sent: dict[str, Any]) -> dict[str, list[int]]:
+def _find_relation_ids(sent: dict[str, Any]) -> dict[str, list[int]]:
     """The ids of the tools and workflows in the body. Raises 404 for a missing one."""
-    found: dict[str, list[int]] = {}
+    relation_ids: dict[str, list[int]] = {}
     for name in sent.get("tool_uuids", ()):
-        row = one("SELECT id FROM tools WHERE uuid = lower(:uuid)", uuid=name)
-        found.setdefault("tool", []).append(_there(row))
+        row = fetch_one("SELECT id FROM tools WHERE uuid = lower(:uuid)", uuid=name)
+        relation_ids.setdefault("tool", []).append(_require_id(row))
     for name in sent.get("workflow_uuids", ()):
-        row = one(
+        row = fetch_one(
             f"SELECT id FROM workflows WHERE uuid = lower(:uuid) AND workspace_id IN {access.WORKSPACES}", uuid=name
         )
-        found.setdefault("workflow", []).append(_there(row))
-    return found
+        relation_ids.setdefault("workflow", []).append(_require_id(row))
+    return relation_ids
 
 
-def _there(row: sqlite3.Row | None) -> int:
+def _require_id(row: sqlite3.Row | None) -> int:
     if row is None:
-        raise not_found()
+        raise build_not_found_error()
     return int(row["id"])
 
 
-def _relate(agent: int, sent: dict[str, Any], related: dict[str, list[int]]) -> None:
+def _save_relations(agent: int, sent: dict[str, Any], relation_ids: dict[str, list[int]]) -> None:
     """Sync the relations in the body; others are unchanged."""
     for kind in ("tool", "workflow"):
         if f"{kind}_uuids" in sent:
             database().execute(f"DELETE FROM agent_{kind} WHERE agent_id = ?", [agent])
-            for identifier in dict.fromkeys(related.get(kind, ())):
+            for identifier in dict.fromkeys(relation_ids.get(kind, ())):
                 insert(database(), f"agent_{kind}", {"agent_id": agent, f"{kind}_id": identifier})
     if "category_uuids" in sent:
         database().execute("DELETE FROM agent_category WHERE agent_id = ?", [agent])
@@ -232,27 +232,27 @@ def show(uuid: str) -> Json:
     row = access.agent(uuid)
     params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
     if not is_enabled("cached-read"):
-        return {"data": serializers.agent(row, embedded(params, serializers.AGENT))}
+        return {"data": serializers.agent(row, select_relations(params, serializers.AGENT))}
     cache: dict[str, Json] = current_app.extensions.setdefault("cache", {})
     key = f"{row['uuid']} {params}"
     if key not in cache:
-        cache[key] = {"data": serializers.agent(row, embedded(params, serializers.AGENT))}
+        cache[key] = {"data": serializers.agent(row, select_relations(params, serializers.AGENT))}
     return cache[key]
 
 
 def update(uuid: str) -> Json:
     """PUT /agents/{uuid}."""
     row = access.agent(uuid)
-    access.may_write_agent(row)
+    access.require_write_permission(row)
     if is_enabled("saved-before-validated"):
         _save_early(row)
     sent = body(FIELDS)
-    related = _related(sent)
+    relation_ids = _find_relation_ids(sent)
     values: dict[str, Any] = {name: sent.get(name, row[name]) for name in COLUMNS}
     if is_enabled("update-resets-what-was-not-sent"):
         values["description"] = sent.get("description", "")
     photo = sent.get("profile_photo_config", json.loads(row["profile_photo_config"]))
-    named = {
+    parameters = {
         **values,
         "metadata": json.dumps(json.loads(row["metadata"]) | sent.get("metadata", {}), ensure_ascii=False),
         "profile_photo_config": json.dumps(photo, ensure_ascii=False),
@@ -261,8 +261,8 @@ def update(uuid: str) -> Json:
     }
     sets = ", ".join(f"{name} = :{name}" for name in (*values, "metadata", "profile_photo_config"))
     with transaction(database()):
-        database().execute(f"UPDATE agents SET {sets}, updated_at = :now WHERE id = :id", named)
-        _relate(row["id"], sent, related)
+        database().execute(f"UPDATE agents SET {sets}, updated_at = :now WHERE id = :id", parameters)
+        _save_relations(row["id"], sent, relation_ids)
     return {"data": serializers.agent(access.agent(uuid), serializers.AGENT)}
 
 
@@ -277,8 +277,8 @@ def _save_early(row: sqlite3.Row) -> None:
 def delete(uuid: str) -> None:
     """DELETE /agents/{uuid}: with its threads, memories and shares."""
     row = access.agent(uuid)
-    access.may_write_agent(row)
-    named = {"id": row["id"], "now": now()}
+    access.require_write_permission(row)
+    parameters = {"id": row["id"], "now": now()}
     children = [
         """UPDATE messages SET deleted_at = :now WHERE deleted_at IS NULL
             AND thread_id IN (SELECT id FROM threads WHERE agent_id = :id)""",
@@ -292,4 +292,4 @@ def delete(uuid: str) -> None:
             "DELETE FROM command_room_tasks WHERE agent_id = :id",
             "UPDATE agents SET deleted_at = :now WHERE id = :id",
         ):
-            database().execute(sql, named)
+            database().execute(sql, parameters)

@@ -54,24 +54,24 @@ def create_app(database: Path, bug: str = "") -> Flask:
         app.add_url_rule(
             PREFIX + path, route, _build_view(route, handler, status), methods=[method], strict_slashes=True
         )
-    app.before_request(_enter)
-    app.teardown_request(_leave)
-    app.register_error_handler(HttpError, _refused)
-    app.register_error_handler(HTTPException, _failed)
-    app.register_error_handler(Exception, _broken)
+    app.before_request(_authenticate_request)
+    app.teardown_request(_close_database)
+    app.register_error_handler(HttpError, _build_error_response)
+    app.register_error_handler(HTTPException, _format_flask_error)
+    app.register_error_handler(Exception, _build_server_error)
     return app
 
 
 def _build_view(route: str, handler: Handler, status: int) -> Handler:
-    def view(**named: str) -> tuple[Any, int]:
-        serialized = handler(**named)
+    def view(**path_parameters: str) -> tuple[Any, int]:
+        serialized = handler(**path_parameters)
         code = 200 if is_enabled("created-is-answered-200") and route == "POST /threads" else status
         return ("", code) if serialized is None else (jsonify(serialized), code)
 
     return view
 
 
-def _enter() -> Answer | None:
+def _authenticate_request() -> Answer | None:
     """Laravel's `auth:sanctum`, on all routes that are not public."""
     route = request.endpoint
     if route is None or route in OPEN or request.method == "OPTIONS":
@@ -83,12 +83,12 @@ def _enter() -> Answer | None:
     return None
 
 
-def _leave(error: BaseException | None) -> None:
+def _close_database(error: BaseException | None) -> None:
     if "database" in g:
         g.database.close()
 
 
-def _refused(refusal: HttpError) -> tuple[Response, int]:
+def _build_error_response(refusal: HttpError) -> tuple[Response, int]:
     if refusal.status == 404 and is_enabled("refusals-as-a-page") and request.path.startswith(f"{PREFIX}/workspaces"):
         return Response("<!DOCTYPE html><title>Not Found</title><h1>404</h1>", content_type="text/html"), 404
     body: dict[str, Any] = {"message": refusal.message}
@@ -97,17 +97,17 @@ def _refused(refusal: HttpError) -> tuple[Response, int]:
     return jsonify(body), refusal.status
 
 
-def _failed(error: HTTPException) -> Answer:
+def _format_flask_error(error: HTTPException) -> Answer:
     """Flask's own errors in the same format, with their headers (`Allow`)."""
-    answer = error.get_response()
-    answer.set_data(jsonify({"message": error.name}).get_data())
-    answer.content_type = "application/json"
+    response = error.get_response()
+    response.set_data(jsonify({"message": error.name}).get_data())
+    response.content_type = "application/json"
     if isinstance(error, MethodNotAllowed) and is_enabled("no-allow-header"):
-        del answer.headers["Allow"]
-    return answer
+        del response.headers["Allow"]
+    return response
 
 
-def _broken(error: Exception) -> tuple[Response, int]:
+def _build_server_error(error: Exception) -> tuple[Response, int]:
     """A server error: logged, and hidden from clients."""
     current_app.logger.error("%s %s: %r", request.method, request.path, error)
     return jsonify({"message": "Server Error"}), 500

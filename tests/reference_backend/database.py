@@ -115,8 +115,8 @@ def insert(database: sqlite3.Connection, table: str, values: Mapping[str, Any]) 
     """Insert a row and return its id."""
     names = ", ".join(values)
     marks = ", ".join("?" for _ in values)
-    done = database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [column(v) for v in values.values()])
-    return int(done.lastrowid or 0)
+    cursor = database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [column(v) for v in values.values()])
+    return int(cursor.lastrowid or 0)
 
 
 def column(value: Any) -> Any:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from flask import request
 
-from tests.reference_backend.access import one, rows
+from tests.reference_backend.access import fetch_all, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.request_data import Kind, query
 from tests.reference_backend.serializers import Json, Tree, tree
@@ -41,7 +41,7 @@ class Listing:
             self.conditions.append(condition)
             self.parameters[name] = self.params[name]
 
-    def among(self, name: str, column: str) -> None:
+    def where_in(self, name: str, column: str) -> None:
         """Filter by a query parameter with several values, if present."""
         if name not in self.params:
             return
@@ -64,19 +64,19 @@ class Listing:
         if is_enabled("search-in-first-column-only"):
             columns = columns[:1]
         place = "= 1" if is_enabled("search-from-the-start-only") else "> 0"
-        found = " OR ".join(f"instr(fold({column}), fold(:search)) {place}" for column in columns)
+        terms = " OR ".join(f"instr(fold({column}), fold(:search)) {place}" for column in columns)
         loose = is_enabled("search-or-without-brackets") and self.table == "agents"
-        self.conditions.append(found if loose else f"({found})")
+        self.conditions.append(terms if loose else f"({terms})")
         self.parameters["search"] = words
 
     @property
     def condition(self) -> str:
         """The complete condition, limited to the caller's rows."""
-        joint = " OR " if is_enabled("filters-joined-by-or") and self.table == "threads" else " AND "
-        narrowed = joint.join(self.conditions)
-        if joint == " OR " and narrowed:
-            narrowed = f"({narrowed})"
-        return f"{self.visible} AND {narrowed}" if narrowed else self.visible
+        operator = " OR " if is_enabled("filters-joined-by-or") and self.table == "threads" else " AND "
+        filters = operator.join(self.conditions)
+        if operator == " OR " and filters:
+            filters = f"({filters})"
+        return f"{self.visible} AND {filters}" if filters else self.visible
 
 
 def read(
@@ -87,8 +87,8 @@ def read(
     return query(
         {**LIST_PARAMETERS, **kinds},
         {
-            "page": number(least, 2147483647, whole=True),
-            "per_page": number(1, 100, whole=True),
+            "page": number(least, 2147483647, is_integer=True),
+            "per_page": number(1, 100, is_integer=True),
             "sort_by": choice(*sorts),
             "sort_direction": choice("asc", "desc"),
             "search": string(0, 255),
@@ -98,7 +98,7 @@ def read(
     )
 
 
-def embedded(params: Mapping[str, Any], default: Tree) -> Tree:
+def select_relations(params: Mapping[str, Any], default: Tree) -> Tree:
     """The requested relations, or the default ones."""
     words = params.get("with")
     if words is None:
@@ -108,7 +108,7 @@ def embedded(params: Mapping[str, Any], default: Tree) -> Tree:
     return tree(words)
 
 
-def paginated(listing: Listing, show: Callable[[sqlite3.Row], Json], sorts: Mapping[str, str]) -> Json:
+def paginate(listing: Listing, show: Callable[[sqlite3.Row], Json], sorts: Mapping[str, str]) -> Json:
     """Build one page. `sorts`: SQL for values of sort_by that are not column names."""
     params, table = listing.params, listing.table
     size = (
@@ -117,16 +117,18 @@ def paginated(listing: Listing, show: Callable[[sqlite3.Row], Json], sorts: Mapp
         else params.get("per_page", DEFAULT_PAGE_SIZE)
     )
     number = params.get("page", 1)
-    counted = listing.visible if is_enabled("total-before-filter") and table == "messages" else listing.condition
-    total = _total(f"SELECT COUNT(*) AS total FROM {_from_clause(table)} WHERE {counted}", listing.parameters)
-    found = rows(
+    count_condition = (
+        listing.visible if is_enabled("total-before-filter") and table == "messages" else listing.condition
+    )
+    total = _total(f"SELECT COUNT(*) AS total FROM {_from_clause(table)} WHERE {count_condition}", listing.parameters)
+    page_rows = fetch_all(
         f"SELECT {table}.* FROM {_from_clause(table)} WHERE {listing.condition} ORDER BY {_order(listing, sorts)} "
         "LIMIT :limit OFFSET :offset",
         **listing.parameters,
         limit=size + 1 if is_enabled("limit-plus-one") and table == "threads" else size,
         offset=_offset(number, size, table),
     )
-    serialized = [show(row) for row in found]
+    serialized = [show(row) for row in page_rows]
     last = max(1, total // size if is_enabled("last-page-rounded-down") else -(-total // size))
     return {"data": serialized, **_pagination(number, size, total, last, len(serialized))}
 
@@ -138,7 +140,7 @@ def _from_clause(table: str) -> str:
 
 
 def _total(sql: str, parameters: Mapping[str, Any]) -> int:
-    row = one(sql, **parameters)
+    row = fetch_one(sql, **parameters)
     return int(row["total"]) if row is not None else 0
 
 
@@ -152,16 +154,18 @@ def _order(listing: Listing, sorts: Mapping[str, str]) -> str:
     """The ORDER BY terms: newest first by default, with the id as tie-breaker."""
     table, by = listing.table, listing.params.get("sort_by")
     if by is None:
-        way = "ASC" if is_enabled("oldest-first") and table == "threads" else "DESC"
-        tie = "random()" if is_enabled("ties-in-any-order") and table == "messages" else f"{table}.id {way}"
-        return f"{table}.created_at {way}, {tie}"
-    way = "DESC" if listing.params.get("sort_direction") == "desc" else "ASC"
+        direction = "ASC" if is_enabled("oldest-first") and table == "threads" else "DESC"
+        tie_breaker = (
+            "random()" if is_enabled("ties-in-any-order") and table == "messages" else f"{table}.id {direction}"
+        )
+        return f"{table}.created_at {direction}, {tie_breaker}"
+    direction = "DESC" if listing.params.get("sort_direction") == "desc" else "ASC"
     if is_enabled("direction-ignored-for-a-column") and by == "updated_at" and table == "threads":
-        way = "ASC"
+        direction = "ASC"
     column = sorts.get(by, f"{table}.{by}")
     if is_enabled("sorts-by-another-column") and by == "updated_at" and table == "agents":
         column = "agents.id"
-    return f"{column} {way}, {table}.id {way}"
+    return f"{column} {direction}, {table}.id {direction}"
 
 
 def _pagination(number: int, size: int, total: int, last: int, count: int) -> Json:
@@ -187,7 +191,7 @@ def _pagination(number: int, size: int, total: int, last: int, count: int) -> Js
 
 def _url(number: int) -> str:
     """The URL of another page."""
-    kept = [(name, value) for name, value in request.args.items(multi=True) if name != "page"]
+    parameters = [(name, value) for name, value in request.args.items(multi=True) if name != "page"]
     if is_enabled("page-links-lose-the-query"):
-        kept = []
-    return f"{request.base_url}?{urlencode([*kept, ('page', str(number))])}"
+        parameters = []
+    return f"{request.base_url}?{urlencode([*parameters, ('page', str(number))])}"

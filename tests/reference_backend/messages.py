@@ -9,7 +9,7 @@ from tests.reference_backend import access, serializers
 from tests.reference_backend.access import database
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, embedded, paginated, read
+from tests.reference_backend.listing import Listing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, record, string, uuid
@@ -51,8 +51,8 @@ def index() -> Json:
     )
     listing.where("role", "messages.role = :role")
     listing.search("messages.content")
-    below = embedded(params, serializers.MESSAGE)
-    return paginated(listing, lambda row: serializers.message(row, below), {})
+    relations = select_relations(params, serializers.MESSAGE)
+    return paginate(listing, lambda row: serializers.message(row, relations), {})
 
 
 def store() -> Json:
@@ -64,7 +64,7 @@ def store() -> Json:
     thread = access.thread(sent["thread_uuid"])
     stamp, key = now(), str(uuid4())
     with transaction(database()):
-        made = insert(
+        message_id = insert(
             database(),
             "messages",
             {
@@ -78,7 +78,7 @@ def store() -> Json:
             },
         )
         for file in [] if is_enabled("files-are-not-saved") else sent.get("files", ()):
-            _attach(file, made, thread["id"], thread["workspace_id"], stamp)
+            _attach(file, message_id, thread["id"], thread["workspace_id"], stamp)
     return {"data": serializers.message(access.message(key), serializers.MESSAGE)}
 
 
@@ -110,7 +110,7 @@ def show(uuid: str) -> Json:
     """GET /messages/{uuid}."""
     row = access.message(uuid, deleted_bug="deleted-rows-are-retrieved")
     params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": serializers.message(row, embedded(params, serializers.MESSAGE))}
+    return {"data": serializers.message(row, select_relations(params, serializers.MESSAGE))}
 
 
 def update(uuid: str) -> Json:
@@ -118,10 +118,10 @@ def update(uuid: str) -> Json:
     row = access.message(uuid)
     sent = body({"content": FIELDS["content"], "role": ROLE})
     role = row["role"] if is_enabled("field-not-fillable") else sent.get("role", row["role"])
-    touched = row["updated_at"] if is_enabled("updated-at-not-touched") else now()
+    updated_at = row["updated_at"] if is_enabled("updated-at-not-touched") else now()
     database().execute(
         "UPDATE messages SET content = :content, role = :role, updated_at = :now WHERE id = :id",
-        {"content": sent.get("content", row["content"]), "role": role, "now": touched, "id": row["id"]},
+        {"content": sent.get("content", row["content"]), "role": role, "now": updated_at, "id": row["id"]},
     )
     return {"data": serializers.message(access.message(uuid), serializers.MESSAGE)}
 
@@ -129,9 +129,9 @@ def update(uuid: str) -> Json:
 def delete(uuid: str) -> None:
     """DELETE /messages/{uuid}: with its attachments."""
     row = access.message(uuid, tenant_bug="tenant-not-looked-at-in-delete")
-    gone = "id = :id"
+    condition = "id = :id"
     if is_enabled("delete-goes-too-far"):
-        gone = "thread_id = (SELECT thread_id FROM messages WHERE id = :id)"
+        condition = "thread_id = (SELECT thread_id FROM messages WHERE id = :id)"
     with transaction(database()):
         database().execute("DELETE FROM attachments WHERE message_id = :id", {"id": row["id"]})
-        database().execute(f"UPDATE messages SET deleted_at = :now WHERE {gone}", {"id": row["id"], "now": now()})
+        database().execute(f"UPDATE messages SET deleted_at = :now WHERE {condition}", {"id": row["id"], "now": now()})

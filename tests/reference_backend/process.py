@@ -12,7 +12,7 @@ TOKENS = ("demo-token", "other-token")
 
 
 @contextmanager
-def serving(bug: str = "") -> Iterator[str]:
+def run_backend(bug: str = "") -> Iterator[str]:
     """Start a new backend, optionally with a bug; yield its base URL and stop it afterwards."""
     environment = os.environ | {"BACKEND_BUG": bug, "BACKEND_TOKENS": " ".join(TOKENS)}
     command = [sys.executable, "-m", "tests.reference_backend", "--port", "0"]

@@ -17,7 +17,7 @@ BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 Kind = str  # of a query parameter: "text", "integer", "boolean", "texts", "integers", "words" (comma-separated)
 
 
-def _constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
@@ -26,7 +26,7 @@ def body(fields: Mapping[str, Rule], *required: str) -> dict[str, Any]:
     sent = _json()
     if not isinstance(sent, dict):
         raise HttpError(422, "The body must be an object.", {"body": ["The body must be an object."]})
-    raise_if_invalid(_renamed(list(find_errors(sent, fields, required))))
+    raise_if_invalid(_rename_fields(list(find_errors(sent, fields, required))))
     return {name: sent[name] for name in fields if name in sent}
 
 
@@ -34,30 +34,30 @@ def _json() -> Any:
     if request.mimetype != "application/json":
         raise HttpError(415, "Unsupported Media Type")
     try:
-        sent = json.loads(request.get_data().decode(), parse_constant=_constant)
+        sent = json.loads(request.get_data().decode(), parse_constant=_reject_constant)
         json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()  # PHP rejects lone surrogates and 1e999
     except (ValueError, RecursionError):
         raise HttpError(400, "The request body is not valid JSON.") from None
     return sent
 
 
-def _renamed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _rename_fields(errors: list[tuple[str, str]]) -> list[tuple[str, str]]:
     if is_enabled("errors-named-in-camel-case"):
-        return [(re.sub(r"_([a-z])", lambda m: m[1].upper(), name), message) for name, message in found]
-    return found
+        return [(re.sub(r"_([a-z])", lambda m: m[1].upper(), name), message) for name, message in errors]
+    return errors
 
 
 def query(kinds: Mapping[str, Kind], rules: Mapping[str, Rule]) -> dict[str, Any]:
     """Parse and validate the query parameters, without blank ones. Raises 422."""
-    given: dict[str, Any] = {}
+    values_by_name: dict[str, Any] = {}
     for name, kind in kinds.items():
         values = _values(name)
         if not is_enabled("blank-filter-is-a-value") or name != "agent_uuid":
             values = [value for value in values if value != ""]
         if values:
-            given[name] = _read(kind, values)
-    raise_if_invalid(list(find_errors(given, rules)))
-    return given
+            values_by_name[name] = _read(kind, values)
+    raise_if_invalid(list(find_errors(values_by_name, rules)))
+    return values_by_name
 
 
 def _values(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from tests.reference_backend.bugs import BUGS, UNDETECTED_BUGS
-from tests.reference_backend.process import ROOT, TOKENS, serving
+from tests.reference_backend.process import ROOT, TOKENS, run_backend
 
 # The operations of the backend, by the groups that run together.
 OPERATION_GROUPS: tuple[tuple[str, ...], ...] = (
@@ -112,7 +112,7 @@ def select_operations(bug: str) -> list[str]:
 
 def run_with_bug(bug: str, operations: Iterable[str] = (), *, fuzzing: bool = False) -> SuiteRun:
     """Run the suite under --strict on a new backend with a bug. `operations`: default `select_operations`."""
-    with serving(bug) as base:
+    with run_backend(bug) as base:
         options = ("--mutable-record", f"Workspace={find_workspace_key(base)}")
         return run(base, operations or select_operations(bug), fuzzing=fuzzing, options=options)
 

@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from werkzeug.security import generate_password_hash
 
 from tests.reference_backend import agents, messages, threads
-from tests.reference_backend.access import stamp_of
+from tests.reference_backend.access import format_timestamp
 from tests.reference_backend.database import connect, insert, transaction
 
 USERS = (("Ada", "Lindqvist"), ("Ben", "Okafor"), ("Cleo", "Marin"), ("Dara", "Novak"))
@@ -45,11 +45,11 @@ def seed(path: Path, tokens: tuple[str, str]) -> None:
     with transaction(database):
         _create_users(database, tokens)
         _create_workspaces(database)
-        _tools(database)
+        _create_tools(database)
         for number in range(1, 16):
-            _agent(database, number)
+            _create_agent(database, number)
         for number in range(1, 25):
-            _thread(database, number)
+            _create_thread(database, number)
     database.close()
 
 
@@ -59,7 +59,7 @@ def _uuid(kind: str, number: int) -> str:
 
 def _stamps(hours: int) -> dict[str, str]:
     """Timestamps `hours` ago."""
-    text = stamp_of(datetime.now(UTC) - timedelta(hours=hours))
+    text = format_timestamp(datetime.now(UTC) - timedelta(hours=hours))
     return {"created_at": text, "updated_at": text}
 
 
@@ -99,7 +99,7 @@ def _create_workspaces(database: sqlite3.Connection) -> None:
             insert(database, "workspace_user", {"workspace_id": number, "user_id": member})
 
 
-def _tools(database: sqlite3.Connection) -> None:
+def _create_tools(database: sqlite3.Connection) -> None:
     for number, name in enumerate(("Web search", "E-mail", "Calendar"), 1):
         values = {"uuid": _uuid("tool", number), "user_id": 1, "name": name, "description": "", "type": "api"}
         insert(database, "tools", values | {"credits": number} | _stamps(1800))
@@ -115,7 +115,7 @@ def _creator_id(number: int, place: int) -> int:
     return members[number % len(members)] if members and number % 3 == 0 else owner
 
 
-def _agent(database: sqlite3.Connection, number: int) -> None:
+def _create_agent(database: sqlite3.Connection, number: int) -> None:
     """Of five agents three are in the first workspace, one in the second, one in the third."""
     place = (1, 1, 1, 2, 3)[number % 5]
     role = ROLES[number % len(ROLES)]
@@ -132,39 +132,43 @@ def _agent(database: sqlite3.Connection, number: int) -> None:
         "template": number % 5 == 1,
         "favorite": number % 3 == 1,
     }
-    made = insert(database, "agents", values | _stamps(900 - 20 * number))
+    agent_id = insert(database, "agents", values | _stamps(900 - 20 * number))
     for tool in range(1, 1 + number % 4):
-        insert(database, "agent_tool", {"agent_id": made, "tool_id": tool})
+        insert(database, "agent_tool", {"agent_id": agent_id, "tool_id": tool})
     if place in (1, 2) and number % 2:
-        insert(database, "agent_workflow", {"agent_id": made, "workflow_id": place})
-    insert(database, "agent_category", {"agent_id": made, "category_uuid": _uuid("category", number % 3)})
+        insert(database, "agent_workflow", {"agent_id": agent_id, "workflow_id": place})
+    insert(database, "agent_category", {"agent_id": agent_id, "category_uuid": _uuid("category", number % 3)})
     for run in range(number % 5):
         created = _stamps(700 - run)["created_at"]
-        insert(database, "agent_runs", {"agent_id": made, "duration_ms": 900 + run, "created_at": created})
+        insert(database, "agent_runs", {"agent_id": agent_id, "duration_ms": 900 + run, "created_at": created})
     if number % 6 == 0:
         entity = {"entity_type": "workspace", "entity_id": place, "permission": "read"}
-        insert(database, "shares", {"agent_id": made, **entity})
+        insert(database, "shares", {"agent_id": agent_id, **entity})
     if number == 2:
-        task = {"uuid": _uuid("task", 1), "agent_id": made, "title": "Review the greeting", "status": "open"}
+        task = {"uuid": _uuid("task", 1), "agent_id": agent_id, "title": "Review the greeting", "status": "open"}
         insert(database, "command_room_tasks", task | _stamps(600))
 
 
-def _thread(database: sqlite3.Connection, number: int) -> None:
+def _create_thread(database: sqlite3.Connection, number: int) -> None:
     """One in three has no agent; some of one second."""
     place = (1, 1, 3, 2)[number % 4]
-    found = database.execute("SELECT id FROM agents WHERE workspace_id = ? ORDER BY id DESC", [place]).fetchall()
+    agents = database.execute("SELECT id FROM agents WHERE workspace_id = ? ORDER BY id DESC", [place]).fetchall()
     values = {
         "uuid": _uuid("thread", number),
         "creator_id": _creator_id(number, place),
         "workspace_id": place,
-        "agent_id": None if number % 3 == 0 else found[number % len(found)]["id"],
+        "agent_id": None if number % 3 == 0 else agents[number % len(agents)]["id"],
         "name": f"{SUBJECTS[number % len(SUBJECTS)]} ({number})",
         "metadata": threads.DEFAULT_METADATA,
     }
-    made = insert(database, "threads", values | _stamps(500 - 10 * (number // 2)))
+    thread_id = insert(database, "threads", values | _stamps(500 - 10 * (number // 2)))
     for index in range(1 + number % 4):
         role = ("user", "assistant")[index % 2]
-        values = {"uuid": _uuid("message", 100 * number + index), "thread_id": made, "content": MESSAGE_TEXTS[index]}
+        values = {
+            "uuid": _uuid("message", 100 * number + index),
+            "thread_id": thread_id,
+            "content": MESSAGE_TEXTS[index],
+        }
         insert(
             database,
             "messages",

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import g
 
-from tests.reference_backend.access import caller_id, one, rows
+from tests.reference_backend.access import caller_id, fetch_all, fetch_one
 from tests.reference_backend.bugs import is_enabled
 
 Tree = Mapping[str, Any]  # relation -> its tree, or None for an empty stub
@@ -43,12 +43,12 @@ CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 def tree(words: Iterable[str]) -> Tree:
     """`thread.creator,attachments` -> the tree of these relations."""
-    found: dict[str, Any] = {}
+    root: dict[str, Any] = {}
     for word in words:
-        below = found
+        subtree = root
         for part in CAPITAL.sub(r"_\1", word).lower().split("."):
-            below = below.setdefault(part, {})
-    return found
+            subtree = subtree.setdefault(part, {})
+    return root
 
 
 def stamp(text: str | None) -> str | None:
@@ -61,43 +61,45 @@ def stamps(row: sqlite3.Row) -> Json:
     return {"created_at": stamp(row["created_at"]), "updated_at": stamp(row["updated_at"])}
 
 
-def memoize(kind: str, row: sqlite3.Row, below: Tree, show: Callable[[], Json]) -> Json:
+def memoize(kind: str, row: sqlite3.Row, subtree: Tree, show: Callable[[], Json]) -> Json:
     """Reuse a serialization within a request: a page of messages embeds the same thread repeatedly."""
     known: dict[tuple[str, int, str], Json] = g.setdefault("shown", {})
-    at = (kind, row["id"], json.dumps(below))
+    at = (kind, row["id"], json.dumps(subtree))
     if at not in known:
         known[at] = show()
     return known[at]
 
 
-def _user(identifier: int, below: Tree) -> Json:
-    row = one("SELECT * FROM users WHERE id = :id", id=identifier)
+def _user(identifier: int, subtree: Tree) -> Json:
+    row = fetch_one("SELECT * FROM users WHERE id = :id", id=identifier)
     assert row is not None, f"no user {identifier}"
-    return user(row, below)
+    return user(row, subtree)
 
 
-def user(row: sqlite3.Row, below: Tree) -> Json:
+def user(row: sqlite3.Row, subtree: Tree) -> Json:
     """Serialize a user."""
     serialized = {
         name: row[name]
         for name in ("id", "name", "first_name", "last_name", "email", "profile_photo_url", "multiplai_id")
     } | stamps(row)
-    if "primary_workspace" in below:
-        serialized["primary_workspace"] = _stub_or(below["primary_workspace"], _workspace, row["primary_workspace_id"])
+    if "primary_workspace" in subtree:
+        serialized["primary_workspace"] = _serialize_reference(
+            subtree["primary_workspace"], _workspace, row["primary_workspace_id"]
+        )
     return serialized
 
 
-def _stub_or(below: Tree | None, show: Callable[[int, Tree], Json], identifier: int) -> Json:
-    return {} if below is None else show(identifier, below)
+def _serialize_reference(subtree: Tree | None, show: Callable[[int, Tree], Json], identifier: int) -> Json:
+    return {} if subtree is None else show(identifier, subtree)
 
 
-def _workspace(identifier: int, below: Tree) -> Json:
-    row = one("SELECT * FROM workspaces WHERE id = :id", id=identifier)
+def _workspace(identifier: int, subtree: Tree) -> Json:
+    row = fetch_one("SELECT * FROM workspaces WHERE id = :id", id=identifier)
     assert row is not None, f"no workspace {identifier}"
-    return workspace(row, below)
+    return workspace(row, subtree)
 
 
-def workspace(row: sqlite3.Row, below: Tree) -> Json:
+def workspace(row: sqlite3.Row, subtree: Tree) -> Json:
     """Serialize a workspace."""
     serialized: Json = {
         "uuid": row["uuid"],
@@ -109,17 +111,17 @@ def workspace(row: sqlite3.Row, below: Tree) -> Json:
         "metadata": json.loads(row["metadata"]),
         "is_owner": row["user_id"] == caller_id(),
     } | stamps(row)
-    if "user" in below:
-        serialized["user"] = _stub_or(below["user"], _user, row["user_id"])
+    if "user" in subtree:
+        serialized["user"] = _serialize_reference(subtree["user"], _user, row["user_id"])
     return serialized
 
 
-def agent(row: sqlite3.Row, below: Tree) -> Json:
+def agent(row: sqlite3.Row, subtree: Tree) -> Json:
     """Serialize an agent."""
-    return memoize("agent", row, below, lambda: _agent(row, below))
+    return memoize("agent", row, subtree, lambda: _agent(row, subtree))
 
 
-def _agent(row: sqlite3.Row, below: Tree) -> Json:
+def _agent(row: sqlite3.Row, subtree: Tree) -> Json:
     serialized: Json = {
         "uuid": row["uuid"],
         "name": row["name"],
@@ -143,7 +145,7 @@ def _agent(row: sqlite3.Row, below: Tree) -> Json:
         "metrics": lambda tree: _metrics(row["id"]),
         "command_room_task": lambda tree: _task(row["id"]),
     }
-    return serialized | {name: show(below[name]) for name, show in relations.items() if name in below}
+    return serialized | {name: show(subtree[name]) for name, show in relations.items() if name in subtree}
 
 
 def _figures(agent: int) -> Json:
@@ -154,7 +156,7 @@ def _figures(agent: int) -> Json:
         counts["threads_count"] = counts["threads_count"].replace("COUNT(*)", "MAX(COUNT(*) - 1, 0)")
     chosen = ", ".join(f"{sql} AS {name}" for name, sql in counts.items())
     last = "(SELECT MAX(created_at) FROM agent_runs WHERE agent_id = agents.id) AS last_used_at"
-    row = one(f"SELECT {chosen}, {last} FROM agents WHERE id = :id", id=agent)
+    row = fetch_one(f"SELECT {chosen}, {last} FROM agents WHERE id = :id", id=agent)
     assert row is not None, f"no agent {agent}"
     figures: Json = {name: row[name] for name in counts}
     if is_enabled("number-as-text"):
@@ -163,7 +165,7 @@ def _figures(agent: int) -> Json:
 
 
 def _metrics(agent: int) -> Json:
-    row = one(
+    row = fetch_one(
         f"""SELECT {COUNTS["usage_count"]} AS executions_count, {COUNTS["threads_count"]} AS threads_count,
             (SELECT COALESCE(SUM(duration_ms), 0) FROM agent_runs WHERE agent_id = agents.id) AS total_duration_ms,
             (SELECT COUNT(*) FROM memories WHERE agent_id = agents.id) AS memories_count,
@@ -176,14 +178,14 @@ def _metrics(agent: int) -> Json:
 
 
 def _task(agent: int) -> Json | None:
-    row = one("SELECT * FROM command_room_tasks WHERE agent_id = :id", id=agent)
+    row = fetch_one("SELECT * FROM command_room_tasks WHERE agent_id = :id", id=agent)
     if row is None:
         return None
     return {n: row[n] for n in ("uuid", "title", "status")} | {"taskable_type": "agent"} | stamps(row)
 
 
 def _tools(agent: int) -> list[sqlite3.Row]:
-    return rows(
+    return fetch_all(
         "SELECT tools.* FROM tools JOIN agent_tool ON tool_id = tools.id WHERE agent_id = :id ORDER BY tools.id",
         id=agent,
     )
@@ -207,7 +209,7 @@ def _tool(row: sqlite3.Row) -> Json:
 
 
 def _workflows(agent: int) -> list[sqlite3.Row]:
-    return rows(
+    return fetch_all(
         """SELECT workflows.* FROM workflows JOIN agent_workflow ON workflow_id = workflows.id
             WHERE agent_id = :id AND workflows.deleted_at IS NULL ORDER BY workflows.id""",
         id=agent,
@@ -236,47 +238,47 @@ def _workflow(row: sqlite3.Row) -> Json:
 
 
 def _shares(agent: int) -> list[sqlite3.Row]:
-    return rows("SELECT * FROM shares WHERE agent_id = :id ORDER BY id", id=agent)
+    return fetch_all("SELECT * FROM shares WHERE agent_id = :id ORDER BY id", id=agent)
 
 
-def _share(row: sqlite3.Row, below: Tree) -> Json:
+def _share(row: sqlite3.Row, subtree: Tree) -> Json:
     show = _user if row["entity_type"] == "user" else _workspace
     return {
         "entity_type": row["entity_type"],
-        "entity": show(row["entity_id"], below),
+        "entity": show(row["entity_id"], subtree),
         "permission": row["permission"],
     }
 
 
-def thread(row: sqlite3.Row, below: Tree) -> Json:
+def thread(row: sqlite3.Row, subtree: Tree) -> Json:
     """Serialize a thread."""
-    return memoize("thread", row, below, lambda: _thread(row, below))
+    return memoize("thread", row, subtree, lambda: _thread(row, subtree))
 
 
-def _thread(row: sqlite3.Row, below: Tree) -> Json:
+def _thread(row: sqlite3.Row, subtree: Tree) -> Json:
     serialized: Json = {
         "uuid": row["uuid"],
         "name": row["name"],
         **stamps(row),
         "metadata": json.loads(row["metadata"]),
     }
-    if "creator" in below:
-        serialized["creator"] = _user(row["creator_id"], below["creator"])
-    if "agent" in below:
-        serialized["agent"] = _serialize_thread_agent(row, below["agent"])
-    if "attachments" in below:
+    if "creator" in subtree:
+        serialized["creator"] = _user(row["creator_id"], subtree["creator"])
+    if "agent" in subtree:
+        serialized["agent"] = _serialize_thread_agent(row, subtree["agent"])
+    if "attachments" in subtree:
         serialized["attachments"] = [_attachment(a) for a in _attachments("thread_id", row["id"])]
     return serialized
 
 
-def _serialize_thread_agent(row: sqlite3.Row, below: Tree) -> Json | None:
+def _serialize_thread_agent(row: sqlite3.Row, subtree: Tree) -> Json | None:
     """Serialize the agent of a thread, if any."""
-    wanted = row["id"] if is_enabled("relation-by-wrong-column") and row["agent_id"] else row["agent_id"]
-    found = one("SELECT * FROM agents WHERE id = :id AND deleted_at IS NULL", id=wanted)
-    return None if found is None else agent(found, below)
+    agent_id = row["id"] if is_enabled("relation-by-wrong-column") and row["agent_id"] else row["agent_id"]
+    agent_row = fetch_one("SELECT * FROM agents WHERE id = :id AND deleted_at IS NULL", id=agent_id)
+    return None if agent_row is None else agent(agent_row, subtree)
 
 
-def message(row: sqlite3.Row, below: Tree) -> Json:
+def message(row: sqlite3.Row, subtree: Tree) -> Json:
     """Serialize a message."""
     serialized: Json = {
         "uuid": row["uuid"],
@@ -288,18 +290,18 @@ def message(row: sqlite3.Row, below: Tree) -> Json:
     if is_enabled("stamps-in-local-time"):
         local = datetime.fromisoformat(row["created_at"]) + timedelta(hours=2)
         serialized["created_at"] = stamp(str(local))
-    if "thread" in below:
-        found = one("SELECT * FROM threads WHERE id = :id", id=row["thread_id"])
-        assert found is not None, f"no thread {row['thread_id']}"
-        serialized["thread"] = thread(found, below["thread"])
-    if "attachments" in below:
-        listed = [_attachment(a) for a in _attachments("message_id", row["id"])]
-        serialized["attachments"] = None if is_enabled("null-for-an-empty-list") and not listed else listed
+    if "thread" in subtree:
+        thread_row = fetch_one("SELECT * FROM threads WHERE id = :id", id=row["thread_id"])
+        assert thread_row is not None, f"no thread {row['thread_id']}"
+        serialized["thread"] = thread(thread_row, subtree["thread"])
+    if "attachments" in subtree:
+        attachments = [_attachment(a) for a in _attachments("message_id", row["id"])]
+        serialized["attachments"] = None if is_enabled("null-for-an-empty-list") and not attachments else attachments
     return serialized
 
 
 def _attachments(column: str, identifier: int) -> list[sqlite3.Row]:
-    return rows(
+    return fetch_all(
         f"""SELECT attachments.*, media.uuid AS media_uuid, media.name, media.file_name, media.mime_type, media.size,
             media.url, media.created_at AS uploaded_at
             FROM attachments JOIN media ON media.id = media_id WHERE {column} = :id ORDER BY attachments.id""",

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 from tests.reference_backend import access, serializers
-from tests.reference_backend.access import caller_id, database, one
+from tests.reference_backend.access import caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, embedded, paginated, read
+from tests.reference_backend.listing import Listing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, nullable, number, record, string, uuid
@@ -23,7 +23,7 @@ METADATA = record(
     {
         "model": string(),
         "temperature": number(0, 2),
-        "max_tokens": number(1, 100000000, whole=True),
+        "max_tokens": number(1, 100000000, is_integer=True),
         "system_prompt": string(0, 100000),
         "conversation_style": choice("casual", "friendly", "professional", "formal", "technical"),
     }
@@ -42,22 +42,22 @@ def index() -> Json:
     """GET /threads."""
     params = read(
         {"workspace_uuid": "text", "agent_uuid": "text", "creator_id": "integer"},
-        {"workspace_uuid": uuid(), "agent_uuid": uuid(), "creator_id": number(1, 9007199254740991, whole=True)},
+        {"workspace_uuid": uuid(), "agent_uuid": uuid(), "creator_id": number(1, 9007199254740991, is_integer=True)},
         ("name", "created_at", "updated_at"),
         RELATIONS,
     )
-    seen = access.THREADS
+    visible = access.THREADS
     if is_enabled("deleted-rows-are-listed"):
-        seen = f"threads.workspace_id IN {access.WORKSPACES}"
-    listing = Listing("threads", params, seen)
+        visible = f"threads.workspace_id IN {access.WORKSPACES}"
+    listing = Listing("threads", params, visible)
     listing.where(
         "workspace_uuid", "threads.workspace_id IN (SELECT id FROM workspaces WHERE uuid = lower(:workspace_uuid))"
     )
     listing.where("agent_uuid", "threads.agent_id IN (SELECT id FROM agents WHERE uuid = lower(:agent_uuid))")
     listing.where("creator_id", "threads.creator_id = :creator_id")
     listing.search("threads.name")
-    below = embedded(params, serializers.THREAD)
-    return paginated(listing, lambda row: serializers.thread(row, below), {"name": "fold(threads.name)"})
+    relations = select_relations(params, serializers.THREAD)
+    return paginate(listing, lambda row: serializers.thread(row, relations), {"name": "fold(threads.name)"})
 
 
 def store() -> Json:
@@ -67,7 +67,9 @@ def store() -> Json:
         fields["name"] = string(1, 10**9)
     sent = body(fields)
     agent = access.agent(sent["agent_uuid"])["id"] if sent.get("agent_uuid") else None
-    workspace = access.workspace(sent["workspace_uuid"])["id"] if "workspace_uuid" in sent else _primary()
+    workspace = (
+        access.workspace(sent["workspace_uuid"])["id"] if "workspace_uuid" in sent else _find_primary_workspace_id()
+    )
     name = sent.get("name", "New conversation")
     if is_enabled("characters-of-four-bytes-fail") and any(ord(character) > 0xFFFF for character in name):
         raise sqlite3.DataError("Incorrect string value for column 'name'")  # MySQL's `utf8` holds three bytes
@@ -91,9 +93,9 @@ def store() -> Json:
     return {"data": serializers.thread(access.thread(key), serializers.THREAD)}
 
 
-def _primary() -> int:
+def _find_primary_workspace_id() -> int:
     """The user's primary workspace."""
-    row = one("SELECT primary_workspace_id FROM users WHERE id = :me")
+    row = fetch_one("SELECT primary_workspace_id FROM users WHERE id = :me")
     return int(row["primary_workspace_id"]) if row else 0
 
 
@@ -101,7 +103,7 @@ def show(uuid: str) -> Json:
     """GET /threads/{uuid}."""
     row = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-retrieve")
     params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": serializers.thread(row, embedded(params, serializers.THREAD))}
+    return {"data": serializers.thread(row, select_relations(params, serializers.THREAD))}
 
 
 def update(uuid: str) -> Json:
@@ -115,11 +117,11 @@ def update(uuid: str) -> Json:
     if is_enabled("metadata-replaced-not-merged") and "metadata" in sent:
         metadata = sent["metadata"]
     created = ", created_at = :now" if is_enabled("update-touches-created-at") else ""
-    narrowed = "" if is_enabled("update-without-where") else "WHERE id = :id"
+    where_clause = "" if is_enabled("update-without-where") else "WHERE id = :id"
     with transaction(database()):
         database().execute(
             f"""UPDATE threads SET name = :name, agent_id = :agent, metadata = :metadata, updated_at = :now{created}
-                {narrowed}""",
+                {where_clause}""",
             {
                 "name": sent.get("name", row["name"]),
                 "agent": agent,
@@ -128,8 +130,8 @@ def update(uuid: str) -> Json:
                 "id": row["id"],
             },
         )
-    changed = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-update")
-    return {"data": serializers.thread(changed, serializers.THREAD)}
+    updated_row = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-update")
+    return {"data": serializers.thread(updated_row, serializers.THREAD)}
 
 
 def delete(uuid: str) -> None:
@@ -141,11 +143,11 @@ def delete(uuid: str) -> None:
         )
         return
     row = access.thread(uuid)
-    named = {"id": row["id"], "now": now()}
+    parameters = {"id": row["id"], "now": now()}
     with transaction(database()):
         for sql in (
             "DELETE FROM attachments WHERE thread_id = :id",
             "UPDATE messages SET deleted_at = :now WHERE thread_id = :id AND deleted_at IS NULL",
             "UPDATE threads SET deleted_at = :now WHERE id = :id",
         ):
-            database().execute(sql, named)
+            database().execute(sql, parameters)

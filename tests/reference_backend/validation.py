@@ -25,16 +25,16 @@ class HttpError(Exception):
         self.errors = errors
 
 
-def raise_if_invalid(find_errors: list[FieldError]) -> None:
+def raise_if_invalid(field_errors: list[FieldError]) -> None:
     """Raise Laravel's 422 if there is an error."""
-    if not find_errors:
+    if not field_errors:
         return
     errors: dict[str, list[str]] = {}
-    for name, message in find_errors:
+    for name, message in field_errors:
         errors.setdefault(name, []).append(message)
-    more = len(find_errors) - 1
+    more = len(field_errors) - 1
     rest = f" (and {more} more error{'s' if more > 1 else ''})" if more else ""
-    raise HttpError(422, find_errors[0][1] + rest, errors)
+    raise HttpError(422, field_errors[0][1] + rest, errors)
 
 
 def display_name(name: str) -> str:
@@ -42,18 +42,18 @@ def display_name(name: str) -> str:
     return name.replace("_", " ")
 
 
-def string(least: int = 0, most: int = 255, pattern: re.Pattern[str] | None = None, what: str = "") -> Rule:
-    """A string with length limits and a pattern with the name `what`."""
+def string(minimum: int = 0, maximum: int = 255, pattern: re.Pattern[str] | None = None, format_name: str = "") -> Rule:
+    """A string with length limits and a pattern with the name `format_name`."""
 
     def rule(name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, str):
             yield name, f"The {display_name(name)} field must be a string."
-        elif len(value) < least:
-            yield name, f"The {display_name(name)} field must be at least {least} characters."
-        elif len(value) > most:
-            yield name, f"The {display_name(name)} field must not be greater than {most} characters."
+        elif len(value) < minimum:
+            yield name, f"The {display_name(name)} field must be at least {minimum} characters."
+        elif len(value) > maximum:
+            yield name, f"The {display_name(name)} field must not be greater than {maximum} characters."
         elif pattern is not None and pattern.fullmatch(value) is None:
-            yield name, f"The {display_name(name)} field must be a valid {what}."
+            yield name, f"The {display_name(name)} field must be a valid {format_name}."
 
     return rule
 
@@ -93,67 +93,67 @@ def boolean() -> Rule:
     return rule
 
 
-def number(least: float, most: float, *, whole: bool = False) -> Rule:
-    """A number within bounds; `whole` accepts 1.0."""
-    kind = "an integer" if whole else "a number"
+def number(minimum: float, maximum: float, *, is_integer: bool = False) -> Rule:
+    """A number within bounds; `is_integer` accepts 1.0."""
+    kind = "an integer" if is_integer else "a number"
 
     def rule(name: str, value: Any) -> Iterator[FieldError]:
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not numeric or (whole and isinstance(value, float) and not value.is_integer()):
+        if not numeric or (is_integer and isinstance(value, float) and not value.is_integer()):
             yield name, f"The {display_name(name)} field must be {kind}."
-        elif value < least:
-            yield name, f"The {display_name(name)} field must be at least {least}."
-        elif value > most:
-            yield name, f"The {display_name(name)} field must not be greater than {most}."
+        elif value < minimum:
+            yield name, f"The {display_name(name)} field must be at least {minimum}."
+        elif value > maximum:
+            yield name, f"The {display_name(name)} field must not be greater than {maximum}."
 
     return rule
 
 
-def array(of: Rule, most: int) -> Rule:
-    """A list with at most `most` items that follow a rule (item names: `files.0.key`)."""
+def array(item_rule: Rule, maximum: int) -> Rule:
+    """A list with at most `maximum` items that follow a rule (item names: `files.0.key`)."""
 
     def rule(name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, list):
             yield name, f"The {display_name(name)} field must be an array."
             return
-        if len(value) > most:
-            yield name, f"The {display_name(name)} field must not have more than {most} items."
-        for index, one in enumerate(value):
-            yield from of(f"{name}.{index}", one)
+        if len(value) > maximum:
+            yield name, f"The {display_name(name)} field must not have more than {maximum} items."
+        for index, item in enumerate(value):
+            yield from item_rule(f"{name}.{index}", item)
 
     return rule
 
 
-def record(fields: Mapping[str, Rule], *required: str, closed: bool = False) -> Rule:
-    """An object; `closed`: no other keys are allowed."""
+def record(fields: Mapping[str, Rule], *required: str, is_closed: bool = False) -> Rule:
+    """An object; `is_closed`: no other keys are allowed."""
 
     def rule(name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, dict):
             yield name, f"The {display_name(name)} field must be an array."
             return
         yield from find_errors(value, fields, required, f"{name}.")
-        for key in sorted(value.keys() - fields.keys()) if closed else ():
+        for key in sorted(value.keys() - fields.keys()) if is_closed else ():
             yield f"{name}.{key}", f"The {display_name(name)}.{key} field is prohibited."
 
     return rule
 
 
-def nullable(of: Rule) -> Rule:
+def nullable(value_rule: Rule) -> Rule:
     """Allow null too."""
 
     def rule(name: str, value: Any) -> Iterator[FieldError]:
         if value is not None:
-            yield from of(name, value)
+            yield from value_rule(name, value)
 
     return rule
 
 
 def find_errors(
-    sent: Mapping[str, Any], fields: Mapping[str, Rule], required: tuple[str, ...] = (), above: str = ""
+    sent: Mapping[str, Any], fields: Mapping[str, Rule], required: tuple[str, ...] = (), prefix: str = ""
 ) -> Iterator[FieldError]:
     """Find the errors in an object; unknown keys are ignored."""
     for name, rule in fields.items():
         if name in sent:
-            yield from rule(above + name, sent[name])
+            yield from rule(prefix + name, sent[name])
         elif name in required:
-            yield above + name, f"The {display_name(above + name)} field is required."
+            yield prefix + name, f"The {display_name(prefix + name)} field is required."

@@ -5,10 +5,10 @@ import sqlite3
 from typing import Any
 
 from tests.reference_backend import access, serializers
-from tests.reference_backend.access import caller_id, database, one
+from tests.reference_backend.access import caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import now, transaction
-from tests.reference_backend.listing import Listing, embedded, paginated, read
+from tests.reference_backend.listing import Listing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import HttpError, array, boolean, choice, number, record, string, url
@@ -20,13 +20,13 @@ AI_TOOLS = array(
         "emoji",
         "name",
         "description",
-        closed=True,
+        is_closed=True,
     ),
     100,
 )
 METADATA = record(
     {
-        "onboarding_step": number(0, 100, whole=True),
+        "onboarding_step": number(0, 100, is_integer=True),
         "sources": array(string(), 100),
         "affiliate_name": string(),
         "role": string(),
@@ -37,7 +37,7 @@ METADATA = record(
             "agents",
             "prompts",
             "workflows",
-            closed=True,
+            is_closed=True,
         ),
     }
 )
@@ -49,20 +49,20 @@ def index() -> Json:
     params = read({}, {}, ("name", "created_at", "updated_at"), RELATIONS)
     listing = Listing("workspaces", params, f"workspaces.id IN {access.WORKSPACES}")
     listing.search("workspaces.name", "workspaces.slug")
-    below = embedded(params, serializers.WORKSPACE)
-    return paginated(listing, lambda row: serializers.workspace(row, below), {"name": "fold(workspaces.name)"})
+    relations = select_relations(params, serializers.WORKSPACE)
+    return paginate(listing, lambda row: serializers.workspace(row, relations), {"name": "fold(workspaces.name)"})
 
 
 def show(uuid: str) -> Json:
     """GET /workspaces/{uuid}."""
     row = access.workspace(uuid)
     params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": serializers.workspace(row, embedded(params, serializers.WORKSPACE))}
+    return {"data": serializers.workspace(row, select_relations(params, serializers.WORKSPACE))}
 
 
 def update(uuid: str) -> Json:
     """PUT /workspaces/{uuid}."""
-    row = _own(uuid)
+    row = _find_own_workspace(uuid)
     sent = body(FIELDS)
     values: dict[str, Any] = {name: sent.get(name, row[name]) for name in ("name", "profile_photo_url", "is_onboarded")}
     values["metadata"] = json.dumps(json.loads(row["metadata"]) | sent.get("metadata", {}), ensure_ascii=False)
@@ -79,10 +79,10 @@ def update(uuid: str) -> Json:
 
 def delete(uuid: str) -> None:
     """DELETE /workspaces/{uuid}, with everything in it."""
-    row = _own(uuid)
-    if one("SELECT id FROM users WHERE primary_workspace_id = :id", id=row["id"]):
+    row = _find_own_workspace(uuid)
+    if fetch_one("SELECT id FROM users WHERE primary_workspace_id = :id", id=row["id"]):
         raise HttpError(409, "A primary workspace cannot be deleted.")
-    named = {"id": row["id"], "now": now()}
+    parameters = {"id": row["id"], "now": now()}
     with transaction(database()):
         for sql in (
             """UPDATE messages SET deleted_at = :now WHERE deleted_at IS NULL
@@ -92,10 +92,10 @@ def delete(uuid: str) -> None:
             "UPDATE workflows SET deleted_at = :now WHERE workspace_id = :id AND deleted_at IS NULL",
             "UPDATE workspaces SET deleted_at = :now WHERE id = :id",
         ):
-            database().execute(sql, named)
+            database().execute(sql, parameters)
 
 
-def _own(uuid: str) -> sqlite3.Row:
+def _find_own_workspace(uuid: str) -> sqlite3.Row:
     """A workspace of the caller. Raises 403 for a member."""
     row = access.workspace(uuid)
     if row["user_id"] != caller_id():

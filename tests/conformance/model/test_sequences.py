@@ -80,13 +80,15 @@ def test_change_by_another_client_is_no_divergence(open_session: OpenSession) ->
     session = open_session()
     execution = execute(session)
     execution.adopt_rows("Patient", 2)
-    changed, deleted = execution.live_names("Patient")
+    updated_name, deleted_name = execution.live_names("Patient")
     update, delete = session.require_operation("Patient", "update"), session.require_operation("Patient", "delete")
-    session.send(update, path={update.path_parameter_names[0]: execution.records[changed].key}, body={"name": "new"})
-    session.send(delete, path={delete.path_parameter_names[0]: execution.records[deleted].key})
-    for step in (Step(Action.LIST, "Patient"), Step(Action.RETRIEVE, "Patient", changed)):
+    session.send(
+        update, path={update.path_parameter_names[0]: execution.records[updated_name].key}, body={"name": "new"}
+    )
+    session.send(delete, path={delete.path_parameter_names[0]: execution.records[deleted_name].key})
+    for step in (Step(Action.LIST, "Patient"), Step(Action.RETRIEVE, "Patient", updated_name)):
         assert execution.execute(step) == []
-    assert execution.records[changed].attributes["name"] == "new"
+    assert execution.records[updated_name].attributes["name"] == "new"
 
 
 def test_list_is_compared_with_records_of_other_clients(open_session: OpenSession) -> None:
@@ -146,14 +148,14 @@ def test_one_divergence_does_not_hide_others(open_session: OpenSession) -> None:
 def reject_deletes(app: Any) -> Any:
     """Reject every delete with 409."""
 
-    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+    async def reject_delete(scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] != "DELETE":
             await app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 409, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": b'{"message": "In use."}'})
 
-    return wrapped
+    return reject_delete
 
 
 def test_rejected_delete_diverges_unless_another_client_refers_to_the_record(open_session: OpenSession) -> None:
@@ -178,9 +180,9 @@ def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: Ope
         Step(Action.RETRIEVE, "Patient", PATIENT),
     )
     (divergence,) = execution.divergences
-    steps, shown = reduce_steps(session, divergence, execution.steps, max_requests=200)
+    steps, shortest = reduce_steps(session, divergence, execution.steps, max_requests=200)
     assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
-    requests = [exchange.request for exchange in shown.evidence]
+    requests = [exchange.request for exchange in shortest.evidence]
     assert [request.operation for request in requests] == ["createPatient", "updatePatient", "retrievePatient"]
     assert requests[1].body == {"story": "new"}
 
@@ -200,9 +202,9 @@ def test_reduction_removes_reads_and_numbers_the_records_that_remain(open_sessio
         Step(Action.RETRIEVE, "Patient", OTHER_PATIENT),
     )
     (divergence,) = execution.divergences
-    steps, shown = reduce_steps(session, divergence, execution.steps, max_requests=200)
+    steps, shortest = reduce_steps(session, divergence, execution.steps, max_requests=200)
     assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
-    assert shown.message.startswith("story of Patient 1 in retrievePatient: ")
+    assert shortest.message.startswith("story of Patient 1 in retrievePatient: ")
 
 
 def test_reduction_without_requests_returns_the_sequence(open_session: OpenSession) -> None:
