@@ -20,7 +20,7 @@ MAX_REASON_CHARS = 160  # longer skip reasons differ only in details at their en
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The result of a run.
+    """The result of the gate for one run.
 
     `reasons`: the most severe first. `gaps`: failed checks that are not blocking. `accepted`: failures of the baseline.
     `skip_reasons`: why checks were skipped -> how often. `blocking_run` of `blocking_total`: blocking checks that ran.
@@ -249,7 +249,7 @@ class _Evaluation:
         if self.internal_errors:
             first = self.internal_errors[0]
             yield (
-                f"{pluralize(len(self.internal_errors), 'check')} ended with an internal error of the suite, first "
+                f"{pluralize(len(self.internal_errors), 'check')} ended with an internal error in the suite, first "
                 f"{first.requirement.check} on {first.requirement.operation}: {_skip_reason(first).message}"
             )
         if self.coverage < self.policy.min_coverage:

@@ -180,7 +180,7 @@ class Execution:
             self._borrow(step.record, created)
             return
         if (step.resource, created.key) in self.model.records:
-            message = f"{step.record} has the key {created.key!r} of another record"
+            message = f"create of {step.record}: got key {created.key!r}, which another record has, expected a new key"
             self._report(operation, (), "key", message, created.exchange, is_independent=True)
             return
         record = self.model.create(operation, step.resource, created.key, created.request_body)
@@ -204,7 +204,8 @@ class Execution:
         body = self.resolve(step.body)
         exchange = self.session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
         if record.is_deleted:
-            self._expect_status(operation, "of a deleted record", exchange, GONE_STATUSES)
+            message = f"update of {step.record}, which is deleted"
+            self._expect_status(operation, "deleted record", message, exchange, GONE_STATUSES)
             return
         if not exchange.response.ok:
             return
@@ -221,12 +222,14 @@ class Execution:
         exchange = self.session.delete(step.resource, record.key)
         assert exchange is not None
         if record.is_deleted:
-            self._expect_status(operation, "delete", exchange, GONE_STATUSES)
+            message = f"delete of {step.record}, which is deleted"
+            self._expect_status(operation, "deleted record", message, exchange, GONE_STATUSES)
         elif restriction is not None:
             referrer, relation = restriction
-            subject = f"{referrer.resource.name}.{relation.name} refuse"
+            reference = f"{referrer.resource.name}.{relation.name}"
             locations = ((relation.pointer, "x-relation"),)
-            self._expect_status(operation, subject, exchange, (CONFLICT_STATUS,), *locations)
+            message = f"delete of {step.record}, which is the {reference} of a record (on-delete: refuse)"
+            self._expect_status(operation, f"{reference} refuse", message, exchange, (CONFLICT_STATUS,), *locations)
             if exchange.response.ok:
                 self.model.delete(record)
         elif exchange.response.ok:
@@ -278,12 +281,12 @@ class Execution:
             status, relation = exchange.response.status, self._find_cascade(record)
             if status not in GONE_STATUSES and status < 500:
                 reason = f"is deleted with its {relation.name}" if relation else "is deleted"
-                message = f"{name}, which {reason}: retrieving it returned {status}, expected 404"
+                message = f"retrieve of {name}, which {reason}: got {status}, expected 404"
                 locations = ((relation.pointer, "x-relation"),) if relation else ()
                 subject = f"{name.resource}.{relation.name} cascade" if relation else "retrieve"
                 self._report(blamed, locations, subject, message, *evidence)
         elif not exchange.response.ok:
-            message = f"{name} exists, but retrieving it returned {exchange.response.status}"
+            message = f"retrieve of {name}, which exists: got {exchange.response.status}, expected 2xx"
             has_vanished = self._was_confirmed(name, "retrieved")
             self._report(blamed, (), "retrieved", message, *evidence, is_independent=has_vanished)
         else:
@@ -317,7 +320,8 @@ class Execution:
         changed = [n for n in record.resource.attributes if n in body and not equal(record.attributes.get(n), body[n])]
         stamps = record.resource.attributes_with_stamp("updated")
         for name in changed if set(changed) <= set(stamps) else ():
-            message = f"{name} of {step.record} changed between two reads"
+            before = record.attributes.get(name)
+            message = f"{name} of {step.record}: got {body[name]!r}, expected {before!r} as in the read before"
             locations = ((record.resource.attributes[name].pointer, None), (operation.pointer, None))
             self._report(operation, locations, name, message, exchange, is_independent=True)
 
@@ -520,14 +524,15 @@ class Execution:
         self,
         operation: Operation,
         subject: str,
+        request: str,
         exchange: Exchange,
         expected: tuple[int, ...],
         *locations: tuple[str, str | None],
     ) -> None:
+        """Report another status. `request`: describes the request in the message."""
         status = exchange.response.status
         if status not in expected and status < 500:
-            message = f"{subject}: got {status}, expected {expected[0]}"
-            self._report(operation, locations, subject, message, exchange)
+            self._report(operation, locations, subject, f"{request}: got {status}, expected {expected[0]}", exchange)
 
     def _report(
         self,

@@ -74,7 +74,7 @@ class ListComparison:
     def compare(self, records: list[ModelRecord], reported: Collection[str] = ()) -> list[ListProblem]:
         """Read the list until it agrees with the model or the consistency timeout has elapsed; return the problems.
 
-        `reported`: subjects of earlier problems, for which the target is not given time again. Raises SkipCheck if the
+        `reported`: subjects of earlier problems, which are not waited for again. Raises SkipCheck if the
         list cannot be read.
         """
         self._records = records
@@ -204,7 +204,7 @@ class ListComparison:
         verdicts = [(parameter, self._verdict(record, rows, parameter, v)) for parameter, v in self._conditions()]
         excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
         if rows and excluded_by:
-            yield self._problem("", excluded_by[:1], f"{record.key} is listed, but it does not match")
+            yield self._problem("", excluded_by[:1], f"got {record.key}, which does not match")
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -212,7 +212,7 @@ class ListComparison:
             # Other clients may have deleted their record, and a value may have changed.
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
-                message = f"{record.key} is missing, but it matches ({self._describe_rows()})"
+                message = f"{record.key} is missing, which matches ({self._describe_rows()})"
                 yield self._problem("rows", effective, message)
 
     def _describe_rows(self) -> str:
@@ -221,13 +221,13 @@ class ListComparison:
         return f"got {len(self.rows)} rows" + ("" if total is None else f", total: {total}")
 
     def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
-        """Yield a problem if a record is listed twice, unless another client moved it to the next page meanwhile."""
+        """Yield a problem if a record is listed twice, unless another client moved it during the read."""
         if len(rows) < 2:
             return
         totals = {parse_integer(page.pagination_values.get("total")) for page in self.pages}
         is_stable = len(totals) == 1 and None not in totals
         if is_stable or any(sum(row.get(self._key) == key for row in page.rows) > 1 for page in self.pages):
-            yield self._problem("rows", [], f"{key} is listed {len(rows)} times")
+            yield self._problem("rows", [], f"got {key} {len(rows)} times, expected once")
 
     def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
         """Return whether a record matches; a value that may have changed is taken from its row, or read again."""
@@ -259,7 +259,7 @@ class ListComparison:
         return body if isinstance(body, Mapping) else None
 
     def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
-        """Whether a row of another client shows that it does not match; a row need not embed the whole relation."""
+        """Whether a row of another client shows that it does not match; a row need not embed the complete relation."""
         x_query = parameter.x_query
         if x_query is None or x_query.role != "filter" or x_query.operator == "exists":
             return False
@@ -326,7 +326,7 @@ class ListComparison:
         return [row.get(self._key) for row in self.rows]
 
     def _repetition_problems(self) -> Iterator[ListProblem]:
-        """Read a list without conditions once more."""
+        """Read a list without conditions again."""
         if not self.query:
             rows = self.rows
             self._read()
@@ -348,7 +348,8 @@ class ListComparison:
         label = f"{self._describe()} in pages of {requested}"
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
             key = next(k for k in (*keys, *paged_keys) if keys.count(k) != paged_keys.count(k))
-            detail = f"{key} is {paged_keys.count(key)} times on the pages, and {keys.count(key)} times in the list"
+            counts = f"got {key} {paged_keys.count(key)} times on the pages"
+            detail = f"{counts}, expected {keys.count(key)} times as in the complete list"
             is_size_wrong = any(len(page.rows) > requested for page in pages)
             cause = size if is_size_wrong else page_parameter
             yield problem(subject="pages", pointers=(cause.pointer,), message=f"{label}: {detail}")
@@ -367,6 +368,6 @@ class ListComparison:
             for role, value in expected.items():
                 actual = page.pagination_values.get(role, value)
                 if (parse_integer(actual) if value is not None else actual) != value:
-                    message = f"{label}, page {number}: {role} is {actual}, expected {value}"
+                    message = f"{label}, page {number}: {role}: got {actual}, expected {value}"
                     pointer, _ = Listing(self.session, self.operation).find_pagination_property(role)
                     yield problem(subject=role, pointers=(pointer,), message=message)

@@ -15,17 +15,17 @@ WRITES = (Action.CREATE, Action.UPDATE, Action.DELETE)
 def reduce_steps(
     session: Session, divergence: Divergence, steps: Sequence[Step], max_requests: int
 ) -> tuple[list[Step], Divergence]:
-    """Return the shortest sequence found within `max_requests` that shows the same divergence, with what it showed.
+    """Return the shortest sequence found within `max_requests` that shows the same divergence, and that divergence.
 
-    The evidence of that divergence are all writes of the sequence and the requests that show it. If it does not occur
-    again, the arguments are returned as they are.
+    Its evidence consists of all writes of the sequence and the requests that show it. If it does not occur again, the
+    arguments are returned unchanged.
     """
     session = replace(session, consistency_timeout=session.observed_delay)  # the divergence did not disappear before
     reduction = _Reduction(session, divergence, list(steps), max_requests)
     *earlier, last = steps
     writes = [step for step in earlier if step.action in WRITES]
-    reads = [step for step in earlier if step.action in WRITES or step.record in (last.record, None)]
-    if any(reduction.fails([*candidate, last]) for candidate in (writes, reads, earlier)):
+    related = [step for step in earlier if step.action in WRITES or step.record in (last.record, None)]
+    if any(reduction.try_candidate([*candidate, last]) for candidate in (writes, related, earlier)):
         reduction.remove_steps()
         reduction.remove_arguments()
         reduction.remove_steps()  # a reference may have needed a step
@@ -35,15 +35,15 @@ def reduce_steps(
 
 @dataclass(slots=True)
 class _Reduction:
-    """The shortest sequence so far. `divergence`: what it showed. `budget`: remaining requests."""
+    """The shortest sequence so far. `divergence`: what it shows. `budget`: remaining requests."""
 
     session: Session
     divergence: Divergence
     steps: list[Step]
     budget: int
 
-    def fails(self, candidate: Sequence[Step]) -> bool:
-        """Whether a sequence shows the divergence; then it replaces the current one."""
+    def try_candidate(self, candidate: Sequence[Step]) -> bool:
+        """Execute a sequence. If it shows the divergence, make it the current one and return True."""
         if self.budget <= 0:
             return False
         execution = Execution.start(self.session)
@@ -57,7 +57,7 @@ class _Reduction:
         return True
 
     def _execute(self, execution: Execution, steps: Sequence[Step]) -> Iterator[Divergence]:
-        """Execute steps; yield what is the same divergence."""
+        """Execute steps; yield the divergences with the same identity."""
         for step in steps:
             try:
                 found = execution.execute(step)
@@ -72,7 +72,7 @@ class _Reduction:
             end = len(self.steps) - 1
             while end > 0:
                 start = max(0, end - size)
-                self.fails(self.steps[:start] + self.steps[end:])
+                self.try_candidate(self.steps[:start] + self.steps[end:])
                 end = min(start, len(self.steps) - 1)
             size //= 2
 
@@ -85,7 +85,7 @@ class _Reduction:
             counts[name.resource] += 1
             numbers[name] = replace(name, number=counts[name.resource])
         if any(name != renumbered for name, renumbered in numbers.items()):
-            self.fails([step.rename(numbers) for step in self.steps])
+            self.try_candidate([step.rename(numbers) for step in self.steps])
 
     def remove_arguments(self) -> None:
         """Remove fields and parameters, one at a time."""
@@ -95,4 +95,4 @@ class _Reduction:
                     step = self.steps[position]
                     others = {n: value for n, value in getattr(step, argument).items() if n != name}
                     changed = replace(step, body=others) if argument == "body" else replace(step, query=others)
-                    self.fails([*self.steps[:position], changed, *self.steps[position + 1 :]])
+                    self.try_candidate([*self.steps[:position], changed, *self.steps[position + 1 :]])

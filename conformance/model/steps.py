@@ -44,7 +44,7 @@ class Step:
     query: Mapping[str, Any] = field(default_factory=dict)
 
     def rename(self, names: Mapping[RecordName, RecordName]) -> "Step":
-        """Return the step with other names of records; a name that is missing stays."""
+        """Return the step with other names of records; names that are not in `names` are unchanged."""
         return Step(
             self.action,
             self.resource,
@@ -55,10 +55,14 @@ class Step:
 
     def __str__(self) -> str:
         subject = str(self.record) if self.record is not None else self.resource
-        arguments = self.body if self.action in (Action.CREATE, Action.UPDATE) else self.query
+        arguments = self.body if self.has_body else self.query
         shown = ", ".join(f"{name}: {_format(value)}" for name, value in arguments.items())
-        is_write = self.action in (Action.CREATE, Action.UPDATE)
-        return f"{self.action} {subject} {{{shown}}}" if shown or is_write else f"{self.action} {subject}"
+        return f"{self.action} {subject} {{{shown}}}" if shown or self.has_body else f"{self.action} {subject}"
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request has a body."""
+        return self.action in (Action.CREATE, Action.UPDATE)
 
 
 def _format(value: Any) -> str:

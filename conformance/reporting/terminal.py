@@ -101,7 +101,8 @@ def _render_earlier_requests(report: Report, result: CheckResult) -> Iterator[st
     earlier = result.evidence[:-1]
     redaction = report.redaction_for(result)
     if len(earlier) > MAX_EARLIER_REQUESTS:
-        yield f"   request:     (and {len(earlier) - MAX_EARLIER_REQUESTS} before; all of them: replay --format=sh)"
+        omitted = len(earlier) - MAX_EARLIER_REQUESTS
+        yield f"   request:     ({omitted} earlier ones omitted; replay --format=sh prints all)"
     for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
         request = exchange.request
         body = "" if request.body is None else f" {json.dumps(redaction.value(request.body), ensure_ascii=False)}"

@@ -116,7 +116,7 @@ def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None
         lines = [line.strip() for line in text.splitlines() if line.startswith("   request:")]
         shown = 'request:     POST /agents {"name": "one", "password": "[redacted]"} -> 201'
         assert lines[-(count - omitted) :] == [shown] * (count - omitted)
-        assert ("(and 2 before; all of them: replay --format=sh)" in text) is bool(omitted)
+        assert ("(2 earlier ones omitted; replay --format=sh prints all)" in text) is bool(omitted)
     assert "   request:" not in terminal.render(report)
 
 

@@ -371,7 +371,7 @@ def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) ->
     assert gate_result.passed == len(list_operations(contract))
     assert gate_result.exit_code is ExitCode.INCOMPLETE
     assert re.search(
-        r"\d checks ended with an internal error of the suite, first stub on \w+: .*KeyError\('id'\) at \w+.py:\d+",
+        r"\d checks ended with an internal error in the suite, first stub on \w+: .*KeyError\('id'\) at \w+.py:\d+",
         gate_result.reasons[0],
     )
 

@@ -217,7 +217,7 @@ async def create_twice(request: FaultRequest, call_next: CallNext, memory: dict[
         ("model-update", "updatePrompt", update_all_records, "name"),
         ("model-delete", "deleteMessage", delete_siblings, "retrieved"),
         ("model-delete", "deleteThread", ignore_delete, "retrieve"),
-        ("model-delete", "deleteThread", ignore_delete, "delete"),
+        ("model-delete", "deleteThread", ignore_delete, "deleted record"),
     ],
 )
 def test_check_detects_fault(check: str, operation: str, fault: Any, parameter: str) -> None:

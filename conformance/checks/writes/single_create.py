@@ -33,7 +33,7 @@ def _check_single_record(case: Case) -> Iterator[CheckResult]:
     keys = [key for row, key in rows if equal(row.get(name), text)]
     if not keys:
         raise SkipCheck(f"the first page of {listing.operation.id} does not contain the new record")
-    message = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
+    message = f"one create request made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
     yield case.build_result(case.build_requirement(), message, record.exchange, page.exchange)
 
 

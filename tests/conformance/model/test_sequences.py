@@ -109,7 +109,7 @@ def test_repeated_row_of_another_client_is_a_divergence(open_session: OpenSessio
         open_session(inject_fault(change_json(repeat_last_row), "listWards")), Step(Action.LIST, "Ward")
     )
     assert [(d.operation.id, d.subject) for d in execution.divergences] == [("listWards", "rows")]
-    assert "is listed 2 times" in execution.divergences[0].message
+    assert "2 times, expected once" in execution.divergences[0].message
 
 
 def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
