@@ -36,7 +36,7 @@ def test_lines_include_templates(tmp_path: Path) -> None:
 def test_layout_figures_name_the_largest_folder_and_count_duplicated_classes(tmp_path: Path) -> None:
     sections = measure(write_checkout(tmp_path, 2))
     assert section(sections, "Modules in the largest folder") == {"spec": "2 (spec/parts)", "tests": "1 (tests)"}
-    assert section(sections, "Duplicated class names") == {"four packages": 1, "tests": 0}
+    assert section(sections, "Duplicated class names") == {"four packages": 1, "all": 1}
 
 
 def test_language_figures_count_vocabulary_words(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_no_folder_has_too_many_modules() -> None:
 
 
 def test_every_class_name_is_used_once() -> None:
-    duplicates = duplicated_classes(packages())
+    duplicates = duplicated_classes(read_files(ROOT))
     fail_with([f"{name}: {', '.join(f'{p.path}:{p.line}' for p in places)}" for name, places in duplicates.items()])
 
 

@@ -67,13 +67,13 @@ def run_http_target(handle: Handler) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
-    class Server(ThreadingHTTPServer):
+    class QuietServer(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
             """Print nothing: the command may close connections."""
 
-    server = Server(("127.0.0.1", 0), TargetHandler)
+    server = QuietServer(("127.0.0.1", 0), TargetHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -11,8 +11,8 @@ CLEAR_LINE = "\x1b[2K"
 CASES = [("check-a", "one"), ("check-b", "one"), ("check-a", "two"), ("check-b", "two")]
 
 
-class Clock:
-    """Clock that a test sets."""
+class SteppedClock:
+    """SteppedClock that a test sets."""
 
     now = 100.0
 
@@ -33,7 +33,7 @@ def result(check: str, operation: str, status: Status = Status.PASSED) -> CheckR
 
 
 def test_log_gets_one_line_per_interval() -> None:
-    clock, out = Clock(), StringIO()
+    clock, out = SteppedClock(), StringIO()
     progress = Progress(CASES, out, None, clock)
     clock.now += LOG_INTERVAL - 1
     progress.record_result(result("check-a", "one"))
@@ -47,7 +47,7 @@ def test_log_gets_one_line_per_interval() -> None:
 
 
 def test_terminal_line_is_redrawn_and_removed() -> None:
-    clock, out = Clock(), Terminal()
+    clock, out = SteppedClock(), Terminal()
     progress = Progress(CASES, out, None, clock)
     clock.now += 1
     progress.record_result(result("check-a", "two"))
@@ -67,7 +67,7 @@ def test_rich_is_imported_only_for_a_terminal() -> None:
 
 
 def test_time_left_is_limited_by_deadline() -> None:
-    clock, out = Clock(), StringIO()
+    clock, out = SteppedClock(), StringIO()
     progress = Progress(CASES, out, clock.now + LOG_INTERVAL + 2, clock)
     clock.now += LOG_INTERVAL
     progress.record_result(result("check-a", "one"))
@@ -75,7 +75,7 @@ def test_time_left_is_limited_by_deadline() -> None:
 
 
 def test_result_of_unknown_case_is_not_counted_as_case() -> None:
-    clock, out = Clock(), StringIO()
+    clock, out = SteppedClock(), StringIO()
     progress = Progress(CASES, out, None, clock)
     clock.now += LOG_INTERVAL
     progress.record_result(result("check-c", "three", Status.FAILED))
@@ -83,7 +83,7 @@ def test_result_of_unknown_case_is_not_counted_as_case() -> None:
 
 
 def test_requests_update_the_display_without_pending_cases() -> None:
-    clock, out = Clock(), StringIO()
+    clock, out = SteppedClock(), StringIO()
     progress = Progress(CASES, out, clock.now + 100, clock)
     progress.record_result(result("check-a", "one"))
     progress.finish_cases()

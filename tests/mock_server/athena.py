@@ -27,7 +27,7 @@ from spec.loader import load_contract
 from spec.model import Contract, Operation
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.openapi_core_validator import OpenapiCoreValidator
+from tests.mock_server.openapi_core_validator import OpenapiCoreChecker
 
 CONTRACT = Path(__file__).parents[2] / "spec" / "openapi.yaml"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,7 +58,7 @@ def build_dataset_image(contract: Contract, name: str, *, epoch: datetime = EPOC
 
 
 @dataclass(slots=True)
-class ManualClock:
+class SettableClock:
     """A clock that a test sets. `now`: the current time of the mock."""
 
     now: datetime = EPOCH
@@ -77,10 +77,10 @@ class Api:
 
     contract: Contract = field(repr=False)
     schemas: SchemaValidators = field(repr=False)
-    openapi_core: OpenapiCoreValidator = field(repr=False)
+    openapi_core: OpenapiCoreChecker = field(repr=False)
     app: ASGIApp = field(repr=False)
     sandbox: Sandbox = field(repr=False)
-    clock: ManualClock
+    clock: SettableClock
     image: bytes = field(repr=False)
 
     @classmethod
@@ -89,11 +89,11 @@ class Api:
     ) -> "Api":
         """Serve a contract with a dataset, the clock at EPOCH. Takes about a second."""
         image = build_dataset_image(contract, name, epoch=epoch, size=size)
-        clock = ManualClock()
+        clock = SettableClock()
         sandbox = images.create_sandbox(contract, schemas, Store.from_image(contract, image), clock)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, sandbox, request_log=request_log)
-        return cls(contract, schemas, OpenapiCoreValidator(contract), app, sandbox, clock, image)
+        return cls(contract, schemas, OpenapiCoreChecker(contract), app, sandbox, clock, image)
 
     def reset(self) -> None:
         """Restore the initial data and set the clock to the epoch."""

@@ -174,7 +174,7 @@ def datasets(draw: st.DrawFn, max_records: int = 5) -> list[Record]:
 
 
 @dataclass(slots=True)
-class ModelRecord:
+class MuseumRecord:
     """A record of the model. `number`: its position among the records of its resource, in the order of creation."""
 
     number: int
@@ -183,23 +183,23 @@ class ModelRecord:
 
 
 @dataclass(slots=True)
-class Model:
+class MuseumModel:
     """A store as one dictionary. `numbers`: the last number of each resource."""
 
-    entries: dict[Reference, ModelRecord] = field(default_factory=dict)
+    entries: dict[Reference, MuseumRecord] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def copy(self) -> "Model":
+    def copy(self) -> "MuseumModel":
         """Copy the model; neither copy sees the later writes of the other."""
-        entries = {k: ModelRecord(e.number, dict(e.attributes), dict(e.references)) for k, e in self.entries.items()}
-        return Model(entries, dict(self.numbers))
+        entries = {k: MuseumRecord(e.number, dict(e.attributes), dict(e.references)) for k, e in self.entries.items()}
+        return MuseumModel(entries, dict(self.numbers))
 
     # Writes
 
     def add(self, record: Record) -> None:
         """Add a record with the next number."""
         number = self.numbers[record.resource] = self.numbers.get(record.resource, 0) + 1
-        self.entries[Reference(record.resource, record.key)] = ModelRecord(
+        self.entries[Reference(record.resource, record.key)] = MuseumRecord(
             number, dict(record.attributes), dict(record.references)
         )
 

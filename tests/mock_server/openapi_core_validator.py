@@ -14,7 +14,7 @@ from spec.model import Contract
 from tests.asgi import Reply
 
 
-class OpenapiCoreValidator:
+class OpenapiCoreChecker:
     """openapi-core for one contract. The methods `validate_...` raise its errors."""
 
     def __init__(self, contract: Contract) -> None:

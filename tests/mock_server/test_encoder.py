@@ -18,7 +18,7 @@ from mock_server.store import DeleteRestricted, Store
 from spec.model import Relation, View
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
-    Model,
+    MuseumModel,
     attribute_values,
     datasets,
     museum,
@@ -61,7 +61,7 @@ def build_projections(projections: ProjectionFactory, view: str) -> list[Project
 
 
 def build_expected_body(
-    model: Model, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
+    model: MuseumModel, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
 ) -> dict[str, Any]:
     """Build the object of a view for a record from the model."""
     resource = museum().resources[view.resource]
@@ -81,7 +81,7 @@ def build_expected_body(
 
 
 def add_expected_relation(
-    model: Model,
+    model: MuseumModel,
     body: dict[str, Any],
     reference: Reference,
     relation: Relation,
@@ -126,7 +126,7 @@ class EncoderMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = Store.create(museum())
-        self.model = Model()
+        self.model = MuseumModel()
         self.cached_encoder = RecordEncoder.from_store(museum(), self.store)
 
     @initialize(dataset=datasets(2))

@@ -38,7 +38,7 @@ from mock_server.store import Store, StoreError
 from mock_server.store.search_index import MAX_UNINDEXED_RECORDS
 from spec.record import Record
 from spec.validators import SchemaValidators
-from tests.mock_server.athena import ManualClock
+from tests.mock_server.athena import SettableClock
 from tests.mock_server.museum_contract import datasets, museum
 from tests.spec.contract_edits import load_edited_contract
 
@@ -328,7 +328,7 @@ def test_image_stores_epoch_and_phrases() -> None:
 
 @pytest.mark.parametrize("days", [-400, 0, 400])
 def test_clock_starts_at_the_epoch(days: int) -> None:
-    store, clock = Store.from_image(museum(), build()), ManualClock(EPOCH - timedelta(days=days))
+    store, clock = Store.from_image(museum(), build()), SettableClock(EPOCH - timedelta(days=days))
     result = open_clock(store, clock, from_epoch=True)
     assert result.now() == EPOCH
     clock.advance(days=3)
@@ -337,7 +337,7 @@ def test_clock_starts_at_the_epoch(days: int) -> None:
 
 
 def test_clock_without_explicit_epoch_is_the_systems() -> None:
-    store, clock = Store.from_image(museum(), build()), ManualClock(EPOCH + timedelta(hours=9))
+    store, clock = Store.from_image(museum(), build()), SettableClock(EPOCH + timedelta(hours=9))
     assert open_clock(store, clock, from_epoch=False).now() == clock()
     store.close()
 
@@ -345,7 +345,7 @@ def test_clock_without_explicit_epoch_is_the_systems() -> None:
 @pytest.mark.parametrize("reopened", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
 def test_clock_never_goes_back_when_a_store_is_reopened(target: Path, days: int, reopened: bool) -> None:
-    store, clock = open_target(target), ManualClock(EPOCH - timedelta(days=days))
+    store, clock = open_target(target), SettableClock(EPOCH - timedelta(days=days))
     before = open_clock(store, clock, from_epoch=True)
     clock.advance(days=3)
     written = before.now()

@@ -30,7 +30,7 @@ from tests.mock_server.museum_contract import (
     TAGS,
     TEXTS,
     WEIGHTS,
-    Model,
+    MuseumModel,
     create_sandbox,
     datasets,
     fetch_page,
@@ -49,7 +49,7 @@ class LoadedMuseum:
     """The same records in a store and in a model."""
 
     store: Store
-    model: Model
+    model: MuseumModel
 
     def viewers(self) -> list[Viewer | None]:
         """No viewer, and every person."""
@@ -58,7 +58,7 @@ class LoadedMuseum:
 
 def load_museum(records: list[Record]) -> LoadedMuseum:
     """Load records into a store and a model."""
-    museum_data = LoadedMuseum(Store.create(museum()), Model())
+    museum_data = LoadedMuseum(Store.create(museum()), MuseumModel())
     for record in records:
         museum_data.store.add(record)
         museum_data.model.add(record)
@@ -74,7 +74,7 @@ def to_comparable_value(value: Any) -> Any:
     return (0,) if value is None else (1, value)
 
 
-def matches_filter(model: Model, reference: Reference, x_query: QueryExtension, value: Any) -> bool:
+def matches_filter(model: MuseumModel, reference: Reference, x_query: QueryExtension, value: Any) -> bool:
     """Whether a record matches a filter."""
     path = x_query.paths[0]
     if x_query.operator == "exists":
@@ -95,14 +95,14 @@ def is_date(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
     return isinstance(value, str) and len(value) == 10 and target.attributes[attribute_path[0]].format == "date-time"
 
 
-def matches_search(model: Model, reference: Reference, x_query: QueryExtension, term: str) -> bool:
+def matches_search(model: MuseumModel, reference: Reference, x_query: QueryExtension, term: str) -> bool:
     """Whether one of the searched properties contains the term, case-insensitively."""
     values = [v for path in x_query.paths for v in model.find_values(reference, path)]
     return any(isinstance(v, str) and term.casefold() in v.casefold() for v in values)
 
 
 def find_expected_keys(
-    model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None
+    model: MuseumModel, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None
 ) -> list[Any]:
     """Return the keys of all records of a list, in order, without paging."""
     assert operation.resource is not None
@@ -129,7 +129,7 @@ def find_expected_keys(
     return [r.key for r in matches]
 
 
-def get_property(model: Model, reference: Reference, name: str) -> Any:
+def get_property(model: MuseumModel, reference: Reference, name: str) -> Any:
     """Return the value of an attribute or derived property."""
     derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:

@@ -36,7 +36,7 @@ def search(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
     return page.total, [row.key for row in page.rows]
 
 
-class RollbackError(Exception):
+class ForcedRollbackError(Exception):
     """Raised inside a transaction to roll it back."""
 
 
@@ -75,11 +75,11 @@ class SearchMachine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 12), other=st.integers(1, 12), name=texts, term=terms)
     def roll_back(self, number: int, other: int, name: str, term: str) -> None:
         expected_names = dict(self.names)
-        with suppress(RollbackError), self.store.transaction():
+        with suppress(ForcedRollbackError), self.store.transaction():
             self.remove(expected_names, other)
             self.write(expected_names, number, name)
             assert search(self.store, term)[0] == len(self.find_numbers(expected_names, term))
-            raise RollbackError
+            raise ForcedRollbackError
 
     @rule()
     def reopen(self) -> None:

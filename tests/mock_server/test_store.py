@@ -16,7 +16,7 @@ from mock_server.store.schema import normalize_datetime, to_comparable
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
     INSTANTS,
-    Model,
+    MuseumModel,
     attribute_values,
     datasets,
     museum,
@@ -39,7 +39,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = Store.create(museum())
-        self.model = Model()
+        self.model = MuseumModel()
         self.last_numbers: dict[str, int] = {}
         self.notifications: list[set[Tag] | None] = []
         self.register_listener()
@@ -51,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Steps
 
-    def add_record(self, data: st.DataObject, model: Model) -> None:
+    def add_record(self, data: st.DataObject, model: MuseumModel) -> None:
         resource = data.draw(st.sampled_from(RESOURCES), label="resource")
         number = self.store.next_number(resource)
         record = data.draw(records(resource, number, list(model.entries)), label="record")
@@ -62,7 +62,7 @@ class StoreMachine(RuleBasedStateMachine):
         model.numbers[resource] = number - 1
         model.add(record)
 
-    def update_record(self, data: st.DataObject, model: Model) -> None:
+    def update_record(self, data: st.DataObject, model: MuseumModel) -> None:
         reference = data.draw(st.sampled_from(list(model.entries)), label="updated record")
         definition = museum().resources[reference.resource]
         changes = data.draw(attribute_values(reference.resource), label="attributes")
@@ -82,7 +82,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.update(reference.resource, reference.key, attributes, references)
         model.update(reference, attributes, references)
 
-    def delete_record(self, data: st.DataObject, model: Model) -> None:
+    def delete_record(self, data: st.DataObject, model: MuseumModel) -> None:
         reference = data.draw(st.sampled_from(list(model.entries)), label="deleted record")
         if model.delete(reference):
             self.store.delete(*reference)
@@ -114,7 +114,7 @@ class StoreMachine(RuleBasedStateMachine):
         with suppress(RollbackError), self.store.transaction():
             for step in steps:
                 if step == "add_record" or model_copy.entries:
-                    act: Callable[[st.DataObject, Model], None] = getattr(self, step)
+                    act: Callable[[st.DataObject, MuseumModel], None] = getattr(self, step)
                     act(data, model_copy)
             has_written = self.store.generation > before
             raise RollbackError

@@ -11,7 +11,7 @@ from tests.reference_backend import access, serializers
 from tests.reference_backend.access import build_not_found_error, caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, paginate, read, select_relations
+from tests.reference_backend.listing import SqlListing, paginate, read, select_relations
 from tests.reference_backend.request_data import Kind, body, query
 from tests.reference_backend.serializers import COUNTS, Json
 from tests.reference_backend.validation import Rule, array, boolean, choice, nullable, number, record, string, url, uuid
@@ -116,7 +116,7 @@ COLUMNS = ("name", "description", "instruction", "profile_photo_url", "visibilit
 def index() -> Json:
     """GET /agents."""
     params = read(FILTERS, FILTER_RULES, SORTS, RELATIONS)
-    listing = Listing("agents", params, access.AGENTS)
+    listing = SqlListing("agents", params, access.AGENTS)
     _filter_by_workspace(listing)
     _filter_by_user(listing)
     listing.where("visibility", "agents.visibility = :visibility")
@@ -126,7 +126,7 @@ def index() -> Json:
     shared = "agents.id IN (SELECT agent_id FROM shares)"
     listing.where("is_shared", f"({shared}) = :is_shared")
     if "category_uuids" in params:
-        categories = Listing("agent_category", {"category": [c.lower() for c in params["category_uuids"]]}, "")
+        categories = SqlListing("agent_category", {"category": [c.lower() for c in params["category_uuids"]]}, "")
         categories.where_in("category", "category_uuid")
         listing.conditions.append(
             f"agents.id IN (SELECT agent_id FROM agent_category WHERE {categories.conditions[0]})"
@@ -139,7 +139,7 @@ def index() -> Json:
     return paginate(listing, lambda row: serializers.agent(row, relations), {**COUNTS, "name": "fold(agents.name)"})
 
 
-def _filter_by_workspace(listing: Listing) -> None:
+def _filter_by_workspace(listing: SqlListing) -> None:
     """Filter by workspace, or else by the workspaces of an organization."""
     select_ids = "SELECT id FROM workspaces WHERE"
     if "workspace_uuid" in listing.params:
@@ -149,7 +149,7 @@ def _filter_by_workspace(listing: Listing) -> None:
         listing.where("organization_multiplai_id", organization)
 
 
-def _filter_by_user(listing: Listing) -> None:
+def _filter_by_user(listing: SqlListing) -> None:
     """Filter by owner, with four parameters."""
     user_filter = "agents.user_id IN (SELECT id FROM users WHERE"
     listing.where("user_id", "agents.user_id = :user_id")

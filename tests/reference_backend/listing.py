@@ -26,7 +26,7 @@ LIST_PARAMETERS: Mapping[str, Kind] = {
 
 
 @dataclass(slots=True)
-class Listing:
+class SqlListing:
     """A list request. `params`: query parameters. `visible`: condition of the caller's rows. `conditions`: filters."""
 
     table: str
@@ -108,7 +108,7 @@ def select_relations(params: Mapping[str, Any], default: Tree) -> Tree:
     return tree(words)
 
 
-def paginate(listing: Listing, show: Callable[[sqlite3.Row], Json], sorts: Mapping[str, str]) -> Json:
+def paginate(listing: SqlListing, show: Callable[[sqlite3.Row], Json], sorts: Mapping[str, str]) -> Json:
     """Build one page. `sorts`: SQL for values of sort_by that are not column names."""
     params, table = listing.params, listing.table
     size = (
@@ -150,7 +150,7 @@ def _offset(number: int, size: int, table: str) -> int:
     return max(0, (number - 1) * size)
 
 
-def _order(listing: Listing, sorts: Mapping[str, str]) -> str:
+def _order(listing: SqlListing, sorts: Mapping[str, str]) -> str:
     """The ORDER BY terms: newest first by default, with the id as tie-breaker."""
     table, by = listing.table, listing.params.get("sort_by")
     if by is None:

@@ -9,7 +9,7 @@ from tests.reference_backend import access, serializers
 from tests.reference_backend.access import database
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, paginate, read, select_relations
+from tests.reference_backend.listing import SqlListing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, record, string, uuid
@@ -42,7 +42,7 @@ def index() -> Json:
         ("created_at", "updated_at", "role"),
         RELATIONS,
     )
-    listing = Listing("messages", params, access.MESSAGES)
+    listing = SqlListing("messages", params, access.MESSAGES)
     listing.where("thread_uuid", "messages.thread_id IN (SELECT id FROM threads WHERE uuid = lower(:thread_uuid))")
     listing.where(
         "workspace_uuid",

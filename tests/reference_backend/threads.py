@@ -10,7 +10,7 @@ from tests.reference_backend import access, serializers
 from tests.reference_backend.access import caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
-from tests.reference_backend.listing import Listing, paginate, read, select_relations
+from tests.reference_backend.listing import SqlListing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, nullable, number, record, string, uuid
@@ -49,7 +49,7 @@ def index() -> Json:
     visible = access.THREADS
     if is_enabled("deleted-rows-are-listed"):
         visible = f"threads.workspace_id IN {access.WORKSPACES}"
-    listing = Listing("threads", params, visible)
+    listing = SqlListing("threads", params, visible)
     listing.where(
         "workspace_uuid", "threads.workspace_id IN (SELECT id FROM workspaces WHERE uuid = lower(:workspace_uuid))"
     )

@@ -8,7 +8,7 @@ from tests.reference_backend import access, serializers
 from tests.reference_backend.access import caller_id, database, fetch_one
 from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import now, transaction
-from tests.reference_backend.listing import Listing, paginate, read, select_relations
+from tests.reference_backend.listing import SqlListing, paginate, read, select_relations
 from tests.reference_backend.request_data import body, query
 from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import HttpError, array, boolean, choice, number, record, string, url
@@ -47,7 +47,7 @@ FIELDS = {"name": string(1), "profile_photo_url": url(), "is_onboarded": boolean
 def index() -> Json:
     """GET /workspaces."""
     params = read({}, {}, ("name", "created_at", "updated_at"), RELATIONS)
-    listing = Listing("workspaces", params, f"workspaces.id IN {access.WORKSPACES}")
+    listing = SqlListing("workspaces", params, f"workspaces.id IN {access.WORKSPACES}")
     listing.search("workspaces.name", "workspaces.slug")
     relations = select_relations(params, serializers.WORKSPACE)
     return paginate(listing, lambda row: serializers.workspace(row, relations), {"name": "fold(workspaces.name)"})
