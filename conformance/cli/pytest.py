@@ -105,7 +105,8 @@ def _run_pytest(
     if plugin.target_unreachable:
         return ExitCode.TARGET_UNREACHABLE
     exit_code = EXIT_CODES.get(pytest_code, ExitCode.INCOMPLETE)
-    return ExitCode.INCOMPLETE if plugin.abort_reason and exit_code is ExitCode.PASSED else exit_code
+    is_incomplete = plugin.abort_reason or plugin.has_internal_error
+    return ExitCode.INCOMPLETE if is_incomplete and exit_code is ExitCode.PASSED else exit_code
 
 
 def _format_failure(report: Report, result: CheckResult) -> str:

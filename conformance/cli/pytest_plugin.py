@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from conformance.checks.support.check import Case
+from conformance.errors import SkipCategory
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 
@@ -23,7 +24,7 @@ class CheckFailed(Exception):
 @dataclass(slots=True)
 class ConformancePlugin:
     """`contract_path`: the file whose items are collected. `describe_failure`: a failure as the report shows it.
-    `abort_reason`: why the run was aborted, or ""."""
+    `abort_reason`: why the run was aborted, or "". `has_internal_error`: whether a check raised an exception."""
 
     contract_path: Path
     cases: list[Case]
@@ -31,6 +32,7 @@ class ConformancePlugin:
     is_strict: bool
     abort_reason: str = ""
     target_unreachable: bool = False
+    has_internal_error: bool = False
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "ContractFile | None":
         """Collect the contract and no other file."""
@@ -68,6 +70,8 @@ class CheckItem(pytest.Item):
         session, checks, operations = self.case.session, [self.case.check], [self.case.operation]
         run_result = run(session, checks, operations, lambda result: None, clean_up=False)
         plugin.abort_reason, plugin.target_unreachable = run_result.abort_reason, run_result.target_unreachable
+        skipped = list(run_result.with_status(Status.SKIPPED))
+        plugin.has_internal_error |= any(result.skip_category is SkipCategory.INTERNAL_ERROR for result in skipped)
         failures = list(run_result.with_status(Status.FAILED))
         blocking = [failure for failure in failures if failure.requirement.is_blocking(strict=plugin.is_strict)]
         messages = [plugin.describe_failure(run_result, failure) for failure in blocking]
@@ -76,9 +80,8 @@ class CheckItem(pytest.Item):
         if failures:
             gaps = [plugin.describe_failure(run_result, failure).replace("\n", " ") for failure in failures]
             pytest.skip(f"contract gap: {'; '.join(gaps)}")
-        skip_messages = [result.message for result in run_result.with_status(Status.SKIPPED)]
-        if skip_messages and not list(run_result.with_status(Status.PASSED)):
-            pytest.skip(f"skipped: {skip_messages[0]}")
+        if skipped and not list(run_result.with_status(Status.PASSED)):
+            pytest.skip(f"skipped: {skipped[0].message}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show a failed check without a traceback."""

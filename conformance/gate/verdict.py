@@ -221,6 +221,7 @@ class _Evaluation:
             or self.only_unsuccessful_actions
             or self.coverage < self.policy.min_coverage
             or self.internal_errors
+            or self.run_result.is_interrupted
             or not self.evaluated
         )
         return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED

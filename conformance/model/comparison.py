@@ -6,11 +6,13 @@ numbers in another notation. Records that other clients created may occur in inv
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.checks.support.values import equal, parse_instant, truncate
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, RecordId, is_volatile
+from conformance.session.write_log import is_key
 from spec.model import Contract, DerivedProperty, Relation, View
 
 MAX_DEPTH = 4  # embedded records that are compared
@@ -143,7 +145,7 @@ class Comparison:
 
     def _is_key(self, resource: str, key: Any) -> bool:
         definition = self.contract.resources[resource]
-        return isinstance(key, int) == definition.has_integer_key and not isinstance(key, bool)
+        return is_key(key) and isinstance(key, int) == definition.has_integer_key
 
     # Adoption
 
@@ -209,5 +211,7 @@ def matches(expected: Any, actual: Any) -> bool:
     if isinstance(expected, list) and isinstance(actual, list):
         return len(expected) == len(actual) and all(map(matches, expected, actual))
     if isinstance(expected, float) and isinstance(actual, (int, float)) and not isinstance(actual, bool):
-        return math.isclose(expected, actual, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE)
+        with suppress(OverflowError):  # an integer beyond all fractions
+            return math.isclose(expected, actual, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE)
+        return False
     return equal(expected, actual)

@@ -19,6 +19,7 @@ from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
 from conformance.session.session import CreatedRecord, Session
+from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Parameter, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include
@@ -103,7 +104,7 @@ class Execution:
     def _add_foreign(self, resource: Resource | None, body: Any) -> None:
         """Add the stable attributes of the account, and of the records that it embeds."""
         key = body.get(resource.key_attribute) if resource is not None and isinstance(body, Mapping) else None
-        if resource is None or key is None or (resource.name, key) in self.model.records:
+        if resource is None or not is_key(key) or (resource.name, key) in self.model.records:
             return
         names = [n for n in resource.attributes if n in body and not is_volatile(resource, n)]
         record = ModelRecord(resource, key, {n: body[n] for n in names}, is_foreign=True)
@@ -181,7 +182,7 @@ class Execution:
             return
         if (step.resource, created.key) in self.model.records:
             message = f"create of {step.record}: got key {created.key!r}, which another record has, expected a new key"
-            self._report(operation, (), "key", message, created.exchange, is_independent=True)
+            self._report(operation, (), "duplicate", message, created.exchange, is_independent=True)
             return
         record = self.model.create(operation, step.resource, created.key, created.request_body)
         self.records[step.record] = record

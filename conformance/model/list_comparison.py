@@ -23,6 +23,7 @@ from conformance.model.queries import (
 )
 from conformance.model.specification import Model, ModelRecord, RecordId, is_volatile
 from conformance.session.session import Session
+from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Parameter
 
@@ -94,7 +95,7 @@ class ListComparison:
         keys = {record.key for record in self._records if not record.is_deleted}
         key = self.session.resource(self.operation).key_attribute
         for page in self.pages:
-            yield from ((row, page.exchange) for row in page.rows if row.get(key) in keys)
+            yield from ((row, page.exchange) for row in page.rows if is_key(row.get(key)) and row[key] in keys)
 
     # Reading
 
@@ -185,7 +186,8 @@ class ListComparison:
         """Compare the rows with the records that must and must not be in the list."""
         rows: dict[Any, list[Row]] = {}
         for row in self.rows:
-            rows.setdefault(row.get(self._key), []).append(row)
+            if is_key(row.get(self._key)):
+                rows.setdefault(row[self._key], []).append(row)
         for record in self._records:
             yield from self._record_problems(record, rows.get(record.key, []))
         own = {record.key for record in self._records}

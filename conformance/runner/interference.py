@@ -13,6 +13,7 @@ from conformance.checks.support.check import Case
 from conformance.checks.support.values import get_stored_attributes
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
+from conformance.session.write_log import is_key
 from spec.model import Operation, Resource
 
 MAX_DELETION_PROBES = 3  # missing records that are retrieved
@@ -55,9 +56,8 @@ class InterferenceMonitor:
         rows = self.session.data(listing, exchange) if exchange.response.ok else None
         key = self.session.resource(listing).key_attribute
         dict_rows = rows if isinstance(rows, list) else []
-        return {
-            row[key]: row for row in dict_rows if isinstance(row, dict) and key in row and not self._is_own_row(row)
-        }
+        keyed_rows = [row for row in dict_rows if isinstance(row, dict) and is_key(row.get(key))]
+        return {row[key]: row for row in keyed_rows if not self._is_own_row(row)}
 
     def _is_own_row(self, row: Mapping[str, Any]) -> bool:
         """Whether a record belongs to the run or refers to a record of the run."""

@@ -47,6 +47,7 @@ class RunResult:
     records_not_deleted: list[tuple[str, object]] = field(default_factory=list)
     abort_reason: str = ""
     target_unreachable: bool = False
+    is_interrupted: bool = False
     flaky: list[CheckResult] = field(default_factory=list)
     reruns: dict[str, tuple[int, int]] = field(default_factory=dict)
     transient_failures: int = 0
@@ -102,6 +103,7 @@ def run(
             str(error) or "interrupted",
             isinstance(error, TargetUnreachable),
         )
+        run_result.is_interrupted = isinstance(error, KeyboardInterrupt)
     for case in cases[cases_started:]:
         run_result.results.append(case.skip(case.build_requirement(), f"not reached: {run_result.abort_reason}"))
     _record_transient_failures(run_result, session, {case.check.id: case.check for case in cases})
@@ -193,6 +195,10 @@ def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, re
         failed = [result for result in results if result.status is Status.FAILED]
         confirmed |= reruns.confirm(case, failed) if failed else {}
         is_complete = True
+    except SuiteError:
+        raise
+    except Exception as error:
+        results.append(_skip_after_error(case, error))
     finally:
         if not is_complete and not results:
             results.append(case.skip(case.build_requirement(), "run aborted during the check"))
@@ -219,20 +225,26 @@ def run_check_safely(case: Case) -> Iterator[CheckResult]:
     except SuiteError:
         raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"internal error in the check: {error!r} at {Path(frame.filename).name}:{frame.lineno}"
-        yield case.skip(case.build_requirement(), SkipReason(message, SkipCategory.INTERNAL_ERROR))
+        yield _skip_after_error(case, error)
+
+
+def _skip_after_error(case: Case, error: Exception) -> CheckResult:
+    """The result of a check that raised an exception, with its place in the code."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"internal error in the check: {error!r} at {Path(frame.filename).name}:{frame.lineno}"
+    return case.skip(case.build_requirement(), SkipReason(message, SkipCategory.INTERNAL_ERROR))
 
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
     """Delete the created records if the target is reachable; returns those that remain."""
+    unidentified = [(name, f"({n} without a key in the response)") for name, n in session.creates_without_key.items()]
     try:
         if not run_result.target_unreachable:
-            return list(session.clean_up())
+            return [*session.clean_up(), *unidentified]
     except (SuiteError, KeyboardInterrupt) as error:
         run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
         run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
-    return [(record.resource, record.key) for record in session.write_log.list_remaining()]
+    return [*((record.resource, record.key) for record in session.write_log.list_remaining()), *unidentified]
 
 
 def aborted_run(

@@ -21,7 +21,7 @@ from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
 from conformance.session.tenant import TenantScope
-from conformance.session.write_log import RecordKey, WriteLog
+from conformance.session.write_log import RecordKey, WriteLog, is_key
 from conformance.transport.client import Target
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from conformance.transport.retry import Retrier
@@ -139,7 +139,7 @@ class TrackedClient:
         for nested in self.records(operation, exchange, max_nesting=0):
             resource = self.contract.resources[nested.view.resource]
             key = nested.record.get(resource.key_attribute)
-            if key is None:
+            if not is_key(key):
                 continue
             is_result = operation.envelope.status == 201 and operation.envelope.view_name is not None
             if (
@@ -163,7 +163,8 @@ class TrackedClient:
             related = record.get(relation.name)
             if relation.is_stored and not relation.to_many and isinstance(related, dict) and len(relation.targets) == 1:
                 target = self.contract.resources[relation.targets[0]]
-                if RecordKey(target.name, related.get(target.key_attribute)) in own_records:
+                key = related.get(target.key_attribute)
+                if is_key(key) and RecordKey(target.name, key) in own_records:
                     return True
         return False
 

@@ -1,19 +1,25 @@
 """Finds operations by action, extracts data from response envelopes, and identifies the account of a token."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable
 from conformance.session.client import NO_CREATE_OPERATION, TrackedClient
+from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Resource
 
 
 @dataclass(slots=True)
 class OperationClient(TrackedClient):
-    """A client that finds the operations of the contract by what they do."""
+    """A client that finds the operations of the contract by what they do.
 
+    `creates_without_key`: resource -> number of successful creates whose response has no key, so that the records stay.
+    """
+
+    creates_without_key: Counter[str] = field(default_factory=Counter)
     _identities: dict[str, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
 
     def operation(self, resource: str, action: str) -> Operation | None:
@@ -39,10 +45,12 @@ class OperationClient(TrackedClient):
         return self.contract.resources[operation.resource or ""]
 
     def key_of(self, resource: str, record: Mapping[str, Any]) -> Any:
-        """The key of a record in a response. Raises SkipCheck if the record has none."""
+        """The key of a record in a response, a text or a number. Raises SkipCheck if the record has none."""
         name = self.contract.resources[resource].key_attribute
         if name not in record:
             raise SkipCheck(f"the response contains no {name} of the {resource}")
+        if not is_key(record[name]):
+            raise SkipCheck(f"{name} of the {resource}: got {str(record[name])[:60]}, expected a text or a number")
         return record[name]
 
     def data(self, operation: Operation, exchange: Exchange) -> Any:

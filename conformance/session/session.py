@@ -52,14 +52,24 @@ class Session(OperationClient):
             body = {**self.payloads.optional_lists(operation), **body}
         previous_total = None if resource in self._measured_resources else self._list_total(resource)
         exchange = self.send(operation, path=path_values, body=body)
-        record = self.data(operation, exchange)
-        if path_values and isinstance(record, list) and record:
-            record = record[0]
-        if not exchange.response.ok or not isinstance(record, dict):
-            raise SkipCheck(f"{operation.id}: got {exchange.response.status}: {exchange.response.excerpt}")
-        key = self.key_of(resource, record)
+        key, record = self._read_created_record(resource, operation, exchange)
         self._measure_delay(resource, key, previous_total)
         return CreatedRecord(resource, key, body, record, exchange)
+
+    def _read_created_record(
+        self, resource: str, operation: Operation, exchange: Exchange
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Return (key, record) of a create response. Raises SkipCheck."""
+        record = self.data(operation, exchange)
+        if operation.path_parameter_names and isinstance(record, list) and record:
+            record = record[0]
+        if not exchange.response.ok:
+            raise SkipCheck(f"{operation.id}: got {exchange.response.status}: {exchange.response.excerpt}")
+        try:
+            return self.key_of(resource, record if isinstance(record, dict) else {}), record
+        except SkipCheck:
+            self.creates_without_key[resource] += 1
+            raise
 
     def _is_creatable(self, resource: str) -> bool:
         try:
@@ -205,7 +215,7 @@ class Session(OperationClient):
             rows = self.data(operation, exchange) if exchange.response.ok else None
             if not isinstance(rows, list):
                 raise SkipCheck(f"{operation.id}: got {exchange.response.status} without rows")
-            yield from rows
+            yield from (row for row in rows if isinstance(row, dict))
             if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
                 return
             number += 1

@@ -23,6 +23,11 @@ from conformance.errors import UsageError
 VERSION = 1
 
 
+def is_key(value: Any) -> bool:
+    """Whether a value can identify a record."""
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True, slots=True)
 class RecordKey:
     """A record created by the run: resource name and key."""

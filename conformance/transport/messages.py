@@ -64,7 +64,7 @@ class Response:
         if not self._json_cache:  # bodies are large and used by many checks
             try:
                 self._json_cache.append(json.loads(self.content))
-            except ValueError:
+            except (ValueError, RecursionError):  # RecursionError: thousands of nested arrays
                 self._json_cache.append(None)
         return self._json_cache[0]
 

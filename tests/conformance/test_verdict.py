@@ -361,6 +361,20 @@ def test_aborted_run_preserves_results_and_counts_the_rest(contract: Contract, e
     assert gate_result.passed == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(KeyboardInterrupt(), ExitCode.INCOMPLETE), (BudgetExhausted("the limit of 3 requests"), ExitCode.PASSED)],
+)
+def test_interrupted_run_never_passes(contract: Contract, error: BaseException, exit_code: ExitCode) -> None:
+    def raise_error(case: Case) -> Iterator[CheckResult]:
+        raise error
+        yield
+
+    checks = create_check(send_and_pass), create_check(raise_error)
+    _, gate_result = run_checks(contract, *checks, policy=GatePolicy(min_coverage=0))
+    assert gate_result.exit_code is exit_code
+
+
 def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) -> None:
     def raise_key_error(case: Case) -> Iterator[CheckResult]:
         raise KeyError("id")

@@ -91,7 +91,8 @@ def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Opera
         query = (*session.required_query(listing).items(), *build_full_include_query(session, listing))
         exchange = session.send(listing, query=query)
         rows = session.data(listing, exchange)
-        row = next((row for row in rows if row.get(key) == created.key), None) if isinstance(rows, list) else None
+        matching = (row for row in rows if isinstance(row, dict) and row.get(key) == created.key)
+        row = next(matching, None) if isinstance(rows, list) else None
         yield from [(listing, row, exchange)] if row is not None else []
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.session.session import Session
+from conformance.session.write_log import is_key
 from spec.model import Resource
 
 UNKNOWN_NUMBER = 1_900_000_000  # an integer key that no record has
@@ -34,7 +35,8 @@ def _find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]
     if account is None or tenant is None:
         return set()
     related = [identity.get(r.name) for r in account.relations.values() if r.targets == (tenant.name,)]
-    return {row[tenant.key_attribute] for row in related if isinstance(row, dict) and tenant.key_attribute in row}
+    keys = (row.get(tenant.key_attribute) for row in related if isinstance(row, dict))
+    return set(filter(is_key, keys))
 
 
 def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
@@ -42,7 +44,8 @@ def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
     if operation is None:
         return set()
     try:
-        return {row.get(tenant.key_attribute) for row in session.rows(operation, {}, actor="other")}
+        rows = session.rows(operation, {}, actor="other")
+        return set(filter(is_key, (row.get(tenant.key_attribute) for row in rows)))
     except SkipCheck:
         return set()
 

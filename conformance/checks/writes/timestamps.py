@@ -84,6 +84,16 @@ def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violat
     returned = session.data(operation, exchange)
     stamp_names = (*resource.attributes_with_stamp("created"), *resource.attributes_with_stamp("updated"))
     precision = max(_find_precision(stamp_names, snapshots[1:]), _find_precision(stamp_names, [returned]))
+
+    def find_echo_problem() -> str:
+        return next(filter(None, (_find_echo_problem(n, snapshots[-1], returned, precision) for n in names)), "")
+
+    def read_again() -> str:
+        snapshots[-1] = retrieve_record(session, record.resource, record.key)[0]
+        return find_echo_problem()
+
+    if find_echo_problem():  # a read may show the update later
+        session.wait_until(read_again)
     for name in names:
         requirement = case.build_requirement(resource.attributes[name].pointer, "x-stamp", name)
         parsed = [(snapshot[name], parse_instant(snapshot[name])) for snapshot in snapshots if name in snapshot]

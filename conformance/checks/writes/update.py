@@ -40,7 +40,7 @@ def _check_rejected_write(case: Case) -> Iterator[CheckResult]:
     before, _ = retrieve_record(session, created.resource, created.key)
     body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
     exchange = session.send(operation, path=path, body=body, actor="anonymous")
-    yield _evaluate_unchanged(case, created, "token", exchange, before)
+    yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
     for field in body_fields(operation) if 422 in operation.responses else ():
         candidate = next(iter_invalid_values(case, field), None)
         if field.name == valid_field.name or candidate is None:
