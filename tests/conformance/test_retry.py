@@ -1,5 +1,8 @@
 """Retries: safe requests are repeated, recovered failures are counted, and the target is given up eventually."""
 
+from dataclasses import replace
+from typing import Any
+
 import httpx
 import pytest
 
@@ -70,6 +73,17 @@ def test_delete_with_404_on_retry_returns_first_error(retrier: Retrier) -> None:
     client, requests = create_target(error(), error(404))
     assert retrier.send(client, DELETE, may_retry=True).status == 500
     assert (retrier.recovered, len(requests)) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"), [({}, 500), ({"actor": "anonymous"}, 401), ({"headers": {"Authorization": "Bearer x"}}, 401)]
+)
+def test_write_without_a_valid_token_is_not_done_by_the_first_attempt(
+    retrier: Retrier, changes: dict[str, Any], status: int
+) -> None:
+    client, _ = create_target(error(), error(401))
+    assert retrier.send(client, replace(DELETE, **changes), may_retry=True).status == status
+    assert len(retrier.recovered) == (status == 401)
 
 
 @pytest.mark.parametrize(("request_", "status"), [(POST, 500), (DELETE, 500), (GET, 409)])
