@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, initialize, precondition, rule
@@ -49,6 +49,7 @@ def explore(session: Session, operation: Operation, depth: ExplorationDepth, see
             phases=[Phase.generate],
             database=None,
             deadline=None,
+            verbosity=Verbosity.quiet,  # also after an interruption
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -87,7 +87,7 @@ class ListComparison:
             problems[:] = [*self._row_problems(), *self._order_problems()]
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
-        self.session.wait_until(find_problem)
+        self.session.wait_until(find_problem, is_delay_of_write=False)
         return problems or [*self._repetition_problems(), *self._page_problems()]
 
     def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
@@ -223,8 +223,8 @@ class ListComparison:
         return f"got {len(self.rows)} rows" + ("" if total is None else f", total: {total}")
 
     def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
-        """Yield a problem if a record is listed twice, unless another client moved it during the read."""
-        if len(rows) < 2:
+        """Yield a problem if a record is listed twice, unless it changed, and so moved, during the read."""
+        if len(rows) < 2 or any(row != rows[0] for row in rows):
             return
         totals = {parse_integer(page.pagination_values.get("total")) for page in self.pages}
         is_stable = len(totals) == 1 and None not in totals

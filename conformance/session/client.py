@@ -198,11 +198,12 @@ class TrackedClient:
         """Undo `charge_call`: the call had no effect because of the state of the record."""
         self._effect_calls[operation.id] -= bool(self._effect_calls[operation.id])
 
-    def wait_until(self, find_problem: Callable[[], str]) -> str:
+    def wait_until(self, find_problem: Callable[[], str], *, is_delay_of_write: bool = True) -> str:
         """Call `find_problem` until it returns "" or `consistency_timeout` seconds have passed; returns its last
         result.
 
-        The time needed is stored in `observed_delay`, and reads after later writes wait that long.
+        The time needed is stored in `observed_delay`, and reads after later writes wait that long; not so if another
+        cause is possible, such as a record that moves to another page.
         """
         waited, interval = 0.0, 0.25
         problem = find_problem()
@@ -210,7 +211,7 @@ class TrackedClient:
             self.sleep(min(interval, self.consistency_timeout - waited))
             waited, interval = waited + min(interval, self.consistency_timeout - waited), min(interval + 0.25, 1.0)
             problem = find_problem()
-        if not problem and waited:
+        if not problem and waited and is_delay_of_write:
             self.observed_delay = min(max(self.observed_delay, waited), self.consistency_timeout)
         return problem
 

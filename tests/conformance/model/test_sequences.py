@@ -112,6 +112,15 @@ def test_repeated_row_of_another_client_is_a_divergence(open_session: OpenSessio
     assert "2 times, expected once" in execution.divergences[0].message
 
 
+def test_row_that_changes_and_moves_to_another_page_during_the_read_is_no_divergence(open_session: OpenSession) -> None:
+    def repeat_changed_row(request: InterceptedRequest, body: Any) -> Any:
+        return {**body, "data": [*body["data"], {**body["data"][-1], "updated_at": "2026-01-01T00:00:00Z"}]}
+
+    session = open_session(inject_fault(change_json(repeat_changed_row), "listWards"))
+    assert execute(session, Step(Action.LIST, "Ward")).divergences == []
+    assert session.observed_delay == 0
+
+
 def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
     execution = execute(
         open_session(mutant("update/updatePatient/story not stored")),
