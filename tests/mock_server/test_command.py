@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ import pytest
 import mock_server.cli.dataset_image
 import mock_server.cli.main
 from mock_server.cli.main import parse_settings
+from tests.mock_process import run_mock
 from tests.mock_server.library_contract import API, LIBRARY
 
 ROOT = Path(__file__).parents[2]
@@ -34,25 +35,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return inherited | {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
 
 
-@contextmanager
-def run_mock(environment: dict[str, str], *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run a mock; yield the process and its banner."""
-    pipe = subprocess.PIPE
-    mock = subprocess.Popen(
-        (*COMMAND, *SERVE, *options), stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment
-    )
-    try:
-        assert mock.stdout is not None
-        banner = ""
-        while "# 422" not in banner:
-            line = mock.stdout.readline()
-            if not line:
-                raise AssertionError(banner + mock.communicate()[1])
-            banner += line
-        yield mock, banner
-    finally:
-        mock.kill()
-        mock.communicate()
+def run_library_mock(
+    environment: dict[str, str], *options: str
+) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
+    """Run a mock of the library until the block ends; yields the process and its banner."""
+    return run_mock((*COMMAND, *SERVE, *options), environment)
 
 
 def without_progress(errors: str) -> str:
@@ -99,7 +86,7 @@ def run_curl(command: str) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def banner(environment: dict[str, str]) -> Iterator[str]:
-    with run_mock(environment) as (_, banner):
+    with run_library_mock(environment) as (_, banner):
         yield banner
 
 
@@ -149,7 +136,7 @@ def test_responses_have_a_date_but_no_server_header(banner: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signal.Signals) -> None:
-    with run_mock(environment) as (mock, banner):
+    with run_library_mock(environment) as (mock, banner):
         port = re.findall(r":(\d+)/", banner)[0]
         with socket.create_connection(("127.0.0.1", int(port))):  # a browser keeps its connection
             mock.send_signal(stop_signal)
@@ -211,7 +198,7 @@ def test_reopened_store_warns_of_another_epoch(environment: dict[str, str], tmp_
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--size", "0.3333333333333333")
     errors = []
     for epoch in ((), (), ("--epoch", "2026-04-01T00:00:00Z")):
-        with run_mock(environment, *store, *epoch) as (mock, _):
+        with run_library_mock(environment, *store, *epoch) as (mock, _):
             mock.send_signal(signal.SIGTERM)
             errors.append(without_progress(mock.communicate(timeout=20)[1]))
     assert errors[:2] == ["", ""]
@@ -225,7 +212,7 @@ def test_reopened_store_needs_no_dataset_options(environment: dict[str, str], tm
     store = ("--store", f"sqlite:///{tmp_path}/mock.db")
     counts = []
     for options in (("--seed", "7", "--size", "2"), ("--epoch", "today")):
-        with run_mock(environment, *store, *options) as (mock, banner):
+        with run_library_mock(environment, *store, *options) as (mock, banner):
             mock.send_signal(signal.SIGTERM)
             assert without_progress(mock.communicate(timeout=20)[1]) == ""
             counts.append(banner.splitlines()[1])
@@ -258,7 +245,7 @@ def test_epoch_before_the_documented_records_is_a_warning(
     environment: dict[str, str], epoch: str, warning: str
 ) -> None:
     athena = ("--contract", str(ROOT / "spec" / "openapi.yaml"), "--dataset", "demo")
-    with run_mock(environment, *athena, "--epoch", epoch) as (mock, _):
+    with run_library_mock(environment, *athena, "--epoch", epoch) as (mock, _):
         mock.send_signal(signal.SIGTERM)
         errors = without_progress(mock.communicate(timeout=20)[1])
     assert errors.startswith(warning)
@@ -280,7 +267,7 @@ def test_slow_build_prints_a_progress_message(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
-    with run_mock(environment, "--log-level", "info") as (mock, banner):
+    with run_library_mock(environment, "--log-level", "info") as (mock, banner):
         send(re.findall(r"http://\S+health", banner)[0])
         mock.send_signal(signal.SIGTERM)
         log = mock.communicate(timeout=20)[1]

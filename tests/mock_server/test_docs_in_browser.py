@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.mock_server.test_command import environment, run_mock
+from tests.mock_server.test_command import environment, run_library_mock
 
 __all__ = ["environment"]
 
@@ -57,7 +57,7 @@ def execute_operation(page: Any, operation: str, **values: str) -> tuple[int, An
 
 def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -> None:
     contract = str(ROOT / "spec" / "openapi.yaml")
-    with run_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
+    with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
         url = banner.split("/api/")[0]
         page.goto(f"{url}/docs")
         page.locator(".opblock-tag").first.wait_for()

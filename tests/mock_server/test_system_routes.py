@@ -175,7 +175,7 @@ def test_system_routes_exist_without_a_base_path(client_without_base_path: Clien
 
 def test_api_without_a_base_path_is_served_at_the_root(client_without_base_path: Client) -> None:
     assert client_without_base_path.get("/authors").json["meta"]["total"] == 1
-    assert client_without_base_path.get("/authors/nobody").headers["x-mock-reason"] == "record-not-found"
+    assert client_without_base_path.get("/authors/unknown").headers["x-mock-reason"] == "record-not-found"
     assert client_without_base_path.request("PATCH", "/authors").status == 405
     assert client_without_base_path.get("/").headers["location"] == "http://localhost:8000/docs"
     unknown = client_without_base_path.get("/autors")

@@ -11,14 +11,14 @@ from conformance.model.execution import Execution
 from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Action, RecordName, Step
-from conformance.mutation.fault_injection import InterceptedRequest
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.in_process_mock import InProcessTarget, create_session
 from conformance.results import Status
 from conformance.runner.runner import run
 from conformance.session.session import Session
 from conformance.transport.client import Budget
 from tests.conformance.clinic import SEED, demo_clinic, inject_fault, mutant
-from tests.conformance.clinic_faults import CLINIC, AppWrapper, change_json
+from tests.conformance.clinic_faults import CLINIC, AppWrapper, build_error, change_json
 
 WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
 PATIENT, OTHER_PATIENT = RecordName("Patient", 1), RecordName("Patient", 2)
@@ -154,22 +154,16 @@ def test_one_divergence_does_not_hide_others(open_session: OpenSession) -> None:
     assert [divergence.subject for divergence in execution.divergences] == ["story"]
 
 
-def reject_deletes(app: Any) -> Any:
-    """Reject every delete with 409."""
-
-    async def reject_delete(scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] != "DELETE":
-            await app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 409, "headers": [(b"content-type", b"application/json")]})
-        await send({"type": "http.response.body", "body": b'{"message": "In use."}'})
-
-    return reject_delete
+async def reject(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """Reject a request with 409."""
+    return build_error(409, "In use.")
 
 
 def test_rejected_delete_diverges_unless_another_client_refers_to_the_record(open_session: OpenSession) -> None:
     steps = (Step(Action.CREATE, "Ward", WARD), Step(Action.DELETE, "Ward", WARD))
-    assert [d.subject for d in execute(open_session(reject_deletes), *steps).divergences] == ["delete"]
+    assert [
+        d.subject for d in execute(open_session(inject_fault(lambda: reject, "deleteWard")), *steps).divergences
+    ] == ["delete"]
     session = open_session()
     execution = execute(session, steps[0])
     session.create("Patient", {"ward_uuid": execution.records[WARD].key})  # unknown to the model, as of another client

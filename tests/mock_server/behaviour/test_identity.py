@@ -41,7 +41,7 @@ def test_each_sign_in_returns_a_new_token(api: Api) -> None:
 
 
 def test_unknown_email_is_rejected_like_a_wrong_password(api: Api) -> None:
-    bodies = ({"email": "nobody@example.com", "password": "x"}, {"email": "john.doe@example.com", "password": "x"})
+    bodies = ({"email": "unknown@example.com", "password": "x"}, {"email": "john.doe@example.com", "password": "x"})
     first, second = (api.send("signIn", body=body, token=None) for body in bodies)
     assert (first.status, first.body) == (second.status, second.body)
 
