@@ -206,7 +206,7 @@ class ListComparison:
         verdicts = [(parameter, self._verdict(record, rows, parameter, v)) for parameter, v in self._conditions()]
         excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
         if rows and excluded_by:
-            yield self._problem("", excluded_by[:1], f"got {record.key}, which does not match")
+            yield self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -214,13 +214,13 @@ class ListComparison:
             # Other clients may have deleted their record, and a value may have changed.
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
-                message = f"{record.key} is missing, which matches ({self._describe_rows()})"
+                message = f"got {self._describe_rows()} without {record.key}, which matches the query"
                 yield self._problem("rows", effective, message)
 
     def _describe_rows(self) -> str:
         """Describe how many rows all pages have, and how many the target counts."""
         total = parse_integer(self.pages[0].pagination_values.get("total"))
-        return f"got {len(self.rows)} rows" + ("" if total is None else f", total: {total}")
+        return f"{len(self.rows)} rows" + ("" if total is None else f" (total: {total})")
 
     def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
         """Yield a problem if a record is listed twice, unless it changed, and so moved, during the read."""

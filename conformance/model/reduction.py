@@ -88,11 +88,15 @@ class _Reduction:
             self.try_candidate([step.rename(numbers) for step in self.steps])
 
     def remove_arguments(self) -> None:
-        """Remove fields and parameters, one at a time."""
+        """Remove fields and parameters, one at a time; a shorter sequence may result."""
         for position in range(len(self.steps) - 1, -1, -1):
             for argument in ("body", "query"):
-                for name in list(getattr(self.steps[position], argument)):
-                    step = self.steps[position]
-                    others = {n: value for n, value in getattr(step, argument).items() if n != name}
-                    changed = replace(step, body=others) if argument == "body" else replace(step, query=others)
-                    self.try_candidate([*self.steps[:position], changed, *self.steps[position + 1 :]])
+                for name in list(getattr(self.steps[position], argument)) if position < len(self.steps) else ():
+                    self._remove_argument(position, argument, name)
+
+    def _remove_argument(self, position: int, argument: str, name: str) -> None:
+        if position < len(self.steps):
+            step = self.steps[position]
+            others = {other: value for other, value in getattr(step, argument).items() if other != name}
+            changed_step = replace(step, body=others) if argument == "body" else replace(step, query=others)
+            self.try_candidate([*self.steps[:position], changed_step, *self.steps[position + 1 :]])
