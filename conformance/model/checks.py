@@ -79,10 +79,12 @@ def _report(case: Case, found: list[tuple[Divergence, Execution]]) -> Iterator[C
         requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
         requirement = replace(requirement, provenance_independent=divergence.is_independent)
         budget = case.session.reduction_requests if position < MAX_REDUCED else 0
-        steps, shown = list(execution.steps[: divergence.step]), divergence
+        steps, shown, explanation = list(execution.steps[: divergence.step]), divergence, ""
         if budget:
             steps, shown = reduce_steps(case.session, divergence, steps, budget)
-        yield case.build_result(requirement, f"{shown.message} [{format_steps(steps)}]", *shown.evidence)
+            explanation = shown.explain()
+        message = f"{shown.message}; {explanation}" if explanation else shown.message
+        yield case.build_result(requirement, f"{message} [{format_steps(steps)}]", *shown.evidence)
 
 
 def format_steps(steps: Sequence[Step]) -> str:

@@ -4,14 +4,15 @@ After a difference the model takes over what the target returned, so that one wr
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
-from conformance.checks.support.values import equal
+from conformance.checks.support.values import equal, truncate
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch
 from conformance.model.list_comparison import ListComparison
@@ -28,6 +29,10 @@ GONE_STATUSES = (404, 410)
 CONFLICT_STATUS = 409
 
 
+def _explain_nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Divergence:
     """A difference between the target and the model.
@@ -35,7 +40,8 @@ class Divergence:
     `operation`: whose requirement is violated. `locations`: (pointer, keyword) of all parts of the contract that the
     expectation depends on. `subject`: the property or parameter concerned. `evidence`: exchanges; the last one shows
     it. `step`: number of steps up to the one that showed it. `is_independent`: no provenance excuses it, because a
-    record changed without a write to it, or two records have the same key.
+    record changed without a write to it, or two records have the same key. `explain`: sends requests that tell more
+    about it; returns a text, or "".
     """
 
     operation: Operation
@@ -45,6 +51,7 @@ class Divergence:
     evidence: tuple[Exchange, ...]
     step: int
     is_independent: bool = False
+    explain: Callable[[], str] = _explain_nothing
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -279,13 +286,7 @@ class Execution:
         exchange = exchanges[-1]
         blamed, evidence = self._find_cause(operation, name, "retrieved", exchange)
         if record.is_deleted:
-            status, relation = exchange.response.status, self._find_cascade(record)
-            if status not in GONE_STATUSES and status < 500:
-                reason = f"is deleted with its {relation.name}" if relation else "is deleted"
-                message = f"retrieve of {name}, which {reason}: got {status}, expected 404"
-                locations = ((relation.pointer, "x-relation"),) if relation else ()
-                subject = f"{name.resource}.{relation.name} cascade" if relation else "retrieve"
-                self._report(blamed, locations, subject, message, *evidence)
+            self._compare_deleted(operation, name, exchange)
         elif not exchange.response.ok:
             message = f"retrieve of {name}, which exists: got {exchange.response.status}, expected 2xx"
             has_vanished = self._was_confirmed(name, "retrieved")
@@ -297,6 +298,23 @@ class Execution:
             self._compare_update_stamps(operation, step, body, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, body, exchange)
+
+    def _compare_deleted(self, operation: Operation, name: RecordName, exchange: Exchange) -> None:
+        """Report a deleted record that a retrieve returns."""
+        blamed, evidence = self._find_cause(operation, name, "retrieved", exchange)
+        status, relation = exchange.response.status, self._find_cascade(self.records[name])
+        if status in GONE_STATUSES or status >= 500:
+            return
+        if relation is None:
+            message = f"retrieve of {name}, which is deleted: got {status}, expected 404"
+            self._report(blamed, (), "retrieve", message, *evidence)
+            return
+        message = f"retrieve of {name}, which is deleted with its {relation.name}: got {status}, expected 404"
+        body = self.session.data(operation, exchange)
+        if isinstance(body, Mapping) and relation.name in body:
+            message += f"; its {relation.name} is {'still set' if body[relation.name] else 'empty'}"
+        locations = ((relation.pointer, "x-relation"),)
+        self._report(blamed, locations, f"{name.resource}.{relation.name} cascade", message, *evidence)
 
     def _find_cascade(self, record: ModelRecord) -> Relation | None:
         """Return the relation by which a record was deleted with another."""
@@ -348,7 +366,8 @@ class Execution:
             message = problem.message
             for name in names.values():
                 message = message.replace(str(self.records[name].key), str(name))
-            self._report(operation, locations, problem.subject, message, *problem.evidence)
+            explain = partial(comparison.explain_missing, problem.missing) if problem.missing else _explain_nothing
+            self._report(operation, locations, problem.subject, message, *problem.evidence, explain=explain)
         self.reached |= {(operation.id, name) for name in query}
         page, size = find_parameter(operation, "page"), find_parameter(operation, "size")
         if page is not None and size is not None and size.name in query:
@@ -392,7 +411,11 @@ class Execution:
             message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
             locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
-            self._report(blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed)
+            is_write = operation.method != "get" and len(mismatch.path) == 1
+            explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
+            self._report(
+                blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed, explain=explain
+            )
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
@@ -457,6 +480,16 @@ class Execution:
                 with suppress(SkipCheck):
                     return listing.get_keys(listing.fetch_all()[0])
         return None
+
+    def _explain_written(self, name: RecordName, mismatch: Mismatch) -> str:
+        """Say whether a retrieve returns the same wrong value as the response to a write."""
+        record = self.records[name]
+        retrieve = self.session.operation(name.resource, "retrieve")
+        body = retrieve_with_relations(self.session, retrieve, record.key)[0] if retrieve is not None else None
+        if not isinstance(body, Mapping) or mismatch.path[0] not in body:
+            return ""
+        value = body[mismatch.path[0]]
+        return f"a retrieve then returns {'the same' if equal(value, mismatch.actual) else truncate(value)}"
 
     def _was_confirmed(self, name: RecordName, property_name: str) -> bool:
         """Whether a read has shown the expected value since the last write to a record."""
@@ -543,9 +576,11 @@ class Execution:
         message: str,
         *evidence: Exchange,
         is_independent: bool = False,
+        explain: Callable[[], str] = _explain_nothing,
     ) -> None:
         pointers = locations or ((operation.pointer, None),)
-        divergence = Divergence(operation, pointers, subject, message, evidence, len(self.steps), is_independent)
+        step = len(self.steps)
+        divergence = Divergence(operation, pointers, subject, message, evidence, step, is_independent, explain)
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row
-from conformance.checks.support.parameters import find_parameter, retrieve_with_relations
+from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
 from conformance.checks.support.tenancy import derive_value
 from conformance.checks.support.values import get_values_at, parse_integer
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
+from conformance.model.contrast import find_differences, find_text_differences
 from conformance.model.queries import (
     ValueReader,
     evaluate_condition,
@@ -29,6 +30,7 @@ from spec.model import Operation, Parameter
 
 MAX_PAGES_OF_SIZE = 6  # pages that are requested with the page size of a query
 PAGES_PAST_END = 50
+MAX_DIFFERENCES = 3  # that are shown of a missing record
 MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
 
 
@@ -50,12 +52,17 @@ def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueRe
 
 @dataclass(frozen=True, slots=True)
 class ListProblem:
-    """A difference in a list. `subject`: the parameters concerned. `pointers`: of these parameters, or of the list."""
+    """A difference in a list.
+
+    `subject`: the parameters concerned. `pointers`: of these parameters, or of the list. `missing`: the record that
+    the list lacks.
+    """
 
     subject: str
     pointers: tuple[str, ...]
     message: str
     evidence: tuple[Exchange, ...]
+    missing: ModelRecord | None = None
 
 
 @dataclass(slots=True)
@@ -215,7 +222,26 @@ class ListComparison:
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
                 message = f"got {self._describe_rows()} without {record.key}, which matches the query"
-                yield self._problem("rows", effective, message)
+                yield replace(self._problem("rows", effective, message), missing=record)
+
+    def explain_missing(self, record: ModelRecord) -> str:
+        """Describe a record that the list lacks: whether retrieve returns it, how it differs from the listed ones."""
+        if self.session.operation(record.resource.name, "retrieve") is None:
+            return ""
+        body = self._retrieve(record)
+        if body is None:
+            return "retrieve does not return it either"
+        relations = build_full_include_query(self.session, self.operation)
+        query = {n: v for n, v in {**self.query, **self.narrowed_by}.items() if n not in dict(relations)}
+        rows: list[Row] = []
+        with suppress(SkipCheck):
+            rows = Listing(self.session, self.operation, self._pairs(query)).fetch_largest(*relations).rows
+        differences = list(find_differences(record.resource, body, rows))
+        for parameter, value in self._conditions():
+            if parameter.x_query and parameter.x_query.role == "search":
+                differences[:0] = find_text_differences(parameter.x_query.paths, str(value), body, rows)
+        listed = f"; unlike each of {len(rows)} listed records, " + "; ".join(differences[:MAX_DIFFERENCES])
+        return "retrieve returns it" + (listed if differences else "")
 
     def _describe_rows(self) -> str:
         """Describe how many rows all pages have, and how many the target counts."""

@@ -86,6 +86,22 @@ class Report:
         """Return ``file:line pointer``."""
         return f"{self.source(requirement)} {requirement.pointer}"
 
+    def basis(self, requirement: Requirement) -> str:
+        """Return the contract line of the keyword, or of the closest description, that a requirement is based on."""
+        pointer = requirement.pointer
+        candidates = [f"{pointer}/{requirement.keyword}"] if requirement.keyword else []
+        while "/" in pointer:
+            candidates += [f"{pointer}/description", f"{pointer}/summary"]
+            pointer = pointer.rsplit("/", 1)[0]
+        number = next((self.line_numbers[name] for name in candidates if name in self.line_numbers), 0)
+        lines = [line.strip() for line in self.contract_text.splitlines()[number - 1 :]] if number else []
+        first, *rest = lines or [""]
+        if first.rstrip("+-").endswith(("|", ">")):  # the text follows
+            first = rest[0] if rest else ""
+        while rest and first.count("{") > first.count("}"):
+            first = f"{first} {rest.pop(0)}"
+        return self.redaction.line(first, MAX_EXCERPT_CHARS)
+
     def message(self, result: CheckResult) -> str:
         """Return the message of a result without secrets, including those in its exchanges."""
         if not result.message:

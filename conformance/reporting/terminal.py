@@ -23,8 +23,8 @@ MAX_WARNINGS = 4
 MAX_NAMES = 12
 MAX_LINE_CHARS = 160
 PROVENANCE_NOTE = (
-    "[documented, published, confirmed or inferred]: how certain the contract is of a requirement; "
-    "[always]: it holds for every API"
+    "[documented, published]: a page of the vendor states the requirement; [confirmed]: a backend showed it; "
+    "[inferred]: the contract assumes it; [always]: it holds for every API"
 )
 
 
@@ -89,6 +89,8 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     if subjects:
         yield f"   also:        {join_names(tuple(subjects), MAX_SUBJECTS)}"
     yield f"   location:    {report.location(requirement)}{other_locations}"
+    basis = report.basis(requirement)
+    yield from [f"   contract:    {basis}"] if basis else []
     yield from _render_earlier_requests(report, result)
     command = report.curl_command(result)
     yield from [f"   {command}"] if command else []

@@ -90,6 +90,7 @@ def test_terminal_shows_failure_and_counts(report: Report) -> None:
         "documented; failed 2 of 2 times",
         "requirement: The request is stored.",
         f"location:    spec/openapi.yaml:{line} #/paths/~1messages/post",
+        "contract:    description: ",
         "curl -i -X POST",
         "4 checks ran: 1 passed, 2 failed (1 blocking, 1 contract gap), 1 flaky; 1 skipped",
         "\nFAILED (exit 1): ",

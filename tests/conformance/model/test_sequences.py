@@ -101,6 +101,21 @@ def test_list_is_compared_with_records_of_other_clients(open_session: OpenSessio
     assert (divergence.operation.id, divergence.subject) == ("listPatients", "practice_uuid")
 
 
+def test_missing_row_is_explained_by_what_all_listed_records_have(open_session: OpenSession) -> None:
+    def remove_unweighed(request: InterceptedRequest, body: Any) -> Any:
+        return {**body, "data": [row for row in body["data"] if row["weight"] is not None]}
+
+    session = open_session(inject_fault(change_json(remove_unweighed), "listPatients"))
+    [divergence] = execute(
+        session,
+        Step(Action.CREATE, "Patient", PATIENT, {"weight": None}),
+        Step(Action.LIST, "Patient"),
+    ).divergences
+    explanation = divergence.explain()
+    assert explanation.startswith("retrieve returns it; unlike each of "), explanation
+    assert "weight is None" in explanation
+
+
 def test_repeated_row_of_another_client_is_a_divergence(open_session: OpenSession) -> None:
     def repeat_last_row(request: InterceptedRequest, body: Any) -> Any:
         return {**body, "data": body["data"] + body["data"][-1:]}
