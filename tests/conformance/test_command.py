@@ -327,8 +327,8 @@ def test_exhausted_budget_exits_with_5(requests: int) -> None:
         ),
         (("run", "--base-url", "http://x", "--mutable-record", "Workspace"), "(expected RESOURCE=KEY"),
         (
-            ("run", "--base-url", "http://x", "--mutable-record", "None=1"),
-            "--mutable-record: unknown name 'None' (expected User",
+            ("run", "--base-url", "http://x", "--mutable-record", "Planet=1"),
+            "--mutable-record: unknown name 'Planet' (expected User",
         ),
         (
             ("run", "--base-url", "http://x", "--mutable-record", "User=\x1b[31m"),

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "spec" / "openapi.yaml"
 FACTS = Path(__file__).parent / "facts"
 FACT_DATA: Mapping[str, Any] = json.loads((FACTS / "facts.json").read_text())
-MAX_LINES = 4500
+MAX_LINES = 5000
 
 
 @cache
@@ -60,7 +61,9 @@ def test_openapi_spec_validator_accepts_the_file() -> None:
 
 
 def test_every_known_operation_is_defined() -> None:
-    assert len(OPERATIONS) == len(FACT_DATA["operations"]) + len(FACT_DATA["beyond_the_sidebar"]) == 75
+    known = [fact["summary"] for fact in (*FACT_DATA["operations"], *FACT_DATA["beyond_the_sidebar"])]
+    assert len(known) == 75
+    assert Counter(known) <= Counter(operation.summary for operation in OPERATIONS.values())
 
 
 def test_all_facts_are_covered() -> None:
@@ -94,7 +97,7 @@ RANK = {"documented": 2, "published": 1, "confirmed": 0, "inferred": 0}
 @each_operation
 def test_operation_provenance_matches_facts(operation: Operation) -> None:
     facts = {fact["summary"]: fact["source"] for fact in (*FACT_DATA["operations"], *FACT_DATA["beyond_the_sidebar"])}
-    assert get_provenance(contract().document, operation.pointer) == facts[operation.summary]
+    assert get_provenance(contract().document, operation.pointer) == facts.get(operation.summary, "inferred")
 
 
 def iter_properties() -> Iterator[tuple[str, str, Any]]:
