@@ -6,12 +6,13 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from conformance.checks.access import leaks, sessions
-from conformance.checks.actions import actions
+from conformance.checks.access import auth, leaks, sessions, sharing
+from conformance.checks.actions import actions, metrics
 from conformance.checks.lists import query_parameters
+from conformance.checks.registry import CHECKS, find_checks
 from conformance.checks.support.check import Check
-from conformance.checks.validation import accepted_input, rejected_input, responses
-from conformance.checks.writes import crud
+from conformance.checks.validation import accepted_input, http_errors, rejected_input
+from conformance.checks.writes import single_create, timestamps, update
 from conformance.model import checks as model
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
@@ -20,19 +21,12 @@ from tests.conformance.asgi_session import session
 from tests.conformance.fault_injection import FaultMiddleware
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
-LIST_WRITE_CHECKS = (*query_parameters.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
-CHECKS_BY_ID = {
-    check.id: check
-    for check in (
-        *rejected_input.CHECKS,
-        *crud.CHECKS,
-        *model.CHECKS,
-        *ACCESS_AND_ACTION_CHECKS,
-        *LIST_WRITE_CHECKS,
-        *responses.CHECKS,
-    )
-}
+ACCESS_AND_ACTION_CHECKS = find_checks(sessions, accepted_input, actions, sharing, metrics)
+REJECTION_CHECKS = find_checks(rejected_input, auth, http_errors)
+WRITE_CHECKS = find_checks(single_create, update, timestamps)
+LIST_WRITE_CHECKS = [query_parameters.check_any_search_text, *find_checks(leaks)]
+MODEL_CHECKS = find_checks(model)
+CHECKS_BY_ID = {check.id: check for check in CHECKS}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 
@@ -61,8 +55,8 @@ def run_checks_with_session(
     app: ASGIApp = FaultMiddleware(api.app, fault) if fault else api.app
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
-    check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
-    check_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    check_session.update_options(allow_effects=effects, credentials=CREDENTIALS)
+    check_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     return run(check_session, checks, operations, lambda outcome: None), check_session
 
 

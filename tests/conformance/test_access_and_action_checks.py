@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from conformance.checks.support.check import Check
-from conformance.checks.validation import rejected_input, responses
-from conformance.checks.writes import crud
+from conformance.checks.validation.responses import RESPONSE_CHECKS
 from conformance.errors import SkipCheck
 from conformance.results import Status
 from tests.conformance.check_runner import (
     ACCESS_AND_ACTION_CHECKS,
     CHECKS_BY_ID,
+    REJECTION_CHECKS,
+    WRITE_CHECKS,
     demo_mock,
     find_unexpected_failures,
     run_checks,
@@ -295,7 +296,7 @@ def test_check_passes_with_the_notation_of_php(check: Check) -> None:
 
 # Coverage and effects
 
-WRITING_CHECKS = [*rejected_input.CHECKS, *crud.CHECKS, *ACCESS_AND_ACTION_CHECKS, *responses.CHECKS]
+WRITING_CHECKS = [*REJECTION_CHECKS, *WRITE_CHECKS, *ACCESS_AND_ACTION_CHECKS, *RESPONSE_CHECKS]
 # Their resource has no create operation, and other records must not be changed.
 UNREACHABLE_OPERATIONS = {"updateWorkspace", "deleteWorkspace"}
 
@@ -322,7 +323,7 @@ def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_record
     run_result, session = run_checks_with_session(WRITING_CHECKS)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
     assert not run_result.records_not_deleted
-    succeeded = Counter(name for name, status in session.call_counts.elements() if 200 <= status < 300)
+    succeeded = Counter(name for name, status in session.responses.call_counts.elements() if 200 <= status < 300)
     operations = session.contract.operations
     assert operations.keys() - succeeded.keys() == UNREACHABLE_OPERATIONS
     assert {name: succeeded[name] for name, o in operations.items() if o.effects and succeeded[name] > 1} == {}
@@ -330,20 +331,20 @@ def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_record
 
 
 def test_operation_with_effects_is_not_called_without_permission() -> None:
-    run_result, session = run_checks_with_session([*ACCESS_AND_ACTION_CHECKS, *responses.CHECKS], effects=False)
+    run_result, session = run_checks_with_session([*ACCESS_AND_ACTION_CHECKS, *RESPONSE_CHECKS], effects=False)
     effect_operations = {name for name, o in session.contract.operations.items() if o.effects}
-    assert not [name for name, _ in session.call_counts if name in effect_operations]
+    assert not [name for name, _ in session.responses.call_counts if name in effect_operations]
     assert {o.requirement.operation for o in run_result.with_status(Status.SKIPPED)} >= effect_operations
 
 
 def test_operation_with_effects_is_called_up_to_its_limit() -> None:
     _, session = run_checks_with_session([])
     operation = session.contract.operations["runPrompt"]
-    session.max_effect_calls = 2
-    session.charge_call(operation)
-    session.charge_call(operation)
+    session.update_options(max_effect_calls=2)
+    session.client.charge_call(operation)
+    session.client.charge_call(operation)
     with pytest.raises(SkipCheck, match=r"runPrompt was called 2 times, the limit of --max-effect-calls"):
-        session.charge_call(operation)
+        session.client.charge_call(operation)
 
 
 async def create_inactive_workflows(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
@@ -358,4 +359,8 @@ def test_action_that_a_new_record_rejects_is_tried_with_every_flag_set() -> None
         [CHECKS_BY_ID["action-result-concerns-record"]], "triggerWebhook", create_inactive_workflows
     )
     assert [o.status for o in run_result.results] == [Status.PASSED]
-    assert session.call_counts["triggerWebhook", 409] == session.call_counts["triggerWebhook", 201] == 1
+    assert (
+        session.responses.call_counts["triggerWebhook", 409]
+        == session.responses.call_counts["triggerWebhook", 201]
+        == 1
+    )

@@ -30,12 +30,12 @@ from conformance.cli.main import main
 from conformance.checks.support.check import Category, Check
 
 def run(case):
-    exchange = case.session.send(case.operation)
+    exchange = case.session.client.send(case.operation)
     message = "" if exchange.response.ok else f"got {exchange.response.status}"
     yield case.build_result(case.build_requirement(), message, exchange)
 
-check = Check("lists-succeed", "A list succeeds.", Category.LISTS,
-    lambda contract, operation: operation.action == "list", run)
+check = Check(run, "lists-succeed", "A list succeeds.", Category.LISTS,
+    lambda contract, operation: operation.action == "list")
 sys.exit(main(sys.argv[1:], checks=[check]))
 """
 
@@ -429,7 +429,7 @@ def test_login_fills_the_sign_in_request_and_the_password_is_redacted() -> None:
     settings = parse_settings(["run", "--base-url", "http://127.0.0.1:1"], env)
     session, target = open_session(settings, athena_contract(), "run")
     target.close()
-    assert session.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
+    assert session.options.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
     assert "Canary" not in build_redactor(settings, athena_contract()).line("its password is Canary 4711 ü")
     assert "Canary" not in repr(settings) + repr(session)
 

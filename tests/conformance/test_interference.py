@@ -72,7 +72,7 @@ def test_delete_by_other_client_is_detected(mock: Mock) -> None:
 
 def test_records_of_run_are_no_interference(mock: Mock) -> None:
     session = create_session(mock)
-    assert is_unchanged(mock, lambda: session.create("Prompt"))
+    assert is_unchanged(mock, lambda: session.records.create("Prompt"))
 
 
 def test_unaffected_check_has_no_interference(mock: Mock) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from conformance.checks.support.check import Check
-from conformance.checks.validation import rejected_input, responses
+from conformance.checks.validation.responses import RESPONSE_CHECKS
 from conformance.results import Status
 from tests.conformance.check_runner import (
     CHECKS_BY_ID,
+    REJECTION_CHECKS,
     find_failures,
     find_unexpected_failures,
     run_checks,
@@ -20,7 +21,7 @@ from tests.conformance.fault_injection import CallNext, FaultRequest, FaultRespo
 DEMO = "demo-token"
 
 
-@pytest.mark.parametrize("check", [*rejected_input.CHECKS, *responses.CHECKS], ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*REJECTION_CHECKS, *RESPONSE_CHECKS], ids=lambda check: check.id)
 def test_check_passes_on_the_mock(check: Check) -> None:
     run_result = run_checks([check])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]

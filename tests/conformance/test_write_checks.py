@@ -7,10 +7,15 @@ import pytest
 
 from conformance.checks.support.check import Check
 from conformance.checks.support.values import contains, equal
-from conformance.checks.writes import crud
-from conformance.model import checks as model
 from conformance.results import Status
-from tests.conformance.check_runner import CHECKS_BY_ID, find_failures, find_unexpected_failures, run_checks
+from tests.conformance.check_runner import (
+    CHECKS_BY_ID,
+    MODEL_CHECKS,
+    WRITE_CHECKS,
+    find_failures,
+    find_unexpected_failures,
+    run_checks,
+)
 from tests.conformance.fault_injection import CallNext, FaultRequest, FaultResponse, serialize_like_php
 
 DEMO_TOKEN = "demo-token"
@@ -27,8 +32,8 @@ MODEL_OPERATIONS = (
     ("model-sequence", "createPrompt"),
 )
 CONFORMING_RUNS = [
-    *(pytest.param(check, None, id=check.id) for check in crud.CHECKS),
-    *(pytest.param(check, None, id=check.id, marks=pytest.mark.slow) for check in model.CHECKS),
+    *(pytest.param(check, None, id=check.id) for check in WRITE_CHECKS),
+    *(pytest.param(check, None, id=check.id, marks=pytest.mark.slow) for check in MODEL_CHECKS),
     *(pytest.param(CHECKS_BY_ID[name], operation, id=f"{name}-{operation}") for name, operation in MODEL_OPERATIONS),
 ]
 

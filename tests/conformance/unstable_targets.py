@@ -16,6 +16,7 @@ from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.runner.runner import RunResult, run
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -153,14 +154,13 @@ def create_session(mock: Mock, seed: int = 1, *, read_only: bool = False) -> Ses
     clock = lambda: mock.moment  # noqa: E731 - the budget uses the simulated clock, too
     target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None, clock), transport=mock, sleep=mock.wait)
     payloads = PayloadFactory(contract, f"run{seed}", Random(seed))
-    return Session(
+    return Session.create(
         contract,
         mock.api.schemas,
         target,
         WriteLog("test"),
         payloads,
-        read_only,
-        consistency_timeout=5.0,
+        RunOptions(read_only=read_only, consistency_timeout=5.0),
         sleep=mock.wait,
         retrier=Retrier(mock.wait),
     )
@@ -178,4 +178,6 @@ def run_and_evaluate(
     session = create_session(mock, seed)
     scope = [o for o in session.contract.operations.values() if (not tags or o.tag in tags) and is_selected(o.id)]
     result = run(session, checks, scope, lambda result: None)
-    return result, evaluate(result, session.contract, scope, session.call_counts, policy or GatePolicy(strict=True))
+    return result, evaluate(
+        result, session.contract, scope, session.responses.call_counts, policy or GatePolicy(strict=True)
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -43,7 +43,14 @@ class NumberedPage:
         return max(1, -(-self.list_page.total // self.size))
 
 
-def _check_pagination_values(case: Case) -> Iterator[CheckResult]:
+@check(
+    "pagination-metadata-correct",
+    "Pagination metadata and links match the returned page.",
+    Category.LISTS,
+    _has_total_and("page", "size"),
+    affected_by_other_clients=True,
+)
+def check_pagination_values(case: Case) -> Iterator[CheckResult]:
     """Check each pagination value on the first, a middle and the last page, and on an incomplete last page."""
     listing = Listing(case.session, case.operation)
     page, size = listing.require_parameter("page"), listing.require_parameter("size")
@@ -131,14 +138,3 @@ def _find_link_problem(listing: Listing, role: str, page_name: str, page: Number
     linked_page = Listing(listing.session, listing.operation).fetch(*query)
     current = parse_integer(linked_page.pagination_values.get("current-page", expected))
     return "" if current == expected else f"got a link to page {current}, expected {expected}"
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "pagination-metadata-correct",
-        "Pagination metadata and links match the returned page.",
-        Category.LISTS,
-        _has_total_and("page", "size"),
-        _check_pagination_values,
-    ),
-)

@@ -6,7 +6,7 @@ from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.checks.lists.filters import find_filters
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -28,7 +28,14 @@ def _has_page_links(contract: Contract, operation: Operation) -> bool:
     return is_list_with("page", "size")(contract, operation) and has_links
 
 
-def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:
+@check(
+    "page-links-keep-query",
+    "A pagination link leads to its page of the same query.",
+    Category.LISTS,
+    _has_page_links,
+    affected_by_other_clients=True,
+)
+def check_links_keep_query(case: Case) -> Iterator[CheckResult]:
     """Follow each link of the second page of a filtered and sorted list with one row per page."""
     listing = Listing(case.session, case.operation)
     page, size = listing.require_parameter("page"), listing.require_parameter("size")
@@ -98,14 +105,3 @@ def _evaluate_link(listing: Listing, role: str, name: str, page_name: str, query
     detail = f" (without {', '.join(dropped)})" if dropped else ""
     rows = f"{len(linked_page.rows)} rows{detail}"
     return f"{name} of page 2: got a link to {rows}, expected page {target} of the same query", evidence
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "page-links-keep-query",
-        "A pagination link leads to its page of the same query.",
-        Category.LISTS,
-        _has_page_links,
-        _check_links_keep_query,
-    ),
-)
