@@ -138,7 +138,7 @@ class ListComparison:
         self.pages = [first]
         self.is_complete = page is not None or (total is not None and total <= len(first.rows))
         while page is not None and self._has_more(total, len(first.rows)):
-            next_page = listing.fetch_largest((page.name, str(len(self.pages) + 1)))
+            next_page = listing.fetch_largest(page=len(self.pages) + 1)
             if not next_page.rows:
                 break
             self.pages.append(next_page)
@@ -343,7 +343,7 @@ class ListComparison:
         query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
         listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
         numbers = [*range(1, last + 1), last + PAGES_PAST_END]
-        pages = [listing.fetch((size.name, str(requested)), (page.name, str(number))) for number in numbers]
+        pages = [listing.fetch(size=requested, page=number) for number in numbers]
         self._read()
         if self._row_keys() == before:
             yield from self._compare_pages(pages, requested, before, size, page)

@@ -128,8 +128,14 @@ class Listing:
         """Yield the filter parameters."""
         return (p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "filter")
 
-    def fetch(self, *pairs: tuple[str, str]) -> ListPage:
-        """Send one request. Raises ListRequestRejected for 400, 422 and 5xx, SkipCheck for any other failure."""
+    def fetch(self, *pairs: tuple[str, str], size: int | None = None, page: int | None = None) -> ListPage:
+        """Send one request; `size` and `page` are the values of the parameters with these roles.
+
+        Raises ListRequestRejected for 400, 422 and 5xx, SkipCheck for any other failure.
+        """
+        roles = {"size": size, "page": page}
+        numbers = {role: number for role, number in roles.items() if number is not None}
+        pairs = (*((self.require_parameter(role).name, str(number)) for role, number in numbers.items()), *pairs)
         bound = {name for name, _ in (*self.scope, *pairs)}
         required = self.session.records.required_query(self.operation).items()
         defaults = tuple((name, format_query_value(value)) for name, value in required if name not in bound)
@@ -142,9 +148,9 @@ class Listing:
             raise SkipCheck(f"{self.operation.id} returned {status} without rows")
         return ListPage(exchange, rows, self._read_pagination_values(exchange.response.json))
 
-    def fetch_largest(self, *pairs: tuple[str, str]) -> ListPage:
-        """Fetch the first page with the maximum page size."""
-        return self.fetch(*self.build_largest_page_query(), *pairs)
+    def fetch_largest(self, *pairs: tuple[str, str], page: int | None = None) -> ListPage:
+        """Fetch a page, by default the first, with the maximum page size."""
+        return self.fetch(*self.build_largest_page_query(), *pairs, page=page)
 
     def _read_pagination_values(self, body: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -178,14 +184,13 @@ class Listing:
         """Fetch all rows and the first page. Raises SkipCheck for more than `MAX_WALKED_ROWS` rows."""
         first_page = self.fetch_largest(*pairs)
         rows = list(first_page.rows)
-        parameter = self.find_parameter("page")
-        if parameter is None:
+        if self.find_parameter("page") is None:
             return rows, first_page
         if first_page.total > MAX_WALKED_ROWS:
             raise SkipCheck(f"the list has {first_page.total} rows (limit {MAX_WALKED_ROWS})")
         number = 2
         while first_page.rows and len(rows) < first_page.total:
-            page = self.fetch_largest((parameter.name, str(number)), *pairs)
+            page = self.fetch_largest(*pairs, page=number)
             if not page.rows:
                 break
             rows += page.rows
