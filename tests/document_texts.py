@@ -18,8 +18,12 @@ def read(document: str) -> str:
 
 
 def code_blocks(document: str) -> list[tuple[str, str]]:
-    """(language, content) of each code block."""
-    return _BLOCK.findall(read(document))
+    """(language, content) of each code block of a document."""
+    return find_code_blocks(read(document))
+
+
+def find_code_blocks(text: str) -> list[tuple[str, str]]:
+    return _BLOCK.findall(text)
 
 
 def without_code_blocks(document: str) -> str:
