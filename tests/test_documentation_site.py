@@ -3,9 +3,14 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -101,6 +106,38 @@ def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
     assert "mermaid" not in parser.classes  # the theme loads Mermaid from another host
     styles = "".join(style.read_text(encoding="utf-8") for style in site.rglob("*.css"))
     assert re.findall(r"url\(['\"]?(?:https?:)?//|@import", styles) == []
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def site_url(site: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.browser
+def test_browser_requests_nothing_from_other_hosts(site: Path, site_url: str) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    addresses: list[str] = []
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("request", lambda request: addresses.append(request.url))
+        for path in sorted(site.rglob("*.html")):
+            page.goto(f"{site_url}/{path.relative_to(site).as_posix()}", wait_until="networkidle")
+        page.fill("input.md-search__input", "ratchet")
+        page.wait_for_selector(".md-search-result__link")
+        browser.close()
+    assert len(addresses) > 20
+    assert [address for address in addresses if not address.startswith((site_url, "data:", "blob:"))] == []
 
 
 def test_pages_link_to_files_of_the_repository(site: Path) -> None:
