@@ -22,6 +22,7 @@ from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from spec import extensions
+from spec.document import find_line_numbers
 from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read
 from tests.mock_process import INSTALLED, ROOT, build_environment, run_mock
 
@@ -149,7 +150,8 @@ def test_request_returns_the_documented_response(responses: list[tuple[int, str]
     keys = set(request.body or {})
     is_expected = status == 422 if "errors" in keys else status >= 400 if keys == {"message"} else status in (200, 201)
     assert is_expected, actual
-    assert request.body is None or find_differences(request.body, json.loads(actual)) == []
+    differences = [] if request.body is None else find_differences(request.body, json.loads(actual))
+    assert differences == [], f"{request.document} shows another response"
 
 
 def test_differences_finds_other_values_missing_keys_and_shorter_lists() -> None:
@@ -310,11 +312,19 @@ def test_every_value_of_an_extension_is_documented(extension: str, values: tuple
     assert [value for value in values if value not in documented] == []
 
 
+def test_documented_lines_of_the_contract_are_current() -> None:
+    line_numbers = find_line_numbers((ROOT / "spec" / "openapi.yaml").read_bytes())
+    for document in DOCUMENTS:
+        for number, pointer in re.findall(r"spec/openapi\.yaml:(\d+) (#/\S+)", (ROOT / document).read_text()):
+            assert line_numbers[pointer] == int(number), f"{document}: {pointer} is on line {line_numbers[pointer]}"
+
+
 # Layout
 
 
 def test_every_folder_is_documented() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.[ps][yh]"))}
+    folders -= {line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     documented = {code_spans(row[0])[0].rstrip("/") for row in tables(section(ARCHITECTURE, "Folders"))}
     assert documented == folders | {"docs", "examples"}
 
