@@ -1,4 +1,4 @@
-"""A sandbox: a store with its clock, encoder, response cache, tokens and scheduled changes."""
+"""A sandbox: a store with its clock, encoder, tokens and scheduled changes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,6 @@ import orjson
 from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
-from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import attribute_column, quote_identifier, reference_column
@@ -50,7 +49,6 @@ class Sandbox:
     store: Store
     clock: Clock
     seed: int
-    response_cache: ResponseCache = field(init=False)
     encoder: RecordEncoder = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     _record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
@@ -60,7 +58,6 @@ class Sandbox:
     def __post_init__(self) -> None:
         resources = (self.contract.account_resource, self.contract.tenant_resource)
         self._membership_resources = tuple(resource.name for resource in resources if resource)
-        self.response_cache = ResponseCache.from_store(self.store)
         self.encoder = RecordEncoder.from_store(self.contract, self.store)
         self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
         self.store.listeners.append(self._on_write)

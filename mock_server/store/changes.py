@@ -1,6 +1,6 @@
 """Write generations, change notification and values memoized until the next write."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,15 @@ from typing import Any
 Tag = tuple[str, Any] | tuple[str, str, Any]
 
 MAX_MEMO_ENTRIES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What a value read at a generation depends on: the records and sets of `tags`, and all records of `resources`."""
+
+    generation: int
+    tags: Set[Tag]
+    resources: tuple[str, ...]
 
 
 @dataclass(slots=True)
