@@ -123,7 +123,7 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:
     """Threads and Messages like those of the store, one minute apart; a few contain the rare word."""
     rng = Random(0)
-    message = store.select("Message", "1")[0]
+    message = store.select("Message")[0]
     thread = store.get_existing(Reference("Thread", THREAD))
     for index in range(message_count):
         if index % MESSAGES_PER_THREAD == 0:

@@ -60,8 +60,7 @@ def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation, resource = request.contract, request.operation, request.resource
     arguments = collect_query_arguments(operation.parameters, request.query)
     listing = request.viewer_query.create_list_query(resource, arguments)
-    mentioned = request.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
-    read_resources = (resource.name, *mentioned, *contract.access_grant_resources)
+    read_resources = (resource.name, *listing.read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
     prefix = build_page_url_prefix(url, request.raw_query, page_name)

@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.query import SqlCondition, collect_query_arguments
+from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
-from mock_server.store.derived_sql import build_derived_sql
+from mock_server.store.derived_sql import build_derived_expression
+from mock_server.store.expressions import SqlExpression
 from mock_server.store.schema import attribute_column, quote_identifier
 from spec.model import Resource
 
@@ -43,13 +44,13 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     arguments = collect_query_arguments(tuple(request_body.fields.values()) if request_body else (), body)
     condition = query.build_visible_condition(resource, arguments)
     is_sum = body["calculation"].endswith("_sum")
-    value = _build_sum(request, resource, body["property"]) if is_sum else SqlCondition("COUNT(*)")
+    value = _build_sum(request, resource, body["property"]) if is_sum else SqlExpression("COUNT(*)")
     from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
     parameters = (*value.parameters, *condition.parameters)
     if is_sum:
         total = store.scalar(f"SELECT {value.sql} {from_where}", parameters)
     else:
-        total = store.count(resource.name, condition.sql, condition.parameters)
+        total = store.count(resource.name, condition)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         created = resource.attributes_with_stamp("created")[:1]
@@ -64,14 +65,14 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     return ActionResult(orjson.dumps({"data": data, "total": total}))
 
 
-def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCondition:
+def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlExpression:
     """Return SQL that sums a derived property or an attribute (nested: with dots)."""
     derived = resource.derived_properties.get(name)
     if derived is not None:
         key_column = f"{quote_identifier(resource.name)}.key"
-        derived_sql = build_derived_sql(request.store.tables, resource.name, derived, key_column)
-        return SqlCondition(f"COALESCE(SUM({derived_sql}), 0)")
-    return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
+        derived_sql = build_derived_expression(request.store.tables, resource.name, derived, key_column).sql
+        return SqlExpression(f"COALESCE(SUM({derived_sql}), 0)")
+    return SqlExpression("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 
 
 def get_period_start(request: ActionRequest, period: str | None) -> str:

@@ -11,7 +11,8 @@ import orjson
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
-from mock_server.query import SqlCondition, all_of, collect_query_arguments, one_of
+from mock_server.query import collect_query_arguments
+from mock_server.store.expressions import SqlExpression, all_of, one_of
 from spec.record import Reference
 
 # Metric -> SQL with the columns at, user and workspace, and for durations started and stopped.
@@ -66,7 +67,7 @@ class MetricSource:
 
     rows_sql: str
     value_sql: str
-    condition: SqlCondition
+    condition: SqlExpression
 
     def build_select(self, columns: str, joins: str = "") -> str:
         """Return SELECT, FROM and WHERE."""
@@ -145,11 +146,11 @@ def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSo
     elif metric == "avg_duration":
         rows_sql = METRIC_ROWS_SQL["workflows executions"]
         value_sql = AVG_DURATION_SQL if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    in_period = SqlCondition("at >= ?", (_get_start(request),))
+    in_period = SqlExpression("at >= ?", (_get_start(request),))
     return MetricSource(rows_sql, value_sql, all_of((_build_workspace_condition(request), in_period)))
 
 
-def _build_workspace_condition(request: ActionRequest) -> SqlCondition:
+def _build_workspace_condition(request: ActionRequest) -> SqlExpression:
     """Return the condition for the requested workspace, or for all workspaces of the viewer; others match nothing."""
     tenant_keys = request.viewer.tenant_keys if request.viewer else ()
     workspace_key = request.query.get("workspace_uuid")

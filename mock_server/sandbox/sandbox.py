@@ -13,7 +13,8 @@ from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
-from mock_server.store.schema import attribute_column, quote_identifier, reference_column
+from mock_server.store.expressions import SqlExpression, refers_to
+from mock_server.store.schema import quote_identifier
 from spec.model import Contract, Resource
 from spec.record import Reference
 from spec.validators import SchemaValidators
@@ -129,8 +130,8 @@ class Sandbox:
         rows = self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
         tenant_keys = [row[0] for row in rows]
         if len(tenant.owner_path) == 1:
-            condition = f"{reference_column(tenant.owner_path[0])} = ?"
-            tenant_keys += [record.key for record in self.store.select(tenant.name, condition, (user_key,))]
+            is_owned = refers_to(tenant.relations[tenant.owner_path[0]], (Reference(account.name, user_key),))
+            tenant_keys += [record.key for record in self.store.select(tenant.name, is_owned)]
         references = self.store.get_references(Reference(account.name, user_key)) or {}
         home_keys = [target.key for target in references.values() if target and target.resource == tenant.name]
         return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
@@ -140,8 +141,9 @@ class Sandbox:
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
-        where = f"{attribute_column((resource.credentials.login,))} = ? COLLATE NOCASE"
-        accounts = self.store.select(resource.name, where, (login,))
+        attribute = self.store.build_expression(resource.name, resource.credentials.login)
+        has_login = SqlExpression(f"{attribute.sql} = ? COLLATE NOCASE", (login,), columns=attribute.columns)
+        accounts = self.store.select(resource.name, has_login)
         if not accounts or accounts[0].attributes.get(resource.credentials.secret) != secret:
             return None
         expires_at = now + TOKEN_LIFETIME

@@ -11,33 +11,38 @@ from typing import Any
 
 import orjson
 
+from mock_server.store.expressions import SqlExpression
+
 MAX_CONDITIONS = 32  # each one makes writes slower
 MAX_PARAMETERS = 100
 MAX_PENDING_RECORDS = 500  # evaluated together in some milliseconds
 
-_Condition = tuple[str, tuple[Any, ...]]
-
 
 @dataclass(slots=True)
 class CountCache:
-    """The counts of one table. `pending_keys`: keys of new records that are not counted yet."""
+    """The counts of one table.
+
+    `sql`, `parameters`: of a statement that evaluates all conditions; empty if they have changed. `columns`: those that
+    the conditions read. `pending_keys`: keys of new records that are not counted yet.
+    """
 
     connection: sqlite3.Connection
     table: str
-    counts: dict[_Condition, int] = field(default_factory=dict)
+    counts: dict[SqlExpression, int] = field(default_factory=dict)
     sql: str = ""
     parameters: tuple[Any, ...] = ()
+    columns: frozenset[str] = frozenset()
     pending_keys: list[Any] = field(default_factory=list)
 
-    def get(self, where: str, parameters: tuple[Any, ...], compute: Callable[[], int]) -> int:
+    def get(self, condition: SqlExpression, compute: Callable[[], int]) -> int:
         """Return how many records fulfil a condition on their own row. `compute` counts them if that is not cached."""
         self.count_pending()
-        count = self.counts.get((where, parameters))
+        count = self.counts.get(condition)
         if count is None:
             count = compute()
             if len(self.counts) >= MAX_CONDITIONS:
                 self.counts.clear()
-            self.counts[where, parameters] = count
+            self.counts[condition] = count
             self.sql = ""
         return count
 
@@ -54,9 +59,10 @@ class CountCache:
         if not self.counts:
             return ()
         if not self.sql:
-            self.sql = f"SELECT {', '.join(where for where, _ in self.counts)} FROM {self.table} WHERE key = ?"
-            self.parameters = tuple(value for _, values in self.counts for value in values)
-        if columns is not None and not any(column in self.sql for column in columns):
+            self.sql = f"SELECT {', '.join(condition.sql for condition in self.counts)} FROM {self.table} WHERE key = ?"
+            self.parameters = tuple(value for condition in self.counts for value in condition.parameters)
+            self.columns = frozenset(column for condition in self.counts for column in condition.columns)
+        if columns is not None and self.columns.isdisjoint(columns):
             return ()
         self.count_pending()
         matches: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
@@ -74,9 +80,9 @@ class CountCache:
         if not self.pending_keys:
             return
         keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
-        columns = ", ".join(f"COUNT(*) FILTER (WHERE {where})" for where, _ in self.counts)
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition.sql})" for condition in self.counts)
         sql = f"SELECT {columns} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
-        values = [value for _, parameters in self.counts for value in parameters]
+        values = [value for condition in self.counts for value in condition.parameters]
         increments = self.connection.execute(sql, (*values, keys)).fetchone()
         for condition, increment in zip(self.counts, increments, strict=True):
             self.counts[condition] += increment

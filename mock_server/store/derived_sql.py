@@ -1,17 +1,20 @@
 """SQL expressions for derived properties that count, add up or take the maximum of related records."""
 
 from mock_server.store import schema
+from mock_server.store.expressions import SqlExpression
 from mock_server.store.schema import Tables
 from spec.model import DerivedProperty, Relation
 
 
-def build_derived_sql(tables: Tables, resource: str, derived: DerivedProperty, key_sql: str) -> str:
-    """Build the SQL expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
+def build_derived_expression(tables: Tables, resource: str, derived: DerivedProperty, key_sql: str) -> SqlExpression:
+    """Build the expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
     relation = tables[resource].resource.relations[derived.path[0]]
     parts = [_build_aggregate_sql(tables, resource, relation, target, derived, key_sql) for target in relation.targets]
     if derived.kind == "max" and len(parts) > 1:  # SQL's max of several values is NULL if one of them is
-        return f"(SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)}))"
-    return f"({' + '.join(parts)})"
+        sql = f"SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)})"
+    else:
+        sql = " + ".join(parts)
+    return SqlExpression(f"({sql})", resources=frozenset({resource, *relation.targets}))
 
 
 def _build_aggregate_sql(

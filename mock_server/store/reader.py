@@ -10,8 +10,9 @@ import orjson
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
-from mock_server.store.derived_sql import build_derived_sql
+from mock_server.store.derived_sql import build_derived_expression
 from mock_server.store.errors import StoreError
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, has_key
 from mock_server.store.schema import References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
@@ -81,7 +82,7 @@ class RecordReader:
         cached = self.record_cache.get((resource, key))
         if cached is not None:
             return cached
-        records = self.select(resource, "key = ?", (key,))
+        records = self.select(resource, has_key(key))
         return records[0] if records else None
 
     def resolve(self, reference: Reference | None) -> StoredRecord | None:
@@ -100,16 +101,16 @@ class RecordReader:
         return None if record is None else record.references
 
     def select(
-        self, resource: str, where: str, parameters: tuple[Any, ...] = (), order: str = "n", limit: str = ""
+        self, resource: str, condition: SqlExpression = MATCH_ALL, order: str = "n", limit: str = ""
     ) -> list[StoredRecord]:
-        """Return the records that fulfil the SQL condition `where`."""
+        """Return the records that fulfil a condition. `order`, `limit`: SQL."""
         table = self.tables[resource]
         columns = ", ".join(("n", "key", "tenant", "own", *table.reference_columns))
-        sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
+        sql = f"SELECT {columns} FROM {table.name} WHERE {condition.sql} ORDER BY {order} {limit}"
         record_cache = self.record_cache
         return [
             record_cache.get((resource, row[1])) or self._decode_row(table, row)
-            for row in self.connection.execute(sql, parameters).fetchall()
+            for row in self.connection.execute(sql, condition.parameters).fetchall()
         ]
 
     def _decode_row(self, table: Table, row: Sequence[Any]) -> StoredRecord:
@@ -149,32 +150,33 @@ class RecordReader:
     def count(
         self,
         resource: str,
-        where: str,
-        parameters: tuple[Any, ...] = (),
-        get_faster_condition: Callable[[], tuple[str, tuple[Any, ...]]] | None = None,
+        condition: SqlExpression = MATCH_ALL,
+        get_faster_condition: Callable[[], SqlExpression] | None = None,
     ) -> int:
-        """Return how many records fulfil an SQL condition. Counted once, then kept up to date by each write.
+        """Return how many records fulfil a condition. Counted once, then kept up to date by each write.
 
-        `get_faster_condition`: returns an equivalent condition and its parameters that SQLite counts faster, and that
-        is valid until the next write only.
+        `get_faster_condition`: returns an equivalent condition that SQLite counts faster, and that is valid until the
+        next write only.
         """
-        cache = self.count_caches[resource]
 
         def execute_count() -> int:
-            sql, values = get_faster_condition() if get_faster_condition else (where, parameters)
-            return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
+            faster = get_faster_condition() if get_faster_condition else condition
+            sql = f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {faster.sql}"
+            return int(self.scalar(sql, faster.parameters))
 
-        if "SELECT" not in where and len(parameters) <= MAX_PARAMETERS:  # reads only the record's own row
-            return cache.get(where, parameters, execute_count)
-        memoize = self.changes.memoize
-        mentioned_resources = memoize(("mentioned", where), (), lambda: self.find_mentioned_resources(where))
-        total: int = memoize((resource, where, parameters), (resource, *mentioned_resources), execute_count)
+        if not condition.resources and len(condition.parameters) <= MAX_PARAMETERS:
+            return self.count_caches[resource].get(condition, execute_count)
+        total: int = self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
         return total
 
-    def find_mentioned_resources(self, where: str) -> list[str]:
-        """Return the resources whose tables or link tables an SQL condition may read."""
-        quoted = ((name, schema.quote_identifier(name)) for name in self.tables)
-        return [name for name, identifier in quoted if identifier in where or identifier[:-1] + "." in where]
+    def build_expression(self, resource: str, name: str) -> SqlExpression:
+        """Build the expression of an attribute that has a column, or of a count, sum or max."""
+        table = self.tables[resource]
+        derived = table.resource.derived_properties.get(name)
+        if derived is not None:
+            return build_derived_expression(self.tables, resource, derived, f"{table.name}.key")
+        column = schema.attribute_column((name,))
+        return SqlExpression(column, columns=frozenset({column}))
 
     def count_by_resource(self) -> dict[str, int]:
         return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
@@ -227,4 +229,4 @@ class RecordReader:
 
     def compute_derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
         """Return the value of a count, sum or max for the record `key`."""
-        return self.scalar(f"SELECT {build_derived_sql(self.tables, resource, derived, '?1')}", (key,))
+        return self.scalar(f"SELECT {build_derived_expression(self.tables, resource, derived, '?1').sql}", (key,))

@@ -33,9 +33,8 @@ class Store:
         self.select, self.scalar, self.count = reader.select, reader.scalar, reader.count
         self.count_by_resource, self.next_number = reader.count_by_resource, reader.next_number
         self.find_search_candidates, self.find_inverse = reader.find_search_candidates, reader.find_inverse
-        self.find_mentioned_resources = reader.find_mentioned_resources
         self.get_linked_references, self.get_references = reader.get_linked_references, reader.get_references
-        self.compute_derived = reader.compute_derived
+        self.compute_derived, self.build_expression = reader.compute_derived, reader.build_expression
         self.add, self.update, self.delete = writer.add, writer.update, writer.delete
         self.is_restricted, self.invalidate_caches = writer.is_restricted, writer.invalidate_caches
 

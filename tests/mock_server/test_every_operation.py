@@ -11,6 +11,7 @@ import pytest
 from openapi_core.exceptions import OpenAPIError
 
 from mock_server.query import Query
+from mock_server.store.expressions import SqlExpression, all_of, negate
 from spec.model import BodyField, Operation, Parameter
 from tests.asgi import Reply
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
@@ -186,7 +187,7 @@ def find_invisible_key(api: Api, operation: Operation) -> Any:
     viewer = api.sandbox.resolve_token("other-token", api.clock())
     visibility = Query(api.sandbox.store, viewer).build_visibility_condition(resource)
     store = api.sandbox.store
-    records = store.select(resource.name, f"tenant IS NOT NULL AND NOT {visibility.sql}", visibility.parameters)
+    records = store.select(resource.name, all_of((SqlExpression("tenant IS NOT NULL"), negate(visibility))))
     return records[0].key
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mock_server.store.expressions import one_of
 from spec.model import Operation
 from tests.mock_server.athena import EPOCH, Api, athena_contract
 
@@ -144,7 +145,7 @@ def iter_events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[
         for row in api.list_all("listWorkflowExecutions", query):
             yield row["created_at"], row["workflow"]["user_id"]
     else:
-        for record in api.sandbox.store.select("AgentRun", "tenant = ?", (workspace,)):
+        for record in api.sandbox.store.select("AgentRun", one_of("tenant", (workspace,))):
             user = record.references["user"]
             yield record.attributes["created_at"], user.key if user else 0
 
