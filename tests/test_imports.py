@@ -88,6 +88,11 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
 # Module of this project, or a name in one -> the only module prefixes that may import it.
 RESTRICTED: Mapping[str, tuple[str, ...]] = {
     "mock_server.web.response_cache": ("mock_server.app", "tests", "bench"),  # other modules only declare dependencies
+    # Everything else asks the store for expressions by the names of attributes and relations.
+    **{
+        f"mock_server.store.schema.{name}": ("mock_server.store", "mock_server.query", "tests")
+        for name in ("attribute_column", "reference_column", "search_column", "quote_identifier")
+    },
 }
 
 
@@ -303,6 +308,11 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
             "mock_server/server/a.py",
             "from mock_server.web import response_cache",
             "mock_server.server.a may not import",
+        ),
+        (
+            "mock_server/actions/a.py",
+            "from mock_server.store.schema import attribute_column",
+            "(allowed in: mock_server.store, mock_server.query, tests)",
         ),
         ("mock_server/cli/a.py", "import mock_server.web.response_cache", "mock_server.cli.a may not import"),
     ],

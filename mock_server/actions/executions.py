@@ -17,7 +17,6 @@ from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
-from mock_server.store.schema import attribute_column, quote_identifier
 from spec.document import snake_case
 from spec.record import Reference
 
@@ -128,8 +127,7 @@ def count_executions(request: ActionRequest) -> ActionResult:
     query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
     condition = query.build_visible_condition(resource, arguments)
-    status = attribute_column(("status",))
-    sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
-    counts = dict(request.store.connection.execute(sql, condition.parameters).fetchall())
+    status = request.store.build_expression(resource.name, "status")
+    counts = request.store.aggregate_by(resource.name, status.sql, "COUNT(*)", condition)
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
     return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

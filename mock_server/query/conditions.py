@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from mock_server.store import schema
 from mock_server.store.expressions import SqlExpression, any_of
-from mock_server.store.schema import Tables, quote_identifier, reference_column
+from mock_server.store.schema import Tables, build_reference_sql, quote_identifier, reference_column
 from spec.model import Relation, Resource
 
 
@@ -59,17 +58,12 @@ def build_relation_condition(
         if inverse.to_many:
             link = tables[target].links[inverse.name]
             keys = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {inner.sql})"
-        value = _build_key_sql(inverse, resource.name)
+        value = build_reference_sql(inverse, resource.name)
     else:
         value = column = reference_column(relation.name)
-        keys = f"SELECT {_build_key_sql(relation, target)} FROM {table} WHERE {inner.sql}"
+        keys = f"SELECT {build_reference_sql(relation, target)} FROM {table} WHERE {inner.sql}"
         if relation.to_many:
             value = column = "key"
             keys = f"SELECT owner FROM {tables[resource.name].links[relation.name].name} WHERE target IN ({keys})"
     resources = inner.resources | {target, resource.name}
     return SqlExpression(f"{value} IN ({keys})", inner.parameters, resources, frozenset({column}))
-
-
-def _build_key_sql(relation: Relation, resource_name: str) -> str:
-    """Build the SQL for a record's key in the form that the column of `relation` stores."""
-    return f"{schema.to_sql_literal(resource_name + '/')} || key" if len(relation.targets) > 1 else "key"

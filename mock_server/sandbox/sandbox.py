@@ -13,8 +13,7 @@ from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
-from mock_server.store.expressions import SqlExpression, refers_to
-from mock_server.store.schema import quote_identifier
+from mock_server.store.expressions import SqlExpression
 from spec.model import Contract, Resource
 from spec.record import Reference
 from spec.validators import SchemaValidators
@@ -101,19 +100,17 @@ class Sandbox:
                 ("builtin", token), self._membership_resources, lambda: self._create_builtin_viewer(builtin_token)
             )
             return viewer
-        # An account may be deleted while its tokens are valid.
-        account_exists = f"user IN (SELECT key FROM {quote_identifier(account.name)})"
-        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {account_exists}"
+        sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
-        return None if user_key is None else self.get_viewer(user_key)
+        # An account may be deleted while its tokens are valid.
+        return self.get_viewer(user_key) if self.store.get(account.name, user_key) else None
 
     def _create_builtin_viewer(self, builtin_token: BuiltinToken) -> Viewer | None:
         account = self.contract.account_resource
         if account is None or builtin_token.account_index is None:
             return None
-        sql = f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET ?"
-        user_key = self.store.scalar(sql, (builtin_token.account_index,))
-        return None if user_key is None else self.get_viewer(user_key)
+        accounts = self.store.select(account.name, limit=f"LIMIT 1 OFFSET {builtin_token.account_index}")
+        return self.get_viewer(accounts[0].key) if accounts else None
 
     def get_viewer(self, user_key: Any) -> Viewer:
         """Return the viewer of an account, with its tenants, the home tenant first."""
@@ -126,13 +123,12 @@ class Sandbox:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account is None or tenant is None:
             return Viewer(user_key, ())
-        link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
-        rows = self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
-        tenant_keys = [row[0] for row in rows]
+        user = Reference(account.name, user_key)
+        memberships = self.store.find_referrers(tenant.name, tenant.members_relation or "", user)
+        tenant_keys = sorted(reference.key for reference in memberships)
         if len(tenant.owner_path) == 1:
-            is_owned = refers_to(tenant.relations[tenant.owner_path[0]], (Reference(account.name, user_key),))
-            tenant_keys += [record.key for record in self.store.select(tenant.name, is_owned)]
-        references = self.store.get_references(Reference(account.name, user_key)) or {}
+            tenant_keys += [item.key for item in self.store.find_referrers(tenant.name, tenant.owner_path[0], user)]
+        references = self.store.get_references(user) or {}
         home_keys = [target.key for target in references.values() if target and target.resource == tenant.name]
         return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
 

@@ -36,14 +36,14 @@ def _build_aggregate_sql(
 def _build_relation_sql(tables: Tables, resource: str, relation: Relation, target: str, key_sql: str) -> str:
     """Build the condition on `target` that holds for the records related to the record `key_sql`."""
     if relation.inverse is None:
-        key = f"{schema.to_sql_literal(target + '/')} || key" if len(relation.targets) > 1 else "key"
+        key = schema.build_reference_sql(relation, target)
         if relation.to_many:
             return f"{key} IN (SELECT target FROM {tables[resource].links[relation.name].name} WHERE owner = {key_sql})"
         column = schema.reference_column(relation.name)
         return f"{key} = (SELECT {column} FROM {tables[resource].name} AS _me WHERE _me.key = {key_sql})"
     table = tables[target]
     inverse = table.resource.relations[relation.inverse]
-    value = f"{schema.to_sql_literal(resource + '/')} || {key_sql}" if len(inverse.targets) > 1 else key_sql
+    value = schema.build_reference_sql(inverse, resource, key_sql)
     if inverse.to_many:
         return f"key IN (SELECT owner FROM {table.links[inverse.name].name} WHERE target = {value})"
     return f"{schema.reference_column(inverse.name)} = {value}"

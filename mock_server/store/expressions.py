@@ -22,6 +22,31 @@ class SqlExpression:
     columns: frozenset[str] = field(default=frozenset(), compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class TableAlias:
+    """A resource's table in a query, under an alias. For templates: ``FROM {run}``, ``{run.key}``, ``{run[agent]}``."""
+
+    table: schema.Table
+    alias: str
+
+    def __str__(self) -> str:
+        return f"{self.table.name} AS {self.alias}"
+
+    def __getitem__(self, name: str) -> str:
+        """Return the SQL of a stored to-one reference or of an attribute (nested: with dots)."""
+        column = self.table.find_column(name)
+        json_path = schema.to_sql_literal(f"$.{name}")
+        return f"{self.alias}.{column}" if column else f"json_extract(CAST({self.alias}.own AS TEXT), {json_path})"
+
+    @property
+    def key(self) -> str:
+        return f"{self.alias}.key"
+
+    @property
+    def tenant(self) -> str:
+        return f"{self.alias}.tenant"
+
+
 MATCH_ALL = SqlExpression("1")
 MATCH_NONE = SqlExpression("0")
 

@@ -12,7 +12,7 @@ from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
 from mock_server.store.derived_sql import build_derived_expression
 from mock_server.store.errors import StoreError
-from mock_server.store.expressions import MATCH_ALL, SqlExpression, has_key
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, has_key
 from mock_server.store.schema import References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
@@ -161,25 +161,40 @@ class RecordReader:
 
         def execute_count() -> int:
             faster = get_faster_condition() if get_faster_condition else condition
-            sql = f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {faster.sql}"
-            return int(self.scalar(sql, faster.parameters))
+            return int(self.aggregate(resource, "COUNT(*)", faster))
 
         if not condition.resources and len(condition.parameters) <= MAX_PARAMETERS:
             return self.count_caches[resource].get(condition, execute_count)
         total: int = self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
         return total
 
-    def build_expression(self, resource: str, name: str) -> SqlExpression:
-        """Build the expression of an attribute that has a column, or of a count, sum or max."""
+    def alias(self, resource: str, alias: str = "") -> TableAlias:
+        """Return a resource's table for use in a query; without an alias under its own name."""
         table = self.tables[resource]
-        derived = table.resource.derived_properties.get(name)
+        return TableAlias(table, alias or table.name)
+
+    def build_expression(self, resource: str, name: str) -> SqlExpression:
+        """Build the expression of an attribute (nested: with dots), or of a count, sum or max."""
+        row = self.alias(resource)
+        derived = row.table.resource.derived_properties.get(name)
         if derived is not None:
-            return build_derived_expression(self.tables, resource, derived, f"{table.name}.key")
-        column = schema.attribute_column((name,))
-        return SqlExpression(column, columns=frozenset({column}))
+            return build_derived_expression(self.tables, resource, derived, row.key)
+        return SqlExpression(row[name], columns=frozenset({row.table.find_column(name) or "own"}))
+
+    def aggregate(self, resource: str, value_sql: str, condition: SqlExpression = MATCH_ALL) -> Any:
+        """Return the value of an SQL aggregate of the records that fulfil a condition."""
+        sql = f"SELECT {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql}"
+        return self.scalar(sql, condition.parameters)
+
+    def aggregate_by(
+        self, resource: str, group_sql: str, value_sql: str, condition: SqlExpression = MATCH_ALL
+    ) -> dict[Any, Any]:
+        """Return group -> value of an SQL aggregate of the records that fulfil a condition."""
+        sql = f"SELECT {group_sql}, {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql} GROUP BY 1"
+        return dict(self.connection.execute(sql, condition.parameters).fetchall())
 
     def count_by_resource(self) -> dict[str, int]:
-        return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
+        return {name: self.aggregate(name, "COUNT(*)") for name in self.tables}
 
     def find_search_candidates(self, resource: str, term: str, max_candidates: int) -> tuple[list[int], int] | None:
         """Return (numbers, last indexed number): records that contain a case-folded term have one of these numbers or

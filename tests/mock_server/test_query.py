@@ -271,7 +271,7 @@ def test_list_query_declares_the_tables_and_columns_that_it_reads(operation: str
     tables = {table.partition(".")[0] for table, _ in columns} & museum().resources.keys()
     assert tables <= {resource.name, *listing.read_resources}
     if not listing.condition.resources:
-        sort_column = listing.order.split(" ")[0]
+        sort_column = listing.order.split(" ")[0].rpartition(".")[2]
         declared = {name.strip('"') for name in (*listing.condition.columns, sort_column)}
         assert {column for table, column in columns if table == resource.name} - {"key", "n"} <= declared
     store.close()
