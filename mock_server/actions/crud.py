@@ -174,7 +174,7 @@ def update_record(request: ActionRequest) -> ActionResult:
     attributes = dict(record.attributes)
     for name, value in extract_attributes(request, resource).items():
         default = resource.attributes[name].default
-        attributes[name] = merge_defaults(default, record.attributes.get(name), value)
+        attributes[name] = merge_defaults(default, attributes.get(name), value)
     attributes |= dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp)
     references = resolve_references(request, resource)
     with request.store.transaction():

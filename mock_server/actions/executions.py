@@ -108,7 +108,8 @@ def _iter_dependents(sandbox: Sandbox, execution: StoredRecord) -> Iterator[Refe
 
 def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:
     """Return the attributes that stopping changes, without those that the record does not have."""
-    started_at = execution.attributes.get("started_at") or request.timestamp
+    attributes = execution.attributes
+    started_at = attributes.get("started_at") or request.timestamp
     updated_attributes = request.contract.resources[execution.resource].attributes_with_stamp("updated")
     changes = {
         "status": "stopped",
@@ -118,7 +119,7 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
         "duration_ms": max(0, (request.now - datetime.fromisoformat(started_at)) // MILLISECOND),
         **dict.fromkeys(updated_attributes, request.timestamp),
     }
-    return {name: value for name, value in changes.items() if name in execution.attributes}
+    return {name: value for name, value in changes.items() if name in attributes}
 
 
 def count_executions(request: ActionRequest) -> ActionResult:

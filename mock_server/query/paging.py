@@ -113,7 +113,7 @@ class Query:
         is_reversed = rows_after < rows_before
         rows: list[StoredRecord] = []
         if row_count:
-            max_candidates = isqrt(TYPICAL_PAGE_SIZE * self.store.last_numbers.get(name, 0))
+            max_candidates = isqrt(TYPICAL_PAGE_SIZE * (self.store.next_number(name) - 1))
             condition = self._narrow_condition(query, min(CANDIDATE_LIMIT, max_candidates))
             order, offset = (query.reverse_order, rows_after) if is_reversed else (query.order, rows_before)
             limit = f"LIMIT {row_count} OFFSET {offset}"
@@ -124,7 +124,7 @@ class Query:
         name = query.resource.name
 
         def get_narrowed_condition() -> SqlExpression:
-            max_candidates = self.store.last_numbers.get(name, 0) // COUNT_CANDIDATE_DIVISOR
+            max_candidates = (self.store.next_number(name) - 1) // COUNT_CANDIDATE_DIVISOR
             return self._narrow_condition(query, max(CANDIDATE_LIMIT, max_candidates))
 
         return self.store.count(name, query.condition, get_narrowed_condition)

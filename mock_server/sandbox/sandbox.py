@@ -177,7 +177,8 @@ class Sandbox:
                 record = self.store.get(resource, key)
                 if record is not None:
                     updated = self.contract.resources[resource].attributes_with_stamp("updated")
-                    attributes = record.attributes | orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    changed = orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    attributes = {**record.attributes, **changed}
                     self.store.update(resource, key, attributes)
                 self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))
         self._load_next_change()

@@ -165,7 +165,8 @@ class RecordEncoder:
     def _get_segments(self, view: View, record: StoredRecord, layout: tuple[LayoutItem, ...]) -> tuple[bytes, ...]:
         segments = self.segment_cache.get((view.name, record.key))
         if segments is None:
-            segments = tuple([item.encode(record.attributes) for item in layout if isinstance(item, FieldSegment)])
+            attributes = record.attributes
+            segments = tuple([item.encode(attributes) for item in layout if isinstance(item, FieldSegment)])
             if len(self.segment_cache) >= MAX_CACHED_ENCODINGS:
                 self.segment_cache.clear()
             self.segment_cache[view.name, record.key] = segments

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -13,7 +15,7 @@ from mock_server.store.counts import MAX_PARAMETERS, CountCache
 from mock_server.store.derived_sql import build_derived_expression
 from mock_server.store.errors import StoreError
 from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, has_key
-from mock_server.store.schema import References, Table, Tables
+from mock_server.store.schema import Attributes, References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
 from spec.record import Reference
@@ -26,18 +28,24 @@ MAX_CACHED_REFERRERS = 100  # references to one record
 class StoredRecord:
     """A record in the store.
 
-    `references`: its to-one references; for to-many references see `RecordReader.get_linked_references`.
-    `created_generation`: the generation of the write that added it with a new key, else -1; records of resources that
-    were last written before that do not refer to it.
+    `attributes_json`: its attributes. `references`: its to-one references; for to-many references see
+    `RecordReader.get_linked_references`. `created_generation`: the generation of the write that added it with a new
+    key, else -1; records of resources that were last written before that do not refer to it.
     """
 
     resource: str
     number: int
     key: Any
     tenant_key: Any
-    attributes: dict[str, Any]
-    references: dict[str, Reference | None]
+    attributes_json: bytes
+    references: MappingProxyType[str, Reference | None]
     created_generation: int = field(default=-1, compare=False)
+
+    @property
+    def attributes(self) -> Attributes:
+        """A new copy of the attributes: changing it changes nothing in the store."""
+        attributes: Attributes = orjson.loads(self.attributes_json)
+        return attributes
 
     @property
     def reference(self) -> Reference:
@@ -46,7 +54,7 @@ class StoredRecord:
 
 @dataclass(slots=True)
 class RecordReader:
-    """Reads the records of one store. Records are shared with the cache: never modify them.
+    """Reads the records of one store. What it returns is immutable or a copy, since it shares records with its caches.
 
     `record_cache` and `referrer_cache` hold entries until a write changes their tags. `last_numbers`: the last number
     assigned, by resource; the other mappings are by resource too.
@@ -60,7 +68,7 @@ class RecordReader:
     search_indexes: dict[str, TrigramIndex]
     last_numbers: dict[str, int] = field(default_factory=dict)
     record_cache: dict[Tag, StoredRecord] = field(default_factory=dict)
-    referrer_cache: dict[Tag, list[Reference]] = field(default_factory=dict)
+    referrer_cache: dict[Tag, tuple[Reference, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "RecordReader":
@@ -114,13 +122,13 @@ class RecordReader:
         ]
 
     def _decode_row(self, table: Table, row: Sequence[Any]) -> StoredRecord:
-        number, key, tenant_key, attributes, *values = row
+        number, key, tenant_key, attributes_json, *values = row
         references = {
             relation.name: schema.decode_reference(self.contract, relation, value)
             for relation, value in zip(table.reference_columns.values(), values, strict=True)
         }
-        name = table.resource.name
-        return self.cache_record(StoredRecord(name, number, key, tenant_key, orjson.loads(attributes), references))
+        stored = (table.resource.name, number, key, tenant_key, attributes_json, MappingProxyType(references))
+        return self.cache_record(StoredRecord(*stored))
 
     def cache_record(self, record: StoredRecord) -> StoredRecord:
         if len(self.record_cache) >= MAX_CACHED_RECORDS:
@@ -207,25 +215,23 @@ class RecordReader:
         candidates = None if index.is_behind() else index.find_candidates(term, max_candidates)
         return None if candidates is None else (candidates, index.last_indexed)
 
-    def get_linked_references(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
+    def get_linked_references(self, resource: str, relation: Relation, key: Any) -> tuple[Reference, ...]:
         """Return a stored list of references in its order."""
         link = self.tables[resource].links[relation.name]
         rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
         references = [schema.decode_reference(self.contract, relation, row[0]) for row in rows]
-        return [reference for reference in references if reference is not None]
+        return tuple([reference for reference in references if reference is not None])
 
-    def find_inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
+    def find_inverse(self, relation: Relation, reference: Reference) -> tuple[Reference, ...]:
         """Return the records of an inverse relation of `reference`, oldest first."""
-        if len(relation.targets) == 1:
-            return self.find_referrers(relation.targets[0], relation.inverse or "", reference)
-        names = relation.targets
-        return [referrer for name in names for referrer in self.find_referrers(name, relation.inverse or "", reference)]
+        referrers = [self.find_referrers(name, relation.inverse or "", reference) for name in relation.targets]
+        return referrers[0] if len(referrers) == 1 else tuple(chain.from_iterable(referrers))
 
-    def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> list[Reference]:
+    def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> tuple[Reference, ...]:
         """Return the records of a resource whose stored relation holds `reference`, oldest first."""
         target = self.record_cache.get(reference)
         if target is not None and self.changes.generation_by_resource[resource] < target.created_generation:
-            return []  # the resource was last written before the target was created
+            return ()  # the resource was last written before the target was created
         table = self.tables[resource]
         relation = table.resource.relations[relation_name]
         tag = (resource, relation_name, schema.encode_reference(relation, reference))
@@ -235,7 +241,7 @@ class RecordReader:
             if relation.to_many:
                 where = f"key IN (SELECT owner FROM {table.links[relation_name].name} WHERE target = ?)"
             rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
-            referrers = [Reference(resource, row[0]) for row in rows]
+            referrers = tuple([Reference(resource, row[0]) for row in rows])
             if len(self.referrer_cache) >= MAX_CACHED_RECORDS:
                 self.referrer_cache.clear()
             if len(referrers) <= MAX_CACHED_REFERRERS:

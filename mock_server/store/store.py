@@ -26,7 +26,6 @@ class Store:
     def __init__(self, reader: RecordReader) -> None:
         self.reader, self.changes, writer = reader, reader.changes, RecordWriter(reader)
         self.contract, self.connection, self.tables = reader.contract, reader.connection, reader.tables
-        self.last_numbers, self.record_cache = reader.last_numbers, reader.record_cache
         self.count_caches, self.search_indexes = reader.count_caches, reader.search_indexes
         self.listeners, self.memoize = self.changes.listeners, self.changes.memoize
         self.get, self.get_existing, self.resolve = reader.get, reader.get_existing, reader.resolve

@@ -88,7 +88,7 @@ def test_numbers_continue_after_loaded_records() -> None:
         closing(load_in_bulk(athena_contract(), records)) as bulk_store,
         closing(load_singly(athena_contract(), records)) as single_store,
     ):
-        assert bulk_store.last_numbers == single_store.last_numbers
+        assert bulk_store.reader.last_numbers == single_store.reader.last_numbers
         assert {name: bulk_store.next_number(name) for name in bulk_store.tables} == {
             name: single_store.next_number(name) for name in single_store.tables
         }
@@ -129,4 +129,4 @@ def test_failed_load_leaves_empty_store_with_indexes() -> None:
         with pytest.raises(KeyError):
             bulk_load(store, failing_records())
         assert sorted(store.connection.iterdump()) == before
-        assert not any(store.last_numbers.values())
+        assert not any(store.reader.last_numbers.values())

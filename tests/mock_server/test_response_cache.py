@@ -303,7 +303,7 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     api.sandbox.store.changes.memo = {key: value for key, value in memo.items() if key[0] in ("builtin", "viewer")}
     for listener in (response_cache(api).on_write, api.sandbox.encoder.on_write):
         listener(None)
-    api.sandbox.store.record_cache.clear()
+    api.sandbox.store.reader.record_cache.clear()
     tables_read: set[str] = set()
 
     def authorize(action: int, table: str | None, *_: str | None) -> int:
