@@ -25,10 +25,9 @@ MAX_CACHED_QUERY_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class ListPlan:
-    """A parsed list request. `read_resources`: resources that decide what is listed; `url`: the list's path."""
+    """A parsed list request. `url`: the list's path."""
 
     listing: ListQuery
-    read_resources: tuple[str, ...]
     projection: Projection
     url: str
     page_url_prefix: str
@@ -42,7 +41,7 @@ def list_records(request: ActionRequest) -> ActionResult:
     page = request.viewer_query.fetch_page(plan.listing)
     tags: set[Tag] = set()
     rows = [encoder.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
-    dependencies = Dependencies(request.store.generation, tags, plan.read_resources)
+    dependencies = Dependencies(request.store.generation, tags, plan.listing.read_resources)
     return ActionResult(_encode_page(request, plan, rows, page), dependencies=dependencies)
 
 
@@ -52,19 +51,17 @@ def _get_plan(request: ActionRequest) -> ListPlan:
         return _create_plan(request)
     cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
     grants = request.contract.access_grant_resources
-    plan: ListPlan = request.store.memoize(cache_key, grants, lambda: _create_plan(request))
-    return plan
+    return request.store.memoize(cache_key, grants, lambda: _create_plan(request))
 
 
 def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation, resource = request.contract, request.operation, request.resource
     arguments = collect_query_arguments(operation.parameters, request.query)
     listing = request.viewer_query.create_list_query(resource, arguments)
-    read_resources = (resource.name, *listing.read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
     prefix = build_page_url_prefix(url, request.raw_query, page_name)
-    return ListPlan(listing, read_resources, select_projection(request), url, prefix)
+    return ListPlan(listing, select_projection(request), url, prefix)
 
 
 def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: ResultPage) -> bytes:

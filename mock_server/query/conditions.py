@@ -23,11 +23,7 @@ def build_key_condition(
 
 
 def build_path_condition(
-    tables: Tables,
-    resource: Resource,
-    relations: tuple[Relation, ...],
-    name: str,
-    inner: SqlExpression,
+    tables: Tables, resource: Resource, relations: tuple[Relation, ...], name: str, inner: SqlExpression
 ) -> SqlExpression:
     """Build the condition on `resource` that `relations` lead to a record that fulfils `inner`.
 

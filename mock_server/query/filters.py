@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from mock_server.query import conditions
 from mock_server.store import Store, schema
-from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, compare, negate, one_of
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, on_column, one_of
 from mock_server.store.schema import PropertyPath, attribute_column, quote_identifier, reference_column, search_column
 from spec.extensions import QueryExtension
 from spec.model import Relation, Resource
@@ -59,8 +59,7 @@ def build_search(
     """Build the condition that a property contains a term, case-insensitively."""
     relations, target, attribute_path = resolve_property_path(store.contract, resource, path, "")
     text = schema.fold_case(term) or ""
-    column = search_column(attribute_path)
-    contains = SqlExpression(f"instr({column}, ?) > 0", (text,), columns=frozenset({column}))
+    contains = on_column(search_column(attribute_path), "instr({}, ?) > 0", (text,))
     inner = all_of((_build_candidate_condition(store, target, text, max_candidates), contains))
     return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner)
 
@@ -80,7 +79,7 @@ def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, val
     relations, target, attribute_path = resolve_property_path(store.contract, resource, x_query.paths[0], "")
     if x_query.operator == "exists":
         condition = _build_exists_condition(store, resource, relations[0])
-        return condition if value else negate(condition)
+        return condition if value else replace(condition, sql=f"NOT {condition.sql}")
     values = value if isinstance(value, list) else [value]
     build = partial(_build_comparison, target, attribute_path, x_query.operator, values)
     if attribute_path == (target.key_attribute,):
@@ -91,8 +90,7 @@ def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, val
 
 def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlExpression:
     if relation.is_stored and not relation.to_many:
-        column = reference_column(relation.name)
-        return SqlExpression(f"({column} IS NOT NULL)", columns=frozenset({column}))
+        return on_column(reference_column(relation.name), "({} IS NOT NULL)")
     return any_of(
         conditions.build_relation_condition(store.tables, resource, relation, target, MATCH_ALL)
         for target in relation.targets
@@ -105,13 +103,12 @@ def _build_comparison(
     """Build the condition on an attribute of a resource, which `column` holds."""
     attribute = resource.attributes[path[0]]
     if operator == "from":
-        return compare(column, ">=", _build_bound(values[0], attribute.format, "T00:00:00.000000Z"))
+        return on_column(column, "{} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
     if operator == "to":
-        return compare(column, "<=", _build_bound(values[0], attribute.format, "T23:59:59.999999Z"))
+        return on_column(column, "{} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
     if attribute.type == "array":
         inner = one_of("value", [schema.escape_list_item(value) for value in values])
-        sql = f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})"
-        return SqlExpression(sql, inner.parameters, columns=frozenset({column}))
+        return on_column(column, f"EXISTS (SELECT 1 FROM json_each({{}}) WHERE {inner.sql})", inner.parameters)
     if path == (resource.key_attribute,):
         return one_of(column, [schema.parse_key(resource, value) for value in values])
     return one_of(column, [schema.to_comparable(item, attribute.format) for item in values])

@@ -35,7 +35,7 @@ class ListQuery:
 
     resource: Resource
     condition: SqlExpression
-    read_resources: frozenset[str]
+    read_resources: tuple[str, ...]
     search_arguments: tuple[QueryArgument, ...]
     order: str
     reverse_order: str
@@ -61,10 +61,9 @@ class Query:
     def build_visibility_condition(self, resource: Resource) -> SqlExpression:
         """Build the condition that the viewer may see a record, see `visibility`."""
         memo_key, grants = ("visible", resource.name, self.viewer), self.store.contract.access_grant_resources
-        condition: SqlExpression = self.store.memoize(
+        return self.store.memoize(
             memo_key, grants, lambda: visibility.build_visibility_condition(self.store, self.viewer, resource)
         )
-        return condition
 
     def build_visible_condition(
         self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
@@ -80,12 +79,12 @@ class Query:
         }
         sort, direction = values.get("sort"), values.get("direction")
         condition = self.build_visible_condition(resource, all_arguments)
-        sort_key = self._build_sort_key(resource, sort)
+        sort_key, grants = self._build_sort_key(resource, sort), self.store.contract.access_grant_resources
         is_descending = (direction or ("desc" if sort is None else "asc")) == "desc"
         return ListQuery(
             resource=resource,
             condition=condition,
-            read_resources=condition.resources | sort_key.resources,
+            read_resources=(resource.name, *condition.resources, *sort_key.resources, *grants),
             search_arguments=all_arguments if "search" in values else (),
             order=f"{sort_key.sql} {'DESC' if is_descending else 'ASC'}, key",
             reverse_order=f"{sort_key.sql} {'ASC' if is_descending else 'DESC'}, key DESC",

@@ -8,7 +8,7 @@ from typing import Any
 from mock_server.query.conditions import build_key_condition
 from mock_server.store import Store, schema
 from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, one_of, refers_to
-from mock_server.store.schema import attribute_column, quote_identifier, reference_column
+from mock_server.store.schema import attribute_column
 from spec.model import Relation, Resource
 from spec.record import Reference
 
@@ -67,13 +67,10 @@ def _find_shared_keys(store: Store, viewer: Viewer | None, resource: Resource) -
         subject, entity = share.relations[grant.subject], share.relations[grant.entity]
         if resource.name not in subject.targets:
             continue
-        condition = refers_to(entity, _iter_recipients(store, entity, viewer))
-        columns = f"{reference_column(subject.name)}, {attribute_column((grant.permission,))}"
-        sql = f"SELECT {columns} FROM {quote_identifier(share.name)} WHERE {condition.sql}"
-        for value, permission in store.connection.execute(sql, condition.parameters):
-            reference = schema.decode_reference(store.contract, subject, value)
+        for record in store.select(share.name, refers_to(entity, _iter_recipients(store, entity, viewer))):
+            reference = record.references[subject.name]
             if reference is not None and reference.resource == resource.name:
-                yield reference.key, permission
+                yield reference.key, record.attributes[grant.permission]
 
 
 def _iter_recipients(store: Store, relation: Relation, viewer: Viewer) -> Iterator[Reference]:

@@ -96,10 +96,9 @@ class Sandbox:
             return None
         builtin_token = BUILTIN_TOKENS.get(token)
         if builtin_token is not None:
-            viewer: Viewer | None = self.store.memoize(
+            return self.store.memoize(
                 ("builtin", token), self._membership_resources, lambda: self._create_builtin_viewer(builtin_token)
             )
-            return viewer
         sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
         # An account may be deleted while its tokens are valid.
@@ -114,10 +113,8 @@ class Sandbox:
 
     def get_viewer(self, user_key: Any) -> Viewer:
         """Return the viewer of an account, with its tenants, the home tenant first."""
-        viewer: Viewer = self.store.memoize(
-            ("viewer", user_key), self._membership_resources, lambda: self._create_viewer(user_key)
-        )
-        return viewer
+        memo_key = ("viewer", user_key)
+        return self.store.memoize(memo_key, self._membership_resources, lambda: self._create_viewer(user_key))
 
     def _create_viewer(self, user_key: Any) -> Viewer:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
@@ -182,8 +179,3 @@ class Sandbox:
                     self.store.update(resource, key, attributes)
                 self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))
         self._load_next_change()
-
-    def add_records(self, records: Iterable[Any]) -> None:
-        with self.store.transaction():
-            for record in records:
-                self.store.add(record)

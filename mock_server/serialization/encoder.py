@@ -68,13 +68,9 @@ class RecordEncoder:
             for cache_key in self.dependents.pop(tag, ()):
                 _, dependencies = self.embedded_cache.pop(cache_key)
                 for other_tag in dependencies - {tag}:
-                    self._remove_dependent(other_tag, cache_key)
-
-    def _remove_dependent(self, tag: Tag, cache_key: tuple[Any, ...]) -> None:
-        cache_keys = self.dependents[tag]
-        cache_keys.discard(cache_key)
-        if not cache_keys:
-            del self.dependents[tag]
+                    self.dependents[other_tag].discard(cache_key)
+                    if not self.dependents[other_tag]:
+                        del self.dependents[other_tag]
 
     def encode_body(
         self,

@@ -22,13 +22,15 @@ MAX_PENDING_RECORDS = 500  # evaluated together in some milliseconds
 class CountCache:
     """The counts of one table.
 
-    `sql`, `parameters`: of a statement that evaluates all conditions; empty if they have changed. `columns`: those that
-    the conditions read. `pending_keys`: keys of new records that are not counted yet.
+    `indexes`: condition -> position of its count. `sql`, `parameters`: of a statement that evaluates all conditions;
+    empty if they have changed. `columns`: those that the conditions read. `pending_keys`: keys of new records that are
+    not counted yet.
     """
 
     connection: sqlite3.Connection
     table: str
-    counts: dict[SqlExpression, int] = field(default_factory=dict)
+    indexes: dict[SqlExpression, int] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
     sql: str = ""
     parameters: tuple[Any, ...] = ()
     columns: frozenset[str] = frozenset()
@@ -37,16 +39,19 @@ class CountCache:
     def get(self, condition: SqlExpression, compute: Callable[[], int]) -> int:
         """Return how many records fulfil a condition on their own row. `compute` counts them if that is not cached."""
         self.count_pending()
-        count = self.counts.get(condition)
-        if count is None:
-            count = compute()
-            if len(self.counts) >= MAX_CONDITIONS:
-                self.counts.clear()
-            self.counts[condition] = count
-            self.sql = ""
+        index = self.indexes.get(condition)
+        if index is not None:
+            return self.counts[index]
+        count = compute()
+        if len(self.counts) >= MAX_CONDITIONS:
+            self.clear()
+        self.indexes[condition] = len(self.counts)
+        self.counts.append(count)
+        self.sql = ""
         return count
 
     def clear(self) -> None:
+        self.indexes.clear()
         self.counts.clear()
         self.pending_keys.clear()
         self.sql = ""
@@ -59,9 +64,10 @@ class CountCache:
         if not self.counts:
             return ()
         if not self.sql:
-            self.sql = f"SELECT {', '.join(condition.sql for condition in self.counts)} FROM {self.table} WHERE key = ?"
-            self.parameters = tuple(value for condition in self.counts for value in condition.parameters)
-            self.columns = frozenset(column for condition in self.counts for column in condition.columns)
+            expressions = ", ".join(condition.sql for condition in self.indexes)
+            self.sql = f"SELECT {expressions} FROM {self.table} WHERE key = ?"
+            self.parameters = tuple(value for condition in self.indexes for value in condition.parameters)
+            self.columns = frozenset(column for condition in self.indexes for column in condition.columns)
         if columns is not None and self.columns.isdisjoint(columns):
             return ()
         self.count_pending()
@@ -80,16 +86,15 @@ class CountCache:
         if not self.pending_keys:
             return
         keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
-        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition.sql})" for condition in self.counts)
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition.sql})" for condition in self.indexes)
         sql = f"SELECT {columns} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
-        values = [value for condition in self.counts for value in condition.parameters]
+        values = [value for condition in self.indexes for value in condition.parameters]
         increments = self.connection.execute(sql, (*values, keys)).fetchone()
-        for condition, increment in zip(self.counts, increments, strict=True):
-            self.counts[condition] += increment
+        self.counts = [count + increment for count, increment in zip(self.counts, increments, strict=True)]
 
     def on_update(self, matches_before: Sequence[Any], matches_after: Sequence[Any]) -> None:
         """Replace a record's matches before a write by those after it; () if the record does not exist."""
         for sign, matches in ((-1, matches_before), (1, matches_after)):
-            for condition, is_match in zip(self.counts, matches, strict=False):
+            for index, is_match in enumerate(matches):
                 if is_match:
-                    self.counts[condition] += sign
+                    self.counts[index] += sign

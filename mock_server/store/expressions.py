@@ -1,11 +1,11 @@
 """SQL expressions with their parameters and with what they read, so that a cache knows which writes change a value."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mock_server.store import schema
-from spec.model import Relation
+from spec.model import DerivedProperty, Relation
 from spec.record import Reference
 
 
@@ -72,12 +72,9 @@ def _join_conditions(conditions: list[SqlExpression], operator: str, empty: SqlE
     )
 
 
-def negate(condition: SqlExpression) -> SqlExpression:
-    return replace(condition, sql=f"NOT {condition.sql}")
-
-
-def compare(column: str, operator: str, value: Any) -> SqlExpression:
-    return SqlExpression(f"{column} {operator} ?", (value,), columns=frozenset({column}))
+def on_column(column: str, template: str, parameters: tuple[Any, ...] = ()) -> SqlExpression:
+    """Build an expression that reads one column, which replaces ``{}`` in `template`."""
+    return SqlExpression(template.format(column), parameters, columns=frozenset({column}))
 
 
 def one_of(column: str, values: Iterable[Any]) -> SqlExpression:
@@ -86,16 +83,60 @@ def one_of(column: str, values: Iterable[Any]) -> SqlExpression:
     if not parameters:
         return MATCH_NONE
     if len(parameters) == 1:
-        return compare(column, "=", parameters[0])
-    placeholders = ", ".join("?" * len(parameters))
-    return SqlExpression(f"{column} IN ({placeholders})", parameters, columns=frozenset({column}))
+        return on_column(column, "{} = ?", parameters)
+    return on_column(column, f"{{}} IN ({', '.join('?' * len(parameters))})", parameters)
 
 
 def has_key(key: Any) -> SqlExpression:
-    return compare("key", "=", key)
+    return on_column("key", "{} = ?", (key,))
 
 
 def refers_to(relation: Relation, references: Iterable[Reference]) -> SqlExpression:
     """Build the condition that a stored to-one relation holds one of the references."""
     encoded = [schema.encode_reference(relation, reference) for reference in references]
     return one_of(schema.reference_column(relation.name), encoded)
+
+
+def build_derived_expression(
+    tables: schema.Tables, resource: str, derived: DerivedProperty, key_sql: str
+) -> SqlExpression:
+    """Build the expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
+    relation = tables[resource].resource.relations[derived.path[0]]
+    parts = [_build_aggregate_sql(tables, resource, relation, target, derived, key_sql) for target in relation.targets]
+    if derived.kind == "max" and len(parts) > 1:  # SQL's max of several values is NULL if one of them is
+        sql = f"SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)})"
+    else:
+        sql = " + ".join(parts)
+    return SqlExpression(f"({sql})", resources=frozenset({resource, *relation.targets}))
+
+
+def _build_aggregate_sql(
+    tables: schema.Tables, resource: str, relation: Relation, target: str, derived: DerivedProperty, key_sql: str
+) -> str:
+    table = tables[target]
+    conditions = [_build_relation_sql(tables, resource, relation, target, key_sql)]
+    for name, values in derived.where.items():
+        format_ = table.resource.attributes[name].format
+        conditions.append(schema.build_in_sql((name,), [schema.to_comparable(value, format_) for value in values]))
+    aggregate = "COUNT(*)"
+    if derived.kind != "count":
+        column = schema.attribute_column(derived.path[1:])
+        aggregate = f"COALESCE(SUM({column}), 0)" if derived.kind == "sum" else f"MAX({column})"
+    # The alias lets `key` refer to a column of the same table in the outer query.
+    return f"(SELECT {aggregate} FROM {table.name} AS _of WHERE {' AND '.join(conditions)})"
+
+
+def _build_relation_sql(tables: schema.Tables, resource: str, relation: Relation, target: str, key_sql: str) -> str:
+    """Build the condition on `target` that holds for the records related to the record `key_sql`."""
+    if relation.inverse is None:
+        key = schema.build_reference_sql(relation, target)
+        if relation.to_many:
+            return f"{key} IN (SELECT target FROM {tables[resource].links[relation.name].name} WHERE owner = {key_sql})"
+        column = schema.reference_column(relation.name)
+        return f"{key} = (SELECT {column} FROM {tables[resource].name} AS _me WHERE _me.key = {key_sql})"
+    table = tables[target]
+    inverse = table.resource.relations[relation.inverse]
+    value = schema.build_reference_sql(inverse, resource, key_sql)
+    if inverse.to_many:
+        return f"key IN (SELECT owner FROM {table.links[inverse.name].name} WHERE target = {value})"
+    return f"{schema.reference_column(inverse.name)} = {value}"

@@ -12,9 +12,8 @@ import orjson
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
-from mock_server.store.derived_sql import build_derived_expression
 from mock_server.store.errors import StoreError
-from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, has_key
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, build_derived_expression, has_key
 from mock_server.store.schema import Attributes, References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
@@ -156,25 +155,19 @@ class RecordReader:
         return None if row is None else row[0]
 
     def count(
-        self,
-        resource: str,
-        condition: SqlExpression = MATCH_ALL,
-        get_faster_condition: Callable[[], SqlExpression] | None = None,
+        self, resource: str, condition: SqlExpression = MATCH_ALL, narrow: Callable[[], SqlExpression] | None = None
     ) -> int:
         """Return how many records fulfil a condition. Counted once, then kept up to date by each write.
 
-        `get_faster_condition`: returns an equivalent condition that SQLite counts faster, and that is valid until the
-        next write only.
+        `narrow`: returns an equivalent condition that SQLite counts faster and that is valid until the next write.
         """
 
         def execute_count() -> int:
-            faster = get_faster_condition() if get_faster_condition else condition
-            return int(self.aggregate(resource, "COUNT(*)", faster))
+            return int(self.aggregate(resource, "COUNT(*)", narrow() if narrow else condition))
 
         if not condition.resources and len(condition.parameters) <= MAX_PARAMETERS:
             return self.count_caches[resource].get(condition, execute_count)
-        total: int = self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
-        return total
+        return self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
 
     def alias(self, resource: str, alias: str = "") -> TableAlias:
         """Return a resource's table for use in a query; without an alias under its own name."""

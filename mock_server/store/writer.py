@@ -77,15 +77,9 @@ class RecordWriter:
             if link.has_inverse and name not in (references or {}):
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
         tenant_key = find_tenant_key(table.resource, key, new_references, reader.get_references)
-        updated = StoredRecord(
-            resource,
-            current.number,
-            key,
-            tenant_key,
-            orjson.dumps(dict(attributes)),
-            MappingProxyType(new_references),
-            current.created_generation,
-        )
+        attributes_json, proxy = orjson.dumps(dict(attributes)), MappingProxyType(new_references)
+        stored = (resource, current.number, key, tenant_key, attributes_json, proxy, current.created_generation)
+        updated = StoredRecord(*stored)
         old_attributes = current.attributes
         changed_columns = _find_changed_columns(table, current, old_attributes, updated, attributes)
         counts = reader.count_caches[resource]

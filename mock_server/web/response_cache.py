@@ -5,9 +5,8 @@ dependencies. The viewer of a token can change without a write, when the token e
 from the cache.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,10 +25,6 @@ _TAG_OVERHEAD = 150
 
 # Method, path, query, base URL, and the names and values of the headers that the mock reads.
 CacheKey = tuple[str | bytes, ...]
-
-
-def build_cache_key(method: str, path: bytes, query: bytes, base_url: str, headers: Mapping[bytes, bytes]) -> CacheKey:
-    return (method, path, query, base_url, *headers, *headers.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +121,19 @@ class ResponseCacheMiddleware:
         if context is None or context.method not in ("GET", "HEAD") or context.notes:
             await self.app(scope, receive, send)
             return
-        sandbox = self.sandbox
+        sandbox, now = self.sandbox, context.now
         if self.cache.store is not sandbox.store:  # the sandbox was reset
             self.cache = ResponseCache.from_store(sandbox.store)
-        sandbox.apply_scheduled_changes(context.now)
-        key = build_cache_key(context.method, context.raw_path, context.raw_query, context.base_url, context.headers)
+        sandbox.apply_scheduled_changes(now)
+        headers = context.headers
+        target = (context.method, context.raw_path, context.raw_query, context.base_url)
+        key: CacheKey = (*target, *headers, *headers.values())
         cached = self.cache.get(key)
-        if cached is not None and self.is_current(cached, context.now):
+        if cached is not None and (cached.token is None or sandbox.resolve_token(cached.token, now) == cached.viewer):
             await send_response(send, context, cached.status, cached.body)
             return
         await self.app(scope, receive, send)
-        response = _create_cached_response(context)
-        if response is not None:
-            self.cache.put(key, response)
-
-    def is_current(self, cached: CachedResponse, now: datetime) -> bool:
-        """Whether the token of a response is still valid and belongs to the same viewer."""
-        return cached.token is None or self.sandbox.resolve_token(cached.token, now) == cached.viewer
-
-
-def _create_cached_response(context: RequestContext) -> CachedResponse | None:
-    """Return the response sent to a request; None if it must not be cached."""
-    operation, body, dependencies = context.operation, context.response_body, context.dependencies
-    if dependencies is None or body is None or operation is None or context.notes:
-        return None
-    if context.token is None and operation.security:
-        return None
-    return CachedResponse(body, context.status, context.viewer, context.token, dependencies)
+        operation, body, dependencies = context.operation, context.response_body, context.dependencies
+        is_identified = context.token is not None or not (operation and operation.security)
+        if dependencies is not None and body is not None and is_identified and not context.notes:
+            self.cache.put(key, CachedResponse(body, context.status, context.viewer, context.token, dependencies))

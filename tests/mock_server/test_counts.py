@@ -11,7 +11,7 @@ from mock_server.query.conditions import build_relation_condition
 from mock_server.query.filters import build_search
 from mock_server.store import Store
 from mock_server.store.counts import MAX_CONDITIONS, MAX_PENDING_RECORDS
-from mock_server.store.expressions import SqlExpression, compare, one_of
+from mock_server.store.expressions import SqlExpression, on_column, one_of
 from mock_server.store.schema import attribute_column
 from spec.record import Record, Reference
 from tests.mock_server.athena import Api
@@ -35,7 +35,7 @@ def has_role(role: str) -> SqlExpression:
 
 def after(number: int) -> SqlExpression:
     """Return the condition that a record has a greater number."""
-    return compare("n", ">", number)
+    return on_column("n", "{} > ?", (number,))
 
 
 def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> None:
