@@ -8,7 +8,7 @@ import orjson
 
 from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.request_mapping import RelationValue, extract_attributes, resolve_references
+from mock_server.actions.request_mapping import extract_attributes, resolve_references
 from mock_server.actions.responses import render_record, select_projection
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import ListQuery, ResultPage, collect_query_arguments
@@ -17,6 +17,7 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import Projection
 from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
 from mock_server.store import DeleteRestricted, Dependencies, StoredRecord, Tag
+from mock_server.store.schema import RelationValue
 from spec.model import Resource
 from spec.record import Record, Reference
 

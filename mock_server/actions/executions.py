@@ -1,7 +1,8 @@
 """Workflow executions: started by a webhook or by a user, advanced by the mock's clock, stopped and counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -18,7 +19,6 @@ from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
 from spec.document import snake_case
-from spec.record import Reference
 
 START_DELAY = timedelta(seconds=1)
 # Run time in seconds and final status of an execution: picked by its key.
@@ -93,17 +93,13 @@ def stop_execution(request: ActionRequest) -> ActionResult:
         raise ApiError(ErrorKind.CONFLICT, message=f"This {label} has already ended ({status}).")
     attributes = {**execution.attributes, **_get_stop_changes(request, execution)}
     with store.transaction():
-        for reference in (execution.reference, *_iter_dependents(sandbox, execution)):
+        # The records that refer to the execution include those that its scheduled changes write.
+        relations = sandbox.contract.resources[execution.resource].relations.values()
+        dependents = [store.find_inverse(r, execution.reference) for r in relations if r.inverse is not None]
+        for reference in (execution.reference, *chain.from_iterable(dependents)):
             sandbox.cancel_scheduled_changes(store.get_existing(reference))
         store.update(execution.resource, execution.key, attributes)
     return render_record(request, store.get_existing(execution.reference))
-
-
-def _iter_dependents(sandbox: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
-    """Yield the records that refer to an execution, including those that its scheduled changes write."""
-    for relation in sandbox.contract.resources[execution.resource].relations.values():
-        if relation.inverse is not None:
-            yield from sandbox.store.find_inverse(relation, execution.reference)
 
 
 def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:

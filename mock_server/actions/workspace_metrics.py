@@ -124,11 +124,13 @@ def _get_sort_direction(request: ActionRequest, default: str) -> str:
 
 
 def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSource:
+    """Return the rows in the requested workspace, or in all workspaces of the viewer; others match nothing."""
     value_sql = "COUNT(*)"
     if metric == "avg_duration":
         value_sql = AVG_DURATION_SQL if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    in_period = SqlExpression("at >= ?", (_get_start(request),))
-    condition = all_of((_build_workspace_condition(request), in_period))
+    tenant_keys, key = request.viewer.tenant_keys if request.viewer else (), request.query.get("workspace_uuid")
+    in_workspace = one_of("workspace", [item for item in tenant_keys if key is None or item == key.lower()])
+    condition = all_of((in_workspace, SqlExpression("at >= ?", (_get_start(request),))))
     return MetricSource(_build_rows_sql(request.store, entity, metric), value_sql, condition)
 
 
@@ -151,15 +153,6 @@ def _build_rows_sql(store: Store, entity: str, metric: str) -> str:
         durations = f", {event['started_at']} AS started, {event['stopped_at']} AS stopped"
     columns = f"{event['created_at']} AS at, {row['user']} AS user, {event.tenant} AS workspace{durations}"
     return f"SELECT {columns} FROM {source}"
-
-
-def _build_workspace_condition(request: ActionRequest) -> SqlExpression:
-    """Return the condition for the requested workspace, or for all workspaces of the viewer; others match nothing."""
-    tenant_keys = request.viewer.tenant_keys if request.viewer else ()
-    workspace_key = request.query.get("workspace_uuid")
-    if workspace_key is not None:
-        tenant_keys = tuple(key for key in tenant_keys if key == workspace_key.lower())
-    return one_of("workspace", tenant_keys)
 
 
 def rank_agents(request: ActionRequest) -> ActionResult:

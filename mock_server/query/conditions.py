@@ -6,13 +6,11 @@ from mock_server.store.expressions import SqlExpression, any_of
 from mock_server.store.schema import Tables, build_reference_sql, quote_identifier, reference_column
 from spec.model import Relation, Resource
 
+Relations = tuple[Relation, ...]
+
 
 def build_key_condition(
-    tables: Tables,
-    resource: Resource,
-    relations: tuple[Relation, ...],
-    key_attribute: str,
-    build: Callable[[str], SqlExpression],
+    tables: Tables, resource: Resource, relations: Relations, key_attribute: str, build: Callable[[str], SqlExpression]
 ) -> SqlExpression:
     """Build the condition on `resource` that `relations` lead to a record whose key fulfils `build(column)`."""
     last = relations[-1] if relations else None
@@ -23,7 +21,7 @@ def build_key_condition(
 
 
 def build_path_condition(
-    tables: Tables, resource: Resource, relations: tuple[Relation, ...], name: str, inner: SqlExpression
+    tables: Tables, resource: Resource, relations: Relations, name: str, inner: SqlExpression
 ) -> SqlExpression:
     """Build the condition on `resource` that `relations` lead to a record that fulfils `inner`.
 

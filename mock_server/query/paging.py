@@ -5,6 +5,7 @@ Only records that the viewer may see are counted and returned. No table is scann
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -61,9 +62,8 @@ class Query:
     def build_visibility_condition(self, resource: Resource) -> SqlExpression:
         """Build the condition that the viewer may see a record, see `visibility`."""
         memo_key, grants = ("visible", resource.name, self.viewer), self.store.contract.access_grant_resources
-        return self.store.memoize(
-            memo_key, grants, lambda: visibility.build_visibility_condition(self.store, self.viewer, resource)
-        )
+        build = partial(visibility.build_visibility_condition, self.store, self.viewer, resource)
+        return self.store.memoize(memo_key, grants, build)
 
     def build_visible_condition(
         self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
@@ -121,12 +121,8 @@ class Query:
 
     def _count_total(self, query: ListQuery) -> int:
         name = query.resource.name
-
-        def get_narrowed_condition() -> SqlExpression:
-            max_candidates = (self.store.next_number(name) - 1) // COUNT_CANDIDATE_DIVISOR
-            return self._narrow_condition(query, max(CANDIDATE_LIMIT, max_candidates))
-
-        return self.store.count(name, query.condition, get_narrowed_condition)
+        max_candidates = max(CANDIDATE_LIMIT, (self.store.next_number(name) - 1) // COUNT_CANDIDATE_DIVISOR)
+        return self.store.count(name, query.condition, partial(self._narrow_condition, query, max_candidates))
 
     def _narrow_condition(self, query: ListQuery, max_candidates: int) -> SqlExpression:
         """Return an equivalent condition that lists the search candidates, if any; valid until the next write."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -96,9 +97,8 @@ class Sandbox:
             return None
         builtin_token = BUILTIN_TOKENS.get(token)
         if builtin_token is not None:
-            return self.store.memoize(
-                ("builtin", token), self._membership_resources, lambda: self._create_builtin_viewer(builtin_token)
-            )
+            create_viewer = partial(self._create_builtin_viewer, builtin_token)
+            return self.store.memoize(("builtin", token), self._membership_resources, create_viewer)
         sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
         # An account may be deleted while its tokens are valid.
@@ -113,8 +113,8 @@ class Sandbox:
 
     def get_viewer(self, user_key: Any) -> Viewer:
         """Return the viewer of an account, with its tenants, the home tenant first."""
-        memo_key = ("viewer", user_key)
-        return self.store.memoize(memo_key, self._membership_resources, lambda: self._create_viewer(user_key))
+        create_viewer = partial(self._create_viewer, user_key)
+        return self.store.memoize(("viewer", user_key), self._membership_resources, create_viewer)
 
     def _create_viewer(self, user_key: Any) -> Viewer:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource

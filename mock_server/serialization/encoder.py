@@ -5,7 +5,7 @@ projection. A cached encoding is dropped when a write changes one of the store's
 of the encodings it contains.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,7 +143,7 @@ class RecordEncoder:
                 if segment := next(segments):  # empty if the record has none of the attributes
                     parts.append(segment)
             elif isinstance(item, EmbeddedRelation):
-                body = self._encode_relation(item.relation, record, item.projections, viewer, dependencies)
+                body = self._encode_relation(item, record, viewer, dependencies)
                 if body is not None:
                     parts.append(item.key_prefix + body)
             else:
@@ -169,13 +169,9 @@ class RecordEncoder:
         return segments
 
     def _encode_relation(
-        self,
-        relation: Relation,
-        record: StoredRecord,
-        projections: Mapping[str, Projection] | None,
-        viewer: Viewer | None,
-        dependencies: set[Tag],
+        self, item: EmbeddedRelation, record: StoredRecord, viewer: Viewer | None, dependencies: set[Tag]
     ) -> bytes | None:
+        relation, projections = item.relation, item.projections
         if projections is None:
             return b"{}"
         bodies: list[bytes] = []

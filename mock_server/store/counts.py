@@ -22,9 +22,8 @@ MAX_PENDING_RECORDS = 500  # evaluated together in some milliseconds
 class CountCache:
     """The counts of one table.
 
-    `indexes`: condition -> position of its count. `sql`, `parameters`: of a statement that evaluates all conditions;
-    empty if they have changed. `columns`: those that the conditions read. `pending_keys`: keys of new records that are
-    not counted yet.
+    `indexes`: condition -> position of its count. `sql`, `parameters`: of the statement that evaluates all conditions.
+    `columns`: those that the conditions read. `pending_keys`: keys of new records that are not counted yet.
     """
 
     connection: sqlite3.Connection
@@ -47,28 +46,23 @@ class CountCache:
             self.clear()
         self.indexes[condition] = len(self.counts)
         self.counts.append(count)
-        self.sql = ""
+        self.sql = f"SELECT {', '.join(item.sql for item in self.indexes)} FROM {self.table} WHERE key = ?"
+        self.parameters = (*self.parameters, *condition.parameters)
+        self.columns |= condition.columns
         return count
 
     def clear(self) -> None:
         self.indexes.clear()
         self.counts.clear()
         self.pending_keys.clear()
-        self.sql = ""
+        self.parameters, self.columns = (), frozenset()
 
     def matches_for_row(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
         """Evaluate the conditions on a record: a truth value for each, in their order; () if nothing is cached.
 
         `columns`: the columns that change; () is returned if no condition reads any of them.
         """
-        if not self.counts:
-            return ()
-        if not self.sql:
-            expressions = ", ".join(condition.sql for condition in self.indexes)
-            self.sql = f"SELECT {expressions} FROM {self.table} WHERE key = ?"
-            self.parameters = tuple(value for condition in self.indexes for value in condition.parameters)
-            self.columns = frozenset(column for condition in self.indexes for column in condition.columns)
-        if columns is not None and self.columns.isdisjoint(columns):
+        if not self.counts or (columns is not None and self.columns.isdisjoint(columns)):
             return ()
         self.count_pending()
         matches: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
@@ -88,8 +82,7 @@ class CountCache:
         keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
         columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition.sql})" for condition in self.indexes)
         sql = f"SELECT {columns} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
-        values = [value for condition in self.indexes for value in condition.parameters]
-        increments = self.connection.execute(sql, (*values, keys)).fetchone()
+        increments = self.connection.execute(sql, (*self.parameters, keys)).fetchone()
         self.counts = [count + increment for count, increment in zip(self.counts, increments, strict=True)]
 
     def on_update(self, matches_before: Sequence[Any], matches_after: Sequence[Any]) -> None:

@@ -26,6 +26,7 @@ from spec.record import Reference
 
 Attributes = Mapping[str, Any]
 References = Mapping[str, Reference | None]
+RelationValue = Reference | tuple[Reference, ...] | None
 PropertyPath = tuple[str, ...]
 Extractor = Callable[[Attributes], Any]  # returns the value of a column
 _Column = tuple[str, PropertyPath, bool]  # resource, attribute path, whether it is searched

@@ -8,10 +8,10 @@ from mock_server.store.schema import References, Table
 from spec.model import Resource
 from spec.record import Reference
 
+GetReferences = Callable[[Reference], References | None]
 
-def find_tenant_key(
-    resource: Resource, key: Any, references: References, get_references: Callable[[Reference], References | None]
-) -> Any:
+
+def find_tenant_key(resource: Resource, key: Any, references: References, get_references: GetReferences) -> Any:
     """Return the key of a record's tenant, or None. `get_references` returns a parent's references, None if missing."""
     if resource.members_relation:
         return key

@@ -1,6 +1,6 @@
 """Writes of records: add, update, and delete with what the contract defines for the records that refer to them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -12,8 +12,8 @@ from mock_server.store.changes import Tag
 from mock_server.store.connection import write_later
 from mock_server.store.errors import DeleteRestricted, StoreError
 from mock_server.store.reader import RecordReader, StoredRecord
-from mock_server.store.schema import Attributes, References, Table
-from mock_server.store.tenancy import find_tenant_dependents, find_tenant_key
+from mock_server.store.schema import Attributes, References, RelationValue, Table
+from mock_server.store.tenancy import GetReferences, find_tenant_dependents, find_tenant_key
 from spec.model import Relation
 from spec.record import Record, Reference
 
@@ -56,11 +56,7 @@ class RecordWriter:
         return reader.cache_record(stored)
 
     def update(
-        self,
-        resource: str,
-        key: Any,
-        attributes: Attributes,
-        references: Mapping[str, Reference | tuple[Reference, ...] | None] | None = None,
+        self, resource: str, key: Any, attributes: Attributes, references: Mapping[str, RelationValue] | None = None
     ) -> None:
         """Replace a record's attributes and the references that are named."""
         reader = self.reader
@@ -205,11 +201,7 @@ class RecordWriter:
 
 
 def build_record(
-    reader: RecordReader,
-    record: Record,
-    get_references: Callable[[Reference], References | None],
-    *,
-    has_new_key: bool = False,
+    reader: RecordReader, record: Record, get_references: GetReferences, *, has_new_key: bool = False
 ) -> StoredRecord:
     """Assign a number (the value of the number attribute, else the next one) and a tenant to a new record."""
     resource, table, attributes = record.resource, reader.tables[record.resource], record.attributes
@@ -253,9 +245,7 @@ def _get_reference_tags(table: Table, references: References) -> set[Tag]:
     }
 
 
-def _require_single_reference(
-    resource: str, key: Any, name: str, value: Reference | tuple[Reference, ...] | None
-) -> Reference | None:
+def _require_single_reference(resource: str, key: Any, name: str, value: RelationValue) -> Reference | None:
     if value is None or isinstance(value, Reference):
         return value
     raise StoreError(f"{resource} {key}: {name}: got a list of references, expected one reference")

@@ -50,12 +50,8 @@ class ResponseCache:
     write_generations: dict[Tag, int] = field(default_factory=dict)
     entries: dict[CacheKey, tuple[int, CachedResponse]] = field(default_factory=dict)
 
-    @classmethod
-    def from_store(cls, store: Store) -> "ResponseCache":
-        """Create the cache of a store and register it as a listener."""
-        cache = cls(store)
-        store.listeners.append(cache.on_write)
-        return cache
+    def __post_init__(self) -> None:
+        self.store.listeners.append(self.on_write)
 
     def on_write(self, changed_tags: Iterable[Tag] | None) -> None:
         """Record the changed tags of a write; None: everything changed."""
@@ -95,17 +91,16 @@ class ResponseCache:
         is_too_large = key_bytes > MAX_KEY_BYTES or len(response.body) > MAX_RESPONSE_BYTES
         if is_too_large or generation != self.store.generation:
             return
-        previous = self.entries.get(key)
-        size = _get_size(response) + key_bytes - (_get_size(previous[1]) + key_bytes if previous else 0)
-        if self.total_bytes + size > MAX_TOTAL_BYTES:
+        previous, size = self.entries.pop(key, None), _get_size(key_bytes, response)
+        self.total_bytes += size - (_get_size(key_bytes, previous[1]) if previous else 0)
+        if self.total_bytes > MAX_TOTAL_BYTES:
             self.entries.clear()
-            self.total_bytes, size = 0, _get_size(response) + key_bytes
-        self.total_bytes += size
+            self.total_bytes = size
         self.entries[key] = (generation, response)
 
 
-def _get_size(response: CachedResponse) -> int:
-    return len(response.body) + _TAG_OVERHEAD * len(response.dependencies.tags) + _ENTRY_OVERHEAD
+def _get_size(key_bytes: int, response: CachedResponse) -> int:
+    return key_bytes + len(response.body) + _TAG_OVERHEAD * len(response.dependencies.tags) + _ENTRY_OVERHEAD
 
 
 class ResponseCacheMiddleware:
@@ -114,7 +109,7 @@ class ResponseCacheMiddleware:
     def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
         self.app = app
         self.sandbox = sandbox
-        self.cache = ResponseCache.from_store(sandbox.store)
+        self.cache = ResponseCache(sandbox.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext | None = scope.get(CONTEXT_KEY)  # None for lifespan events
@@ -123,7 +118,7 @@ class ResponseCacheMiddleware:
             return
         sandbox, now = self.sandbox, context.now
         if self.cache.store is not sandbox.store:  # the sandbox was reset
-            self.cache = ResponseCache.from_store(sandbox.store)
+            self.cache = ResponseCache(sandbox.store)
         sandbox.apply_scheduled_changes(now)
         headers = context.headers
         target = (context.method, context.raw_path, context.raw_query, context.base_url)

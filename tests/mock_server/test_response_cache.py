@@ -198,7 +198,7 @@ def test_related_write_invalidates_the_cached_response(api: Api) -> None:
 
 def create_cache() -> ResponseCache:
     """The response cache of an empty museum."""
-    return ResponseCache.from_store(Store.create(museum()))
+    return ResponseCache(Store.create(museum()))
 
 
 def put(cache: ResponseCache, key: str, length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> None:
