@@ -74,16 +74,15 @@ class RecordWriter:
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
         tenant_key = find_tenant_key(table.resource, key, new_references, reader.get_references)
         attributes_json, proxy = orjson.dumps(dict(attributes)), MappingProxyType(new_references)
-        stored = (resource, current.number, key, tenant_key, attributes_json, proxy, current.created_generation)
-        updated = StoredRecord(*stored)
-        old_attributes = current.attributes
+        number, generation, old_attributes = current.number, current.created_generation, current.attributes
+        updated = StoredRecord(resource, number, key, tenant_key, attributes_json, proxy, generation)
         changed_columns = _find_changed_columns(table, current, old_attributes, updated, attributes)
         counts = reader.count_caches[resource]
         matches_before = counts.matches_for_row(key, changed_columns)
         sql = f"UPDATE {table.name} SET {', '.join(f'{c} = ?' for c in ('own', *changed_columns))} WHERE n = ?"
-        values = (updated.attributes_json, *changed_columns.values(), current.number)
+        values = (updated.attributes_json, *changed_columns.values(), number)
         write_later(reader.connection, sql, values)
-        self._update_search_index(resource, current.number, old_attributes, attributes)
+        self._update_search_index(resource, number, old_attributes, attributes)
         changed_tags |= _get_reference_tags(table, current.references)
         changed_relations = {name for name in new_references if new_references[name] != current.references[name]}
         if changed_relations:

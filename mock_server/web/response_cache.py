@@ -120,15 +120,15 @@ class ResponseCacheMiddleware:
         if self.cache.store is not sandbox.store:  # the sandbox was reset
             self.cache = ResponseCache(sandbox.store)
         sandbox.apply_scheduled_changes(now)
-        headers = context.headers
+        cache, headers = self.cache, context.headers
         target = (context.method, context.raw_path, context.raw_query, context.base_url)
         key: CacheKey = (*target, *headers, *headers.values())
-        cached = self.cache.get(key)
+        cached = cache.get(key)
         if cached is not None and (cached.token is None or sandbox.resolve_token(cached.token, now) == cached.viewer):
             await send_response(send, context, cached.status, cached.body)
             return
         await self.app(scope, receive, send)
         operation, body, dependencies = context.operation, context.response_body, context.dependencies
-        is_identified = context.token is not None or not (operation and operation.security)
-        if dependencies is not None and body is not None and is_identified and not context.notes:
-            self.cache.put(key, CachedResponse(body, context.status, context.viewer, context.token, dependencies))
+        has_known_viewer = context.token is not None or not (operation and operation.security)
+        if dependencies is not None and body is not None and has_known_viewer and not context.notes:
+            cache.put(key, CachedResponse(body, context.status, context.viewer, context.token, dependencies))
