@@ -35,8 +35,7 @@ def create_app(
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any.
     """
-    routes = Routes.from_contract(contract)
-    endpoint = Endpoint(sandbox, run_action)
+    routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
