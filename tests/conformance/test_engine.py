@@ -91,7 +91,7 @@ def describe_failures(results: list[EngineResult]) -> list[str]:
 def all_records() -> dict[tuple[str, str], StoredRecord]:
     """Every record in the mock's store."""
     api = demo_mock()
-    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name)) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 

@@ -34,7 +34,7 @@ MAX_SECONDS = 120.0  # seconds; a complete deep run may take 30 minutes
 
 def all_records(api: Api) -> dict[tuple[str, str], StoredRecord]:
     """Every record in the store."""
-    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name)) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
