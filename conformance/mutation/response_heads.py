@@ -13,6 +13,7 @@ from conformance.mutation.faults import (
     on_status,
     respond_if,
     server_error,
+    set_status,
 )
 from conformance.mutation.mutant import Mutant, Operator
 from spec.model import Contract, Operation
@@ -35,10 +36,6 @@ WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
     422: (400, 418),
 }
 _REJECTION_STATUSES = (401, 404, 422, 400)
-
-
-def _set_status(status: int, response: InterceptedResponse) -> InterceptedResponse:
-    return replace(response, status=status)
 
 
 def _truncate_body(response: InterceptedResponse) -> InterceptedResponse:
@@ -81,7 +78,7 @@ def _replace_status(operation: Operation, status: int) -> Mutant:
     wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
     family = "status-success" if status == operation.envelope.status else "status-refusal"
     requirement = f"The operation returns {status}, as documented."
-    row = Operator(family, f"{wrong_status} for {status}", requirement, partial(_set_status, wrong_status), "*")
+    row = Operator(family, f"{wrong_status} for {status}", requirement, set_status(wrong_status), "*")
     trigger = triggers.trigger_rejections if status in _REJECTION_STATUSES else triggers.trigger_success
     return row.mutant(operation, on_status(status, row.fault), trigger, f"{operation.pointer}/responses")
 
@@ -199,7 +196,7 @@ class AcceptRevokedToken:
         if response.is_success:
             self.accepted_values.add(authorization)
         if response.status == 401 and authorization in self.accepted_values:
-            return await call_next(request.with_headers(authorization=f"Bearer {self.token}"))
+            return await call_next(request.with_token(self.token))
         return response
 
 

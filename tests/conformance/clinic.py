@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conformance.checks.support.check import Check
 from conformance.mutation import Mutant, derive_mutants
-from conformance.mutation.fault_injection import FaultInjector, OperationRouter
+from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.faults import MakeFault
 from conformance.mutation.in_process_mock import (
     TOKENS,
@@ -23,19 +23,6 @@ from conformance.runner.runner import RunResult, run
 from tests.conformance.clinic_faults import CLINIC, AppWrapper
 
 SEED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class FaultCase:
-    """A fault and the (check, operation) that must fail.
-
-    `provided_by`: checks whose requests trigger it, if the check evaluates responses only.
-    """
-
-    check_id: str
-    operation: str
-    fault: AppWrapper
-    provided_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +55,13 @@ def mutants_by_id() -> dict[str, Mutant]:
 
 def mutant(name: str) -> AppWrapper:
     """Build a wrapper that injects a mutant."""
-
-    def wrap(app: ASGIApp) -> ASGIApp:
-        selected = mutants_by_id()[name]
-        router = OperationRouter.from_contract(CLINIC)
-        return FaultInjector(app, router, selected.fault_operations, selected.make_fault())
-
-    return wrap
+    selected = mutants_by_id()[name]
+    return inject_fault(selected.make_fault, *selected.fault_operations)
 
 
 def inject_fault(make_fault: MakeFault, *operations: str) -> AppWrapper:
-    """Build a wrapper that injects a fault into some operations."""
-
-    def wrap(app: ASGIApp) -> ASGIApp:
-        return FaultInjector(app, OperationRouter.from_contract(CLINIC), frozenset(operations), make_fault())
-
-    return wrap
+    """Build a wrapper that injects a fault into some operations, or into all."""
+    return lambda app: FaultInjector.create(app, CLINIC, make_fault(), operations)
 
 
 def run_checks(

@@ -5,21 +5,26 @@ Functions that return a `Fault` have no arguments; every fault has its own state
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import (
+    JsonChange,
     MakeFault,
     accept,
     build_response,
+    change_body,
+    change_json,
+    change_record,
+    change_request,
     change_response,
     on_status,
-    on_success,
     respond_if,
 )
 from spec.loader import load_contract
@@ -28,8 +33,7 @@ AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
 
-OWNER_TOKEN = "Bearer demo-token"
-OTHER_TOKEN = "Bearer other-token"
+OWNER_TOKEN, OTHER_TOKEN = "demo-token", "other-token"
 
 
 def build_error(status: int, message: str) -> InterceptedResponse:
@@ -39,7 +43,7 @@ def build_error(status: int, message: str) -> InterceptedResponse:
 
 def has_token(request: InterceptedRequest, token: str) -> bool:
     """Return whether a request has this token."""
-    return request.headers.get("authorization") == token
+    return request.headers.get("authorization") == f"Bearer {token}"
 
 
 def query_value(request: InterceptedRequest, name: str) -> str:
@@ -47,32 +51,41 @@ def query_value(request: InterceptedRequest, name: str) -> str:
     return dict(request.query).get(name, "")
 
 
-def change_json(change: Callable[[InterceptedRequest, Any], Any]) -> MakeFault:
-    """Fault in the JSON of successful responses: `change(request, body)` returns the new body."""
-    return on_success(lambda request, response: response.with_json(change(request, response.json)))
+def change_query(change: Callable[[str, str], str]) -> MakeFault:
+    """Fault in the query: `change(name, value)` returns the value of a parameter."""
+    return change_request(lambda q: q.with_query(tuple((name, change(name, value)) for name, value in q.query)))
 
 
-def change_data(**changes: Callable[[Any], Any]) -> MakeFault:
-    """Fault in the record of successful responses: name of a property -> function that changes its value."""
-
-    def change(request: InterceptedRequest, body: Any) -> Any:
-        data = body["data"]
-        return {**body, "data": {**data, **{name: convert(data[name]) for name, convert in changes.items()}}}
-
-    return change_json(change)
-
-
-def accept_any_media_type(request: InterceptedRequest) -> InterceptedRequest:
-    """Every body is parsed as JSON."""
-    return request.with_headers(content_type="application/json") if request.body else request
+def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFault:
+    """Requests of another tenant have the access of the owner."""
+    return change_request(lambda q: q.with_token(OWNER_TOKEN) if has_token(q, OTHER_TOKEN) and condition(q) else q)
 
 
 # Lists
 
 
-def report_page_total(request: InterceptedRequest, body: Any) -> Any:
-    """The total is the number of rows of the page."""
-    return {**body, "meta": {**body["meta"], "total": len(body["data"])}}
+def change_page(change: Callable[[InterceptedRequest, dict[str, Any]], dict[str, Any]], container: str) -> MakeFault:
+    """Fault in the fields of the pagination: `change(request, page)` returns the changed fields of `container`."""
+    return change_json(lambda request, page: {**page, container: {**page[container], **change(request, page)}})
+
+
+report_page_total = change_page(lambda _, page: {"total": len(page["data"])}, "meta")
+# The last page that is not full does not count.
+round_last_page_down = change_page(
+    lambda _, page: {"pages": max(1, page["meta"]["total"] // page["meta"]["size"])}, "meta"
+)
+link_page_before_first = change_page(lambda _, page: {"before": page["links"]["first"]}, "links")
+link_first_page_as_last = change_page(lambda _, page: {"last": page["links"]["first"]}, "links")
+
+
+def drop_from_links(*names: str) -> MakeFault:
+    """The links lack some parameters."""
+
+    def drop(link: Any) -> Any:
+        pairs = [(n, v) for n, v in parse_qsl(urlsplit(link or "").query) if n not in names]
+        return link and f"{link.partition('?')[0]}?{urlencode(pairs)}"
+
+    return change_page(lambda _, page: {role: drop(link) for role, link in page["links"].items()}, "links")
 
 
 def ignore_bracketed_arrays(request: InterceptedRequest) -> InterceptedRequest:
@@ -84,6 +97,16 @@ def filter_by_blank(request: InterceptedRequest, body: Any) -> Any:
     """A blank parameter filters by the empty value."""
     has_blank = any(not value for _, value in request.query)
     return {**body, "data": [], "meta": {**body["meta"], "from": None, "to": None, "total": 0}} if has_blank else body
+
+
+def use_first_filter_only(*names: str) -> MakeFault:
+    """All but the first of some filters are ignored."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        sent = [name for name, value in request.query if name in names and value]
+        return request.with_parameters(dict.fromkeys(sent[1:]))
+
+    return change_request(change)
 
 
 def report_unfiltered_total() -> Fault:
@@ -100,39 +123,35 @@ def report_unfiltered_total() -> Fault:
     return fault
 
 
-def decrease_count(name: str) -> Callable[[InterceptedRequest, Any], Any]:
+def exclude_last_day(request: InterceptedRequest) -> InterceptedRequest:
+    """The last day of a range is excluded, if no other filter is set."""
+    filters = [name for name, value in request.query if value and name in ("born_from", "born_to", "has_treatments")]
+    if filters != ["born_to"]:
+        return request
+    last_day = date.fromisoformat(query_value(request, "born_to")) - timedelta(days=1)
+    return request.with_parameters({"born_to": last_day})
+
+
+def decrease_count(name: str) -> JsonChange:
     """A count in the rows of a list is too low by one."""
-
-    def change(request: InterceptedRequest, body: Any) -> Any:
-        return {**body, "data": [{**row, name: max(0, row[name] - 1)} for row in body["data"]]}
-
-    return change
+    return lambda _, body: {**body, "data": [{**row, name: max(0, row[name] - 1)} for row in body["data"]]}
 
 
-def sort_by_creation_time(request: InterceptedRequest) -> InterceptedRequest:
-    """Sorting by update time sorts by creation time."""
-    replacements = {"updated_at": "created_at"}
-    return request.with_query(tuple((name, replacements.get(value, value)) for name, value in request.query))
-
-
-def fail_on_apostrophe() -> Fault:
-    """The search term is concatenated into SQL."""
-    return respond_if(lambda request: "'" in query_value(request, "search"), build_error(500, "Server Error"))()
-
-
-def use_wildcards(request: InterceptedRequest) -> InterceptedRequest:
-    """The search term is a LIKE pattern: here a wildcard matches the rest of the term too."""
-    replaced = {"search": query_value(request, "search").replace("%", "_").partition("_")[0]}
-    return request.with_query(tuple((name, replaced.get(name, value)) for name, value in request.query))
-
-
-def search_all_tenants(request: InterceptedRequest) -> InterceptedRequest:
-    """An OR without parentheses: a search includes the records of other accounts."""
-    return (
-        request.with_headers(authorization=OWNER_TOKEN)
-        if query_value(request, "search") and has_token(request, OTHER_TOKEN)
-        else request
-    )
+# Sorting by update time sorts by creation time.
+sort_by_creation_time = change_query(lambda name, value: {"updated_at": "created_at"}.get(value, value))
+# The search is case-sensitive: no record has an upper-case name.
+ignore_upper_case_terms = change_query(
+    lambda name, value: "nothing-like-it" if name == "search" and value.isupper() else value
+)
+# The search term is a LIKE pattern: here a wildcard matches the rest of the term too.
+use_wildcards = change_query(
+    lambda name, value: value.replace("%", "_").partition("_")[0] if name == "search" else value
+)
+# The search term is concatenated into SQL.
+fail_on_apostrophe = respond_if(lambda q: "'" in query_value(q, "search"), build_error(500, "Server Error"))
+# An OR without parentheses: a search or filter includes the records of other accounts.
+search_all_tenants = act_as_owner_if(lambda q: query_value(q, "search"))
+filter_all_tenants = act_as_owner_if(lambda q: query_value(q, "patient_uuid"))
 
 
 # HTTP
@@ -151,34 +170,26 @@ def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
     return serve_page
 
 
+def expose_exception(response: InterceptedResponse) -> InterceptedResponse:
+    """A response shows the exception of the framework."""
+    return response.with_json({"message": "Server Error", "exception": "QueryException", "trace": []})
+
+
+# Every body is parsed as JSON.
+accept_any_media_type = change_request(lambda q: q.with_headers(content_type="application/json") if q.body else q)
+
+
 # Accounts
 
 
-def return_first_account(request: InterceptedRequest) -> InterceptedRequest:
-    """Every token identifies the first account."""
-    return request.with_headers(authorization=OWNER_TOKEN) if has_token(request, OTHER_TOKEN) else request
-
-
-def return_another_owner(request: InterceptedRequest, body: Any) -> Any:
-    """A new record belongs to another account."""
-    vet = body["data"]["vet"]
-    return {**body, "data": {**body["data"], "vet": {**vet, "id": vet["id"] + 1}}}
-
-
-def accept_any_password() -> Fault:
-    """A login with the wrong password succeeds."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        body = request.json
-        is_wrong_password = isinstance(body, dict) and body.get("password") == "conformance-wrong-password"
-        return await call_next(request.with_json({**body, "password": "password"}) if is_wrong_password else request)
-
-    return fault
-
-
-def return_unknown_token() -> Fault:
-    """A login returns an invalid token."""
-    return change_data(token=lambda token: token[::-1])()
+return_first_account = act_as_owner_if(lambda _: True)
+return_another_owner = change_record(vet=lambda vet: {**vet, "id": vet["id"] + 1})
+# A login with the wrong password succeeds.
+accept_any_password = change_body(
+    lambda body: {**body, "password": "password"} if body.get("password") == "conformance-wrong-password" else body
+)
+# A logout revokes nothing.
+ignore_logout = respond_if(lambda q: q.has_documented_method, InterceptedResponse(204, {}, b""))
 
 
 # Writes
@@ -188,69 +199,75 @@ def return_first_key() -> Fault:
     """Every create returns the key of the first record."""
     keys: list[Any] = []
 
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if not response.is_success:
-            return response
-        keys.append(response.json["data"]["uuid"])
-        return response.with_json({"data": {**response.json["data"], "uuid": keys[0]}})
+    def change(key: Any) -> Any:
+        keys.append(key)
+        return keys[0]
 
-    return fault
+    return change_record(uuid=change)()
 
 
 def accept_server_set_fields() -> Fault:
     """Mass assignment: a timestamp in the request is stored."""
     created_at: dict[Any, Any] = {}
 
+    def change(request: InterceptedRequest, body: Any) -> Any:
+        data = body["data"]
+        if request.method == "POST" and "created_at" in request.json_object:
+            created_at[data["uuid"]] = request.json_object["created_at"]
+        return {"data": {**data, "created_at": created_at.get(data["uuid"], data["created_at"])}}
+
+    return change_json(change)()
+
+
+def count_requests(name: str, change: Callable[[Any, int], Any]) -> MakeFault:
+    """Fault in an attribute that depends on the number of requests: `change(value, number of requests to the path)`."""
+
+    def make_fault() -> Fault:
+        counts: dict[str, int] = {}
+
+        def change_data(request: InterceptedRequest, body: Any) -> Any:
+            counts[request.path] = counts.get(request.path, 0) + 1
+            return {"data": {**body["data"], name: change(body["data"][name], counts[request.path])}}
+
+        return change_json(change_data)()
+
+    return make_fault
+
+
+increase_at_every_update = count_requests("cost", lambda cost, count: cost + count - 1)
+decrease_update_time = count_requests("updated_at", lambda _, count: f"20{99 - count % 90:02}-01-01T00:00:00.000000Z")
+change_update_time_on_read = count_requests("updated_at", lambda _, count: f"2026-01-{1 + count % 28:02}T00:00:00Z")
+
+
+def drop_field(name: str) -> MakeFault:
+    """A field of the body is not stored."""
+    return change_body(lambda body: {n: v for n, v in body.items() if n != name})
+
+
+def shift_date_header(hours: float) -> MakeFault:
+    """Timestamps are in local time but marked as UTC: the Date header is some hours later."""
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        shifted = parsedate_to_datetime(response.headers["date"]) + timedelta(hours=hours)
+        return response.with_headers({"date": format_datetime(shifted)})
+
+    return change_response(change)
+
+
+# The creation timestamp is that of the update, in seconds.
+set_created_at_update = change_json(
+    lambda _, body: {"data": {**body["data"], "created_at": f"{body['data']['updated_at'][:19]}Z"}}
+)
+
+
+def write_without_authorization() -> Fault:
+    """A write without a token is rejected, but stored."""
+
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
-        if not response.is_success or not response.body:
-            return response
-        data = response.json["data"]
-        if request.method == "" and request.operation.method == "post" and "created_at" in (request.json or {}):
-            created_at[data["uuid"]] = request.json["created_at"]
-        return response.with_json({"data": {**data, "created_at": created_at.get(data["uuid"], data["created_at"])}})
-
-    return fault
-
-
-def increase_at_every_update() -> Fault:
-    """Every update increases a value."""
-    counts: dict[str, int] = {}
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if not response.is_success:
-            return response
-        counts[request.path] = counts.get(request.path, 0) + 1
-        data = response.json["data"]
-        return response.with_json({"data": {**data, "cost": data["cost"] + counts[request.path] - 1}})
-
-    return fault
-
-
-def shift_date_header() -> Fault:
-    """Timestamps are in local time but marked as UTC: the Date header is two hours earlier."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        date = parsedate_to_datetime(response.headers["date"]) - timedelta(hours=2)
-        return replace(response, headers={**response.headers, "date": format_datetime(date)})
-
-    return fault
-
-
-def decrease_update_time() -> Fault:
-    """The update timestamp decreases with every request."""
-    requests: dict[str, int] = {}
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        if not response.is_success:
-            return response
-        count = requests[request.path] = requests.get(request.path, 0) + 1
-        data = response.json["data"]
-        return response.with_json({"data": {**data, "updated_at": f"20{99 - count % 90:02}-01-01T00:00:00.000000Z"}})
+        if response.status == 401 and request.has_documented_method:
+            await call_next(request.with_token(OWNER_TOKEN))
+        return response
 
     return fault
 
@@ -268,9 +285,12 @@ def keep_created_records() -> Fault:
     return fault
 
 
-def confirm_restricted_delete() -> Fault:
-    """A delete that must be rejected returns 204."""
-    return on_status(409, lambda response: InterceptedResponse(204, {}, b""))()
+# A delete that must be rejected returns 204.
+confirm_restricted_delete = on_status(409, lambda response: InterceptedResponse(204, {}, b""))
+# A delete that cascades is rejected.
+restrict_delete = respond_if(lambda q: q.has_documented_method, build_error(409, "In use."))
+# A referenced record cannot be retrieved.
+hide_referenced_record = change_response(lambda _, r: build_error(404, "Not found.") if r.is_success else r)
 
 
 def change_name_after_delete() -> Fault:
@@ -279,10 +299,9 @@ def change_name_after_delete() -> Fault:
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         nonlocal deletes
-        body = request.json
-        if request.operation.method == "post" and deletes and isinstance(body, dict) and "name" in body:
+        if request.operation.method == "post" and deletes and "name" in request.json_object:
             deletes -= 1
-            request = request.with_json({**body, "name": "another name"})
+            request = request.with_json({**request.json_object, "name": "another name"})
         response = await call_next(request)
         deletes += request.operation.method == "delete" and response.is_success
         return response
@@ -293,21 +312,7 @@ def change_name_after_delete() -> Fault:
 def embed_first_version() -> Fault:
     """An embedded record keeps the values of its first embedding."""
     first_versions: dict[str, Any] = {}
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        patient = response.json["data"].get("patient") if response.is_success else None
-        if not patient:
-            return response
-        first_version = first_versions.setdefault(patient["uuid"], patient)
-        return response.with_json({"data": {**response.json["data"], "patient": first_version}})
-
-    return fault
-
-
-def hide_referenced_record() -> Fault:
-    """A referenced record cannot be retrieved."""
-    return change_response(lambda _, response: build_error(404, "Not found.") if response.is_success else response)()
+    return change_record(patient=lambda patient: first_versions.setdefault(patient["uuid"], patient))()
 
 
 # Actions
@@ -319,7 +324,7 @@ def return_another_record() -> Fault:
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
         rows = (await call_next(request.follow_up(CLINIC.operations["listTreatments"]))).json["data"]
-        other = next(row["uuid"] for row in reversed(rows) if row["uuid"] != request.path_values["uuid"])
+        other = next(row["uuid"] for row in reversed(rows) if row["uuid"] != request.key)
         retrieved = await call_next(request.follow_up(CLINIC.operations["retrieveTreatment"], other))
         return replace(retrieved, status=response.status) if response.is_success else response
 
@@ -336,9 +341,21 @@ def accept_second_stop() -> Fault:
     return accept(correct)()
 
 
-def hide_shared_records() -> Fault:
-    """A referral does not grant access."""
-    return respond_if(lambda request: has_token(request, OTHER_TOKEN), build_error(404, "Not found."))()
+def run_after_stop() -> Fault:
+    """A stopped treatment continues."""
+    stopped_keys: set[str] = set()
+
+    def change(request: InterceptedRequest, body: Any) -> Any:
+        if request.operation.id == "stopTreatment":
+            stopped_keys.add(request.key)
+            return body
+        return {"data": {**body["data"], "status": "running"}} if request.key in stopped_keys else body
+
+    return change_json(change)()
+
+
+# A referral does not grant access.
+hide_shared_records = respond_if(lambda q: has_token(q, OTHER_TOKEN), build_error(404, "Not found."))
 
 
 def keep_shared_records_visible() -> Fault:
@@ -365,6 +382,5 @@ def return_first_metric() -> Fault:
     return fault
 
 
-def increase_total(request: InterceptedRequest, body: Any) -> Any:
-    """A total is the sum of its parts plus one."""
-    return {**body, "total": body["total"] + 1}
+# A total is the sum of its parts plus one.
+increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})

@@ -8,9 +8,10 @@ import pytest
 from conformance.checks.registry import CHECKS
 from conformance.errors import SkipCategory
 from conformance.mutation.fault_injection import InterceptedRequest
+from conformance.mutation.faults import change_json
 from conformance.runner.runner import RunResult
 from tests.conformance.clinic import inject_fault, run_checks
-from tests.conformance.clinic_faults import CLINIC, change_json
+from tests.conformance.clinic_faults import CLINIC
 
 OPERATIONS = [o.id for o in CLINIC.operations.values() if o.resource == "Ward" and o.is_generic]
 SHAPES: dict[str, Any] = {"null": None, "text": "x", "list": [1], "object": {"a": 1}, "huge": 10**400, "boolean": True}
