@@ -130,6 +130,17 @@ def accept(correct: Correction) -> MakeFault:
     return stateless(fault)
 
 
+def compose(*faults: Fault) -> Fault:
+    """Compose faults; the first is the innermost."""
+
+    async def call(index: int, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if index < 0:
+            return await call_next(request)
+        return await faults[index](request, lambda inner_request: call(index - 1, inner_request, call_next))
+
+    return lambda request, call_next: call(len(faults) - 1, request, call_next)
+
+
 def build_response(status: int, body: Any) -> InterceptedResponse:
     """Build a JSON response."""
     return InterceptedResponse(status, {"content-type": "application/json"}, b"").with_json(body)

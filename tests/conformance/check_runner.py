@@ -1,8 +1,7 @@
 """Runs checks on operations of the mock, with or without an injected fault."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -13,11 +12,12 @@ from conformance.checks.support.check import Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
 from conformance.model import checks as model
+from conformance.mutation.fault_injection import FaultInjector
+from conformance.mutation.faults import MakeFault
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.session import Session
 from tests.conformance.asgi_session import session
-from tests.conformance.fault_injection import FaultMiddleware
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
@@ -42,23 +42,29 @@ def demo_mock() -> Api:
     return Api.create(athena_contract(), athena_schemas(), "demo")
 
 
-def run_checks(checks: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
+def inject_fault(make_fault: MakeFault | None, *operations: str) -> ASGIApp:
+    """Reset the Athena mock; return its application with a fault in some operations, or in all."""
+    api = demo_mock()
+    api.reset()
+    return FaultInjector.create(api.app, api.contract, make_fault(), operations) if make_fault else api.app
+
+
+def run_checks(checks: list[Check], operation: str | None = None, make_fault: MakeFault | None = None) -> RunResult:
     """Run checks on one or all operations of a mock, with an optional fault."""
-    return run_checks_with_session(checks, operation, fault)[0]
+    return run_checks_with_session(checks, operation, make_fault)[0]
 
 
 def run_checks_with_session(
     checks: list[Check],
     operation: str | None = None,
-    fault: Callable[..., Any] | None = None,
+    make_fault: MakeFault | None = None,
     *,
+    fault_operations: Iterable[str] = (),
     tokens: dict[str, str] | None = None,
     effects: bool = True,
 ) -> tuple[RunResult, Session]:
     """Run checks and return the session too. `sleep` advances the clock of the mock."""
-    api = demo_mock()
-    api.reset()
-    app: ASGIApp = FaultMiddleware(api.app, fault) if fault else api.app
+    api, app = demo_mock(), inject_fault(make_fault, *fault_operations)
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
     check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
@@ -66,18 +72,8 @@ def run_checks_with_session(
     return run(check_session, checks, operations, lambda outcome: None), check_session
 
 
-def find_failures(check: str, operation: str, fault: Callable[..., Any]) -> list[CheckResult]:
-    """Return the failures of a check on an operation with a fault."""
-    return list(run_checks([CHECKS_BY_ID[check]], operation, fault).with_status(Status.FAILED))
-
-
-def find_unexpected_failures(check: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
-    """Return how the failures differ from the expected one: by this check, of this operation and parameter `about`."""
-    failures = find_failures(check, operation, fault)
-    locations = {(o.requirement.check, o.requirement.operation) for o in failures}
-    parameters = {o.requirement.parameter for o in failures}
-    return [
-        *(f"unexpected failure of {other}" for other in locations - {(check, operation)}),
-        *([] if about in parameters else [f"failures of {sorted(parameters)}, expected {about!r}"]),
-        *(f"{o.requirement.fingerprint}: no message or evidence" for o in failures if not (o.message and o.evidence)),
-    ]
+def find_failures(check: str, operation: str, make_fault: MakeFault) -> list[CheckResult]:
+    """Return the failures of a check on an operation with a fault in it."""
+    checks = [CHECKS_BY_ID[check]]
+    run_result, _ = run_checks_with_session(checks, operation, make_fault, fault_operations=[operation])
+    return list(run_result.with_status(Status.FAILED))

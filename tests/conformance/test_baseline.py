@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from itertools import permutations
@@ -15,11 +16,11 @@ from conformance.cli.main import main
 from conformance.errors import UsageError
 from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import ExchangeChange, change_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from tests.conformance.check_runner import CHECKS_BY_ID, demo_mock
-from tests.conformance.check_runner import run_checks as judged
-from tests.conformance.fault_injection import CallNext, FaultRequest, FaultResponse
+from tests.conformance.check_runner import CHECKS_BY_ID, demo_mock, run_checks
 
 TODAY = date(2026, 3, 1)
 OPERATION = "retrievePrompt"
@@ -31,74 +32,62 @@ CHECK_IDS = (
     "response-matches-schema",
 )
 REQUESTING = ("unknown-record-is-404", "unauthenticated-access-denied")  # send the requests that the others check
-Fault = Callable[[FaultRequest, FaultResponse], FaultResponse]
 
 
-def change_data(**changes: Any) -> Fault:
+def change_data(**changes: Any) -> ExchangeChange:
     """Change values of a successful response; None removes the key."""
 
-    def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
         if response.status != 200:
             return response
-        data = {**response.body["data"], **changes}
+        data = {**response.json["data"], **changes}
         return response.with_json({"data": {name: value for name, value in data.items() if value is not None}})
 
-    return fault
+    return change
 
 
-def set_status(
-    holds: Callable[[FaultRequest, FaultResponse], bool], status: int, body: str = '{"message": "no"}'
-) -> Fault:
-    """Another status for the requests that match."""
-
-    def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
-        return FaultResponse(status, response.headers, body.encode()) if holds(request, response) else response
-
-    return fault
+def change_if(
+    condition: Callable[[InterceptedRequest, InterceptedResponse], bool], status: int, **body: str
+) -> ExchangeChange:
+    """Another response to the requests that match."""
+    return lambda q, r: replace(r, status=status).with_json({"message": "no", **body}) if condition(q, r) else r
 
 
-def is_anonymous(request: FaultRequest, response: FaultResponse) -> bool:
+def is_anonymous(request: InterceptedRequest, response: InterceptedResponse) -> bool:
     return "authorization" not in request.headers
 
 
-def is_unknown(request: FaultRequest, response: FaultResponse) -> bool:
+def is_unknown(request: InterceptedRequest, response: InterceptedResponse) -> bool:
     return response.status == 404
 
 
-def is_basic(request: FaultRequest, response: FaultResponse) -> bool:
+def is_basic(request: InterceptedRequest, response: InterceptedResponse) -> bool:
     return request.headers.get("authorization", "").startswith("Basic")
 
 
 # Faults of one operation that can be combined.
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, ExchangeChange] = {
     "missing key": change_data(name=None),
     "other missing key": change_data(content=None),
     "additional key": change_data(planted_one=1),
     "other additional key": change_data(planted_two=2),
     "wrong type": change_data(created_at=7),
     "wrong type of another property": change_data(updated_at=7),
-    "undocumented status without a token": set_status(is_anonymous, 418),
-    "server error for an unknown record": set_status(is_unknown, 500),
-    "traceback for a wrong scheme": set_status(is_basic, 401, '{"message": "no", "exception": "Traceback"}'),
+    "undocumented status without a token": change_if(is_anonymous, 418),
+    "server error for an unknown record": change_if(is_unknown, 500),
+    "traceback for a wrong scheme": change_if(is_basic, 401, exception="Traceback"),
 }
-
-
-def combine_faults(*names: str) -> Callable[..., Any]:
-    """Middleware with these faults."""
-
-    async def fault(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-        response: FaultResponse = await send(request)
-        if request.method == "GET" and request.path.startswith("/prompts/"):
-            for name in names:
-                response = FAULTS[name](request, response)
-        return response
-
-    return fault
 
 
 def run_with_faults(*names: str) -> RunResult:
     """Run the checks on the operation with these faults."""
-    return judged([CHECKS_BY_ID[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, combine_faults(*names))
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        for name in names if request.operation.id == OPERATION and request.method == "GET" else ():
+            response = FAULTS[name](request, response)
+        return response
+
+    return run_checks([CHECKS_BY_ID[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, change_response(change))
 
 
 @cache

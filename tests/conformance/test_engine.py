@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,27 @@ import hypothesis
 import pytest
 from schemathesis.checks import CHECKS as FUNCTIONS
 from schemathesis.checks import load_all_checks
-from starlette.types import ASGIApp
 
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
+from conformance.mutation.fault_injection import (
+    CallNext,
+    Fault,
+    FaultInjector,
+    InterceptedRequest,
+    InterceptedResponse,
+)
+from conformance.mutation.faults import (
+    MakeFault,
+    build_response,
+    change_body,
+    change_record,
+    change_request,
+    change_response,
+    ignore_parameters,
+    on_status,
+    respond_if,
+    set_status,
+)
 from conformance.results import CheckResult, Status
 from conformance.schemathesis_engine import DEEP, GATE, SMOKE, Depth, EngineResult, run_engine
 from conformance.schemathesis_engine.adapter import DISABLED_CHECKS
@@ -31,15 +49,13 @@ from conformance.transport.client import Budget
 from conformance.transport.messages import Request, Response
 from mock_server.store import StoredRecord
 from tests.conformance.asgi_session import session
-from tests.conformance.check_runner import demo_mock
-from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
+from tests.conformance.check_runner import demo_mock, inject_fault
 from tests.mock_server import library_contract
 
 pytestmark = pytest.mark.slow  # each test is a complete engine run
 
 COVERAGE = Depth(("examples", "coverage"), reruns=1)
 ALL_PHASES = Depth(("examples", "coverage", "fuzzing", "stateful"), max_examples=3, max_steps=4, reruns=1)
-Fault = Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
 
 
 @dataclass(slots=True)
@@ -64,11 +80,9 @@ class RecordingTarget:
         return answer
 
 
-def new_session(fault: Fault | None = None, *, read_only: bool = False) -> Session:
+def new_session(make_fault: MakeFault | None = None, *, read_only: bool = False) -> Session:
     """A session on a reset mock, optionally with a fault."""
-    api = demo_mock()
-    api.reset()
-    app: ASGIApp = FaultMiddleware(api.app, fault) if fault else api.app
+    app, api = inject_fault(make_fault), demo_mock()
     return session(app, api.contract, schemas=api.schemas, read_only=read_only)
 
 
@@ -97,12 +111,14 @@ def all_records() -> dict[tuple[str, str], StoredRecord]:
 # Conforming targets
 
 
-async def ignore_other_scheme(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Ignore the other scheme if the bearer token is valid."""
-    headers = {name: value for name, value in request.headers.items() if name != "x-multiplai-authorization"}
-    good = request.headers.get("authorization") == "Bearer demo-token"
-    response: FaultResponse = await call_next(replace(request, headers=headers) if good else request)
-    return response
+def has_good_token(request: InterceptedRequest) -> bool:
+    return request.headers.get("authorization") == "Bearer demo-token"
+
+
+# Ignore the other scheme if the bearer token is valid.
+ignore_other_scheme = change_request(
+    lambda q: q.with_headers(x_multiplai_authorization=None) if has_good_token(q) else q
+)
 
 
 def test_one_satisfied_security_scheme_is_sufficient() -> None:
@@ -136,72 +152,35 @@ def test_smoke_run_has_no_failures_and_deletes_its_records() -> None:
 # Faults
 
 
-async def fail_on_long_names(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    body = request.body
-    if request.method == "POST" and isinstance(body, dict) and len(str(body.get("name", ""))) > 200:
-        return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
-    response: FaultResponse = await call_next(request)
-    return response
+def build_validation_error(name: str) -> InterceptedResponse:
+    """Build a 422 response."""
+    return build_response(422, {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}})
 
 
-async def return_418(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request)
-    return replace(response, status=418) if request.method == "GET" and response.status == 200 else response
+SERVER_ERROR = build_response(500, {"message": "Server Error"})
+fail_on_long_names = respond_if(
+    lambda q: q.method == "POST" and len(str(q.json_object.get("name", ""))) > 200, SERVER_ERROR
+)
+return_418 = on_status(200, set_status(418))
+return_number_as_name = change_record(name=lambda name: 7)
+accept_any_token = change_request(lambda q: q.with_token("demo-token"))
+omit_media_type = change_response(lambda q, r: r.with_headers({"content-type": None}))
+accept_any_name = change_body(lambda body: body if isinstance(body.get("name", ""), str) else {**body, "name": "taken"})
+accept_any_page_size = ignore_parameters("per_page")
+reject_tags = respond_if(lambda q: q.method == "POST" and "tags" in q.json_object, build_validation_error("tags"))
+expose_stack_trace = on_status(422, lambda r: r.with_json({**r.json, "message": "SQLSTATE[22001]: too long"}))
 
 
-async def return_number_as_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request)
-    return response.with_data(name=7) if request.method == "POST" and response.status == 201 else response
+def ignore_delete() -> Fault:
+    """Delete nothing."""
 
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if request.method != "DELETE":
+            return await call_next(request)
+        retrieved = await call_next(replace(request, method="GET"))
+        return InterceptedResponse(204, {}, b"") if retrieved.status == 200 else retrieved
 
-async def accept_any_token(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request.with_token("demo-token"))
-    return response
-
-
-async def omit_media_type(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request)
-    return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-type"})
-
-
-async def accept_any_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    body = request.body
-    if isinstance(body, dict) and "name" in body and not isinstance(body["name"], str):
-        request = request.with_json({**body, "name": "taken"})
-    response: FaultResponse = await call_next(request)
-    return response
-
-
-async def accept_any_page_size(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
-    return response
-
-
-async def ignore_delete(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    if request.method == "DELETE":
-        retrieved: FaultResponse = await call_next(replace(request, method="GET"))
-        return FaultResponse(204, {}, b"") if retrieved.status == 200 else retrieved
-    response: FaultResponse = await call_next(request)
-    return response
-
-
-def validation_error(name: str) -> FaultResponse:
-    body = {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}}
-    return FaultResponse(422, {"content-type": "application/json"}, json.dumps(body).encode())
-
-
-async def reject_tags(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    if request.method == "POST" and isinstance(request.body, dict) and "tags" in request.body:
-        return validation_error("tags")
-    response: FaultResponse = await call_next(request)
-    return response
-
-
-async def expose_stack_trace(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request)
-    if response.status == 422:
-        return response.with_json({**response.body, "message": "SQLSTATE[22001]: too long"})
-    return response
+    return fault
 
 
 @pytest.mark.parametrize(
@@ -226,7 +205,7 @@ async def expose_stack_trace(request: FaultRequest, call_next: CallNext, memory:
     ],
 )
 def test_check_detects_fault(
-    check: str, operation: str, fault: Fault, pointer: str | None, parameter: str | None
+    check: str, operation: str, fault: MakeFault, pointer: str | None, parameter: str | None
 ) -> None:
     results = [
         item
@@ -259,13 +238,8 @@ def test_use_after_free_is_detected_in_stateful_phase() -> None:
 def test_transient_failure_is_not_deterministic(
     status: int, expected: list[tuple[str, int, int]], retries: int
 ) -> None:
-    async def fails_once(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-        memory["count"] = memory.get("count", 0) + 1
-        if memory["count"] == 20:
-            return FaultResponse(status, {"content-type": "application/json"}, b'{"message":"Odd"}')
-        response: FaultResponse = await call_next(request)
-        return response
-
+    numbers = count()
+    fails_once = respond_if(lambda q: next(numbers) == 19, build_response(status, {"message": "Odd"}))
     run = new_session(fails_once)
     results = find_failed_results(run_engine_on(run, "listPrompts"))
     assert [(item.result.requirement.check, *item.counts) for item in results] == expected
@@ -280,13 +254,8 @@ def test_server_error_is_blocking() -> None:
 # Common server behavior
 
 
-async def trim_like_laravel(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Trim texts and convert integral floats."""
-    body = request.body
-    if isinstance(body, dict):
-        request = request.with_json({name: trim(value) for name, value in body.items()})
-    response: FaultResponse = await call_next(request)
-    return response
+# Trim texts and convert integral floats.
+trim_like_laravel = change_body(lambda body: {name: trim(value) for name, value in body.items()})
 
 
 def trim(value: Any) -> Any:
@@ -315,27 +284,30 @@ def test_brackets_are_accepted_for_arrays_only(name: str, is_violation: bool) ->
     assert (name.removesuffix("[]") in {place.parameter for place in places}) is is_violation
 
 
-async def reject_unusual_texts(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Reject control characters, long texts and blank texts."""
-    name = request.body.get("name") if isinstance(request.body, dict) else None
-    if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
-        return validation_error("name")
-    response: FaultResponse = await call_next(request)
-    return response
+def is_unusual(name: object) -> bool:
+    """Whether a name is a long or blank text or has control characters."""
+    return isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip())
+
+
+reject_unusual_texts = respond_if(lambda q: is_unusual(q.json_object.get("name")), build_validation_error("name"))
 
 
 def test_server_that_rejects_unusual_texts_passes() -> None:
     assert not describe_failures(run_engine_on(new_session(reject_unusual_texts), "createPrompt", "updatePrompt"))
 
 
-async def combine_routes(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+def combine_routes() -> Fault:
     """OPTIONS allows every method; GET of an unknown path below /agents is 404."""
-    if request.method == "OPTIONS":
-        return FaultResponse(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
-    response: FaultResponse = await call_next(request)
-    if request.method == "GET" and response.status == 405 and request.path.startswith("/agents/"):
-        return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"No query results"}')
-    return response
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if request.method == "OPTIONS":
+            return InterceptedResponse(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
+        response = await call_next(request)
+        if request.method == "GET" and response.status == 405 and request.path.startswith("/agents/"):
+            return build_response(404, {"message": "No query results"})
+        return response
+
+    return fault
 
 
 def test_router_that_combines_routes_passes() -> None:
@@ -343,11 +315,7 @@ def test_router_that_combines_routes_passes() -> None:
     assert not describe_failures(run_engine_on(new_session(combine_routes), *names))
 
 
-async def return_404_for_401(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    response: FaultResponse = await call_next(request)
-    if response.status == 401:
-        return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
-    return response
+return_404_for_401 = on_status(401, lambda response: build_response(404, {"message": "Not found"}))
 
 
 def test_404_instead_of_401_is_not_ignored_auth() -> None:
@@ -355,12 +323,8 @@ def test_404_instead_of_401_is_not_ignored_auth() -> None:
     assert "engine-ignored-auth" not in {item.result.requirement.check for item in results}
 
 
-async def fail_with_500(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
-
-
 def test_failure_of_limited_operation_is_rerun() -> None:
-    results = find_failed_results(run_engine_on(new_session(fail_with_500), "signIn"))
+    results = find_failed_results(run_engine_on(new_session(respond_if(lambda q: True, SERVER_ERROR)), "signIn"))
     assert "engine-not-a-server-error" in {item.result.requirement.check for item in results}
     assert all(item.counts[0] == item.counts[1] for item in results)
 
@@ -599,17 +563,11 @@ def test_mock_of_another_contract_has_no_failures(seed: int) -> None:
     assert not run.clean_up()
 
 
-async def accept_any_title(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    body = request.body
-    if request.method == "POST" and isinstance(body, dict) and body.get("title") is not None:
-        request = request.with_json({**body, "title": "taken"})
-    response: FaultResponse = await call_next(request)
-    return response
-
-
 def test_fault_in_another_contract_is_detected() -> None:
-    app: ASGIApp = FaultMiddleware(library_contract.app(sandbox=library_contract.create_sandbox()), accept_any_title)
-    results = find_failed_results(run_engine_on(session(app, library_contract.library()), "createBook"))
+    accept_any_title = change_body(lambda body: {**body, "title": "taken"} if body.get("title") is not None else body)
+    server, library = library_contract.app(sandbox=library_contract.create_sandbox()), library_contract.library()
+    app = FaultInjector.create(server, library, accept_any_title(), ["createBook"])
+    results = find_failed_results(run_engine_on(session(app, library), "createBook"))
     check_ids = {
         (o.requirement.check, o.requirement.operation, o.requirement.parameter)
         for o in (item.result for item in results)

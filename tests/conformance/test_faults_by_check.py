@@ -293,3 +293,17 @@ def test_check_fails_for_its_fault_in_a_run_of_all_checks(case: FaultCase) -> No
     assert (case.check_id, case.operation) in {
         (o.requirement.check, o.requirement.operation) for o in run_result.with_status(Status.FAILED)
     }
+
+
+@pytest.mark.parametrize(("hours", "status"), [(0.0, Status.PASSED), (0.1, Status.SKIPPED), (500, Status.SKIPPED)])
+def test_clock_offset_that_is_no_time_zone_skips_the_check(hours: float, status: Status) -> None:
+    fault = inject_fault(faults.shift_date_header(hours), "createTreatment")
+    run_result = run_checks([BY_ID["created-timestamp-correct"]], ["createTreatment"], fault)
+    assert [o.status for o in run_result.results] == [status]
+
+
+def test_links_without_a_query_fail_only_their_check() -> None:
+    names = [p.name for p in faults.CLINIC.operations["listPatients"].query_parameters if p.name != "page"]
+    fault = inject_fault(faults.drop_from_links(*names), "listPatients")
+    run_result = run_checks(CHECKS, ["listPatients"], fault)
+    assert {o.requirement.check for o in run_result.with_status(Status.FAILED)} == {"page-links-keep-query"}

@@ -3,108 +3,96 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import (
+    MakeFault,
+    accept,
+    build_response,
+    change_record,
+    change_request,
+    ignore_parameters,
+    on_status,
+    respond_if,
+    set_status,
+)
 from conformance.past_runs.replay import RESPONSE_CHECKS
-from tests.conformance.check_runner import demo_mock
-from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
+from tests.conformance.check_runner import demo_mock, inject_fault
 from tests.conformance.http_server import run_http_server
+from tests.mock_server.athena import athena_contract
 
 pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 
 SCRIPT_OPTION = "--format=sh"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-Fault = Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
 
 
-async def violate_schema(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Return a number instead of a string in a record."""
-    response: FaultResponse = await send(request)
-    is_agent = request.method == "GET" and request.path.startswith("/agents/") and response.status == 200
-    return response.with_data(name=7) if is_agent else response
+@dataclass(frozen=True, slots=True)
+class ReplayedFault:
+    """A fault in an operation, and the check that fails. `is_status`: statuses alone show the fault."""
+
+    operation: str
+    check_id: str
+    make_fault: MakeFault
+    is_status: bool = False
 
 
-async def return_202(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Return 202 for a creation."""
-    response: FaultResponse = await send(request)
-    created = request.method == "POST" and request.path == "/agents" and response.status == 201
-    return FaultResponse(202, response.headers, response.raw) if created else response
-
-
-async def lose_update(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
+def lose_update() -> Fault:
     """Return the correct response to an update, but do not store the name."""
-    if request.method != "PUT" or not isinstance(request.body, dict) or "name" not in request.body:
-        unchanged: FaultResponse = await send(request)
-        return unchanged
-    before: FaultResponse = await send(FaultRequest("GET", request.path, "", request.headers, b""))
-    response: FaultResponse = await send(request)
-    if before.status == response.status == 200:
-        await send(request.with_json({"name": before.body["data"]["name"]}))
-    return response
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if "name" not in request.json_object or not request.has_documented_method:
+            return await call_next(request)
+        before = await call_next(request.follow_up(athena_contract().operations["retrieveAgent"], request.key))
+        response = await call_next(request)
+        if before.status == response.status == 200:
+            await call_next(request.with_json({"name": before.json["data"]["name"]}))
+        return response
+
+    return fault
 
 
-async def repeat_first_page(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Return the first page for every page of agents."""
-    if request.method == "GET" and request.path == "/agents":
-        pairs = [pair for pair in request.query.split("&") if not pair.startswith("page=")]
-        request = FaultRequest("GET", request.path, "&".join(pairs), request.headers, b"")
-    response: FaultResponse = await send(request)
-    return response
+def is_high_page(request: InterceptedRequest) -> bool:
+    return any(int(value or 0) > 30 for value in request.parameter_values("page"))
 
 
-async def ignore_token(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Treat every caller as the first user."""
-    response: FaultResponse = await send(request.with_token("demo-token"))
-    return response
-
-
-async def fail_on_high_page(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Return 500 for a page number above 30."""
-    response: FaultResponse = await send(request)
-    is_high = any(pair.startswith("page=") and int(pair[5:] or 0) > 30 for pair in request.query.split("&"))
-    return (
-        FaultResponse(500, {"content-type": "application/json"}, b'{"message": "Server Error"}')
-        if is_high
-        else response
-    )
-
-
-async def ignore_invalid_query(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Ignore an invalid query of a list instead of rejecting it."""
-    response: FaultResponse = await send(request)
-    if request.method == "GET" and request.path == "/agents" and response.status == 422:
-        unfiltered: FaultResponse = await send(FaultRequest("GET", request.path, "", request.headers, b""))
-        return unfiltered
-    return response
-
-
-async def reject_tags(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Reject tags although the contract allows them."""
-    body = request.body
-    if request.method == "POST" and request.path == "/prompts" and isinstance(body, dict) and body.get("tags"):
-        content = b'{"message": "No.", "errors": {"tags": ["No tags."]}}'
-        return FaultResponse(422, {"content-type": "application/json"}, content)
-    response: FaultResponse = await send(request)
-    return response
-
-
-# Fault -> the operation that shows it, the check that fails, and whether statuses alone show the fault.
-FAULTS: dict[Fault, tuple[str, str, bool]] = {
-    violate_schema: ("retrieveAgent", "response-matches-schema", False),
-    return_202: ("createAgent", "status-is-documented", True),
-    lose_update: ("updateAgent", "model-update", False),
-    repeat_first_page: ("listAgents", "model-list", False),
-    ignore_token: ("listAgents", "unauthenticated-access-denied", True),
-    fail_on_high_page: ("listAgents", "no-server-error", True),
+FAULTS = {
+    "violates the schema": ReplayedFault(
+        "retrieveAgent", "response-matches-schema", change_record(name=lambda name: 7)
+    ),
+    "returns 202": ReplayedFault(
+        "createAgent", "status-is-documented", on_status(201, set_status(202)), is_status=True
+    ),
+    "loses an update": ReplayedFault("updateAgent", "model-update", lose_update),
+    "repeats the first page": ReplayedFault("listAgents", "model-list", ignore_parameters("page")),
+    "ignores the token": ReplayedFault(
+        "listAgents",
+        "unauthenticated-access-denied",
+        change_request(lambda request: request.with_token("demo-token")),
+        is_status=True,
+    ),
+    "fails on a high page": ReplayedFault(
+        "listAgents",
+        "no-server-error",
+        respond_if(is_high_page, build_response(500, {"message": "Server Error"})),
+        is_status=True,
+    ),
 }
+# Faults that Schemathesis finds.
+ignore_invalid_query = accept(lambda q, r: q.with_query(()) if r.status == 422 else None)
+reject_tags = respond_if(
+    lambda q: bool(q.json_object.get("tags")), build_response(422, {"message": "No.", "errors": {"tags": ["No tags."]}})
+)
 
 
 def select_checks(check_id: str) -> list[Check]:
@@ -113,15 +101,12 @@ def select_checks(check_id: str) -> list[Check]:
     return [check for check in CHECKS if check.id in (*senders, check_id)]
 
 
-def run_suite(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
+def run_suite(folder: Path, fault: ReplayedFault) -> tuple[Path, list[dict[str, Any]]]:
     """Run the suite against the fault; return the report and the failures of its check."""
-    operation, check_id, _ = FAULTS[fault]
-    api = demo_mock()
-    api.reset()
-    with run_http_server(FaultMiddleware(api.app, fault)) as base:
-        options = ["--base-url", base, "--operation", operation, "--report-dir", str(folder)]
-        main(["run", *options], TOKENS, select_checks(check_id))
-    return folder / "conformance.json", find_failures(folder, check_id)
+    with run_http_server(inject_fault(fault.make_fault, fault.operation)) as base:
+        options = ["--base-url", base, "--operation", fault.operation, "--report-dir", str(folder)]
+        main(["run", *options], TOKENS, select_checks(fault.check_id))
+    return folder / "conformance.json", find_failures(folder, fault.check_id)
 
 
 def find_failures(folder: Path, check_id: str) -> list[dict[str, Any]]:
@@ -130,23 +115,21 @@ def find_failures(folder: Path, check_id: str) -> list[dict[str, Any]]:
     return [result for result in results if (result["check"], result["status"]) == (check_id, "failed")]
 
 
-def run_replay(report: Path, failure: dict[str, Any], fault: Fault | None) -> int:
-    """Return the exit code of `replay` against a fresh server, with the fault or without."""
-    api = demo_mock()
-    api.reset()
-    with run_http_server(FaultMiddleware(api.app, fault) if fault else api.app) as base:
+def run_replay(report: Path, failure: dict[str, Any], make_fault: MakeFault | None) -> int:
+    """Return the exit code of `replay` against a fresh server, with the fault in its operation or without."""
+    with run_http_server(inject_fault(make_fault, failure["operation"])) as base:
         return main(["replay", str(report), failure["id"], "--base-url", base], TOKENS)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_failure_is_reproduced_only_with_the_fault(
-    fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fault: ReplayedFault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report, failures = run_suite(tmp_path, fault)
     assert failures, capsys.readouterr().out
     demo_mock().reset()
     before = count_agents()
-    assert run_replay(report, failures[0], fault) == ExitCode.FAILED
+    assert run_replay(report, failures[0], fault.make_fault) == ExitCode.FAILED
     assert "\nREPRODUCED (exit 1)" in capsys.readouterr().out
     assert count_agents() == before, "the replay deletes the records it creates"
     assert run_replay(report, failures[0], None) == ExitCode.PASSED
@@ -154,38 +137,36 @@ def test_failure_is_reproduced_only_with_the_fault(
 
 
 @pytest.mark.parametrize(
-    ("fault", "operation", "check_id"),
+    ("make_fault", "operation", "check_id"),
     [
         (ignore_invalid_query, "listAgents", "engine-negative-data-rejection"),
         (reject_tags, "createPrompt", "engine-positive-data-acceptance"),
     ],
 )
 def test_schemathesis_failure_is_reproduced_only_with_the_fault(
-    fault: Fault, operation: str, check_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_fault: MakeFault, operation: str, check_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api = demo_mock()
-    api.reset()
-    with run_http_server(FaultMiddleware(api.app, fault)) as base:
+    with run_http_server(inject_fault(make_fault, operation)) as base:
         main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
     failures = find_failures(tmp_path, check_id)
     assert failures, capsys.readouterr().out
     report = tmp_path / "conformance.json"
-    assert run_replay(report, failures[0], fault) == ExitCode.FAILED, capsys.readouterr().out
+    assert run_replay(report, failures[0], make_fault) == ExitCode.FAILED, capsys.readouterr().out
     assert run_replay(report, failures[0], None) == ExitCode.PASSED, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_script_sends_the_same_requests_to_a_fresh_server(
-    fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fault: ReplayedFault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report, failures = run_suite(tmp_path, fault)
     capsys.readouterr()
     assert main(["replay", str(report), failures[0]["id"], SCRIPT_OPTION], TOKENS) == 0
     script = capsys.readouterr().out
     assert not any(token in script for token in TOKENS.values())
-    demo_mock().reset()
+    app = inject_fault(fault.make_fault, fault.operation)
     before = count_agents()
-    code, output = run_script(script, fault)
+    code, output = run_script(script, app)
     assert code == 0, output
     steps = failures[0]["sequence"]["steps"]
     assert sum(" in the run" in line for line in output) == len(steps)
@@ -193,8 +174,8 @@ def test_script_sends_the_same_requests_to_a_fresh_server(
     printed = script.count('cat "$response"; echo')
     assert printed == sum(evidence) + (not evidence[-1]), "it prints every response that shows the failure"
     assert count_agents() == before, "the script deletes the records it creates"
-    code, output = run_script(script, None)
-    assert code == (1 if FAULTS[fault][2] else 0), output
+    code, output = run_script(script, inject_fault(None))
+    assert code == (1 if fault.is_status else 0), output
 
 
 def count_agents() -> int:
@@ -202,11 +183,9 @@ def count_agents() -> int:
     return int(demo_mock().call_json("listAgents")["meta"]["total"])
 
 
-def run_script(script: str, fault: Fault | None) -> tuple[int, list[str]]:
-    """Return the exit code and output lines of a script against a fresh server."""
-    api = demo_mock()
-    api.reset()
-    with run_http_server(FaultMiddleware(api.app, fault) if fault else api.app) as base:
+def run_script(script: str, app: ASGIApp) -> tuple[int, list[str]]:
+    """Return the exit code and output lines of a script against a server."""
+    with run_http_server(app) as base:
         env = {**os.environ, **TOKENS, "BASE_URL": f"{base}/api/v1"}
         process = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert not process.stderr

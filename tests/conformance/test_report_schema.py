@@ -11,9 +11,9 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.cli.main import main
+from conformance.mutation.faults import on_status, set_status
 from conformance.reporting import json_report
-from tests.conformance.check_runner import demo_mock
-from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
+from tests.conformance.check_runner import demo_mock, inject_fault
 from tests.conformance.http_server import run_http_server
 from tests.conformance.large_report import large_report
 from tests.conformance.sample_reports import hostile_report
@@ -43,12 +43,6 @@ def run(folder: Path, base_url: str, *options: str) -> dict[str, Any]:
     return document
 
 
-async def return_202(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
-    """Return 202, which the contract does not document, for each creation."""
-    response: FaultResponse = await send(request)
-    return FaultResponse(202, response.headers, response.raw) if request.method == "POST" else response
-
-
 def test_report_of_passing_run_matches_schema(tmp_path: Path) -> None:
     with run_http_server(demo_mock().app) as base_url:
         document = run(tmp_path, base_url)
@@ -58,7 +52,7 @@ def test_report_of_passing_run_matches_schema(tmp_path: Path) -> None:
 
 
 def test_report_of_failing_run_matches_schema(tmp_path: Path) -> None:
-    with run_http_server(FaultMiddleware(demo_mock().app, return_202)) as base_url:
+    with run_http_server(inject_fault(on_status(201, set_status(202)))) as base_url:
         document = run(tmp_path, base_url)
     assert violations(document) == []
     failures = [result for result in document["results"] if result["status"] == "failed"]

@@ -3,179 +3,129 @@
 The clock is simulated: pauses of the run and requests advance it. Nothing sleeps.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from itertools import count
 from random import Random
-from typing import Any
 
 import httpx
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import build_response, respond_if
 from conformance.runner.runner import RunResult, run
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.retry import Retrier
-from tests.asgi import call, run_coroutine
-from tests.conformance.asgi_session import HOST, TOKENS
+from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
+from tests.conformance.check_runner import demo_mock, inject_fault
 from tests.mock_server.athena import EPOCH, Api
 
-WRITES = ("POST", "PUT", "PATCH", "DELETE")
-SECONDS_PER_REQUEST = 0.05  # seconds
+SECONDS_PER_REQUEST = 0.05
 
 
 @dataclass(slots=True)
-class Mock(httpx.BaseTransport):
-    """Transport to a mock with a simulated clock. `moment`: seconds since the epoch of the mock."""
+class SimulatedTarget(httpx.BaseTransport):
+    """Transport to the Athena mock with a simulated clock, which each request advances."""
 
+    transport: AsgiTransport
     api: Api
-    moment: float = 0.0
     seconds_per_request: float = SECONDS_PER_REQUEST
+
+    @classmethod
+    def create(cls, fault: Fault | None = None, seconds_per_request: float = SECONDS_PER_REQUEST) -> "SimulatedTarget":
+        """Reset the mock and inject a fault."""
+        app = inject_fault(lambda: fault) if fault is not None else inject_fault(None)
+        return cls(AsgiTransport(app), demo_mock(), seconds_per_request)
+
+    @property
+    def moment(self) -> float:
+        """Seconds since the epoch of the mock."""
+        return (self.api.clock.now - EPOCH).total_seconds()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Advance the clock and return the response."""
         self.wait(self.seconds_per_request)
-        return self.answer(request)
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Return the response of the mock."""
-        return send_to_mock(self.api, request, self.moment)
+        return self.transport.handle_request(request)
 
     def wait(self, seconds: float) -> None:
         """Advance the clock."""
-        self.moment += seconds
+        self.api.clock.advance(seconds=seconds)
 
 
-def send_to_mock(api: Api, request: httpx.Request, moment: float) -> httpx.Response:
-    """Send a request to a mock at a simulated time."""
-    api.clock.now = EPOCH + timedelta(seconds=moment)
-    headers = {name.decode().lower(): value for name, value in request.headers.raw}
-    pending = call(api.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-    reply = run_coroutine(pending)
-    return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+def fail_randomly(chance: Random, share: float = 0.05) -> Fault:
+    """Return 500 for random requests. `share`: their share of all requests."""
+    return respond_if(lambda _: chance.random() < share, build_response(500, {"message": "Server Error"}))()
 
 
-@dataclass(slots=True)
-class Flaky(Mock):
-    """Returns 500 for random requests. `share`: their share of all requests."""
+def lose_connections(is_lost: Callable[[int], bool], error: httpx.TransportError) -> Fault:
+    """Raise an error for some requests, by their number from 1."""
+    numbers = count(1)
 
-    chance: Random = field(default_factory=Random)
-    share: float = 0.05
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if is_lost(next(numbers)):
+            raise error
+        return await call_next(request)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Return 500 or the response of the mock."""
-        if self.chance.random() < self.share:
-            return httpx.Response(500, json={"message": "Server Error"})
-        return send_to_mock(self.api, request, self.moment)
+    return fault
 
 
-@dataclass(slots=True)
-class Vanishing(Mock):
-    """Becomes unreachable after `left` requests."""
-
-    left: int = 100
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Return the response of the mock while it is reachable."""
-        self.left -= 1
-        if self.left < 0:
-            raise httpx.ConnectError("[Errno 111] Connection refused")
-        return send_to_mock(self.api, request, self.moment)
+def vanish(max_requests: int) -> Fault:
+    """Be unreachable after some requests."""
+    return lose_connections(lambda number: number > max_requests, httpx.ConnectError("[Errno 111] Connection refused"))
 
 
 @dataclass(slots=True)
-class Delayed(Mock):
-    """Serves reads from a replica that receives each write `delay` seconds after its response."""
+class BusyClient:
+    """Another client of the tenant that creates, updates or deletes a prompt before each request."""
 
-    replica: Api | None = None
-    delay: float = 2.0
-    _pending_writes: deque[tuple[float, httpx.Request]] = field(default_factory=deque)
+    chance: Random
+    keys: list[str] = field(default_factory=list)
+    write_count: int = 0
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Return the response of the mock to a write, of the replica to a read."""
-        assert self.replica is not None
-        while self._pending_writes and self._pending_writes[0][0] + self.delay <= self.moment:
-            sent_at, write = self._pending_writes.popleft()
-            send_to_mock(self.replica, write, sent_at)
-        if request.method in WRITES:
-            request.read()
-            self._pending_writes.append((self.moment, request))
-            return send_to_mock(self.api, request, self.moment)
-        return send_to_mock(self.replica, request, self.moment)
-
-
-@dataclass(slots=True)
-class Busy(Mock):
-    """Another client of the tenant writes before each request, twenty times per second.
-
-    `paths`: paths of collections with the payloads to create.
-    """
-
-    paths: Sequence[tuple[str, dict[str, Any]]] = ()
-    chance: Random = field(default_factory=Random)
-    _records: list[str] = field(default_factory=list)
-    _count: int = 0
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Write as the other client, then return the response of the mock."""
-        self._count += 1
-        path, body = self.chance.choice(self.paths)
-        candidates = [record for record in self._records if record.startswith(path)]
-        method = self.chance.choice(("POST", "PUT", "DELETE")) if len(candidates) > 1 else "POST"
-        changes = {"name": f"other client {self._count}"} if "name" in body else {"content": f"t{self._count}"}
-        record = self.chance.choice(candidates) if candidates else ""
-        if method == "POST":
-            response = self._write("POST", path, {**body, **changes})
-            self._records.append(f"{path}/{response.json()['data']['uuid']}")
-        elif method == "PUT":
-            self._write("PUT", record, {**body, **changes})
-        else:
-            self._write("DELETE", record, None)
-            self._records.remove(record)
-        return send_to_mock(self.api, request, self.moment)
-
-    def _write(self, method: str, path: str, body: Any) -> httpx.Response:
-        url = f"{HOST}{self.api.contract.base_path}{path}"
-        request = httpx.Request(method, url, json=body, headers={"Authorization": "Bearer demo-token"})
-        response = send_to_mock(self.api, request, self.moment)
-        assert response.status_code < 300, response.text
-        return response
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        """Write as the other client, then call the application."""
+        self.write_count += 1
+        names = ("createPrompt", "updatePrompt", "deletePrompt") if len(self.keys) > 1 else ("createPrompt",)
+        name = self.chance.choice(names)
+        key = () if name == "createPrompt" else (self.chance.choice(self.keys),)
+        write = request.follow_up(demo_mock().contract.operations[name], *key).with_token(TOKENS["self"])
+        body = {"name": f"other client {self.write_count}", "content": "other client"}
+        response = await call_next(write if name == "deletePrompt" else write.with_json(body))
+        assert response.is_success, response.body
+        if name == "createPrompt":
+            self.keys.append(response.json["data"]["uuid"])
+        elif name == "deletePrompt":
+            self.keys.remove(*key)
+        return await call_next(request)
 
 
-def create_session(mock: Mock, seed: int = 1, *, read_only: bool = False) -> Session:
+def create_session(target: SimulatedTarget, seed: int = 1, *, read_only: bool = False) -> Session:
     """Create a session whose pauses advance the clock of the target."""
-    contract = mock.api.contract
-    clock = lambda: mock.moment  # noqa: E731 - the budget uses the simulated clock, too
-    target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None, clock), transport=mock, sleep=mock.wait)
+    contract, base = target.api.contract, HOST + target.api.contract.base_path
+    budget = Budget(None, None, lambda: target.moment)
+    client = HttpTarget(base, TOKENS, budget, transport=target, sleep=target.wait)
     payloads = PayloadFactory(contract, f"run{seed}", Random(seed))
     return Session(
         contract,
-        mock.api.schemas,
-        target,
+        target.api.schemas,
+        client,
         WriteLog("test"),
         payloads,
         read_only,
         consistency_timeout=5.0,
-        sleep=mock.wait,
-        retrier=Retrier(mock.wait),
+        sleep=target.wait,
+        retrier=Retrier(target.wait),
     )
 
 
-def run_and_evaluate(
-    mock: Mock,
-    *tags: str,
-    seed: int = 1,
-    checks: Sequence[Check] = CHECKS,
-    policy: GatePolicy | None = None,
-    is_selected: Callable[[str], bool] = lambda name: True,
-) -> tuple[RunResult, GateResult]:
-    """Run the checks on the operations of some tags and evaluate the gate."""
-    session = create_session(mock, seed)
-    scope = [o for o in session.contract.operations.values() if (not tags or o.tag in tags) and is_selected(o.id)]
+def run_and_evaluate(target: SimulatedTarget, checks: Sequence[Check] = CHECKS) -> tuple[RunResult, GateResult]:
+    """Run checks on the operations for prompts and evaluate the gate."""
+    session = create_session(target)
+    scope = [o for o in session.contract.operations.values() if o.tag == "Prompt"]
     result = run(session, checks, scope, lambda result: None)
-    return result, evaluate(result, session.contract, scope, session.call_counts, policy or GatePolicy(strict=True))
+    return result, evaluate(result, session.contract, scope, session.call_counts, GatePolicy(strict=True))
