@@ -41,7 +41,7 @@ from conformance.mutation.faults import (
     on_status,
     respond_if,
 )
-from tests.conformance.http_server import run_http_server
+from tests.conformance.support.http_server import run_http_server
 from tests.mock_process import ROOT
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 

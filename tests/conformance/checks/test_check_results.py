@@ -17,7 +17,7 @@ from conformance.mutation.faults import (
     change_value,
 )
 from conformance.results import Status
-from tests.conformance.check_runner import (
+from tests.conformance.support.check_runner import (
     CHECKS_BY_ID,
     find_failures,
     run_checks_with_session,

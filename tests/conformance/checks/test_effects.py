@@ -14,8 +14,8 @@ from conformance.mutation.fault_injection import CallNext, InterceptedRequest, I
 from conformance.mutation.faults import change_body
 from conformance.results import Status
 from conformance.runner.runner import run
-from tests.conformance.asgi_session import TOKENS, session
-from tests.conformance.check_runner import (
+from tests.conformance.support.asgi_session import TOKENS, session
+from tests.conformance.support.check_runner import (
     ACCESS_AND_ACTION_CHECKS,
     CHECKS_BY_ID,
     demo_mock,

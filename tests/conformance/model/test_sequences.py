@@ -18,8 +18,8 @@ from conformance.results import Status
 from conformance.runner.runner import run
 from conformance.session.session import Session
 from conformance.transport.client import Budget
-from tests.conformance.clinic import SEED, demo_clinic, inject_fault, mutant
-from tests.conformance.clinic_faults import CLINIC, AppWrapper, build_error
+from tests.conformance.support.clinic import SEED, demo_clinic, inject_fault, mutant
+from tests.conformance.support.clinic_faults import CLINIC, AppWrapper, build_error
 
 WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
 PATIENT, OTHER_PATIENT = RecordName("Patient", 1), RecordName("Patient", 2)

@@ -1,0 +1,79 @@
+"""Runs checks on operations of the mock, with or without an injected fault."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from starlette.types import ASGIApp
+
+from conformance.checks.access import leaks, sessions
+from conformance.checks.actions import actions
+from conformance.checks.lists import query_parameters
+from conformance.checks.support.check import Check
+from conformance.checks.validation import accepted_input, rejected_input, responses
+from conformance.checks.writes import crud
+from conformance.model import checks as model
+from conformance.mutation.fault_injection import FaultInjector
+from conformance.mutation.faults import MakeFault
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import RunResult, run
+from conformance.session.session import Session
+from tests.conformance.support.asgi_session import session
+from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
+
+ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
+LIST_WRITE_CHECKS = (*query_parameters.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
+CHECKS_BY_ID = {
+    check.id: check
+    for check in (
+        *rejected_input.CHECKS,
+        *crud.CHECKS,
+        *model.CHECKS,
+        *ACCESS_AND_ACTION_CHECKS,
+        *LIST_WRITE_CHECKS,
+        *responses.CHECKS,
+    )
+}
+CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
+
+
+@cache
+def demo_mock() -> Api:
+    """The Athena mock with the demo dataset; every run resets it."""
+    return Api.create(athena_contract(), athena_schemas(), "demo")
+
+
+def inject_fault(make_fault: MakeFault | None, *operations: str) -> ASGIApp:
+    """Reset the Athena mock; return its application with a fault in some operations, or in all."""
+    api = demo_mock()
+    api.reset()
+    return FaultInjector.create(api.app, api.contract, make_fault(), operations) if make_fault else api.app
+
+
+def run_checks(checks: list[Check], operation: str | None = None, make_fault: MakeFault | None = None) -> RunResult:
+    """Run checks on one or all operations of a mock, with an optional fault."""
+    return run_checks_with_session(checks, operation, make_fault)[0]
+
+
+def run_checks_with_session(
+    checks: list[Check],
+    operation: str | None = None,
+    make_fault: MakeFault | None = None,
+    *,
+    fault_operations: Iterable[str] = (),
+    tokens: dict[str, str] | None = None,
+    effects: bool = True,
+) -> tuple[RunResult, Session]:
+    """Run checks and return the session too. `sleep` advances the clock of the mock."""
+    api, app = demo_mock(), inject_fault(make_fault, *fault_operations)
+    operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
+    check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
+    check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
+    check_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    return run(check_session, checks, operations, lambda outcome: None), check_session
+
+
+def find_failures(check: str, operation: str, make_fault: MakeFault) -> list[CheckResult]:
+    """Return the failures of a check on an operation with a fault in it."""
+    checks = [CHECKS_BY_ID[check]]
+    run_result, _ = run_checks_with_session(checks, operation, make_fault, fault_operations=[operation])
+    return list(run_result.with_status(Status.FAILED))
