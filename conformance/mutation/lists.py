@@ -306,8 +306,8 @@ def _derive_from_table(
             name, pointer, trigger = parameter.name, parameter.pointer, partial(trigger_list, parameter=parameter)
             # without the list of names, the default order is correct
             support = ((f"{pointer}/schema", "enum"),) if row.requirement == SORTED else ()
-            row = row.fill_in(name=name)
-            yield row.mutant(operation, row.fault(name), trigger, pointer, supporting_locations=support)
+            names = {"name": name}
+            yield row.mutant(operation, row.fault(name), trigger, pointer, names, supporting_locations=support)
 
 
 def _derive_pagination_mutants(operation: Operation, page: Parameter | None) -> Iterator[Mutant]:

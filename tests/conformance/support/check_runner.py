@@ -5,13 +5,11 @@ from functools import cache
 
 from starlette.types import ASGIApp
 
-from conformance.checks.access import leaks, sessions
+from conformance.checks.access import sessions
 from conformance.checks.actions import actions
-from conformance.checks.lists import query_parameters
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.checks.validation import accepted_input, rejected_input, responses
-from conformance.checks.writes import crud
-from conformance.model import checks as model
+from conformance.checks.validation import accepted_input
 from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.faults import MakeFault
 from conformance.results import CheckResult, Status
@@ -21,18 +19,7 @@ from tests.conformance.support.asgi_session import session
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
-LIST_WRITE_CHECKS = (*query_parameters.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
-CHECKS_BY_ID = {
-    check.id: check
-    for check in (
-        *rejected_input.CHECKS,
-        *crud.CHECKS,
-        *model.CHECKS,
-        *ACCESS_AND_ACTION_CHECKS,
-        *LIST_WRITE_CHECKS,
-        *responses.CHECKS,
-    )
-}
+CHECKS_BY_ID = {check.id: check for check in CHECKS}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 
