@@ -47,6 +47,12 @@ def test_few_functions_are_long() -> None:
     fail_with([str(each) for each in long] if len(long) > MAX_LONG_FUNCTIONS * len(definitions) else [])
 
 
+def test_tests_of_the_suite_mirror_its_packages() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests" / "conformance").glob("*/*.py")}
+    packages_of_suite = {path.parent.name for path in (ROOT / "conformance").glob("*/__init__.py")}
+    assert folders - packages_of_suite == {"support"}
+
+
 # The checkers, on made-up trees
 
 

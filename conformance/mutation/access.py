@@ -52,4 +52,4 @@ def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
 
 
 def _accept_as(token: str, condition: AcceptCondition) -> MakeFault:
-    return accept(lambda q, r: q.with_headers(authorization=f"Bearer {token}") if condition(q, r) else None)
+    return accept(lambda q, r: q.with_token(token) if condition(q, r) else None)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, change_body
+from conformance.mutation.faults import MakeFault, change_body, stateless
 from conformance.mutation.mutant import Mutant, Operator, sample
 from conformance.mutation.triggers import trigger_crud_cycle, trigger_partial_update, trigger_text_roundtrip
 from spec.model import GENERIC_ACTIONS, Attribute, BodyField, Contract, Operation, Resource
@@ -59,11 +59,20 @@ class CrudOperations:
 
 @dataclass(frozen=True, slots=True)
 class CrudCall:
-    """A request to one of the operations of a resource. `send`: sends a request to the application."""
+    """A request to one of the operations of a resource.
+
+    `send`: sends a request to the application. `names`: of the fields that the fault concerns.
+    """
 
     crud: CrudOperations
     request: InterceptedRequest
     send: CallNext
+    names: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The first of the names."""
+        return self.names[0]
 
     async def pass_on(self) -> InterceptedResponse:
         """Send the request unchanged."""
@@ -103,12 +112,30 @@ class CrudCall:
 
 
 CrudFault = Callable[[CrudCall], Awaitable[InterceptedResponse]]
-CrudOperator = Operator[Callable[..., CrudFault]]  # a factory, given the names of fields
+CrudOperator = Operator[Callable[[], CrudFault]]
+BodyChange = Callable[[CrudCall, dict[str, Any]], dict[str, Any] | None]
 
 
-def on_call(fault: Callable[..., Awaitable[InterceptedResponse]]) -> Callable[..., CrudFault]:
-    """Return a factory for a stateless fault, which has the names of fields as arguments after the call."""
-    return lambda *names: lambda call: fault(call, *names)
+# Combinators
+
+
+def send_changed(change: BodyChange, *, return_sent: bool = False) -> Callable[[], CrudFault]:
+    """Change the sent record; None leaves it unchanged. `return_sent`: the response has the sent value of the field."""
+
+    async def fault(call: CrudCall) -> InterceptedResponse:
+        body = call.request.json
+        changed = change(call, body) if isinstance(body, dict) else None
+        if changed is None:
+            return await call.pass_on()
+        response = await call.send(call.request.with_json(changed))
+        return call.with_changes(response, {call.name: body[call.name]}) if return_sent else response
+
+    return stateless(fault)
+
+
+def without(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Copy without some fields."""
+    return {name: value for name, value in record.items() if name not in names}
 
 
 # Create
@@ -127,14 +154,9 @@ async def _create_twice(call: CrudCall) -> InterceptedResponse:
     return await call.pass_on()
 
 
-async def _store_different_value(call: CrudCall, name: str) -> InterceptedResponse:
-    """Store another value than the one that was sent and is returned."""
-    body = call.request.json_object
-    if name not in body:
-        return await call.pass_on()
-    stored = different_value(body[name], call.crud.resource.attributes[name])
-    response = await call.send(call.request.with_json({**body, name: stored}))
-    return call.with_changes(response, {name: body[name]})
+def _with_different_value(call: CrudCall, body: dict[str, Any]) -> dict[str, Any] | None:
+    name, attributes = call.name, call.crud.resource.attributes
+    return {**body, name: different_value(body[name], attributes[name])} if name in body else None
 
 
 def different_value(value: Any, prop: Attribute) -> Any:
@@ -184,36 +206,18 @@ async def _store_valid_part(call: CrudCall) -> InterceptedResponse:
     response, body = await call.pass_on(), call.request.json_object
     if response.status == 422:
         invalid_names = {name.partition(".")[0] for name in (response.json or {}).get("errors", {})}
-        valid_part = {n: v for n, v in body.items() if n not in invalid_names}
-        if valid_part:
+        if valid_part := without(body, *invalid_names):
             await call.send(call.request.with_json(valid_part))
     return response
 
 
-async def _drop_field(call: CrudCall, name: str) -> InterceptedResponse:
-    """Return a field as it was sent without storing it."""
-    body = call.request.json_object
-    if name not in body:
-        return await call.pass_on()
-    response = await call.send(call.request.with_json({n: v for n, v in body.items() if n != name}))
-    return call.with_changes(response, {name: body[name]})
-
-
-async def _reset_omitted_field(call: CrudCall, name: str) -> InterceptedResponse:
-    """Set a field to null when it is omitted."""
-    body = call.request.json
-    if not isinstance(body, dict) or name in body:
-        return await call.pass_on()
-    return await call.send(call.request.with_json({**body, name: None}))
-
-
-async def _return_timestamp(call: CrudCall, name: str, source_name: str) -> InterceptedResponse:
-    """Return the timestamp `source_name` as the timestamp `name`."""
+async def _return_other_timestamp(call: CrudCall) -> InterceptedResponse:
+    """Return the second timestamp as the first."""
+    name, source_name = call.names
     response = await call.pass_on()
     record = call.record(response)
-    return (
-        call.with_changes(response, {name: record[source_name]}) if {name, source_name} <= record.keys() else response
-    )
+    has_both = {name, source_name} <= record.keys()
+    return call.with_changes(response, {name: record[source_name]}) if has_both else response
 
 
 # Delete
@@ -268,11 +272,11 @@ class StaleRead:
         return self.first_responses.setdefault(call.request.path + str(call.request.query), response)
 
 
-async def _change_on_retrieve(call: CrudCall, name: str) -> InterceptedResponse:
+async def _change_on_retrieve(call: CrudCall) -> InterceptedResponse:
     response = await call.pass_on()
-    text = call.record(response).get(name)
+    text = call.record(response).get(call.name)
     if isinstance(text, str):
-        await call.call("update", *call.request.path_values.values(), body={name: f"{text}."})
+        await call.call("update", *call.request.path_values.values(), body={call.name: f"{text}."})
     return response
 
 
@@ -314,38 +318,44 @@ independent = partial(operator, provenance_independent=True)
 # Actions that the fault needs -> operators. The operation of the first action has the requirement.
 OPERATORS: Mapping[tuple[str, ...], tuple[CrudOperator, ...]] = {
     ("create", "delete"): (
-        from_evomaster("create", "lost", "A created record can be retrieved.", on_call(_delete_after_create)),
+        from_evomaster("create", "lost", "A created record can be retrieved.", stateless(_delete_after_create)),
     ),
-    ("create",): (operator("create", "twice", "A create stores one record.", on_call(_create_twice)),),
+    ("create",): (operator("create", "twice", "A create stores one record.", stateless(_create_twice)),),
     ("update",): (
-        from_evomaster("update", "lost", STORED, on_call(_discard_update)),
-        operator("update", "applied to another record", STORED, on_call(_update_other_instead)),
-        independent("frame", "update changes another too", FRAME, on_call(_change_other_too)),
+        from_evomaster("update", "lost", STORED, stateless(_discard_update)),
+        operator("update", "applied to another record", STORED, stateless(_update_other_instead)),
+        independent("frame", "update changes another too", FRAME, stateless(_change_other_too)),
         from_evomaster(
             "refused-write",
             "applied but for the wrong field",
             REJECTED,
-            on_call(_store_valid_part),
+            stateless(_store_valid_part),
             provenance_independent=True,
             trigger=trigger_partial_update,
         ),
     ),
     ("delete",): (
-        from_evomaster("delete", "deletes nothing", DELETED, on_call(_delete_nothing)),
-        independent("frame", "deletes another too", FRAME, on_call(_change_other_too)),
-        from_restler("delete", "again and again", MISSING, on_call(_accept_repeated_delete)),
+        from_evomaster("delete", "deletes nothing", DELETED, stateless(_delete_nothing)),
+        independent("frame", "deletes another too", FRAME, stateless(_change_other_too)),
+        from_restler("delete", "again and again", MISSING, stateless(_accept_repeated_delete)),
     ),
     ("delete", "retrieve"): (from_restler("delete", "still there to retrieve", DELETED, ShowDeletedRecord),),
     ("delete", "list"): (from_restler("delete", "still there to list", DELETED, ShowDeletedRecord),),
     ("retrieve",): (operator("stale-read", "retrieve answers what it did first", READ_BACK, StaleRead),),
     ("list",): (operator("stale-read", "list answers what it did first", READ_BACK, StaleRead),),
 }
+drop_field = send_changed(lambda call, body: without(body, call.name) if call.name in body else None, return_sent=True)
+reset_omitted_field = send_changed(lambda call, body: {**body, call.name: None} if call.name not in body else None)
 STORED_AS_SENT, OMITTED = "A create stores the values that were sent.", "An update leaves omitted fields unchanged."
-STORE_OTHER = operator("create", "{name} not stored", STORED_AS_SENT, on_call(_store_different_value))
-DROP_FIELD = from_evomaster("update", "{name} not stored", STORED, on_call(_drop_field))
-RESET_FIELD = from_evomaster("update", "{name} reset", OMITTED, on_call(_reset_omitted_field))
-CHANGE_ON_READ = independent("reading", "changes {name}", "A read changes nothing.", on_call(_change_on_retrieve))
-RETURN_OTHER = operator("reading", "another record", "The requested record is returned.", on_call(_return_other_record))
+STORE_OTHER = operator(
+    "create", "{name} not stored", STORED_AS_SENT, send_changed(_with_different_value, return_sent=True)
+)
+DROP_FIELD = from_evomaster("update", "{name} not stored", STORED, drop_field)
+RESET_FIELD = from_evomaster("update", "{name} reset", OMITTED, reset_omitted_field)
+CHANGE_ON_READ = independent("reading", "changes {name}", "A read changes nothing.", stateless(_change_on_retrieve))
+RETURN_OTHER = operator(
+    "reading", "another record", "The requested record is returned.", stateless(_return_other_record)
+)
 # (kind of timestamp, kind that is returned instead, requirement)
 TIMESTAMP_SWAPS = (
     ("created", "updated", "The creation timestamp never changes."),
@@ -378,16 +388,17 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
 def _build_mutant(
     crud: CrudOperations, actions: tuple[str, ...], row: CrudOperator, *names: str, **options: Any
 ) -> Mutant:
-    """Build a mutant of the operation with the first action. `names`: of the field, passed to the fault."""
+    """Build a mutant of the operation with the first action. `names`: of the fields that the fault concerns."""
     operation, other_actions = crud.by_action[actions[0]], actions[1:]
     if other_actions:
         options["operations"] = frozenset(crud.by_action[action].id for action in actions)
 
     def make_fault() -> Fault:
-        crud_fault = row.fault(*names)
-        return lambda request, call_next: crud_fault(CrudCall(crud, request, call_next))
+        crud_fault = row.fault()
+        return lambda request, call_next: crud_fault(CrudCall(crud, request, call_next, names))
 
-    return row.fill_in(name="".join(names[:1])).mutant(operation, make_fault, trigger_crud_cycle, **options)
+    options["names"] = {"name": "".join(names[:1])}
+    return row.mutant(operation, make_fault, trigger_crud_cycle, **options)
 
 
 def _derive_from_table(crud: CrudOperations, action: str) -> Iterator[Mutant]:
@@ -410,7 +421,7 @@ def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
     for kind, other_kind, requirement in TIMESTAMP_SWAPS if "update" in crud.by_action else ():
         names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)
         for name, other_name in zip(names, other_names, strict=False):
-            row = operator(f"{kind}-stamp", f"{name} is {other_name}", requirement, on_call(_return_timestamp))
+            row = operator(f"{kind}-stamp", f"{name} is {other_name}", requirement, stateless(_return_other_timestamp))
             pointer = resource.attributes[name].pointer
             yield _build_mutant(crud, ("update", "retrieve"), row, name, other_name, keyword="x-stamp", pointer=pointer)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp
 
 from conformance.errors import SkipCheck
-from conformance.mutation.fault_injection import FaultInjector, OperationRouter
+from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.in_process_mock import EPOCH, InProcessMock, InProcessTarget, create_session
 from conformance.mutation.mutant import Mutant, Witness
 from conformance.responses.findings import inspect_response
@@ -28,8 +28,7 @@ class ExchangeRecorder:
 
 def create_mutant_app(mutant: Mutant, mock: InProcessMock) -> ASGIApp:
     """Wrap the mock's application with a new fault of the mutant."""
-    router = OperationRouter.from_contract(mock.contract)
-    return FaultInjector(mock.app, router, mutant.fault_operations, mutant.make_fault())
+    return FaultInjector.create(mock.app, mock.contract, mutant.make_fault(), mutant.fault_operations)
 
 
 def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:

@@ -6,7 +6,7 @@ may send any requests to the application with `call_next`, and returns the respo
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -23,16 +23,21 @@ QueryParameters = tuple[tuple[str, str], ...]
 class InterceptedRequest:
     """A request. `path`: as sent, without the base path. `path_values`: decoded. `headers`: lower-case names.
 
-    `method`: in upper case if the path has no operation for it, otherwise "".
+    `method`: in upper case. `operation`: another one of the path if the contract has none for the method.
     """
 
     operation: Operation
+    method: str
     path: str
     path_values: Mapping[str, str]
     query: QueryParameters
     headers: Mapping[str, str]
     body: bytes
-    method: str = ""
+
+    @property
+    def has_documented_method(self) -> bool:
+        """Whether the method is that of the operation."""
+        return self.method.lower() == self.operation.method
 
     @property
     def json(self) -> Any:
@@ -73,6 +78,10 @@ class InterceptedRequest:
         changes = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
 
+    def with_token(self, token: str) -> "InterceptedRequest":
+        """Copy with another bearer token."""
+        return self.with_headers(authorization=f"Bearer {token}")
+
     def follow_up(self, operation: Operation, *values: object, query: QueryParameters = ()) -> "InterceptedRequest":
         """A request of the same client to another operation, without a body."""
         path_values = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
@@ -80,7 +89,7 @@ class InterceptedRequest:
         for name, value in path_values.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         headers = {n: v for n, v in self.headers.items() if n not in ("content-type", "content-length")}
-        return InterceptedRequest(operation, path, path_values, query, headers, b"")
+        return InterceptedRequest(operation, operation.method.upper(), path, path_values, query, headers, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +187,11 @@ class FaultInjector:
     operations: frozenset[str]
     fault: Fault
 
+    @classmethod
+    def create(cls, app: ASGIApp, contract: Contract, fault: Fault, operations: Iterable[str] = ()) -> "FaultInjector":
+        """Inject a fault into an application that serves a contract."""
+        return cls(app, OperationRouter.from_contract(contract), frozenset(operations), fault)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await self._intercept(scope, receive) if scope["type"] == "http" else None
         if request is None:
@@ -203,9 +217,8 @@ class FaultInjector:
         query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read_body(receive)
-        method = "" if scope["method"].lower() == operation.method else scope["method"]
         path = path.removeprefix(self.router.base_path)
-        return InterceptedRequest(operation, path, path_values, query, headers, body, method)
+        return InterceptedRequest(operation, scope["method"], path, path_values, query, headers, body)
 
     async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
         path = self.router.base_path + request.path
@@ -214,7 +227,7 @@ class FaultInjector:
             headers["content-length"] = str(len(request.body))
         inner_scope = {
             **scope,
-            "method": request.method or request.operation.method.upper(),
+            "method": request.method,
             "path": unquote(path),
             "raw_path": path.encode("latin-1"),
             "query_string": urlencode(request.query).encode(),

@@ -15,6 +15,7 @@ ResponseChange = Callable[[InterceptedResponse], InterceptedResponse]
 ExchangeChange = Callable[[InterceptedRequest, InterceptedResponse], InterceptedResponse]
 Correction = Callable[[InterceptedRequest, InterceptedResponse], InterceptedRequest | None]
 ValueChange = Callable[[Any], Any]
+JsonChange = Callable[[InterceptedRequest, Any], Any]
 
 ANY_ITEM = "*"  # in a path: every item of a list
 REMOVED = object()  # instead of a value: the property is removed
@@ -63,7 +64,7 @@ def on_status(status: int, change: ResponseChange, *, documented_method: bool = 
     """Change the responses with a status. `documented_method`: only those to the operation's method."""
 
     def applies(request: InterceptedRequest, response: InterceptedResponse) -> bool:
-        return response.status == status and not (documented_method and request.method)
+        return response.status == status and (request.has_documented_method or not documented_method)
 
     return change_response(lambda request, response: change(response) if applies(request, response) else response)
 
@@ -71,6 +72,24 @@ def on_status(status: int, change: ResponseChange, *, documented_method: bool = 
 def on_success(change: ExchangeChange) -> MakeFault:
     """Change the successful responses with JSON."""
     return change_response(lambda q, r: change(q, r) if r.is_success and r.json is not None else r)
+
+
+def change_json(change: JsonChange) -> MakeFault:
+    """Change the JSON of successful responses."""
+    return on_success(lambda request, response: response.with_json(change(request, response.json)))
+
+
+def change_record(**changes: ValueChange) -> MakeFault:
+    """Change attributes of the record in successful responses; attributes that it lacks are not added."""
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        record = response.data(request.operation)
+        if not isinstance(record, dict):
+            return response
+        changed = {name: convert(record[name]) for name, convert in changes.items() if name in record}
+        return response.with_data(request.operation, {**record, **changed})
+
+    return on_success(change)
 
 
 def change_value(change: ValueChange, path: tuple[str, ...] = ()) -> MakeFault:
@@ -111,9 +130,25 @@ def accept(correct: Correction) -> MakeFault:
     return stateless(fault)
 
 
+def compose(*faults: Fault) -> Fault:
+    """Compose faults; the first is the innermost."""
+
+    async def call(index: int, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if index < 0:
+            return await call_next(request)
+        return await faults[index](request, lambda inner_request: call(index - 1, inner_request, call_next))
+
+    return lambda request, call_next: call(len(faults) - 1, request, call_next)
+
+
 def build_response(status: int, body: Any) -> InterceptedResponse:
     """Build a JSON response."""
     return InterceptedResponse(status, {"content-type": "application/json"}, b"").with_json(body)
+
+
+def set_status(status: int) -> ResponseChange:
+    """Set the status of a response."""
+    return lambda response: replace(response, status=status)
 
 
 def server_error(response: InterceptedResponse) -> InterceptedResponse:

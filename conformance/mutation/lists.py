@@ -18,16 +18,22 @@ DEFAULT_PAGE_SIZE = 20
 
 @dataclass(frozen=True, slots=True)
 class ListExchange:
-    """A request to a list operation and its successful response."""
+    """A request to a list operation and its successful response. `name`: of the mutated parameter."""
 
     request: InterceptedRequest
     call_next: CallNext
     response: InterceptedResponse
+    name: str
 
     @property
     def rows(self) -> list[Any]:
         """The rows of the response."""
         return list(self.response.data(self.request.operation))
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the mutated parameter has a value."""
+        return get_value(self.request, self.name) is not None
 
     @property
     def page_number(self) -> int:
@@ -54,21 +60,21 @@ class ListExchange:
         return self.response.with_json(body)
 
     async def fetch_page(self, number: int) -> list[Any]:
-        """Fetch the rows of another page."""
+        """Fetch the rows of another page; empty below 1."""
         page = parameters_by_role(self.request.operation)["page"].name
-        return await self.fetch_rows({page: number})
+        return await self.fetch_rows({page: number}) if number > 0 else []
 
     async def fetch_rows(self, parameters: Mapping[str, object]) -> list[Any]:
         """Fetch the rows with other values of parameters (None removes one); empty when not successful."""
         response = await self.call_next(self.request.with_parameters(parameters))
         return list(response.data(self.request.operation) or ())
 
-    async def fetch_without(self, name: str) -> list[Any]:
-        """Fetch the first rows of the list without a filter."""
+    async def fetch_unrestricted(self) -> list[Any]:
+        """Fetch the first rows of the list without the mutated parameter."""
         roles = parameters_by_role(self.request.operation)
         sizes = {"page": None, "size": MAX_PAGE_SIZE}
         paging = {roles[role].name: value for role, value in sizes.items() if role in roles}
-        return await self.fetch_rows({name: None, **paging})
+        return await self.fetch_rows({self.name: None, **paging})
 
 
 def get_value(request: InterceptedRequest, name: str) -> str | None:
@@ -92,86 +98,71 @@ def pagination_fields(operation: Operation) -> Mapping[str, tuple[str, str]]:
 # Combinators: each makes a function of the parameter's name
 
 ListFault = Callable[[str], MakeFault]
-Transform = Callable[[ListExchange, str], Awaitable[InterceptedResponse]]
+RowsChange = Callable[[list[Any]], list[Any]]
 
 
-def on_page(transform: Transform) -> ListFault:
-    """Transform successful responses, given the parameter's name."""
+def on_page(transform: Callable[[ListExchange], Awaitable[InterceptedResponse]]) -> ListFault:
+    """Transform successful responses."""
 
     def make(name: str) -> MakeFault:
         async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
             response = await call_next(request)
             if not response.is_success or response.json is None:
                 return response
-            return await transform(ListExchange(request, call_next, response), name)
+            return await transform(ListExchange(request, call_next, response, name))
 
         return stateless(fault)
 
     return make
 
 
-def replace_rows(change: Callable[[list[Any]], list[Any]]) -> ListFault:
-    """Replace the rows of every page."""
+def change_page(change: Callable[[ListExchange], InterceptedResponse]) -> ListFault:
+    """Change successful responses without further requests."""
 
-    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
-        return exchange.with_rows(change(exchange.rows))
+    async def transform(exchange: ListExchange) -> InterceptedResponse:
+        return change(exchange)
 
     return on_page(transform)
 
 
-def replace_matches(change: Callable[[list[Any]], list[Any]], total: ValueChange) -> ListFault:
-    """Replace the rows, and the total, of pages that the parameter restricts."""
+def replace_rows(change: RowsChange) -> ListFault:
+    """Replace the rows of every page."""
+    return change_page(lambda page: page.with_rows(change(page.rows)))
 
-    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
-        applies = get_value(exchange.request, name) is not None and exchange.rows
-        return exchange.with_rows(change(exchange.rows), total=total) if applies else exchange.response
+
+def replace_matches(change: RowsChange, total: ValueChange) -> ListFault:
+    """Replace the rows, and the total, of pages that the parameter restricts."""
+    return change_page(
+        lambda page: (
+            page.with_rows(change(page.rows), total=total) if page.is_restricted and page.rows else page.response
+        )
+    )
+
+
+def merge_page(select: Callable[[int], int], merge: Callable[[list[Any], list[Any]], list[Any]]) -> ListFault:
+    """Merge the rows of every page with those of another. `select`: the number of the other page, given the page's."""
+
+    async def transform(page: ListExchange) -> InterceptedResponse:
+        return page.with_rows(merge(page.rows, await page.fetch_page(select(page.page_number))))
 
     return on_page(transform)
 
 
 def change_pagination(meaning: str, change: ValueChange) -> ListFault:
     """Change a pagination field of every page."""
-
-    async def transform(exchange: ListExchange, name: str) -> InterceptedResponse:
-        return exchange.with_pagination(**{meaning: change})
-
-    return on_page(transform)
+    return change_page(lambda page: page.with_pagination(**{meaning: change}))
 
 
 # Faults
 
 
-async def _return_next_page(exchange: ListExchange, name: str) -> InterceptedResponse:
-    return exchange.with_rows(await exchange.fetch_page(exchange.page_number + 1))
-
-
-async def _repeat_previous_row(exchange: ListExchange, name: str) -> InterceptedResponse:
-    """Replace the first row with the last row of the previous page."""
-    number, rows = exchange.page_number, exchange.rows
-    previous = await exchange.fetch_page(number - 1) if number > 1 else []
-    return exchange.with_rows([previous[-1], *rows[1:]]) if previous and rows else exchange.response
-
-
-async def _wrap_to_first_page(exchange: ListExchange, name: str) -> InterceptedResponse:
-    return exchange.response if exchange.rows else exchange.with_rows(await exchange.fetch_page(1))
-
-
-async def _exceed_page_size(exchange: ListExchange, name: str) -> InterceptedResponse:
-    following = await exchange.fetch_page(exchange.page_number + 1)
-    return exchange.with_rows([*exchange.rows, *following[:1]])
-
-
-async def _count_page_as_total(exchange: ListExchange, name: str) -> InterceptedResponse:
-    return exchange.with_pagination(total=lambda value: len(exchange.rows))
-
-
-async def _invert_filter(exchange: ListExchange, name: str) -> InterceptedResponse:
+async def _invert_filter(page: ListExchange) -> InterceptedResponse:
     """Return the rows that do not match."""
-    if get_value(exchange.request, name) is None:
-        return exchange.response
-    matching = [repr(row) for row in exchange.rows]
-    rows = [row for row in await exchange.fetch_without(name) if repr(row) not in matching]
-    return exchange.with_rows(rows[: exchange.number("size", DEFAULT_PAGE_SIZE)], total=lambda value: len(rows))
+    if not page.is_restricted:
+        return page.response
+    matching = [repr(row) for row in page.rows]
+    rows = [row for row in await page.fetch_unrestricted() if repr(row) not in matching]
+    return page.with_rows(rows[: page.number("size", DEFAULT_PAGE_SIZE)], total=lambda value: len(rows))
 
 
 def _sort_by_next_property(request: InterceptedRequest) -> InterceptedRequest:
@@ -228,6 +219,13 @@ FILTER_SOUND = "Every row of a filtered list matches the filter."
 FILTER_COMPLETE = "A filtered list contains every matching row."
 SEARCH_SOUND, SEARCH_COMPLETE = "Every match contains the term.", "A search finds every match."
 
+return_next_page = merge_page(lambda number: number + 1, lambda rows, following: following)
+exceed_page_size = merge_page(lambda number: number + 1, lambda rows, following: [*rows, *following[:1]])
+repeat_previous_row = merge_page(
+    lambda number: number - 1, lambda rows, previous: [*(previous[-1:] or rows[:1]), *rows[1:]] if rows else rows
+)
+wrap_to_first_page = merge_page(lambda number: 1, lambda rows, first_rows: rows or first_rows)
+count_page_as_total = change_page(lambda page: page.with_pagination(total=lambda value: len(page.rows)))
 drop_first_match = replace_matches(lambda rows: rows[1:], total=lambda value: value - 1)
 
 operator: Callable[..., Operator[ListFault]] = partial(Operator, source="Segura et al., TSE 2018")
@@ -237,16 +235,16 @@ OperatorTable = Mapping[tuple[str, ...], tuple[Operator[ListFault], ...]]
 PAGE_OPERATORS: OperatorTable = {
     ("page", "size"): (
         operator("page", "ignored", NO_OVERLAP, ignore_parameters),
-        operator("page", "off by one", COMPLETE, on_page(_return_next_page)),
-        operator("page", "begins with the last row of the one before", NO_OVERLAP, on_page(_repeat_previous_row)),
-        operator("page", "after the last is the first", "A page past the end is empty.", on_page(_wrap_to_first_page)),
+        operator("page", "off by one", COMPLETE, return_next_page),
+        operator("page", "begins with the last row of the one before", NO_OVERLAP, repeat_previous_row),
+        operator("page", "after the last is the first", "A page past the end is empty.", wrap_to_first_page),
         operator("page", "misses its last row", COMPLETE, replace_rows(lambda rows: rows[:-1])),
         operator("page", "shows a row twice", NO_OVERLAP, replace_rows(lambda rows: [*rows[:-1], *rows[:1]])),
     ),
     ("size", "page"): (
         operator("page-size", "ignored", EXACT_SIZE, ignore_parameters),
-        operator("page-size", "one too many", MAX_SIZE, on_page(_exceed_page_size)),
-        operator("page-meta", "total counts the page", CONSTANT_TOTAL, on_page(_count_page_as_total)),
+        operator("page-size", "one too many", MAX_SIZE, exceed_page_size),
+        operator("page-meta", "total counts the page", CONSTANT_TOTAL, count_page_as_total),
     ),
 }
 ORDER_AND_SEARCH_OPERATORS: OperatorTable = {
@@ -308,8 +306,8 @@ def _derive_from_table(
             name, pointer, trigger = parameter.name, parameter.pointer, partial(trigger_list, parameter=parameter)
             # without the list of names, the default order is correct
             support = ((f"{pointer}/schema", "enum"),) if row.requirement == SORTED else ()
-            row = row.fill_in(name=name)
-            yield row.mutant(operation, row.fault(name), trigger, pointer, supporting_locations=support)
+            names = {"name": name}
+            yield row.mutant(operation, row.fault(name), trigger, pointer, names, supporting_locations=support)
 
 
 def _derive_pagination_mutants(operation: Operation, page: Parameter | None) -> Iterator[Mutant]:

@@ -1,8 +1,9 @@
 """Mutants, and the rows of the operator tables from which they are derived."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from conformance.mutation.faults import MakeFault
@@ -78,17 +79,23 @@ class Operator(Generic[F]):
     trigger: Trigger | None = None
 
     def mutant(
-        self, operation: Operation, make_fault: MakeFault, trigger: Trigger, pointer: str = "", **options: Any
+        self,
+        operation: Operation,
+        make_fault: MakeFault,
+        trigger: Trigger,
+        pointer: str = "",
+        names: Mapping[str, object] = MappingProxyType({}),
+        **options: Any,
     ) -> Mutant:
-        """Build a mutant. `trigger`: if the row has none. `options`: further fields of the mutant."""
-        head = (self.family, operation.id, self.detail, self.requirement, pointer or operation.pointer)
+        """Build a mutant.
+
+        `trigger`: if the row has none. `names`: values of the placeholders. `options`: further fields of the mutant.
+        """
+        detail, requirement = self.detail.format(**names), self.requirement.format(**names)
         row: dict[str, Any] = {"keyword": self.keyword, "source": self.source}
         row |= {"provenance_independent": self.provenance_independent, **options}
+        head = (self.family, operation.id, detail, requirement, pointer or operation.pointer)
         return Mutant(*head, make_fault, self.trigger or trigger, **row)
-
-    def fill_in(self, **names: object) -> "Operator[F]":
-        """Replace the placeholders."""
-        return replace(self, detail=self.detail.format(**names), requirement=self.requirement.format(**names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import build_variants
 from conformance.mutation.evaluate import Detectors, MutantSummary, evaluate_mutant
-from conformance.mutation.fault_injection import FaultInjector, OperationRouter
+from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image, create_session
 from conformance.mutation.mutant import Mutant
 from conformance.results import Status
@@ -80,8 +80,8 @@ class Worker:
         mock = self.mock
         mock.reset()
         variant = tuple(build_variants())[index]
-        router, fault = OperationRouter.from_contract(mock.contract), variant.make_fault(mock.contract, mock.clock)
-        session = create_session(mock, FaultInjector(mock.app, router, frozenset(), fault), seed)
+        fault = variant.make_fault(mock.contract, mock.clock)
+        session = create_session(mock, FaultInjector.create(mock.app, mock.contract, fault), seed)
         run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
         failed, passed = run_result.with_status(Status.FAILED), run_result.with_status(Status.PASSED)
         return VariantResult(

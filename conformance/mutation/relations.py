@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
+from conformance.mutation.fault_injection import InterceptedRequest
 from conformance.mutation.faults import (
     ANY_ITEM,
     REMOVED,
     MakeFault,
     change_at_path,
+    change_json,
     change_value,
     ignore_parameters,
-    on_success,
 )
 from conformance.mutation.mutant import Mutant, Operator, Trigger, sample
 from conformance.mutation.triggers import trigger_list, trigger_retrieve, trigger_success
@@ -31,15 +31,14 @@ def _property_path(operation: Operation, *names: str) -> tuple[str, ...]:
 def omit_requested(name: str) -> MakeFault:
     """Remove what the parameter `name` requests from the response."""
 
-    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
-        body = response.json
+    def change(request: InterceptedRequest, body: Any) -> Any:
         for requested in {part for value in request.parameter_values(name) for part in value.split(",")}:
             for property_name in (requested.partition(".")[0], f"{requested}_count"):
                 path = _property_path(request.operation, property_name)
                 body = change_at_path(body, path, lambda value: REMOVED)
-        return response.with_json(body)
+        return body
 
-    return on_success(change)
+    return change_json(change)
 
 
 def _unknown_key(value: Any) -> Any:
@@ -109,9 +108,8 @@ def _derive_parameter_mutants(operation: Operation) -> Iterator[Mutant]:
             # Ignoring the parameter shows only in relations that are not embedded by default; the enum lists them.
             support = ((f"{pointer}/schema", "enum"),) if row.fault is ignore_parameters else ()
             trigger = _trigger_read(operation, parameter)
-            yield row.fill_in(name=name).mutant(
-                operation, row.fault(name), trigger, pointer, supporting_locations=support
-            )
+            names = {"name": name}
+            yield row.mutant(operation, row.fault(name), trigger, pointer, names, supporting_locations=support)
 
 
 def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:
@@ -128,7 +126,7 @@ def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Itera
         rows += [(EMBEDDING, f"{relation.name}.{name}", name) for name in _text_names(target)[:1]]
         for row, detail, name in rows:
             make_fault = change_value(row.fault, _property_path(operation, relation.name, name))
-            yield row.fill_in(name=detail).mutant(operation, make_fault, _trigger_read(operation), relation.pointer)
+            yield row.mutant(operation, make_fault, _trigger_read(operation), relation.pointer, {"name": detail})
 
 
 def _text_names(resource: Resource) -> list[str]:
@@ -146,6 +144,5 @@ def _derive_count_mutants(contract: Contract, operation: Operation) -> Iterator[
         if is_count and (derived.required or parameter is not None):
             make_fault = change_value(COUNT.fault, _property_path(operation, derived.name))
             trigger = _trigger_read(operation, None if derived.required else parameter)
-            yield COUNT.fill_in(name=derived.name, kind=derived.kind).mutant(
-                operation, make_fault, trigger, derived.pointer
-            )
+            names = {"name": derived.name, "kind": derived.kind}
+            yield COUNT.mutant(operation, make_fault, trigger, derived.pointer, names)

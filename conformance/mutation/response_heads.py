@@ -1,6 +1,6 @@
 """Mutants of statuses, media types and error responses: wrong, exposing internals, or a server error."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from conformance.mutation.faults import (
     on_status,
     respond_if,
     server_error,
+    set_status,
 )
 from conformance.mutation.mutant import Mutant, Operator
 from spec.model import Contract, Operation
@@ -37,16 +38,12 @@ WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
 _REJECTION_STATUSES = (401, 404, 422, 400)
 
 
-def _set_status(status: int, response: InterceptedResponse) -> InterceptedResponse:
-    return replace(response, status=status)
+def _set_media_type(media_type: str | None) -> ResponseChange:
+    return lambda response: response.with_headers({"content-type": media_type})
 
 
 def _truncate_body(response: InterceptedResponse) -> InterceptedResponse:
     return replace(response, body=response.body[: len(response.body) // 2])
-
-
-def _replace_media_type(media_type: str | None) -> ResponseChange:
-    return lambda response: response.with_headers({"content-type": media_type})
 
 
 NO_SERVER_ERROR, JSON_MEDIA_TYPE = "No request causes a server error.", "A JSON response has a JSON media type."
@@ -60,9 +57,14 @@ FAIL = Operator(
 )
 # Operators for successful responses with a body; the fault changes the response.
 BODY_OPERATORS: tuple[Operator[ResponseChange], ...] = (
-    Operator("media-type", "text/html", JSON_MEDIA_TYPE, _replace_media_type("text/html; charset=utf-8")),
-    Operator("media-type", "no media type", JSON_MEDIA_TYPE, _replace_media_type(None)),
-    Operator("body-is-json", "cut in the middle", "A body is complete JSON.", _truncate_body),
+    Operator("media-type", "text/html", JSON_MEDIA_TYPE, _set_media_type("text/html; charset=utf-8")),
+    Operator("media-type", "no media type", JSON_MEDIA_TYPE, _set_media_type(None)),
+    Operator(
+        "body-is-json",
+        "cut in the middle",
+        "A body is complete JSON.",
+        lambda r: replace(r, body=r.body[: len(r.body) // 2]),
+    ),
 )
 
 
@@ -81,7 +83,7 @@ def _replace_status(operation: Operation, status: int) -> Mutant:
     wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
     family = "status-success" if status == operation.envelope.status else "status-refusal"
     requirement = f"The operation returns {status}, as documented."
-    row = Operator(family, f"{wrong_status} for {status}", requirement, partial(_set_status, wrong_status), "*")
+    row = Operator(family, f"{wrong_status} for {status}", requirement, set_status(wrong_status), "*")
     trigger = triggers.trigger_rejections if status in _REJECTION_STATUSES else triggers.trigger_success
     return row.mutant(operation, on_status(status, row.fault), trigger, f"{operation.pointer}/responses")
 
@@ -107,7 +109,12 @@ SHAPE, INTERNALS = "An error response has the documented shape.", "No response e
 FIELD = "A validation error names the invalid field."
 # (statuses, operator for their responses); the fault changes the response.
 ERROR_OPERATORS: tuple[tuple[tuple[int, ...], Operator[ResponseChange]], ...] = (
-    ((400, 401, 404, 422), Operator("error-shape", "{status} of another shape", SHAPE, _replace_body)),
+    (
+        (400, 401, 404, 422),
+        Operator(
+            "error-shape", "{status} of another shape", SHAPE, lambda r: r.with_json({"error": "something went wrong"})
+        ),
+    ),
     ((404, 422), Operator("leak", "{status} shows a trace", INTERNALS, _expose_stack_trace, None, True)),
 )
 FIELD_OPERATOR: Operator[ResponseChange] = Operator("error-field", "names another field", FIELD, _name_other_field)
@@ -121,14 +128,12 @@ def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
             rows += [FIELD_OPERATOR] if status == 422 and operation.request_body is not None else []
             for row in rows:
                 make_fault, pointer = on_status(status, row.fault, documented_method=True), operation.responses[status]
-                row = row.fill_in(status=status)
-                yield row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "")
+                yield row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "", {"status": status})
         yield from _derive_robustness_mutants(operation)
         for allow_row in ALLOW_OPERATORS:
-            make_fault = on_status(405, partial(allow_row.fault, operation.method))
-            allow_row = allow_row.fill_in(method=operation.method.upper())
-            pointer = f"{operation.pointer}/responses"
-            yield allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer)
+            make_fault, pointer = on_status(405, allow_row.fault(operation.method)), f"{operation.pointer}/responses"
+            names = {"method": operation.method.upper()}
+            yield allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer, names)
         if operation.action == "logout":
             make_fault, operations = partial(AcceptRevokedToken, token), frozenset(contract.operations)
             yield ACCEPT_AFTER_LOGOUT.mutant(
@@ -143,10 +148,6 @@ def _has_non_ascii(request: InterceptedRequest) -> bool:
     return any(byte > MAX_ASCII_BYTE for byte in request.body) or b"\\u" in request.body
 
 
-def _is_malformed_json(request: InterceptedRequest) -> bool:
-    return bool(request.body) and request.json is None
-
-
 def _has_unknown_parameter(request: InterceptedRequest) -> bool:
     known_names = {p.name for p in request.operation.query_parameters}
     return any(name.removesuffix("[]") not in known_names for name, _ in request.query)
@@ -156,7 +157,7 @@ def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
     """Return 500 for unusual input."""
     fields = operation.request_body.fields.values() if operation.request_body is not None else ()
     conditions: tuple[tuple[str, Condition, bool], ...] = (
-        ("a body that is no JSON", _is_malformed_json, operation.request_body is not None),
+        ("a body that is no JSON", lambda q: bool(q.body) and q.json is None, operation.request_body is not None),
         ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in fields)),
         ("a parameter that it does not know", _has_unknown_parameter, bool(operation.query_parameters)),
     )
@@ -170,19 +171,21 @@ def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
 # Allow header and logout
 
 
-def _remove_allow(method: str, response: InterceptedResponse) -> InterceptedResponse:
-    return response.with_headers({"allow": None})
+def _keep_in_allow(condition: Callable[[str], bool]) -> ResponseChange:
+    """Keep some methods of the Allow header."""
 
+    def change(response: InterceptedResponse) -> InterceptedResponse:
+        methods = [m for m in response.headers.get("allow", "").split(", ") if condition(m.lower())]
+        return response.with_headers({"allow": ", ".join(methods) or None})
 
-def _remove_from_allow(method: str, response: InterceptedResponse) -> InterceptedResponse:
-    methods = [m for m in response.headers.get("allow", "").split(", ") if m.lower() != method]
-    return response.with_headers({"allow": ", ".join(methods) or None})
+    return change
 
 
 ALLOWED = "A 405 lists the methods of the path."
-ALLOW_OPERATORS = (
-    Operator("allow", "no Allow", ALLOWED, _remove_allow, keyword="*"),
-    Operator("allow", "Allow without {method}", ALLOWED, _remove_from_allow, keyword="*"),
+# The fault is made of the operation's method.
+ALLOW_OPERATORS: tuple[Operator[Callable[[str], ResponseChange]], ...] = (
+    Operator("allow", "no Allow", ALLOWED, lambda method: _keep_in_allow(lambda m: False), "*"),
+    Operator("allow", "Allow without {method}", ALLOWED, lambda method: _keep_in_allow(lambda m: m != method), "*"),
 )
 
 
@@ -199,7 +202,7 @@ class AcceptRevokedToken:
         if response.is_success:
             self.accepted_values.add(authorization)
         if response.status == 401 and authorization in self.accepted_values:
-            return await call_next(request.with_headers(authorization=f"Bearer {self.token}"))
+            return await call_next(request.with_token(self.token))
         return response
 
 

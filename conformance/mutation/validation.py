@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, accept, build_response, respond_if
-from conformance.mutation.mutant import Mutant, Operator, sample
+from conformance.mutation.mutant import Mutant, Operator, Trigger, sample
 from conformance.mutation.triggers import OMITTED, trigger_field_values, trigger_parameter_values
 from conformance.session.payloads import PayloadFactory
 from spec.document import snake_case
@@ -218,24 +218,23 @@ def _derive_accept_invalid_mutants(
 ) -> Iterator[Mutant]:
     body, support = operation.request_body, _rejection_location(operation)
     for body_field in body.fields.values() if body else ():
-        name, is_reference = body_field.name, body_field.relation_setter is not None
+        name, pointer, is_reference = body_field.name, body_field.pointer, body_field.relation_setter is not None
         valid_value = OMITTED if is_reference else bodies.generate_value(body_field.schema, name)
         for keyword, value in generate_invalid_values(bodies, body_field):
             make_fault = partial(ACCEPT_FIELD.fault, schemas, body.pointer if body else "", name, keyword, valid_value)
-            trigger = partial(trigger_field_values, name=name, values=(value,))
-            row, location = ACCEPT_FIELD.fill_in(name=name, keyword=keyword), body_field.pointer
-            yield row.mutant(operation, make_fault, trigger, location, keyword=keyword, supporting_locations=support)
+            trigger, names = _send_field(name, value), {"name": name, "keyword": keyword}
+            options: dict[str, Any] = {"keyword": keyword, "supporting_locations": support}
+            yield ACCEPT_FIELD.mutant(operation, make_fault, trigger, pointer, names, **options)
 
 
 def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
     for body_field in operation.request_body.fields.values() if operation.request_body else ():
+        name, pointer = body_field.name, body_field.pointer
         if body_field.relation_setter is not None or body_field.x_query is not None:
             continue
         for label, keyword, value in generate_boundary_values(bodies, body_field):
-            make_fault = REJECT_FIELD.fault(body_field.name, value)
-            trigger = partial(trigger_field_values, name=body_field.name, values=(value,))
-            row = REJECT_FIELD.fill_in(name=body_field.name, label=label)
-            yield row.mutant(operation, make_fault, trigger, body_field.pointer, keyword=keyword)
+            make_fault, names = REJECT_FIELD.fault(name, value), {"name": name, "label": label}
+            yield REJECT_FIELD.mutant(operation, make_fault, _send_field(name, value), pointer, names, keyword=keyword)
 
 
 def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
@@ -244,12 +243,18 @@ def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, para
     pointer = f"{parameter.pointer}/schema" + ("/items" if schema.get("type") == "array" else "")
     replacement = str(bodies.generate_value(items, name)) if parameter.required else None
     for keyword, value in _invalid_parameter_values(items):
-        make_fault = IGNORE_PARAMETER.fault(name, str(value), replacement)
-        trigger = partial(trigger_parameter_values, name=name, values=(str(value),))
-        row, support = IGNORE_PARAMETER.fill_in(name=name, keyword=keyword), _rejection_location(operation)
-        yield row.mutant(operation, make_fault, trigger, pointer, keyword=keyword, supporting_locations=support)
+        make_fault, names = IGNORE_PARAMETER.fault(name, str(value), replacement), {"name": name, "keyword": keyword}
+        options: dict[str, Any] = {"keyword": keyword, "supporting_locations": _rejection_location(operation)}
+        yield IGNORE_PARAMETER.mutant(operation, make_fault, _send_parameter(name, value), pointer, names, **options)
     for choice in map(str, items.get("enum", ())[-1:]):
-        trigger, rejection = partial(trigger_parameter_values, name=name, values=(choice,)), REJECT_PARAMETER
-        make_fault = rejection.fault(name, choice)
-        rejection = rejection.fill_in(name=name, choice=choice)
-        yield rejection.mutant(operation, make_fault, trigger, pointer, keyword="enum")
+        make_fault, names = REJECT_PARAMETER.fault(name, choice), {"name": name, "choice": choice}
+        trigger = _send_parameter(name, choice)
+        yield REJECT_PARAMETER.mutant(operation, make_fault, trigger, pointer, names, keyword="enum")
+
+
+def _send_field(name: str, value: Any) -> Trigger:
+    return partial(trigger_field_values, name=name, values=(value,))
+
+
+def _send_parameter(name: str, value: Any) -> Trigger:
+    return partial(trigger_parameter_values, name=name, values=(str(value),))

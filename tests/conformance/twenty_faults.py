@@ -2,7 +2,7 @@
 
     python -m tests.conformance.twenty_faults [--seconds N] [NAME ...]
 
-Each fault is a small function around the mock, independent of `conformance.mutation`. The suite, and Schemathesis with
+None of the faults is a mutant of `conformance.mutation`. The suite, and Schemathesis with
 default settings, test the operations of one tag with the same time limit. Prints a Markdown table; its first row is the
 mock without a fault, where any failure is a false positive.
 """
@@ -20,241 +20,239 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
-from tests.conformance.http_server import run_http_server
+from conformance.mutation.fault_injection import (
+    CallNext,
+    Fault,
+    FaultInjector,
+    InterceptedRequest,
+    InterceptedResponse,
+)
+from conformance.mutation.faults import (
+    MakeFault,
+    accept,
+    build_response,
+    change_body,
+    change_json,
+    change_request,
+    ignore_parameters,
+    on_status,
+    respond_if,
+)
+from tests.conformance.support.http_server import run_http_server
 from tests.mock_process import ROOT
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 
 CONTRACT = ROOT / "spec" / "openapi.yaml"
 SECONDS = 30
-RECORD = re.compile(r"^/prompts/([0-9a-f-]{36})$")
-JSON = {"content-type": "application/json"}
-Memory = dict[str, Any]
-
-
-def is_prompt_list(request: FaultRequest, response: FaultResponse) -> bool:
-    """Whether the response is a page of prompts."""
-    return request.method == "GET" and request.path == "/prompts" and response.status == 200
-
-
-def without_parameters(request: FaultRequest, *names: str) -> FaultRequest:
-    """Copy without some query parameters."""
-    pairs = [(n, v) for n, v in parse_qsl(request.query, keep_blank_values=True) if n.removesuffix("[]") not in names]
-    return FaultRequest(request.method, request.path, urlencode(pairs), request.headers, request.raw)
-
-
-async def exceeds_page_size(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A page has one row more than requested."""
-    pairs = parse_qsl(request.query, keep_blank_values=True)
-    if request.method == "GET" and request.path == "/prompts":
-        more = [(n, str(int(v) + 1) if n == "per_page" and v.isdigit() and int(v) < 100 else v) for n, v in pairs]
-        response: FaultResponse = await call_next(
-            FaultRequest(request.method, request.path, urlencode(more), request.headers, request.raw)
-        )
-        return response
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def counts_page_as_total(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """`total` is the number of rows on the page."""
-    response: FaultResponse = await call_next(request)
-    if is_prompt_list(request, response):
-        page = response.body
-        return response.with_json({**page, "meta": {**page["meta"], "total": len(page["data"])}})
-    return response
-
-
-async def repeats_row(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """The second page starts with the last row of the first."""
-    response: FaultResponse = await call_next(request)
-    pairs = dict(parse_qsl(request.query))
-    if is_prompt_list(request, response) and pairs.get("page") == "2":
-        first: FaultResponse = await call_next(
-            FaultRequest("GET", request.path, urlencode(pairs | {"page": "1"}), request.headers, b"")
-        )
-        page = response.body
-        if page["data"] and first.body["data"]:
-            return response.with_json({**page, "data": [first.body["data"][-1], *page["data"][1:]]})
-    return response
-
-
-async def ignores_sort_direction(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """`sort_direction=desc` is ignored."""
-    listing = request.method == "GET" and request.path == "/prompts"
-    return await call_next(without_parameters(request, "sort_direction") if listing else request)  # type: ignore[no-any-return]
-
-
-async def ignores_search(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """`search` is ignored."""
-    return await call_next(without_parameters(request, "search") if request.path == "/prompts" else request)  # type: ignore[no-any-return]
-
-
-async def ignores_filter(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """`visibility` is ignored."""
-    return await call_next(without_parameters(request, "visibility") if request.path == "/prompts" else request)  # type: ignore[no-any-return]
-
-
-async def drops_last_match(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A filtered list lacks its last row."""
-    response: FaultResponse = await call_next(request)
-    if is_prompt_list(request, response) and "visibility=p" in request.query and response.body["data"]:
-        return response.with_json({**response.body, "data": response.body["data"][:-1]})
-    return response
-
-
-async def ignores_with(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """`with` is ignored when a record is retrieved."""
-    return await call_next(without_parameters(request, "with") if RECORD.match(request.path) else request)  # type: ignore[no-any-return]
-
-
-async def truncates_names(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A name is truncated to 40 characters."""
-    body = request.body
-    if request.method == "POST" and request.path == "/prompts" and isinstance(body, dict):
-        name = body.get("name")
-        request = request.with_json({**body, "name": name[:40] if isinstance(name, str) else name})
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def replaces_astral_characters(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """Characters outside the Basic Multilingual Plane become question marks, as in a three-byte column."""
-    if request.method in ("POST", "PUT") and request.path.startswith("/prompts") and isinstance(request.body, dict):
-        plain = "".join("?" if ord(sign) > 0xFFFF else sign for sign in json.dumps(request.body, ensure_ascii=False))
-        request = request.with_json(json.loads(plain))
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def discards_description(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """An update returns the new description without storing it."""
-    body = request.body
-    if request.method == "PUT" and RECORD.match(request.path) and isinstance(body, dict) and "description" in body:
-        rest = {name: value for name, value in body.items() if name != "description"}
-        response: FaultResponse = await call_next(request.with_json(rest))
-        return response.with_data(description=body["description"]) if response.status == 200 else response
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def resets_omitted_tags(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """An update without tags deletes them."""
-    body = request.body
-    if request.method == "PUT" and RECORD.match(request.path) and isinstance(body, dict) and "tags" not in body:
-        request = request.with_json({**body, "tags": []})
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def stores_rejected_update(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A rejected update stores the description."""
-    response: FaultResponse = await call_next(request)
-    body = request.body
-    if request.method == "PUT" and RECORD.match(request.path) and response.status == 422 and isinstance(body, dict):
-        await call_next(request.with_json({"description": body.get("description", "half written")}))
-    return response
-
-
-async def updates_other_record(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """An update also changes the description of another record."""
-    response: FaultResponse = await call_next(request)
-    body = request.body
-    if request.method == "POST" and request.path == "/prompts" and response.status == 201:
-        memory.setdefault("created", []).append(response.body["data"]["uuid"])
-    match = RECORD.match(request.path)
-    if request.method == "PUT" and match and response.status == 200 and isinstance(body, dict):
-        others = [key for key in memory.get("created", []) if key != match[1]]
-        for key in others[-1:]:
-            await call_next(
-                FaultRequest("PUT", f"/prompts/{key}", "", request.headers, b"").with_json({"description": "other"})
-            )
-    return response
-
-
-async def deletes_nothing(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A deleted record remains in lists."""
-    match = RECORD.match(request.path)
-    deleted_keys = memory.setdefault("deleted", set())
-    if match and match[1] in deleted_keys:
-        return FaultResponse(404, JSON, b'{"message":"Not found."}')
-    if match and request.method == "DELETE":
-        current: FaultResponse = await call_next(FaultRequest("GET", request.path, "", request.headers, b""))
-        if current.status == 200:
-            deleted_keys.add(match[1])
-            return FaultResponse(204, {}, b"")
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-async def changes_created_at(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """An update changes `created_at`."""
-    response: FaultResponse = await call_next(request)
-    if RECORD.match(request.path) and request.method in ("GET", "PUT") and response.status == 200:
-        return response.with_data(created_at=response.body["data"]["updated_at"])
-    return response
-
-
-async def exposes_other_tenants(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """Records of other tenants can be retrieved."""
-    response: FaultResponse = await call_next(request)
-    if request.method == "GET" and RECORD.match(request.path) and response.status == 404:
-        return await call_next(request.with_token("demo-token"))  # type: ignore[no-any-return]
-    return response
-
-
-async def accepts_unknown_tokens(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """Any token of more than eight characters is accepted."""
-    response: FaultResponse = await call_next(request)
-    if response.status == 401 and request.path == "/prompts" and len(request.headers.get("authorization", "")) > 15:
-        return await call_next(request.with_token("demo-token"))  # type: ignore[no-any-return]
-    return response
-
-
-async def names_wrong_field(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A 422 names `body` instead of the invalid field."""
-    response: FaultResponse = await call_next(request)
-    if response.status == 422 and request.path == "/prompts" and request.method == "POST":
-        failures = response.body
-        return response.with_json({**failures, "errors": {"body": ["The body field is invalid."]}})
-    return response
-
-
-async def fails_on_search(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """A search with a quotation mark is a server error."""
-    term = dict(parse_qsl(request.query)).get("search", "")
-    if request.path == "/prompts" and request.method == "GET" and ("'" in term or len(term) > 200):
-        return FaultResponse(500, JSON, b'{"message":"Server Error"}')
-    return await call_next(request)  # type: ignore[no-any-return]
-
-
-Fault = Callable[[FaultRequest, CallNext, Memory], Any]
-FAULTS: tuple[Fault, ...] = (
-    exceeds_page_size,
-    counts_page_as_total,
-    repeats_row,
-    ignores_sort_direction,
-    ignores_search,
-    ignores_filter,
-    drops_last_match,
-    ignores_with,
-    truncates_names,
-    replaces_astral_characters,
-    discards_description,
-    resets_omitted_tags,
-    stores_rejected_update,
-    updates_other_record,
-    deletes_nothing,
-    changes_created_at,
-    exposes_other_tenants,
-    accepts_unknown_tokens,
-    names_wrong_field,
-    fails_on_search,
-)
 TAG = "Prompt"
+OWNER_TOKEN = "demo-token"
 
 
-async def no_fault(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
-    """No fault."""
-    return await call_next(request)  # type: ignore[no-any-return]
+@dataclass(frozen=True, slots=True)
+class BackendFault:
+    """A realistic fault of a backend in some operations. `description`: its row in the table."""
+
+    name: str
+    description: str
+    make_fault: MakeFault
+    operations: tuple[str, ...] = ()
+
+
+# Lists
+
+
+def exceed_page_size(request: InterceptedRequest) -> InterceptedRequest:
+    sizes = [int(value) for value in request.parameter_values("per_page") if value.isdigit() and int(value) < 100]
+    return request.with_parameters({"per_page": sizes[0] + 1}) if sizes else request
+
+
+def repeat_row() -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success or request.parameter_values("page") != ["2"]:
+            return response
+        first_rows = (await call_next(request.with_parameters({"page": 1}))).data(request.operation)
+        rows = response.data(request.operation)
+        return response.with_data(request.operation, [first_rows[-1], *rows[1:]]) if rows and first_rows else response
+
+    return fault
+
+
+def drop_last_match(request: InterceptedRequest, body: Any) -> Any:
+    is_filtered = any(value.startswith("p") for value in request.parameter_values("visibility"))
+    return {**body, "data": body["data"][:-1]} if is_filtered else body
+
+
+def fails_on_search(request: InterceptedRequest) -> bool:
+    return any("'" in term or len(term) > 200 for term in request.parameter_values("search"))
+
+
+# Writes
+
+
+def replace_astral_characters(request: InterceptedRequest) -> InterceptedRequest:
+    text = json.dumps(request.json, ensure_ascii=False)
+    plain = "".join("?" if ord(character) > 0xFFFF else character for character in text)
+    return request.with_json(json.loads(plain)) if request.json_object else request
+
+
+def discard_description() -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        body = request.json_object
+        if "description" not in body:
+            return await call_next(request)
+        response = await call_next(request.with_json({n: v for n, v in body.items() if n != "description"}))
+        if not response.is_success:
+            return response
+        record = {**response.data(request.operation), "description": body["description"]}
+        return response.with_data(request.operation, record)
+
+    return fault
+
+
+def store_rejected_update() -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if response.status == 422 and request.json_object:
+            description = request.json_object.get("description", "half written")
+            await call_next(request.with_json({"description": description}))
+        return response
+
+    return fault
+
+
+def update_other_record() -> Fault:
+    keys: list[str] = []
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.operation.id == "createPrompt" and response.status == 201:
+            keys.append(response.data(request.operation)["uuid"])
+        others = [key for key in keys if key != request.key]
+        if request.operation.id == "updatePrompt" and response.is_success and others:
+            await call_next(request.follow_up(request.operation, others[-1]).with_json({"description": "other"}))
+        return response
+
+    return fault
+
+
+def delete_nothing() -> Fault:
+    deleted_keys: set[str] = set()
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if request.key in deleted_keys:
+            return build_response(404, {"message": "Not found."})
+        if request.method != "DELETE":
+            return await call_next(request)
+        retrieve = athena_contract().operations["retrievePrompt"]
+        if not (await call_next(request.follow_up(retrieve, request.key))).is_success:
+            return await call_next(request)
+        deleted_keys.add(request.key)
+        return InterceptedResponse(204, {}, b"")
+
+    return fault
+
+
+def return_updated_as_created(request: InterceptedRequest, body: Any) -> Any:
+    return {"data": {**body["data"], "created_at": body["data"]["updated_at"]}}
+
+
+# Access
+
+
+def accept_as_owner(condition: Callable[[InterceptedRequest, InterceptedResponse], bool]) -> MakeFault:
+    """Accept some rejected requests as requests of the owner."""
+    return accept(lambda q, r: q.with_token(OWNER_TOKEN) if condition(q, r) else None)
+
+
+def has_unknown_token(request: InterceptedRequest, response: InterceptedResponse) -> bool:
+    return response.status == 401 and len(request.headers.get("authorization", "")) > 15
+
+
+def name_wrong_field(response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_json({**response.json, "errors": {"body": ["The body field is invalid."]}})
+
+
+LIST, CREATE, RETRIEVE = ("listPrompts",), ("createPrompt",), ("retrievePrompt",)
+UPDATE, WRITES = ("updatePrompt",), ("createPrompt", "updatePrompt")
+RECORD = ("retrievePrompt", "updatePrompt", "deletePrompt")
+NO_FAULT = BackendFault("no_fault", "No fault", change_request(lambda request: request))
+FAULTS = (
+    BackendFault("exceeds_page_size", "A page has one row more than requested", change_request(exceed_page_size), LIST),
+    BackendFault(
+        "counts_page_as_total",
+        "`total` is the number of rows on the page",
+        change_json(lambda _, page: {**page, "meta": {**page["meta"], "total": len(page["data"])}}),
+        LIST,
+    ),
+    BackendFault("repeats_row", "The second page starts with the last row of the first", repeat_row, LIST),
+    BackendFault(
+        "ignores_sort_direction", "`sort_direction=desc` is ignored", ignore_parameters("sort_direction"), LIST
+    ),
+    BackendFault("ignores_search", "`search` is ignored", ignore_parameters("search"), LIST),
+    BackendFault("ignores_filter", "`visibility` is ignored", ignore_parameters("visibility"), LIST),
+    BackendFault("drops_last_match", "A filtered list lacks its last row", change_json(drop_last_match), LIST),
+    BackendFault("ignores_with", "`with` is ignored when a record is retrieved", ignore_parameters("with"), RETRIEVE),
+    BackendFault(
+        "truncates_names",
+        "A name is truncated to 40 characters",
+        change_body(lambda body: {**body, "name": body["name"][:40]} if isinstance(body.get("name"), str) else body),
+        CREATE,
+    ),
+    BackendFault(
+        "replaces_astral_characters",
+        "Characters outside the Basic Multilingual Plane become question marks, as in a three-byte column",
+        change_request(replace_astral_characters),
+        WRITES,
+    ),
+    BackendFault(
+        "discards_description", "An update returns the new description without storing it", discard_description, UPDATE
+    ),
+    BackendFault(
+        "resets_omitted_tags",
+        "An update without tags deletes them",
+        change_body(lambda body: {"tags": [], **body}),
+        UPDATE,
+    ),
+    BackendFault("stores_rejected_update", "A rejected update stores the description", store_rejected_update, UPDATE),
+    BackendFault(
+        "updates_other_record", "An update also changes the description of another record", update_other_record, WRITES
+    ),
+    BackendFault("deletes_nothing", "A deleted record remains in lists", delete_nothing, RECORD),
+    BackendFault(
+        "changes_created_at",
+        "An update changes `created_at`",
+        change_json(return_updated_as_created),
+        ("retrievePrompt", "updatePrompt"),
+    ),
+    BackendFault(
+        "exposes_other_tenants",
+        "Records of other tenants can be retrieved",
+        accept_as_owner(lambda q, r: r.status == 404),
+        RETRIEVE,
+    ),
+    BackendFault(
+        "accepts_unknown_tokens",
+        "Any token of more than eight characters is accepted",
+        accept_as_owner(has_unknown_token),
+        ("listPrompts", "createPrompt"),
+    ),
+    BackendFault(
+        "names_wrong_field",
+        "A 422 names `body` instead of the invalid field",
+        on_status(422, name_wrong_field),
+        CREATE,
+    ),
+    BackendFault(
+        "fails_on_search",
+        "A search with a quotation mark is a server error",
+        respond_if(fails_on_search, build_response(500, {"message": "Server Error"})),
+        LIST,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,17 +315,15 @@ def with_real_time(api: Api) -> ASGIApp:
     return app
 
 
-def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, ToolResult, ToolResult]]:
+def rows(faults: Sequence[BackendFault], seconds: int) -> Iterator[tuple[BackendFault, ToolResult, ToolResult]]:
     """Run both tools on each fault, each with a reset mock."""
     api = Api.create(athena_contract(), athena_schemas(), "demo")
     for fault in faults:
         results = []
         for run_tool in (run_suite, run_schemathesis):
             api.reset()
-            with (
-                run_http_server(FaultMiddleware(with_real_time(api), fault)) as base,
-                tempfile.TemporaryDirectory() as name,
-            ):
+            app = FaultInjector.create(with_real_time(api), api.contract, fault.make_fault(), fault.operations)
+            with run_http_server(app) as base, tempfile.TemporaryDirectory() as name:
                 results.append(run_tool(base + api.contract.base_path, seconds, Path(name)))
         yield fault, results[0], results[1]
 
@@ -338,20 +334,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("names", nargs="*", help="fault names; default: all")
     options = parser.parse_args(arguments)
-    faults = [fault for fault in (no_fault, *FAULTS) if not options.names or fault.__name__ in options.names]
+    faults = [fault for fault in (NO_FAULT, *FAULTS) if not options.names or fault.name in options.names]
     print("| fault | suite | Schemathesis |\n|---|---|---|", flush=True)
     detected = [0, 0]
     mistakes = 0
     for fault, suite_result, schemathesis_result in rows(faults, options.seconds):
         print(
-            f"| {str(fault.__doc__).rstrip('.')} | {suite_result.table_cell} | {schemathesis_result.table_cell} |",
+            f"| {fault.description} | {suite_result.table_cell} | {schemathesis_result.table_cell} |",
             flush=True,
         )
-        is_fault = fault is not no_fault
+        is_fault = fault is not NO_FAULT
         detected[0] += is_fault and bool(suite_result.failures)
         detected[1] += is_fault and bool(schemathesis_result.failures)
         mistakes += is_fault is not bool(suite_result.failures)
-    fault_count = sum(fault is not no_fault for fault in faults)
+    fault_count = sum(fault is not NO_FAULT for fault in faults)
     print(f"| {fault_count} faults | {detected[0]} | {detected[1]} |")
     return 1 if mistakes else 0
 

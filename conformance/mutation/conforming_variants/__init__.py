@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from conformance.mutation.conforming_variants import lists, requests, responses, timing
 from conformance.mutation.conforming_variants.responses import VariantFactory, change_headers, transform_json
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.in_process_mock import ManualClock
-from spec.model import Contract
+from conformance.mutation.faults import compose
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +22,7 @@ class Variant:
 
 def combine(*factories: VariantFactory) -> VariantFactory:
     """Combine variants; the first is the innermost."""
-
-    def make_fault(contract: Contract, clock: ManualClock) -> Fault:
-        faults = [factory(contract, clock) for factory in factories]
-
-        async def call(index: int, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-            if index < 0:
-                return await call_next(request)
-            return await faults[index](request, lambda inner_request: call(index - 1, inner_request, call_next))
-
-        return lambda request, call_next: call(len(faults) - 1, request, call_next)
-
-    return make_fault
+    return lambda contract, clock: compose(*(factory(contract, clock) for factory in factories))
 
 
 LARAVEL = combine(

@@ -1,6 +1,8 @@
 """Variants of timing: rate limits, latency, eventual consistency. Time passes on the mock's clock."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from conformance.mutation.conforming_variants.responses import VariantFactory
@@ -52,7 +54,7 @@ class DelayedWrites:
     """
 
     contract: Contract
-    clock: ManualClock
+    clock: Callable[[], datetime]
     delay: float
     previous_states: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
 

@@ -12,13 +12,14 @@ from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Action, RecordName, Step
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import change_json
 from conformance.mutation.in_process_mock import InProcessTarget, create_session
 from conformance.results import Status
 from conformance.runner.runner import run
 from conformance.session.session import Session
 from conformance.transport.client import Budget
-from tests.conformance.clinic import SEED, demo_clinic, inject_fault, mutant
-from tests.conformance.clinic_faults import CLINIC, AppWrapper, build_error, change_json
+from tests.conformance.support.clinic import SEED, demo_clinic, inject_fault, mutant
+from tests.conformance.support.clinic_faults import CLINIC, AppWrapper, build_error
 
 WARD, OTHER_WARD = RecordName("Ward", 1), RecordName("Ward", 2)
 PATIENT, OTHER_PATIENT = RecordName("Patient", 1), RecordName("Patient", 2)

@@ -1,6 +1,5 @@
 """The model of the contract: states after writes, values of reads, and what query parameters mean."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from conformance.model.specification import UNKNOWN, Model, ModelRecord
 from spec.extensions import QueryExtension
 from spec.loader import load_contract
 from spec.model import Contract, Parameter
+from tests.mock_process import ROOT
 
-CLINIC = load_contract(Path(__file__).parents[2] / "foreign" / "clinic.yaml")
+CLINIC = load_contract(ROOT / "tests" / "foreign" / "clinic.yaml")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(exclude_categories=["C"])),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),

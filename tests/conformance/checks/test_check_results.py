@@ -1,0 +1,117 @@
+"""Results of checks on Athena's contract: parameter, location, provenance, message and skip reason.
+
+Which checks find which faults is proven elsewhere: see "Which corpus proves what" in CONTRIBUTING.md. The faults here
+are those that neither the clinic nor the mutation operators have.
+"""
+
+import pytest
+
+from conformance.mutation.fault_injection import Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import (
+    ANY_ITEM,
+    REMOVED,
+    MakeFault,
+    change_body,
+    change_record,
+    change_response,
+    change_value,
+)
+from conformance.results import Status
+from tests.conformance.support.check_runner import (
+    CHECKS_BY_ID,
+    find_failures,
+    run_checks_with_session,
+)
+
+pytestmark = pytest.mark.slow  # each test sends many requests to a reset mock
+
+UNKNOWN_KEY = "00000000-0000-4000-8000-00000000dead"
+
+
+def replace_four_byte_characters(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    """Replace characters outside the Basic Multilingual Plane, as in a three-byte column."""
+    text = "".join(c if ord(c) < 0x10000 else "?" for c in response.body.decode())
+    return (
+        response if request.method != "POST" else InterceptedResponse(response.status, response.headers, text.encode())
+    )
+
+
+truncate_names = change_body(
+    lambda body: {**body, "name": body["name"][:255]} if isinstance(body.get("name"), str) else body
+)
+
+
+def return_first_metric() -> Fault:
+    """A metric keeps its first value."""
+    responses: dict[str, InterceptedResponse] = {}
+    return change_response(lambda q, r: responses.setdefault(str(q.query), r))()
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "make_fault", "parameter"),
+    [
+        # the clinic has no action whose result is, or is part of, another record
+        (
+            "action-result-is-stored",
+            "runAgent",
+            change_record(answer=lambda answer: {**answer, "content": "another answer"}),
+            "data.answer",
+        ),
+        ("action-result-is-stored", "generateAgent", change_record(uuid=lambda key: UNKNOWN_KEY), "data"),
+        (
+            "action-result-concerns-record",
+            "triggerWebhook",
+            change_record(workflow=lambda workflow: {**workflow, "uuid": UNKNOWN_KEY}),
+            "data",
+        ),
+        # nor metrics by query parameters
+        (
+            "metric-follows-writes",
+            "getWorkspacesMetrics",
+            return_first_metric,
+            "entity=agents metric=created",
+        ),
+        # nor fields of nested objects
+        (
+            "invalid-field-is-422",
+            "createMessage",
+            change_body(lambda body: {name: value for name, value in body.items() if name != "files"}),
+            "files.0.key type",
+        ),
+    ],
+)
+def test_check_fails_for_a_fault_that_the_clinic_cannot_have(
+    check: str, operation: str, make_fault: MakeFault, parameter: str
+) -> None:
+    failures = find_failures(check, operation, make_fault)
+    assert {(o.requirement.check, o.requirement.operation) for o in failures} == {(check, operation)}
+    assert parameter in {o.requirement.parameter for o in failures}
+    assert all(o.message and o.evidence for o in failures)
+
+
+def test_lost_emoji_fails_in_the_documented_field() -> None:
+    failures = find_failures("model-create", "createMessage", change_response(replace_four_byte_characters))
+    assert {o.requirement.parameter for o in failures} == {"content"}
+    assert {o.requirement.provenance for o in failures} == {"documented"}
+
+
+def test_truncated_name_is_the_only_failure() -> None:
+    failures = find_failures("invalid-field-is-422", "updateAgent", truncate_names)
+    assert [o.requirement.parameter for o in failures] == ["name maxLength"]
+    assert "got 200, expected 422" in failures[0].message
+
+
+def test_missing_property_of_an_example_is_reported_with_its_location() -> None:
+    remove_content = change_value(lambda content: REMOVED, ("data", ANY_ITEM, "content"))
+    (failure,) = find_failures("response-matches-schema", "listMessages", remove_content)
+    assert failure.requirement.pointer == "#/components/schemas/Message"
+    assert failure.requirement.provenance == "documented"
+    assert failure.requirement.is_blocking(strict=False)
+
+
+def test_second_token_of_the_same_tenant_skips_tenant_isolation() -> None:
+    tokens = {"self": "demo-token", "other": "viewer-token"}
+    run_result, _ = run_checks_with_session([CHECKS_BY_ID["tenant-isolation"]], "retrievePrompt", tokens=tokens)
+    (result,) = run_result.results
+    assert result.status is Status.SKIPPED
+    assert result.message == "the second token has access to the same Workspace: --other-token-env"

@@ -1,0 +1,386 @@
+"""Faults for the clinic that no mutant has: each violates the requirement of one check.
+
+Functions that return a `Fault` have no arguments; every fault has its own state.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import (
+    JsonChange,
+    MakeFault,
+    accept,
+    build_response,
+    change_body,
+    change_json,
+    change_record,
+    change_request,
+    change_response,
+    on_status,
+    respond_if,
+)
+from spec.loader import load_contract
+from tests.mock_process import ROOT
+
+AppWrapper = Callable[[ASGIApp], ASGIApp]
+
+CLINIC = load_contract(ROOT / "tests" / "foreign" / "clinic.yaml")
+
+OWNER_TOKEN, OTHER_TOKEN = "demo-token", "other-token"
+
+
+def build_error(status: int, message: str) -> InterceptedResponse:
+    """Build an error response of the contract."""
+    return build_response(status, {"message": message})
+
+
+def has_token(request: InterceptedRequest, token: str) -> bool:
+    """Return whether a request has this token."""
+    return request.headers.get("authorization") == f"Bearer {token}"
+
+
+def query_value(request: InterceptedRequest, name: str) -> str:
+    """Return the value of a query parameter, or ""."""
+    return dict(request.query).get(name, "")
+
+
+def change_query(change: Callable[[str, str], str]) -> MakeFault:
+    """Fault in the query: `change(name, value)` returns the value of a parameter."""
+    return change_request(lambda q: q.with_query(tuple((name, change(name, value)) for name, value in q.query)))
+
+
+def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFault:
+    """Requests of another tenant have the access of the owner."""
+    return change_request(lambda q: q.with_token(OWNER_TOKEN) if has_token(q, OTHER_TOKEN) and condition(q) else q)
+
+
+# Lists
+
+
+def change_page(change: Callable[[InterceptedRequest, dict[str, Any]], dict[str, Any]], container: str) -> MakeFault:
+    """Fault in the fields of the pagination: `change(request, page)` returns the changed fields of `container`."""
+    return change_json(lambda request, page: {**page, container: {**page[container], **change(request, page)}})
+
+
+report_page_total = change_page(lambda _, page: {"total": len(page["data"])}, "meta")
+# The last page that is not full does not count.
+round_last_page_down = change_page(
+    lambda _, page: {"pages": max(1, page["meta"]["total"] // page["meta"]["size"])}, "meta"
+)
+link_page_before_first = change_page(lambda _, page: {"before": page["links"]["first"]}, "links")
+link_first_page_as_last = change_page(lambda _, page: {"last": page["links"]["first"]}, "links")
+
+
+def drop_from_links(*names: str) -> MakeFault:
+    """The links lack some parameters."""
+
+    def drop(link: Any) -> Any:
+        pairs = [(n, v) for n, v in parse_qsl(urlsplit(link or "").query) if n not in names]
+        return link and f"{link.partition('?')[0]}?{urlencode(pairs)}"
+
+    return change_page(lambda _, page: {role: drop(link) for role, link in page["links"].items()}, "links")
+
+
+def ignore_bracketed_arrays(request: InterceptedRequest) -> InterceptedRequest:
+    """Array parameters with brackets are ignored."""
+    return request.with_query(tuple((name, value) for name, value in request.query if not name.endswith("[]")))
+
+
+def filter_by_blank(request: InterceptedRequest, body: Any) -> Any:
+    """A blank parameter filters by the empty value."""
+    has_blank = any(not value for _, value in request.query)
+    return {**body, "data": [], "meta": {**body["meta"], "from": None, "to": None, "total": 0}} if has_blank else body
+
+
+def use_first_filter_only(*names: str) -> MakeFault:
+    """All but the first of some filters are ignored."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        sent = [name for name, value in request.query if name in names and value]
+        return request.with_parameters(dict.fromkeys(sent[1:]))
+
+    return change_request(change)
+
+
+def report_unfiltered_total() -> Fault:
+    """A filtered list has the total of the unfiltered list."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        unfiltered = await call_next(request.with_query(()))
+        if not response.is_success or not unfiltered.is_success:
+            return response
+        body = response.json
+        return response.with_json({**body, "meta": {**body["meta"], "total": unfiltered.json["meta"]["total"]}})
+
+    return fault
+
+
+def exclude_last_day(request: InterceptedRequest) -> InterceptedRequest:
+    """The last day of a range is excluded, if no other filter is set."""
+    filters = [name for name, value in request.query if value and name in ("born_from", "born_to", "has_treatments")]
+    if filters != ["born_to"]:
+        return request
+    last_day = date.fromisoformat(query_value(request, "born_to")) - timedelta(days=1)
+    return request.with_parameters({"born_to": last_day})
+
+
+def decrease_count(name: str) -> JsonChange:
+    """A count in the rows of a list is too low by one."""
+    return lambda _, body: {**body, "data": [{**row, name: max(0, row[name] - 1)} for row in body["data"]]}
+
+
+# Sorting by update time sorts by creation time.
+sort_by_creation_time = change_query(lambda name, value: {"updated_at": "created_at"}.get(value, value))
+# The search is case-sensitive: no record has an upper-case name.
+ignore_upper_case_terms = change_query(
+    lambda name, value: "nothing-like-it" if name == "search" and value.isupper() else value
+)
+# The search term is a LIKE pattern: here a wildcard matches the rest of the term too.
+use_wildcards = change_query(
+    lambda name, value: value.replace("%", "_").partition("_")[0] if name == "search" else value
+)
+# The search term is concatenated into SQL.
+fail_on_apostrophe = respond_if(lambda q: "'" in query_value(q, "search"), build_error(500, "Server Error"))
+# An OR without parentheses: a search or filter includes the records of other accounts.
+search_all_tenants = act_as_owner_if(lambda q: query_value(q, "search"))
+filter_all_tenants = act_as_owner_if(lambda q: query_value(q, "patient_uuid"))
+
+
+# HTTP
+
+
+def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
+    """Unknown paths return the HTML page of a single-page application."""
+
+    async def serve_page(scope: Scope, receive: Receive, send: Send) -> None:
+        if "no-such-path" not in scope["path"]:
+            await app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"<!doctype html><title>Clinic</title>"})
+
+    return serve_page
+
+
+def expose_exception(response: InterceptedResponse) -> InterceptedResponse:
+    """A response shows the exception of the framework."""
+    return response.with_json({"message": "Server Error", "exception": "QueryException", "trace": []})
+
+
+# Every body is parsed as JSON.
+accept_any_media_type = change_request(lambda q: q.with_headers(content_type="application/json") if q.body else q)
+
+
+# Accounts
+
+
+return_first_account = act_as_owner_if(lambda _: True)
+return_another_owner = change_record(vet=lambda vet: {**vet, "id": vet["id"] + 1})
+# A login with the wrong password succeeds.
+accept_any_password = change_body(
+    lambda body: {**body, "password": "password"} if body.get("password") == "conformance-wrong-password" else body
+)
+# A logout revokes nothing.
+ignore_logout = respond_if(lambda q: q.has_documented_method, InterceptedResponse(204, {}, b""))
+
+
+# Writes
+
+
+def return_first_key() -> Fault:
+    """Every create returns the key of the first record."""
+    keys: list[Any] = []
+
+    def change(key: Any) -> Any:
+        keys.append(key)
+        return keys[0]
+
+    return change_record(uuid=change)()
+
+
+def accept_server_set_fields() -> Fault:
+    """Mass assignment: a timestamp in the request is stored."""
+    created_at: dict[Any, Any] = {}
+
+    def change(request: InterceptedRequest, body: Any) -> Any:
+        data = body["data"]
+        if request.method == "POST" and "created_at" in request.json_object:
+            created_at[data["uuid"]] = request.json_object["created_at"]
+        return {"data": {**data, "created_at": created_at.get(data["uuid"], data["created_at"])}}
+
+    return change_json(change)()
+
+
+def count_requests(name: str, change: Callable[[Any, int], Any]) -> MakeFault:
+    """Fault in an attribute that depends on the number of requests: `change(value, number of requests to the path)`."""
+
+    def make_fault() -> Fault:
+        counts: dict[str, int] = {}
+
+        def change_data(request: InterceptedRequest, body: Any) -> Any:
+            counts[request.path] = counts.get(request.path, 0) + 1
+            return {"data": {**body["data"], name: change(body["data"][name], counts[request.path])}}
+
+        return change_json(change_data)()
+
+    return make_fault
+
+
+increase_at_every_update = count_requests("cost", lambda cost, count: cost + count - 1)
+decrease_update_time = count_requests("updated_at", lambda _, count: f"20{99 - count % 90:02}-01-01T00:00:00.000000Z")
+change_update_time_on_read = count_requests("updated_at", lambda _, count: f"2026-01-{1 + count % 28:02}T00:00:00Z")
+
+
+def drop_field(name: str) -> MakeFault:
+    """A field of the body is not stored."""
+    return change_body(lambda body: {n: v for n, v in body.items() if n != name})
+
+
+def shift_date_header(hours: float) -> MakeFault:
+    """Timestamps are in local time but marked as UTC: the Date header is some hours later."""
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        shifted = parsedate_to_datetime(response.headers["date"]) + timedelta(hours=hours)
+        return response.with_headers({"date": format_datetime(shifted)})
+
+    return change_response(change)
+
+
+# The creation timestamp is that of the update, in seconds.
+set_created_at_update = change_json(
+    lambda _, body: {"data": {**body["data"], "created_at": f"{body['data']['updated_at'][:19]}Z"}}
+)
+
+
+def write_without_authorization() -> Fault:
+    """A write without a token is rejected, but stored."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if response.status == 401 and request.has_documented_method:
+            await call_next(request.with_token(OWNER_TOKEN))
+        return response
+
+    return fault
+
+
+def keep_created_records() -> Fault:
+    """Created records remain retrievable after they are deleted."""
+    responses: dict[str, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.operation.method == "post" and response.is_success:
+            responses[f"{request.path}/{response.json['data']['uuid']}"] = replace(response, status=200)
+        return responses.get(request.path, response) if request.operation.method == "get" else response
+
+    return fault
+
+
+# A delete that must be rejected returns 204.
+confirm_restricted_delete = on_status(409, lambda response: InterceptedResponse(204, {}, b""))
+# A delete that cascades is rejected.
+restrict_delete = respond_if(lambda q: q.has_documented_method, build_error(409, "In use."))
+# A referenced record cannot be retrieved.
+hide_referenced_record = change_response(lambda _, r: build_error(404, "Not found.") if r.is_success else r)
+
+
+def change_name_after_delete() -> Fault:
+    """A create that follows a delete stores another name."""
+    deletes = 0
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        nonlocal deletes
+        if request.operation.method == "post" and deletes and "name" in request.json_object:
+            deletes -= 1
+            request = request.with_json({**request.json_object, "name": "another name"})
+        response = await call_next(request)
+        deletes += request.operation.method == "delete" and response.is_success
+        return response
+
+    return fault
+
+
+def embed_first_version() -> Fault:
+    """An embedded record keeps the values of its first embedding."""
+    first_versions: dict[str, Any] = {}
+    return change_record(patient=lambda patient: first_versions.setdefault(patient["uuid"], patient))()
+
+
+# Actions
+
+
+def return_another_record() -> Fault:
+    """An action returns another record than that in its path."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        rows = (await call_next(request.follow_up(CLINIC.operations["listTreatments"]))).json["data"]
+        other = next(row["uuid"] for row in reversed(rows) if row["uuid"] != request.key)
+        retrieved = await call_next(request.follow_up(CLINIC.operations["retrieveTreatment"], other))
+        return replace(retrieved, status=response.status) if response.is_success else response
+
+    return fault
+
+
+def accept_second_stop() -> Fault:
+    """Stopping a stopped treatment succeeds."""
+
+    def correct(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedRequest | None:
+        retrieve = request.follow_up(CLINIC.operations["retrieveTreatment"], *request.path_values.values())
+        return retrieve if response.status == 409 else None
+
+    return accept(correct)()
+
+
+def run_after_stop() -> Fault:
+    """A stopped treatment continues."""
+    stopped_keys: set[str] = set()
+
+    def change(request: InterceptedRequest, body: Any) -> Any:
+        if request.operation.id == "stopTreatment":
+            stopped_keys.add(request.key)
+            return body
+        return {"data": {**body["data"], "status": "running"}} if request.key in stopped_keys else body
+
+    return change_json(change)()
+
+
+# A referral does not grant access.
+hide_shared_records = respond_if(lambda q: has_token(q, OTHER_TOKEN), build_error(404, "Not found."))
+
+
+def keep_shared_records_visible() -> Fault:
+    """A patient remains visible after the referral is deleted."""
+    responses: dict[str, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if has_token(request, OTHER_TOKEN) and response.is_success:
+            responses[request.path] = response
+        return responses.get(request.path, response) if has_token(request, OTHER_TOKEN) else response
+
+    return fault
+
+
+def return_first_metric() -> Fault:
+    """A metric keeps its first value."""
+    responses: dict[bytes, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return responses.setdefault(request.body, response) if response.is_success else response
+
+    return fault
+
+
+# A total is the sum of its parts plus one.
+increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})
