@@ -1,12 +1,16 @@
 """The declarations of all checks."""
 
+from typing import Any
+
 import pytest
 
 from conformance.checks.registry import CHECKS
-from conformance.checks.support.check import Category
+from conformance.checks.support.check import Category, Check
+from conformance.mutation.faults import change_record
 from conformance.results import Status
-from tests.conformance.support.clinic import run_checks
+from tests.conformance.support.clinic import inject_fault, run_checks
 from tests.conformance.support.clinic_faults import CLINIC
+from tests.document_texts import code_blocks
 
 
 def test_every_check_has_a_category() -> None:
@@ -28,6 +32,20 @@ def test_http_error_checks_are_in_category_http(check_id: str) -> None:
 def test_check_ids_are_unique() -> None:
     ids = [check.id for check in CHECKS]
     assert sorted(set(ids)) == sorted(ids)
+
+
+def test_check_in_the_contributing_guide_works() -> None:
+    [source] = [block for kind, block in code_blocks("CONTRIBUTING.md") if "@check(" in block]
+    names: dict[str, Any] = {}
+    exec(source, names)
+    documented = names["check_key"]
+    assert isinstance(documented, Check)
+    operations = ["retrievePatient"]
+    [result] = run_checks([documented], operations).results
+    assert result.status is Status.PASSED
+    wrong_key = inject_fault(change_record(uuid=lambda key: f"{key[:-1]}x"), *operations)
+    [result] = run_checks([documented], operations, wrong_key).results
+    assert result.status is Status.FAILED
 
 
 @pytest.mark.slow
