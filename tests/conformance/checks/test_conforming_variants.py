@@ -12,7 +12,7 @@ from tests.conformance.support.clinic_faults import CLINIC
 
 pytestmark = pytest.mark.slow  # each case runs all checks
 
-# The suite does not wait for the total of a list that it reads by pages again after a write.
+# Known false positives of the suite, not fixed yet.
 FALSE_POSITIVES = {"totals updated after 2 s": pytest.mark.xfail(reason="model-list fails on listReferrals")}
 
 
