@@ -32,7 +32,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
 	test-reference-backend nightly check facts fuzz bench \
-	bench-growth bench-smoke code-figures format lock clean
+	bench-growth bench-smoke code-figures docs format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,11 @@ bench-smoke: $(READY)  ## a short comparison, to verify that the benchmark runs
 
 code-figures: $(READY)  ## lines, layout and language of the source; ARGS="--compare OLD NEW"
 	@$(PY) scripts/code_figures.py $(ARGS)
+
+docs: $(READY)  ## build the documentation site in build/site; ARGS=
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/docs.lock
+	@$(PY) -m scripts.reference_tables
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 format: $(READY)  ## format the Python files
 	@$(PY) -m ruff check --fix .

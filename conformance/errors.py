@@ -13,6 +13,7 @@ class SkipCategory(Enum):
     DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
     NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
     INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
+    LIST_CHANGED = "list_changed"  # another client modified the list during the check
     TARGET = "target"  # the target did not provide what the check needs, or the run ended first
     INTERNAL_ERROR = "internal_error"  # a check of this suite raised an exception
 

@@ -15,6 +15,7 @@ from mock_server.web.endpoint import Endpoint, RunAction
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
+from mock_server.web.response_cache import ResponseCacheMiddleware
 from mock_server.web.routing import Routes, RoutingMiddleware
 from mock_server.web.security import FastPathSecurityMiddleware, security_map
 from mock_server.web.validation import ValidationMiddleware
@@ -34,8 +35,7 @@ def create_app(
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any.
     """
-    routes = Routes.from_contract(contract)
-    endpoint = Endpoint(sandbox, run_action)
+    routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
@@ -53,7 +53,7 @@ def create_app(
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
     read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))
     return MockApp(
-        api,
+        ResponseCacheMiddleware(api, sandbox),
         routes,
         SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
         HostPolicy(frozenset(host.lower() for host in allowed_hosts)),

@@ -24,7 +24,6 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store, StoreError
 from mock_server.store.bulk_load import bulk_load
 from mock_server.store.connection import connect, copy_image
-from mock_server.store.schema import attribute_column
 from spec.model import Contract
 from spec.record import Record
 from spec.validators import SchemaValidators
@@ -88,8 +87,9 @@ def _populate(
 
 def _find_newest(store: Store) -> str:
     """Return when the newest record was created; empty without records."""
-    columns = ((t, name) for t in store.tables.values() for name in t.resource.attributes_with_stamp("created"))
-    maxima = (store.scalar(f"SELECT MAX({attribute_column((name,))}) FROM {table.name}") for table, name in columns)
+    resources = store.contract.resources.values()
+    attributes = ((resource.name, name) for resource in resources for name in resource.attributes_with_stamp("created"))
+    maxima = (store.aggregate(r, f"MAX({store.build_expression(r, name).sql})") for r, name in attributes)
     return max((instant or "" for instant in maxima), default="")
 
 

@@ -5,6 +5,7 @@
 #   requirements.lock      everything for development: commands, tests, linters
 #   locks/run.lock         only the commands, at the same versions (Dockerfile)
 #   locks/browser.lock     additional packages of the browser tests
+#   locks/docs.lock        additional packages of the documentation site
 #   locks/bootstrap.lock   virtualenv, for a Python without venv
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,4 +25,5 @@ compile() { # source, output, options
 compile pyproject.toml requirements.lock --extra dev "$@"
 compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
+compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
 compile locks/bootstrap.in locks/bootstrap.lock "$@"

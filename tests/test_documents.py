@@ -1,4 +1,7 @@
-"""Tests the documents: sends their curl requests to an installed mock, and compares their tables with the code."""
+"""Tests the documents: sends their curl requests to an installed mock, and compares their tables with the code.
+
+`test_document_commands.py` runs the other commands.
+"""
 
 import json
 import os
@@ -12,33 +15,33 @@ from typing import Any
 
 import pytest
 
+from conformance.cli import commands
 from fixtures import dataset
 from mock_server import images
 from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from spec import extensions
+from spec.document import find_line_numbers
+from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read
 from tests.mock_process import INSTALLED, ROOT, build_environment, run_mock
 
 README = "README.md"
 CONTRIBUTING = "CONTRIBUTING.md"
-MOCK_SERVER = "docs/mock-server.md"
-CONFORMANCE = "docs/conformance.md"
-EXTENSIONS = "docs/specification-extensions.md"
-ARCHITECTURE = "docs/architecture.md"
-DOCUMENTS = (
-    *(README, CONTRIBUTING, "SECURITY.md", "CHANGELOG.md", "bench/README.md", "conformance/README.md"),
-    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
-)
+AUTHENTICATION = "docs/guides/authentication.md"
+DATASETS = "docs/guides/datasets.md"
+ERRORS = "docs/guides/errors.md"
+RUN_THE_MOCK = "docs/guides/run-the-mock.md"
+CI = "docs/guides/ci.md"
+MOCK_SETTINGS = "docs/reference/mock-settings.md"
+SUITE_OPTIONS = "docs/reference/suite-options.md"
+EXIT_CODES = "docs/reference/exit-codes.md"
+EXTENSIONS = "docs/reference/specification-extensions.md"
+ARCHITECTURE = "docs/explanation/architecture.md"
 MAX_README_LINES = 150
 MAX_README_COLUMNS = 140
 MOCK_URL = "http://127.0.0.1:8000"
 CONFORMANCE_COMMAND = INSTALLED.with_name("athena-conformance")
-
-
-@cache
-def read(document: str) -> str:
-    return (ROOT / document).read_text(encoding="utf-8")
 
 
 def section(document: str, heading: str) -> str:
@@ -56,25 +59,20 @@ def tables(text: str) -> list[list[str]]:
     return rows
 
 
-def code_spans(text: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", text)
-
-
-def code_blocks(document: str) -> list[tuple[str, str]]:
-    """(language, content) of each code block."""
-    return re.findall(r"^```(\w+)\n(.*?)^```", read(document), re.MULTILINE | re.DOTALL)
-
-
 # Requests
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentedRequest:
-    """A curl command, and the JSON of the response that follows it (None: the document shows no response)."""
+    """A curl command, and the response that follows it: a part of its JSON, or lines of the complete response.
+
+    `body` and `lines` are empty if the document does not show the response.
+    """
 
     document: str
     command: str
-    response: Any
+    body: Any = None
+    lines: tuple[str, ...] = ()
 
 
 def list_documented_requests() -> list[DocumentedRequest]:
@@ -85,7 +83,8 @@ def list_documented_requests() -> list[DocumentedRequest]:
         for (language, content), (next_language, response) in zip(blocks, [*blocks[1:], ("", "")], strict=False):
             if language == "sh" and content.startswith("curl"):
                 value = json.loads(response) if next_language == "json" else None
-                requests.append(DocumentedRequest(document, content, value))
+                lines = tuple(response.splitlines()) if next_language == "http" else ()
+                requests.append(DocumentedRequest(document, content, value, lines))
     return requests
 
 
@@ -93,8 +92,8 @@ REQUESTS = list_documented_requests()
 
 
 @pytest.fixture(scope="module")
-def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, Any]]:
-    """Status and JSON of each response; the requests are sent one after the other, as a reader does."""
+def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
+    """Status and text of each response; the requests are sent one after the other, as a reader does."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     if not INSTALLED.exists():
@@ -105,12 +104,12 @@ def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, Any]]
         return [send(request.command.replace(MOCK_URL, base)) for request in REQUESTS]
 
 
-def send(command: str) -> tuple[int, Any]:
-    """Run a curl command; status and JSON of the response."""
+def send(command: str) -> tuple[int, str]:
+    """Run a curl command; status and text of the response, with its headers if the command has -i."""
     curl = command.rstrip() + " -w '\\n%{http_code}'"
     result = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=20, check=True)
     body, _, status = result.stdout.rpartition("\n")
-    return int(status), json.loads(body)
+    return int(status), body
 
 
 def find_differences(documented: Any, actual: Any, path: str = "") -> list[str]:
@@ -131,22 +130,28 @@ def find_differences(documented: Any, actual: Any, path: str = "") -> list[str]:
 def test_readme_shows_three_requests_and_requests_md_shows_each_step() -> None:
     documents = [request.document for request in REQUESTS]
     assert documents.count(README) == 3
-    assert documents.count("docs/requests.md") >= 7
+    assert documents.count("docs/guides/requests.md") >= 7
     assert [request for request in REQUESTS if MOCK_URL not in request.command] == []
 
 
 def test_every_code_block_that_calls_the_mock_with_curl_is_executed() -> None:
     executed = {request.command for request in REQUESTS}
-    calls = {content for document in DOCUMENTS for _, content in code_blocks(document) if "curl -s" in content}
-    assert calls == executed
+    blocks = (content for document in DOCUMENTS for _, content in code_blocks(document))
+    assert {content for content in blocks if content.startswith("curl -s")} == executed
 
 
 @pytest.mark.parametrize("number", range(len(REQUESTS)))
-def test_request_returns_the_documented_response(responses: list[tuple[int, Any]], number: int) -> None:
-    documented, (status, actual) = REQUESTS[number].response, responses[number]
-    is_error = isinstance(documented, dict) and "errors" in documented
-    assert status == 422 if is_error else status in (200, 201), actual
-    assert documented is None or find_differences(documented, actual) == []
+def test_request_returns_the_documented_response(responses: list[tuple[int, str]], number: int) -> None:
+    request, (status, actual) = REQUESTS[number], responses[number]
+    if request.lines:
+        response_lines = actual.splitlines()
+        assert [line for line in request.lines if line not in response_lines] == []
+        return
+    keys = set(request.body or {})
+    is_expected = status == 422 if "errors" in keys else status >= 400 if keys == {"message"} else status in (200, 201)
+    assert is_expected, actual
+    differences = [] if request.body is None else find_differences(request.body, json.loads(actual))
+    assert differences == [], f"{request.document} shows another response"
 
 
 def test_differences_finds_other_values_missing_keys_and_shorter_lists() -> None:
@@ -166,7 +171,9 @@ def test_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "heading"), [(README, "Test tokens"), (MOCK_SERVER, "Identity and tenants")], ids=[README, MOCK_SERVER]
+    ("document", "heading"),
+    [(README, "Test tokens"), (AUTHENTICATION, "Authentication and tenants")],
+    ids=[README, AUTHENTICATION],
 )
 def test_every_built_in_token_is_documented(document: str, heading: str) -> None:
     tokens = [code_spans(row[0])[0] for row in tables(section(document, heading)) if row[0].endswith("-token`")]
@@ -176,23 +183,19 @@ def test_every_built_in_token_is_documented(document: str, heading: str) -> None
 # Mock server
 
 
-def test_every_option_of_the_mock_is_documented_with_default_and_environment_variable() -> None:
-    documented = [
-        [(code_spans(cell) or [""])[0] for cell in row[:3]] for row in tables(section(MOCK_SERVER, "Settings"))
-    ]
-    # The packaged contract; flags and lists have no default value.
-    defaults = {"--contract": "spec/openapi.yaml", "--quiet": "", "--allowed-hosts": "", "--cors-origin": ""}
-    expected = [[o.opts[0], defaults.get(o.opts[0], str(o.default)), o.envvar] for o in OPTIONS]
-    assert sorted(documented) == sorted(expected)
+def test_every_option_of_the_mock_is_documented_with_its_environment_variable() -> None:
+    rows = tables(section(MOCK_SETTINGS, "Mock settings"))
+    documented = [(code_spans(row[0])[0].split()[0], code_spans(row[2])[0]) for row in rows]
+    assert documented == [(option.opts[0], option.envvar) for option in OPTIONS]
 
 
 def test_every_dataset_is_documented() -> None:
-    documented = {code_spans(row[0])[0] for row in tables(section(MOCK_SERVER, "Datasets"))}
+    documented = {code_spans(row[0])[0] for row in tables(section(DATASETS, "Datasets"))}
     assert documented == set(dataset.list_names())
 
 
 def test_every_x_mock_reason_is_documented_with_its_statuses() -> None:
-    documented = {code_spans(row[0])[0]: row[1] for row in tables(section(MOCK_SERVER, "Error responses"))}
+    documented = {code_spans(row[0])[0]: row[1] for row in tables(section(ERRORS, "X-Mock-Reason"))}
     statuses: dict[str, set[int]] = {}
     for problem in ErrorKind:
         statuses.setdefault(problem.value.reason, set()).add(int(problem.value.status))
@@ -202,14 +205,14 @@ def test_every_x_mock_reason_is_documented_with_its_statuses() -> None:
 def test_cache_folder_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert images.find_cache_folder() == tmp_path / "athena-mock"
-    text = section(MOCK_SERVER, "Cache folder")
+    text = section(RUN_THE_MOCK, "Cache folder")
     assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(code_spans(text))
     assert "eight most recent images" in " ".join(text.split())
     assert images.MAX_CACHED_IMAGES == 8
 
 
 def test_proxy_headers_are_documented() -> None:
-    documented = set(code_spans(section(MOCK_SERVER, "Proxies")))
+    documented = set(code_spans(section(RUN_THE_MOCK, "Proxies")))
     assert {"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"} <= documented
 
 
@@ -227,64 +230,43 @@ def help_text(*command: str) -> str:
 
 
 def list_documented_commands() -> list[str]:
-    return [code_spans(row[0])[0].split()[0] for row in tables(section(CONFORMANCE, "Commands"))]
+    return [code_spans(row[0])[0].split()[0] for row in tables(section(SUITE_OPTIONS, "Commands"))]
 
 
 def test_every_command_of_the_suite_is_documented() -> None:
     command_list = re.search(r"^Commands:\n((?: +.*\n)+)", help_text(), re.MULTILINE)
     assert command_list is not None
-    commands = re.findall(r"^ {1,4}([a-z][a-z-]*) ", command_list[1], re.MULTILINE)
-    assert sorted(list_documented_commands()) == sorted(commands)
+    names = re.findall(r"^ {1,4}([a-z][a-z-]*) ", command_list[1], re.MULTILINE)
+    assert sorted(list_documented_commands()) == sorted(names)
 
 
 def test_every_option_of_the_suite_is_documented() -> None:
     options: set[str] = set()
     for command in list_documented_commands():
         options |= set(re.findall(r"^ +(--[a-z][a-z-]*)", help_text(command), re.MULTILINE))
-    documented = [code_spans(row[0])[0] for row in tables(section(CONFORMANCE, "Options"))]
+    documented = [code_spans(row[0])[0].split()[0] for row in tables(section(SUITE_OPTIONS, "Options"))]
     assert sorted(documented) == sorted(options - {"--help", "--version"})
 
 
-def read_shown_defaults(command: str) -> dict[str, str]:
-    """Option -> the default that the help of a command shows, without options for which it shows none."""
-    defaults = {}
-    for entry in re.split(r"\n +(?=--[a-z])", help_text(command))[1:]:
-        default = re.search(r"default: ([^\s,;)\]]+)", entry)
-        if default is not None and default[1] != "False":
-            defaults[entry.split()[0]] = default[1]
-    return defaults
-
-
-def parse_number(text: str) -> float | str:
-    return float(text) if re.fullmatch(r"[0-9.]+", text) else text
-
-
-def test_defaults_of_the_suite_are_documented() -> None:
-    documented = {code_spans(row[0])[0]: code_spans(row[1]) for row in tables(section(CONFORMANCE, "Options"))}
-    defaults: dict[str, str] = {}
-    for command in list_documented_commands():
-        defaults |= read_shown_defaults(command)
-    assert defaults
-    undocumented = [
-        flag for flag, value in defaults.items() if [parse_number(value)] != [parse_number(d) for d in documented[flag]]
-    ]
-    assert undocumented == []
-
-
-def exit_codes(document: str, heading: str) -> dict[str, str]:
-    """Exit code -> its name, from the table below a heading."""
-    rows = tables(section(document, heading))
-    return {code_spans(row[0])[0]: row[1].partition(":")[0] for row in rows if re.fullmatch(r"`\d`", row[0])}
+@pytest.mark.parametrize("document", [MOCK_SETTINGS, SUITE_OPTIONS])
+def test_details_name_existing_options(document: str) -> None:
+    known = {flag.split()[0] for flag in code_spans(read(document)) if flag.startswith("--")}
+    details = {flag for row in tables(section(document, "Details")) for flag in code_spans(row[0])}
+    assert details
+    assert details <= known
 
 
 def test_every_exit_code_is_documented() -> None:
-    documented = exit_codes(CONFORMANCE, "Exit codes")
-    assert [*documented] == re.findall(r"^ +(\d) {2,}", help_text("run"), re.MULTILINE)
-    assert exit_codes(README, "Test a backend") == documented
+    documented = [code_spans(row[0])[0] for row in tables(section(EXIT_CODES, "Exit codes"))]
+    shown = re.findall(r"^ +(\d) {2,}", help_text("run"), re.MULTILINE)
+    assert documented[: len(shown)] == shown
+    rows = tables(section(CI, "What a job does with an exit code"))
+    assert [code_spans(row[0])[0] for row in rows] == shown
+    assert [row[1] for row in rows] == [text.partition(":")[0] for text in commands.EXIT_CODES.values()]
 
 
 def test_documented_settings_file_is_valid(tmp_path: Path) -> None:
-    (content,) = [content for language, content in code_blocks(CONFORMANCE) if language == "toml"]
+    (content,) = [content for language, content in code_blocks(SUITE_OPTIONS) if language == "toml"]
     (tmp_path / "athena-conformance.toml").write_text(content)
     help_text()
     command = [str(CONFORMANCE_COMMAND), "run", "--env", "production", "--show-config"]
@@ -330,13 +312,21 @@ def test_every_value_of_an_extension_is_documented(extension: str, values: tuple
     assert [value for value in values if value not in documented] == []
 
 
+def test_documented_lines_of_the_contract_are_current() -> None:
+    line_numbers = find_line_numbers((ROOT / "spec" / "openapi.yaml").read_bytes())
+    for document in DOCUMENTS:
+        for number, pointer in re.findall(r"spec/openapi\.yaml:(\d+) (#/\S+)", (ROOT / document).read_text()):
+            assert line_numbers[pointer] == int(number), f"{document}: {pointer} is on line {line_numbers[pointer]}"
+
+
 # Layout
 
 
 def test_every_folder_is_documented() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.[ps][yh]"))}
+    folders -= {line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     documented = {code_spans(row[0])[0].rstrip("/") for row in tables(section(ARCHITECTURE, "Folders"))}
-    assert documented == folders | {"docs"}
+    assert documented == folders | {"docs", "examples"}
 
 
 def package_rows(package: str) -> dict[str, list[str]]:
@@ -373,11 +363,12 @@ def test_every_module_of_a_flat_package_is_documented(package: str) -> None:
     assert {span for span in code_spans(paragraph) if re.fullmatch("[a-z_]+", span)} == modules
 
 
-# A path in a code span has a slash; a part in upper case matches any name (`fixtures/datasets/NAME.yaml`).
+# A path in a code span has a slash; a part in upper case matches any name (`fixtures/datasets/NAME.yaml`). Files in
+# `build/` are built.
 REPOSITORY_PATHS = sorted(
     span
     for span in set(code_spans(re.sub(r"^```.*?^```", "", read(CONTRIBUTING), flags=re.MULTILINE | re.DOTALL)))
-    if re.fullmatch(r"(?!/)[\w.*-]+/[\w./*-]*", span) and not span.endswith("/*")
+    if re.fullmatch(r"(?!/)[\w.*-]+/[\w./*-]*", span) and not span.endswith("/*") and not span.startswith("build/")
 )
 
 

@@ -1,7 +1,7 @@
 """Tests of the architecture: which package may import which, the layers inside each package, and import cycles.
 
 The checkers take the tree to inspect, so that their own tests can run them on small trees that break each rule. To
-change a rule: ALLOWED_PACKAGES, LAYERS and OWNERS.
+change a rule: ALLOWED_PACKAGES, LAYERS, OWNERS and RESTRICTED.
 """
 
 import ast
@@ -85,6 +85,16 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "requests": ("conformance.schemathesis_engine",),  # the transport of Schemathesis; everything else uses httpx
 }
 
+# Module of this project, or a name in one -> the only module prefixes that may import it.
+RESTRICTED: Mapping[str, tuple[str, ...]] = {
+    "mock_server.web.response_cache": ("mock_server.app", "tests", "bench"),  # other modules only declare dependencies
+    # Everything else asks the store for expressions by the names of attributes and relations.
+    **{
+        f"mock_server.store.schema.{name}": ("mock_server.store", "mock_server.query", "tests")
+        for name in ("attribute_column", "reference_column", "search_column", "quote_identifier")
+    },
+}
+
 
 def module_name(root: Path, file: Path) -> str:
     """`spec/loader.py` -> "spec.loader"; the `__init__` of a package keeps its last part."""
@@ -127,6 +137,14 @@ def package_violation(module: str, imported: str) -> str | None:
     return None
 
 
+def restriction_violation(module: str, imported_name: str) -> str | None:
+    """Why `module` may not import a module or a name in one, or None."""
+    for restricted, importers in RESTRICTED.items():
+        if is_within(imported_name, restricted) and not any(is_within(module, i) for i in (*importers, restricted)):
+            return f"{module} may not import {restricted} (allowed in: {', '.join(importers)})"
+    return None
+
+
 def layer_of(module: str) -> tuple[str, int] | None:
     """(part, number of its layer) of a module of a layered package; None for other modules and for `__init__`."""
     package, _, path = module.removesuffix(".__init__").partition(".")
@@ -158,7 +176,10 @@ def find_violations(root: Path) -> list[str]:
         module = module_name(root, file)
         for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
             for imported in imported_by(node, module):
-                if reason := package_violation(module, imported) or layer_violation(module, imported):
+                names = [f"{imported}.{a.name}" for a in node.names] if isinstance(node, ast.ImportFrom) else [imported]
+                restrictions = (restriction_violation(module, name) for name in names)
+                reason = package_violation(module, imported) or layer_violation(module, imported)
+                if reason := reason or next(filter(None, restrictions), None):
                     violations.append(f"{file.relative_to(root).as_posix()}:{getattr(node, 'lineno', 0)}: {reason}")
     return violations
 
@@ -278,6 +299,22 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
             "conformance.checks.support.a (layer 5) may not import conformance.checks.lists (layer 7)",
         ),
         ("conformance/transport/a.py", "import conformance.config.file", "(layer 2) may not import"),
+        (
+            "mock_server/web/endpoint.py",
+            "from mock_server.web.response_cache import CachedResponse",
+            "may not import mock_server.web.response_cache (allowed in: mock_server.app, tests, bench)",
+        ),
+        (
+            "mock_server/server/a.py",
+            "from mock_server.web import response_cache",
+            "mock_server.server.a may not import",
+        ),
+        (
+            "mock_server/actions/a.py",
+            "from mock_server.store.schema import attribute_column",
+            "(allowed in: mock_server.store, mock_server.query, tests)",
+        ),
+        ("mock_server/cli/a.py", "import mock_server.web.response_cache", "mock_server.cli.a may not import"),
     ],
 )
 def test_forbidden_import_is_reported(tmp_path: Path, file: str, source: str, reason: str) -> None:

@@ -1,32 +1,27 @@
-"""Checks of the requirements that the contract states. `CHECKS` has all of them in the order of a run."""
+"""All checks: those that the modules of this package and the model declare with `check`."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import walk_packages
+from types import ModuleType
 
-from conformance.checks.access import leaks, sessions
-from conformance.checks.actions import actions
-from conformance.checks.lists import include_checks, pagination, pagination_filtered, query_parameters
-from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.validation import accepted_input, rejected_input, responses
-from conformance.checks.writes import crud
+from conformance import checks
+from conformance.checks.support.check import Check
+from conformance.checks.validation.responses import RESPONSE_CHECKS
 from conformance.model import checks as model
 
-LIST_CHECKS = (
-    *pagination.CHECKS,
-    *query_parameters.CHECKS,
-    *pagination_filtered.CHECKS,
-    *include_checks.CHECKS,
-)
-CHECKS: tuple[Check, ...] = (
-    *(replace(check, affected_by_other_clients=True) for check in LIST_CHECKS),
-    *rejected_input.CHECKS,
-    *sessions.CHECKS,
-    *accepted_input.CHECKS,
-    *crud.CHECKS,
-    *model.CHECKS,
-    *actions.CHECKS,
-    *query_parameters.SPECIAL_TEXT_CHECKS,
-    *leaks.CHECKS,
-    *responses.CHECKS,  # last: they evaluate the responses to all requests of the run
-)
 
-__all__ = ["CHECKS", "Case", "Category", "Check"]
+def find_checks(*modules: ModuleType) -> list[Check]:
+    """Return the checks that modules declare."""
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Check)]
+
+
+def _iter_modules() -> Iterator[ModuleType]:
+    for _, name, _ in walk_packages(checks.__path__, f"{checks.__name__}."):
+        if name != __name__:
+            yield import_module(name)
+    yield model
+
+
+# In a fixed order, so that equal seeds send equal requests.
+CHECKS = tuple(sorted([*find_checks(*_iter_modules()), *RESPONSE_CHECKS], key=lambda check: (check.stage, check.id)))

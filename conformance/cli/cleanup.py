@@ -45,11 +45,11 @@ def _host_and_port(base_url: str) -> str:
 
 
 def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run: LoggedRun) -> ExitCode:
-    session, target = open_session(settings, contract, logged_run.run_id)
     try:
-        session.write_log = WriteLog.resume(logged_run, path)
+        write_log = WriteLog.resume(logged_run, path)
     except OSError as error:
         raise UsageError(f"WRITE_LOG: cannot write {path}: {error.strerror} (expected a writable file)") from None
+    session, target = open_session(settings, contract, logged_run.run_id, write_log=write_log)
     cleanup = RunCleanup(session, logged_run)
     try:
         remaining = cleanup.clean_up()

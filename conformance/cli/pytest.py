@@ -59,7 +59,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
             return write_error(redaction.line(problem), ExitCode.INCOMPLETE)
         for note in (*notes, NO_FUZZING_NOTE):
             write_stdout(f"note: {note}\n")
-        selected = [operation for operation in operations if operation.id not in session.skipped_operations]
+        selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
         return _run_pytest(builder, session, target, redaction, selected, CHECKS if checks is None else checks)
     finally:
         target.close()
@@ -78,13 +78,13 @@ def _run_pytest(
     from conformance.cli.pytest_plugin import ConformancePlugin
 
     settings, contract = builder.settings, builder.contract
-    policy = GatePolicy.from_settings(settings, read_only=session.read_only)
+    policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
 
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
-        counts, sent = session.call_counts, target.budget.sent
+        counts, sent = session.responses.call_counts, target.budget.sent
         gate_result = evaluate(run_result, contract, operations, counts, policy)
         report = builder.build(
-            target.base, sent, run_result, gate_result, redaction, counts, read_only=session.read_only
+            target.base, sent, run_result, gate_result, redaction, counts, read_only=session.options.read_only
         )
         return _format_failure(report, result)
 

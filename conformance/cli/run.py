@@ -26,7 +26,7 @@ from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
-from conformance.transport.messages import Request, Response
+from conformance.transport.messages import Actor, Request, Response
 from conformance.transport.token_refresh import TokenCommand
 from spec.model import Contract, Operation
 
@@ -62,12 +62,12 @@ def _build_report(
         run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
     finally:
         target.close()
-    selected = [operation for operation in operations if operation.id not in session.skipped_operations]
-    policy = GatePolicy.from_settings(settings, read_only=session.read_only)
+    selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
+    policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
 
     def evaluate_gate(past: History) -> GateResult:
         past_policy = replace(policy, baseline=past.baseline, ratchet=past.ratchet)
-        return evaluate(run_result, contract, selected, session.call_counts, past_policy)
+        return evaluate(run_result, contract, selected, session.responses.call_counts, past_policy)
 
     gate_result = history.evaluate(run_result, contract, evaluate_gate)
     name = wiring.display_path(Path(contract.document.name))
@@ -78,12 +78,14 @@ def _build_report(
         run_result,
         gate_result,
         wiring.build_redactor(settings, contract, token_command),
-        session.call_counts,
-        read_only=session.read_only,
+        session.responses.call_counts,
+        read_only=session.options.read_only,
         notes=notes,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
-        coverage=session.coverage.build_report(selected, never_successful) if session.coverage else None,
+        coverage=session.responses.coverage.build_report(selected, never_successful)
+        if session.responses.coverage
+        else None,
         sequences=_record_sequences(recorder, session, run_result),
         report_dir=str(settings.report_dir or ""),
         write_log=str(wiring.write_log_path(settings) or ""),
@@ -114,7 +116,7 @@ def _run_checks(
         return aborted_run(session, checks, operations, problem, target_unreachable=is_unreachable)
     if problem:
         return aborted_run(session, checks, operations, problem)
-    selected = [operation for operation in operations if operation.id not in session.skipped_operations]
+    selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     case_keys = ((case.check.id, case.operation.id) for case in build_cases(session, checks, selected))
     progress = Progress(case_keys, sys.stderr, target.budget.deadline)
     record_exchange = target.observe
@@ -131,7 +133,7 @@ def _run_checks(
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
-        reason = user_skipped(session.skipped_operations[case.operation.id])
+        reason = user_skipped(session.options.skipped_operations[case.operation.id])
         run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 
@@ -157,4 +159,4 @@ def find_target_problem(settings: Settings, session: Session, operations: Sequen
     if problem or not secured or not settings.other_token:
         return problem
     operation = session.contract.operations[secured[0].request.operation]
-    return token_problem([session.send(operation, actor="other")], settings.other_token_env)
+    return token_problem([session.client.send(operation, actor=Actor.OTHER)], settings.other_token_env)

@@ -18,11 +18,13 @@ from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
 from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.tenant import TenantScope, parse_key
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget, Target
+from conformance.transport.messages import Actor
 from conformance.transport.redaction import MIN_ENCODED_SECRET_CHARS, Redactor
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from spec.loader import load_contract
@@ -127,7 +129,11 @@ def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[O
 
 
 def open_session(
-    settings: Settings, contract: Contract, run_id: str, token_command: TokenCommand | None = None
+    settings: Settings,
+    contract: Contract,
+    run_id: str,
+    token_command: TokenCommand | None = None,
+    write_log: WriteLog | None = None,
 ) -> tuple[Session, HttpTarget]:
     """A session, and its target, which the caller closes. Raises UsageError."""
     read_only = settings.read_only or not settings.writes_allowed
@@ -140,22 +146,24 @@ def open_session(
     mutable_records = {
         resource: parse_key(contract, resource, key, "--mutable-record") for resource, key in settings.mutable_record
     }
-    session = Session(
+    session = Session.create(
         contract,
         SchemaValidators.from_document(contract.document),
         session_target,
-        _open_write_log(settings, run_id, base_url),
+        write_log or _open_write_log(settings, run_id, base_url),
         PayloadFactory(contract, run_marker(run_id), Random(settings.seed)),
-        read_only=read_only,
-        allow_effects=settings.allow_effects,
-        max_effect_calls=settings.max_effect_calls,
-        credentials=_login_fields(settings, contract),
-        skipped_operations=settings.skip,
+        RunOptions(
+            read_only=read_only,
+            allow_effects=settings.allow_effects,
+            max_effect_calls=settings.max_effect_calls,
+            credentials=_login_fields(settings, contract),
+            consistency_timeout=settings.consistency_timeout,
+            skipped_operations=settings.skip,
+            exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
+        ),
+        coverage=Coverage(contract),
         tenant=None if settings.tenant is None else TenantScope.from_option(contract, settings.tenant),
         mutable_records=MutableRecords(mutable_records),
-        consistency_timeout=settings.consistency_timeout,
-        coverage=Coverage(contract),
-        exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
     )
     return session, target
 
@@ -190,7 +198,7 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
 def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTarget:
     """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
     deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
-    tokens = {"self": settings.token, "other": settings.other_token}
+    tokens = {Actor.SELF: settings.token, Actor.OTHER: settings.other_token}
     try:
         return HttpTarget(
             base_url,

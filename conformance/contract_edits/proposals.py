@@ -117,15 +117,14 @@ class Proposer:
         if body_pointer is None:
             return None
         violations_by_keyword: dict[str, list[SchemaViolation]] = {}
-        reported_keywords: list[str] = []
         for violation in self.schemas.get(body_pointer, "read").iter_errors(exchange.response.json):
             pointer, keyword = locate_violation(body_pointer, violation.schema_path)
             if pointer == result.requirement.pointer:
                 violations_by_keyword.setdefault(keyword, []).append(violation)
-                reported_keywords += [keyword] if violation.message[:300] in result.message else []
         if not violations_by_keyword:
             return None
-        keyword = reported_keywords[0] if reported_keywords else next(iter(violations_by_keyword))
+        reported = result.requirement.keyword
+        keyword = reported if reported in violations_by_keyword else next(iter(violations_by_keyword))
         document, violations = self.contract.document, violations_by_keyword[keyword]
         group = _ViolationGroup(document, body_pointer, result.requirement.pointer, keyword, violations)
         edits = tuple(group.build_edits())

@@ -18,7 +18,7 @@ from conformance.har.openapi_core_adapter import OpenapiCoreValidator
 from conformance.har.routes import find_route, url_origin
 from conformance.responses.findings import SERVER_STATUSES, Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
-from conformance.transport.messages import AUTHORIZATION, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
@@ -26,9 +26,9 @@ REQUIREMENTS = {
     "request-matches-contract": "A successful request is valid by the contract.",
     "path-is-documented": "The contract documents every path and method that is used.",
     "parameter-is-documented": "The contract documents every query parameter that is sent.",
-    **{check.id: check.requirement for check in responses.CHECKS},
+    **{check.id: check.requirement for check in responses.RESPONSE_CHECKS},
 }
-PROVENANCE_INDEPENDENT = frozenset(check.id for check in responses.CHECKS if check.provenance_independent)
+PROVENANCE_INDEPENDENT = frozenset(check.id for check in responses.RESPONSE_CHECKS if check.provenance_independent)
 BODY_CHECKS = frozenset({"content-type-is-json", "response-matches-schema"})
 CREDENTIAL_HEADERS = (AUTHORIZATION.lower(), "proxy-authorization", "x-api-key", "x-xsrf-token")
 MIN_COOKIE_SECRET_CHARS = 8  # shorter values of cookies are not redacted
@@ -200,8 +200,8 @@ def _parse_body(body: bytes | None) -> tuple[Any, bytes | None]:
         return None, body
 
 
-def _actor(entry: HarEntry) -> str:
-    return "self" if {AUTHORIZATION.lower(), "cookie"} & entry.request_headers.keys() else "anonymous"
+def _actor(entry: HarEntry) -> Actor:
+    return Actor.SELF if {AUTHORIZATION.lower(), "cookie"} & entry.request_headers.keys() else Actor.ANONYMOUS
 
 
 def _credentials(contract: Contract, entry: HarEntry) -> Iterator[str]:

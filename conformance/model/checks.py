@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.values import has_action, is_create
 from conformance.errors import insufficient_data, not_testable
@@ -43,7 +43,7 @@ def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Itera
     """Yield a result for each field and parameter without a divergence: passed, or skipped if it was not reached."""
     operation = case.operation
     fields = operation.request_body.fields.values() if operation.request_body and operation.is_write else ()
-    attributes = case.session.resource(operation).attributes
+    attributes = case.session.operations.resource(operation).attributes
     subjects = {f.name: f.pointer for f in fields if f.relation_setter or f.name in attributes}
     subjects |= {p.name: p.pointer for p in operation.query_parameters if p.x_query}
     for name, pointer in subjects.items():
@@ -56,29 +56,13 @@ def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Itera
             yield case.skip(requirement, insufficient_data(f"no request with {name} succeeded"))
 
 
-def _explore(case: Case) -> Iterator[CheckResult]:
-    """Explore sequences around the resource; a divergence is reported for the operation that it is attributed to."""
-    from conformance.model.exploration import ExplorationDepth, explore  # imports Hypothesis
-
-    session = case.session
-    depth = ExplorationDepth(session.exploration_sequences, EXPLORATION_STEPS)
-    executions = explore(session, case.operation, depth, session.payloads.random.randrange(2**32))
-    found: dict[tuple[str, str], tuple[Divergence, Execution]] = {}
-    for execution in executions:
-        for divergence in execution.divergences:
-            found.setdefault(divergence.identity, (divergence, execution))
-    yield from _report(case, list(found.values()))
-    if not found:
-        yield case.build_result(case.build_requirement(), "")
-
-
 def _report(case: Case, found: list[tuple[Divergence, Execution]]) -> Iterator[CheckResult]:
     """Yield the result of each divergence, with the shortest sequence of steps that shows it."""
     for position, (divergence, execution) in enumerate(found):
         target = replace(case, operation=divergence.operation)
         requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
         requirement = replace(requirement, provenance_independent=divergence.is_independent)
-        budget = case.session.reduction_requests if position < MAX_REDUCED else 0
+        budget = case.session.options.reduction_requests if position < MAX_REDUCED else 0
         steps, shown, explanation = list(execution.steps[: divergence.step]), divergence, ""
         if budget:
             steps, shown = reduce_steps(case.session, divergence, steps, budget)
@@ -105,52 +89,60 @@ def _is_explored(contract: Contract, operation: Operation) -> bool:
     return creator is operation and is_create(contract, operation) and not operation.effects
 
 
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "model-create",
-        "A created record has the values of the request and the defaults of the contract, wherever it is returned.",
-        Category.WRITES,
-        is_create,
-        _run(Tour.creates),
-        writes=True,
-    ),
-    Check(
-        "model-update",
-        "An update changes the fields of the request and nothing else, wherever the record is returned.",
-        Category.WRITES,
-        has_action("update"),
-        _run(Tour.updates),
-        writes=True,
-    ),
-    Check(
-        "model-retrieve",
-        "A retrieved record has its current values and the relations of the request.",
-        Category.RELATIONS,
-        has_action("retrieve"),
-        _run(Tour.retrievals),
-    ),
-    Check(
-        "model-list",
-        "A list contains exactly the records that match the query, in the requested order and pages.",
-        Category.LISTS,
-        is_list,
-        _run(Tour.lists),
-        affected_by_other_clients=True,
-    ),
-    Check(
-        "model-delete",
-        "A deleted record is returned nowhere, and the records that refer to it follow the on-delete rule.",
-        Category.WRITES,
-        has_action("delete"),
-        _run(Tour.deletes),
-        writes=True,
-    ),
-    Check(
-        "model-sequence",
-        "After any sequence of writes, every read returns what the contract states.",
-        Category.WRITES,
-        _is_explored,
-        _explore,
-        writes=True,
-    ),
+@check(
+    "model-sequence",
+    "After any sequence of writes, every read returns what the contract states.",
+    Category.WRITES,
+    _is_explored,
+    writes=True,
 )
+def explore(case: Case) -> Iterator[CheckResult]:
+    """Explore sequences around the resource; a divergence is reported for the operation that it is attributed to."""
+    from conformance.model.exploration import ExplorationDepth, explore  # imports Hypothesis
+
+    session = case.session
+    depth = ExplorationDepth(session.options.exploration_sequences, EXPLORATION_STEPS)
+    executions = explore(session, case.operation, depth, session.payloads.random.randrange(2**32))
+    found: dict[tuple[str, str], tuple[Divergence, Execution]] = {}
+    for execution in executions:
+        for divergence in execution.divergences:
+            found.setdefault(divergence.identity, (divergence, execution))
+    yield from _report(case, list(found.values()))
+    if not found:
+        yield case.build_result(case.build_requirement(), "")
+
+
+model_create = check(
+    "model-create",
+    "A created record has the values of the request and the defaults of the contract, wherever it is returned.",
+    Category.WRITES,
+    is_create,
+    writes=True,
+)(_run(Tour.creates))
+model_update = check(
+    "model-update",
+    "An update changes the fields of the request and nothing else, wherever the record is returned.",
+    Category.WRITES,
+    has_action("update"),
+    writes=True,
+)(_run(Tour.updates))
+model_retrieve = check(
+    "model-retrieve",
+    "A retrieved record has its current values and the relations of the request.",
+    Category.RELATIONS,
+    has_action("retrieve"),
+)(_run(Tour.retrievals))
+model_list = check(
+    "model-list",
+    "A list contains exactly the records that match the query, in the requested order and pages.",
+    Category.LISTS,
+    is_list,
+    affected_by_other_clients=True,
+)(_run(Tour.lists))
+model_delete = check(
+    "model-delete",
+    "A deleted record is returned nowhere, and the records that refer to it follow the on-delete rule.",
+    Category.WRITES,
+    has_action("delete"),
+    writes=True,
+)(_run(Tour.deletes))

@@ -19,7 +19,8 @@ from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
-from conformance.session.session import CreatedRecord, Session
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Parameter, Relation, Resource, View
@@ -103,7 +104,7 @@ class Execution:
             self._identity_key = None
             account = self.session.contract.account_resource
             with suppress(SkipCheck):
-                identity = self.session.identity() if account else {}
+                identity = self.session.client.identity() if account else {}
                 self._identity_key = identity.get(account.key_attribute) if account else None
                 self._add_foreign(account, identity)
         return Comparison(self.model, self._identity_key)
@@ -155,13 +156,13 @@ class Execution:
 
     def adopt_rows(self, resource: str, max_rows: int) -> None:
         """Take records of other clients from the first page of a list, to compare other lists with them."""
-        operation = self.session.operation(resource, "list")
+        operation = self.session.operations.find(resource, "list")
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         if operation is None or view is None:
             return
         definition = self.session.contract.resources[resource]
         for row in self._fetch_rows_with_relations(operation)[:max_rows]:
-            record = ModelRecord(definition, self.session.key_of(resource, row), is_foreign=True, row=row)
+            record = ModelRecord(definition, self.session.operations.key_of(resource, row), is_foreign=True, row=row)
             if record.id not in self.model.records:
                 self.model.records[record.id] = self.records[self.new_name(resource)] = record
                 self.comparison.adopt(view, record, row)
@@ -180,7 +181,7 @@ class Execution:
         """Create a record; a rejected create is left to other checks."""
         assert step.record is not None
         try:
-            created = self.session.create(step.resource, self.resolve(step.body))
+            created = self.session.records.create(step.resource, self.resolve(step.body))
         except SkipCheck:
             return
         operation = self.session.contract.find_create_operation(step.resource)
@@ -208,9 +209,9 @@ class Execution:
     def _update(self, step: Step) -> None:
         assert step.record is not None
         record = self.records[step.record]
-        operation = self.session.require_operation(step.resource, "update")
+        operation = self.session.operations.require(step.resource, "update")
         body = self.resolve(step.body)
-        exchange = self.session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        exchange = self.session.client.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
         if record.is_deleted:
             message = f"update of {step.record}, which is deleted"
             self._expect_status(operation, "deleted record", message, exchange, GONE_STATUSES)
@@ -220,14 +221,14 @@ class Execution:
         self.model.update(record, operation, body)
         self._record_write(operation, exchange, step.record)
         self.reached |= {(operation.id, name) for name in body}
-        self._compare_record(operation, step.record, self.session.data(operation, exchange), exchange)
+        self._compare_record(operation, step.record, self.session.operations.data(operation, exchange), exchange)
 
     def _delete(self, step: Step) -> None:
         assert step.record is not None
         record = self.records[step.record]
-        operation = self.session.require_operation(step.resource, "delete")
+        operation = self.session.operations.require(step.resource, "delete")
         restriction = None if record.is_deleted else self.model.find_restriction(record)
-        exchange = self.session.delete(step.resource, record.key)
+        exchange = self.session.records.delete(step.resource, record.key)
         assert exchange is not None
         if record.is_deleted:
             message = f"delete of {step.record}, which is deleted"
@@ -265,7 +266,7 @@ class Execution:
     def _retrieve(self, step: Step) -> None:
         assert step.record is not None
         record, name = self.records[step.record], step.record
-        operation = self.session.operation(step.resource, "retrieve")
+        operation = self.session.operations.find(step.resource, "retrieve")
         if operation is None:
             return
         exchanges: list[Exchange] = []
@@ -273,16 +274,16 @@ class Execution:
 
         def find_problem() -> str:
             path = {operation.path_parameter_names[0]: record.key}
-            exchanges.append(self.session.send(operation, path=path, query=query))
+            exchanges.append(self.session.client.send(operation, path=path, query=query))
             response = exchanges[-1].response
             if record.is_deleted:
                 return "" if response.status in GONE_STATUSES else "it is returned"
             if not response.ok:
                 return f"got {response.status}"
-            body = self.session.data(operation, exchanges[-1])
+            body = self.session.operations.data(operation, exchanges[-1])
             return next((m.message for m in self._new_mismatches(operation, record, body)), "")
 
-        self.session.wait_until(find_problem)
+        self.session.client.wait_until(find_problem)
         exchange = exchanges[-1]
         blamed, evidence = self._find_cause(operation, name, "retrieved", exchange)
         if record.is_deleted:
@@ -294,7 +295,7 @@ class Execution:
         else:
             self.confirmed[name, "retrieved"] = self.model.write_count
             self.reached |= {(operation.id, parameter) for parameter in step.query}
-            body = self.session.data(operation, exchange)
+            body = self.session.operations.data(operation, exchange)
             self._compare_update_stamps(operation, step, body, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, body, exchange)
@@ -310,7 +311,7 @@ class Execution:
             self._report(blamed, (), "retrieve", message, *evidence)
             return
         message = f"retrieve of {name}, which is deleted with its {relation.name}: got {status}, expected 404"
-        body = self.session.data(operation, exchange)
+        body = self.session.operations.data(operation, exchange)
         if isinstance(body, Mapping) and relation.name in body:
             message += f"; its {relation.name} is {'still set' if body[relation.name] else 'empty'}"
         locations = ((relation.pointer, "x-relation"),)
@@ -345,7 +346,7 @@ class Execution:
             self._report(operation, locations, name, message, exchange, is_independent=True)
 
     def _list(self, step: Step) -> None:
-        operation = self.session.operation(step.resource, "list")
+        operation = self.session.operations.find(step.resource, "list")
         if operation is None:
             return
         query = self.resolve(step.query)
@@ -358,7 +359,7 @@ class Execution:
             self._report_rejection(operation, step, query, rejection)
             return
         for row, exchange in comparison.own_rows():
-            name = names[row[self.session.resource(operation).key_attribute]]
+            name = names[row[self.session.operations.resource(operation).key_attribute]]
             self._compare_record(operation, name, row, exchange)
             self._compare_presence(operation, step, row, exchange)
         for problem in problems:
@@ -446,7 +447,7 @@ class Execution:
         record = mismatch.record
         resource = record.resource.name
         is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
-        other = self.session.operation(resource, "list" if is_own_retrieval else "retrieve")
+        other = self.session.operations.find(resource, "list" if is_own_retrieval else "retrieve")
         view = self.session.contract.views.get(other.envelope.view_name or "") if other is not None else None
         if other is None or view is None:
             return True
@@ -471,7 +472,7 @@ class Execution:
 
     def _fetch_rows_by_reference(self, source: str, relation: str, record: ModelRecord) -> list[Any] | None:
         """Return the keys of all records whose relation is a record; None without a list that can be filtered by it."""
-        operation = self.session.operation(source, "list")
+        operation = self.session.operations.find(source, "list")
         path = (relation, record.resource.key_attribute)
         for parameter in operation.query_parameters if operation is not None else ():
             x_query = parameter.x_query
@@ -484,7 +485,7 @@ class Execution:
     def _explain_written(self, name: RecordName, mismatch: Mismatch) -> str:
         """Say whether a retrieve returns the same wrong value as the response to a write."""
         record = self.records[name]
-        retrieve = self.session.operation(name.resource, "retrieve")
+        retrieve = self.session.operations.find(name.resource, "retrieve")
         body = retrieve_with_relations(self.session, retrieve, record.key)[0] if retrieve is not None else None
         if not isinstance(body, Mapping) or mismatch.path[0] not in body:
             return ""
@@ -546,7 +547,7 @@ class Execution:
         self, operation: Operation, parameter: Parameter, step: Step, name: str, exchange: Exchange
     ) -> None:
         """Report a relation or count that is missing or not requested; `name` is embedded if it is not missing."""
-        body = self.session.data(operation, exchange)
+        body = self.session.operations.data(operation, exchange)
         rows = body if isinstance(body, list) else [body]
         is_embedded = any(isinstance(row, Mapping) and name in row for row in rows)
         problem = "is embedded, but was not requested" if is_embedded else "is missing, but was requested"

@@ -116,7 +116,7 @@ class ModelMachine(RuleBasedStateMachine):
     def update(self, data: st.DataObject) -> None:
         """Update a record with any subset of the fields, and retrieve it."""
         name = self.draw_record(data)
-        update = self.session.operation(name.resource, "update")
+        update = self.session.operations.find(name.resource, "update")
         if update is not None:
             body = self.draw_body(data, name.resource, update)
             self.run([Step(Action.UPDATE, name.resource, name, body), Step(Action.RETRIEVE, name.resource, name)])
@@ -126,7 +126,7 @@ class ModelMachine(RuleBasedStateMachine):
     def delete(self, data: st.DataObject) -> None:
         """Delete a record, and retrieve another."""
         name = self.draw_record(data)
-        if self.session.operation(name.resource, "delete") is not None:
+        if self.session.operations.find(name.resource, "delete") is not None:
             self.run([Step(Action.DELETE, name.resource, name)])
 
     @precondition(lambda self: self.execution.records)
@@ -140,7 +140,7 @@ class ModelMachine(RuleBasedStateMachine):
     def read_list(self, data: st.DataObject) -> None:
         """List a resource with any combination of parameters."""
         resource = data.draw(st.sampled_from(self.resources))
-        listing = self.session.operation(resource, "list")
+        listing = self.session.operations.find(resource, "list")
         if listing is not None:
             choices = dict.fromkeys(name for query in self.list_queries(resource, listing) for name in query)
             names = data.draw(st.lists(st.sampled_from(list(choices) or [""]), max_size=MAX_QUERY_PARAMETERS))
@@ -156,7 +156,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     def tour(self, resource: str) -> Tour:
         """Return the source of steps for a resource; parents may be of resources outside the neighborhood."""
-        return Tour(self.execution, self.session.creator(resource))
+        return Tour(self.execution, self.session.operations.creator(resource))
 
     def draw_record(self, data: st.DataObject) -> RecordName:
         """Draw an existing record."""

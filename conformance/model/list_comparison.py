@@ -37,7 +37,7 @@ MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrow
 def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueReader:
     """Build a reader of a record of the model that also knows the tenant, the account and rows of other clients."""
     read_known = read_model(model, record)
-    shared = session.shared_records.get(record.resource.name)
+    shared = session.records.shared.get(record.resource.name)
     is_own = not record.is_foreign or (shared is not None and shared.key == record.key)
 
     def read(path: tuple[str, ...]) -> list[Any] | None:
@@ -94,13 +94,13 @@ class ListComparison:
             problems[:] = [*self._row_problems(), *self._order_problems()]
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
-        self.session.wait_until(find_problem, is_delay_of_write=False)
+        self.session.client.wait_until(find_problem, is_delay_of_write=False)
         return problems or [*self._repetition_problems(), *self._page_problems()]
 
     def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
         """Yield the rows of the run's existing records, with the exchange that returned them."""
         keys = {record.key for record in self._records if not record.is_deleted}
-        key = self.session.resource(self.operation).key_attribute
+        key = self.session.operations.resource(self.operation).key_attribute
         for page in self.pages:
             yield from ((row, page.exchange) for row in page.rows if is_key(row.get(key)) and row[key] in keys)
 
@@ -111,7 +111,7 @@ class ListComparison:
 
         For a filter, the value of the newest record of the run, if known.
         """
-        values = self.session.required_query(self.operation)
+        values = self.session.records.required_query(self.operation)
         live = [record for record in self._records if not record.is_deleted]
         for parameter in self.operation.query_parameters:
             if parameter.name in values and parameter.x_query and parameter.x_query.role == "filter" and live:
@@ -121,7 +121,7 @@ class ListComparison:
 
     @property
     def _key(self) -> str:
-        return self.session.resource(self.operation).key_attribute
+        return self.session.operations.resource(self.operation).key_attribute
 
     def _read(self) -> None:
         """Read all rows, or those of the run if the list is long."""
@@ -138,7 +138,7 @@ class ListComparison:
         self.pages = [first]
         self.is_complete = page is not None or (total is not None and total <= len(first.rows))
         while page is not None and self._has_more(total, len(first.rows)):
-            next_page = listing.fetch_largest((page.name, str(len(self.pages) + 1)))
+            next_page = listing.fetch_largest(page=len(self.pages) + 1)
             if not next_page.rows:
                 break
             self.pages.append(next_page)
@@ -226,7 +226,7 @@ class ListComparison:
 
     def explain_missing(self, record: ModelRecord) -> str:
         """Describe a record that the list lacks: whether retrieve returns it, how it differs from the listed ones."""
-        if self.session.operation(record.resource.name, "retrieve") is None:
+        if self.session.operations.find(record.resource.name, "retrieve") is None:
             return ""
         body = self._retrieve(record)
         if body is None:
@@ -280,7 +280,7 @@ class ListComparison:
 
     def _retrieve(self, record: ModelRecord) -> Mapping[str, Any] | None:
         """Return the record as it is now, with all relations; None if it cannot be retrieved."""
-        retrieve = self.session.operation(record.resource.name, "retrieve")
+        retrieve = self.session.operations.find(record.resource.name, "retrieve")
         if retrieve is None:
             return None
         body, _ = retrieve_with_relations(self.session, retrieve, record.key)
@@ -325,7 +325,7 @@ class ListComparison:
         yield ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
 
     def _is_enum(self, name: str) -> bool:
-        attribute = self.session.resource(self.operation).attributes.get(name)
+        attribute = self.session.operations.resource(self.operation).attributes.get(name)
         return attribute is not None and bool(attribute.enum_values)
 
     # Pages
@@ -343,7 +343,7 @@ class ListComparison:
         query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
         listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
         numbers = [*range(1, last + 1), last + PAGES_PAST_END]
-        pages = [listing.fetch((size.name, str(requested)), (page.name, str(number))) for number in numbers]
+        pages = [listing.fetch(size=requested, page=number) for number in numbers]
         self._read()
         if self._row_keys() == before:
             yield from self._compare_pages(pages, requested, before, size, page)

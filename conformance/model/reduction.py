@@ -20,7 +20,7 @@ def reduce_steps(
     Its evidence consists of all writes of the sequence and the requests that show it. If it does not occur again, the
     arguments are returned unchanged.
     """
-    session = replace(session, consistency_timeout=session.observed_delay)  # the divergence did not disappear before
+    session = session.with_timeout(session.client.observed_delay)  # the divergence did not disappear before
     reduction = _Reduction(session, divergence, list(steps), max_requests)
     *earlier, last = steps
     writes = [step for step in earlier if step.action in WRITES]
@@ -47,9 +47,9 @@ class _Reduction:
         if self.budget <= 0:
             return False
         execution = Execution.start(self.session)
-        before = sum(self.session.call_counts.values())
+        before = sum(self.session.responses.call_counts.values())
         found = next(self._execute(execution, candidate), None)
-        self.budget -= sum(self.session.call_counts.values()) - before
+        self.budget -= sum(self.session.responses.call_counts.values()) - before
         if found is None:
             return False
         writes = [exchange for exchange in execution.writes if all(exchange is not shown for shown in found.evidence)]

@@ -110,7 +110,7 @@ class Tour:
         for name, relation, discriminator in iter_setters(definition, operation):
             if discriminator is None and not self._is_own(relation):
                 with suppress(SkipCheck):
-                    key = self.session.parent(relation)[1]
+                    key = self.session.records.parent(relation)[1]
                     yield {name: [key] if relation.to_many else key}
 
     def _refer(
@@ -169,7 +169,7 @@ class Tour:
         yield from self.create(self.resource)
         witness = self.find_newest()
         yield from self._observe_created()
-        creator = self.session.creator(self.resource)
+        creator = self.session.operations.creator(self.resource)
         fields = self._fields(creator)
         columns = [self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields]
         for row in zip_longest(*columns, fillvalue=None):
@@ -301,7 +301,7 @@ class Tour:
     def _observe_parents(self) -> Iterator[Step]:
         for resource, names in list(self._parents.items()):
             yield from self.observe(*names)
-            if names and self.session.operation(resource, "list") is not None:
+            if names and self.session.operations.find(resource, "list") is not None:
                 yield Step(Action.LIST, resource)
 
     # Delete
@@ -332,7 +332,7 @@ class Tour:
             yield from self._delete_referenced(source.name, relation)
 
     def _delete(self, name: RecordName) -> Iterator[Step]:
-        if self.session.operation(name.resource, "delete") is None:
+        if self.session.operations.find(name.resource, "delete") is None:
             return
         yield Step(Action.DELETE, name.resource, name)
         yield from self.observe(name)
@@ -427,7 +427,7 @@ class Tour:
         return {f.name: text} if valid else {}
 
     def _searched_names(self) -> set[str]:
-        listing = self.session.operation(self.resource, "list")
+        listing = self.session.operations.find(self.resource, "list")
         search = find_parameter(listing, "search") if listing is not None else None
         return {path[0] for path in search.x_query.paths} if search is not None and search.x_query else set()
 
@@ -438,7 +438,7 @@ class Tour:
         yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then a fault of the list
         if not self.execution.live_names(self.resource):
             with suppress(SkipCheck):  # a create with effects, which `create` does not use
-                self.session.shared_record(self.resource)
+                self.session.records.shared_record(self.resource)
         own = len(self.execution.live_names(self.resource))
         self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
         yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
@@ -581,7 +581,7 @@ class Tour:
     def _after_writes(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
         """Update and delete a record; the lists follow."""
         names = self.execution.live_names(self.resource)
-        update = self.session.operation(self.resource, "update")
+        update = self.session.operations.find(self.resource, "update")
         queries = [{}, *({name: value} for name, value in dict(conditions).items())]
         if update is not None and names:
             body: dict[str, Any] = {}
@@ -591,7 +591,7 @@ class Tour:
             yield from self.observe(names[0])
             queries += [order for order in self._orders() if self._is_stamp(order)]
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries)
-        if self.session.operation(self.resource, "delete") is not None and len(names) > 1:
+        if self.session.operations.find(self.resource, "delete") is not None and len(names) > 1:
             yield Step(Action.DELETE, self.resource, names[1])
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
 

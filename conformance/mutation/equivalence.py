@@ -45,9 +45,9 @@ def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:
     except SkipCheck:
         pass  # the requests sent so far may suffice
     finally:
-        _close_target(suite_session.target)
+        _close_target(suite_session.client.target)
     mock.reset()
-    mutant_target = InProcessTarget(create_mutant_app(mutant, mock), mock.clock, suite_session.target.base)
+    mutant_target = InProcessTarget(create_mutant_app(mutant, mock), mock.clock, suite_session.client.target.base)
     try:
         return _find_difference(mutant, mock, recorder.exchanges, mutant_target.send)
     finally:

@@ -136,7 +136,7 @@ def _run_detectors(
 
 def _close_session(session: Session) -> int:
     """Close the target of a session; return the number of its requests."""
-    target = session.target
+    target = session.client.target
     if not isinstance(target, InProcessTarget):
         return 0
     target.close()
@@ -164,14 +164,14 @@ def _find_failures(
     all_checks = list(checks)
     for tier in tiers:
         for case in build_cases(session, all_checks, tier):
-            finding_count = len(session.findings)
+            finding_count = len(session.responses.findings)
             try:
                 yield from _failures_of(run_check(case))
             except SuiteError:
                 raise
             except Exception:
                 continue
-            if len(session.findings) > finding_count:
+            if len(session.responses.findings) > finding_count:
                 yield from _find_response_failures(session, all_checks, tier)
 
 
@@ -183,8 +183,8 @@ def _find_engine_failures(session: Session, depth: Depth, operations: Sequence[O
 
 def _find_response_failures(session: Session, checks: Iterable[Check], tier: Sequence[Operation]) -> Iterator[Failure]:
     """Run the response checks on the operations with findings."""
-    reported_checks = {finding.check for finding, _ in session.findings.values()}
-    operation_ids = {operation for operation, *_ in session.findings}
+    reported_checks = {finding.check for finding, _ in session.responses.findings.values()}
+    operation_ids = {operation for operation, *_ in session.responses.findings}
     operations = [o for o in session.contract.operations.values() if o.id in operation_ids]
     for case in build_cases(session, [check for check in checks if check.id in reported_checks], operations):
         yield from _failures_of(run_check(case))

@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Scope
 from conformance.errors import SkipCheck
 from conformance.mutation.fault_injection import call_asgi
 from conformance.session.mutable_records import MutableRecords
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget
-from conformance.transport.messages import AUTHORIZATION, Request, Response
+from conformance.transport.messages import AUTHORIZATION, Actor, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
@@ -33,7 +34,7 @@ from spec.model import Contract
 from spec.validators import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
-TOKENS: Mapping[str, str] = {"self": "demo-token", "other": "other-token"}
+TOKENS: Mapping[str, str] = {Actor.SELF: "demo-token", Actor.OTHER: "other-token"}
 REQUEST_DURATION = timedelta(milliseconds=20)  # on the manual clock
 
 
@@ -164,10 +165,10 @@ def create_session(
     """
     new_session = _create_basic_session(mock, app, seed, on_exchange)
     lookup_session = _create_basic_session(mock, mock.app, seed, None)
-    new_session.mutable_records = MutableRecords(dict(_find_mutable_records(lookup_session)))
-    new_session.credentials = _find_credentials(lookup_session)
-    if isinstance(lookup_session.target, InProcessTarget):
-        lookup_session.target.close()
+    new_session.client.mutable_records = MutableRecords(dict(_find_mutable_records(lookup_session)))
+    new_session.update_options(credentials=_find_credentials(lookup_session))
+    if isinstance(lookup_session.client.target, InProcessTarget):
+        lookup_session.client.target.close()
     return new_session
 
 
@@ -178,23 +179,21 @@ def _create_basic_session(
     target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
     write_log = WriteLog(f"{seed:08x}")
-    session = Session(mock.contract, mock.schemas, target, write_log, bodies, allow_effects=True)
-    session.sleep = mock.clock.advance
-    session.reduction_requests = 0  # only the first failure counts
-    return session
+    options = RunOptions(allow_effects=True, reduction_requests=0)  # no reduction: only the first failure counts
+    return Session.create(mock.contract, mock.schemas, target, write_log, bodies, options, sleep=mock.clock.advance)
 
 
 def _find_mutable_records(session: Session) -> Iterator[tuple[str, Any]]:
     """Find the first listed record of each resource whose records can be updated but not created."""
     for name in session.contract.resources:
-        list_operation = session.operation(name, "list")
-        if session.operation(name, "update") is None or list_operation is None:
+        list_operation = session.operations.find(name, "list")
+        if session.operations.find(name, "update") is None or list_operation is None:
             continue
         try:
-            session.creator(name)
+            session.operations.creator(name)
         except SkipCheck:
-            for row in islice(session.rows(list_operation, {}, pages=1), 1):
-                yield name, session.key_of(name, row)
+            for row in islice(session.records.rows(list_operation, {}, pages=1), 1):
+                yield name, session.operations.key_of(name, row)
 
 
 def _find_credentials(session: Session) -> dict[str, str]:
@@ -204,6 +203,6 @@ def _find_credentials(session: Session) -> dict[str, str]:
         return {}
     login, secret = account.credentials.login, account.credentials.secret
     try:
-        return {login: str(session.identity()[login]), secret: SEEDED_PASSWORD}
+        return {login: str(session.client.identity()[login]), secret: SEEDED_PASSWORD}
     except (SkipCheck, KeyError):
         return {}

@@ -16,6 +16,7 @@ from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_de
 from conformance.mutation.mutant import Mutant
 from conformance.results import Status
 from conformance.runner.runner import run
+from conformance.transport.messages import Actor
 from spec.loader import load_contract
 from spec.model import Contract
 
@@ -47,7 +48,7 @@ class MutantSelection:
         """Return the indices of the selected mutants in the order of `derive_mutants`."""
         indices = [
             index
-            for index, mutant in enumerate(derive_mutants(contract, TOKENS["self"]))
+            for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.SELF]))
             if (not self.families or mutant.family in self.families)
             and (not self.operations or mutant.operation in self.operations)
         ]
@@ -68,7 +69,7 @@ class Worker:
     def create(cls, contract: Contract, image_bytes: bytes, detectors: Detectors | None = None) -> "Worker":
         """Create a worker from a dataset image. `detectors`: the gate's, by default."""
         mock = InProcessMock.from_image(contract, image_bytes)
-        return cls(mock, tuple(derive_mutants(contract, TOKENS["self"])), detectors or Detectors())
+        return cls(mock, tuple(derive_mutants(contract, TOKENS[Actor.SELF])), detectors or Detectors())
 
     def evaluate_mutant(self, index: int) -> MutantSummary:
         """Evaluate one mutant."""
@@ -87,7 +88,7 @@ class Worker:
             variant.name,
             seed,
             passed=sum(1 for _ in passed),
-            requests=sum(session.call_counts.values()),
+            requests=sum(session.responses.call_counts.values()),
             false_positives=tuple(f"{item.requirement.fingerprint}: {item.message[:300]}" for item in failed),
             flaky=len(run_result.flaky),
         )

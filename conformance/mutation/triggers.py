@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from conformance.errors import SkipCheck
-from conformance.session.session import CreatedRecord, Session
-from conformance.transport.messages import AUTHORIZATION
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
+from conformance.transport.messages import AUTHORIZATION, Actor
 from spec.model import Operation, Parameter
 
 MISSING_KEY = "00000000-0000-4000-8000-00000000dead"
@@ -23,12 +24,12 @@ def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
     if len(operation.path_parameter_names) > 1 or resource not in session.contract.resources:
         raise SkipCheck("the path parameter is not the key of a resource")
     try:
-        return {operation.path_parameter_names[0]: session.create(resource).key}
+        return {operation.path_parameter_names[0]: session.records.create(resource).key}
     except SkipCheck:
-        row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
+        row = next(session.records.rows(session.operations.require(resource, "list"), {}, pages=1), None)
         if row is None:
             raise
-        return {operation.path_parameter_names[0]: session.key_of(resource, row)}
+        return {operation.path_parameter_names[0]: session.operations.key_of(resource, row)}
 
 
 def required_query(session: Session, operation: Operation) -> dict[str, Any]:
@@ -38,20 +39,20 @@ def required_query(session: Session, operation: Operation) -> dict[str, Any]:
 
 def build_body(session: Session, operation: Operation, **changes: Any) -> dict[str, Any] | None:
     """Build a valid body with `changes`; None if the operation has none."""
-    return {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
+    return {**session.payloads.build(operation, session.records.parent), **changes} if operation.request_body else None
 
 
 def trigger_success(session: Session, operation: Operation, **changes: Any) -> None:
     """Send one valid request, with `changes` to its body. Raises SkipCheck."""
     body, query = build_body(session, operation, **changes), required_query(session, operation)
-    session.send(operation, path=resolve_path(session, operation), query=query, body=body)
+    session.client.send(operation, path=resolve_path(session, operation), query=query, body=body)
 
 
 def read_back(session: Session, *records: CreatedRecord) -> None:
     """Retrieve records, if the contract has an operation for it."""
     for record in records:
-        if session.operation(record.resource, "retrieve") is not None:
-            session.retrieve(record.resource, record.key)
+        if session.operations.find(record.resource, "retrieve") is not None:
+            session.client.retrieve(record.resource, record.key)
 
 
 def trigger_rejections(session: Session, operation: Operation) -> None:
@@ -59,15 +60,17 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
     missing_path = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     empty_body: Any = {} if operation.request_body else None
     for headers in ({}, {AUTHORIZATION: "Bearer unknown-token"}):
-        session.send(operation, path=missing_path, body=empty_body, actor="anonymous", headers=headers)
-    session.send(operation, path=missing_path, body=session.payloads.build(operation, session.parent) or None)
+        session.client.send(operation, path=missing_path, body=empty_body, actor=Actor.ANONYMOUS, headers=headers)
+    session.client.send(
+        operation, path=missing_path, body=session.payloads.build(operation, session.records.parent) or None
+    )
     path_values = resolve_path(session, operation)
     for parameter in operation.query_parameters:
-        session.send(operation, path=path_values, query={parameter.name: "\x01 \x02"})
+        session.client.send(operation, path=path_values, query={parameter.name: "\x01 \x02"})
     if operation.request_body:
         for body in ({}, {key: {"no": ["such", "value"]} for key in operation.request_body.fields}):
-            session.send(operation, path=path_values, body=body)
-        session.send(operation, path=path_values, raw=b"{", headers={"Content-Type": "application/json"})
+            session.client.send(operation, path=path_values, body=body)
+        session.client.send(operation, path=path_values, raw=b"{", headers={"Content-Type": "application/json"})
 
 
 def trigger_unauthorized(session: Session, operation: Operation) -> None:
@@ -79,32 +82,32 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
     body = build_body(session, operation)
     for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
         headers = {AUTHORIZATION: authorization} if authorization else {}
-        session.send(operation, path=path_values, body=body, actor="anonymous", headers=headers)
+        session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
     trigger_rejections(session, operation)
 
 
 def trigger_other_tenant(session: Session, operation: Operation) -> None:
     """Send a request for a created record as another tenant, and retrieve the record."""
-    record = session.create(operation.resource or "")
+    record = session.records.create(operation.resource or "")
     path_values = {operation.path_parameter_names[0]: record.key}
-    session.send(operation, path=path_values, body=build_body(session, operation), actor="other")
+    session.client.send(operation, path=path_values, body=build_body(session, operation), actor=Actor.OTHER)
     read_back(session, record)
 
 
 def trigger_crud_cycle(session: Session, operation: Operation) -> None:
     """Create, read, update, list and delete records, and read them after each write."""
     resource = operation.resource or ""
-    record, other_record = session.create(resource), session.create(resource)
+    record, other_record = session.records.create(resource), session.records.create(resource)
     records = (record, other_record)
     _read_back_and_list(session, records)
-    update = session.operation(resource, "update")
+    update = session.operations.find(resource, "update")
     if update is not None:
         for body in _update_bodies(session, update):
-            session.send(update, path={update.path_parameter_names[0]: record.key}, body=body)
+            session.client.send(update, path={update.path_parameter_names[0]: record.key}, body=body)
             _read_back_and_list(session, records)
-    session.delete(resource, record.key)
+    session.records.delete(resource, record.key)
     _read_back_and_list(session, records)
-    session.delete(resource, record.key)
+    session.records.delete(resource, record.key)
 
 
 def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
@@ -119,9 +122,9 @@ def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, An
 
 def _read_back_and_list(session: Session, records: tuple[CreatedRecord, ...]) -> None:
     read_back(session, *records)
-    list_operation = session.operation(records[0].resource, "list")
+    list_operation = session.operations.find(records[0].resource, "list")
     if list_operation is not None:
-        session.send(list_operation)
+        session.client.send(list_operation)
 
 
 def trigger_list(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
@@ -129,16 +132,16 @@ def trigger_list(session: Session, operation: Operation, parameter: Parameter | 
     names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
     with suppress(SkipCheck):  # then with the existing records
         for _ in range(3):
-            session.create(operation.resource or "")
-    rows = list(session.rows(operation, {}, pages=1))
-    session.send(operation)
+            session.records.create(operation.resource or "")
+    rows = list(session.records.rows(operation, {}, pages=1))
+    session.client.send(operation)
     if {"page", "size"} <= names.keys():
         for page in (1, 2, 3, 1 + len(rows), 10_000):
-            session.send(operation, query={names["size"]: 2, names["page"]: page})
+            session.client.send(operation, query={names["size"]: 2, names["page"]: page})
     for value in _candidate_values(session, operation, parameter, rows):
         assert parameter is not None
         for query in ({}, {names["size"]: 3} if "size" in names else {}):
-            session.send(operation, query={parameter.name: value, **query})
+            session.client.send(operation, query={parameter.name: value, **query})
 
 
 def _candidate_values(
@@ -171,8 +174,8 @@ def _related_keys(session: Session, resource: str, path: tuple[str, ...]) -> Ite
     last_relation = session.contract.resources[resource].relations.get(path[-1])
     resource = last_relation.targets[0] if last_relation is not None else resource
     with suppress(SkipCheck):
-        for row in session.rows(session.require_operation(resource, "list"), {}, pages=1):
-            yield session.key_of(resource, row)
+        for row in session.records.rows(session.operations.require(resource, "list"), {}, pages=1):
+            yield session.operations.key_of(resource, row)
 
 
 def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
@@ -191,43 +194,43 @@ def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 def trigger_text_roundtrip(session: Session, operation: Operation, name: str) -> None:
     """Create and retrieve a record with unusual texts."""
     for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text of more than one line. " * 3):
-        read_back(session, session.create(operation.resource or "", {name: text}))
+        read_back(session, session.records.create(operation.resource or "", {name: text}))
 
 
 def trigger_partial_update(session: Session, operation: Operation) -> None:
     """Send updates with one invalid field, and retrieve the record after each."""
-    record = session.create(operation.resource or "")
+    record = session.records.create(operation.resource or "")
     generate_value, body_spec = session.payloads.generate_value, operation.request_body
     fields = [f for f in (body_spec.fields.values() if body_spec else ()) if f.relation_setter is None]
     for invalid_field in fields:
         body: dict[str, Any] = {f.name: generate_value(f.schema, f.name) for f in fields if f is not invalid_field}
         body[invalid_field.name] = {"no": ["such", "value"]}
-        session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
-        session.retrieve(record.resource, record.key)
+        session.client.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        session.client.retrieve(record.resource, record.key)
 
 
 def trigger_field_values(session: Session, operation: Operation, name: str, values: tuple[Any, ...]) -> None:
     """Send a valid body, then bodies with other values for one field; OMITTED removes it."""
     trigger_success(session, operation)
     for value in values:
-        body = {**session.payloads.build(operation, session.parent), name: value}
+        body = {**session.payloads.build(operation, session.records.parent), name: value}
         if value is OMITTED:
             del body[name]
-        session.send(operation, path=resolve_path(session, operation), body=body)
+        session.client.send(operation, path=resolve_path(session, operation), body=body)
 
 
 def trigger_parameter_values(session: Session, operation: Operation, name: str, values: tuple[str, ...]) -> None:
     """Send a request for each value of a parameter."""
     for value in values:
         query = {**required_query(session, operation), name: value}
-        session.send(operation, path=resolve_path(session, operation), query=query)
+        session.client.send(operation, path=resolve_path(session, operation), query=query)
 
 
 def trigger_wrong_methods(session: Session, operation: Operation) -> None:
     """Send a request with each method."""
     path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     for method in ("patch", "delete", "put", "post", "get"):
-        session.send(operation, path=path_values, method=method)
+        session.client.send(operation, path=path_values, method=method)
 
 
 def trigger_after_logout(session: Session, operation: Operation) -> None:
@@ -236,15 +239,21 @@ def trigger_after_logout(session: Session, operation: Operation) -> None:
     token = sign_in(session)
     headers = {AUTHORIZATION: f"Bearer {token}"}
     for next_operation in (list_operation, operation, list_operation):
-        session.send(next_operation, actor="anonymous", headers=headers)
+        session.client.send(next_operation, actor=Actor.ANONYMOUS, headers=headers)
 
 
 def sign_in(session: Session) -> str:
     """Sign in and return the token. Raises SkipCheck."""
     for operation in session.contract.operations.values():
         fields = operation.request_body.fields if operation.request_body else {}
-        if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
-            data = session.data(operation, session.send(operation, body=dict(session.credentials), actor="anonymous"))
+        if (
+            operation.method == "post"
+            and session.options.credentials
+            and session.options.credentials.keys() <= fields.keys()
+        ):
+            data = session.operations.data(
+                operation, session.client.send(operation, body=dict(session.options.credentials), actor=Actor.ANONYMOUS)
+            )
             for value in data.values() if isinstance(data, dict) else ():
                 if isinstance(value, str) and len(value) > 20:
                     return value
@@ -254,17 +263,19 @@ def sign_in(session: Session) -> str:
 def trigger_retrieve(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
     """Retrieve a record without a query, and with each value of a parameter."""
     path_values = resolve_path(session, operation)
-    session.send(operation, path=path_values)
+    session.client.send(operation, path=path_values)
     schema = session.payloads.resolve_schema(parameter.schema) if parameter is not None else {}
     for choice in session.payloads.resolve_schema(schema.get("items", schema)).get("enum", ()):
-        session.send(operation, path=path_values, query={parameter.name: choice} if parameter is not None else {})
+        session.client.send(
+            operation, path=path_values, query={parameter.name: choice} if parameter is not None else {}
+        )
 
 
 def trigger_unusual_input(session: Session, operation: Operation) -> None:
     """Send malformed JSON, text that is not ASCII, and an unknown query parameter."""
     json_headers = {"Content-Type": "application/json"}
     if operation.request_body is not None:
-        session.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
+        session.client.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
         for body_field in operation.request_body.fields.values():
             schema = session.payloads.resolve_schema(body_field.schema)
             is_text = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
@@ -272,4 +283,4 @@ def trigger_unusual_input(session: Session, operation: Operation) -> None:
                 trigger_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
                 break
     query = {**required_query(session, operation), "x_unknown": "1"}
-    session.send(operation, path=resolve_path(session, operation), query=query)
+    session.client.send(operation, path=resolve_path(session, operation), query=query)

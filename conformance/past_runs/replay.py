@@ -22,7 +22,7 @@ from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
 MAX_ATTEMPTS = 2  # a state-dependent failure may need the records of the first attempt
-RESPONSE_CHECKS = {check.id: check for check in responses.CHECKS}
+RESPONSE_CHECKS = {check.id: check for check in responses.RESPONSE_CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def replay(
 def _replay_check(case: Case, failure: ReportedResult) -> ReplayResult:
     if not case.check.applies_to(case.session.contract, case.operation):
         return ReplayResult(None, f"{case.check.id} does not apply to {case.operation.id} in this contract")
-    if case.check.writes and case.session.read_only:
+    if case.check.writes and case.session.options.read_only:
         return ReplayResult(None, READ_ONLY.message)
     reason = ""
     for _ in range(MAX_ATTEMPTS):
@@ -97,14 +97,14 @@ def _replay_requests(
 def _send(session: Session, request: Request, identifiers: Mapping[str, Any]) -> Exchange:
     """Send a request; writes only to records that the replay created. Raises SkipCheck."""
     operation = session.contract.operations[request.operation]
-    if operation.effects and not session.allow_effects and request.method in UNSAFE_METHODS:
+    if operation.effects and not session.options.allow_effects and request.method in UNSAFE_METHODS:
         raise SkipCheck(effects_not_allowed(operation))
     own_keys = {str(created.key) for created in session.write_log.created_records}
     known_keys = {str(name) for name in identifiers.values()}
     foreign = [value for value in request.path_values.values() if str(value) in known_keys - own_keys]
     if request.method in UNSAFE_METHODS and foreign:
         raise SkipCheck(f"{operation.id} would write to {foreign[0]}, which the replay did not create")
-    return session.send(
+    return session.client.send(
         operation,
         path=request.path_values,
         query=request.query,
@@ -134,7 +134,7 @@ def _find_same_violation(session: Session, operation: Operation, failure: Report
     The failure of a Schemathesis check about a response matches any violation at its location.
     """
     compares_location = failure.check not in RESPONSE_CHECKS and _is_about_response(operation, failure)
-    for (operation_id, name, *_), (finding, exchange) in session.findings.items():
+    for (operation_id, name, *_), (finding, exchange) in session.responses.findings.items():
         check = RESPONSE_CHECKS.get(name)
         if check is None or operation_id != operation.id:
             continue

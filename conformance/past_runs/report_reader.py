@@ -17,7 +17,12 @@ MIN_ID_CHARS = 4  # of an abbreviated id
 MAX_LISTED_IDS = 12  # ids listed in a message
 EXPECTED = "the conformance.json of an earlier run"
 TEXTS = ("fingerprint", "id", "check", "operation", "parameter", "requirement", "status", "message", "provenance")
-RECURRING_KINDS = ("", FailureKind.DETERMINISTIC.value, FailureKind.STATE_DEPENDENT.value)
+RECURRING_KINDS = (
+    "",
+    FailureKind.DETERMINISTIC.value,
+    FailureKind.STATE_DEPENDENT.value,
+    FailureKind.NOT_REPEATED.value,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

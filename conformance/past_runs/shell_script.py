@@ -18,7 +18,7 @@ from conformance.reporting.templating import render_template
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
-from conformance.transport.messages import AUTHORIZATION, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Request
 from conformance.transport.redaction import plain
 from spec.model import Contract
 
@@ -78,7 +78,7 @@ def _variables(sequence: RequestSequence, contract: Contract, settings: Settings
     """Yield the lines that set the variables from the environment."""
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
-    for actor, env in (("self", settings.token_env), ("other", settings.other_token_env)):
+    for actor, env in ((Actor.SELF, settings.token_env), (Actor.OTHER, settings.other_token_env)):
         if any(_token_name(step.request) == actor for step in sequence.steps):
             if not (env.isascii() and env.isidentifier()):
                 raise UsageError(f"--token-env: invalid value {env[:80]!a} (expected a valid name of a shell variable)")
@@ -90,7 +90,11 @@ def _variables(sequence: RequestSequence, contract: Contract, settings: Settings
 def _token_name(request: Request) -> str:
     """Return whose token is sent; "" without a token, or if the request has its own header."""
     header_names = {name.lower() for name in request.headers}
-    return request.actor if request.actor in ("self", "other") and AUTHORIZATION.lower() not in header_names else ""
+    return (
+        request.actor
+        if request.actor in (Actor.SELF, Actor.OTHER) and AUTHORIZATION.lower() not in header_names
+        else ""
+    )
 
 
 def _variable(header: str) -> str:
@@ -101,7 +105,12 @@ def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByS
     """Return the record that a step created, if the contract can delete it."""
     envelope = contract.operations[step.request.operation].envelope
     view = contract.views.get(envelope.view_name or "")
-    if view is None or envelope.status != 201 or not 200 <= step.status < 300 or _token_name(step.request) != "self":
+    if (
+        view is None
+        or envelope.status != 201
+        or not 200 <= step.status < 300
+        or _token_name(step.request) != Actor.SELF
+    ):
         return None
     delete = contract.find_operation(view.resource, "delete")
     if delete is None or len(delete.path_parameter_names) != 1:

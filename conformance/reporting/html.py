@@ -20,7 +20,7 @@ from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultG
 from conformance.reporting.templating import render_template
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import Actor, Exchange
 
 LIMITS = {
     "overview_rows": 12,  # fit on one screen
@@ -134,7 +134,7 @@ def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction = report.redaction_for(result)
     request = redaction.request(exchange.request)
-    tokens = {"self": f"token: ${report.token_env}", "other": f"token: ${report.other_token_env}"}
+    tokens = {Actor.SELF: f"token: ${report.token_env}", Actor.OTHER: f"token: ${report.other_token_env}"}
     lines = [f"{request['method']} {request['target']}", tokens.get(exchange.request.actor, "no token of the run")]
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:

@@ -27,6 +27,7 @@ PROVENANCE_TEXTS: Mapping[str, str] = {
 ADVICE: Mapping[FailureKind, str] = {
     FailureKind.DETERMINISTIC: "It also fails in a fresh state: a replay reproduces it.",
     FailureKind.STATE_DEPENDENT: "It fails only after the previous requests of the run: check the state they leave.",
+    FailureKind.NOT_REPEATED: "It was seen once: a higher --max-effect-calls allows the suite to repeat it.",
     FailureKind.FLAKY: "It fails sometimes: look for a race condition, a cache or an overloaded server.",
     FailureKind.INFRASTRUCTURE: "A gateway responded in place of the target, or there was no response.",
     FailureKind.INTERFERENCE: "Another client modified the records during the check: run the suite alone.",
@@ -67,9 +68,7 @@ class Report:
     sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
     report_dir: str = ""
     write_log: str = ""
-    _redactions: dict[int, tuple[CheckResult, Redactor]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def line_number(self, requirement: Requirement) -> int:
         """Return the contract line of a requirement, or of the closest parent that has one."""
@@ -121,10 +120,10 @@ class Report:
 
     def redaction_for(self, result: CheckResult) -> Redactor:
         """Return the redactor that also knows the secrets in the exchanges of a result; cached for all writers."""
-        if id(result) not in self._redactions:
-            redaction = self.redaction.with_values_from(result.evidence) if result.evidence else self.redaction
-            self._redactions[id(result)] = result, redaction  # the reference keeps the id from being reused
-        return self._redactions[id(result)][1]
+        key = tuple(exchange.request.number for exchange in result.evidence)
+        if key not in self._redactions:
+            self._redactions[key] = self.redaction.with_values_from(result.evidence) if key else self.redaction
+        return self._redactions[key]
 
     def rerun_counts(self, result: CheckResult) -> tuple[int, int] | None:
         """Return (failed executions, all executions) of a failed check; None if it did not fail."""

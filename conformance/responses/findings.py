@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from conformance.transport.messages import AUTHORIZATION, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
 from spec.document import escape
 from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
@@ -66,7 +66,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
 
 
 def _is_anonymous(exchange: Exchange) -> bool:
-    return exchange.request.actor == "anonymous" or AUTHORIZATION in exchange.request.headers
+    return exchange.request.actor == Actor.ANONYMOUS or AUTHORIZATION in exchange.request.headers
 
 
 def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def _safe_word(text: str) -> str:
 def distinguishing_input(schemas: SchemaValidators, operation: Operation, request: Request) -> str:
     """What distinguishes a request from others of its operation: parameters, and invalid or missing body fields."""
     features = sorted({name for name, value in request.query if value})
-    if request.actor != "self":
+    if request.actor != Actor.SELF:
         features.append(f"as {request.actor}")
     if request.method != operation.method:
         features.append(request.method.upper())

@@ -45,16 +45,16 @@ class InterferenceMonitor:
             name: None for relation in resource.relations.values() for name in relation.targets
         }
         for name in names:
-            listing = self.session.operation(name, "list")
+            listing = self.session.operations.find(name, "list")
             if listing is not None and not any(p.required for p in listing.query_parameters):
                 yield listing
 
     def _rows(self, listing: Operation) -> RowsByKey:
         size_parameter = next((p for p in listing.query_parameters if p.x_query and p.x_query.role == "size"), None)
         query = {size_parameter.name: int(size_parameter.schema.get("maximum", 100))} if size_parameter else {}
-        exchange = self.session.send(listing, query=query)
-        rows = self.session.data(listing, exchange) if exchange.response.ok else None
-        key = self.session.resource(listing).key_attribute
+        exchange = self.session.client.send(listing, query=query)
+        rows = self.session.operations.data(listing, exchange) if exchange.response.ok else None
+        key = self.session.operations.resource(listing).key_attribute
         dict_rows = rows if isinstance(rows, list) else []
         keyed_rows = [row for row in dict_rows if isinstance(row, dict) and is_key(row.get(key))]
         return {row[key]: row for row in keyed_rows if not self._is_own_row(row)}
@@ -67,7 +67,7 @@ class InterferenceMonitor:
         )
 
     def _was_modified(self, listing: Operation, before: RowsByKey) -> bool:
-        after, resource = self._rows(listing), self.session.resource(listing)
+        after, resource = self._rows(listing), self.session.operations.resource(listing)
         missing_keys = [key for key in before if key not in after][:MAX_DELETION_PROBES]
         return (
             any(self._row_changed(listing, resource, before[key], after[key]) for key in before if key in after)
@@ -86,7 +86,7 @@ class InterferenceMonitor:
 
     def _is_deleted(self, resource: Resource, key: Any) -> bool:
         try:
-            return self.session.retrieve(resource.name, key).response.status in (404, 410)
+            return self.session.client.retrieve(resource.name, key).response.status in (404, 410)
         except SkipCheck:
             return False
 

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from conformance.checks.support.check import Case
-from conformance.checks.support.listing import LIST_CHANGED_MESSAGE
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCategory, SkipCheck, SkipReason
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
-from conformance.session.client import FindingKey
+from conformance.session.response_log import FindingKey
 from conformance.session.session import Session
 from conformance.transport.retry import GATEWAY_STATUSES
 
 MAX_RERUNS = 4
 MAX_LIST_CHANGE_RERUNS = 2  # reruns because a list changed during the check
 MIN_FAILURES_ON_UNSTABLE_TARGET = 3  # failures required on rerun if the target had transient failures; else 1
+
+NOT_RERUN = SkipReason("the run was aborted")
+BLOCKING_KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT, FailureKind.NOT_REPEATED)
 
 RunCheck = Callable[[Case], Iterator[CheckResult]]
 
@@ -29,7 +31,7 @@ class Reruns:
 
     fresh_state: list[bool] = field(default_factory=list)
     same_state: list[bool] = field(default_factory=list)
-    reason: str = "the run was aborted before the rerun"
+    reason: SkipReason = NOT_RERUN
 
     @property
     def failed(self) -> int:
@@ -54,6 +56,8 @@ class Reruns:
 
     def final_kind(self) -> FailureKind | None:
         """The failure kind after the last rerun; None: undecided."""
+        if self.total == 1 and self.reason.category is SkipCategory.DISABLED_BY_OPTION:
+            return FailureKind.NOT_REPEATED  # the first run was allowed: the limit of calls is reached
         kind = self.kind(1)
         if kind is None and not self.fresh_state and len(self.same_state) > 1:
             return FailureKind.STATE_DEPENDENT
@@ -80,26 +84,30 @@ class Rerunner:
 
     def collect_findings(self, case: Case, session: Session) -> None:
         """Add the findings of a session to those of the run, with the case that caused them."""
-        for key, finding in session.findings.items():
-            self.session.findings.setdefault(key, finding)
+        for key, finding in session.responses.findings.items():
+            self.session.responses.findings.setdefault(key, finding)
             self.causes.setdefault(key, case)
 
     def rerun_changed_lists(self, case: Case, results: Sequence[CheckResult]) -> list[CheckResult]:
         """Rerun results whose list changed during the check; if it always changes, classify them as interference."""
         current = list(results)
         for _ in range(MAX_LIST_CHANGE_RERUNS):
-            if all(result.message != LIST_CHANGED_MESSAGE for result in current):
+            if all(result.skip_category is not SkipCategory.LIST_CHANGED for result in current):
                 return current
             try:
                 _, rerun = self._rerun(case, (), fresh=False)
             except SkipCheck:  # its lists are not accessible
                 break
             current = [
-                rerun.get(result.requirement.fingerprint, result) if result.message == LIST_CHANGED_MESSAGE else result
+                rerun.get(result.requirement.fingerprint, result)
+                if result.skip_category is SkipCategory.LIST_CHANGED
+                else result
                 for result in current
             ]
         return [
-            replace(result, failure_kind=FailureKind.INTERFERENCE) if result.message == LIST_CHANGED_MESSAGE else result
+            replace(result, failure_kind=FailureKind.INTERFERENCE)
+            if result.skip_category is SkipCategory.LIST_CHANGED
+            else result
             for result in current
         ]
 
@@ -107,7 +115,7 @@ class Rerunner:
         """Rerun failures. Returns fingerprint -> (final result, reruns)."""
         reruns_by_fingerprint = {result.requirement.fingerprint: Reruns() for result in failed}
         disturbed = 0
-        min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.retrier.recovered else 1
+        min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.client.retrier.recovered else 1
         for attempt in range(MAX_RERUNS):
             undecided = [mark for mark, reruns in reruns_by_fingerprint.items() if reruns.kind(min_failures) is None]
             if not undecided:
@@ -116,7 +124,7 @@ class Rerunner:
                 is_undisturbed, results = self._rerun(case, failed, fresh=attempt % 2 == 0)
             except SkipCheck as error:
                 for fingerprint in undecided:
-                    reruns_by_fingerprint[fingerprint].reason = f"the rerun was skipped: {error}"
+                    reruns_by_fingerprint[fingerprint].reason = error.reason
                 continue
             disturbed += not is_undisturbed
             for fingerprint in undecided if is_undisturbed else ():
@@ -130,7 +138,7 @@ class Rerunner:
 
     def _count(self, reruns: Reruns, result: CheckResult | None, *, fresh: bool) -> None:
         if result is not None and result.status is Status.SKIPPED:
-            reruns.reason = f"the rerun was skipped: {result.message}"
+            reruns.reason = SkipReason(result.message, result.skip_category)
         else:
             has_failed = result is not None and result.status is Status.FAILED
             (reruns.fresh_state if fresh else reruns.same_state).append(has_failed)
@@ -141,11 +149,13 @@ class Rerunner:
         kind = reruns.kind(min_failures) or reruns.final_kind()
         if any(exchange.response.status in GATEWAY_STATUSES for exchange in result.evidence):
             return _skip(result, f"response of a gateway: {result.message}", FailureKind.INFRASTRUCTURE), reruns
-        if disturbed and kind not in (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT):
+        if disturbed and kind not in BLOCKING_KINDS:
             message = "modified by another client during each run of the check"
             return _skip(result, message, FailureKind.INTERFERENCE), reruns
         if kind is None:
-            return _skip(result, f"failed once; {reruns.reason}: {result.message}", result.failure_kind), reruns
+            return _skip(
+                result, f"failed once; the rerun was skipped: {reruns.reason}: {result.message}", result.failure_kind
+            ), reruns
         return replace(result, failure_kind=kind), reruns
 
     def _rerun(
@@ -175,22 +185,22 @@ class Rerunner:
     ) -> Mapping[str, CheckResult]:
         """A skip result for a failure whose check was skipped or whose operation was not called, if so."""
         case_result, fingerprint = results.get(case.build_requirement().fingerprint), failure.requirement.fingerprint
-        if case_result is not None and case_result.status is Status.SKIPPED and len(results) == 1:
-            return {fingerprint: case_result}
         rerun = results.get(fingerprint)
+        if case_result is not None and case_result.status is Status.SKIPPED and (rerun is None or len(results) == 1):
+            return {fingerprint: case_result}
         if rerun is not None and rerun.status is Status.FAILED:
             return {}
-        if all(name != failure.requirement.operation for name, _ in session.call_counts):
+        if all(name != failure.requirement.operation for name, _ in session.responses.call_counts):
             return {fingerprint: case.skip(failure.requirement, "the operation was not called in the rerun")}
         return {}
 
     def _causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:
         """The cases that sent what is shown, where that was noticed during other ones."""
-        evidence = {id(exchange) for result in failed for exchange in result.evidence}
+        evidence = {exchange.request.number for result in failed for exchange in result.evidence}
         cases: dict[tuple[str, str], Case] = {}
-        for key, (_, exchange) in self.session.findings.items():
+        for key, (_, exchange) in self.session.responses.findings.items():
             cause = self.causes.get(key)
-            if id(exchange) in evidence and cause is not None:
+            if exchange.request.number in evidence and cause is not None:
                 cases.setdefault((cause.check.id, cause.operation.id), cause)
         cases.pop((case.check.id, case.operation.id), None)
         return list(cases.values())

@@ -22,6 +22,7 @@ from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
 from conformance.runner.rerun import Rerunner, Reruns
 from conformance.session.session import Session
+from conformance.transport.messages import Actor
 from spec.model import Operation
 
 ReportResult = Callable[[CheckResult], None]
@@ -138,9 +139,9 @@ def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind |
 
 def _record_transient_failures(run_result: RunResult, session: Session, checks: dict[str, Check]) -> None:
     """Report failures that disappeared on retry as flaky, in place of the passed result."""
-    retrier = session.retrier
+    retrier = session.client.retrier
     run_result.transient_failures = len(run_result.flaky) + len(retrier.recovered) + len(retrier.unanswered)
-    run_result.observed_delay = session.observed_delay
+    run_result.observed_delay = session.client.observed_delay
     flaky: dict[str, tuple[CheckResult, int]] = {}
     for exchange in retrier.recovered:
         operation = session.contract.operations[exchange.request.operation]
@@ -153,7 +154,7 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
                 first, times = flaky.get(result.requirement.fingerprint, (result, 0))
                 flaky[result.requirement.fingerprint] = first, times + 1
     responses = Counter[str]()
-    for (name, _), times in session.call_counts.items():
+    for (name, _), times in session.responses.call_counts.items():
         responses[name] += times
     for fingerprint, (result, times) in flaky.items():
         total = responses[result.requirement.operation] + times
@@ -166,14 +167,14 @@ def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[
     """Each check on each operation that it applies to, check by check; writing checks only if writes are allowed."""
     selected = list(operations)
     for check in checks:
-        for operation in selected if not (check.writes and session.read_only) else ():
+        for operation in selected if not (check.writes and session.options.read_only) else ():
             if check.applies_to(session.contract, operation):
                 yield Case(check, session, operation)
 
 
 def run_check(case: Case) -> Iterator[CheckResult]:
     """The results of one check on one operation; a SkipCheck exception becomes a skipped result."""
-    if case.check.needs_second_token and not case.session.has_token("other"):
+    if case.check.needs_second_token and not case.session.client.has_token(Actor.OTHER):
         yield case.skip(case.build_requirement(), NO_SECOND_TOKEN)
         return
     try:
@@ -237,7 +238,9 @@ def _skip_after_error(case: Case, error: Exception) -> CheckResult:
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
     """Delete the created records if the target is reachable; returns those that remain."""
-    unidentified = [(name, f"({n} without a key in the response)") for name, n in session.creates_without_key.items()]
+    unidentified = [
+        (name, f"({n} without a key in the response)") for name, n in session.records.creates_without_key.items()
+    ]
     try:
         if not run_result.target_unreachable:
             return [*session.clean_up(), *unidentified]

@@ -14,7 +14,7 @@ from conformance.responses.findings import Finding, inspect_response
 from conformance.schemathesis_engine.checks import EngineCheck, SentCase
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.schemathesis_engine.write_guard import BlockedRequest
-from conformance.transport.messages import AUTHORIZATION, Exchange, map_texts
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, map_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
 
 def _run_token_header(step: ChainStep) -> dict[str, str]:
     """The header with the run's token, if the original request had it."""
-    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == "self" else {}
+    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == Actor.SELF else {}
 
 
 def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:
@@ -128,7 +128,9 @@ def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchan
     """Find (original, new) ids of the records that a step created or used."""
     operation = transport.operation(step.case)
     view = transport.session.contract.views.get(operation.envelope.view_name or "")
-    original_data, new_data = (transport.session.data(operation, current) for current in (step.exchange, exchange))
+    original_data, new_data = (
+        transport.session.operations.data(operation, current) for current in (step.exchange, exchange)
+    )
     if view is not None and isinstance(original_data, dict) and isinstance(new_data, dict):
         key = transport.session.contract.resources[view.resource].key_attribute
         if isinstance(original_data.get(key), str) and isinstance(new_data.get(key), str):

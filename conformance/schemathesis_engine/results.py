@@ -24,7 +24,7 @@ from conformance.schemathesis_engine.transport import CaseTransport
 from conformance.schemathesis_engine.violation_location import find_violation, is_ordinary
 from conformance.schemathesis_engine.write_guard import WriteGuard, get_exclusion_reason
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import Actor, Exchange
 from spec.model import Operation
 from spec.provenance import INFERRED, get_provenance
 
@@ -131,7 +131,7 @@ def run_operations(
     session: Session, operations: Sequence[Operation], seed: int, depth: Depth
 ) -> Iterator[EngineResult]:
     """Implement `conformance.schemathesis_engine.run_engine`."""
-    options = {"read_only": session.read_only, "effects": session.allow_effects}
+    options = {"read_only": session.options.read_only, "effects": session.options.allow_effects}
     reasons = {op.id: get_exclusion_reason(session.contract, op, **options) for op in operations}
     yield from (_skipped_result(op, reason) for op in operations if (reason := reasons[op.id]))
     runnable = [op for op in operations if not reasons[op.id]]
@@ -140,7 +140,7 @@ def run_operations(
     guard = WriteGuard(session)
     transport = CaseTransport(session, guard)
     collector = FailureCollector(session, transport)
-    previous_findings = set(session.findings)
+    previous_findings = set(session.responses.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
     no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
     yield from _passed_results(collector, runnable, no_case_reason if "coverage" in depth.phases else "")
@@ -155,8 +155,8 @@ def run_operations(
                 abort_error = error
         yield result
     # the findings of the engine's traffic are reported above, with reruns
-    for finding_key in set(session.findings) - previous_findings:
-        del session.findings[finding_key]
+    for finding_key in set(session.responses.findings) - previous_findings:
+        del session.responses.findings[finding_key]
     if abort_error is not None:
         raise abort_error
 
@@ -294,7 +294,7 @@ def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
     schemes = session.contract.security_schemes
     single_schemes = [alternative[0] for alternative in sent_case.operation.security if len(alternative) == 1]
     accepts_bearer = any(schemes[name].get("scheme") == "bearer" for name in single_schemes)
-    return sent_case.exchange.request.actor == "self" and accepts_bearer
+    return sent_case.exchange.request.actor == Actor.SELF and accepts_bearer
 
 
 def _is_other_route(session: Session, sent_case: SentCase) -> bool:

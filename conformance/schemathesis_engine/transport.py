@@ -18,7 +18,7 @@ from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTranspor
 from conformance.errors import SkipCheck, SkipReason, SuiteError
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.session import Session
-from conformance.transport.messages import AUTHORIZATION, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
@@ -115,8 +115,8 @@ class CaseTransport(RequestsTransport):
         }
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
-        actor = "self" if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else "anonymous"
-        if actor == "self":
+        actor = Actor.SELF if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else Actor.ANONYMOUS
+        if actor == Actor.SELF:
             del headers[AUTHORIZATION]
         if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise BlockedRequest("invalid header value")
@@ -124,9 +124,11 @@ class CaseTransport(RequestsTransport):
         method = case.method.lower()
         if method != operation.method:  # the session would count its response as a success of the operation
             request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
-            return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
+            return Exchange(
+                request, self.session.client.retrier.send(self.session.client.target, request, may_retry=True)
+            )
         body, raw = _decode_body(prepared_request, headers)
-        return self.session.send(
+        return self.session.client.send(
             sent_operation, path=path, query=query, body=body, raw=raw, actor=actor, headers=headers
         )
 

@@ -88,7 +88,7 @@ class WriteGuard:
         body = self._prepare_body(operation, case_request) if isinstance(case_request.body, dict) else case_request.body
         self._reject_foreign_keys((case_request.query, body))
         if operation.effects:
-            self.session.charge_call(operation)
+            self.session.client.charge_call(operation)
         return replace(case_request, path=path, body=body)
 
     def observe(self, operation: Operation, exchange: Exchange) -> None:
@@ -121,14 +121,14 @@ class WriteGuard:
 
         Raises SkipCheck if none can be created; BlockedRequest, without another attempt, after `MAX_CREATE_FAILURES`.
         """
-        shared = self.session.shared_records.get(resource)
+        shared = self.session.records.shared.get(resource)
         for record in reversed(self.session.write_log.created_records[self._initial_record_count :]):
             if record.resource == resource and (shared is None or record.key != shared.key):
                 return record.key
         if self._create_failures[resource] >= MAX_CREATE_FAILURES:
             raise BlockedRequest(self._create_errors[resource])
         try:
-            return self.session.create(resource).key
+            return self.session.records.create(resource).key
         except SkipCheck as error:
             self._create_errors[resource] = error.reason
             self._create_failures[resource] += 1
@@ -151,7 +151,7 @@ class WriteGuard:
         text = str(value)
         if resource is None or len(operation.path_parameter_names) != 1:
             raise BlockedRequest(f"the path parameters of {operation.id} are not the key of a resource")
-        shared_record = self.session.shared_records.get(resource.name)
+        shared_record = self.session.records.shared.get(resource.name)
         if shared_record is not None and str(shared_record.key) == text:
             return self.ensure_record_key(resource.name)
         if self.is_existing_record(resource.name, value) or (not resource.has_integer_key and self.was_created(value)):
@@ -186,9 +186,9 @@ class WriteGuard:
             if not self._references_record(body[body_field.name], is_integer=resource.has_integer_key):
                 return
             if self.is_create(operation):
-                name, key = self.session.parent(relation)  # an existing record, if none can be created
+                name, key = self.session.records.parent(relation)  # an existing record, if none can be created
             else:
-                name, key = resource.name, self.session.shared_record(resource.name).key
+                name, key = resource.name, self.session.records.shared_record(resource.name).key
             self._reference_ids.add(str(key).lower())
         except SkipCheck as error:
             if body_field.required or isinstance(error, BlockedRequest):

@@ -7,40 +7,40 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conformance.errors import SkipCheck
-from conformance.session.operations import OperationClient
+from conformance.session.client import TrackedClient
 from conformance.transport.messages import Exchange
 
 
-def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
+def borrow(client: TrackedClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
     """Retrieve the record to use; return (key, record, exchange). Raises SkipCheck."""
-    mutable = session.mutable_records
+    mutable = client.mutable_records
     key = mutable.keys[resource]
-    record, exchange = _retrieve(session, resource, key)
+    record, exchange = _retrieve(client, resource, key)
     if resource not in mutable.original_values:
-        mutable.original_values[resource] = _restorable_values(session, resource, record)
-        session.write_log.log_original(resource, key, mutable.original_values[resource])
+        mutable.original_values[resource] = _restorable_values(client, resource, record)
+        client.write_log.log_original(resource, key, mutable.original_values[resource])
     return key, record, exchange
 
 
-def restore(session: OperationClient) -> Iterator[tuple[str, Any]]:
+def restore(client: TrackedClient) -> Iterator[tuple[str, Any]]:
     """Restore every borrowed record; yields those that could not be restored. Raises TargetUnreachable."""
-    mutable = session.mutable_records
+    mutable = client.mutable_records
     for resource, before in list(mutable.original_values.items()):
-        if _restore(session, resource, mutable.keys[resource], before):
-            session.write_log.log_deleted(resource, mutable.keys[resource])
+        if _restore(client, resource, mutable.keys[resource], before):
+            client.write_log.log_deleted(resource, mutable.keys[resource])
             del mutable.original_values[resource]
         else:
             yield resource, mutable.keys[resource]
 
 
-def _restore(session: OperationClient, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
+def _restore(client: TrackedClient, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
     """Restore the changed values of a record; returns whether it then has them. Raises TargetUnreachable."""
     try:
-        changed = _difference(before, _retrieve(session, resource, key)[0])
-        update = session.operation(resource, "update")
+        changed = _difference(before, _retrieve(client, resource, key)[0])
+        update = client.operations.find(resource, "update")
         if changed and update is not None:
-            session.send(update, path={update.path_parameter_names[0]: key}, body=changed)
-            changed = _difference(before, _retrieve(session, resource, key)[0])
+            client.send(update, path={update.path_parameter_names[0]: key}, body=changed)
+            changed = _difference(before, _retrieve(client, resource, key)[0])
     except SkipCheck:
         return False
     return not changed
@@ -65,20 +65,20 @@ def _without_nulls(value: Any) -> Any:
     return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
-def _retrieve(session: OperationClient, resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:
-    operation = session.require_operation(resource, "retrieve")
-    exchange = session.retrieve(resource, key)
-    record = session.data(operation, exchange)
+def _retrieve(client: TrackedClient, resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:
+    operation = client.operations.require(resource, "retrieve")
+    exchange = client.retrieve(resource, key)
+    record = client.operations.data(operation, exchange)
     if not exchange.response.ok or not isinstance(record, dict):
         raise SkipCheck(f"{operation.id}: got {exchange.response.status} for the {resource} of --mutable-record")
     return record, exchange
 
 
-def _restorable_values(session: OperationClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _restorable_values(client: TrackedClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an update accepts."""
-    update = session.operation(resource, "update")
+    update = client.operations.find(resource, "update")
     fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
-    attributes = session.contract.resources[resource].attributes
+    attributes = client.operations.contract.resources[resource].attributes
     return {
         f.name: record[f.name]
         for f in fields

@@ -33,7 +33,7 @@ class RunCleanup:
             self._discover(resource)
         keys = dict(self.logged_run.original_values.keys())
         original_values = {resource: values for (resource, _), values in self.logged_run.original_values.items()}
-        self.session.mutable_records = MutableRecords(keys, original_values)
+        self.session.client.mutable_records = MutableRecords(keys, original_values)
         remaining = self.session.clean_up()
         for _ in range(MAX_PASSES):
             if not remaining:
@@ -46,8 +46,8 @@ class RunCleanup:
         writes = self.logged_run.write_operations
         create_operations = [name for name in writes if resource in self._resources_created_by(name)]
         is_uncertain = self.logged_run.pending_write[0] in create_operations
-        list_operation = self.session.operation(resource, "list")
-        if list_operation is None or self.session.operation(resource, "delete") is None:
+        list_operation = self.session.operations.find(resource, "list")
+        if list_operation is None or self.session.operations.find(resource, "delete") is None:
             if is_uncertain and not self._is_covered_by_cascade(resource):
                 self.unverified.append(f"a {resource} may remain: the contract defines no list or delete operation")
             return
@@ -89,10 +89,10 @@ class RunCleanup:
         yield from keys
 
     def _matching_keys(self, list_operation: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
-        resource = self.session.resource(list_operation)
-        for row in self.session.rows(list_operation, query, pages=MAX_PAGES):
+        resource = self.session.operations.resource(list_operation)
+        for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
             if isinstance(row, dict) and self._belongs_to_run(resource, row):
-                yield self.session.key_of(resource.name, row)
+                yield self.session.operations.key_of(resource.name, row)
 
     def _belongs_to_run(self, resource: Resource, row: Mapping[str, Any]) -> bool:
         if self._has_marker(row):

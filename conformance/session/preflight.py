@@ -27,9 +27,11 @@ def wait_until_ready(
     deadline = clock() + seconds
     while True:
         try:
-            operations = [o for o in probe_operations(session.contract) if o.id not in session.skipped_operations]
-            exchanges = [session.send(operation) for operation in operations[:MAX_PROBES]]
-            check_target(session.target.base, exchanges)
+            operations = [
+                o for o in probe_operations(session.contract) if o.id not in session.options.skipped_operations
+            ]
+            exchanges = [session.client.send(operation) for operation in operations[:MAX_PROBES]]
+            check_target(session.client.target.base, exchanges)
         except (NoResponse, TargetUnreachable) as error:
             if clock() >= deadline:
                 raise TargetUnreachable(str(error)) from None

@@ -56,7 +56,7 @@ class Recorder:
     exchanges: list[RecordedExchange] = field(default_factory=list)
     sources: dict[str, IdentifierSource] = field(default_factory=dict)
     spans: dict[str, RequestSpan] = field(default_factory=dict)
-    _step_by_id: dict[int, int] = field(default_factory=dict)
+    _step_by_number: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
@@ -67,7 +67,7 @@ class Recorder:
         if len(self.exchanges) >= MAX_RECORDED:
             return
         step = len(self.exchanges)
-        self._step_by_id[id(request)] = step  # `exchanges` keeps the request alive, so the id is not reused
+        self._step_by_number[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
         for value, path in _identifiers(response.json, self.keys):
             if value not in self.sources and len(self.sources) < MAX_RECORDED:
@@ -75,7 +75,7 @@ class Recorder:
 
     def step_of(self, request: Request) -> int | None:
         """Return the number of a request; None if it was not recorded."""
-        return self._step_by_id.get(id(request))
+        return self._step_by_number.get(request.number)
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""

@@ -17,7 +17,7 @@ from conformance.errors import UsageError
 from conformance.results import CheckResult
 from conformance.trace.identifiers import find_identifiers
 from conformance.trace.recorder import IdentifierSource, Path, Recorder, RequestSpan
-from conformance.transport.messages import Request
+from conformance.transport.messages import Actor, Request
 from conformance.transport.redaction import Redactor
 from spec.document import UNSAFE_METHODS
 from spec.model import Contract
@@ -182,7 +182,7 @@ def _step_from_json(data: Mapping[str, Any], contract: Contract) -> TraceStep:
         query=tuple((str(name), str(value)) for name, value in content["query"]),
         body=content["body"],
         raw_body=None if content["raw"] is None else content["raw"].encode("latin-1"),
-        actor=str(data["actor"]),
+        actor=Actor(data["actor"]),
         headers={str(name): str(value) for name, value in content["headers"].items()},
     )
     return TraceStep(request, int(data["status"]), bool(data["evidence"]))

@@ -4,11 +4,22 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
 AUTHORIZATION = "Authorization"
 MAX_EXCERPT_BYTES = 200
+
+
+class Actor(StrEnum):
+    """Whose token a request carries. `OTHER`: of another tenant. `ANONYMOUS`: none."""
+
+    SELF = "self"
+    OTHER = "other"
+    ANONYMOUS = "anonymous"
 
 
 def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
@@ -25,8 +36,8 @@ class Request:
     """A request to one operation.
 
     `path_values`: values of path parameters. `query`: ordered pairs of raw values. `body`: JSON, or None for no body.
-    `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `actor`: whose token is sent: ``self``,
-    ``other`` or ``anonymous``. `headers`: additional headers.
+    `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `headers`: additional headers.
+    `number`: identifies the request in this process.
     """
 
     operation: str
@@ -36,8 +47,9 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: Any = None
     raw_body: bytes | None = None
-    actor: str = "self"
+    actor: Actor = Actor.SELF
     headers: Mapping[str, str] = field(default_factory=dict)
+    number: int = field(default_factory=partial(next, count(1)), init=False, repr=False, compare=False)
 
     @property
     def target(self) -> str:
@@ -90,7 +102,7 @@ class Exchange:
         """The request as a curl command; tokens are names of environment variables."""
         request = self.request
         parts = ["curl", "-i", "-X", request.method.upper()]
-        variable = {"self": token_env, "other": other_token_env}.get(request.actor)
+        variable = {Actor.SELF: token_env, Actor.OTHER: other_token_env}.get(request.actor)
         if variable:
             parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
         parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]

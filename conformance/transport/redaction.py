@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from conformance.transport.messages import AUTHORIZATION, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
 from spec.document import iter_keyword_objects, split_pointer
 from spec.model import Contract
 
@@ -127,7 +127,7 @@ class Redactor:
         header_names = {name.lower() for name in exchange.request.headers}
         request = self._redact_request(exchange.request)
         if AUTHORIZATION.lower() in header_names:
-            request = replace(request, actor="anonymous")
+            request = replace(request, actor=Actor.ANONYMOUS)
         return self.line(replace(exchange, request=request).curl(base, token_env, other_env), MAX_BODY_CHARS)
 
     def _redact_request(self, request: Request) -> Request:

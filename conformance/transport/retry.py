@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from conformance.errors import NoResponse
 from conformance.transport.client import Target
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Actor, Exchange, Request, Response
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 MAX_RETRIES = 2
@@ -59,4 +59,4 @@ class Retrier:
 def _may_write(request: Request) -> bool:
     """Whether a request may change data: it is no read, and it has a valid token."""
     has_own_token = any(name.lower() == "authorization" for name in request.headers)
-    return request.method not in READ_METHODS and request.actor != "anonymous" and not has_own_token
+    return request.method not in READ_METHODS and request.actor != Actor.ANONYMOUS and not has_own_token

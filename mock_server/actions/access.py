@@ -4,8 +4,9 @@ from typing import Any
 
 from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query import SqlCondition, all_of, any_of, iter_shared_conditions
+from mock_server.query import iter_shared_conditions
 from mock_server.store import StoredRecord
+from mock_server.store.expressions import all_of, any_of, has_key
 from mock_server.store.schema import parse_key
 from spec.model import Resource
 
@@ -29,8 +30,7 @@ def find_visible(request: ActionRequest, resource: Resource, key: Any, *, displa
     if record is not None and request.viewer is not None and record.tenant_key in request.viewer.tenant_keys:
         return record
     visible = request.viewer_query.build_visibility_condition(resource)
-    condition = all_of((SqlCondition("key = ?", (key,)), visible))
-    if records := request.store.select(resource.name, condition.sql, condition.parameters):
+    if records := request.store.select(resource.name, all_of((has_key(key), visible))):
         return records[0]
     displayed = key if display_key is None else display_key
     kind, detail = ErrorKind.RECORD_NOT_FOUND, f"{resource.name} {displayed} does not exist"
@@ -62,6 +62,5 @@ def require_writable(
         raise ApiError(ErrorKind.FORBIDDEN, detail)
     shared = iter_shared_conditions(request.store, viewer, resource)
     writable = any_of(condition for condition, permission in shared if permission == "write")
-    condition = all_of((SqlCondition("key = ?", (record.key,)), writable))
-    if not request.store.select(resource.name, condition.sql, condition.parameters):
+    if not request.store.select(resource.name, all_of((has_key(record.key), writable))):
         raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} is shared for reading, not for writing")

@@ -7,9 +7,8 @@ from typing import Any
 
 from mock_server.query import Query, Viewer
 from mock_server.sandbox.clock import format_timestamp
-from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.store import Store
+from mock_server.store import Dependencies, Store
 from spec.model import Contract, Operation, Resource
 
 
@@ -65,10 +64,10 @@ class ActionResult:
     Args:
         body: JSON, or None for no body.
         ignored: Parts of the request that had no effect, except unknown fields, which validation reports.
-        depends_on: For a read: the data that the body depends on. The response is cached until they change.
+        dependencies: What the body of a read depends on, if known.
     """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    depends_on: CacheDependencies | None = None
+    dependencies: Dependencies | None = None

@@ -8,16 +8,16 @@ import orjson
 
 from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.request_mapping import RelationValue, extract_attributes, resolve_references
+from mock_server.actions.request_mapping import extract_attributes, resolve_references
 from mock_server.actions.responses import render_record, select_projection
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import ListQuery, ResultPage, collect_query_arguments
 from mock_server.sandbox.record_defaults import RecordDefaults
-from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import Projection
 from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
-from mock_server.store import DeleteRestricted, StoredRecord, Tag
+from mock_server.store import DeleteRestricted, Dependencies, StoredRecord, Tag
+from mock_server.store.schema import RelationValue
 from spec.model import Resource
 from spec.record import Record, Reference
 
@@ -26,10 +26,9 @@ MAX_CACHED_QUERY_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class ListPlan:
-    """A parsed list request. `dependencies`: resources that decide which records are listed; `url`: the list's path."""
+    """A parsed list request. `url`: the list's path."""
 
     listing: ListQuery
-    dependencies: tuple[str, ...]
     projection: Projection
     url: str
     page_url_prefix: str
@@ -43,7 +42,8 @@ def list_records(request: ActionRequest) -> ActionResult:
     page = request.viewer_query.fetch_page(plan.listing)
     tags: set[Tag] = set()
     rows = [encoder.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
-    return ActionResult(_encode_page(request, plan, rows, page), depends_on=CacheDependencies(tags, plan.dependencies))
+    dependencies = Dependencies(request.store.generation, tags, plan.listing.read_resources)
+    return ActionResult(_encode_page(request, plan, rows, page), dependencies=dependencies)
 
 
 def _get_plan(request: ActionRequest) -> ListPlan:
@@ -52,20 +52,17 @@ def _get_plan(request: ActionRequest) -> ListPlan:
         return _create_plan(request)
     cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
     grants = request.contract.access_grant_resources
-    plan: ListPlan = request.store.memoize(cache_key, grants, lambda: _create_plan(request))
-    return plan
+    return request.store.memoize(cache_key, grants, lambda: _create_plan(request))
 
 
 def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation, resource = request.contract, request.operation, request.resource
     arguments = collect_query_arguments(operation.parameters, request.query)
     listing = request.viewer_query.create_list_query(resource, arguments)
-    read_resources = request.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
-    dependencies = (resource.name, *read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
     prefix = build_page_url_prefix(url, request.raw_query, page_name)
-    return ListPlan(listing, dependencies, select_projection(request), url, prefix)
+    return ListPlan(listing, select_projection(request), url, prefix)
 
 
 def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: ResultPage) -> bytes:
@@ -92,7 +89,8 @@ def retrieve_record(request: ActionRequest) -> ActionResult:
     sandbox, tags = request.sandbox, set[Tag]()
     record, projection = find_in_path(request), select_projection(request)
     body = sandbox.encoder.encode_body(request.operation.envelope, record, request.viewer, projection, tags)
-    return ActionResult(body, depends_on=CacheDependencies(tags, sandbox.contract.access_grant_resources))
+    grants = sandbox.contract.access_grant_resources
+    return ActionResult(body, dependencies=Dependencies(sandbox.store.generation, tags, grants))
 
 
 def create_record(request: ActionRequest) -> ActionResult:
@@ -174,7 +172,7 @@ def update_record(request: ActionRequest) -> ActionResult:
     attributes = dict(record.attributes)
     for name, value in extract_attributes(request, resource).items():
         default = resource.attributes[name].default
-        attributes[name] = merge_defaults(default, record.attributes.get(name), value)
+        attributes[name] = merge_defaults(default, attributes.get(name), value)
     attributes |= dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp)
     references = resolve_references(request, resource)
     with request.store.transaction():

@@ -1,7 +1,8 @@
 """Workflow executions: started by a webhook or by a user, advanced by the mock's clock, stopped and counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -17,9 +18,7 @@ from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
-from mock_server.store.schema import attribute_column, quote_identifier
 from spec.document import snake_case
-from spec.record import Reference
 
 START_DELAY = timedelta(seconds=1)
 # Run time in seconds and final status of an execution: picked by its key.
@@ -94,22 +93,19 @@ def stop_execution(request: ActionRequest) -> ActionResult:
         raise ApiError(ErrorKind.CONFLICT, message=f"This {label} has already ended ({status}).")
     attributes = {**execution.attributes, **_get_stop_changes(request, execution)}
     with store.transaction():
-        for reference in (execution.reference, *_iter_dependents(sandbox, execution)):
+        # The records that refer to the execution include those that its scheduled changes write.
+        relations = sandbox.contract.resources[execution.resource].relations.values()
+        dependents = [store.find_inverse(r, execution.reference) for r in relations if r.inverse is not None]
+        for reference in (execution.reference, *chain.from_iterable(dependents)):
             sandbox.cancel_scheduled_changes(store.get_existing(reference))
         store.update(execution.resource, execution.key, attributes)
     return render_record(request, store.get_existing(execution.reference))
 
 
-def _iter_dependents(sandbox: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
-    """Yield the records that refer to an execution, including those that its scheduled changes write."""
-    for relation in sandbox.contract.resources[execution.resource].relations.values():
-        if relation.inverse is not None:
-            yield from sandbox.store.find_inverse(relation, execution.reference)
-
-
 def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:
     """Return the attributes that stopping changes, without those that the record does not have."""
-    started_at = execution.attributes.get("started_at") or request.timestamp
+    attributes = execution.attributes
+    started_at = attributes.get("started_at") or request.timestamp
     updated_attributes = request.contract.resources[execution.resource].attributes_with_stamp("updated")
     changes = {
         "status": "stopped",
@@ -119,7 +115,7 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
         "duration_ms": max(0, (request.now - datetime.fromisoformat(started_at)) // MILLISECOND),
         **dict.fromkeys(updated_attributes, request.timestamp),
     }
-    return {name: value for name, value in changes.items() if name in execution.attributes}
+    return {name: value for name, value in changes.items() if name in attributes}
 
 
 def count_executions(request: ActionRequest) -> ActionResult:
@@ -128,8 +124,7 @@ def count_executions(request: ActionRequest) -> ActionResult:
     query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
     condition = query.build_visible_condition(resource, arguments)
-    status = attribute_column(("status",))
-    sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
-    counts = dict(request.store.connection.execute(sql, condition.parameters).fetchall())
+    status = request.store.build_expression(resource.name, "status")
+    counts = request.store.aggregate_by(resource.name, status.sql, "COUNT(*)", condition)
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
     return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

@@ -9,14 +9,11 @@ from typing import Any
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.query import SqlCondition, collect_query_arguments
+from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
-from mock_server.store.derived_sql import build_derived_sql
-from mock_server.store.schema import attribute_column, quote_identifier
-from spec.model import Resource
 
 MAX_SERIES_ENTRIES = 10_000  # as in the contract
-# Granularity -> SQL that converts a timestamp column to the first day of its period.
+# Granularity -> SQL that converts a timestamp to the first day of its period.
 PERIOD_START_SQL = {
     "daily": "substr({0}, 1, 10)",
     "weekly": "date(substr({0}, 1, 10), '-6 days', 'weekday 1')",
@@ -43,35 +40,23 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     arguments = collect_query_arguments(tuple(request_body.fields.values()) if request_body else (), body)
     condition = query.build_visible_condition(resource, arguments)
     is_sum = body["calculation"].endswith("_sum")
-    value = _build_sum(request, resource, body["property"]) if is_sum else SqlCondition("COUNT(*)")
-    from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
-    parameters = (*value.parameters, *condition.parameters)
     if is_sum:
-        total = store.scalar(f"SELECT {value.sql} {from_where}", parameters)
+        value_sql = f"COALESCE(SUM({store.build_expression(resource.name, body['property']).sql}), 0)"
+        total = store.aggregate(resource.name, value_sql, condition)
     else:
-        total = store.count(resource.name, condition.sql, condition.parameters)
+        value_sql = "COUNT(*)"
+        total = store.count(resource.name, condition)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         created = resource.attributes_with_stamp("created")[:1]
-        period = PERIOD_START_SQL[body["granularity"]].format(attribute_column(created))
-        sql = f"SELECT {period}, {value.sql} {from_where} GROUP BY 1"
-        values_by_period = dict(store.connection.execute(sql, parameters).fetchall())
+        period = PERIOD_START_SQL[body["granularity"]].format(store.build_expression(resource.name, created[0]).sql)
+        values_by_period = store.aggregate_by(resource.name, period, value_sql, condition)
         # The last day defaults to today.
         bounds = {a.x_query.operator: str(a.value)[:10] for a in arguments if a.x_query.paths == (created,)}
         date_range = DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
         series = fill_series(values_by_period, date_range, body["granularity"], MAX_SERIES_ENTRIES)
         data = [{"date": date, "value": entry} for date, entry in series.items()]
     return ActionResult(orjson.dumps({"data": data, "total": total}))
-
-
-def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCondition:
-    """Return SQL that sums a derived property or an attribute (nested: with dots)."""
-    derived = resource.derived_properties.get(name)
-    if derived is not None:
-        key_column = f"{quote_identifier(resource.name)}.key"
-        derived_sql = build_derived_sql(request.store.tables, resource.name, derived, key_column)
-        return SqlCondition(f"COALESCE(SUM({derived_sql}), 0)")
-    return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 
 
 def get_period_start(request: ActionRequest, period: str | None) -> str:

@@ -4,12 +4,9 @@ from typing import Any
 
 from mock_server.actions.access import find_visible
 from mock_server.actions.call import ActionRequest
-from mock_server.store.schema import parse_key
+from mock_server.store.schema import RelationValue, parse_key
 from spec.document import snake_case
 from spec.model import BodyField, Parameter, Resource
-from spec.record import Reference
-
-RelationValue = Reference | tuple[Reference, ...] | None
 
 
 def extract_attributes(request: ActionRequest, resource: Resource) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.crud import insert_record
 from mock_server.actions.responses import render_record
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.store.schema import encode_reference, parse_key, reference_column
+from mock_server.store.expressions import refers_to
+from mock_server.store.schema import parse_key
 from spec.document import snake_case
 from spec.record import Reference
 
@@ -23,9 +24,8 @@ def share_record(request: ActionRequest) -> ActionResult:
     entity = _find_entity(request, resource.relations[grant.entity].targets)
     attributes = {name: request.body[name] for name in ("entity_type", grant.permission) if name in request.body}
     subject = resource.relations[grant.subject]
-    where = f"{reference_column(subject.name)} = ?"
     with store.transaction():
-        shares = store.select(resource.name, where, (encode_reference(subject, record.reference),))
+        shares = store.select(resource.name, refers_to(subject, (record.reference,)))
         share = next((s for s in shares if s.references[grant.entity] == entity), None)
         if share is None:
             references = {grant.subject: record.reference, grant.entity: entity}

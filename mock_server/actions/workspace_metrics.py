@@ -11,28 +11,12 @@ import orjson
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
-from mock_server.query import SqlCondition, all_of, collect_query_arguments, one_of
+from mock_server.query import collect_query_arguments
+from mock_server.store import Store
+from mock_server.store.expressions import SqlExpression, all_of, one_of
+from mock_server.store.schema import build_reference_sql
 from spec.record import Reference
 
-# Metric -> SQL with the columns at, user and workspace, and for durations started and stopped.
-METRIC_ROWS_SQL = {
-    "created": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}"',
-    "copies": (
-        'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}" '
-        "WHERE json_extract(CAST(own AS TEXT), '$.template_id') IS NOT NULL"
-    ),
-    "shares": (
-        'SELECT e.p_created_at AS at, e.r_user AS user, e.tenant AS workspace FROM "Share" s '
-        "JOIN \"{0}\" e ON s.r_subject = '{0}/' || e.key"
-    ),
-    "agents executions": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "AgentRun"',
-    "workflows executions": (
-        "SELECT x.p_created_at AS at, w.r_user AS user, x.tenant AS workspace, "
-        "json_extract(CAST(x.own AS TEXT), '$.started_at') AS started, "
-        "json_extract(CAST(x.own AS TEXT), '$.stopped_at') AS stopped "
-        'FROM "WorkflowExecution" x JOIN "Workflow" w ON w.key = x.r_workflow'
-    ),
-}
 AVG_DURATION_SQL = "COALESCE(CAST(ROUND(AVG((julianday(stopped) - julianday(started)) * 86400000)) AS INTEGER), 0)"
 # Parameter -> (groupings for which it has an effect, the note if it has none).
 _EFFECTIVE_GROUPS = {
@@ -44,19 +28,19 @@ LEADERBOARD_PROPERTIES = ("executions_count", "threads_count", "messages_count",
 LEADERBOARD_SQL = """
     WITH period(since) AS (VALUES (?)),
     used AS (
-        SELECT key,
-            (SELECT COUNT(*) FROM "AgentRun" r, period
-                WHERE r.r_agent = "Agent".key AND r.p_created_at >= since) AS executions,
-            (SELECT COUNT(*) FROM "Thread" t, period
-                WHERE t.r_agent = "Agent".key AND t.p_created_at >= since) AS threads,
-            (SELECT COUNT(*) FROM "Thread" t JOIN "Message" m ON m.r_thread = t.key, period
-                WHERE t.r_agent = "Agent".key AND m.p_created_at >= since) AS messages,
-            (SELECT COUNT(DISTINCT r_user) FROM "AgentRun" r, period
-                WHERE r.r_agent = "Agent".key AND r.p_created_at >= since) AS users
-        FROM "Agent" WHERE {where}
+        SELECT {agent.key} AS agent,
+            (SELECT COUNT(*) FROM {run}, period
+                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since) AS executions,
+            (SELECT COUNT(*) FROM {thread}, period
+                WHERE {thread[agent]} = {agent.key} AND {thread[created_at]} >= since) AS threads,
+            (SELECT COUNT(*) FROM {thread} JOIN {message} ON {message[thread]} = {thread.key}, period
+                WHERE {thread[agent]} = {agent.key} AND {message[created_at]} >= since) AS messages,
+            (SELECT COUNT(DISTINCT {run[user]}) FROM {run}, period
+                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since) AS users
+        FROM {agent} WHERE {where}
     )
-    SELECT key, executions, threads, messages, users, 10 * executions + 5 * threads + messages AS score
-    FROM used ORDER BY score DESC, key LIMIT ?
+    SELECT agent, executions, threads, messages, users, 10 * executions + 5 * threads + messages AS score
+    FROM used ORDER BY score DESC, agent LIMIT ?
 """
 
 
@@ -66,7 +50,7 @@ class MetricSource:
 
     rows_sql: str
     value_sql: str
-    condition: SqlCondition
+    condition: SqlExpression
 
     def build_select(self, columns: str, joins: str = "") -> str:
         """Return SELECT, FROM and WHERE."""
@@ -108,9 +92,11 @@ def _iter_ignored_parameters(request: ActionRequest, group: str | None) -> Itera
 def _get_values_by_user(request: ActionRequest, source: MetricSource) -> list[dict[str, Any]]:
     """Return the value of each user; rows without a user (scheduled runs) are counted under null."""
     order_column = {"name": "user_name", "date": "MAX(at)"}.get(request.query.get("order_by", "value"), "value")
-    columns = f"u.key, json_extract(CAST(u.own AS TEXT), '$.name') AS user_name, {source.value_sql} AS value"
-    select = source.build_select(columns, 'LEFT JOIN "User" u ON u.key = user')
-    sql = f"{select} GROUP BY u.key ORDER BY {order_column} {_get_sort_direction(request, 'desc')}, u.key LIMIT ?"
+    account = request.store.alias("User", "account")
+    columns = f"{account.key}, {account['name']} AS user_name, {source.value_sql} AS value"
+    select = source.build_select(columns, f"LEFT JOIN {account} ON {account.key} = user")
+    direction = _get_sort_direction(request, "desc")
+    sql = f"{select} GROUP BY {account.key} ORDER BY {order_column} {direction}, {account.key} LIMIT ?"
     rows = request.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
     return [{"user_id": None if k is None else str(k), "user_name": name, "value": value} for k, name, value in rows]
 
@@ -138,24 +124,35 @@ def _get_sort_direction(request: ActionRequest, default: str) -> str:
 
 
 def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSource:
+    """Return the rows in the requested workspace, or in all workspaces of the viewer; others match nothing."""
     value_sql = "COUNT(*)"
-    rows_sql = METRIC_ROWS_SQL.get(metric, "").format("Agent" if entity == "agents" else "Workflow")
-    if metric == "executions":
-        rows_sql = METRIC_ROWS_SQL[f"{entity} executions"]
-    elif metric == "avg_duration":
-        rows_sql = METRIC_ROWS_SQL["workflows executions"]
+    if metric == "avg_duration":
         value_sql = AVG_DURATION_SQL if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    in_period = SqlCondition("at >= ?", (_get_start(request),))
-    return MetricSource(rows_sql, value_sql, all_of((_build_workspace_condition(request), in_period)))
+    tenant_keys, key = request.viewer.tenant_keys if request.viewer else (), request.query.get("workspace_uuid")
+    in_workspace = one_of("workspace", [item for item in tenant_keys if key is None or item == key.lower()])
+    condition = all_of((in_workspace, SqlExpression("at >= ?", (_get_start(request),))))
+    return MetricSource(_build_rows_sql(request.store, entity, metric), value_sql, condition)
 
 
-def _build_workspace_condition(request: ActionRequest) -> SqlCondition:
-    """Return the condition for the requested workspace, or for all workspaces of the viewer; others match nothing."""
-    tenant_keys = request.viewer.tenant_keys if request.viewer else ()
-    workspace_key = request.query.get("workspace_uuid")
-    if workspace_key is not None:
-        tenant_keys = tuple(key for key in tenant_keys if key == workspace_key.lower())
-    return one_of("workspace", tenant_keys)
+def _build_rows_sql(store: Store, entity: str, metric: str) -> str:
+    """Build a SELECT with the columns at, user and workspace, and for durations started and stopped."""
+    row = event = store.alias("Agent" if entity == "agents" else "Workflow", "entity")
+    source, durations = f"{row}", ""
+    if metric == "copies":
+        source = f"{row} WHERE {row['template_id']} IS NOT NULL"
+    elif metric == "shares":
+        share = store.alias("Share", "share")
+        subject = build_reference_sql(share.table.resource.relations["subject"], row.table.resource.name, row.key)
+        source = f"{share} JOIN {row} ON {share['subject']} = {subject}"
+    elif metric != "created" and entity == "agents":
+        row = event = store.alias("AgentRun", "run")
+        source = f"{row}"
+    elif metric != "created":
+        event = store.alias("WorkflowExecution", "execution")
+        source = f"{event} JOIN {row} ON {row.key} = {event['workflow']}"
+        durations = f", {event['started_at']} AS started, {event['stopped_at']} AS stopped"
+    columns = f"{event['created_at']} AS at, {row['user']} AS user, {event.tenant} AS workspace{durations}"
+    return f"SELECT {columns} FROM {source}"
 
 
 def rank_agents(request: ActionRequest) -> ActionResult:
@@ -165,7 +162,10 @@ def rank_agents(request: ActionRequest) -> ActionResult:
     arguments = collect_query_arguments(request.operation.parameters, request.query)
     condition = query.build_visible_condition(agent, arguments)
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
-    results = store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
+    names = {"run": "AgentRun", "thread": "Thread", "message": "Message"}
+    tables = {alias: store.alias(name, alias) for alias, name in names.items()}
+    sql = LEADERBOARD_SQL.format(agent=store.alias(agent.name), where=condition.sql, **tables)
+    results = store.connection.execute(sql, parameters).fetchall()
     rows = [
         {"rank": rank, "agent": render_fragment(request, store.get_existing(Reference(agent.name, key)))}
         | dict(zip(LEADERBOARD_PROPERTIES, counts, strict=True))

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from mock_server.query import conditions
-from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of, one_of
 from mock_server.store import Store, schema
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, on_column, one_of
 from mock_server.store.schema import PropertyPath, attribute_column, quote_identifier, reference_column, search_column
 from spec.extensions import QueryExtension
 from spec.model import Relation, Resource
@@ -34,7 +35,7 @@ def collect_query_arguments(parameters: Iterable[Any], values: Mapping[str, Any]
 
 def build_condition(
     store: Store, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
-) -> SqlCondition:
+) -> SqlExpression:
     """Build the condition of all filters and searches of a query.
 
     `max_candidates`: how many records found in the search index may be listed in the condition. A condition with such a
@@ -54,16 +55,16 @@ def build_condition(
 
 def build_search(
     store: Store, resource: Resource, path: PropertyPath, term: str, max_candidates: int = 0
-) -> SqlCondition:
+) -> SqlExpression:
     """Build the condition that a property contains a term, case-insensitively."""
     relations, target, attribute_path = resolve_property_path(store.contract, resource, path, "")
     text = schema.fold_case(term) or ""
-    contains = SqlCondition(f"instr({search_column(attribute_path)}, ?) > 0", (text,))
+    contains = on_column(search_column(attribute_path), "instr({}, ?) > 0", (text,))
     inner = all_of((_build_candidate_condition(store, target, text, max_candidates), contains))
-    return conditions.build_path_condition(store.tables, resource, relations, attribute_path, inner)
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner)
 
 
-def _build_candidate_condition(store: Store, resource: Resource, text: str, max_candidates: int) -> SqlCondition:
+def _build_candidate_condition(store: Store, resource: Resource, text: str, max_candidates: int) -> SqlExpression:
     """Build a condition that is true of all records that contain a case-folded text, and of few others."""
     candidates = store.find_search_candidates(resource.name, text, max_candidates) if max_candidates else None
     if candidates is None:
@@ -71,39 +72,44 @@ def _build_candidate_condition(store: Store, resource: Resource, text: str, max_
     numbers, last_indexed = candidates
     newer_sql = f"SELECT n FROM {quote_identifier(resource.name)} WHERE n > ?"
     sql = f"n IN (SELECT value FROM json_each(?) UNION ALL {newer_sql})"
-    return SqlCondition(sql, (json.dumps(numbers), last_indexed))
+    return SqlExpression(sql, (json.dumps(numbers), last_indexed), frozenset({resource.name}))
 
 
-def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, value: Any) -> SqlCondition:
+def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, value: Any) -> SqlExpression:
     relations, target, attribute_path = resolve_property_path(store.contract, resource, x_query.paths[0], "")
     if x_query.operator == "exists":
         condition = _build_exists_condition(store, resource, relations[0])
-        return condition if value else SqlCondition(f"NOT {condition.sql}", condition.parameters)
+        return condition if value else replace(condition, sql=f"NOT {condition.sql}")
     values = value if isinstance(value, list) else [value]
-    inner = _build_comparison(target, attribute_path, x_query.operator, values)
-    return conditions.build_path_condition(store.tables, resource, relations, attribute_path, inner)
+    build = partial(_build_comparison, target, attribute_path, x_query.operator, values)
+    if attribute_path == (target.key_attribute,):
+        return conditions.build_key_condition(store.tables, resource, relations, target.key_attribute, build)
+    inner = build(attribute_column(attribute_path))
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner)
 
 
-def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlCondition:
+def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlExpression:
     if relation.is_stored and not relation.to_many:
-        return SqlCondition(f"({reference_column(relation.name)} IS NOT NULL)")
+        return on_column(reference_column(relation.name), "({} IS NOT NULL)")
     return any_of(
         conditions.build_relation_condition(store.tables, resource, relation, target, MATCH_ALL)
         for target in relation.targets
     )
 
 
-def _build_comparison(resource: Resource, path: PropertyPath, operator: str, values: list[Any]) -> SqlCondition:
+def _build_comparison(
+    resource: Resource, path: PropertyPath, operator: str, values: list[Any], column: str
+) -> SqlExpression:
+    """Build the condition on an attribute of a resource, which `column` holds."""
     attribute = resource.attributes[path[0]]
-    column = "key" if path == (resource.key_attribute,) else attribute_column(path)
     if operator == "from":
-        return SqlCondition(f"{column} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
+        return on_column(column, "{} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
     if operator == "to":
-        return SqlCondition(f"{column} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
+        return on_column(column, "{} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
     if attribute.type == "array":
         inner = one_of("value", [schema.escape_list_item(value) for value in values])
-        return SqlCondition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
-    if column == "key":
+        return on_column(column, f"EXISTS (SELECT 1 FROM json_each({{}}) WHERE {inner.sql})", inner.parameters)
+    if path == (resource.key_attribute,):
         return one_of(column, [schema.parse_key(resource, value) for value in values])
     return one_of(column, [schema.to_comparable(item, attribute.format) for item in values])
 

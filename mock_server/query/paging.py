@@ -5,16 +5,15 @@ Only records that the viewer may see are counted and returned. No table is scann
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from typing import Any
 
 from mock_server.query import filters, visibility
-from mock_server.query.conditions import SqlCondition, all_of
 from mock_server.query.filters import QueryArgument
 from mock_server.query.visibility import Viewer
 from mock_server.store import Store, StoredRecord
-from mock_server.store.derived_sql import build_derived_sql
-from mock_server.store.schema import attribute_column
+from mock_server.store.expressions import SqlExpression, all_of
 from spec.model import Resource
 from spec.property_paths import resolve_count, resolve_include
 
@@ -27,16 +26,17 @@ TYPICAL_PAGE_SIZE = 20
 COUNT_CANDIDATE_DIVISOR = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
     """A list query as SQL; valid until an access grant is written.
 
-    `search_arguments`: all arguments if there is a search, which the search index can speed up. `reverse_order`: the
-    order from the end of the list.
+    `read_resources`: the resources that decide which records are listed, and in which order. `search_arguments`: all
+    arguments if there is a search, which the search index can speed up. `reverse_order`: the order from the end.
     """
 
     resource: Resource
-    condition: SqlCondition
+    condition: SqlExpression
+    read_resources: tuple[str, ...]
     search_arguments: tuple[QueryArgument, ...]
     order: str
     reverse_order: str
@@ -59,17 +59,15 @@ class Query:
     store: Store
     viewer: Viewer | None
 
-    def build_visibility_condition(self, resource: Resource) -> SqlCondition:
+    def build_visibility_condition(self, resource: Resource) -> SqlExpression:
         """Build the condition that the viewer may see a record, see `visibility`."""
         memo_key, grants = ("visible", resource.name, self.viewer), self.store.contract.access_grant_resources
-        condition: SqlCondition = self.store.memoize(
-            memo_key, grants, lambda: visibility.build_visibility_condition(self.store, self.viewer, resource)
-        )
-        return condition
+        build = partial(visibility.build_visibility_condition, self.store, self.viewer, resource)
+        return self.store.memoize(memo_key, grants, build)
 
     def build_visible_condition(
         self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
-    ) -> SqlCondition:
+    ) -> SqlExpression:
         """Build the condition of all filters and searches, and of visibility, see `filters.build_condition`."""
         condition = filters.build_condition(self.store, resource, arguments, max_candidates)
         return all_of((condition, self.build_visibility_condition(resource)))
@@ -80,35 +78,28 @@ class Query:
             item.x_query.role: item.value for item in all_arguments if item.x_query.role != "filter"
         }
         sort, direction = values.get("sort"), values.get("direction")
+        condition = self.build_visible_condition(resource, all_arguments)
+        sort_key, grants = self._build_sort_key(resource, sort), self.store.contract.access_grant_resources
+        is_descending = (direction or ("desc" if sort is None else "asc")) == "desc"
         return ListQuery(
-            resource,
-            self.build_visible_condition(resource, all_arguments),
-            all_arguments if "search" in values else (),
-            self._build_order(resource, sort, direction),
-            self._build_order(resource, sort, direction, is_reversed=True),
-            int(values.get("page", 1)),
-            int(values.get("size", DEFAULT_PAGE_SIZE)),
+            resource=resource,
+            condition=condition,
+            read_resources=(resource.name, *condition.resources, *sort_key.resources, *grants),
+            search_arguments=all_arguments if "search" in values else (),
+            order=f"{sort_key.sql} {'DESC' if is_descending else 'ASC'}, key",
+            reverse_order=f"{sort_key.sql} {'ASC' if is_descending else 'DESC'}, key DESC",
+            page_number=int(values.get("page", 1)),
+            page_size=int(values.get("size", DEFAULT_PAGE_SIZE)),
         )
 
-    def _build_order(
-        self, resource: Resource, sort: str | None, direction: str | None, *, is_reversed: bool = False
-    ) -> str:
-        """Build the ORDER BY expressions: the sort property, or else the creation time, newest first; and the key.
+    def _build_sort_key(self, resource: Resource, sort: str | None) -> SqlExpression:
+        """Build the expression by which a list is sorted: the property `sort`, or else the creation time.
 
         SQLite orders null before all other values: first in ascending order, last in descending order.
         """
-        default_direction = "desc" if sort is None else "asc"
-        is_descending = (direction or default_direction) == "desc"
-        if sort is None:
-            created = resource.attributes_with_stamp("created")
-            expression = attribute_column((created[0],)) if created else "n"
-        elif sort in resource.attributes:
-            expression = attribute_column((sort,))
-        else:
-            key = f"{self.store.tables[resource.name].name}.key"
-            expression = build_derived_sql(self.store.tables, resource.name, resource.derived_properties[sort], key)
-        direction_sql = "DESC" if is_descending != is_reversed else "ASC"
-        return f"{expression} {direction_sql}, {'key DESC' if is_reversed else 'key'}"
+        created = resource.attributes_with_stamp("created")
+        name = sort or next(iter(created), None)
+        return SqlExpression("n") if name is None else self.store.build_expression(resource.name, name)
 
     def fetch_page(self, query: ListQuery) -> ResultPage:
         """Return one page of the records that match a list query."""
@@ -121,24 +112,19 @@ class Query:
         is_reversed = rows_after < rows_before
         rows: list[StoredRecord] = []
         if row_count:
-            max_candidates = isqrt(TYPICAL_PAGE_SIZE * self.store.last_numbers.get(name, 0))
+            max_candidates = isqrt(TYPICAL_PAGE_SIZE * (self.store.next_number(name) - 1))
             condition = self._narrow_condition(query, min(CANDIDATE_LIMIT, max_candidates))
             order, offset = (query.reverse_order, rows_after) if is_reversed else (query.order, rows_before)
             limit = f"LIMIT {row_count} OFFSET {offset}"
-            rows = self.store.select(name, condition.sql, condition.parameters, order, limit)
+            rows = self.store.select(name, condition, order, limit)
         return ResultPage(rows[::-1] if is_reversed else rows, total)
 
     def _count_total(self, query: ListQuery) -> int:
         name = query.resource.name
+        max_candidates = max(CANDIDATE_LIMIT, (self.store.next_number(name) - 1) // COUNT_CANDIDATE_DIVISOR)
+        return self.store.count(name, query.condition, partial(self._narrow_condition, query, max_candidates))
 
-        def get_narrowed_condition() -> tuple[str, tuple[Any, ...]]:
-            max_candidates = self.store.last_numbers.get(name, 0) // COUNT_CANDIDATE_DIVISOR
-            condition = self._narrow_condition(query, max(CANDIDATE_LIMIT, max_candidates))
-            return condition.sql, condition.parameters
-
-        return self.store.count(name, query.condition.sql, query.condition.parameters, get_narrowed_condition)
-
-    def _narrow_condition(self, query: ListQuery, max_candidates: int) -> SqlCondition:
+    def _narrow_condition(self, query: ListQuery, max_candidates: int) -> SqlExpression:
         """Return an equivalent condition that lists the search candidates, if any; valid until the next write."""
         if not query.search_arguments:
             return query.condition

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of, build_path_condition, one_of
+from mock_server.query.conditions import build_key_condition
 from mock_server.store import Store, schema
-from mock_server.store.schema import attribute_column, quote_identifier, reference_column
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, one_of, refers_to
+from mock_server.store.schema import attribute_column
 from spec.model import Relation, Resource
 from spec.record import Reference
 
@@ -22,7 +24,7 @@ class Viewer:
     tenant_keys: tuple[str, ...]
 
 
-def build_visibility_condition(store: Store, viewer: Viewer | None, resource: Resource) -> SqlCondition:
+def build_visibility_condition(store: Store, viewer: Viewer | None, resource: Resource) -> SqlExpression:
     """Build the condition that the viewer may see a record; without a viewer every record is visible."""
     if viewer is None or not (resource.tenant_path or resource.members_relation):
         return MATCH_ALL
@@ -35,7 +37,7 @@ def build_visibility_condition(store: Store, viewer: Viewer | None, resource: Re
 
 def iter_shared_conditions(
     store: Store, viewer: Viewer | None, resource: Resource
-) -> Iterator[tuple[SqlCondition, str]]:
+) -> Iterator[tuple[SqlExpression, str]]:
     """Yield (condition, permission) of the records shared with the viewer.
 
     A record is shared if it, or a record on its path to the tenant, has been shared.
@@ -52,9 +54,8 @@ def iter_shared_conditions(
         for key, permission in _find_shared_keys(store, viewer, current):
             keys_by_permission.setdefault(permission, []).append(key)
         for permission, keys in keys_by_permission.items():
-            inner = one_of("key", keys)
-            path = (current.key_attribute,)
-            yield build_path_condition(store.tables, resource, relations, path, inner), permission
+            build = partial(one_of, values=keys)
+            yield build_key_condition(store.tables, resource, relations, current.key_attribute, build), permission
 
 
 def _find_shared_keys(store: Store, viewer: Viewer | None, resource: Resource) -> Iterator[tuple[Any, str]]:
@@ -66,14 +67,10 @@ def _find_shared_keys(store: Store, viewer: Viewer | None, resource: Resource) -
         subject, entity = share.relations[grant.subject], share.relations[grant.entity]
         if resource.name not in subject.targets:
             continue
-        recipients = [schema.encode_reference(entity, item) for item in _iter_recipients(store, entity, viewer)]
-        condition = one_of(reference_column(entity.name), recipients)
-        columns = f"{reference_column(subject.name)}, {attribute_column((grant.permission,))}"
-        sql = f"SELECT {columns} FROM {quote_identifier(share.name)} WHERE {condition.sql}"
-        for value, permission in store.connection.execute(sql, condition.parameters):
-            reference = schema.decode_reference(store.contract, subject, value)
+        for record in store.select(share.name, refers_to(entity, _iter_recipients(store, entity, viewer))):
+            reference = record.references[subject.name]
             if reference is not None and reference.resource == resource.name:
-                yield reference.key, permission
+                yield reference.key, record.attributes[grant.permission]
 
 
 def _iter_recipients(store: Store, relation: Relation, viewer: Viewer) -> Iterator[Reference]:

@@ -1,1 +1,1 @@
-"""Isolated state of a mock: store, clock, tokens, scheduled changes and response cache."""
+"""Isolated state of a mock: store, clock, tokens and scheduled changes."""

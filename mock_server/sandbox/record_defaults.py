@@ -28,21 +28,17 @@ class RecordDefaults:
         others = [p for p in resource.attributes.values() if p.name != resource.key_attribute]
         unmanaged = [p for p in others if p.stamp is None]
         relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
-        account, tenant = contract.account_resource, contract.tenant_resource
+        account, tenant, path = contract.account_resource, contract.tenant_resource, resource.tenant_path
         return cls(
             {p.name: p.default for p in resource.attributes.values()},
             tuple((p.name, p.stamp) for p in others if p.stamp is not None),
             tuple(p.name for p in unmanaged if p.write_only and not (p.nullable or p.has_default)),
             {p.name: p.default for p in unmanaged if isinstance(p.default, dict) and p.default},
             tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
-            tuple(r.name for r in relations if tenant and _is_tenant(tenant, resource, r)),
+            tuple(r.name for r in relations if tenant and r.targets == (tenant.name,) and (r.name,) == path),
         )
 
 
 def _is_owner(account: Resource, resource: Resource, relation: Relation) -> bool:
     is_owner_relation = (relation.name,) == resource.owner_path or (not resource.owner_path and not relation.nullable)
     return is_owner_relation and relation.targets == (account.name,)
-
-
-def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool:
-    return relation.targets == (tenant.name,) and (relation.name,) == resource.tenant_path

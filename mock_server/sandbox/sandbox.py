@@ -1,9 +1,10 @@
-"""A sandbox: a store with its clock, encoder, response cache, tokens and scheduled changes."""
+"""A sandbox: a store with its clock, encoder, tokens and scheduled changes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,10 +12,9 @@ import orjson
 from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
-from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
-from mock_server.store.schema import attribute_column, quote_identifier, reference_column
+from mock_server.store.expressions import SqlExpression
 from spec.model import Contract, Resource
 from spec.record import Reference
 from spec.validators import SchemaValidators
@@ -50,7 +50,6 @@ class Sandbox:
     store: Store
     clock: Clock
     seed: int
-    response_cache: ResponseCache = field(init=False)
     encoder: RecordEncoder = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     _record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
@@ -60,7 +59,6 @@ class Sandbox:
     def __post_init__(self) -> None:
         resources = (self.contract.account_resource, self.contract.tenant_resource)
         self._membership_resources = tuple(resource.name for resource in resources if resource)
-        self.response_cache = ResponseCache.from_store(self.store)
         self.encoder = RecordEncoder.from_store(self.contract, self.store)
         self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
         self.store.listeners.append(self._on_write)
@@ -99,42 +97,35 @@ class Sandbox:
             return None
         builtin_token = BUILTIN_TOKENS.get(token)
         if builtin_token is not None:
-            viewer: Viewer | None = self.store.memoize(
-                ("builtin", token), self._membership_resources, lambda: self._create_builtin_viewer(builtin_token)
-            )
-            return viewer
-        # An account may be deleted while its tokens are valid.
-        account_exists = f"user IN (SELECT key FROM {quote_identifier(account.name)})"
-        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {account_exists}"
+            create_viewer = partial(self._create_builtin_viewer, builtin_token)
+            return self.store.memoize(("builtin", token), self._membership_resources, create_viewer)
+        sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
-        return None if user_key is None else self.get_viewer(user_key)
+        # An account may be deleted while its tokens are valid.
+        return self.get_viewer(user_key) if self.store.get(account.name, user_key) else None
 
     def _create_builtin_viewer(self, builtin_token: BuiltinToken) -> Viewer | None:
         account = self.contract.account_resource
         if account is None or builtin_token.account_index is None:
             return None
-        sql = f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET ?"
-        user_key = self.store.scalar(sql, (builtin_token.account_index,))
-        return None if user_key is None else self.get_viewer(user_key)
+        accounts = self.store.select(account.name, limit=f"LIMIT 1 OFFSET {builtin_token.account_index}")
+        return self.get_viewer(accounts[0].key) if accounts else None
 
     def get_viewer(self, user_key: Any) -> Viewer:
         """Return the viewer of an account, with its tenants, the home tenant first."""
-        viewer: Viewer = self.store.memoize(
-            ("viewer", user_key), self._membership_resources, lambda: self._create_viewer(user_key)
-        )
-        return viewer
+        create_viewer = partial(self._create_viewer, user_key)
+        return self.store.memoize(("viewer", user_key), self._membership_resources, create_viewer)
 
     def _create_viewer(self, user_key: Any) -> Viewer:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account is None or tenant is None:
             return Viewer(user_key, ())
-        link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
-        rows = self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
-        tenant_keys = [row[0] for row in rows]
+        user = Reference(account.name, user_key)
+        memberships = self.store.find_referrers(tenant.name, tenant.members_relation or "", user)
+        tenant_keys = sorted(reference.key for reference in memberships)
         if len(tenant.owner_path) == 1:
-            condition = f"{reference_column(tenant.owner_path[0])} = ?"
-            tenant_keys += [record.key for record in self.store.select(tenant.name, condition, (user_key,))]
-        references = self.store.get_references(Reference(account.name, user_key)) or {}
+            tenant_keys += [item.key for item in self.store.find_referrers(tenant.name, tenant.owner_path[0], user)]
+        references = self.store.get_references(user) or {}
         home_keys = [target.key for target in references.values() if target and target.resource == tenant.name]
         return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
 
@@ -143,8 +134,9 @@ class Sandbox:
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
-        where = f"{attribute_column((resource.credentials.login,))} = ? COLLATE NOCASE"
-        accounts = self.store.select(resource.name, where, (login,))
+        attribute = self.store.build_expression(resource.name, resource.credentials.login)
+        has_login = SqlExpression(f"{attribute.sql} = ? COLLATE NOCASE", (login,), columns=attribute.columns)
+        accounts = self.store.select(resource.name, has_login)
         if not accounts or accounts[0].attributes.get(resource.credentials.secret) != secret:
             return None
         expires_at = now + TOKEN_LIFETIME
@@ -182,12 +174,8 @@ class Sandbox:
                 record = self.store.get(resource, key)
                 if record is not None:
                     updated = self.contract.resources[resource].attributes_with_stamp("updated")
-                    attributes = record.attributes | orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    changed = orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    attributes = {**record.attributes, **changed}
                     self.store.update(resource, key, attributes)
                 self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))
         self._load_next_change()
-
-    def add_records(self, records: Iterable[Any]) -> None:
-        with self.store.transaction():
-            for record in records:
-                self.store.add(record)

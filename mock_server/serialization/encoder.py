@@ -5,7 +5,7 @@ projection. A cached encoding is dropped when a write changes one of the store's
 of the encodings it contains.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,13 +68,9 @@ class RecordEncoder:
             for cache_key in self.dependents.pop(tag, ()):
                 _, dependencies = self.embedded_cache.pop(cache_key)
                 for other_tag in dependencies - {tag}:
-                    self._remove_dependent(other_tag, cache_key)
-
-    def _remove_dependent(self, tag: Tag, cache_key: tuple[Any, ...]) -> None:
-        cache_keys = self.dependents[tag]
-        cache_keys.discard(cache_key)
-        if not cache_keys:
-            del self.dependents[tag]
+                    self.dependents[other_tag].discard(cache_key)
+                    if not self.dependents[other_tag]:
+                        del self.dependents[other_tag]
 
     def encode_body(
         self,
@@ -147,7 +143,7 @@ class RecordEncoder:
                 if segment := next(segments):  # empty if the record has none of the attributes
                     parts.append(segment)
             elif isinstance(item, EmbeddedRelation):
-                body = self._encode_relation(item.relation, record, item.projections, viewer, dependencies)
+                body = self._encode_relation(item, record, viewer, dependencies)
                 if body is not None:
                     parts.append(item.key_prefix + body)
             else:
@@ -165,20 +161,17 @@ class RecordEncoder:
     def _get_segments(self, view: View, record: StoredRecord, layout: tuple[LayoutItem, ...]) -> tuple[bytes, ...]:
         segments = self.segment_cache.get((view.name, record.key))
         if segments is None:
-            segments = tuple([item.encode(record.attributes) for item in layout if isinstance(item, FieldSegment)])
+            attributes = record.attributes
+            segments = tuple([item.encode(attributes) for item in layout if isinstance(item, FieldSegment)])
             if len(self.segment_cache) >= MAX_CACHED_ENCODINGS:
                 self.segment_cache.clear()
             self.segment_cache[view.name, record.key] = segments
         return segments
 
     def _encode_relation(
-        self,
-        relation: Relation,
-        record: StoredRecord,
-        projections: Mapping[str, Projection] | None,
-        viewer: Viewer | None,
-        dependencies: set[Tag],
+        self, item: EmbeddedRelation, record: StoredRecord, viewer: Viewer | None, dependencies: set[Tag]
     ) -> bytes | None:
+        relation, projections = item.relation, item.projections
         if projections is None:
             return b"{}"
         bodies: list[bytes] = []

@@ -65,7 +65,7 @@ class _BulkLoader:
     def add(self, record: Record) -> None:
         table = self.store.tables[record.resource]
         stored = build_record(self.store.reader, record, self.get_references)
-        self.pending_rows.setdefault(record.resource, []).append(build_row(table, stored))
+        self.pending_rows.setdefault(record.resource, []).append(build_row(table, stored, record.attributes))
         for name, link in table.links.items():
             targets = to_reference_tuple(record.references.get(name) or ())
             encoded = [schema.encode_reference(link.relation, target) for target in targets]

@@ -1,13 +1,23 @@
 """Write generations, change notification and values memoized until the next write."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 # (resource, key): one record. (resource, relation, value): the set of records whose relation holds that value.
 Tag = tuple[str, Any] | tuple[str, str, Any]
 
 MAX_MEMO_ENTRIES = 2_000
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What a value read at a generation depends on: the records and sets of `tags`, and all records of `resources`."""
+
+    generation: int
+    tags: Set[Tag]
+    resources: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -32,12 +42,13 @@ class ChangeTracker:
         for listener in self.listeners:
             listener(changed_tags)
 
-    def memoize(self, key: Any, resource_names: Iterable[str], compute: Callable[[], Any]) -> Any:
+    def memoize(self, key: Any, resource_names: Iterable[str], compute: Callable[[], _Value]) -> _Value:
         """Return the result of `compute`, cached until a record of one of the resources is written."""
         generation = max(map(self.generation_by_resource.__getitem__, resource_names), default=0)
         entry = self.memo.get(key)
         if entry is not None and entry[0] == generation:
-            return entry[1]
+            cached: _Value = entry[1]
+            return cached
         value = compute()
         if len(self.memo) >= MAX_MEMO_ENTRIES:
             self.memo.clear()

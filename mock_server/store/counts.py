@@ -11,52 +11,58 @@ from typing import Any
 
 import orjson
 
+from mock_server.store.expressions import SqlExpression
+
 MAX_CONDITIONS = 32  # each one makes writes slower
 MAX_PARAMETERS = 100
 MAX_PENDING_RECORDS = 500  # evaluated together in some milliseconds
 
-_Condition = tuple[str, tuple[Any, ...]]
-
 
 @dataclass(slots=True)
 class CountCache:
-    """The counts of one table. `pending_keys`: keys of new records that are not counted yet."""
+    """The counts of one table.
+
+    `indexes`: condition -> position of its count. `sql`, `parameters`: of the statement that evaluates all conditions.
+    `columns`: those that the conditions read. `pending_keys`: keys of new records that are not counted yet.
+    """
 
     connection: sqlite3.Connection
     table: str
-    counts: dict[_Condition, int] = field(default_factory=dict)
+    indexes: dict[SqlExpression, int] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
     sql: str = ""
     parameters: tuple[Any, ...] = ()
+    columns: frozenset[str] = frozenset()
     pending_keys: list[Any] = field(default_factory=list)
 
-    def get(self, where: str, parameters: tuple[Any, ...], compute: Callable[[], int]) -> int:
+    def get(self, condition: SqlExpression, compute: Callable[[], int]) -> int:
         """Return how many records fulfil a condition on their own row. `compute` counts them if that is not cached."""
         self.count_pending()
-        count = self.counts.get((where, parameters))
-        if count is None:
-            count = compute()
-            if len(self.counts) >= MAX_CONDITIONS:
-                self.counts.clear()
-            self.counts[where, parameters] = count
-            self.sql = ""
+        index = self.indexes.get(condition)
+        if index is not None:
+            return self.counts[index]
+        count = compute()
+        if len(self.counts) >= MAX_CONDITIONS:
+            self.clear()
+        self.indexes[condition] = len(self.counts)
+        self.counts.append(count)
+        self.sql = f"SELECT {', '.join(item.sql for item in self.indexes)} FROM {self.table} WHERE key = ?"
+        self.parameters = (*self.parameters, *condition.parameters)
+        self.columns |= condition.columns
         return count
 
     def clear(self) -> None:
+        self.indexes.clear()
         self.counts.clear()
         self.pending_keys.clear()
-        self.sql = ""
+        self.parameters, self.columns = (), frozenset()
 
     def matches_for_row(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
         """Evaluate the conditions on a record: a truth value for each, in their order; () if nothing is cached.
 
         `columns`: the columns that change; () is returned if no condition reads any of them.
         """
-        if not self.counts:
-            return ()
-        if not self.sql:
-            self.sql = f"SELECT {', '.join(where for where, _ in self.counts)} FROM {self.table} WHERE key = ?"
-            self.parameters = tuple(value for _, values in self.counts for value in values)
-        if columns is not None and not any(column in self.sql for column in columns):
+        if not self.counts or (columns is not None and self.columns.isdisjoint(columns)):
             return ()
         self.count_pending()
         matches: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
@@ -74,16 +80,14 @@ class CountCache:
         if not self.pending_keys:
             return
         keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
-        columns = ", ".join(f"COUNT(*) FILTER (WHERE {where})" for where, _ in self.counts)
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition.sql})" for condition in self.indexes)
         sql = f"SELECT {columns} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
-        values = [value for _, parameters in self.counts for value in parameters]
-        increments = self.connection.execute(sql, (*values, keys)).fetchone()
-        for condition, increment in zip(self.counts, increments, strict=True):
-            self.counts[condition] += increment
+        increments = self.connection.execute(sql, (*self.parameters, keys)).fetchone()
+        self.counts = [count + increment for count, increment in zip(self.counts, increments, strict=True)]
 
     def on_update(self, matches_before: Sequence[Any], matches_after: Sequence[Any]) -> None:
         """Replace a record's matches before a write by those after it; () if the record does not exist."""
         for sign, matches in ((-1, matches_before), (1, matches_after)):
-            for condition, is_match in zip(self.counts, matches, strict=False):
+            for index, is_match in enumerate(matches):
                 if is_match:
-                    self.counts[condition] += sign
+                    self.counts[index] += sign

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -10,9 +12,9 @@ import orjson
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
-from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.errors import StoreError
-from mock_server.store.schema import References, Table, Tables
+from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, build_derived_expression, has_key
+from mock_server.store.schema import Attributes, References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
 from spec.record import Reference
@@ -25,18 +27,24 @@ MAX_CACHED_REFERRERS = 100  # references to one record
 class StoredRecord:
     """A record in the store.
 
-    `references`: its to-one references; for to-many references see `RecordReader.get_linked_references`.
-    `created_generation`: the generation of the write that added it with a new key, else -1; records of resources that
-    were last written before that do not refer to it.
+    `attributes_json`: its attributes. `references`: its to-one references; for to-many references see
+    `RecordReader.get_linked_references`. `created_generation`: the generation of the write that added it with a new
+    key, else -1; records of resources that were last written before that do not refer to it.
     """
 
     resource: str
     number: int
     key: Any
     tenant_key: Any
-    attributes: dict[str, Any]
-    references: dict[str, Reference | None]
+    attributes_json: bytes
+    references: MappingProxyType[str, Reference | None]
     created_generation: int = field(default=-1, compare=False)
+
+    @property
+    def attributes(self) -> Attributes:
+        """A new copy of the attributes: changing it changes nothing in the store."""
+        attributes: Attributes = orjson.loads(self.attributes_json)
+        return attributes
 
     @property
     def reference(self) -> Reference:
@@ -45,7 +53,7 @@ class StoredRecord:
 
 @dataclass(slots=True)
 class RecordReader:
-    """Reads the records of one store. Records are shared with the cache: never modify them.
+    """Reads the records of one store. What it returns is immutable or a copy, since it shares records with its caches.
 
     `record_cache` and `referrer_cache` hold entries until a write changes their tags. `last_numbers`: the last number
     assigned, by resource; the other mappings are by resource too.
@@ -59,7 +67,7 @@ class RecordReader:
     search_indexes: dict[str, TrigramIndex]
     last_numbers: dict[str, int] = field(default_factory=dict)
     record_cache: dict[Tag, StoredRecord] = field(default_factory=dict)
-    referrer_cache: dict[Tag, list[Reference]] = field(default_factory=dict)
+    referrer_cache: dict[Tag, tuple[Reference, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "RecordReader":
@@ -81,7 +89,7 @@ class RecordReader:
         cached = self.record_cache.get((resource, key))
         if cached is not None:
             return cached
-        records = self.select(resource, "key = ?", (key,))
+        records = self.select(resource, has_key(key))
         return records[0] if records else None
 
     def resolve(self, reference: Reference | None) -> StoredRecord | None:
@@ -100,26 +108,26 @@ class RecordReader:
         return None if record is None else record.references
 
     def select(
-        self, resource: str, where: str, parameters: tuple[Any, ...] = (), order: str = "n", limit: str = ""
+        self, resource: str, condition: SqlExpression = MATCH_ALL, order: str = "n", limit: str = ""
     ) -> list[StoredRecord]:
-        """Return the records that fulfil the SQL condition `where`."""
+        """Return the records that fulfil a condition. `order`, `limit`: SQL."""
         table = self.tables[resource]
         columns = ", ".join(("n", "key", "tenant", "own", *table.reference_columns))
-        sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
+        sql = f"SELECT {columns} FROM {table.name} WHERE {condition.sql} ORDER BY {order} {limit}"
         record_cache = self.record_cache
         return [
             record_cache.get((resource, row[1])) or self._decode_row(table, row)
-            for row in self.connection.execute(sql, parameters).fetchall()
+            for row in self.connection.execute(sql, condition.parameters).fetchall()
         ]
 
     def _decode_row(self, table: Table, row: Sequence[Any]) -> StoredRecord:
-        number, key, tenant_key, attributes, *values = row
+        number, key, tenant_key, attributes_json, *values = row
         references = {
             relation.name: schema.decode_reference(self.contract, relation, value)
             for relation, value in zip(table.reference_columns.values(), values, strict=True)
         }
-        name = table.resource.name
-        return self.cache_record(StoredRecord(name, number, key, tenant_key, orjson.loads(attributes), references))
+        stored = (table.resource.name, number, key, tenant_key, attributes_json, MappingProxyType(references))
+        return self.cache_record(StoredRecord(*stored))
 
     def cache_record(self, record: StoredRecord) -> StoredRecord:
         if len(self.record_cache) >= MAX_CACHED_RECORDS:
@@ -147,37 +155,47 @@ class RecordReader:
         return None if row is None else row[0]
 
     def count(
-        self,
-        resource: str,
-        where: str,
-        parameters: tuple[Any, ...] = (),
-        get_faster_condition: Callable[[], tuple[str, tuple[Any, ...]]] | None = None,
+        self, resource: str, condition: SqlExpression = MATCH_ALL, narrow: Callable[[], SqlExpression] | None = None
     ) -> int:
-        """Return how many records fulfil an SQL condition. Counted once, then kept up to date by each write.
+        """Return how many records fulfil a condition. Counted once, then kept up to date by each write.
 
-        `get_faster_condition`: returns an equivalent condition and its parameters that SQLite counts faster, and that
-        is valid until the next write only.
+        `narrow`: returns an equivalent condition that SQLite counts faster and that is valid until the next write.
         """
-        cache = self.count_caches[resource]
 
         def execute_count() -> int:
-            sql, values = get_faster_condition() if get_faster_condition else (where, parameters)
-            return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
+            return int(self.aggregate(resource, "COUNT(*)", narrow() if narrow else condition))
 
-        if "SELECT" not in where and len(parameters) <= MAX_PARAMETERS:  # reads only the record's own row
-            return cache.get(where, parameters, execute_count)
-        memoize = self.changes.memoize
-        mentioned_resources = memoize(("mentioned", where), (), lambda: self.find_mentioned_resources(where))
-        total: int = memoize((resource, where, parameters), (resource, *mentioned_resources), execute_count)
-        return total
+        if not condition.resources and len(condition.parameters) <= MAX_PARAMETERS:
+            return self.count_caches[resource].get(condition, execute_count)
+        return self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
 
-    def find_mentioned_resources(self, where: str) -> list[str]:
-        """Return the resources whose tables or link tables an SQL condition may read."""
-        quoted = ((name, schema.quote_identifier(name)) for name in self.tables)
-        return [name for name, identifier in quoted if identifier in where or identifier[:-1] + "." in where]
+    def alias(self, resource: str, alias: str = "") -> TableAlias:
+        """Return a resource's table for use in a query; without an alias under its own name."""
+        table = self.tables[resource]
+        return TableAlias(table, alias or table.name)
+
+    def build_expression(self, resource: str, name: str) -> SqlExpression:
+        """Build the expression of an attribute (nested: with dots), or of a count, sum or max."""
+        row = self.alias(resource)
+        derived = row.table.resource.derived_properties.get(name)
+        if derived is not None:
+            return build_derived_expression(self.tables, resource, derived, row.key)
+        return SqlExpression(row[name], columns=frozenset({row.table.find_column(name) or "own"}))
+
+    def aggregate(self, resource: str, value_sql: str, condition: SqlExpression = MATCH_ALL) -> Any:
+        """Return the value of an SQL aggregate of the records that fulfil a condition."""
+        sql = f"SELECT {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql}"
+        return self.scalar(sql, condition.parameters)
+
+    def aggregate_by(
+        self, resource: str, group_sql: str, value_sql: str, condition: SqlExpression = MATCH_ALL
+    ) -> dict[Any, Any]:
+        """Return group -> value of an SQL aggregate of the records that fulfil a condition."""
+        sql = f"SELECT {group_sql}, {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql} GROUP BY 1"
+        return dict(self.connection.execute(sql, condition.parameters).fetchall())
 
     def count_by_resource(self) -> dict[str, int]:
-        return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
+        return {name: self.aggregate(name, "COUNT(*)") for name in self.tables}
 
     def find_search_candidates(self, resource: str, term: str, max_candidates: int) -> tuple[list[int], int] | None:
         """Return (numbers, last indexed number): records that contain a case-folded term have one of these numbers or
@@ -190,25 +208,23 @@ class RecordReader:
         candidates = None if index.is_behind() else index.find_candidates(term, max_candidates)
         return None if candidates is None else (candidates, index.last_indexed)
 
-    def get_linked_references(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
+    def get_linked_references(self, resource: str, relation: Relation, key: Any) -> tuple[Reference, ...]:
         """Return a stored list of references in its order."""
         link = self.tables[resource].links[relation.name]
         rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
         references = [schema.decode_reference(self.contract, relation, row[0]) for row in rows]
-        return [reference for reference in references if reference is not None]
+        return tuple([reference for reference in references if reference is not None])
 
-    def find_inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
+    def find_inverse(self, relation: Relation, reference: Reference) -> tuple[Reference, ...]:
         """Return the records of an inverse relation of `reference`, oldest first."""
-        if len(relation.targets) == 1:
-            return self.find_referrers(relation.targets[0], relation.inverse or "", reference)
-        names = relation.targets
-        return [referrer for name in names for referrer in self.find_referrers(name, relation.inverse or "", reference)]
+        referrers = [self.find_referrers(name, relation.inverse or "", reference) for name in relation.targets]
+        return referrers[0] if len(referrers) == 1 else tuple(chain.from_iterable(referrers))
 
-    def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> list[Reference]:
+    def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> tuple[Reference, ...]:
         """Return the records of a resource whose stored relation holds `reference`, oldest first."""
         target = self.record_cache.get(reference)
         if target is not None and self.changes.generation_by_resource[resource] < target.created_generation:
-            return []  # the resource was last written before the target was created
+            return ()  # the resource was last written before the target was created
         table = self.tables[resource]
         relation = table.resource.relations[relation_name]
         tag = (resource, relation_name, schema.encode_reference(relation, reference))
@@ -218,7 +234,7 @@ class RecordReader:
             if relation.to_many:
                 where = f"key IN (SELECT owner FROM {table.links[relation_name].name} WHERE target = ?)"
             rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
-            referrers = [Reference(resource, row[0]) for row in rows]
+            referrers = tuple([Reference(resource, row[0]) for row in rows])
             if len(self.referrer_cache) >= MAX_CACHED_RECORDS:
                 self.referrer_cache.clear()
             if len(referrers) <= MAX_CACHED_REFERRERS:
@@ -227,4 +243,4 @@ class RecordReader:
 
     def compute_derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
         """Return the value of a count, sum or max for the record `key`."""
-        return self.scalar(f"SELECT {build_derived_sql(self.tables, resource, derived, '?1')}", (key,))
+        return self.scalar(f"SELECT {build_derived_expression(self.tables, resource, derived, '?1').sql}", (key,))

@@ -26,6 +26,7 @@ from spec.record import Reference
 
 Attributes = Mapping[str, Any]
 References = Mapping[str, Reference | None]
+RelationValue = Reference | tuple[Reference, ...] | None
 PropertyPath = tuple[str, ...]
 Extractor = Callable[[Attributes], Any]  # returns the value of a column
 _Column = tuple[str, PropertyPath, bool]  # resource, attribute path, whether it is searched
@@ -93,6 +94,11 @@ class Table:
         ]
         return [tenant_key, *encoded, *[extract(attributes) for extract in self.extractors]]
 
+    def find_column(self, name: str) -> str | None:
+        """Return the column of a stored reference or of an attribute (nested: with dots); None without its own one."""
+        candidates = (reference_column(name), attribute_column(tuple(name.split("."))))
+        return next((column for column in candidates if column in self.columns), None)
+
 
 Tables = Mapping[str, Table]
 
@@ -131,6 +137,11 @@ def decode_reference(contract: Contract, relation: Relation, value: Any) -> Refe
         return Reference(relation.targets[0], value)
     resource, _, key = value.partition("/")
     return Reference(resource, int(key) if contract.resources[resource].has_integer_key else key)
+
+
+def build_reference_sql(relation: Relation, resource: str, key_sql: str = "key") -> str:
+    """Build the SQL of a reference to a record of a resource, in the form that the column of `relation` stores."""
+    return f"{to_sql_literal(resource + '/')} || {key_sql}" if len(relation.targets) > 1 else key_sql
 
 
 def parse_key(resource: Resource, value: Any) -> Any:

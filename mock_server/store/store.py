@@ -26,16 +26,16 @@ class Store:
     def __init__(self, reader: RecordReader) -> None:
         self.reader, self.changes, writer = reader, reader.changes, RecordWriter(reader)
         self.contract, self.connection, self.tables = reader.contract, reader.connection, reader.tables
-        self.last_numbers, self.record_cache = reader.last_numbers, reader.record_cache
         self.count_caches, self.search_indexes = reader.count_caches, reader.search_indexes
         self.listeners, self.memoize = self.changes.listeners, self.changes.memoize
         self.get, self.get_existing, self.resolve = reader.get, reader.get_existing, reader.resolve
         self.select, self.scalar, self.count = reader.select, reader.scalar, reader.count
         self.count_by_resource, self.next_number = reader.count_by_resource, reader.next_number
-        self.find_search_candidates, self.find_inverse = reader.find_search_candidates, reader.find_inverse
-        self.find_mentioned_resources = reader.find_mentioned_resources
+        self.find_inverse, self.find_referrers = reader.find_inverse, reader.find_referrers
+        self.find_search_candidates = reader.find_search_candidates
         self.get_linked_references, self.get_references = reader.get_linked_references, reader.get_references
-        self.compute_derived = reader.compute_derived
+        self.compute_derived, self.build_expression = reader.compute_derived, reader.build_expression
+        self.alias, self.aggregate, self.aggregate_by = reader.alias, reader.aggregate, reader.aggregate_by
         self.add, self.update, self.delete = writer.add, writer.update, writer.delete
         self.is_restricted, self.invalidate_caches = writer.is_restricted, writer.invalidate_caches
 

@@ -1,6 +1,6 @@
 """The tenant of a record, found along the relations of its resource's tenant path."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mock_server.store.reader import RecordReader, StoredRecord
@@ -8,10 +8,10 @@ from mock_server.store.schema import References, Table
 from spec.model import Resource
 from spec.record import Reference
 
+GetReferences = Callable[[Reference], References | None]
 
-def find_tenant_key(
-    resource: Resource, key: Any, references: References, get_references: Callable[[Reference], References | None]
-) -> Any:
+
+def find_tenant_key(resource: Resource, key: Any, references: References, get_references: GetReferences) -> Any:
     """Return the key of a record's tenant, or None. `get_references` returns a parent's references, None if missing."""
     if resource.members_relation:
         return key
@@ -39,11 +39,11 @@ def find_tenant_dependents(
                 yield table, reader.get_existing(dependent)
 
 
-def _find_by_path(reader: RecordReader, resource: str, path: tuple[str, ...], target: Reference) -> list[Reference]:
+def _find_by_path(reader: RecordReader, resource: str, path: tuple[str, ...], target: Reference) -> Sequence[Reference]:
     """Find the records of a resource from which a path of relations leads to `target`."""
     relation = reader.tables[resource].resource.relations[path[0]]
     if len(path) == 1:
-        return reader.find_referrers(resource, relation.name, target) if target.resource in relation.targets else []
+        return reader.find_referrers(resource, relation.name, target) if target.resource in relation.targets else ()
     return [
         referrer
         for name in relation.targets

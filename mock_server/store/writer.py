@@ -1,7 +1,8 @@
 """Writes of records: add, update, and delete with what the contract defines for the records that refer to them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -11,8 +12,8 @@ from mock_server.store.changes import Tag
 from mock_server.store.connection import write_later
 from mock_server.store.errors import DeleteRestricted, StoreError
 from mock_server.store.reader import RecordReader, StoredRecord
-from mock_server.store.schema import Attributes, References, Table
-from mock_server.store.tenancy import find_tenant_dependents, find_tenant_key
+from mock_server.store.schema import Attributes, References, RelationValue, Table
+from mock_server.store.tenancy import GetReferences, find_tenant_dependents, find_tenant_key
 from spec.model import Relation
 from spec.record import Record, Reference
 
@@ -39,12 +40,12 @@ class RecordWriter:
         reader, table = self.reader, self.reader.tables[record.resource]
         last_number = reader.last_numbers.get(record.resource, 0)
         stored = build_record(reader, record, reader.get_references, has_new_key=has_new_key)
-        values = build_row(table, stored)
+        values = build_row(table, stored, record.attributes)
         if has_new_key and stored.number > last_number:
             write_later(reader.connection, table.insert_sql, values)
         else:
             reader.connection.execute(table.insert_sql, values)
-        self._update_search_index(record.resource, stored.number, None, stored.attributes)
+        self._update_search_index(record.resource, stored.number, None, record.attributes)
         changed_tags = _get_reference_tags(table, stored.references)
         changed_tags.add((record.resource, record.key))
         for name, link in table.links.items():
@@ -55,11 +56,7 @@ class RecordWriter:
         return reader.cache_record(stored)
 
     def update(
-        self,
-        resource: str,
-        key: Any,
-        attributes: Attributes,
-        references: Mapping[str, Reference | tuple[Reference, ...] | None] | None = None,
+        self, resource: str, key: Any, attributes: Attributes, references: Mapping[str, RelationValue] | None = None
     ) -> None:
         """Replace a record's attributes and the references that are named."""
         reader = self.reader
@@ -76,17 +73,17 @@ class RecordWriter:
             if link.has_inverse and name not in (references or {}):
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
         tenant_key = find_tenant_key(table.resource, key, new_references, reader.get_references)
-        changed_columns = _find_changed_columns(table, current, tenant_key, new_references, attributes)
+        attributes_json, proxy = orjson.dumps(dict(attributes)), MappingProxyType(new_references)
+        number, generation, old_attributes = current.number, current.created_generation, current.attributes
+        updated = StoredRecord(resource, number, key, tenant_key, attributes_json, proxy, generation)
+        changed_columns = _find_changed_columns(table, current, old_attributes, updated, attributes)
         counts = reader.count_caches[resource]
         matches_before = counts.matches_for_row(key, changed_columns)
         sql = f"UPDATE {table.name} SET {', '.join(f'{c} = ?' for c in ('own', *changed_columns))} WHERE n = ?"
-        values = (orjson.dumps(dict(attributes)), *changed_columns.values(), current.number)
+        values = (updated.attributes_json, *changed_columns.values(), number)
         write_later(reader.connection, sql, values)
-        self._update_search_index(resource, current.number, current.attributes, attributes)
+        self._update_search_index(resource, number, old_attributes, attributes)
         changed_tags |= _get_reference_tags(table, current.references)
-        updated = StoredRecord(
-            resource, current.number, key, tenant_key, dict(attributes), new_references, current.created_generation
-        )
         changed_relations = {name for name in new_references if new_references[name] != current.references[name]}
         if changed_relations:
             changed_tags |= _get_reference_tags(table, new_references)
@@ -203,14 +200,10 @@ class RecordWriter:
 
 
 def build_record(
-    reader: RecordReader,
-    record: Record,
-    get_references: Callable[[Reference], References | None],
-    *,
-    has_new_key: bool = False,
+    reader: RecordReader, record: Record, get_references: GetReferences, *, has_new_key: bool = False
 ) -> StoredRecord:
     """Assign a number (the value of the number attribute, else the next one) and a tenant to a new record."""
-    resource, table, attributes = record.resource, reader.tables[record.resource], dict(record.attributes)
+    resource, table, attributes = record.resource, reader.tables[record.resource], record.attributes
     last_number = reader.last_numbers.get(resource, 0)
     explicit_number = attributes.get(table.number_attribute) if table.number_attribute else None
     number = explicit_number if isinstance(explicit_number, int) else last_number + 1
@@ -219,21 +212,22 @@ def build_record(
     references = {name: _require_single_reference(resource, record.key, name, given.get(name)) for name in names}
     tenant_key = find_tenant_key(table.resource, record.key, references, get_references)
     created_generation = reader.changes.generation + 1 if has_new_key else -1
-    return StoredRecord(resource, number, record.key, tenant_key, attributes, references, created_generation)
+    stored = (resource, number, record.key, tenant_key, orjson.dumps(dict(attributes)), MappingProxyType(references))
+    return StoredRecord(*stored, created_generation)
 
 
-def build_row(table: Table, record: StoredRecord) -> list[Any]:
-    """Return the values for the table's `insert_sql`."""
-    columns = table.column_values(record.tenant_key, record.references, record.attributes)
-    return [record.number, record.key, orjson.dumps(record.attributes), *columns]
+def build_row(table: Table, record: StoredRecord, attributes: Attributes) -> list[Any]:
+    """Return the values for the table's `insert_sql`. `attributes`: those of the record, decoded."""
+    columns = table.column_values(record.tenant_key, record.references, attributes)
+    return [record.number, record.key, record.attributes_json, *columns]
 
 
 def _find_changed_columns(
-    table: Table, current: StoredRecord, tenant_key: Any, references: References, attributes: Attributes
+    table: Table, current: StoredRecord, old_attributes: Attributes, updated: StoredRecord, attributes: Attributes
 ) -> dict[str, Any]:
     """Return the new values of the columns that change: SQLite would rewrite the index entries of the others too."""
-    old_values = table.column_values(current.tenant_key, current.references, current.attributes)
-    new_values = table.column_values(tenant_key, references, attributes)
+    old_values = table.column_values(current.tenant_key, current.references, old_attributes)
+    new_values = table.column_values(updated.tenant_key, updated.references, attributes)
     return {name: new for name, old, new in zip(table.columns, old_values, new_values, strict=True) if new != old}
 
 
@@ -250,9 +244,7 @@ def _get_reference_tags(table: Table, references: References) -> set[Tag]:
     }
 
 
-def _require_single_reference(
-    resource: str, key: Any, name: str, value: Reference | tuple[Reference, ...] | None
-) -> Reference | None:
+def _require_single_reference(resource: str, key: Any, name: str, value: RelationValue) -> Reference | None:
     if value is None or isinstance(value, Reference):
         return value
     raise StoreError(f"{resource} {key}: {name}: got a list of references, expected one reference")

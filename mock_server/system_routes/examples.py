@@ -12,7 +12,7 @@ from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.store import StoredRecord
-from spec.model import Operation, Resource
+from spec.model import Operation
 
 MAX_CANDIDATES = 200  # per operation, oldest first
 
@@ -26,18 +26,11 @@ def iter_example_keys(sandbox: Sandbox) -> Iterator[tuple[Operation, Any]]:
         resource = sandbox.contract.resources.get(operation.resource or "")
         if resource is not None and len(operation.path_parameter_names) == 1:
             request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
-            record = next((r for r in _iter_visible(request, resource) if _accepts(request, operation, r)), None)
+            condition = request.viewer_query.build_visibility_condition(resource)
+            candidates = sandbox.store.select(resource.name, condition, limit=f"LIMIT {MAX_CANDIDATES}")
+            record = next((r for r in candidates if _accepts(request, operation, r)), None)
             if record is not None:
                 yield operation, record.key
-
-
-def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:
-    store = request.sandbox.store
-    condition = request.viewer_query.build_visibility_condition(resource)
-    sql = f"SELECT key FROM {store.tables[resource.name].name} WHERE {condition.sql} ORDER BY n LIMIT {MAX_CANDIDATES}"
-    rows = store.connection.execute(sql, condition.parameters).fetchall()
-    records = (store.get(resource.name, key) for (key,) in rows)
-    return (record for record in records if record is not None)
 
 
 def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord) -> bool:

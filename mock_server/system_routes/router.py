@@ -114,5 +114,6 @@ class SystemRoutes:
 
 def _has_file_url(resource: Resource, record: StoredRecord, path: str) -> bool:
     """Whether a file attribute of the record has this path, with or without the mock's base URL."""
-    urls = (record.attributes.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
+    attributes = record.attributes
+    urls = (attributes.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
     return any(isinstance(url, str) and url.endswith(path) for url in urls)

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import Scope, Send
 
 from mock_server.query import Viewer
-from mock_server.sandbox.response_cache import CacheKey
+from mock_server.store import Dependencies
 from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
@@ -30,7 +30,8 @@ class RequestContext:
         response_headers: Headers of every response to this request (request id, CORS).
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.
-        cache_key: The parts of the request that decide the response; None if the response must not be cached.
+        response_body: The body of the response.
+        dependencies: What the response to a read depends on; None if that is not known.
     """
 
     id: str
@@ -49,7 +50,8 @@ class RequestContext:
     body: Any = None
     notes: tuple[str, ...] = ()
     status: int = 0
-    cache_key: CacheKey | None = None
+    response_body: bytes | None = None
+    dependencies: Dependencies | None = None
 
     def get_header(self, name: bytes) -> str:
         """Return the stripped value of a header; empty if it was not sent."""
@@ -75,7 +77,7 @@ async def send_response(
     headers: Mapping[str, str] | None = None,
 ) -> None:
     """Send a complete response. `body` None: no body and no content type."""
-    context.status = status
+    context.status, context.response_body = status, body
     lines = context.response_headers
     if context.notes:
         notes = "ignored: " + ", ".join(context.notes[:_MAX_NOTES])

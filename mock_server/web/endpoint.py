@@ -7,7 +7,6 @@ from starlette.types import Receive, Scope, Send
 
 from mock_server.actions import check_access
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.sandbox.response_cache import CachedResponse
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
@@ -34,11 +33,7 @@ class Endpoint:
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
         body = None if result.body is None else insert_base_url(result.body, context.base_url)
-        is_cacheable = not context.notes and (context.token is not None or not operation.security)
-        if context.cache_key is not None and result.depends_on is not None and body is not None and is_cacheable:
-            status, viewer = operation.envelope.status, context.viewer
-            response = CachedResponse(body, status, viewer, context.token, result.depends_on)
-            self.sandbox.response_cache.put(context.cache_key, response)
+        context.dependencies = result.dependencies
         await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:

@@ -1,7 +1,7 @@
 """The outermost ASGI application.
 
-It creates the request context, enforces host and CORS rules, serves system routes and cached responses, and converts
-each `ApiError` to a response.
+It creates the request context, enforces host and CORS rules, serves system routes and converts each `ApiError` to a
+response.
 """
 
 import logging
@@ -13,7 +13,6 @@ from itertools import count
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.sandbox.response_cache import build_cache_key
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
@@ -70,28 +69,8 @@ class MockApp:
         context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
-        elif self.is_api_path(context.raw_path):
-            if not await self.respond_from_cache(context, send):
-                await self.api(scope, receive, send)
-        elif not await self.serve_system_route(context, send):
+        elif self.is_api_path(context.raw_path) or not await self.serve_system_route(context, send):
             await self.api(scope, receive, send)
-
-    async def respond_from_cache(self, context: RequestContext, send: Send) -> bool:
-        """Serve the response from the cache if it is still valid. Returns True if served."""
-        if context.method not in ("GET", "HEAD") or context.notes:
-            return False
-        sandbox = self.sandbox
-        sandbox.apply_scheduled_changes(context.now)
-        key = context.cache_key = build_cache_key(
-            context.method, context.raw_path, context.raw_query, context.base_url, context.headers
-        )
-        cached = sandbox.response_cache.get(key)
-        if cached is None:
-            return False
-        if cached.token is not None and sandbox.resolve_token(cached.token, context.now) != cached.viewer:
-            return False
-        await send_response(send, context, cached.status, cached.body)
-        return True
 
     def error_app(self, error: ApiError) -> ASGIApp:
         """Return an application that responds with `error`, for requests that the HTTP layer rejects."""

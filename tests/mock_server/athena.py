@@ -210,7 +210,7 @@ class Api:
         """Return the key of the oldest record with these attributes in the first user's workspaces, or in none."""
         viewer = self.sandbox.resolve_token("demo-token", self.clock())
         assert viewer is not None
-        for record in self.sandbox.store.select(resource, "1"):
+        for record in self.sandbox.store.select(resource):
             is_own = record.tenant_key is None or record.tenant_key in viewer.tenant_keys
             if is_own and all(record.attributes[name] == value for name, value in attributes.items()):
                 return record.key

@@ -94,7 +94,8 @@ def create_sandbox(contract: Contract | None = None) -> Sandbox:
     validators = SchemaValidators.from_document(contract.document) if contract else schemas()
     contract = contract or library()
     sandbox = Sandbox(contract, validators, Store.create(contract), Clock(lambda: NOW), 0)
-    sandbox.add_records(RECORDS)
+    for record in RECORDS:
+        sandbox.store.add(record)
     return sandbox
 
 

@@ -5,12 +5,14 @@ by openapi-core.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from openapi_core.exceptions import OpenAPIError
 
 from mock_server.query import Query
+from mock_server.store.expressions import all_of, on_column
 from spec.model import BodyField, Operation, Parameter
 from tests.asgi import Reply
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
@@ -185,9 +187,8 @@ def find_invisible_key(api: Api, operation: Operation) -> Any:
     resource = api.contract.resources[operation.resource or ""]
     viewer = api.sandbox.resolve_token("other-token", api.clock())
     visibility = Query(api.sandbox.store, viewer).build_visibility_condition(resource)
-    store = api.sandbox.store
-    records = store.select(resource.name, f"tenant IS NOT NULL AND NOT {visibility.sql}", visibility.parameters)
-    return records[0].key
+    is_invisible = replace(visibility, sql=f"NOT {visibility.sql}")
+    return api.sandbox.store.select(resource.name, all_of((on_column("tenant", "{} IS NOT NULL"), is_invisible)))[0].key
 
 
 def list_reference_fields(operation: Operation) -> list[BodyField]:

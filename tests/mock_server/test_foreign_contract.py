@@ -174,7 +174,7 @@ def find_deletable_key(api: Api, operation: Operation) -> Any:
     resource = api.contract.resources[operation.resource or ""]
     viewer = api.sandbox.resolve_token("demo-token", api.clock())
     assert viewer is not None
-    for record in api.sandbox.store.select(resource.name, "1"):
+    for record in api.sandbox.store.select(resource.name):
         if record.tenant_key in viewer.tenant_keys and not is_delete_refused(api, Reference(resource.name, record.key)):
             return record.key
     raise AssertionError(f"no {resource.name} that can be deleted")
@@ -186,7 +186,7 @@ def is_delete_refused(api: Api, reference: Reference) -> bool:
     return any(
         reference in (record.references.get(relation.name),)
         for other, relation in relations
-        for record in api.sandbox.store.select(other.name, "1")
+        for record in api.sandbox.store.select(other.name)
     )
 
 
@@ -206,7 +206,7 @@ def get_first_account(api: Api) -> Mapping[str, Any]:
     """Return the attributes of the first account."""
     resource = api.contract.account_resource
     assert resource is not None
-    return api.sandbox.store.select(resource.name, "1")[0].attributes
+    return api.sandbox.store.select(resource.name)[0].attributes
 
 
 @parametrize_by_action("sign-in")

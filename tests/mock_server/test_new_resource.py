@@ -20,10 +20,9 @@ THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"  # of the example requests
 def extended_api() -> Iterator[Api]:
     template = parse_yaml(TEMPLATE.read_bytes(), TEMPLATE.name)
     document: dict[str, Any] = json.loads(json.dumps(athena_contract().document.root))
-    document["tags"] += template["tags"]
+    document["tags"] = [*{tag["name"]: tag for tag in (*document["tags"], *template["tags"])}.values()]
     document["paths"] |= template["paths"]
     for section, parts in template["components"].items():
-        assert not document["components"][section].keys() & parts.keys()
         document["components"][section] |= parts
     contract = parse_contract(parse_document(json.dumps(document, ensure_ascii=False).encode(), "extended.json"))
     api = Api.create(contract, SchemaValidators.from_document(contract.document), "demo")

@@ -1,5 +1,6 @@
 """Queries with any combination of parameters return the same records as a plain-Python model."""
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mock_server import actions
 from mock_server.actions.call import ActionRequest
-from mock_server.query import Query, Viewer, collect_query_arguments
+from mock_server.query import ListQuery, Query, Viewer, collect_query_arguments
 from mock_server.query.filters import build_search
 from mock_server.sandbox.clock import Clock, get_system_time
 from mock_server.serialization.layout import insert_base_url
@@ -243,13 +244,46 @@ def test_each_query_parameter_alone_selects_the_expected_records(
     museum_data.store.close()
 
 
+def list_read_columns(store: Store, listing: ListQuery) -> set[tuple[str, str]]:
+    """Return (table or link table, column) of everything that SQLite reads to evaluate a list's condition and order."""
+    columns: set[tuple[str, str]] = set()
+
+    def authorize(action: int, table: str | None, column: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_READ:
+            columns.add((table or "", column or ""))
+        return sqlite3.SQLITE_OK
+
+    sql = f"SELECT {listing.condition.sql} FROM {store.tables[listing.resource.name].name} ORDER BY {listing.order}"
+    store.connection.set_authorizer(authorize)
+    store.connection.execute(sql, listing.condition.parameters)
+    store.connection.set_authorizer(None)
+    return columns
+
+
+@pytest.mark.parametrize("operation", LISTS)
+@given(data=st.data())
+def test_list_query_declares_the_tables_and_columns_that_it_reads(operation: str, data: st.DataObject) -> None:
+    store, definition = Store.create(museum()), museum().operations[operation]
+    resource, values = museum().resources[definition.resource or ""], data.draw(queries(definition), label="query")
+    viewer = data.draw(st.sampled_from((None, Viewer(1, ("m1", "m2")))), label="viewer")
+    listing = Query(store, viewer).create_list_query(resource, collect_query_arguments(definition.parameters, values))
+    columns = list_read_columns(store, listing)
+    tables = {table.partition(".")[0] for table, _ in columns} & museum().resources.keys()
+    assert tables <= {resource.name, *listing.read_resources}
+    if not listing.condition.resources:
+        sort_column = listing.order.split(" ")[0].rpartition(".")[2]
+        declared = {name.strip('"') for name in (*listing.condition.columns, sort_column)}
+        assert {column for table, column in columns if table == resource.name} - {"key", "n"} <= declared
+    store.close()
+
+
 @given(datasets())
 def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: list[Record]) -> None:
     museum_data = load_museum(records)
     for viewer in museum_data.viewers():
         for resource in museum().resources.values():
             condition = Query(museum_data.store, viewer).build_visibility_condition(resource)
-            visible = museum_data.store.select(resource.name, condition.sql, condition.parameters)
+            visible = museum_data.store.select(resource.name, condition)
             assert [r.key for r in visible] == [
                 r.key
                 for r in museum_data.model.list_references(resource.name)
@@ -300,7 +334,7 @@ def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> Non
     store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
     condition = build_search(store, museum().resources["Room"], ("name",), term)
-    assert bool(store.select("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
+    assert bool(store.select("Room", condition)) == (term.casefold() in name.casefold())
     store.close()
 
 

@@ -163,7 +163,8 @@ def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIAp
     sandbox = Sandbox(
         contract, SchemaValidators.from_document(contract.document), Store.create(contract), Clock(lambda: NOW), 0
     )
-    sandbox.add_records(RECORDS)
+    for record in RECORDS:
+        sandbox.store.add(record)
     return create_app(
         contract,
         sandbox,

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mock_server.store import DeleteRestricted, Store, StoreError, Tag
-from mock_server.store.derived_sql import build_derived_sql
+from mock_server.store import DeleteRestricted, Store, StoredRecord, StoreError, Tag
 from mock_server.store.schema import normalize_datetime, to_comparable
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
@@ -164,9 +164,10 @@ class StoreMachine(RuleBasedStateMachine):
             for relation in museum().resources[reference.resource].relations.values():
                 expected = self.model.find_related(reference, relation.name)
                 if relation.inverse is not None:
-                    assert self.store.find_inverse(relation, reference) == expected
+                    assert list(self.store.find_inverse(relation, reference)) == expected
                 elif relation.to_many:
-                    assert self.store.get_linked_references(reference.resource, relation, reference.key) == expected
+                    linked = self.store.get_linked_references(reference.resource, relation, reference.key)
+                    assert list(linked) == expected
 
     @invariant()
     def derived_values_equal_the_model(self) -> None:
@@ -225,17 +226,17 @@ def test_references_to_new_record_are_found_after_first_lookup(store: Store) -> 
     relation = museum().resources["Room"].relations["children"]
     hall = store.add(room(1), has_new_key=True).reference
     store.add(Record("Person", 1, {"id": 1}, {}))
-    assert store.find_inverse(relation, hall) == []
+    assert store.find_inverse(relation, hall) == ()
     child = store.add(room(2, parent="r1"), has_new_key=True)
-    assert store.find_inverse(relation, hall) == [child.reference]
+    assert store.find_inverse(relation, hall) == (child.reference,)
     store.delete("Room", "r2")
-    assert store.find_inverse(relation, hall) == []
+    assert store.find_inverse(relation, hall) == ()
 
 
 def test_references_stored_before_their_target_are_found(store: Store) -> None:
     store.add(room(2, parent="r1"))
     hall = store.add(room(1)).reference
-    assert store.find_inverse(museum().resources["Room"].relations["children"], hall) == [Reference("Room", "r2")]
+    assert store.find_inverse(museum().resources["Room"].relations["children"], hall) == (Reference("Room", "r2"),)
 
 
 def test_duplicate_key_is_rejected_immediately_without_has_new_key(store: Store) -> None:
@@ -300,10 +301,68 @@ def test_descendants_change_tenant_with_their_parent(store: Store) -> None:
 def test_self_relation_count_counts_only_children_of_the_record(store: Store) -> None:
     store.add(room(1))
     store.add(room(2, parent="r1"))
-    derived = museum().resources["Room"].derived_properties["children_count"]
-    sql = build_derived_sql(store.tables, "Room", derived, '"Room".key')
+    sql = store.build_expression("Room", "children_count").sql
     rows = store.connection.execute(f'SELECT key, {sql} FROM "Room" ORDER BY key').fetchall()
     assert rows == [("r1", 1), ("r2", 0)]
+
+
+def clear(value: Any) -> None:
+    """Empty a JSON value and everything in it."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            clear(item)
+        value.clear()
+
+
+def assert_is_immutable(record: StoredRecord) -> None:
+    """Check that the fields and references of a record cannot be changed."""
+    with pytest.raises(FrozenInstanceError):
+        record.tenant_key = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        record.references["other"] = None  # type: ignore[index]
+
+
+@given(datasets(2), st.booleans())
+def test_results_cannot_change_the_store(dataset: list[Record], is_cached: bool) -> None:
+    store = Store.create(museum())
+    for each in dataset:
+        store.add(each)
+    if not is_cached:
+        store.invalidate_caches()
+    expected = {name: store.select(name) for name in RESOURCES}
+    attributes = {record.reference: record.attributes for records in expected.values() for record in records}
+    for name in RESOURCES:
+        results = store.select(name)
+        for record in results:
+            clear(record.attributes)
+            assert_is_immutable(record)
+            relations = museum().resources[name].relations.values()
+            inverse = [store.find_inverse(r, record.reference) for r in relations if r.inverse is not None]
+            linked = [store.get_linked_references(name, r, record.key) for r in relations if r.is_stored and r.to_many]
+            assert all(isinstance(references, tuple) for references in (*inverse, *linked))
+        results.clear()
+    store.count_by_resource().clear()
+    store.read_metadata().clear()
+    assert {name: store.select(name) for name in RESOURCES} == expected
+    assert {reference: store.get_existing(reference).attributes for reference in attributes} == attributes
+    reopened = Store.from_image(museum(), store.serialize())
+    assert {r: reopened.get_existing(r).attributes for r in attributes} == attributes
+    reopened.close()
+    store.close()
+
+
+def test_changed_input_does_not_change_the_stored_record(store: Store) -> None:
+    attributes: dict[str, Any] = {"uuid": "r1", "name": "Hall", "tags": ["a"]}
+    references: dict[str, Any] = {"parent": None}
+    store.add(Record("Room", "r1", attributes, references))
+    clear(attributes)
+    references["parent"] = Reference("Room", "r1")
+    stored = store.get_existing(Reference("Room", "r1"))
+    assert (stored.attributes, stored.references["parent"]) == ({"uuid": "r1", "name": "Hall", "tags": ["a"]}, None)
+    changes = {"uuid": "r1", "tags": ["b"]}
+    store.update("Room", "r1", changes)
+    clear(changes)
+    assert store.get_existing(stored.reference).attributes == {"uuid": "r1", "tags": ["b"]}
 
 
 @given(datasets(2))

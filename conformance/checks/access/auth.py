@@ -1,9 +1,9 @@
 """Checks of access control: requests without a valid token and requests of another tenant."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.access.sessions import obtain_logged_out_token
+from conformance.checks.access.sessions import LOGGED_OUT_TOKEN
 from conformance.checks.support.action_calls import build_action_body, is_action
 from conformance.checks.support.bad_requests import (
     SAFE_METHODS,
@@ -13,14 +13,14 @@ from conformance.checks.support.bad_requests import (
     evaluate_status,
     find_blocking_reason,
 )
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import get_stored_attributes, is_create
 from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
-from conformance.errors import READ_ONLY, SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
-from conformance.session.session import CreatedRecord
-from conformance.transport.messages import AUTHORIZATION, Exchange
+from conformance.session.record_factory import CreatedRecord
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
@@ -31,7 +31,7 @@ INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {  # kind -> headers
     "an unknown token": {AUTHORIZATION: "Bearer conformance-unknown-token"},
     "a malformed token": {AUTHORIZATION: "Bearer , ;=?"},
 }
-LOGGED_OUT_TOKEN = "a logged-out token"
+LOGGED_OUT = "a logged-out token"
 UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "an unknown token", "a malformed token")
 
 
@@ -39,26 +39,35 @@ def _requires_auth(contract: Contract, operation: Operation) -> bool:
     return operation.requires_auth
 
 
-def _send_unauthenticated(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
-    """Send the request with each kind of invalid credentials; yield None if a read-only run must not send it.
+def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
+    """Send the request with each kind of invalid credentials; return the exchanges, or why they were not sent.
 
     Paths name records that only this check uses, queries and bodies are valid, so that an accepted request succeeds.
     Once an operation with external effects was accepted, its body is empty.
     """
     session, operation = case.session, case.operation
-    path: Mapping[str, Any] | None = None
+    kinds = [*INVALID_CREDENTIALS, *([LOGGED_OUT] if session.options.credentials else [])]
+    if session.options.read_only and operation.method not in SAFE_METHODS:
+        return dict.fromkeys(kinds, READ_ONLY)
+    path, query = _build_expendable_path(case), session.records.required_query(operation)
+    exchanges: dict[str, Exchange | SkipReason] = {}
     was_accepted = False
     for kind in kinds:
-        if session.read_only and operation.method not in SAFE_METHODS:
-            yield kind, None
-            continue
-        headers = INVALID_CREDENTIALS[kind] if kind in INVALID_CREDENTIALS else obtain_logged_out_token(session)
-        path = _build_expendable_path(case) if path is None else path
         body = build_empty_body(operation) if was_accepted and operation.effects else _build_valid_body(case)
-        query = session.required_query(operation)
-        exchange = session.send(operation, path=path, query=query, body=body, actor="anonymous", headers=headers)
+        try:
+            headers = case.use(LOGGED_OUT_TOKEN) if kind == LOGGED_OUT else INVALID_CREDENTIALS[kind]
+            exchange = session.client.send(
+                operation, path=path, query=query, body=body, actor=Actor.ANONYMOUS, headers=headers
+            )
+        except SkipCheck as skip:
+            exchanges[kind] = skip.reason
+            continue
         was_accepted = was_accepted or exchange.response.ok
-        yield kind, exchange
+        exchanges[kind] = exchange
+    return exchanges
+
+
+UNAUTHENTICATED_EXCHANGES = Fixture("unauthenticated exchanges", FixtureScope.OPERATION, _send_unauthenticated)
 
 
 def _build_expendable_path(case: Case) -> Mapping[str, Any]:
@@ -70,8 +79,8 @@ def _build_expendable_path(case: Case) -> Mapping[str, Any]:
         if operation.method in SAFE_METHODS:
             return build_readable_path(case)
         if operation.action == "delete":  # raises SkipCheck for mutable records, which must not be deleted
-            session.creator(operation.resource or "")
-        return path_of(operation, session.create(operation.resource or "").key)
+            session.operations.creator(operation.resource or "")
+        return path_of(operation, session.records.create(operation.resource or "").key)
     except SkipCheck:
         return build_unknown_path(case)
 
@@ -80,31 +89,37 @@ def _build_valid_body(case: Case) -> Any:
     if case.operation.request_body is None or find_blocking_reason(case):
         return build_empty_body(case.operation)
     try:
-        return case.session.payloads.build(case.operation, case.session.parent)
+        return case.session.payloads.build(case.operation, case.session.records.parent)
     except SkipCheck:
         return {}
 
 
-def _check_access_denied(case: Case) -> Iterator[CheckResult]:
-    kinds = [*INVALID_CREDENTIALS, *([LOGGED_OUT_TOKEN] if case.session.credentials else [])]
-    for kind, exchange in _send_unauthenticated(case, kinds):
+@check(
+    "unauthenticated-access-denied",
+    "A request without a valid token does not succeed.",
+    Category.AUTHENTICATION,
+    _requires_auth,
+    provenance_independent=True,
+)
+def check_access_denied(case: Case) -> Iterator[CheckResult]:
+    for kind, exchange in case.use(UNAUTHENTICATED_EXCHANGES).items():
         requirement = case.build_requirement(parameter=kind)
-        if exchange is None:
-            yield case.skip(requirement, READ_ONLY)
+        if isinstance(exchange, SkipReason):
+            yield case.skip(requirement, exchange)
             continue
-        case.session.store_result((case.operation.id, kind), exchange)
-        response = exchange.response
-        message = f"request with {kind}: got {response.status}, expected 401" if response.ok else ""
+        status = exchange.response.status
+        message = f"request with {kind}: got {status}, expected 401" if exchange.response.ok else ""
         yield case.build_result(requirement, message, exchange)
 
 
-def _check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
-    """Evaluate the exchanges of `unauthenticated-access-denied`; send the requests again in a rerun."""
+@check(
+    "unauthenticated-is-401", "A request without a valid token returns 401.", Category.AUTHENTICATION, _requires_auth
+)
+def check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
+    exchanges = case.use(UNAUTHENTICATED_EXCHANGES)
     for kind in UNAUTHORIZED_KINDS:
-        exchange: Exchange | None = case.session.pop_result((case.operation.id, kind))
-        if exchange is None:
-            exchange = next(_send_unauthenticated(case, [kind]))[1]
-        if exchange is not None:
+        exchange = exchanges[kind]
+        if not isinstance(exchange, SkipReason):
             yield evaluate_status(case, 401, exchange, kind)
 
 
@@ -127,19 +142,28 @@ def _creates_tenant_child(contract: Contract, operation: Operation) -> bool:
     return any(r is not None and all(contract.resources[n].tenant_path for n in r.targets) for r in relations)
 
 
-def _check_tenant_isolation(case: Case) -> Iterator[CheckResult]:
+@check(
+    "tenant-isolation",
+    "Another tenant cannot retrieve, list, change or reference a record.",
+    Category.TENANCY,
+    _is_tenant_scoped,
+    provenance_independent=True,
+    writes=True,
+    needs_second_token=True,
+)
+def check_tenant_isolation(case: Case) -> Iterator[CheckResult]:
     """Send the request for a record of the run with the token of the other tenant."""
     session, operation = case.session, case.operation
     reason = find_blocking_reason(case) or find_shared_tenant_reason(session)
     if reason:
         yield case.skip(case.build_requirement(), reason)
         return
-    resource = session.resource(operation)
+    resource = session.operations.resource(operation)
     if _creates_tenant_child(session.contract, operation):
         yield _evaluate_foreign_create(case)
         return
     is_read = operation.action in ("retrieve", "list")
-    record = session.shared_record(resource.name) if is_read else session.create(resource.name)
+    record = session.records.shared_record(resource.name) if is_read else session.records.create(resource.name)
     if is_public(resource, record):
         yield case.skip(case.build_requirement(), "the record is public")
         return
@@ -149,14 +173,14 @@ def _check_tenant_isolation(case: Case) -> Iterator[CheckResult]:
 def _evaluate_foreign_create(case: Case) -> CheckResult:
     """Create a record of the other tenant that references a parent of the run."""
     session, operation = case.session, case.operation
-    body = session.payloads.build(operation, session.parent)
+    body = session.payloads.build(operation, session.records.parent)
     for field in body_fields(operation):
         if not (field.relation_setter and field.required):
             continue
         parent = session.payloads.find_relation(operation, field.relation_setter.relation).targets[0]
-        if is_public(session.contract.resources[parent], session.shared_record(parent)):
+        if is_public(session.contract.resources[parent], session.records.shared_record(parent)):
             return case.skip(case.build_requirement(), "the record is public")
-    exchange = session.send(operation, body=body, actor="other")
+    exchange = session.client.send(operation, body=body, actor=Actor.OTHER)
     # A reference to an unknown record may be a validation error, so one to another tenant's record may be, too.
     return case.build_result(case.build_requirement(), _describe_missing_denial(exchange, 422), exchange)
 
@@ -168,14 +192,14 @@ def is_public(resource: Resource, record: CreatedRecord) -> bool:
 
 
 def _evaluate_retrieve(case: Case, record: CreatedRecord) -> CheckResult:
-    exchange = case.session.retrieve(record.resource, record.key, actor="other")
+    exchange = case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER)
     return case.build_result(case.build_requirement(), _describe_missing_denial(exchange), exchange)
 
 
 def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
     """Update, delete or act on the record as the other tenant: rejected, and the record is unchanged."""
     session, operation = case.session, case.operation
-    retrieve = session.operation(record.resource, "retrieve")
+    retrieve = session.operations.find(record.resource, "retrieve")
     before = fetch_attributes(session, record.resource, record.key) if retrieve else {}
     is_custom = operation.action not in _EVALUATORS
     body: Any = build_action_body(session, operation) if is_custom else build_empty_body(operation)
@@ -183,11 +207,11 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
         if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break
-    exchange = session.send(operation, path=path_of(operation, record.key), body=body, actor="other")
+    exchange = session.client.send(operation, path=path_of(operation, record.key), body=body, actor=Actor.OTHER)
     message = _describe_missing_denial(exchange)
     if not message and retrieve is not None:
-        current = session.retrieve(record.resource, record.key)
-        after = get_stored_attributes(session.contract, retrieve, session.data(retrieve, current))
+        current = session.client.retrieve(record.resource, record.key)
+        after = get_stored_attributes(session.contract, retrieve, session.operations.data(retrieve, current))
         message = describe_changes(before, after)
         if not current.response.ok:
             message = "the request was rejected, but the record does not exist any more"
@@ -197,10 +221,10 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
 def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
     """Read all pages of the list as the other tenant."""
     session, operation = case.session, case.operation
-    query = session.required_query(operation)
-    key = session.resource(operation).key_attribute
-    is_listed = any(row.get(key) == record.key for row in session.rows(operation, query, actor="other"))
-    exchange = session.send(operation, query=query, actor="other")
+    query = session.records.required_query(operation)
+    key = session.operations.resource(operation).key_attribute
+    is_listed = any(row.get(key) == record.key for row in session.records.rows(operation, query, actor=Actor.OTHER))
+    exchange = session.client.send(operation, query=query, actor=Actor.OTHER)
     message = f"the list of another tenant contains {key} {record.key}" if is_listed else ""
     return case.build_result(case.build_requirement(), message, exchange)
 
@@ -217,31 +241,3 @@ _EVALUATORS = {
     "delete": _evaluate_write,
     "list": _evaluate_list,
 }
-
-CHECKS = (
-    Check(
-        "unauthenticated-access-denied",
-        "A request without a valid token does not succeed.",
-        Category.AUTHENTICATION,
-        _requires_auth,
-        _check_access_denied,
-        provenance_independent=True,
-    ),
-    Check(
-        "unauthenticated-is-401",
-        "A request without a valid token returns 401.",
-        Category.AUTHENTICATION,
-        _requires_auth,
-        _check_unauthorized_status,
-    ),
-    Check(
-        "tenant-isolation",
-        "Another tenant cannot retrieve, list, change or reference a record.",
-        Category.TENANCY,
-        _is_tenant_scoped,
-        _check_tenant_isolation,
-        provenance_independent=True,
-        writes=True,
-        needs_second_token=True,
-    ),
-)

@@ -5,14 +5,16 @@ from typing import Any
 
 from conformance.checks.access.auth import is_public
 from conformance.checks.support.bad_requests import find_blocking_reason
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing, is_list
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import accepts_any_text, format_query_value, get_values_at, retrieve_record
 from conformance.checks.writes.changes import body_fields
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
-from conformance.session.session import CreatedRecord, Session
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
+from conformance.transport.messages import Actor
 from spec.model import Contract, Operation, Parameter
 
 NARROWING_ROLES = ("search", "filter")
@@ -25,7 +27,16 @@ def _is_searchable_tenant_list(contract: Contract, operation: Operation) -> bool
     return any(p.x_query and p.x_query.role in NARROWING_ROLES for p in operation.query_parameters)
 
 
-def _check_no_leak(case: Case) -> Iterator[CheckResult]:
+@check(
+    "search-hides-other-tenants",
+    "Searches and filters do not return records of another tenant.",
+    Category.TENANCY,
+    _is_searchable_tenant_list,
+    provenance_independent=True,
+    writes=True,
+    needs_second_token=True,
+)
+def check_no_leak(case: Case) -> Iterator[CheckResult]:
     """Search and filter the list as the other tenant, with values of a record of the run."""
     session, listing = case.session, Listing(case.session, case.operation)
     reason = find_blocking_reason(case) or find_shared_tenant_reason(session)
@@ -35,13 +46,13 @@ def _check_no_leak(case: Case) -> Iterator[CheckResult]:
     if is_public(listing.resource, record):
         raise SkipCheck("the record is public")
     body = dict(record.body)
-    if session.operation(record.resource, "retrieve") is not None:
+    if session.operations.find(record.resource, "retrieve") is not None:
         body = dict(retrieve_record(session, record.resource, record.key)[0])
     for parameter, path, value in _iter_narrowing_values(case.operation, body):
-        query = {**session.required_query(case.operation), parameter.name: value}
+        query = {**session.records.required_query(case.operation), parameter.name: value}
         query |= dict(listing.build_largest_page_query())
-        exchange = session.send(case.operation, query=query, actor="other")
-        rows = session.data(case.operation, exchange) if exchange.response.ok else []
+        exchange = session.client.send(case.operation, query=query, actor=Actor.OTHER)
+        rows = session.operations.data(case.operation, exchange) if exchange.response.ok else []
         keys = (
             [row.get(listing.resource.key_attribute) for row in rows if isinstance(row, dict)]
             if isinstance(rows, list)
@@ -57,7 +68,7 @@ def _check_no_leak(case: Case) -> Iterator[CheckResult]:
 
 def _create_searchable_record(session: Session, listing: Listing) -> CreatedRecord:
     """Create a record with a unique text in each property that the search covers. Raises SkipCheck."""
-    search, operation = listing.find_parameter("search"), session.creator(listing.resource.name)
+    search, operation = listing.find_parameter("search"), session.operations.creator(listing.resource.name)
     paths = search.x_query.paths if search and search.x_query else ()
     fields = {field.name: field for field in body_fields(None if operation.path_parameter_names else operation)}
     changes: dict[str, Any] = {}
@@ -65,7 +76,7 @@ def _create_searchable_record(session: Session, listing: Listing) -> CreatedReco
         field, attribute = fields.get(path[0]), listing.resource.attributes.get(path[0])
         if len(path) == 1 and field and attribute and accepts_any_text(session, field, attribute):
             changes[field.name] = session.payloads.generate_value(field.schema, field.name)
-    return session.create(listing.resource.name, changes)
+    return session.records.create(listing.resource.name, changes)
 
 
 def _iter_narrowing_values(
@@ -81,17 +92,3 @@ def _iter_narrowing_values(
             for value in [v for v in values if v not in (None, "")][:1]:
                 text = format_query_value(value)
                 yield parameter, path, text.split()[-1] if x_query.role == "search" else text
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "search-hides-other-tenants",
-        "Searches and filters do not return records of another tenant.",
-        Category.TENANCY,
-        _is_searchable_tenant_list,
-        _check_no_leak,
-        provenance_independent=True,
-        writes=True,
-        needs_second_token=True,
-    ),
-)

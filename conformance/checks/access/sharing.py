@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.checks.support.action_calls import find_access_grant, is_action, perform_action
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import equal, iter_round_trip_fields, truncate
 from conformance.checks.writes.changes import fetch_attributes, path_of
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from conformance.session.session import CreatedRecord
-from conformance.transport.messages import Exchange
+from conformance.session.record_factory import CreatedRecord
+from conformance.transport.messages import Actor, Exchange
 from spec.model import Contract, Operation
 
 HIDDEN_STATUSES = (403, 404)
@@ -23,13 +23,21 @@ def _is_share_action(contract: Contract, operation: Operation) -> bool:
     return returns_grant and bool(operation.path_parameter_names)
 
 
-def _check_share_grants_access(case: Case) -> Iterator[CheckResult]:
+@check(
+    "sharing-grants-access",
+    "A shared record is accessible to the recipient, with the granted permission only.",
+    Category.SHARING,
+    _is_share_action,
+    writes=True,
+    needs_second_token=True,
+)
+def check_share_grants_access(case: Case) -> Iterator[CheckResult]:
     """The record is hidden before it is shared; afterwards it is readable and, with the first permission, read-only."""
     session, resource = case.session, case.operation.resource or ""
     reason = find_shared_tenant_reason(session)
     if reason:
         raise SkipCheck(reason)
-    exchange = session.retrieve(resource, session.shared_record(resource).key, actor="other")
+    exchange = session.client.retrieve(resource, session.records.shared_record(resource).key, actor=Actor.OTHER)
     status = exchange.response.status
     message = "" if status in HIDDEN_STATUSES else f"request before sharing: got {status}, expected 404 or 403"
     yield case.build_result(case.build_requirement(parameter="before"), message, exchange)
@@ -43,18 +51,18 @@ def _evaluate_visible(case: Case, record: CreatedRecord, share_exchange: Exchang
     exchanges = [share_exchange]
 
     def find_problem() -> str:
-        exchanges.append(case.session.retrieve(record.resource, record.key, actor="other"))
+        exchanges.append(case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER))
         response = exchanges[-1].response
         return "" if response.ok else f"request of the recipient: got {response.status}, expected 2xx"
 
-    message = case.session.wait_until(find_problem)
+    message = case.session.client.wait_until(find_problem)
     return case.build_result(case.build_requirement(parameter="visible"), message, share_exchange, exchanges[-1])
 
 
 def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResult]:
     """An update by the recipient is rejected and changes nothing."""
     session = case.session
-    operation = session.operation(record.resource, "update")
+    operation = session.operations.find(record.resource, "update")
     if operation is None:
         return
     update_case = Case(case.check, session, operation)
@@ -63,7 +71,7 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
         return
     value: Any = session.payloads.generate_value(field.schema, field.name)
     path = path_of(operation, record.key)
-    exchange = session.send(operation, path=path, body={field.name: value}, actor="other")
+    exchange = session.client.send(operation, path=path, body={field.name: value}, actor=Actor.OTHER)
     expected = [status for status in HIDDEN_STATUSES if status in operation.responses] or list(HIDDEN_STATUSES)
     requirement = case.build_requirement(parameter="read-only")
     status = exchange.response.status
@@ -77,7 +85,16 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
     yield case.build_result(requirement, message, exchange)
 
 
-def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
+@check(
+    "unsharing-revokes-access",
+    "Deleting a share or the shared record revokes the access of the recipient.",
+    Category.SHARING,
+    _is_share_action,
+    writes=True,
+    needs_second_token=True,
+    deletes_shared_record=True,
+)
+def check_share_revocation(case: Case) -> Iterator[CheckResult]:
     """Delete the share, or the record if shares cannot be deleted: the recipient has no access any more."""
     session, operation = case.session, case.operation
     action = perform_action(case)
@@ -85,43 +102,23 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
         reason = find_shared_tenant_reason(session)
         raise SkipCheck(reason or not_testable("the path of the share operation contains no record"))
     record, resource = action.record, session.contract.views[operation.envelope.view_name or ""].resource
-    share = session.data(operation, action.exchange)
+    share = session.operations.data(operation, action.exchange)
     key = share.get(session.contract.resources[resource].key_attribute) if isinstance(share, dict) else None
-    if key is None or session.operation(resource, "delete") is None:
+    if key is None or session.operations.find(resource, "delete") is None:
         resource, key = record.resource, record.key
-    session.retrieve(record.resource, record.key, actor="other")  # the response must not be cached for the recipient
-    delete_exchange = session.delete(resource, key)
+    session.client.retrieve(
+        record.resource, record.key, actor=Actor.OTHER
+    )  # the response must not be cached for the recipient
+    delete_exchange = session.records.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
         raise SkipCheck(not_testable(f"the target does not accept the deletion of a {resource}"))
     exchanges = [delete_exchange]
 
     def find_problem() -> str:
-        exchanges.append(session.retrieve(record.resource, record.key, actor="other"))
+        exchanges.append(session.client.retrieve(record.resource, record.key, actor=Actor.OTHER))
         status = exchanges[-1].response.status
         is_hidden = status in HIDDEN_STATUSES
         return "" if is_hidden else f"request after the delete of {resource}: got {status}, expected 404 or 403"
 
-    message = session.wait_until(find_problem)
+    message = session.client.wait_until(find_problem)
     yield case.build_result(case.build_requirement(), message, delete_exchange, exchanges[-1])
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "sharing-grants-access",
-        "A shared record is accessible to the recipient, with the granted permission only.",
-        Category.SHARING,
-        _is_share_action,
-        _check_share_grants_access,
-        writes=True,
-        needs_second_token=True,
-    ),
-    Check(
-        "unsharing-revokes-access",
-        "Deleting a share or the shared record revokes the access of the recipient.",
-        Category.SHARING,
-        _is_share_action,
-        _check_share_revocation,
-        writes=True,
-        needs_second_token=True,
-    ),
-)

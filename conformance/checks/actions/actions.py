@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.access import sharing
-from conformance.checks.actions import metrics
 from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action
 from conformance.checks.support.bad_requests import evaluate_status
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.values import (
     describe_change,
@@ -37,15 +35,24 @@ def _returns_records(contract: Contract, operation: Operation) -> bool:
 def _find_retrievable_records(case: Case, action: PerformedAction) -> list[NestedRecord]:
     """Return the top-level records of the response that can be retrieved."""
     session = case.session
-    nested = session.records(case.operation, action.exchange, max_nesting=0)
-    return [n for n in nested if session.operation(n.view.resource, "retrieve") and _get_key(session, n) is not None]
+    nested = session.client.created_records.find_records(case.operation, action.exchange, max_nesting=0)
+    return [
+        n for n in nested if session.operations.find(n.view.resource, "retrieve") and _get_key(session, n) is not None
+    ]
 
 
 def _get_key(session: Session, nested: NestedRecord) -> Any:
     return nested.record.get(session.contract.resources[nested.view.resource].key_attribute)
 
 
-def _check_stored(case: Case) -> Iterator[CheckResult]:
+@check(
+    "action-result-is-stored",
+    "A record that an action returns is stored with the returned values.",
+    Category.ACTIONS,
+    _returns_records,
+    writes=True,
+)
+def check_stored(case: Case) -> Iterator[CheckResult]:
     """Yield one result for each location in the response that has records."""
     action = perform_action(case)
     records_by_location: dict[str, list[NestedRecord]] = {}
@@ -58,7 +65,7 @@ def _check_stored(case: Case) -> Iterator[CheckResult]:
             messages = (_describe_stored_difference(case, nested, exchanges) for nested in records)
             return next((message for message in messages if message), "")
 
-        message = case.session.wait_until(find_problem)
+        message = case.session.client.wait_until(find_problem)
         location = select_least_certain(case, (case.operation.pointer, None), (records[0].view.pointer, None))
         requirement = case.build_requirement(*location, parameter=dotted_path)
         yield case.build_result(requirement, message, action.exchange, exchanges[-1])
@@ -70,10 +77,10 @@ def _check_stored(case: Case) -> Iterator[CheckResult]:
 def _describe_stored_difference(case: Case, nested: NestedRecord, exchanges: list[Exchange]) -> str:
     """Retrieve a returned record and describe how it differs, or return ""."""
     session, resource, key = case.session, nested.view.resource, _get_key(case.session, nested)
-    operation = session.require_operation(resource, "retrieve")
-    exchange = session.retrieve(resource, key)
+    operation = session.operations.require(resource, "retrieve")
+    exchange = session.client.retrieve(resource, key)
     exchanges.append(exchange)
-    record = session.data(operation, exchange)
+    record = session.operations.data(operation, exchange)
     if not exchange.response.ok or not isinstance(record, dict):
         return f"retrieving {resource} {key} from {nested.location} returned {exchange.response.status}"
     stored = get_stored_attributes(session.contract, operation, record, include_updated=False)
@@ -89,7 +96,14 @@ def _has_path_record(contract: Contract, operation: Operation) -> bool:
     return _returns_records(contract, operation) and len(operation.path_parameter_names) == 1
 
 
-def _check_subject(case: Case) -> Iterator[CheckResult]:
+@check(
+    "action-result-concerns-record",
+    "The result of an action is, or references, the record in its path.",
+    Category.ACTIONS,
+    _has_path_record,
+    writes=True,
+)
+def check_subject(case: Case) -> Iterator[CheckResult]:
     """The result is the record of the path, or references it."""
     action = perform_action(case)
     expected = action.record.key if action.record else None
@@ -121,7 +135,7 @@ def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tu
 
 
 def _retrieve_relation(session: Session, nested: NestedRecord, relation: Relation) -> Any:
-    operation = session.require_operation(nested.view.resource, "retrieve")
+    operation = session.operations.require(nested.view.resource, "retrieve")
     record, _ = retrieve_with_relations(session, operation, _get_key(session, nested))
     return record.get(relation.name) if isinstance(record, dict) else None
 
@@ -137,61 +151,38 @@ def _is_state_transition(contract: Contract, operation: Operation) -> bool:
     return is_action(contract, operation) and has_no_input and returns_subject and 409 in operation.responses
 
 
-def _check_final_state(case: Case) -> Iterator[CheckResult]:
+@check(
+    "terminal-state-is-final",
+    "A state that an action sets does not change, and repeating the action in that state returns 409.",
+    Category.ACTIONS,
+    _is_state_transition,
+    writes=True,
+)
+def check_final_state(case: Case) -> Iterator[CheckResult]:
     """The returned state does not change, and the action is rejected in it."""
     session, operation = case.session, case.operation
     action = perform_action(case)
-    returned = session.data(operation, action.exchange)
+    returned = session.operations.data(operation, action.exchange)
     state = _find_changed_states(case, action.body_before, returned if isinstance(returned, dict) else {})
     if action.record is None or not state:
         raise SkipCheck(f"{operation.id} did not change the state of a new {operation.resource}")
-    second = session.send(operation, path=path_of(operation, action.record.key))
+    second = session.client.send(operation, path=path_of(operation, action.record.key))
     yield evaluate_status(case, 409, second, "again")
     message, exchange = "", action.exchange
     for _ in range(STATE_POLLS):
-        session.sleep(POLL_INTERVAL)
+        session.client.sleep(POLL_INTERVAL)
         record, exchange = retrieve_record(session, action.record.resource, action.record.key)
         changed = [name for name, value in state.items() if record.get(name) != value]
         message = "; ".join(describe_change(name, state[name], record.get(name)) for name in changed)
         if message:
             break
-    attribute = session.resource(operation).attributes[next(iter(state))]
+    attribute = session.operations.resource(operation).attributes[next(iter(state))]
     location = select_least_certain(case, (operation.pointer, None), (attribute.pointer, None))
     yield case.build_result(case.build_requirement(*location, parameter="stays"), message, exchange)
 
 
 def _find_changed_states(case: Case, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return the enum attributes that an action changed, with their new values."""
-    attributes = case.session.resource(case.operation).attributes.values()
+    attributes = case.session.operations.resource(case.operation).attributes.values()
     names = [attribute.name for attribute in attributes if attribute.enum_values and attribute.name in after]
     return {name: after[name] for name in names if before.get(name) != after[name]}
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "action-result-is-stored",
-        "A record that an action returns is stored with the returned values.",
-        Category.ACTIONS,
-        _returns_records,
-        _check_stored,
-        writes=True,
-    ),
-    Check(
-        "action-result-concerns-record",
-        "The result of an action is, or references, the record in its path.",
-        Category.ACTIONS,
-        _has_path_record,
-        _check_subject,
-        writes=True,
-    ),
-    Check(
-        "terminal-state-is-final",
-        "A state that an action sets does not change, and repeating the action in that state returns 409.",
-        Category.ACTIONS,
-        _is_state_transition,
-        _check_final_state,
-        writes=True,
-    ),
-    *sharing.CHECKS,
-    *metrics.CHECKS,
-)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
 from conformance.checks.support.values import format_query_value, parse_integer
 from conformance.checks.writes.changes import body_fields
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from conformance.session.session import CreatedRecord, Session
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, Operation, Parameter, Resource
 
@@ -41,9 +42,9 @@ class Metric:
         """Request the total. Raises SkipCheck."""
         arguments = {**self.arguments, **(filters or {})}
         if self.operation.request_body is not None:
-            exchange = session.send(self.operation, body=arguments)
+            exchange = session.client.send(self.operation, body=arguments)
         else:
-            exchange = session.send(self.operation, query=arguments)
+            exchange = session.client.send(self.operation, query=arguments)
         value = extract_total(session, self.operation, exchange)
         if value is None:
             raise SkipCheck(f"{self.operation.id} returned {exchange.response.status} without a {TOTAL_PROPERTY}")
@@ -62,7 +63,7 @@ class Metric:
 
 def extract_total(session: Session, operation: Operation, exchange: Exchange) -> int | None:
     """Return the total of a successful response, from its envelope or its data."""
-    body, data = exchange.response.json, session.data(operation, exchange)
+    body, data = exchange.response.json, session.operations.data(operation, exchange)
     for container in (body, data) if exchange.response.ok else ():
         if isinstance(container, dict) and parse_integer(container.get(TOTAL_PROPERTY)) is not None:
             return parse_integer(container[TOTAL_PROPERTY])
@@ -123,7 +124,14 @@ def _has_metrics(contract: Contract, operation: Operation) -> bool:
 # Writes
 
 
-def _check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
+@check(
+    "metric-follows-writes",
+    "A metric increases by one when a counted record is created and decreases by one when it is deleted.",
+    Category.METRICS,
+    _has_metrics,
+    writes=True,
+)
+def check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
     """The metric increases by one with a created record and decreases by one without it, as the list total does."""
     for metric in find_metrics(case.session.contract, case.operation):
         requirement = case.build_requirement(parameter=metric.name)
@@ -136,17 +144,19 @@ def _check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
 
 
 def _evaluate_write_effect(session: Session, metric: Metric) -> tuple[str, Exchange]:
-    listing = Listing(session, session.require_operation(metric.resource.name, "list"))
-    session.shared_record(metric.resource.name)  # creates the parents now, so that the write adds one record only
+    listing = Listing(session, session.operations.require(metric.resource.name, "list"))
+    session.records.shared_record(
+        metric.resource.name
+    )  # creates the parents now, so that the write adds one record only
     row_count = listing.fetch().total
     value, _ = metric.fetch(session)
     if listing.fetch().total != row_count:
         raise ListChangedDuringCheck
-    record = session.create(metric.resource.name)
+    record = session.records.create(metric.resource.name)
     message, exchange = _wait_for_value(session, metric, listing, (value + 1, row_count + 1), row_count)
     if message:
         return f"{message} after the create of a counted record", exchange
-    if session.delete(record.resource, record.key):
+    if session.records.delete(record.resource, record.key):
         message, exchange = _wait_for_value(session, metric, listing, (value, row_count), row_count + 1)
     return f"{message} after the delete of that record" if message else "", exchange
 
@@ -170,18 +180,25 @@ def _wait_for_value(
             raise ListChangedDuringCheck
         return f"{TOTAL_PROPERTY}: got {value}, expected {expected[0]}"
 
-    message = session.wait_until(find_problem)
+    message = session.client.wait_until(find_problem)
     return message, exchanges[-1]
 
 
 # Lists
 
 
-def _check_metric_equals_list(case: Case) -> Iterator[CheckResult]:
+@check(
+    "metric-matches-list",
+    "A metric equals the total of the list with the same filter.",
+    Category.METRICS,
+    _has_metrics,
+    writes=True,
+)
+def check_metric_equals_list(case: Case) -> Iterator[CheckResult]:
     """Filtered by a record of the run, and by one more value, metric and list have the same total."""
     session = case.session
     for metric in find_metrics(session.contract, case.operation):
-        listing = Listing(session, session.require_operation(metric.resource.name, "list"))
+        listing = Listing(session, session.operations.require(metric.resource.name, "list"))
         yield from _check_metric_zero(case, metric)
         shared_filter = _find_shared_filter(session, metric, listing)
         if shared_filter is None:
@@ -240,9 +257,9 @@ def _find_list_filter(listing: Listing, path: tuple[str, ...]) -> Parameter | No
 def _find_shared_filter(session: Session, metric: Metric, listing: Listing) -> tuple[Argument, Parameter, Any] | None:
     """Find a filter that metric and list share, by a parent record that the run created, and its key."""
     resource = metric.resource
-    if session.read_only:
+    if session.options.read_only:
         return None
-    records = [session.shared_record(resource.name), *session.distinct_records(resource.name, 3)]
+    records = [session.records.shared_record(resource.name), *session.records.distinct_records(resource.name, 3)]
     for item, path in metric.iter_equality_filters():
         relation = resource.relations.get(path[0])
         if relation is None or len(path) != 2 or len(relation.targets) != 1:
@@ -258,7 +275,7 @@ def _find_shared_filter(session: Session, metric: Metric, listing: Listing) -> t
 
 def _find_sent_parent_key(session: Session, record: CreatedRecord, relation: str) -> Any:
     """Return the key of the parent that a create request referenced; None unless the run created the parent."""
-    for field in body_fields(session.creator(record.resource)):
+    for field in body_fields(session.operations.creator(record.resource)):
         if field.relation_setter and field.relation_setter.relation == relation and field.name in record.request_body:
             key = record.request_body[field.name]
             return key if any(created.key == key for created in session.write_log.created_records) else None
@@ -269,7 +286,7 @@ def _iter_refining_filters(
     session: Session, metric: Metric, listing: Listing, used_item: Argument
 ) -> Iterator[tuple[Argument, Parameter, Any]]:
     """Yield further shared filters, by a string or boolean attribute of the shared record, and its value."""
-    record, count = session.shared_record(metric.resource.name).body, 0
+    record, count = session.records.shared_record(metric.resource.name).body, 0
     for item, path in metric.iter_equality_filters():
         parameter = _find_list_filter(listing, path)
         value = record.get(path[0]) if len(path) == 1 else None
@@ -295,7 +312,7 @@ def _evaluate_metric_against_list(
         return "" if is_equal else f"{TOTAL_PROPERTY}: got {value}, expected {page.total} as in the filtered list"
 
     try:
-        return case.build_result(requirement, session.wait_until(find_problem), *exchanges)
+        return case.build_result(requirement, session.client.wait_until(find_problem), *exchanges)
     except SkipCheck as skip:
         return case.skip(requirement, skip.reason)
 
@@ -303,12 +320,13 @@ def _evaluate_metric_against_list(
 # Parts
 
 
-def _check_metric_parts(case: Case) -> Iterator[CheckResult]:
+@check("metric-parts-add-up", "A total equals the sum of its parts.", Category.METRICS, _has_metrics)
+def check_metric_parts(case: Case) -> Iterator[CheckResult]:
     """The values by state or by row add up to the total."""
     session = case.session
     for metric in find_metrics(session.contract, case.operation):
         total, exchange = metric.fetch(session)
-        parts = _extract_parts(metric, session.data(case.operation, exchange))
+        parts = _extract_parts(metric, session.operations.data(case.operation, exchange))
         requirement = case.build_requirement(parameter=metric.name)
         if parts is None:
             yield case.skip(requirement, not_testable("the total of the metric is not divided into parts"))
@@ -326,30 +344,3 @@ def _extract_parts(metric: Metric, data: Any) -> list[float] | None:
         if values and all(isinstance(value, (int, float)) for value in values):
             return values
     return None
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "metric-follows-writes",
-        "A metric increases by one when a counted record is created and decreases by one when it is deleted.",
-        Category.METRICS,
-        _has_metrics,
-        _check_metric_follows_writes,
-        writes=True,
-    ),
-    Check(
-        "metric-matches-list",
-        "A metric equals the total of the list with the same filter.",
-        Category.METRICS,
-        _has_metrics,
-        _check_metric_equals_list,
-        writes=True,
-    ),
-    Check(
-        "metric-parts-add-up",
-        "A total equals the sum of its parts.",
-        Category.METRICS,
-        _has_metrics,
-        _check_metric_parts,
-    ),
-)

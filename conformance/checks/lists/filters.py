@@ -55,8 +55,8 @@ class Filter:
         session, resource = self.listing.session, self.listing.resource.name
         retrieved: list[Row] = []
         for key in self.listing.get_keys(rows)[:MAX_RETRIEVED_ROWS]:
-            exchange = session.retrieve(resource, key)
-            row = session.data(session.require_operation(resource, "retrieve"), exchange)
+            exchange = session.client.retrieve(resource, key)
+            row = session.operations.data(session.operations.require(resource, "retrieve"), exchange)
             if exchange.response.ok and isinstance(row, dict):
                 retrieved.append(row)
         return retrieved

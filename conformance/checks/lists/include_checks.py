@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from conformance.checks.lists.read_operations import ReadOperation, is_whoami, returns_view
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -37,7 +37,14 @@ MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
 # Embedded records
 
 
-def _check_embedded_records(case: Case) -> Iterator[CheckResult]:
+@check(
+    "embedded-matches-retrieved",
+    "An embedded record has the same values as the record when it is retrieved.",
+    Category.RELATIONS,
+    returns_view,
+    affected_by_other_clients=True,
+)
+def check_embedded_records(case: Case) -> Iterator[CheckResult]:
     """Compare, for each relation to one resource, an embedded record with the record when it is retrieved.
 
     The account needs no retrieve operation: the session knows the account of the token from the start of the run.
@@ -57,7 +64,7 @@ def _is_account(read: ReadOperation, relation: Relation) -> bool:
 
 
 def _can_retrieve(read: ReadOperation, relation: Relation) -> bool:
-    return read.session.operation(relation.targets[0], "retrieve") is not None
+    return read.session.operations.find(relation.targets[0], "retrieve") is not None
 
 
 def _evaluate_embedded_with_retry(read: ReadOperation, relation: Relation) -> Evaluation:
@@ -82,13 +89,15 @@ def _evaluate_embedded(read: ReadOperation, relation: Relation) -> Evaluation:
             return evaluation
     if _is_account(read, relation):
         # From the start of the run, without the update timestamp, which using the account may change.
-        record = {n: v for n, v in session.identity().items() if n not in target.attributes_with_stamp("updated")}
+        record = {
+            n: v for n, v in session.client.identity().items() if n not in target.attributes_with_stamp("updated")
+        }
         account = next((row for row in embedded if loosely_equal(row[key], record.get(key))), None)
         if account is None:
             raise SkipCheck(f"no row embeds the {target.name} of the token")
         return _describe_difference(relation, target, account, record), (exchange,)
-    retrieve_exchange = session.retrieve(target.name, embedded[0][key])
-    record = session.data(session.require_operation(target.name, "retrieve"), retrieve_exchange)
+    retrieve_exchange = session.client.retrieve(target.name, embedded[0][key])
+    record = session.operations.data(session.operations.require(target.name, "retrieve"), retrieve_exchange)
     status = retrieve_exchange.response.status
     if status in GONE_STATUSES and is_whoami(session.contract, read.operation):
         message = f"{relation.name} is a {target.name} that does not exist: retrieving it returned {status}"
@@ -105,7 +114,7 @@ def _evaluate_relation_consistency(
     session, resource = read.session, read.view.resource
     key = session.contract.resources[resource].key_attribute
     target_key = session.contract.resources[relation.targets[0]].key_attribute
-    retrieve, list_operation = session.operation(resource, "retrieve"), session.operation(resource, "list")
+    retrieve, list_operation = session.operations.find(resource, "retrieve"), session.operations.find(resource, "list")
     row = next((row for row in rows if isinstance(row.get(relation.name), dict)), {})
     if retrieve is None or list_operation is None or key not in row:
         return "", (exchange,)
@@ -149,7 +158,14 @@ def _has_counts(contract: Contract, operation: Operation) -> bool:
     return is_list(contract, operation) and has_count
 
 
-def _check_counts(case: Case) -> Iterator[CheckResult]:
+@check(
+    "relation-count-correct",
+    "A relation count is at least the number of records in the matching list.",
+    Category.RELATIONS,
+    _has_counts,
+    affected_by_other_clients=True,
+)
+def check_counts(case: Case) -> Iterator[CheckResult]:
     listing = Listing(case.session, case.operation)
     counts = case.session.contract.views[case.operation.envelope.view_name or ""].derived_properties
     queries: dict[str, QueryPairs] = {n: () for n, count in counts.items() if count.kind == "count" and count.required}
@@ -178,14 +194,14 @@ def _evaluate_presence(listing: Listing, name: str, query: QueryPairs) -> Evalua
 
 def _evaluate_retrieved_counts(listing: Listing, name: str, query: QueryPairs) -> Evaluation:
     session, resource = listing.session, listing.resource.name
-    retrieve = session.require_operation(resource, "retrieve")
+    retrieve = session.operations.require(resource, "retrieve")
 
     def evaluate() -> Evaluation:
         page = listing.fetch(*query)
         evidence: tuple[Exchange, ...] = ()
         for row, key in list(zip(page.rows, listing.get_keys(page.rows), strict=True))[:MAX_COUNTED_ROWS]:
-            exchange = session.retrieve(resource, key)
-            record = session.data(retrieve, exchange)
+            exchange = session.client.retrieve(resource, key)
+            record = session.operations.data(retrieve, exchange)
             evidence = (page.exchange, exchange)
             if name in row and isinstance(record, dict):
                 count, expected = row[name], record.get(name, row[name])
@@ -232,8 +248,8 @@ def _ensure_parent_with_counted_record(listing: Listing, relation: Relation) -> 
     The parent is a record of the list. Without a counted record, its count would be 0, which is never too low.
     """
     with suppress(SkipCheck):
-        listing.session.shared_record(relation.targets[0])
-    record = listing.session.shared_records.get(listing.resource.name)
+        listing.session.records.shared_record(relation.targets[0])
+    record = listing.session.records.shared.get(listing.resource.name)
     return record.key if record else None
 
 
@@ -262,7 +278,7 @@ def _find_counted_list(
     session = listing.session
     if relation.inverse is None or len(relation.targets) != 1:
         raise SkipCheck(not_testable("no list can be filtered by the counted relation"))
-    counted = Listing(session, session.require_operation(relation.targets[0], "list"))
+    counted = Listing(session, session.operations.require(relation.targets[0], "list"))
     parameters = {
         p.x_query.paths[0]: p.name
         for p in counted.iter_filters()
@@ -274,21 +290,3 @@ def _find_counted_list(
         raise SkipCheck(not_testable("no list can be filtered by the counted relation"))
     pairs = tuple((str(name), format_query_value(values[0])) for name, values in conditions)
     return counted, parent_filter, pairs
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "embedded-matches-retrieved",
-        "An embedded record has the same values as the record when it is retrieved.",
-        Category.RELATIONS,
-        returns_view,
-        _check_embedded_records,
-    ),
-    Check(
-        "relation-count-correct",
-        "A relation count is at least the number of records in the matching list.",
-        Category.RELATIONS,
-        _has_counts,
-        _check_counts,
-    ),
-)

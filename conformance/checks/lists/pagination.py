@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -43,51 +43,52 @@ class NumberedPage:
         return max(1, -(-self.list_page.total // self.size))
 
 
-def _check_pagination_values(case: Case) -> Iterator[CheckResult]:
+@check(
+    "pagination-metadata-correct",
+    "Pagination metadata and links match the returned page.",
+    Category.LISTS,
+    _has_total_and("page", "size"),
+    affected_by_other_clients=True,
+)
+def check_pagination_values(case: Case) -> Iterator[CheckResult]:
     """Check each pagination value on the first, a middle and the last page, and on an incomplete last page."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.require_parameter("page"), listing.require_parameter("size")
     try:
-        pages = _fetch_numbered_pages(listing, page.name, size.name)
+        pages = _fetch_numbered_pages(listing)
     except ListRequestRejected as rejection:
         raise SkipCheck(rejection.reason) from None
     for role in sorted(get_pagination_roles(case.operation)):
         pointer, name = listing.find_pagination_property(role)
-        evaluate = partial(_evaluate_pagination_value, listing, role, name, page.name, pages)
+        evaluate = partial(_evaluate_pagination_value, listing, role, name, pages)
         yield evaluate_requirement(case, case.build_requirement(pointer, parameter=name), evaluate)
 
 
-def _fetch_numbered_pages(listing: Listing, page_name: str, size_name: str) -> list[NumberedPage]:
-    total = _ensure_total(listing, size_name)
+def _fetch_numbered_pages(listing: Listing) -> list[NumberedPage]:
+    total = _ensure_total(listing)
     uneven = next((size for size in range(2, total + 3) if total % size), 2)
     candidates = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
     existing = dict.fromkeys((number, size) for number, size in candidates if (number - 1) * size < total)
-    return [
-        NumberedPage(number, size, listing.fetch((size_name, str(size)), (page_name, str(number))))
-        for number, size in existing
-    ]
+    return [NumberedPage(number, size, listing.fetch(size=size, page=number)) for number, size in existing]
 
 
-def _ensure_total(listing: Listing, size_name: str) -> int:
+def _ensure_total(listing: Listing) -> int:
     """Return the total after creating records where possible. Raises SkipCheck for an empty list."""
     try:
         listing.ensure_records(3)
     except SkipCheck:
-        if not listing.fetch((size_name, "1")).rows:
+        if not listing.fetch(size=1).rows:
             raise
-    return listing.fetch((size_name, "1")).total
+    return listing.fetch(size=1).total
 
 
-def _evaluate_pagination_value(
-    listing: Listing, role: str, name: str, page_name: str, pages: list[NumberedPage]
-) -> Evaluation:
+def _evaluate_pagination_value(listing: Listing, role: str, name: str, pages: list[NumberedPage]) -> Evaluation:
     for page in pages:
         if not page.list_page.rows:
             raise ListChangedDuringCheck
         if role not in page.list_page.pagination_values:
             problem = "got none, expected a value"
         elif role in PAGINATION_LINKS:
-            problem = _find_link_problem(listing, role, page_name, page)
+            problem = _find_link_problem(listing, role, page)
         else:
             problem = _find_value_problem(listing, role, page)
         if problem:
@@ -117,7 +118,7 @@ def _find_value_problem(listing: Listing, role: str, page: NumberedPage) -> str:
     return "" if parse_integer(value) == expected else f"got {value!r}, expected {expected}"
 
 
-def _find_link_problem(listing: Listing, role: str, page_name: str, page: NumberedPage) -> str:
+def _find_link_problem(listing: Listing, role: str, page: NumberedPage) -> str:
     link, last = page.list_page.pagination_values[role], page.last_number
     next_number = page.number + 1 if page.number < last else 0
     expected = {"first": 1, "last": last, "previous": page.number - 1, "next": next_number}[role]
@@ -126,19 +127,9 @@ def _find_link_problem(listing: Listing, role: str, page_name: str, page: Number
     if not isinstance(link, str):
         return f"got {link!r}, expected a link to page {expected}"
     query = tuple(parse_qsl(urlsplit(link).query, keep_blank_values=True))
-    if parse_integer(dict(query).get(page_name, "1")) != expected or not _is_list_url(listing, link):
+    number = dict(query).get(listing.require_parameter("page").name, "1")
+    if parse_integer(number) != expected or not _is_list_url(listing, link):
         return f"got {link!r}, expected a link to page {expected} of the list"
     linked_page = Listing(listing.session, listing.operation).fetch(*query)
     current = parse_integer(linked_page.pagination_values.get("current-page", expected))
     return "" if current == expected else f"got a link to page {current}, expected {expected}"
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "pagination-metadata-correct",
-        "Pagination metadata and links match the returned page.",
-        Category.LISTS,
-        _has_total_and("page", "size"),
-        _check_pagination_values,
-    ),
-)

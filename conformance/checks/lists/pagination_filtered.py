@@ -6,7 +6,7 @@ from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.checks.lists.filters import find_filters
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -28,18 +28,28 @@ def _has_page_links(contract: Contract, operation: Operation) -> bool:
     return is_list_with("page", "size")(contract, operation) and has_links
 
 
-def _check_links_keep_query(case: Case) -> Iterator[CheckResult]:
+@check(
+    "page-links-keep-query",
+    "A pagination link leads to its page of the same query.",
+    Category.LISTS,
+    _has_page_links,
+    affected_by_other_clients=True,
+)
+def check_links_keep_query(case: Case) -> Iterator[CheckResult]:
     """Follow each link of the second page of a filtered and sorted list with one row per page."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.require_parameter("page"), listing.require_parameter("size")
     listing.ensure_records(3)
-    query = (*_select_filter_query(case, listing), *_build_sort_query(listing), (size.name, "1"))
+    query = (
+        *_select_filter_query(case, listing),
+        *_build_sort_query(listing),
+        (listing.require_parameter("size").name, "1"),
+    )
     roles = get_pagination_roles(case.operation)
     for role in (role for role in PAGINATION_LINKS if role in roles):
         pointer, name = listing.find_pagination_property(role)
         # Laravel's links drop the query by default, and the documented examples have none: always inferred.
         requirement = replace(case.build_requirement(pointer, parameter=name), provenance=INFERRED)
-        yield evaluate_requirement(case, requirement, partial(_evaluate_link, listing, role, name, page.name, query))
+        yield evaluate_requirement(case, requirement, partial(_evaluate_link, listing, role, name, query))
 
 
 def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
@@ -78,34 +88,23 @@ def _build_sort_query(listing: Listing) -> QueryPairs:
     return tuple((p.name, value) for p, value in candidates if p is not None and value and sort_value)
 
 
-def _evaluate_link(listing: Listing, role: str, name: str, page_name: str, query: QueryPairs) -> Evaluation:
-    page = listing.fetch(*query, (page_name, "2"))
+def _evaluate_link(listing: Listing, role: str, name: str, query: QueryPairs) -> Evaluation:
+    page = listing.fetch(*query, page=2)
     target = {"first": 1, "previous": 1, "next": 3, "last": page.total}[role]
     if page.total < 2 or target > page.total:
         raise SkipCheck(insufficient_data("the list has too few rows"))
     link = page.pagination_values.get(role)
     if not isinstance(link, str):
         return f"{name} of page 2 of {page.total}: got {link!r}, expected a link", (page.exchange,)
-    expected_keys = listing.get_keys(listing.fetch(*query, (page_name, str(target))).rows)
+    expected_keys = listing.get_keys(listing.fetch(*query, page=target).rows)
     pairs = tuple(parse_qsl(urlsplit(link).query, keep_blank_values=True))
     linked_page = Listing(listing.session, listing.operation).fetch(*pairs)
     evidence = (page.exchange, linked_page.exchange)
     if listing.get_keys(linked_page.rows) == expected_keys:
         return "", evidence
-    if listing.get_keys(listing.fetch(*query, (page_name, str(target))).rows) != expected_keys:
+    if listing.get_keys(listing.fetch(*query, page=target).rows) != expected_keys:
         raise ListChangedDuringCheck
     dropped = sorted({n for n, v in query if v} - {n.removesuffix("[]") for n, _ in pairs})
     detail = f" (without {', '.join(dropped)})" if dropped else ""
     rows = f"{len(linked_page.rows)} rows{detail}"
     return f"{name} of page 2: got a link to {rows}, expected page {target} of the same query", evidence
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "page-links-keep-query",
-        "A pagination link leads to its page of the same query.",
-        Category.LISTS,
-        _has_page_links,
-        _check_links_keep_query,
-    ),
-)

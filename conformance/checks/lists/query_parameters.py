@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from conformance.checks.lists.filters import Filter, find_filters
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -40,7 +40,14 @@ def _has_array_filter(contract: Contract, operation: Operation) -> bool:
     return is_list_with("filter")(contract, operation) and has_array
 
 
-def _check_array_encodings(case: Case) -> Iterator[CheckResult]:
+@check(
+    "array-encodings-equivalent",
+    "The array encodings x=1&x=2 and x[]=1&x[]=2 return the same result.",
+    Category.LISTS,
+    _has_array_filter,
+    affected_by_other_clients=True,
+)
+def check_array_encodings(case: Case) -> Iterator[CheckResult]:
     for list_filter in find_filters(case):
         parameter = list_filter.parameter
         if list_filter.accepts_many and parameter.explode:
@@ -68,7 +75,14 @@ def _get_total_and_keys(listing: Listing, page: ListPage) -> list[Any]:
     return [parse_integer(page.pagination_values.get("total")), *listing.get_keys(page.rows)]
 
 
-def _check_blank_parameters(case: Case) -> Iterator[CheckResult]:
+@check(
+    "blank-parameter-ignored",
+    "A blank query parameter has the same effect as an omitted one.",
+    Category.LISTS,
+    lambda c, o: is_list(c, o) and any(p.allow_empty_value for p in o.query_parameters),
+    affected_by_other_clients=True,
+)
+def check_blank_parameters(case: Case) -> Iterator[CheckResult]:
     listing = Listing(case.session, case.operation)
     for parameter in case.operation.query_parameters:
         if parameter.allow_empty_value and not parameter.required:
@@ -92,7 +106,8 @@ def _evaluate_blank_parameter(listing: Listing, parameter: Parameter) -> Evaluat
     return failure, evidence
 
 
-def _check_any_search_text(case: Case) -> Iterator[CheckResult]:
+@check("any-search-text-accepted", "A search for any valid text succeeds.", Category.LISTS, is_list_with("search"))
+def check_any_search_text(case: Case) -> Iterator[CheckResult]:
     """Search for each special text and for the longest text that the contract allows."""
     listing = Listing(case.session, case.operation)
     parameter = listing.require_parameter("search")
@@ -106,30 +121,3 @@ def _check_any_search_text(case: Case) -> Iterator[CheckResult]:
             return "", (listing.fetch((parameter.name, term)).exchange,)
 
         yield evaluate_requirement(case, case.build_requirement(parameter.pointer, parameter=label), evaluate)
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "array-encodings-equivalent",
-        "The array encodings x=1&x=2 and x[]=1&x[]=2 return the same result.",
-        Category.LISTS,
-        _has_array_filter,
-        _check_array_encodings,
-    ),
-    Check(
-        "blank-parameter-ignored",
-        "A blank query parameter has the same effect as an omitted one.",
-        Category.LISTS,
-        lambda c, o: is_list(c, o) and any(p.allow_empty_value for p in o.query_parameters),
-        _check_blank_parameters,
-    ),
-)
-SPECIAL_TEXT_CHECKS: tuple[Check, ...] = (
-    Check(
-        "any-search-text-accepted",
-        "A search for any valid text succeeds.",
-        Category.LISTS,
-        is_list_with("search"),
-        _check_any_search_text,
-    ),
-)

@@ -49,9 +49,9 @@ class ReadOperation:
         if operation.action != "retrieve":
             Listing(session, operation).sample()
             return cls(session, operation, {})
-        list_operation = session.operation(operation.resource or "", "list")
+        list_operation = session.operations.find(operation.resource or "", "list")
         if list_operation is None:
-            key = session.shared_record(operation.resource or "").key
+            key = session.records.shared_record(operation.resource or "").key
         else:
             listing = Listing(session, list_operation)
             names = listing.resource.relations
@@ -69,11 +69,11 @@ class ReadOperation:
         if self.operation.envelope.is_list:
             page = Listing(self.session, self.operation).fetch(*query)
             return page.rows[:MAX_INSPECTED_ROWS], page.exchange
-        exchange = self.session.send(self.operation, path=self.path_values, query=query)
+        exchange = self.session.client.send(self.operation, path=self.path_values, query=query)
         status = exchange.response.status
         if status in REJECTION_STATUSES or status >= 500:
             raise ListRequestRejected(exchange)
-        row = self.session.data(self.operation, exchange)
+        row = self.session.operations.data(self.operation, exchange)
         if not exchange.response.ok or not isinstance(row, dict):
             raise SkipCheck(f"{self.operation.id} returned {status} without a record")
         return [row], exchange

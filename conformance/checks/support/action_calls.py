@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.checks.support.check import Case
+from conformance.checks.support.check import Case, Fixture, FixtureScope
 from conformance.checks.support.values import retrieve_record
 from conformance.errors import READ_ONLY, SkipCheck, effects_not_allowed, not_testable
 from conformance.session.payloads import attribute_fields
-from conformance.session.session import CreatedRecord, Session
-from conformance.transport.messages import Exchange
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
+from conformance.transport.messages import Actor, Exchange
 from spec.model import AccessGrant, BodyField, Contract, Operation, Relation
 
 
@@ -37,30 +38,21 @@ def find_access_grant(contract: Contract, operation: Operation) -> AccessGrant |
 
 def perform_action(case: Case) -> PerformedAction:
     """Call the action with success; the result is reused if it has external effects. Raises SkipCheck."""
-    if not case.operation.effects:
-        return _perform(case.session, case.operation)
-    result: PerformedAction | SkipCheck = case.session.run_once(case.operation.id, lambda: _perform_or_skip(case))
-    if isinstance(result, SkipCheck):
-        raise SkipCheck(result.reason)
-    return result
+    if case.operation.effects:
+        return case.use(EFFECTFUL_ACTION)
+    return _perform(case)
 
 
-def _perform_or_skip(case: Case) -> PerformedAction | SkipCheck:
-    try:
-        return _perform(case.session, case.operation)
-    except SkipCheck as skip:
-        return skip
-
-
-def _perform(session: Session, operation: Operation) -> PerformedAction:
-    if session.read_only:
+def _perform(case: Case) -> PerformedAction:
+    session, operation = case.session, case.operation
+    if session.options.read_only:
         raise SkipCheck(READ_ONLY)
-    if operation.effects and not session.allow_effects:
+    if operation.effects and not session.options.allow_effects:
         raise SkipCheck(effects_not_allowed(operation))
     if operation.path_parameter_names:
         # A new record may be in a state that forbids the action; then use one with every flag set.
         for flags in ({}, _build_flags(session, operation.resource or "")):
-            record = session.create(operation.resource or "", flags)
+            record = session.records.create(operation.resource or "", flags)
             body_before = dict(retrieve_record(session, record.resource, record.key)[0])
             exchange = _send_action(session, operation, {operation.path_parameter_names[0]: record.key})
             if exchange.response.status != 409:
@@ -74,17 +66,20 @@ def _perform(session: Session, operation: Operation) -> PerformedAction:
     return action
 
 
+EFFECTFUL_ACTION = Fixture("effectful action", FixtureScope.OPERATION, _perform)
+
+
 def _send_action(session: Session, operation: Operation, path_values: Mapping[str, Any]) -> Exchange:
     body = build_action_body(session, operation)
-    session.charge_call(operation)
-    exchange = session.send(operation, path=path_values, body=body)
+    session.client.charge_call(operation)
+    exchange = session.client.send(operation, path=path_values, body=body)
     if exchange.response.status == 409:
-        session.refund_call(operation)
+        session.client.effects.refund(operation)
     return exchange
 
 
 def _build_flags(session: Session, resource: str) -> dict[str, Any]:
-    operation = session.operation(resource, "create")
+    operation = session.operations.find(resource, "create")
     fields = attribute_fields(operation) if operation else ()
     return {f.name: True for f in fields if session.payloads.resolve_schema(f.schema).get("type") == "boolean"}
 
@@ -106,12 +101,12 @@ def build_action_body(session: Session, operation: Operation) -> dict[str, Any] 
 def _select_parent(session: Session, access_grant: AccessGrant | None, field: BodyField) -> Any:
     """Return the parent provider of a field: the recipient of an access grant is the account of the second token."""
     if access_grant is None or field.relation_setter is None or field.relation_setter.relation != access_grant.entity:
-        return session.parent
+        return session.records.parent
 
     def other_account(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
             raise SkipCheck(not_testable("the contract defines no sharing with accounts"))
-        return account.name, session.key_of(account.name, session.identity("other"))
+        return account.name, session.operations.key_of(account.name, session.client.identity(Actor.OTHER))
 
     return other_account

@@ -24,9 +24,9 @@ def build_unknown_path(case: Case) -> dict[str, Any]:
 def find_blocking_reason(case: Case) -> SkipReason | None:
     """Return why the operation must not be called in this run: a target may accept what it should reject."""
     operation, session = case.operation, case.session
-    if session.read_only and operation.method not in SAFE_METHODS:
+    if session.options.read_only and operation.method not in SAFE_METHODS:
         return READ_ONLY
-    if operation.effects and not session.allow_effects:
+    if operation.effects and not session.options.allow_effects:
         return effects_not_allowed(operation)
     return None
 
@@ -45,7 +45,7 @@ def build_own_path(case: Case) -> dict[str, Any]:
         return {}
     if operation.resource not in case.session.contract.resources or len(operation.path_parameter_names) > 1:
         raise SkipCheck("the path does not identify a resource")
-    return {operation.path_parameter_names[0]: case.session.shared_record(operation.resource or "").key}
+    return {operation.path_parameter_names[0]: case.session.records.shared_record(operation.resource or "").key}
 
 
 def build_readable_path(case: Case) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def build_readable_path(case: Case) -> dict[str, Any]:
     except SkipCheck:
         if resource not in session.contract.resources or len(operation.path_parameter_names) != 1:
             raise
-    row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
+    row = next(session.records.rows(session.operations.require(resource, "list"), {}, pages=1), None)
     if row is None:
         raise SkipCheck(f"the list of {resource} is empty")
-    return {operation.path_parameter_names[0]: session.key_of(resource, row)}
+    return {operation.path_parameter_names[0]: session.operations.key_of(resource, row)}
 
 
 def evaluate_status(case: Case, status: int, exchange: Exchange, parameter: str = "") -> CheckResult:

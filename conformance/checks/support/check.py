@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from conformance.errors import SkipReason
+from conformance.errors import SkipCheck, SkipReason
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
+
+T = TypeVar("T")
+P = ParamSpec("P")
+RunFunction = Callable[["Case"], Iterator[CheckResult]]
 
 
 class Category(StrEnum):
@@ -32,24 +37,64 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Declaration of a check.
+    """A check, declared by `check`.
 
-    `id`: name in reports (``model-list``). `requirement`: the requirement in one sentence. `applies_to`: True
-    for the operations that the check can run on. `run`: yields a result for each location of the requirement and may
-    raise SkipCheck. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
+    `run`: yields a result for each location of the requirement and may raise SkipCheck. `id`: name in reports
+    (``model-list``). `requirement`: the requirement in one sentence. `applies_to`: True for the operations that the
+    check can run on. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
     not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records
     that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
+    `deletes_shared_record`: deletes what a fixture provides. `reads_all_responses`: evaluates the responses to the
+    requests of all other checks.
     """
 
+    run: RunFunction
     id: str
     requirement: str
     category: Category
     applies_to: Callable[[Contract, Operation], bool]
-    run: Callable[["Case"], Iterator[CheckResult]]
     provenance_independent: bool = False
     writes: bool = False
     affected_by_other_clients: bool = False
     needs_second_token: bool = False
+    deletes_shared_record: bool = False
+    reads_all_responses: bool = False
+
+    @property
+    def stage(self) -> int:
+        """Checks of a lower stage run first; within a stage the order does not matter."""
+        return 2 if self.reads_all_responses else int(self.deletes_shared_record)
+
+
+def _as_decorator(create: Callable[Concatenate[RunFunction, P], Check]) -> Callable[P, Callable[[RunFunction], Check]]:
+    def decorate(*args: P.args, **kwargs: P.kwargs) -> Callable[[RunFunction], Check]:
+        return lambda run: create(run, *args, **kwargs)
+
+    return decorate
+
+
+# Decorator that declares a function as a check: @check(id, requirement, category, applies_to, writes=True).
+check = _as_decorator(Check)
+
+
+class FixtureScope(Enum):
+    """For how long the value of a fixture is used."""
+
+    RUN = "run"  # for all operations
+    OPERATION = "operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixture(Generic[T]):
+    """What several checks need and what is expensive or must not be repeated.
+
+    `build` is called when the first check uses it. If it raises SkipCheck, all checks that use it are skipped. A rerun
+    builds it again.
+    """
+
+    name: str
+    scope: FixtureScope
+    build: Callable[["Case"], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +104,20 @@ class Case:
     check: Check
     session: Session
     operation: Operation
+
+    def use(self, fixture: Fixture[T]) -> T:
+        """Return the value of a fixture, built if necessary. Raises SkipCheck."""
+        key = (fixture.name, self.operation.id if fixture.scope is FixtureScope.OPERATION else "")
+        values: dict[tuple[str, str], Any] = self.session.fixture_values
+        if key not in values:
+            try:
+                values[key] = fixture.build(self)
+            except SkipCheck as skip:
+                values[key] = skip.reason
+        if isinstance(values[key], SkipReason):
+            raise SkipCheck(values[key])
+        value: T = values[key]
+        return value
 
     def build_requirement(
         self, pointer: str | None = None, keyword: str | None = None, parameter: str = ""

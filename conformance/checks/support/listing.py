@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.checks.support.values import dereference_schema, format_query_value, parse_integer
-from conformance.errors import SkipCheck, insufficient_data, not_testable
+from conformance.errors import SkipCategory, SkipCheck, SkipReason, insufficient_data, not_testable
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
@@ -18,7 +18,7 @@ MAX_WALKED_ROWS = 300  # rows of a list that is read completely
 MIN_ORDERED_ROWS = 2  # the smallest list that has an order and more than one page
 DISTINCT_RECORDS = 4  # records with different values that are created before a list is sampled
 REJECTION_STATUSES = (400, 422)
-LIST_CHANGED_MESSAGE = "the list was modified by another client during the check"
+LIST_CHANGED = SkipReason("the list was modified by another client during the check", SkipCategory.LIST_CHANGED)
 
 Row = Mapping[str, Any]
 QueryPairs = tuple[tuple[str, str], ...]
@@ -37,7 +37,7 @@ class ListChangedDuringCheck(SkipCheck):
     """The list changed between two requests of one check."""
 
     def __init__(self) -> None:
-        super().__init__(LIST_CHANGED_MESSAGE)
+        super().__init__(LIST_CHANGED)
 
 
 def is_list(contract: Contract, operation: Operation) -> bool:
@@ -79,7 +79,7 @@ def poll(session: Session, evaluate: Callable[[], Evaluation]) -> Evaluation:
         evaluations.append(evaluate())
         return evaluations[-1][0]
 
-    session.wait_until(find_problem)
+    session.client.wait_until(find_problem)
     return evaluations[-1]
 
 
@@ -111,7 +111,7 @@ class Listing:
     @property
     def resource(self) -> Resource:
         """The listed resource."""
-        return self.session.resource(self.operation)
+        return self.session.operations.resource(self.operation)
 
     def find_parameter(self, role: str) -> Parameter | None:
         """Return the query parameter with a role."""
@@ -128,23 +128,29 @@ class Listing:
         """Yield the filter parameters."""
         return (p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "filter")
 
-    def fetch(self, *pairs: tuple[str, str]) -> ListPage:
-        """Send one request. Raises ListRequestRejected for 400, 422 and 5xx, SkipCheck for any other failure."""
+    def fetch(self, *pairs: tuple[str, str], size: int | None = None, page: int | None = None) -> ListPage:
+        """Send one request; `size` and `page` are the values of the parameters with these roles.
+
+        Raises ListRequestRejected for 400, 422 and 5xx, SkipCheck for any other failure.
+        """
+        roles = {"size": size, "page": page}
+        numbers = {role: number for role, number in roles.items() if number is not None}
+        pairs = (*((self.require_parameter(role).name, str(number)) for role, number in numbers.items()), *pairs)
         bound = {name for name, _ in (*self.scope, *pairs)}
-        required = self.session.required_query(self.operation).items()
+        required = self.session.records.required_query(self.operation).items()
         defaults = tuple((name, format_query_value(value)) for name, value in required if name not in bound)
-        exchange = self.session.send(self.operation, query=(*defaults, *self.scope, *pairs))
+        exchange = self.session.client.send(self.operation, query=(*defaults, *self.scope, *pairs))
         status = exchange.response.status
         if status in REJECTION_STATUSES or status >= 500:
             raise ListRequestRejected(exchange)
-        rows = self.session.data(self.operation, exchange) if exchange.response.ok else None
+        rows = self.session.operations.data(self.operation, exchange) if exchange.response.ok else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SkipCheck(f"{self.operation.id} returned {status} without rows")
         return ListPage(exchange, rows, self._read_pagination_values(exchange.response.json))
 
-    def fetch_largest(self, *pairs: tuple[str, str]) -> ListPage:
-        """Fetch the first page with the maximum page size."""
-        return self.fetch(*self.build_largest_page_query(), *pairs)
+    def fetch_largest(self, *pairs: tuple[str, str], page: int | None = None) -> ListPage:
+        """Fetch a page, by default the first, with the maximum page size."""
+        return self.fetch(*self.build_largest_page_query(), *pairs, page=page)
 
     def _read_pagination_values(self, body: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -172,20 +178,19 @@ class Listing:
 
     def get_keys(self, rows: list[Row]) -> list[Any]:
         """Return the keys of rows. Raises SkipCheck if a row has none."""
-        return [self.session.key_of(self.resource.name, row) for row in rows]
+        return [self.session.operations.key_of(self.resource.name, row) for row in rows]
 
     def fetch_all(self, *pairs: tuple[str, str]) -> tuple[list[Row], ListPage]:
         """Fetch all rows and the first page. Raises SkipCheck for more than `MAX_WALKED_ROWS` rows."""
         first_page = self.fetch_largest(*pairs)
         rows = list(first_page.rows)
-        parameter = self.find_parameter("page")
-        if parameter is None:
+        if self.find_parameter("page") is None:
             return rows, first_page
         if first_page.total > MAX_WALKED_ROWS:
             raise SkipCheck(f"the list has {first_page.total} rows (limit {MAX_WALKED_ROWS})")
         number = 2
         while first_page.rows and len(rows) < first_page.total:
-            page = self.fetch_largest((parameter.name, str(number)), *pairs)
+            page = self.fetch_largest(*pairs, page=number)
             if not page.rows:
                 break
             rows += page.rows
@@ -207,13 +212,13 @@ class Listing:
             return self
         for _ in range(min_rows - count):
             create_distinct_record(self.session, self.resource.name)
-        if count < min_rows and self.session.wait_until(lambda: self._find_shortage(min_rows)):
+        if count < min_rows and self.session.client.wait_until(lambda: self._find_shortage(min_rows)):
             raise SkipCheck(insufficient_data("the list has too few rows"))
         return self
 
     def _is_creatable(self) -> bool:
         try:
-            return bool(self.session.creator(self.resource.name))
+            return bool(self.session.operations.creator(self.resource.name))
         except SkipCheck:
             return False
 
@@ -222,11 +227,11 @@ class Listing:
 
     def sample(self) -> list[Row]:
         """Return the first page to choose values from, after creating different records. Raises SkipCheck."""
-        if not self.session.read_only and not self.scope:
+        if not self.session.options.read_only and not self.scope:
             with suppress(SkipCheck):
-                self.session.distinct_records(self.resource.name, DISTINCT_RECORDS)
+                self.session.records.distinct_records(self.resource.name, DISTINCT_RECORDS)
         rows = list(self.fetch_largest().rows)
-        if len(rows) < 2 and not self.session.read_only:
+        if len(rows) < 2 and not self.session.options.read_only:
             rows = list(self.ensure_records(2).fetch_largest().rows)
         if not rows:
             raise SkipCheck("the list is empty")
@@ -235,13 +240,15 @@ class Listing:
 
 def create_distinct_record(session: Session, resource: str) -> None:
     """Create a record with random values for its optional fields, or with defaults if those are rejected."""
-    operation = session.operation(resource, "create")
+    operation = session.operations.find(resource, "create")
     changes: dict[str, Any] = {}
     if operation is not None:
-        changes = session.payloads.build_variation(operation, session.payloads.random.randrange(100), session.parent)
+        changes = session.payloads.build_variation(
+            operation, session.payloads.random.randrange(100), session.records.parent
+        )
     try:
-        session.create(resource, changes)
+        session.records.create(resource, changes)
     except SkipCheck:
-        if not changes or session.read_only:
+        if not changes or session.options.read_only:
             raise
-        session.create(resource)
+        session.records.create(resource)

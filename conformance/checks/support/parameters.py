@@ -25,7 +25,7 @@ def build_full_include_query(session: Session, operation: Operation) -> QueryPai
     parameter = find_parameter(operation, "include")
     if parameter is None:
         return ()
-    resource = session.resource(operation)
+    resource = session.operations.resource(operation)
     paths = {resolve_include(session.contract, resource, v, ""): v for v in reversed(get_enum_values(parameter))}
     if parameter.schema.get("type") == "array" and parameter.explode:
         return tuple((parameter.name, value) for value in paths.values())
@@ -35,5 +35,5 @@ def build_full_include_query(session: Session, operation: Operation) -> QueryPai
 def retrieve_with_relations(session: Session, retrieve: Operation, key: Any) -> tuple[Any, Exchange]:
     """Retrieve a record with all relations; return the data of the response and the exchange, which may have failed."""
     path, query = {retrieve.path_parameter_names[0]: key}, build_full_include_query(session, retrieve)
-    exchange = session.send(retrieve, path=path, query=query)
-    return session.data(retrieve, exchange), exchange
+    exchange = session.client.send(retrieve, path=path, query=query)
+    return session.operations.data(retrieve, exchange), exchange

@@ -7,6 +7,7 @@ from uuid import UUID
 from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
+from conformance.transport.messages import Actor
 from spec.model import Resource
 
 UNKNOWN_NUMBER = 1_900_000_000  # an integer key that no record has
@@ -16,7 +17,7 @@ def find_shared_tenant_reason(session: Session) -> SkipReason | None:
     """Return why the second token is not of another tenant (same account or same tenant), or None if it is."""
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     try:
-        identity, other_identity = session.identity(), session.identity("other")
+        identity, other_identity = session.client.identity(), session.client.identity(Actor.OTHER)
     except SkipCheck:
         return None
     key = account.key_attribute if account is not None else ""
@@ -40,11 +41,11 @@ def _find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]
 
 
 def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
-    operation = session.operation(tenant.name, "list")
+    operation = session.operations.find(tenant.name, "list")
     if operation is None:
         return set()
     try:
-        rows = session.rows(operation, {}, actor="other")
+        rows = session.records.rows(operation, {}, actor=Actor.OTHER)
         return set(filter(is_key, (row.get(tenant.key_attribute) for row in rows)))
     except SkipCheck:
         return set()
@@ -61,7 +62,7 @@ def derive_value(session: Session, resource: Resource, path: tuple[str, ...]) ->
 
 
 def _get_owner(session: Session, resource: Resource) -> Any:
-    return session.identity()
+    return session.client.identity()
 
 
 def _get_tenant(session: Session, resource: Resource) -> Any:
@@ -69,14 +70,14 @@ def _get_tenant(session: Session, resource: Resource) -> Any:
     tenant = session.contract.tenant_resource
     current = resource
     for name in resource.tenant_path:
-        operation = session.creator(current.name)
+        operation = session.operations.creator(current.name)
         fields = operation.request_body.fields.values() if operation.request_body else ()
         target = session.contract.resources[current.relations[name].targets[0]]
         setters = [f.relation_setter for f in fields if f.required and f.relation_setter]
         if target is tenant and any(setter.relation == name for setter in setters):
             raise SkipCheck(not_testable(f"a new {current.name} requires an explicit {target.name}"))
         current = target
-    for related in session.identity().values():
+    for related in session.client.identity().values():
         if tenant is not None and isinstance(related, dict) and tenant.key_attribute in related:
             return related
     raise SkipCheck("the account has no tenant")

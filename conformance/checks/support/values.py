@@ -7,7 +7,8 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.errors import SkipCheck
-from conformance.session.session import CreatedRecord, Session
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.document import Document
 from spec.model import Attribute, BodyField, Contract, Operation, Resource
@@ -60,9 +61,9 @@ def find_sendable_names(contract: Contract, resource: str) -> set[str]:
 
 def retrieve_record(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:
     """Retrieve a record. Raises SkipCheck if the response has none."""
-    operation = session.require_operation(resource, "retrieve")
-    exchange = session.retrieve(resource, key)
-    record = session.data(operation, exchange)
+    operation = session.operations.require(resource, "retrieve")
+    exchange = session.client.retrieve(resource, key)
+    record = session.operations.data(operation, exchange)
     if not exchange.response.ok or not isinstance(record, dict):
         raise SkipCheck(f"{operation.id} returned {exchange.response.status} for a {resource} of this run")
     return record, exchange
@@ -70,7 +71,7 @@ def retrieve_record(session: Session, resource: str, key: Any) -> tuple[Any, Exc
 
 def new_record(case: Case, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
     """Create a record of the resource of the case's operation. Raises SkipCheck."""
-    return case.session.create(case.operation.resource or "", changes)
+    return case.session.records.create(case.operation.resource or "", changes)
 
 
 def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:

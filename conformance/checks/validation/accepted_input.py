@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.checks.support import bad_requests
 from conformance.checks.support.action_calls import build_action_body, is_action
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
 from conformance.checks.support.values import is_create, truncate
@@ -59,20 +59,27 @@ def _is_create_or_update(contract: Contract, operation: Operation) -> bool:
     return is_create(contract, operation) or operation.action == "update"
 
 
-def _check_body_values(case: Case) -> Iterator[CheckResult]:
+@check(
+    "valid-body-accepted",
+    "Every value that the schema of a body field allows is accepted.",
+    Category.INPUT_VALIDATION,
+    _is_create_or_update,
+    writes=True,
+)
+def check_body_values(case: Case) -> Iterator[CheckResult]:
     """Send boundary values of many fields at once; if rejected, one field at a time."""
     session, operation = case.session, case.operation
     bad_requests.require_allowed(case)
-    full_body = session.payloads.build(operation, session.parent) if operation.action != "update" else {}
+    full_body = session.payloads.build(operation, session.records.parent) if operation.action != "update" else {}
     path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
-        path = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
+        path = {operation.path_parameter_names[0]: session.records.create(operation.resource or "").key}
 
     def send(selected: list[BoundaryValue]) -> Exchange:
-        return session.send(operation, path=path, body={**full_body, **{e.name: e.value for e in selected}})
+        return session.client.send(operation, path=path, body={**full_body, **{e.name: e.value for e in selected}})
 
     def send_variant(payload: Mapping[str, Any], selected: list[BoundaryValue]) -> Exchange:
-        return session.send(operation, path=path, body={**full_body, **payload})
+        return session.client.send(operation, path=path, body={**full_body, **payload})
 
     for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in attribute_fields(operation)]):
         yield from _evaluate_accepted(case, batch, send)
@@ -91,7 +98,7 @@ def _iter_reference_variants(case: Case) -> Iterator[tuple[BoundaryValue, Mappin
             value = snake_case(resource)
             location = (discriminator.pointer, "enum")
             with suppress(SkipCheck):
-                payload = {field.name: session.shared_record(resource).key, discriminator.name: value}
+                payload = {field.name: session.records.shared_record(resource).key, discriminator.name: value}
                 yield BoundaryValue(discriminator.name, location, f"enum {value}", value), payload
 
 
@@ -165,7 +172,14 @@ def _is_validated_action(contract: Contract, operation: Operation) -> bool:
     return is_action(contract, operation) and 422 in operation.responses and len(fields) > 1
 
 
-def _check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
+@check(
+    "valid-field-not-reported",
+    "A validation error does not report valid fields.",
+    Category.INPUT_VALIDATION,
+    _is_validated_action,
+    writes=True,
+)
+def check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
     """Send boundary values with one invalid field, so that the action is not performed: only that field is reported."""
     bad_requests.require_allowed(case)
     path, full_body = bad_requests.build_own_path(case), build_action_body(case.session, case.operation) or {}
@@ -180,7 +194,7 @@ def _check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
         for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in fields]):
             body = {**full_body, **{e.name: e.value for e in batch}}
             body.pop(invalid_name, None)
-            exchange = case.session.send(case.operation, path=path, body={**body, **invalid_part})
+            exchange = case.session.client.send(case.operation, path=path, body={**body, **invalid_part})
             for boundary in batch:
                 yield _evaluate_not_reported(case, boundary, invalid_name, exchange)
 
@@ -214,14 +228,20 @@ def _is_parameterized_read(contract: Contract, operation: Operation) -> bool:
     return is_list(contract, operation) or (operation.method == "get" and has_enum)
 
 
-def _check_parameter_values(case: Case) -> Iterator[CheckResult]:
+@check(
+    "valid-parameter-accepted",
+    "Every value that the schema of a query parameter allows is accepted.",
+    Category.INPUT_VALIDATION,
+    _is_parameterized_read,
+)
+def check_parameter_values(case: Case) -> Iterator[CheckResult]:
     """Send values of many parameters at once; if rejected, one parameter at a time."""
     session, operation = case.session, case.operation
-    required_query, path = session.required_query(operation), bad_requests.build_readable_path(case)
+    required_query, path = session.records.required_query(operation), bad_requests.build_readable_path(case)
 
     def send(selected: list[BoundaryValue]) -> Exchange:
         query = {**required_query, **{e.name: e.value for e in selected}}
-        return session.send(operation, path=path, query=query)
+        return session.client.send(operation, path=path, query=query)
 
     for batch in _iter_batches([list(_iter_parameter_values(parameter)) for parameter in operation.query_parameters]):
         yield from _evaluate_accepted(case, batch, send)
@@ -238,30 +258,3 @@ def _iter_parameter_values(parameter: Parameter) -> Iterator[BoundaryValue]:
     if schema.get("type") == "integer":
         for keyword, value in _iter_bounds(schema):
             yield BoundaryValue(name, (pointer, keyword), keyword, value)
-
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "valid-parameter-accepted",
-        "Every value that the schema of a query parameter allows is accepted.",
-        Category.INPUT_VALIDATION,
-        _is_parameterized_read,
-        _check_parameter_values,
-    ),
-    Check(
-        "valid-body-accepted",
-        "Every value that the schema of a body field allows is accepted.",
-        Category.INPUT_VALIDATION,
-        _is_create_or_update,
-        _check_body_values,
-        writes=True,
-    ),
-    Check(
-        "valid-field-not-reported",
-        "A validation error does not report valid fields.",
-        Category.INPUT_VALIDATION,
-        _is_validated_action,
-        _check_valid_fields_not_reported,
-        writes=True,
-    ),
-)

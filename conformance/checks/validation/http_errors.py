@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.checks.support import bad_requests
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange, Request
@@ -20,14 +20,15 @@ def _addresses_record(contract: Contract, operation: Operation) -> bool:
     return has_key and 404 in operation.responses
 
 
-def _check_unknown_record(case: Case) -> Iterator[CheckResult]:
+@check("unknown-record-is-404", "A request for an unknown key returns 404.", Category.HTTP, _addresses_record)
+def check_unknown_record(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
-    if session.read_only and operation.method not in bad_requests.SAFE_METHODS:
+    if session.options.read_only and operation.method not in bad_requests.SAFE_METHODS:
         yield case.skip(case.build_requirement(operation.responses[404]), READ_ONLY)
         return
-    body: Any = session.payloads.build(operation, session.parent) if operation.request_body else None
+    body: Any = session.payloads.build(operation, session.records.parent) if operation.request_body else None
     yield bad_requests.evaluate_status(
-        case, 404, session.send(operation, path=bad_requests.build_unknown_path(case), body=body)
+        case, 404, session.client.send(operation, path=bad_requests.build_unknown_path(case), body=body)
     )
 
 
@@ -35,10 +36,11 @@ def _is_first_with_404(contract: Contract, operation: Operation) -> bool:
     return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
 
 
-def _check_unknown_path(case: Case) -> Iterator[CheckResult]:
+@check("unknown-path-is-404", "A request for an undefined path returns 404.", Category.HTTP, _is_first_with_404)
+def check_unknown_path(case: Case) -> Iterator[CheckResult]:
     """Request an undefined path; the body must be that of the documented 404 responses."""
     request = Request(case.operation.id, "get", UNKNOWN_PATH)
-    exchange = Exchange(request, case.session.target.send(request))
+    exchange = Exchange(request, case.session.client.target.send(request))
     status = exchange.response.status
     failure = (
         f"got {status}, expected 404" if status != 404 else bad_requests.find_schema_violation(case, 404, exchange)
@@ -64,14 +66,20 @@ def _path_matches(template: str, path: str) -> bool:
     )
 
 
-def _check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
+@check(
+    "unsupported-method-is-405",
+    "An unsupported method returns 405 with an Allow header that lists the supported methods.",
+    Category.HTTP,
+    _is_first_of_path,
+)
+def check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     method = next(iter(_find_undefined_methods(session.contract, operation)), FALLBACK_METHOD)
     requirement = case.build_requirement("#/info", parameter=method)
-    if session.read_only:
+    if session.options.read_only:
         yield case.skip(requirement, READ_ONLY)
         return
-    exchange = session.send(operation, path=bad_requests.build_unknown_path(case), method=method)
+    exchange = session.client.send(operation, path=bad_requests.build_unknown_path(case), method=method)
     status, allow = exchange.response.status, exchange.response.headers.get("allow", "")
     allowed = {token.strip().lower() for token in allow.split(",")}
     expected = {o.method for o in session.contract.operations.values() if o.path == operation.path}
@@ -90,11 +98,19 @@ def _has_body(contract: Contract, operation: Operation) -> bool:
     return operation.request_body is not None
 
 
-def _check_malformed_json(case: Case) -> Iterator[CheckResult]:
+@check("malformed-json-is-400", "A body that is not valid JSON returns 400.", Category.HTTP, _has_body, writes=True)
+def check_malformed_json(case: Case) -> Iterator[CheckResult]:
     yield from _evaluate_raw_body(case, 400, b'{"a": ', "application/json")
 
 
-def _check_unsupported_media_type(case: Case) -> Iterator[CheckResult]:
+@check(
+    "unsupported-media-type-is-415",
+    "A body whose media type is not JSON returns 415.",
+    Category.HTTP,
+    _has_body,
+    writes=True,
+)
+def check_unsupported_media_type(case: Case) -> Iterator[CheckResult]:
     yield from _evaluate_raw_body(case, 415, b"a: text", "text/plain")
 
 
@@ -104,7 +120,7 @@ def _evaluate_raw_body(case: Case, status: int, raw: bytes, media_type: str) -> 
     bad_requests.require_allowed(case)
     path, headers = _build_target_path(case), {"Content-Type": media_type}
     yield bad_requests.evaluate_status(
-        case, status, case.session.send(case.operation, path=path, raw=raw, headers=headers)
+        case, status, case.session.client.send(case.operation, path=path, raw=raw, headers=headers)
     )
 
 
@@ -114,44 +130,3 @@ def _build_target_path(case: Case) -> dict[str, Any]:
         return bad_requests.build_own_path(case)
     except SkipCheck as error:
         raise SkipCheck(SkipReason(f"no record to send the request to: {error}", error.reason.category)) from None
-
-
-CHECKS = (
-    Check(
-        "unknown-record-is-404",
-        "A request for an unknown key returns 404.",
-        Category.HTTP,
-        _addresses_record,
-        _check_unknown_record,
-    ),
-    Check(
-        "unknown-path-is-404",
-        "A request for an undefined path returns 404.",
-        Category.HTTP,
-        _is_first_with_404,
-        _check_unknown_path,
-    ),
-    Check(
-        "unsupported-method-is-405",
-        "An unsupported method returns 405 with an Allow header that lists the supported methods.",
-        Category.HTTP,
-        _is_first_of_path,
-        _check_method_not_allowed,
-    ),
-    Check(
-        "malformed-json-is-400",
-        "A body that is not valid JSON returns 400.",
-        Category.HTTP,
-        _has_body,
-        _check_malformed_json,
-        writes=True,
-    ),
-    Check(
-        "unsupported-media-type-is-415",
-        "A body whose media type is not JSON returns 415.",
-        Category.HTTP,
-        _has_body,
-        _check_unsupported_media_type,
-        writes=True,
-    ),
-)

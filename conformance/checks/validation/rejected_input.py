@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from conformance.checks.access import auth
 from conformance.checks.support import bad_requests
 from conformance.checks.support.action_calls import is_action, perform_action
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
 from conformance.checks.support.values import select_least_certain, truncate
-from conformance.checks.validation import http_errors
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
@@ -23,7 +21,14 @@ def _validates_body(contract: Contract, operation: Operation) -> bool:
     return operation.request_body is not None and 422 in operation.responses
 
 
-def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
+@check(
+    "invalid-field-is-422",
+    "A body field that violates its schema returns 422 with an error for that field.",
+    Category.INPUT_VALIDATION,
+    _validates_body,
+    writes=True,
+)
+def check_invalid_fields(case: Case) -> Iterator[CheckResult]:
     """Omit each required field, then violate each keyword of each field."""
     bad_requests.require_allowed(case)
     session, operation = case.session, case.operation
@@ -31,17 +36,17 @@ def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
     if operation.effects and is_action(session.contract, operation):
         with suppress(SkipCheck):  # first: a target may accept an invalid request, and effects are limited to one call
             perform_action(case)
-    full_body = session.payloads.build(operation, session.parent)
+    full_body = session.payloads.build(operation, session.records.parent)
     path_values = bad_requests.build_own_path(case)
     for field in operation.request_body.fields.values():
         if field.required:
             body = {name: value for name, value in full_body.items() if name != field.name}
-            exchange = session.send(operation, path=path_values, body=body)
+            exchange = session.client.send(operation, path=path_values, body=body)
             pointer = operation.request_body.pointer
             yield _evaluate_rejection(case, (pointer, "required"), field.name, "omitted", exchange)
         own = ((field.name, field.pointer, keyword, value) for keyword, value in iter_invalid_values(case, field))
         for name, pointer, keyword, value in (*own, *iter_invalid_nested_values(case, field)):
-            exchange = session.send(operation, path=path_values, body={**full_body, field.name: value})
+            exchange = session.client.send(operation, path=path_values, body={**full_body, field.name: value})
             yield _evaluate_rejection(case, (pointer, keyword), name, truncate(value), exchange)
 
 
@@ -75,17 +80,23 @@ def _validates_query(contract: Contract, operation: Operation) -> bool:
     )
 
 
-def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
+@check(
+    "invalid-parameter-is-422",
+    "A query parameter that violates its schema returns 422 with an error for that parameter.",
+    Category.INPUT_VALIDATION,
+    _validates_query,
+)
+def check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
     """Send each parameter with a value of another type, outside its enum or outside its bounds."""
     session, operation = case.session, case.operation
-    path_values, required_query = bad_requests.build_readable_path(case), session.required_query(operation)
+    path_values, required_query = bad_requests.build_readable_path(case), session.records.required_query(operation)
     for parameter in operation.query_parameters:
         schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
         if schema.get("type") == "array":
             schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
         for keyword, value in _iter_invalid_query_values(schema):
             query = {**required_query, parameter.name: value}
-            exchange = session.send(operation, path=path_values, query=query)
+            exchange = session.client.send(operation, path=path_values, query=query)
             yield _evaluate_rejection(case, (pointer, keyword), parameter.name, truncate(value), exchange)
 
 
@@ -101,24 +112,3 @@ def _iter_invalid_query_values(schema: Mapping[str, Any]) -> Iterator[tuple[str,
         yield "minimum", int(schema["minimum"]) - 1
     if json_type == "integer" and schema.get("maximum", 2**53) < 2**53:
         yield "maximum", int(schema["maximum"]) + 1
-
-
-CHECKS: tuple[Check, ...] = (
-    *auth.CHECKS,
-    *http_errors.CHECKS,
-    Check(
-        "invalid-parameter-is-422",
-        "A query parameter that violates its schema returns 422 with an error for that parameter.",
-        Category.INPUT_VALIDATION,
-        _validates_query,
-        _check_invalid_parameters,
-    ),
-    Check(
-        "invalid-field-is-422",
-        "A body field that violates its schema returns 422 with an error for that field.",
-        Category.INPUT_VALIDATION,
-        _validates_body,
-        _check_invalid_fields,
-        writes=True,
-    ),
-)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.bad_requests import build_readable_path
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, Check, check
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
 from spec.model import Contract, Operation
@@ -26,7 +26,7 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
     except SkipCheck as error:
         has_success, reason = False, error.reason
     has_failed = False
-    for (operation, check_id, *_), (finding, exchange) in list(case.session.findings.items()):
+    for (operation, check_id, *_), (finding, exchange) in list(case.session.responses.findings.items()):
         if (operation, check_id) == (case.operation.id, case.check.id):
             has_failed = True
             requirement = case.build_requirement(finding.pointer, finding.keyword, finding.parameter)
@@ -39,7 +39,7 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
 def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]:
     """Yield (pointer, whether a response was observed there) of the operation or of its response schemas."""
     operation = case.operation
-    statuses = {status for name, status in case.session.call_counts if name == operation.id}
+    statuses = {status for name, status in case.session.responses.call_counts if name == operation.id}
     if case.check.id != "response-matches-schema":
         yield operation.pointer, bool(statuses)
         return
@@ -51,37 +51,38 @@ def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]
 def _ensure_success(case: Case) -> bool:
     """Return whether the operation succeeded in this run; call it if that is harmless. Raises SkipCheck."""
     session, operation = case.session, case.operation
-    if any(name == operation.id and 200 <= status < 300 for name, status in session.call_counts):
+    if any(name == operation.id and 200 <= status < 300 for name, status in session.responses.call_counts):
         return True
     created_resource = session.contract.find_created_resource(operation)
     if created_resource is not None:
-        session.shared_record(created_resource)
+        session.records.shared_record(created_resource)
     elif is_action(session.contract, operation):
         perform_action(case)
-    elif operation.has_query_body and not session.read_only:
-        session.send(operation, body=session.payloads.build(operation, session.parent))
+    elif operation.has_query_body and not session.options.read_only:
+        session.client.send(operation, body=session.payloads.build(operation, session.records.parent))
     elif operation.method == "get":
-        session.send(operation, path=build_readable_path(case), query=session.required_query(operation))
+        session.client.send(operation, path=build_readable_path(case), query=session.records.required_query(operation))
     else:
         return False
-    return session.call_counts[operation.id, operation.envelope.status] > 0
+    return session.responses.call_counts[operation.id, operation.envelope.status] > 0
 
 
-def _define_check(name: str, requirement: str, *, independent: bool = False) -> Check:
-    return Check(
+def _declare(name: str, requirement: str, *, independent: bool = False) -> Check:
+    declare = check(
         name,
         requirement,
         Category.RESPONSES,
         _is_any_operation,
-        _check_responses,
         provenance_independent=independent,
+        reads_all_responses=True,
     )
+    return declare(_check_responses)
 
 
-CHECKS = (
-    _define_check("no-server-error", "No request causes a server error.", independent=True),
-    _define_check("no-traceback", "No response exposes internal details such as a stack trace.", independent=True),
-    _define_check("status-is-documented", "Every response status is documented in the contract."),
-    _define_check("content-type-is-json", "A response with a body has a JSON content type."),
-    _define_check("response-matches-schema", "Every response body matches the schema of its status."),
+RESPONSE_CHECKS = (
+    _declare("no-server-error", "No request causes a server error.", independent=True),
+    _declare("no-traceback", "No response exposes internal details such as a stack trace.", independent=True),
+    _declare("status-is-documented", "Every response status is documented in the contract."),
+    _declare("content-type-is-json", "A response with a body has a JSON content type."),
+    _declare("response-matches-schema", "Every response body matches the schema of its status."),
 )

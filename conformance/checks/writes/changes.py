@@ -25,7 +25,7 @@ def body_fields(operation: Operation | None) -> Collection[BodyField]:
 
 def fetch_attributes(session: Session, resource: str, key: Any) -> dict[str, Any]:
     """Retrieve a record and return its stored attributes. Raises SkipCheck."""
-    operation = session.require_operation(resource, "retrieve")
+    operation = session.operations.require(resource, "retrieve")
     return get_stored_attributes(session.contract, operation, retrieve_record(session, resource, key)[0])
 
 

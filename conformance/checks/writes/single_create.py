@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import accepts_any_text, equal, is_create, iter_round_trip_fields
 from conformance.errors import SkipCheck, not_testable
@@ -11,19 +11,28 @@ from spec.model import BodyField
 
 
 def _find_text_fields(case: Case) -> list[BodyField]:
-    fields = iter_round_trip_fields(case, case.session.resource(case.operation))
+    fields = iter_round_trip_fields(case, case.session.operations.resource(case.operation))
     return [field for field, attribute in fields if accepts_any_text(case.session, field, attribute)]
 
 
-def _check_single_record(case: Case) -> Iterator[CheckResult]:
+@check(
+    "create-adds-one-record",
+    "A create request creates exactly one record.",
+    Category.SIDE_EFFECTS,
+    is_create,
+    writes=True,
+)
+def check_single_record(case: Case) -> Iterator[CheckResult]:
     """Create a record with a unique text: one row has it, in a search or among the newest rows."""
     session, operation = case.session, case.operation
     fields = _find_text_fields(case)
     if not fields:
         raise SkipCheck(not_testable("the contract defines no free text field that can identify a record"))
     name = fields[0].name
-    listing = Listing(session, session.require_operation(operation.resource or "", "list"))
-    record = session.create(operation.resource or "", {name: session.payloads.generate_value(fields[0].schema, name)})
+    listing = Listing(session, session.operations.require(operation.resource or "", "list"))
+    record = session.records.create(
+        operation.resource or "", {name: session.payloads.generate_value(fields[0].schema, name)}
+    )
     text = record.request_body[name]
     search = listing.find_parameter("search")
     is_searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
@@ -35,15 +44,3 @@ def _check_single_record(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(f"the first page of {listing.operation.id} does not contain the new record")
     message = f"one create request made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
     yield case.build_result(case.build_requirement(), message, record.exchange, page.exchange)
-
-
-CHECKS = (
-    Check(
-        "create-adds-one-record",
-        "A create request creates exactly one record.",
-        Category.SIDE_EFFECTS,
-        is_create,
-        _check_single_record,
-        writes=True,
-    ),
-)

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.values import (
     MAX_ROUNDING,
     is_create,
@@ -41,7 +41,14 @@ def _updates_stamped_record(stamp: str) -> Callable[[Contract, Operation], bool]
     return applies
 
 
-def _check_created_constant(case: Case) -> Iterator[CheckResult]:
+@check(
+    "created-timestamp-constant",
+    "The creation timestamp does not change.",
+    Category.WRITES,
+    _updates_stamped_record("created"),
+    writes=True,
+)
+def check_created_constant(case: Case) -> Iterator[CheckResult]:
     """Retrieved values must be identical; the create response may be rounded."""
     yield from _check_over_updates(
         case,
@@ -51,7 +58,14 @@ def _check_created_constant(case: Case) -> Iterator[CheckResult]:
     )
 
 
-def _check_updated_monotonic(case: Case) -> Iterator[CheckResult]:
+@check(
+    "updated-timestamp-monotonic",
+    "The update timestamp does not decrease.",
+    Category.WRITES,
+    _updates_stamped_record("updated"),
+    writes=True,
+)
+def check_updated_monotonic(case: Case) -> Iterator[CheckResult]:
     yield from _check_over_updates(
         case, "updated", lambda before, after, is_exact: before <= after + MAX_ROUNDING, "decreased"
     )
@@ -65,23 +79,23 @@ def has_second_precision(values: Iterable[Any]) -> bool:
 def _send_update(case: Case, key: Any, field: BodyField | None) -> Exchange:
     """Update a field to a generated value; send an empty body without a field."""
     body = {field.name: case.session.payloads.generate_value(field.schema, field.name)} if field else {}
-    return case.session.send(case.operation, path=path_of(case.operation, key), body=body)
+    return case.session.client.send(case.operation, path=path_of(case.operation, key), body=body)
 
 
 def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violation: str) -> Iterator[CheckResult]:
     """Compare the timestamps of a record as created, as retrieved, and after two updates."""
     session, operation = case.session, case.operation
-    resource = session.resource(operation)
+    resource = session.operations.resource(operation)
     names = resource.attributes_with_stamp(stamp)
     record = new_record(case)
     snapshots: list[Mapping[str, Any]] = [record.body, retrieve_record(session, record.resource, record.key)[0]]
     if has_second_precision(snapshots[-1].get(name) for name in names):
-        session.sleep(STAMP_RESOLUTION)
+        session.client.sleep(STAMP_RESOLUTION)
     field = next(attribute_fields(operation), None)
     for _ in range(2):
         exchange = _send_update(case, record.key, field)
         snapshots.append(retrieve_record(session, record.resource, record.key)[0])
-    returned = session.data(operation, exchange)
+    returned = session.operations.data(operation, exchange)
     stamp_names = (*resource.attributes_with_stamp("created"), *resource.attributes_with_stamp("updated"))
     precision = max(_find_precision(stamp_names, snapshots[1:]), _find_precision(stamp_names, [returned]))
 
@@ -93,7 +107,7 @@ def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violat
         return find_echo_problem()
 
     if find_echo_problem():  # a read may show the update later
-        session.wait_until(read_again)
+        session.client.wait_until(read_again)
     for name in names:
         requirement = case.build_requirement(resource.attributes[name].pointer, "x-stamp", name)
         parsed = [(snapshot[name], parse_instant(snapshot[name])) for snapshot in snapshots if name in snapshot]
@@ -130,10 +144,17 @@ def _find_precision(names: tuple[str, ...], records: Iterable[Any]) -> timedelta
     return timedelta(seconds=10.0**-digits)
 
 
-def _check_updated_advances(case: Case) -> Iterator[CheckResult]:
+@check(
+    "updated-timestamp-advances",
+    "An update advances the update timestamp.",
+    Category.WRITES,
+    _updates_stamped_record("updated"),
+    writes=True,
+)
+def check_updated_advances(case: Case) -> Iterator[CheckResult]:
     """An update increases the timestamp; if it is unchanged, update again after more than a second."""
     session, operation = case.session, case.operation
-    resource = session.resource(operation)
+    resource = session.operations.resource(operation)
     names = resource.attributes_with_stamp("updated")
     record = new_record(case)
     before = retrieve_record(session, record.resource, record.key)[0]
@@ -142,7 +163,7 @@ def _check_updated_advances(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(not_testable("the contract defines no field that can be updated and is returned"))
     for delay in (0.0, STAMP_RESOLUTION):
         if delay:
-            session.sleep(delay)
+            session.client.sleep(delay)
         exchange = _send_update(case, record.key, field)
         after = retrieve_record(session, record.resource, record.key)[0]
         unchanged = [name for name in names if name in before and after.get(name) == before[name]]
@@ -162,12 +183,19 @@ def _creates_stamped_record(contract: Contract, operation: Operation) -> bool:
     return is_create(contract, operation) and resource is not None and bool(resource.attributes_with_stamp("created"))
 
 
-def _check_created_now(case: Case) -> Iterator[CheckResult]:
+@check(
+    "created-timestamp-correct",
+    "The creation timestamp is the time of creation in its stated time zone.",
+    Category.WRITES,
+    _creates_stamped_record,
+    writes=True,
+)
+def check_created_now(case: Case) -> Iterator[CheckResult]:
     """Compare the creation timestamp with the Date header: a multiple of 15 minutes is a time zone error.
 
     Other differences are no failure, because a test target may use a simulated clock.
     """
-    resource = case.session.resource(case.operation)
+    resource = case.session.operations.resource(case.operation)
     record = new_record(case)
     date = _parse_date_header(record.exchange)
     for name in resource.attributes_with_stamp("created"):
@@ -193,39 +221,3 @@ def _parse_date_header(exchange: Exchange) -> datetime | None:
     except ValueError:
         return None
     return parsed if parsed.tzinfo else None
-
-
-CHECKS = (
-    Check(
-        "created-timestamp-correct",
-        "The creation timestamp is the time of creation in its stated time zone.",
-        Category.WRITES,
-        _creates_stamped_record,
-        _check_created_now,
-        writes=True,
-    ),
-    Check(
-        "created-timestamp-constant",
-        "The creation timestamp does not change.",
-        Category.WRITES,
-        _updates_stamped_record("created"),
-        _check_created_constant,
-        writes=True,
-    ),
-    Check(
-        "updated-timestamp-monotonic",
-        "The update timestamp does not decrease.",
-        Category.WRITES,
-        _updates_stamped_record("updated"),
-        _check_updated_monotonic,
-        writes=True,
-    ),
-    Check(
-        "updated-timestamp-advances",
-        "An update advances the update timestamp.",
-        Category.WRITES,
-        _updates_stamped_record("updated"),
-        _check_updated_advances,
-        writes=True,
-    ),
-)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.values import (
     contains,
@@ -15,8 +15,8 @@ from conformance.checks.support.values import (
 )
 from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
 from conformance.results import CheckResult
-from conformance.session.session import CreatedRecord
-from conformance.transport.messages import Exchange
+from conformance.session.record_factory import CreatedRecord
+from conformance.transport.messages import Actor, Exchange
 from spec.model import BodyField
 
 
@@ -29,28 +29,6 @@ def _generate_other_value(case: Case, field: BodyField, current: Any) -> Any:
     return next((v for v in [*values, *nonempty] if validator.is_valid(v) and not contains(v, current)), None)
 
 
-def _check_rejected_write(case: Case) -> Iterator[CheckResult]:
-    """Send a valid field without a token, then with each invalid field: the request is rejected completely."""
-    session, operation = case.session, case.operation
-    created = new_record(case)
-    path = path_of(operation, created.key)
-    valid_field, _ = next(iter_round_trip_fields(case, session.resource(operation)), (None, None))
-    if valid_field is None:
-        return
-    before, _ = retrieve_record(session, created.resource, created.key)
-    body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
-    exchange = session.send(operation, path=path, body=body, actor="anonymous")
-    yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
-    for field in body_fields(operation) if 422 in operation.responses else ():
-        candidate = next(iter_invalid_values(case, field), None)
-        if field.name == valid_field.name or candidate is None:
-            continue
-        before, _ = retrieve_record(session, created.resource, created.key)
-        valid_value = _generate_other_value(case, valid_field, before.get(valid_field.name))
-        body = {valid_field.name: valid_value, field.name: candidate[1]}
-        yield _evaluate_unchanged(case, created, field.name, session.send(operation, path=path, body=body), before)
-
-
 def _evaluate_unchanged(
     case: Case, created: CreatedRecord, parameter: str, exchange: Exchange, record_before: Mapping[str, Any]
 ) -> CheckResult:
@@ -58,7 +36,7 @@ def _evaluate_unchanged(
     requirement = case.build_requirement(parameter=parameter)
     if exchange.response.ok:
         return case.skip(requirement, "the invalid request was accepted")
-    operation = case.session.require_operation(created.resource, "retrieve")
+    operation = case.session.operations.require(created.resource, "retrieve")
     before = get_stored_attributes(case.session.contract, operation, record_before)
     changes = describe_changes(before, fetch_attributes(case.session, created.resource, created.key))
     message = f"got {exchange.response.status}, but {changes}" if changes else ""
@@ -67,14 +45,34 @@ def _evaluate_unchanged(
 
 _is_update = has_action("update")
 
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "rejected-write-has-no-effect",
-        "A rejected write changes nothing.",
-        Category.SIDE_EFFECTS,
-        _is_update,
-        _check_rejected_write,
-        provenance_independent=True,
-        writes=True,
-    ),
+
+@check(
+    "rejected-write-has-no-effect",
+    "A rejected write changes nothing.",
+    Category.SIDE_EFFECTS,
+    _is_update,
+    provenance_independent=True,
+    writes=True,
 )
+def check_rejected_write(case: Case) -> Iterator[CheckResult]:
+    """Send a valid field without a token, then with each invalid field: the request is rejected completely."""
+    session, operation = case.session, case.operation
+    created = new_record(case)
+    path = path_of(operation, created.key)
+    valid_field, _ = next(iter_round_trip_fields(case, session.operations.resource(operation)), (None, None))
+    if valid_field is None:
+        return
+    before, _ = retrieve_record(session, created.resource, created.key)
+    body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
+    exchange = session.client.send(operation, path=path, body=body, actor=Actor.ANONYMOUS)
+    yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
+    for field in body_fields(operation) if 422 in operation.responses else ():
+        candidate = next(iter_invalid_values(case, field), None)
+        if field.name == valid_field.name or candidate is None:
+            continue
+        before, _ = retrieve_record(session, created.resource, created.key)
+        valid_value = _generate_other_value(case, valid_field, before.get(valid_field.name))
+        body = {valid_field.name: valid_value, field.name: candidate[1]}
+        yield _evaluate_unchanged(
+            case, created, field.name, session.client.send(operation, path=path, body=body), before
+        )

@@ -7,8 +7,7 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.checks.validation import rejected_input, responses
-from conformance.checks.writes import crud
+from conformance.checks.validation.responses import RESPONSE_CHECKS
 from conformance.errors import SkipCheck
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_body
@@ -18,12 +17,14 @@ from tests.conformance.support.asgi_session import TOKENS, session
 from tests.conformance.support.check_runner import (
     ACCESS_AND_ACTION_CHECKS,
     CHECKS_BY_ID,
+    REJECTION_CHECKS,
+    WRITE_CHECKS,
     demo_mock,
     find_failures,
     run_checks_with_session,
 )
 
-WRITING_CHECKS = [*rejected_input.CHECKS, *crud.CHECKS, *ACCESS_AND_ACTION_CHECKS, *responses.CHECKS]
+WRITING_CHECKS = [*REJECTION_CHECKS, *WRITE_CHECKS, *ACCESS_AND_ACTION_CHECKS, *RESPONSE_CHECKS]
 # Their resource has no create operation, and other records must not be changed.
 UNREACHABLE_OPERATIONS = {"updateWorkspace", "deleteWorkspace"}
 
@@ -51,7 +52,7 @@ def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_record
     run_result, check_session = run_checks_with_session(WRITING_CHECKS)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
     assert not run_result.records_not_deleted
-    succeeded = Counter(name for name, status in check_session.call_counts.elements() if 200 <= status < 300)
+    succeeded = Counter(name for name, status in check_session.responses.call_counts.elements() if 200 <= status < 300)
     operations = check_session.contract.operations
     assert operations.keys() - succeeded.keys() == UNREACHABLE_OPERATIONS
     assert {name: succeeded[name] for name, o in operations.items() if o.effects and succeeded[name] > 1} == {}
@@ -60,21 +61,21 @@ def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_record
 
 @pytest.mark.slow
 def test_operation_with_effects_is_not_called_without_permission() -> None:
-    checks = [*ACCESS_AND_ACTION_CHECKS, *responses.CHECKS]
+    checks = [*ACCESS_AND_ACTION_CHECKS, *RESPONSE_CHECKS]
     run_result, check_session = run_checks_with_session(checks, effects=False)
     effect_operations = {name for name, o in check_session.contract.operations.items() if o.effects}
-    assert not [name for name, _ in check_session.call_counts if name in effect_operations]
+    assert not [name for name, _ in check_session.responses.call_counts if name in effect_operations]
     assert {o.requirement.operation for o in run_result.with_status(Status.SKIPPED)} >= effect_operations
 
 
 def test_operation_with_effects_is_called_up_to_its_limit() -> None:
     _, check_session = run_checks_with_session([])
     operation = check_session.contract.operations["runPrompt"]
-    check_session.max_effect_calls = 2
-    check_session.charge_call(operation)
-    check_session.charge_call(operation)
+    check_session.update_options(max_effect_calls=2)
+    check_session.client.charge_call(operation)
+    check_session.client.charge_call(operation)
     with pytest.raises(SkipCheck, match=r"runPrompt was called 2 times, the limit of --max-effect-calls"):
-        check_session.charge_call(operation)
+        check_session.client.charge_call(operation)
 
 
 @pytest.mark.slow
@@ -100,7 +101,11 @@ def test_action_that_a_new_record_rejects_is_tried_with_every_flag_set() -> None
         fault_operations=["createWorkflow"],
     )
     assert [o.status for o in run_result.results] == [Status.PASSED]
-    assert check_session.call_counts["triggerWebhook", 409] == check_session.call_counts["triggerWebhook", 201] == 1
+    assert (
+        check_session.responses.call_counts["triggerWebhook", 409]
+        == check_session.responses.call_counts["triggerWebhook", 201]
+        == 1
+    )
 
 
 LIST_CHECKS = {check.id: check for check in CHECKS if check.affected_by_other_clients}

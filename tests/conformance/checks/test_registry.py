@@ -4,6 +4,9 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category
+from conformance.results import Status
+from tests.conformance.support.clinic import run_checks
+from tests.conformance.support.clinic_faults import CLINIC
 
 
 def test_every_check_has_a_category() -> None:
@@ -25,3 +28,11 @@ def test_http_error_checks_are_in_category_http(check_id: str) -> None:
 def test_check_ids_are_unique() -> None:
     ids = [check.id for check in CHECKS]
     assert sorted(set(ids)) == sorted(ids)
+
+
+@pytest.mark.slow
+def test_order_of_the_checks_does_not_matter() -> None:
+    in_reverse = sorted(CHECKS, key=lambda check: (-check.stage, check.id), reverse=True)
+    run_result = run_checks(in_reverse, list(CLINIC.operations))
+    assert [result.message for result in run_result.with_status(Status.FAILED)] == []
+    assert run_result.flaky == []

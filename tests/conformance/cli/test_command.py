@@ -353,7 +353,7 @@ def test_login_fills_the_sign_in_request_and_the_password_is_redacted() -> None:
     settings = parse_settings(["run", "--base-url", "http://127.0.0.1:1"], env)
     session, target = open_session(settings, athena_contract(), "run")
     target.close()
-    assert session.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
+    assert session.options.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
     assert "Canary" not in build_redactor(settings, athena_contract()).line("its password is Canary 4711 ü")
     assert "Canary" not in repr(settings) + repr(session)
 

@@ -119,7 +119,7 @@ def test_run_without_second_token_skips_the_same_checks() -> None:
         assert [(r.status, "--other-token-env" in r.message) for r in results] == [(Status.SKIPPED, True)], (
             case.check.id
         )
-    assert not dry_session.call_counts
+    assert not dry_session.responses.call_counts
 
 
 def test_skipped_operations_are_listed_with_their_reason(

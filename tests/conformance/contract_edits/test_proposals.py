@@ -29,7 +29,11 @@ def response_body(operation: str) -> Any:
     """Return a response body of the mock."""
     api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
-    return session(api.app, api.contract, schemas=api.schemas).send(api.contract.operations[operation]).response.json
+    return (
+        session(api.app, api.contract, schemas=api.schemas)
+        .client.send(api.contract.operations[operation])
+        .response.json
+    )
 
 
 def check_response(operation_id: str, status: int, body: Any) -> list[CheckResult]:

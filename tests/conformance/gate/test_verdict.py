@@ -3,17 +3,20 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.check import Case, Category, Check, Fixture, FixtureScope
 from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.runner import RunResult, run
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
-from conformance.session.session import CreatedRecord, Session
+from conformance.session.record_factory import CreatedRecord
+from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.retry import Retrier
@@ -51,17 +54,17 @@ def create_session(contract: Contract, *, status: int = 200, read_only: bool = F
     schemas = SchemaValidators.from_document(contract.document)
     retrier = Retrier(sleep=lambda seconds: None)
     target, log = StubTarget(status), WriteLog("test")
-    return Session(contract, schemas, target, log, bodies, retrier=retrier, read_only=read_only)
+    return Session.create(contract, schemas, target, log, bodies, RunOptions(read_only=read_only), retrier=retrier)
 
 
 def create_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:
     """A check that applies to every operation."""
     return Check(
+        function,
         "stub",
         "It holds.",
         Category.RESPONSES,
         lambda contract, operation: True,
-        function,
         provenance_independent=is_independent,
         writes=writes,
     )
@@ -70,7 +73,7 @@ def create_check(function: CheckFunction, *, is_independent: bool = True, writes
 def send_and_pass(case: Case) -> Iterator[CheckResult]:
     """Send the request and pass."""
     path = dict.fromkeys(case.operation.path_parameter_names, 1)
-    yield case.build_result(case.build_requirement(), "", case.session.send(case.operation, path=path))
+    yield case.build_result(case.build_requirement(), "", case.session.client.send(case.operation, path=path))
 
 
 def send_and_fail(case: Case) -> Iterator[CheckResult]:
@@ -106,7 +109,7 @@ def run_checks(
     session = create_session(contract, status=status)
     scope = list_operations(contract) if operations is None else operations
     run_result = run(session, checks, scope, lambda result: None)
-    return run_result, evaluate(run_result, contract, scope, session.call_counts, policy or GatePolicy())
+    return run_result, evaluate(run_result, contract, scope, session.responses.call_counts, policy or GatePolicy())
 
 
 def test_passed_checks_exit_with_0(contract: Contract) -> None:
@@ -130,18 +133,20 @@ def test_check_that_fails_once_is_flaky_and_does_not_block(contract: Contract) -
 
 def fail_in_used_session(case: Case) -> Iterator[CheckResult]:
     """Fail in the session of the run and pass in a fresh one."""
-    yield from send_and_fail(case) if case.session.shared_records else send_and_pass(case)
+    yield from send_and_fail(case) if case.session.records.shared else send_and_pass(case)
 
 
 def test_failure_after_other_requests_only_is_state_dependent_and_blocks(contract: Contract) -> None:
     session, scope = create_session(contract), list_operations(contract)[:1]
-    session._shared_records["Book"] = CreatedRecord(
+    session.records.shared["Book"] = CreatedRecord(
         "Book", 1, {}, {}, Exchange(Request("x", "get", "/"), Response(200, {}, b"", 0.0))
     )
     run_result = run(session, [create_check(fail_in_used_session)], scope, lambda result: None)
     assert [(o.status, o.failure_kind) for o in run_result.results] == [(Status.FAILED, FailureKind.STATE_DEPENDENT)]
     assert set(run_result.reruns.values()) == {(3, 5)}
-    assert evaluate(run_result, contract, scope, session.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
+    assert (
+        evaluate(run_result, contract, scope, session.responses.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
+    )
 
 
 @pytest.mark.parametrize("turns", [(0,), (0, 2), (0, 2, 3), (0, 4)])
@@ -153,7 +158,7 @@ def test_check_that_fails_sometimes_is_flaky(contract: Contract, turns: tuple[in
 
 def test_failures_are_rerun_more_often_after_a_server_error(contract: Contract) -> None:
     session, scope = create_session(contract), list_operations(contract)[:1]
-    session.retrier.recovered.append(Exchange(Request(scope[0].id, "get", "/"), Response(500, {}, b"{}", 0.0)))
+    session.client.retrier.recovered.append(Exchange(Request(scope[0].id, "get", "/"), Response(500, {}, b"{}", 0.0)))
     run_result = run(session, [create_check(fail_in_runs(0, 1))], scope, lambda result: None)
     assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
     assert (
@@ -196,6 +201,43 @@ def test_failure_that_cannot_be_rerun_is_skipped(contract: Contract) -> None:
     assert all("the rerun was skipped: no record any more" in o.message for o in run_result.with_status(Status.SKIPPED))
 
 
+def fail_after_an_effect(case: Case) -> Iterator[CheckResult]:
+    case.session.client.charge_call(case.operation)
+    yield case.build_result(case.build_requirement(), "got 1", case.session.client.send(case.operation))
+
+
+@pytest.mark.parametrize(
+    ("max_calls", "kind", "counts"),
+    [(1, FailureKind.NOT_REPEATED, (1, 1)), (2, FailureKind.DETERMINISTIC, (2, 2))],
+)
+def test_failure_after_an_effect_blocks_and_is_repeated_only_within_the_limit(
+    contract: Contract, max_calls: int, kind: FailureKind, counts: tuple[int, int]
+) -> None:
+    operation = replace(list_operations(contract)[0], effects=("calls a model",))
+    session = create_session(contract)
+    session.update_options(allow_effects=True, max_effect_calls=max_calls)
+    run_result = run(session, [create_check(fail_after_an_effect)], [operation], lambda result: None)
+    [failure] = run_result.with_status(Status.FAILED)
+    assert (failure.failure_kind, run_result.reruns[failure.requirement.fingerprint]) == (kind, counts)
+    assert session.responses.call_counts[operation.id, 200] == max_calls
+    policy = GatePolicy(allow_effects=True)
+    assert evaluate(run_result, contract, [operation], session.responses.call_counts, policy).blocking == (failure,)
+
+
+def test_fixture_is_built_once_for_all_checks_and_again_in_a_rerun(contract: Contract) -> None:
+    built: list[str] = []
+    fixture = Fixture("answer", FixtureScope.OPERATION, lambda case: built.append(case.operation.id))
+
+    def use_and_fail(case: Case) -> Iterator[CheckResult]:
+        case.use(fixture)
+        case.use(fixture)
+        yield from send_and_fail(case)
+
+    operation = list_operations(contract)[0]
+    run(create_session(contract), [create_check(use_and_fail)] * 2, [operation], lambda result: None)
+    assert built == [operation.id] * 3  # both checks; the rerun of each
+
+
 def test_other_sources_run_after_the_checks(contract: Contract) -> None:
     operation = list_operations(contract)[0]
 
@@ -223,7 +265,7 @@ def test_random_values_of_a_case_do_not_depend_on_other_cases(contract: Contract
     def draw_value(case: Case) -> Iterator[CheckResult]:
         yield case.skip(case.build_requirement(), str(case.session.payloads.random.random()))
 
-    drawing_check = Check("draws", "It draws.", Category.RESPONSES, lambda contract, operation: True, draw_value)
+    drawing_check = Check(draw_value, "draws", "It draws.", Category.RESPONSES, lambda contract, operation: True)
     assert draw_values(drawing_check) == draw_values(create_check(draw_value), drawing_check)
     assert len(set(draw_values(drawing_check))) == len(list_operations(contract))
 

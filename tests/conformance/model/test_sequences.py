@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conformance.errors import BudgetExhausted
-from conformance.model.checks import CHECKS, format_steps
+from conformance.model.checks import format_steps, model_list
 from conformance.model.execution import Execution
 from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
@@ -36,8 +36,8 @@ def open_session() -> Iterator[OpenSession]:
         clinic = demo_clinic()
         clinic.reset()
         session = create_session(clinic, fault(clinic.app) if fault else clinic.app, SEED)
-        assert isinstance(session.target, InProcessTarget)
-        targets.append(session.target)
+        assert isinstance(session.client.target, InProcessTarget)
+        targets.append(session.client.target)
         return session
 
     yield start
@@ -82,11 +82,11 @@ def test_change_by_another_client_is_no_divergence(open_session: OpenSession) ->
     execution = execute(session)
     execution.adopt_rows("Patient", 2)
     updated_name, deleted_name = execution.live_names("Patient")
-    update, delete = session.require_operation("Patient", "update"), session.require_operation("Patient", "delete")
-    session.send(
+    update, delete = session.operations.require("Patient", "update"), session.operations.require("Patient", "delete")
+    session.client.send(
         update, path={update.path_parameter_names[0]: execution.records[updated_name].key}, body={"name": "new"}
     )
-    session.send(delete, path={delete.path_parameter_names[0]: execution.records[deleted_name].key})
+    session.client.send(delete, path={delete.path_parameter_names[0]: execution.records[deleted_name].key})
     for step in (Step(Action.LIST, "Patient"), Step(Action.RETRIEVE, "Patient", updated_name)):
         assert execution.execute(step) == []
     assert execution.records[updated_name].attributes["name"] == "new"
@@ -134,7 +134,7 @@ def test_row_that_changes_and_moves_to_another_page_during_the_read_is_no_diverg
 
     session = open_session(inject_fault(change_json(repeat_changed_row), "listWards"))
     assert execute(session, Step(Action.LIST, "Ward")).divergences == []
-    assert session.observed_delay == 0
+    assert session.client.observed_delay == 0
 
 
 def test_value_that_an_update_does_not_store_is_attributed_to_the_update(open_session: OpenSession) -> None:
@@ -182,7 +182,9 @@ def test_rejected_delete_diverges_unless_another_client_refers_to_the_record(ope
     ] == ["delete"]
     session = open_session()
     execution = execute(session, steps[0])
-    session.create("Patient", {"ward_uuid": execution.records[WARD].key})  # unknown to the model, as of another client
+    session.records.create(
+        "Patient", {"ward_uuid": execution.records[WARD].key}
+    )  # unknown to the model, as of another client
     assert execution.execute(steps[1]) == []
 
 
@@ -245,17 +247,16 @@ def test_equal_seeds_explore_equal_sequences(open_session: OpenSession) -> None:
 
 def test_exhausted_budget_ends_the_exploration(open_session: OpenSession) -> None:
     session = open_session()
-    assert isinstance(session.target, InProcessTarget)
-    session.target.budget = Budget(20, None)
+    assert isinstance(session.client.target, InProcessTarget)
+    session.client.target.budget = Budget(20, None)
     with pytest.raises(BudgetExhausted):
         explore(session, CLINIC.operations["createPatient"], ExplorationDepth(sequences=3, steps=20), 1)
 
 
 def test_failure_shows_the_reduced_sequence(open_session: OpenSession) -> None:
     session = open_session(mutant("filter/listPatients/species ignored"))
-    session.reduction_requests = 200
-    check = next(check for check in CHECKS if check.id == "model-list")
-    run_result = run(session, [check], [CLINIC.operations["listPatients"]], lambda result: None)
+    session.update_options(reduction_requests=200)
+    run_result = run(session, [model_list], [CLINIC.operations["listPatients"]], lambda result: None)
     failures = list(run_result.with_status(Status.FAILED))
     assert {result.requirement.parameter for result in failures} == {"species"}
     assert failures[0].message.count(";") <= 2

@@ -28,7 +28,7 @@ def run_checks(base: str, number: int) -> RunResult:
     contract = athena_contract()
     target = HttpTarget(base, TOKENS, Budget(None, None))
     payloads = PayloadFactory(contract, f"conformance-run{number}", Random(number))
-    session = Session(contract, athena_schemas(), target, WriteLog(f"run{number}"), payloads)
+    session = Session.create(contract, athena_schemas(), target, WriteLog(f"run{number}"), payloads)
     scope = [o for o in contract.operations.values() if o.tag in TAGS]
     try:
         return run(session, CHECKS, scope, lambda result: None)

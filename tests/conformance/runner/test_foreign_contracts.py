@@ -32,8 +32,8 @@ def test_all_checks_pass_on_another_contract(name: str, share: float) -> None:
     api = serve(name)
     api.reset()
     contract_session = session(api.app, api.contract, schemas=api.schemas)
-    contract_session.allow_effects = True
-    contract_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    contract_session.update_options(allow_effects=True)
+    contract_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     run_result = run(contract_session, CHECKS, list(api.contract.operations.values()), lambda outcome: None)
     assert not [
         f"{o.requirement.fingerprint}: {o.message}" for o in (*run_result.with_status(Status.FAILED), *run_result.flaky)

@@ -60,7 +60,7 @@ def test_delete_by_other_client_is_detected(target: SimulatedTarget) -> None:
 
 def test_records_of_run_are_no_interference(target: SimulatedTarget) -> None:
     session = create_session(target)
-    assert is_unchanged(target, lambda: session.create("Prompt"))
+    assert is_unchanged(target, lambda: session.records.create("Prompt"))
 
 
 def test_unaffected_check_has_no_interference(target: SimulatedTarget) -> None:

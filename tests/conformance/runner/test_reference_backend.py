@@ -9,9 +9,10 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.model.checks import CHECKS
+from conformance.model.checks import model_create
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run as run_checks
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -88,11 +89,10 @@ def test_backend_signs_in_creates_and_lists(backend: str) -> None:
 def failed_creates(base: str, contract: Contract, schemas: SchemaValidators) -> list[CheckResult]:
     """The failures of the model on createThread."""
     target = HttpTarget(base, dict(zip(("self", "other"), TOKENS, strict=True)), Budget(None, None))
-    session = Session(contract, schemas, target, WriteLog("test"), PayloadFactory(contract, "run1", Random(1)))
-    session.reduction_requests = 0
+    payloads, options = PayloadFactory(contract, "run1", Random(1)), RunOptions(reduction_requests=0)
+    session = Session.create(contract, schemas, target, WriteLog("test"), payloads, options)
     try:
-        checks = [check for check in CHECKS if check.id == "model-create"]
-        done = run_checks(session, checks, [contract.operations["createThread"]], lambda outcome: None)
+        done = run_checks(session, [model_create], [contract.operations["createThread"]], lambda outcome: None)
     finally:
         target.close()
     assert any(done.results)

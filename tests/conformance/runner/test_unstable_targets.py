@@ -121,5 +121,5 @@ def test_engine_continues_after_missing_response() -> None:
     result = run(session, [], scope, lambda result: None, sources=[source(scope, 1, Depth(("examples", "coverage")))])
     assert not result.abort_reason
     assert failures(result) == []
-    assert len(session.retrier.unanswered) > 3
+    assert len(session.client.retrier.unanswered) > 3
     assert len(list(result.with_status(Status.PASSED))) > 10

@@ -14,6 +14,7 @@ import pytest
 from conformance.checks.registry import CHECKS
 from conformance.runner.runner import run
 from conformance.schemathesis_engine import DEEP
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -33,7 +34,7 @@ MAX_SECONDS = 120.0  # seconds; a complete deep run may take 30 minutes
 
 def all_records(api: Api) -> dict[tuple[str, str], StoredRecord]:
     """Every record in the store."""
-    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name)) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
@@ -44,10 +45,9 @@ def test_deep_run_does_not_change_existing_records() -> None:
     budget = Budget(None, time.monotonic() + MAX_SECONDS)
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, budget, transport=AsgiTransport(api.app))
     bodies = PayloadFactory(api.contract, "conformance-deep", Random(1))
-    session = Session(
-        api.contract, api.schemas, target, WriteLog("deep"), bodies, allow_effects=True, credentials=CREDENTIALS
-    )
-    session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    options = RunOptions(allow_effects=True, credentials=CREDENTIALS)
+    session = Session.create(api.contract, api.schemas, target, WriteLog("deep"), bodies, options)
+    session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
     run_result = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)

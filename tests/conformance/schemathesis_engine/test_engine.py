@@ -44,6 +44,7 @@ from conformance.schemathesis_engine.adapter import DISABLED_CHECKS
 from conformance.schemathesis_engine.checks import ENGINE_CHECKS
 from conformance.schemathesis_engine.violation_location import find_violations
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
+from conformance.session.operation_lookup import OperationLookup
 from conformance.session.session import Session
 from conformance.transport.client import Budget
 from conformance.transport.messages import Request, Response
@@ -105,7 +106,7 @@ def describe_failures(results: list[EngineResult]) -> list[str]:
 def all_records() -> dict[tuple[str, str], StoredRecord]:
     """Every record in the mock's store."""
     api = demo_mock()
-    rows = ((name, api.sandbox.store.select(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.sandbox.store.select(name)) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
@@ -244,7 +245,7 @@ def test_transient_failure_is_not_deterministic(
     run = new_session(fails_once)
     results = find_failed_results(run_engine_on(run, "listPrompts"))
     assert [(item.result.requirement.check, *item.counts) for item in results] == expected
-    assert len(run.retrier.recovered) == retries
+    assert len(run.client.retrier.recovered) == retries
 
 
 def test_server_error_is_blocking() -> None:
@@ -336,8 +337,8 @@ def test_failure_of_limited_operation_is_rerun() -> None:
 def test_existing_records_are_not_changed() -> None:
     names = ("updatePrompt", "deletePrompt", "listPrompts", "createMessage", "updateMessage", "deleteMessage", "logout")
     before, run = new_session_with_records()
-    recording = RecordingTarget(run.target)
-    run.target = recording
+    recording = RecordingTarget(run.client.target)
+    run.client.target = recording
     run_engine_on(run, *names, "listMessages", "updateWorkspace", "deleteWorkspace", depth=ALL_PHASES)
     foreign_keys = {key for _, key in before}
     for method, target, _ in recording.requests:
@@ -358,8 +359,8 @@ def test_blocked_operation_is_skipped_with_reason() -> None:
 
 def test_effects_are_skipped_and_read_only_run_only_reads() -> None:
     run = new_session(read_only=True)
-    recording = RecordingTarget(run.target)
-    run.target = recording
+    recording = RecordingTarget(run.client.target)
+    run.client.target = recording
     results = run_engine_on(run, "shareAgent", "createPrompt", "listPrompts")
     assert {method for method, _, _ in recording.requests} <= {"get", "options"}
     expected_values = {
@@ -374,13 +375,13 @@ def test_effects_are_skipped_and_read_only_run_only_reads() -> None:
 def test_sign_in_calls_are_limited() -> None:
     run = new_session()
     run_engine_on(run, "signIn", depth=ALL_PHASES)
-    assert 0 < sum(times for (name, _), times in run.call_counts.items() if name == "signIn") <= 5
+    assert 0 < sum(times for (name, _), times in run.responses.call_counts.items() if name == "signIn") <= 5
 
 
 def test_texts_have_marker_and_addresses_are_reserved() -> None:
     run = new_session()
-    recording = RecordingTarget(run.target)
-    run.target = recording
+    recording = RecordingTarget(run.client.target)
+    run.client.target = recording
     run_engine_on(run, "createPrompt", "createWorkflow", "createAgent", depth=ALL_PHASES)
     bodies = [body for method, _, body in recording.requests if method == "post"]
     assert sum(run.payloads.marker in body for body in bodies) > len(bodies) / 5
@@ -394,8 +395,8 @@ def test_texts_have_marker_and_addresses_are_reserved() -> None:
 def record_requests(seed: int) -> list[tuple[str, str, str]]:
     """The requests to a reset mock, with identifiers replaced by placeholders."""
     run = new_session()
-    recording = RecordingTarget(run.target)
-    run.target = recording
+    recording = RecordingTarget(run.client.target)
+    run.client.target = recording
     run_engine_on(run, "createPrompt", "retrievePrompt", "updatePrompt", "deletePrompt", depth=ALL_PHASES, seed=seed)
     names: dict[str, str] = {}
 
@@ -419,7 +420,7 @@ def test_equal_seeds_send_equal_requests() -> None:
 @pytest.mark.parametrize("error", [BudgetExhausted("used up"), TargetUnreachable("gone"), KeyboardInterrupt()])
 def test_abort_error_stops_the_engine(error: BaseException) -> None:
     run = new_session()
-    run.target = RecordingTarget(run.target, 40, error)
+    run.client.target = RecordingTarget(run.client.target, 40, error)
     request = [o for o in run.contract.operations.values() if "rompt" in o.id]
     reported: list[CheckResult] = []
     with pytest.raises(type(error)):
@@ -430,7 +431,7 @@ def test_abort_error_stops_the_engine(error: BaseException) -> None:
 
 def test_failure_without_rerun_is_inconclusive() -> None:
     run = new_session(return_418)
-    run.target = RecordingTarget(run.target, 15, BudgetExhausted("used up"))
+    run.client.target = RecordingTarget(run.client.target, 15, BudgetExhausted("used up"))
     reported: list[CheckResult] = []
     operations = [run.contract.operations["listPrompts"]]
     with pytest.raises(BudgetExhausted):
@@ -494,7 +495,7 @@ def test_interrupt_stops_the_engine() -> None:
                 _thread.interrupt_main()
             return RecordingTarget.send(self, request)
 
-    run.target = Interrupting(run.target)
+    run.client.target = Interrupting(run.client.target)
     with pytest.raises(KeyboardInterrupt):
         run_engine_on(run, "listPrompts", "createPrompt", "listAgents", depth=ALL_PHASES)
 
@@ -541,7 +542,8 @@ def test_integer_key_never_references_foreign_record(path: str) -> None:
             prompt.key_attribute: replace(prompt.attributes[prompt.key_attribute], type="integer"),
         },
     )
-    run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
+    contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
+    run.client.operations = OperationLookup(contract)
     sent = CaseRequest({"uuid": path}, {}, {"name": "x"}, is_valid=True)
     try:
         authorized_request = WriteGuard(run).authorize(

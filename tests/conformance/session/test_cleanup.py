@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from conformance.session.cleanup import RunCleanup
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import RecordKey, WriteLog, read_write_log
+from conformance.transport.messages import Actor
 from spec.model import Contract
 from tests.conformance.support.asgi_session import session
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
@@ -62,7 +64,7 @@ def test_each_line_is_written_before_the_request(tmp_path: Path) -> None:
     log.log_write("createAgent", "/agents")
     (entry,) = read_write_log(path)
     assert entry.pending_write == ("createAgent", "/agents")
-    log.log_write("createAgent", "/agents", "anonymous")
+    log.log_write("createAgent", "/agents", Actor.ANONYMOUS)
     assert read_write_log(path)[0].pending_write == ("", "")
 
 
@@ -160,11 +162,17 @@ def run(api: Api) -> Session:
     return session(api.app, api.contract, schemas=api.schemas)
 
 
+def set_write_log(session: Session, write_log: WriteLog) -> None:
+    """Log the writes of a session in another log."""
+    session.client.write_log = write_log
+    session.client.created_records = replace(session.client.created_records, write_log=write_log)
+
+
 def resume_cleanup(killed_run: Session, path: Path, api: Api) -> RunCleanup:
     """The cleanup of the run whose write log is at that path."""
     (entry,) = read_write_log(path)
-    new_session = session(api.app, api.contract, seed=2, schemas=api.schemas)
-    new_session.write_log = WriteLog.resume(entry, path)
+    write_log = WriteLog.resume(entry, path)
+    new_session = session(api.app, api.contract, seed=2, schemas=api.schemas, write_log=write_log)
     return RunCleanup(new_session, entry)
 
 
@@ -181,8 +189,8 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     run: Session, api: Api, tmp_path: Path, resource: str
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
-    record = run.create(resource)
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    record = run.records.create(resource)
     # The log of a run that is killed before the last response: its last complete line is the write.
     lines = path.read_text().splitlines()
     last = max(number for number, line in enumerate(lines) if "write" in json.loads(line))
@@ -190,13 +198,13 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     leftovers = resume_cleanup(run, path, api)
     assert leftovers.clean_up() == []
     assert (leftovers.discovered_count, leftovers.unverified) == (1, [])
-    assert run.retrieve(resource, record.key).response.status == 404
+    assert run.client.retrieve(resource, record.key).response.status == 404
     assert resume_cleanup(run, path, api).session.write_log.created_records == []
 
 
 def test_record_without_a_list_operation_is_reported_as_unverified(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
-    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
     run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
     leftovers = resume_cleanup(run, path, api)
     assert leftovers.clean_up() == []
@@ -206,8 +214,8 @@ def test_record_without_a_list_operation_is_reported_as_unverified(run: Session,
 @pytest.mark.parametrize("owner", ["run", "none"])
 def test_record_deleted_with_its_parent_is_not_left(run: Session, api: Api, tmp_path: Path, owner: str) -> None:
     path = tmp_path / "write-log.jsonl"
-    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
-    key = run.create("Agent").key if owner == "run" else "00000000-0000-4000-8000-000000000001"
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    key = run.records.create("Agent").key if owner == "run" else "00000000-0000-4000-8000-000000000001"
     run.write_log.log_write("shareAgent", f"/agents/{key}/share")
     leftovers = resume_cleanup(run, path, api)
     assert (leftovers.clean_up(), leftovers.unverified) == ([], [])
@@ -215,38 +223,42 @@ def test_record_deleted_with_its_parent_is_not_left(run: Session, api: Api, tmp_
 
 def test_records_of_others_are_not_deleted(run: Session, api: Api, tmp_path: Path) -> None:
     before = {
-        name: list(run.rows(run.require_operation(name, "list"), {})) for name in find_creatable_resources(api.contract)
+        name: list(run.records.rows(run.operations.require(name, "list"), {}))
+        for name in find_creatable_resources(api.contract)
     }
     path = tmp_path / "write-log.jsonl"
-    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
     for resource in find_creatable_resources(api.contract):
-        run.create(resource)
+        run.records.create(resource)
     assert resume_cleanup(run, path, api).clean_up() == []
     assert before == {
-        name: list(run.rows(run.require_operation(name, "list"), {})) for name in find_creatable_resources(api.contract)
+        name: list(run.records.rows(run.operations.require(name, "list"), {}))
+        for name in find_creatable_resources(api.contract)
     }
 
 
 def test_mutable_record_is_restored_after_a_killed_run(run: Session, api: Api, tmp_path: Path) -> None:
-    workspace = next(iter(run.rows(run.require_operation("Workspace", "list"), {})))
+    workspace = next(iter(run.records.rows(run.operations.require("Workspace", "list"), {})))
     path = tmp_path / "write-log.jsonl"
-    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
-    run.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
-    record = run.create("Workspace")
-    update = run.require_operation("Workspace", "update")
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    run.client.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
+    record = run.records.create("Workspace")
+    update = run.operations.require("Workspace", "update")
     body = {"name": "changed", "metadata": {"added": 1}}
-    assert run.send(update, path={update.path_parameter_names[0]: record.key}, body=body).response.ok
+    assert run.client.send(update, path={update.path_parameter_names[0]: record.key}, body=body).response.ok
     assert resume_cleanup(run, path, api).clean_up() == []
-    restored = run.data(run.require_operation("Workspace", "retrieve"), run.retrieve("Workspace", record.key))
+    restored = run.operations.data(
+        run.operations.require("Workspace", "retrieve"), run.client.retrieve("Workspace", record.key)
+    )
     assert (restored["name"], restored["metadata"].get("added")) == (workspace["name"], None)
     assert read_write_log(path)[0].original_values == {}
 
 
 def test_mutable_record_that_cannot_be_restored_is_reported(run: Session) -> None:
-    workspace = next(iter(run.rows(run.require_operation("Workspace", "list"), {})))
-    run.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
-    run.create("Workspace")
-    run.mutable_records.original_values["Workspace"] = {"slug": "another"}
+    workspace = next(iter(run.records.rows(run.operations.require("Workspace", "list"), {})))
+    run.client.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
+    run.records.create("Workspace")
+    run.client.mutable_records.original_values["Workspace"] = {"slug": "another"}
     assert run.clean_up() == [("Workspace", workspace["uuid"])]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from conformance.errors import UsageError
 from conformance.session.tenant import TenantScope, parse_key
+from conformance.transport.messages import Actor
 from tests.conformance.support.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -32,17 +33,20 @@ def test_create_references_tenant() -> None:
 def test_created_and_listed_records_are_in_tenant() -> None:
     api = Api.create(athena_contract(), athena_schemas(), "demo")
     api.reset()
-    client = session(api.app, api.contract, schemas=api.schemas)
-    keys = [row["uuid"] for row in client.rows(client.require_operation("Workspace", "list"), {})]
+    run_session = session(api.app, api.contract, schemas=api.schemas)
+    keys = [row["uuid"] for row in run_session.records.rows(run_session.operations.require("Workspace", "list"), {})]
     assert len(keys) > 1
     for key in keys:
-        client = session(api.app, api.contract, schemas=api.schemas)
-        client.tenant = TenantScope.from_option(api.contract, key)
-        created = client.create("Agent")
+        run_session = session(api.app, api.contract, schemas=api.schemas)
+        run_session.client.tenant = TenantScope.from_option(api.contract, key)
+        created = run_session.records.create("Agent")
         assert created.body["workspace"]["uuid"] == key
-        rows = list(client.rows(client.require_operation("Agent", "list"), {}))
+        rows = list(run_session.records.rows(run_session.operations.require("Agent", "list"), {}))
         assert {row["workspace"]["uuid"] for row in rows} == {key}
-        assert client.send(client.require_operation("Agent", "list"), actor="other").request.query == ()
+        assert (
+            run_session.client.send(run_session.operations.require("Agent", "list"), actor=Actor.OTHER).request.query
+            == ()
+        )
 
 
 def test_integer_key_is_parsed() -> None:

@@ -5,6 +5,7 @@ from random import Random
 import httpx
 from starlette.types import ASGIApp
 
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -38,12 +39,13 @@ def session(
     schemas: SchemaValidators | None = None,
     read_only: bool = False,
     tokens: dict[str, str] | None = None,
+    write_log: WriteLog | None = None,
 ) -> Session:
     """Create a session; equal seeds send equal requests."""
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
     payloads = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
     validators = schemas or SchemaValidators.from_document(contract.document)
-    created = Session(contract, validators, target, WriteLog("test"), payloads, read_only, sleep=lambda seconds: None)
-    created.reduction_requests = 0  # tests of the model reduce sequences
-    return created
+    options = RunOptions(read_only=read_only, reduction_requests=0)  # tests of the model reduce sequences
+    log = write_log or WriteLog("test")
+    return Session.create(contract, validators, target, log, payloads, options, sleep=lambda seconds: None)

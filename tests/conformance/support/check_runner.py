@@ -5,11 +5,12 @@ from functools import cache
 
 from starlette.types import ASGIApp
 
-from conformance.checks.access import sessions
-from conformance.checks.actions import actions
-from conformance.checks.registry import CHECKS
+from conformance.checks.access import auth, sessions, sharing
+from conformance.checks.actions import actions, metrics
+from conformance.checks.registry import CHECKS, find_checks
 from conformance.checks.support.check import Check
-from conformance.checks.validation import accepted_input
+from conformance.checks.validation import accepted_input, http_errors, rejected_input
+from conformance.checks.writes import single_create, timestamps, update
 from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.faults import MakeFault
 from conformance.results import CheckResult, Status
@@ -18,7 +19,9 @@ from conformance.session.session import Session
 from tests.conformance.support.asgi_session import session
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *actions.CHECKS)
+ACCESS_AND_ACTION_CHECKS = find_checks(sessions, accepted_input, actions, sharing, metrics)
+REJECTION_CHECKS = find_checks(rejected_input, auth, http_errors)
+WRITE_CHECKS = find_checks(single_create, timestamps, update)
 CHECKS_BY_ID = {check.id: check for check in CHECKS}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
@@ -54,8 +57,8 @@ def run_checks_with_session(
     api, app = demo_mock(), inject_fault(make_fault, *fault_operations)
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
-    check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
-    check_session.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    check_session.update_options(allow_effects=effects, credentials=CREDENTIALS)
+    check_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     return run(check_session, checks, operations, lambda outcome: None), check_session
 
 

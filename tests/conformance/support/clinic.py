@@ -81,5 +81,5 @@ def run_checks(
             lambda result: None,
         )
     finally:
-        if isinstance(clinic_session.target, InProcessTarget):
-            clinic_session.target.close()
+        if isinstance(clinic_session.client.target, InProcessTarget):
+            clinic_session.client.target.close()

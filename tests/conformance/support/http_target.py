@@ -18,12 +18,12 @@ from conformance.cli.main import main
 from conformance.checks.support.check import Category, Check
 
 def run(case):
-    exchange = case.session.send(case.operation)
+    exchange = case.session.client.send(case.operation)
     message = "" if exchange.response.ok else f"got {exchange.response.status}"
     yield case.build_result(case.build_requirement(), message, exchange)
 
-check = Check("lists-succeed", "A list succeeds.", Category.LISTS,
-    lambda contract, operation: operation.action == "list", run)
+check = Check(run, "lists-succeed", "A list succeeds.", Category.LISTS,
+    lambda contract, operation: operation.action == "list")
 sys.exit(main(sys.argv[1:], checks=[check]))
 """
 

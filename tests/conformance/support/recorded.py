@@ -62,7 +62,7 @@ def main(run_id: str, seed: int, operation_ids: list[str], depth: Depth | None) 
     transport.lines = []
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, Budget(None, None), transport=transport)
     bodies = PayloadFactory(api.contract, run_marker(run_id), Random(seed))
-    session = Session(api.contract, api.schemas, target, WriteLog(run_id), bodies)
+    session = Session.create(api.contract, api.schemas, target, WriteLog(run_id), bodies)
     operations = [o for o in api.contract.operations.values() if not operation_ids or o.id in operation_ids]
     sources = [] if depth is None else [source(operations, seed, depth)]
     run(session, CHECKS, operations, lambda outcome: None, sources=sources)

@@ -16,6 +16,7 @@ from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import build_response, respond_if
 from conformance.runner.runner import RunResult, run
+from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
@@ -110,14 +111,13 @@ def create_session(target: SimulatedTarget, seed: int = 1, *, read_only: bool = 
     budget = Budget(None, None, lambda: target.moment)
     client = HttpTarget(base, TOKENS, budget, transport=target, sleep=target.wait)
     payloads = PayloadFactory(contract, f"run{seed}", Random(seed))
-    return Session(
+    return Session.create(
         contract,
         target.api.schemas,
         client,
         WriteLog("test"),
         payloads,
-        read_only,
-        consistency_timeout=5.0,
+        RunOptions(read_only=read_only, consistency_timeout=5.0),
         sleep=target.wait,
         retrier=Retrier(target.wait),
     )
@@ -128,4 +128,4 @@ def run_and_evaluate(target: SimulatedTarget, checks: Sequence[Check] = CHECKS) 
     session = create_session(target)
     scope = [o for o in session.contract.operations.values() if o.tag == "Prompt"]
     result = run(session, checks, scope, lambda result: None)
-    return result, evaluate(result, session.contract, scope, session.call_counts, GatePolicy(strict=True))
+    return result, evaluate(result, session.contract, scope, session.responses.call_counts, GatePolicy(strict=True))

@@ -16,7 +16,7 @@ from conformance.results import CheckResult, Requirement, Status
 from conformance.trace import sequence
 from conformance.trace.identifiers import find_identifiers, replace_identifiers
 from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor
 from spec.model import Contract
 from tests.conformance.support.asgi_session import session
@@ -105,7 +105,7 @@ def test_list_depends_on_records_created_by_same_execution(contract: Contract) -
         evidence = record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
         yield create_failure(contract, evidence)
 
-    check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
+    check = recorder.track(Check(run, "stub", "It holds.", Category.RESPONSES, lambda c, o: True))
     results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     requests = sequence.from_recording(recorder, contract, "m", results[0])
     assert requests is not None
@@ -120,7 +120,7 @@ def test_request_after_write_is_evidence(contract: Contract) -> None:
         record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
         yield create_failure(contract, evidence)
 
-    check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
+    check = recorder.track(Check(run, "stub", "It holds.", Category.RESPONSES, lambda c, o: True))
     results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     requests = sequence.from_recording(recorder, contract, "m", results[0])
     assert requests is not None
@@ -158,7 +158,7 @@ def test_json_round_trip(contract: Contract) -> None:
         path_values={"uuid": ONE},
         query=(("a", "1"), ("a", "\u202e")),
         raw_body=bytes(range(256)),
-        actor="anonymous",
+        actor=Actor.ANONYMOUS,
         headers={"X-A": "b"},
     )
     evidence = record(recorder, request, 500, {})
@@ -269,7 +269,7 @@ def test_replay_does_not_write_to_existing_record(contract: Contract) -> None:
     result = replay.replay(suite, failure(contract, "deleteAgent"), steps, {})
     assert result.reproduced is None
     assert "which the replay did not create" in result.message
-    assert suite.call_counts["deleteAgent", 204] == 0
+    assert suite.responses.call_counts["deleteAgent", 204] == 0
 
 
 def test_missing_identifier_is_inconclusive(contract: Contract) -> None:
@@ -308,9 +308,9 @@ def test_script_does_not_execute_texts(contract: Contract, tmp_path: Path) -> No
         query=((hostile, hostile),),
         body={hostile: hostile},
         headers={"X-A": hostile.replace("\n", " ")},
-        actor="anonymous",
+        actor=Actor.ANONYMOUS,
     )
-    raw = build_request(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="anonymous")
+    raw = build_request(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor=Actor.ANONYMOUS)
     steps = (sequence.TraceStep(request, 200, True), sequence.TraceStep(raw, 200, False))
     text = build_script(contract, *steps, message=f"x\ntouch {mark}\x1b[0m")
     fake = tmp_path / "curl"
@@ -342,7 +342,7 @@ def test_script_reads_value_at_path(
     contract: Contract, tmp_path: Path, path: str, value: str, indent: int | None
 ) -> None:
     text = build_script(
-        contract, sequence.TraceStep(build_request(contract, "listAgents", actor="anonymous"), 200, True)
+        contract, sequence.TraceStep(build_request(contract, "listAgents", actor=Actor.ANONYMOUS), 200, True)
     )
     reader = text[text.index("value_at() {") : text.index("send() {")]
     (tmp_path / "response").write_text(json.dumps(RESPONSE, indent=indent))

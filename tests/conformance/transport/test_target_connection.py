@@ -15,7 +15,7 @@ from conformance.cli.main import main
 from conformance.errors import BudgetExhausted, UsageError
 from conformance.gate.verdict import ExitCode
 from conformance.transport.client import Budget, HttpTarget
-from conformance.transport.messages import Request
+from conformance.transport.messages import Actor, Request
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from tests.conformance.support.http_target import GOOD, Handler, respond_with, run_command, run_http_target
 
@@ -87,7 +87,7 @@ def test_401_of_another_actor_or_a_public_operation_is_returned() -> None:
         )
         assert target_with_refresh.send(REQUEST).status == 200
         assert target_with_refresh.send(Request("signIn", "get", "/sign-in")).status == 401
-        assert target_with_refresh.send(Request("listThings", "get", "/things", actor="anonymous")).status == 401
+        assert target_with_refresh.send(Request("listThings", "get", "/things", actor=Actor.ANONYMOUS)).status == 401
         assert (
             target_with_refresh.send(Request("listThings", "get", "/", headers={"authorization": "Bearer x"})).status
             == 401

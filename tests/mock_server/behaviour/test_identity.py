@@ -85,9 +85,9 @@ def test_app_token_identifies_the_user(api: Api) -> None:
 def find_shared_or_public_keys(api: Api) -> set[str]:
     """Return the keys of the records that are visible in more than one workspace."""
     store = api.sandbox.store
-    keys = {record.references["subject"].key for record in store.select("Share", "1") if record.references["subject"]}
-    keys |= {record.key for record in store.select("Provider", "1") if record.attributes["visibility"] == "public"}
-    executions = [(record.key, record.references["workflow"]) for record in store.select("WorkflowExecution", "1")]
+    keys = {record.references["subject"].key for record in store.select("Share") if record.references["subject"]}
+    keys |= {record.key for record in store.select("Provider") if record.attributes["visibility"] == "public"}
+    executions = [(record.key, record.references["workflow"]) for record in store.select("WorkflowExecution")]
     return keys | {key for key, workflow in executions if workflow and workflow.key in keys}
 
 

@@ -363,7 +363,7 @@ def test_with_count_adds_counts(api: Api) -> None:
     assert all(not names & row.keys() for row in rows_without_counts)
     store = api.sandbox.store
     approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in rows}
-    for record in store.select("WorkflowApproval", "1"):
+    for record in store.select("WorkflowApproval"):
         reference = record.references["workflow_execution"]
         if reference is not None and reference.key in approvals:
             approvals[reference.key].append(record.attributes["status"])

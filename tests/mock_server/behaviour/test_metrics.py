@@ -1,12 +1,17 @@
 """Counts, the leaderboard and metrics: each equals a count over lists."""
 
+import ast
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mock_server import actions
+from mock_server.store.expressions import one_of
 from spec.model import Operation
 from tests.mock_server.athena import EPOCH, Api, athena_contract
 
@@ -15,7 +20,14 @@ HOME = "550e8400-e29b-41d4-a716-446655440000"
 SANDBOX = "9f8b2c64-1d3e-4a57-8c90-5e6f7a8b9c0d"
 TODAY = EPOCH.date().isoformat()
 PERIODS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
+COLUMN_NAMES = re.compile(r"\b[prs]_[a-z]|[.(]own\b|\btenant AS\b")  # of the store
 STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
+
+
+@pytest.mark.parametrize("path", sorted(Path(actions.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_action_names_no_column(path: Path) -> None:
+    constants = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    assert [text for text in constants if isinstance(text, str) and COLUMN_NAMES.search(text)] == []
 
 
 def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
@@ -144,7 +156,7 @@ def iter_events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[
         for row in api.list_all("listWorkflowExecutions", query):
             yield row["created_at"], row["workflow"]["user_id"]
     else:
-        for record in api.sandbox.store.select("AgentRun", "tenant = ?", (workspace,)):
+        for record in api.sandbox.store.select("AgentRun", one_of("tenant", (workspace,))):
             user = record.references["user"]
             yield record.attributes["created_at"], user.key if user else 0
 

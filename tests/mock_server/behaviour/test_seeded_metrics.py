@@ -42,7 +42,7 @@ def test_workflow_triggers_match_its_executions(dataset_api: Api) -> None:
 
 def test_agent_usage_matches_its_runs(dataset_api: Api) -> None:
     runs = defaultdict(list)
-    for run in dataset_api.sandbox.store.select("AgentRun", "1"):
+    for run in dataset_api.sandbox.store.select("AgentRun"):
         assert run.references["agent"] is not None
         runs[run.references["agent"].key].append(run.attributes["created_at"])
     for agent in dataset_api.list_all("listAgents"):

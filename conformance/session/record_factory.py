@@ -1,0 +1,229 @@
+"""Creates and deletes the records that checks need, and shares them between checks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conformance.errors import READ_ONLY, SkipCheck
+from conformance.session.borrowed import borrow
+from conformance.session.client import TrackedClient
+from conformance.session.payloads import PayloadFactory
+from conformance.transport.messages import Actor, Exchange
+from spec.model import Operation, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRecord:
+    """A record created by the run: its key, the request body, and the record in the response (`body`)."""
+
+    resource: str
+    key: Any
+    request_body: Mapping[str, Any]
+    body: Mapping[str, Any]
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class RecordFactory:
+    """Creates records with valid values.
+
+    `shared`: the records that checks share and do not change, by resource. `creates_without_key`: resource -> number of
+    successful creates whose response has no key, so that the records stay. `_measured`: resources whose delay is known.
+    """
+
+    client: TrackedClient
+    payloads: PayloadFactory
+    shared: dict[str, CreatedRecord] = field(default_factory=dict)
+    creates_without_key: Counter[str] = field(default_factory=Counter)
+    _distinct: dict[str, list[CreatedRecord]] = field(default_factory=dict)
+    _measured: set[str] = field(default_factory=set)
+
+    # Creates
+
+    def create(self, resource: str, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
+        """Create a record with everything it requires, or borrow one of `mutable_records`. Raises SkipCheck."""
+        client = self.client
+        if client.options.read_only:
+            raise SkipCheck(READ_ONLY)
+        if resource in client.mutable_records.keys and not self._is_creatable(resource):
+            key, borrowed_record, exchange = borrow(client, resource)
+            return CreatedRecord(resource, key, {}, borrowed_record, exchange)
+        operation, path_values = client.operations.creator(resource), {}
+        if operation.path_parameter_names:
+            path_values = {operation.path_parameter_names[0]: self.shared_record(operation.resource or "").key}
+        if operation.effects:
+            client.charge_call(operation)
+        body = {**self.payloads.build(operation, self.parent), **self._tenant_fields(operation), **(changes or {})}
+        if path_values:
+            body = {**self.payloads.optional_lists(operation), **body}
+        previous_total = None if resource in self._measured else self._list_total(resource)
+        exchange = client.send(operation, path=path_values, body=body)
+        key, record = self._read_created_record(resource, operation, exchange)
+        self._measure_delay(resource, key, previous_total)
+        return CreatedRecord(resource, key, body, record, exchange)
+
+    def _read_created_record(
+        self, resource: str, operation: Operation, exchange: Exchange
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Return (key, record) of a create response. Raises SkipCheck."""
+        record = self.client.operations.data(operation, exchange)
+        if operation.path_parameter_names and isinstance(record, list) and record:
+            record = record[0]
+        if not exchange.response.ok:
+            raise SkipCheck(f"{operation.id}: got {exchange.response.status}: {exchange.response.excerpt}")
+        try:
+            return self.client.operations.key_of(resource, record if isinstance(record, dict) else {}), record
+        except SkipCheck:
+            self.creates_without_key[resource] += 1
+            raise
+
+    def _is_creatable(self, resource: str) -> bool:
+        try:
+            creator = self.client.operations.creator(resource)
+        except SkipCheck:
+            return False
+        return self.client.options.allow_effects or not creator.effects
+
+    def _tenant_fields(self, operation: Operation) -> Mapping[str, Any]:
+        tenant = self.client.tenant
+        return {} if tenant is None else tenant.create_fields(operation)
+
+    def _measure_delay(self, resource: str, key: Any, previous_total: Any) -> None:
+        """Measure, once per resource, how long a new record takes to appear in reads and in the total of its list.
+
+        A delay is not a failure. `previous_total`: the total before the create.
+        """
+        if resource in self._measured:
+            return
+        self._measured.add(resource)
+
+        def find_problem() -> str:
+            retrieve = self.client.operations.find(resource, "retrieve")
+            if retrieve is not None and not self.client.retrieve(resource, key).response.ok:
+                return "the record is missing"
+            is_counted = previous_total is None or self._list_total(resource) != previous_total
+            return "" if is_counted else "the record is not counted"
+
+        self.client.wait_until(find_problem)
+
+    def _list_total(self, resource: str) -> Any:
+        """Return the total that the list of a resource returns; None if it has none."""
+        listing = self.client.operations.find(resource, "list")
+        if listing is None:
+            return None
+        body = self.client.send(listing, query=self.required_query(listing)).response.json
+        for name, roles in listing.envelope.pagination.items():
+            page_object = body.get(name) if isinstance(body, dict) else None
+            for property_name, role in roles.items():
+                if role == "total" and isinstance(page_object, dict):
+                    return page_object.get(property_name)
+        return None
+
+    # Records that checks share
+
+    def shared_record(self, resource: str) -> CreatedRecord:
+        """Return the record that checks share and do not change. Raises SkipCheck."""
+        if resource not in self.shared:
+            with self.payloads.isolated_random(resource):
+                self.shared[resource] = self.create(resource)
+        return self.shared[resource]
+
+    def distinct_records(self, resource: str, number: int) -> list[CreatedRecord]:
+        """Return at least `number` records with different values in all optional fields. Raises SkipCheck."""
+        records = self._distinct.setdefault(resource, [])
+        operation = self.client.operations.creator(resource)
+        while len(records) < number and not operation.path_parameter_names:
+            changes = self.payloads.build_variation(operation, len(records), self.parent)
+            try:
+                records.append(self.create(resource, changes))
+            except SkipCheck:
+                if not changes or self.client.options.read_only:
+                    raise
+                records.append(self.create(resource))
+        return records
+
+    def parent(self, relation: Relation) -> tuple[str, Any]:
+        """Return (resource, key) of a record that a relation may refer to.
+
+        It is one of the run, or else an existing one. Raises SkipCheck.
+        """
+        client, resource = self.client, relation.targets[0]
+        account = client.operations.contract.account_resource
+        if client.tenant is not None and client.tenant.is_target_of(relation):
+            return resource, client.tenant.key
+        if account is not None and resource == account.name:
+            return resource, client.operations.key_of(resource, client.identity())
+        try:
+            return resource, self.shared_record(resource).key
+        except SkipCheck:
+            listing = client.operations.require(resource, "list")
+            for row in self.rows(listing, {}, pages=1):
+                return resource, client.operations.key_of(resource, row)
+            raise SkipCheck(f"no {resource} exists and none can be created") from None
+
+    # Deletes
+
+    def delete(self, resource: str, key: Any) -> Exchange | None:
+        """Delete a record of the run; None if the contract defines no operation for it."""
+        operation = self.client.operations.find(resource, "delete")
+        if operation is None:
+            return None
+        exchange = self.client.send(operation, path={operation.path_parameter_names[0]: key})
+        if exchange.response.ok or exchange.response.status == 404:
+            self.client.write_log.log_deleted(resource, key)
+            shared = self.shared.get(resource)
+            if shared is not None and shared.key == key:
+                del self.shared[resource]
+            self._distinct[resource] = [record for record in self._distinct.get(resource, ()) if record.key != key]
+        return exchange
+
+    # Lists
+
+    def required_query(self, operation: Operation) -> dict[str, Any]:
+        """Return a value for each required query parameter: a key if the parameter refers to a record."""
+        query: dict[str, Any] = {}
+        resources = self.client.operations.contract.resources
+        for parameter in operation.query_parameters if operation.resource in resources else ():
+            if not parameter.required:
+                continue
+            path = parameter.x_query.paths[0] if parameter.x_query and parameter.x_query.role == "filter" else ()
+            relation = resources[operation.resource or ""].relations.get(path[0]) if len(path) == 2 else None
+            if relation is not None and path[1] == resources[relation.targets[0]].key_attribute:
+                query[parameter.name] = self.parent(relation)[1]
+            else:
+                query[parameter.name] = self.payloads.generate_value(parameter.schema, parameter.name)
+        return query
+
+    def rows(
+        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, actor: Actor = Actor.SELF
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a list, page by page. Raises SkipCheck if the list does not respond with rows."""
+        names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
+        required = self.required_query(operation)
+        number = 1
+        while number <= pages:
+            page_query = {**required, **query}
+            if "page" in names:
+                page_query[names["page"]] = number
+            if "size" in names:
+                page_query.setdefault(names["size"], 100)
+            exchange = self.client.send(operation, query=page_query, actor=actor)
+            rows = self.client.operations.data(operation, exchange) if exchange.response.ok else None
+            if not isinstance(rows, list):
+                raise SkipCheck(f"{operation.id}: got {exchange.response.status} without rows")
+            yield from (row for row in rows if isinstance(row, dict))
+            if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
+                return
+            number += 1
+
+    # Reruns
+
+    def for_rerun(self, client: TrackedClient, number: int) -> "RecordFactory":
+        """Create a factory with the same records, whose texts carry another marker: some values must be unique."""
+        payloads = replace(self.payloads, marker=f"{self.payloads.marker}-{number}")
+        return replace(self, client=client, payloads=payloads)
+
+    def without_records(self) -> "RecordFactory":
+        """Create a factory that has created no records."""
+        return replace(self, shared={}, _distinct={})
