@@ -12,13 +12,8 @@ from tests.conformance.support.clinic_faults import CLINIC
 
 pytestmark = pytest.mark.slow  # each case runs all checks
 
-# Known false positives of the suite, not fixed yet.
-FALSE_POSITIVES = {"totals updated after 2 s": pytest.mark.xfail(reason="model-list fails on listReferrals")}
 
-
-@pytest.mark.parametrize(
-    "variant", [pytest.param(each, id=each.name, marks=FALSE_POSITIVES.get(each.name, ())) for each in VARIANTS]
-)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_no_check_fails_on_a_conforming_variant(variant: Variant) -> None:
     def inject_variant(app: ASGIApp) -> ASGIApp:
         return FaultInjector.create(app, CLINIC, variant.make_fault(CLINIC, demo_clinic().clock))
