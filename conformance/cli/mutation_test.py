@@ -11,7 +11,7 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import contract_path, display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.mutation.conforming_variants import build_variants
+from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
 from conformance.mutation.parallel import MutantSelection, VariantResult, evaluate_all
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
@@ -74,7 +74,7 @@ def _variant_runs(settings: Settings) -> list[tuple[int, int]]:
     """(number, seed) of the conforming variants: all with three seeds, or a few with a sample, or none."""
     if settings.family or settings.operation or settings.check or settings.fuzzing_only:
         return []
-    numbers = range(len(tuple(build_variants())))
+    numbers = range(len(VARIANTS))
     if settings.sample is None:
         return [(number, settings.seed + offset) for offset in range(VARIANT_SEEDS) for number in numbers]
     return [(number, settings.seed) for number in {0, *Random(settings.seed).sample(numbers, SAMPLE_VARIANTS)}]

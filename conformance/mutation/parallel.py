@@ -9,7 +9,7 @@ from random import Random
 
 from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
-from conformance.mutation.conforming_variants import build_variants
+from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary, evaluate_mutant
 from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image, create_session
@@ -79,7 +79,7 @@ class Worker:
         """Run all checks on all operations of a conforming variant."""
         mock = self.mock
         mock.reset()
-        variant = tuple(build_variants())[index]
+        variant = VARIANTS[index]
         fault = variant.make_fault(mock.contract, mock.clock)
         session = create_session(mock, FaultInjector.create(mock.app, mock.contract, fault), seed)
         run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
