@@ -89,14 +89,14 @@ class Progress:
             self._display = None
 
     def format_line(self, now: float) -> str:
-        """Return ``75 of 75 operations, 210 of 900 checks, 0 failures, 1200 requests, about 12 s left``.
+        """Return ``75 of 75 operations, 210 of 900 cases, 0 failures, 1200 requests, about 12 s left``.
 
         Once no case is pending, Schemathesis runs, at most until the deadline.
         """
         cases_done = self._case_count - len(self._pending_cases)
         parts = [
             f"{len(self._started_operations)} of {self._operation_count} operations",
-            f"{cases_done} of {self._case_count} checks",
+            f"{cases_done} of {self._case_count} cases",
             f"{self._failure_count} failure" + ("" if self._failure_count == 1 else "s"),
         ]
         parts += [f"{self._request_count} requests"] if self._request_count else []

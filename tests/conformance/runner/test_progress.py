@@ -41,7 +41,7 @@ def test_log_gets_one_line_per_interval() -> None:
     clock.now += 1
     progress.record_result(result("check-b", "one", Status.FAILED))
     progress.record_result(result("check-b", "one"))
-    assert out.getvalue() == "1 of 2 operations, 2 of 4 checks, 1 failure, about 30 s left\n"
+    assert out.getvalue() == "1 of 2 operations, 2 of 4 cases, 1 failure, about 30 s left\n"
     progress.clear()
     assert "\x1b" not in out.getvalue()
 
@@ -51,11 +51,11 @@ def test_terminal_line_is_redrawn_and_removed() -> None:
     progress = Progress(CASES, out, None, clock)
     clock.now += 1
     progress.record_result(result("check-a", "two"))
-    assert "1 of 2 operations, 1 of 4 checks, 0 failures, about 3 s left" in out.getvalue()
+    assert "1 of 2 operations, 1 of 4 cases, 0 failures, about 3 s left" in out.getvalue()
     clock.now += 1
     progress.record_result(result("check-a", "one"))
     output = out.getvalue()
-    assert "2 of 2 operations, 2 of 4 checks, 0 failures, about 2 s left" in output.rpartition(CLEAR_LINE)[2]
+    assert "2 of 2 operations, 2 of 4 cases, 0 failures, about 2 s left" in output.rpartition(CLEAR_LINE)[2]
     progress.clear()
     assert out.getvalue().removeprefix(output).endswith(CLEAR_LINE)
     assert "\x1b[?25h" in out.getvalue()  # the cursor is visible again
@@ -79,7 +79,7 @@ def test_result_of_unknown_case_is_not_counted_as_case() -> None:
     progress = Progress(CASES, out, None, clock)
     clock.now += LOG_INTERVAL
     progress.record_result(result("check-c", "three", Status.FAILED))
-    assert out.getvalue() == "0 of 2 operations, 0 of 4 checks, 1 failure\n"
+    assert out.getvalue() == "0 of 2 operations, 0 of 4 cases, 1 failure\n"
 
 
 def test_requests_update_the_display_without_pending_cases() -> None:
@@ -89,4 +89,4 @@ def test_requests_update_the_display_without_pending_cases() -> None:
     progress.finish_cases()
     clock.now += LOG_INTERVAL
     progress.record_request()
-    assert out.getvalue() == "2 of 2 operations, 4 of 4 checks, 0 failures, 1 requests, at most 70 s left\n"
+    assert out.getvalue() == "2 of 2 operations, 4 of 4 cases, 0 failures, 1 requests, at most 70 s left\n"
