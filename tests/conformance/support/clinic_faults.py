@@ -64,18 +64,20 @@ def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFa
 # Lists
 
 
-def change_page(change: Callable[[InterceptedRequest, dict[str, Any]], dict[str, Any]], container: str) -> MakeFault:
+def change_page_object(
+    change: Callable[[InterceptedRequest, dict[str, Any]], dict[str, Any]], container: str
+) -> MakeFault:
     """Fault in the fields of the pagination: `change(request, page)` returns the changed fields of `container`."""
     return change_json(lambda request, page: {**page, container: {**page[container], **change(request, page)}})
 
 
-report_page_total = change_page(lambda _, page: {"total": len(page["data"])}, "meta")
+report_page_total = change_page_object(lambda _, page: {"total": len(page["data"])}, "meta")
 # The last page that is not full does not count.
-round_last_page_down = change_page(
+round_last_page_down = change_page_object(
     lambda _, page: {"pages": max(1, page["meta"]["total"] // page["meta"]["size"])}, "meta"
 )
-link_page_before_first = change_page(lambda _, page: {"before": page["links"]["first"]}, "links")
-link_first_page_as_last = change_page(lambda _, page: {"last": page["links"]["first"]}, "links")
+link_page_before_first = change_page_object(lambda _, page: {"before": page["links"]["first"]}, "links")
+link_first_page_as_last = change_page_object(lambda _, page: {"last": page["links"]["first"]}, "links")
 
 
 def drop_from_links(*names: str) -> MakeFault:
@@ -85,7 +87,7 @@ def drop_from_links(*names: str) -> MakeFault:
         pairs = [(n, v) for n, v in parse_qsl(urlsplit(link or "").query) if n not in names]
         return link and f"{link.partition('?')[0]}?{urlencode(pairs)}"
 
-    return change_page(lambda _, page: {role: drop(link) for role, link in page["links"].items()}, "links")
+    return change_page_object(lambda _, page: {role: drop(link) for role, link in page["links"].items()}, "links")
 
 
 def ignore_bracketed_arrays(request: InterceptedRequest) -> InterceptedRequest:
