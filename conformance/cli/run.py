@@ -159,4 +159,4 @@ def find_target_problem(settings: Settings, session: Session, operations: Sequen
     if problem or not secured or not settings.other_token:
         return problem
     operation = session.contract.operations[secured[0].request.operation]
-    return token_problem([session.client.send(operation, actor=Actor.OTHER)], settings.other_token_env)
+    return token_problem([session.client.send(operation, actor=Actor.OTHER_TENANT)], settings.other_token_env)

@@ -198,7 +198,7 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
 def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTarget:
     """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
     deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
-    tokens = {Actor.SELF: settings.token, Actor.OTHER: settings.other_token}
+    tokens = {Actor.OWNER: settings.token, Actor.OTHER_TENANT: settings.other_token}
     try:
         return HttpTarget(
             base_url,

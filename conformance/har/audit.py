@@ -201,7 +201,7 @@ def _parse_body(body: bytes | None) -> tuple[Any, bytes | None]:
 
 
 def _actor(entry: HarEntry) -> Actor:
-    return Actor.SELF if {AUTHORIZATION.lower(), "cookie"} & entry.request_headers.keys() else Actor.ANONYMOUS
+    return Actor.OWNER if {AUTHORIZATION.lower(), "cookie"} & entry.request_headers.keys() else Actor.ANONYMOUS
 
 
 def _credentials(contract: Contract, entry: HarEntry) -> Iterator[str]:

@@ -56,9 +56,9 @@ def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Itera
             yield case.skip(requirement, insufficient_data(f"no request with {name} succeeded"))
 
 
-def _report(case: Case, found: list[tuple[Divergence, Execution]]) -> Iterator[CheckResult]:
+def _report(case: Case, divergences: list[tuple[Divergence, Execution]]) -> Iterator[CheckResult]:
     """Yield the result of each divergence, with the shortest sequence of steps that shows it."""
-    for position, (divergence, execution) in enumerate(found):
+    for position, (divergence, execution) in enumerate(divergences):
         target = replace(case, operation=divergence.operation)
         requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
         requirement = replace(requirement, provenance_independent=divergence.is_independent)
@@ -103,12 +103,12 @@ def explore(case: Case) -> Iterator[CheckResult]:
     session = case.session
     depth = ExplorationDepth(session.options.exploration_sequences, EXPLORATION_STEPS)
     executions = explore(session, case.operation, depth, session.payloads.random.randrange(2**32))
-    found: dict[tuple[str, str], tuple[Divergence, Execution]] = {}
+    divergences: dict[tuple[str, str], tuple[Divergence, Execution]] = {}
     for execution in executions:
         for divergence in execution.divergences:
-            found.setdefault(divergence.identity, (divergence, execution))
-    yield from _report(case, list(found.values()))
-    if not found:
+            divergences.setdefault(divergence.identity, (divergence, execution))
+    yield from _report(case, list(divergences.values()))
+    if not divergences:
         yield case.build_result(case.build_requirement(), "")
 
 

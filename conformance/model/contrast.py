@@ -11,14 +11,14 @@ MIN_ROWS = 3  # fewer listed records differ from any other record in too many pr
 TEXT_FEATURES: Mapping[str, Callable[[str, str], bool]] = {
     "starts with": lambda text, term: text.casefold().startswith(term.casefold()),
     "ends with": lambda text, term: text.casefold().endswith(term.casefold()),
-    "contains, in the same case,": lambda text, term: term in text,
+    "contains (case-sensitive)": lambda text, term: term in text,
 }
 
 
 def find_differences(resource: Resource, missing: Row, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the properties in which a missing record differs from all listed records, which agree in them.
+    """Yield the properties that are empty only in the missing record, or equal in all listed records but not in it.
 
-    All records are those of responses with the same relations.
+    All records must come from responses that embed the same relations.
     """
     stamps = {name for kind in ("created", "updated") for name in resource.attributes_with_stamp(kind)}
     for name, value in missing.items() if len(rows) >= MIN_ROWS else ():
@@ -36,13 +36,15 @@ def find_text_differences(
 ) -> Iterator[str]:
     """Yield how a search term occurs in the searched texts of all listed records, but not in the missing one."""
     texts = _get_texts(paths, missing)
-    for feature, holds in TEXT_FEATURES.items() if len(rows) >= MIN_ROWS else ():
-        if not any(holds(text, term) for text in texts) and all(
-            any(holds(text, term) for text in _get_texts(paths, row)) for row in rows
+    for feature, matches in TEXT_FEATURES.items() if len(rows) >= MIN_ROWS else ():
+        if not any(matches(text, term) for text in texts) and all(
+            any(matches(text, term) for text in _get_texts(paths, row)) for row in rows
         ):
-            found = next((text for text in texts if term.casefold() in text.casefold()), "")
+            matching_text = next((text for text in texts if term.casefold() in text.casefold()), "")
             name = " or ".join(dict.fromkeys(".".join(path) for path in paths))
-            yield f"no searched text ({name}) {feature} {term!r}" + (f": it is {truncate(found)}" if found else "")
+            yield f"no searched text ({name}) {feature} {term!r}" + (
+                f": got {truncate(matching_text)}" if matching_text else ""
+            )
 
 
 def _get_texts(paths: Sequence[tuple[str, ...]], row: Row) -> list[str]:

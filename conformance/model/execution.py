@@ -458,11 +458,13 @@ class Execution:
             body, _ = retrieve_with_relations(self.session, other, record.key)
         if not isinstance(body, Mapping):
             return True
-        found = {m.path[-1]: m.actual for m in self.comparison.mismatches(view, record, body) if m.record is record}
+        actual_values = {
+            m.path[-1]: m.actual for m in self.comparison.mismatches(view, record, body) if m.record is record
+        }
         is_shown = mismatch.path[-1] in body or any(
             mismatch.path[-1] in v for v in body.values() if isinstance(v, dict)
         )
-        return not is_shown or equal(found.get(mismatch.path[-1], UNKNOWN), mismatch.actual)
+        return not is_shown or equal(actual_values.get(mismatch.path[-1], UNKNOWN), mismatch.actual)
 
     def _fetch_referring_rows(self, record: ModelRecord, relation: Relation) -> list[Any] | None:
         """Return the keys of all records that refer to a record by an inverse relation; None without such a list."""

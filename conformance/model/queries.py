@@ -51,10 +51,10 @@ def _read_model(model: Model, record: ModelRecord, path: tuple[str, ...]) -> lis
             values.append(key)
             continue
         related = model.records.get((resource, key))
-        found = _read_model(model, related, tuple(rest)) if related is not None else None
-        if found is None:
+        related_values = _read_model(model, related, tuple(rest)) if related is not None else None
+        if related_values is None:
             return None
-        values += found
+        values += related_values
     return values
 
 

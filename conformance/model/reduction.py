@@ -48,22 +48,27 @@ class _Reduction:
             return False
         execution = Execution.start(self.session)
         before = sum(self.session.responses.call_counts.values())
-        found = next(self._execute(execution, candidate), None)
+        divergence = next(self._execute(execution, candidate), None)
         self.budget -= sum(self.session.responses.call_counts.values()) - before
-        if found is None:
+        if divergence is None:
             return False
-        writes = [exchange for exchange in execution.writes if all(exchange is not shown for shown in found.evidence)]
-        self.steps, self.divergence = list(execution.steps), replace(found, evidence=(*writes, *found.evidence))
+        writes = [
+            exchange for exchange in execution.writes if all(exchange is not shown for shown in divergence.evidence)
+        ]
+        self.steps, self.divergence = (
+            list(execution.steps),
+            replace(divergence, evidence=(*writes, *divergence.evidence)),
+        )
         return True
 
     def _execute(self, execution: Execution, steps: Sequence[Step]) -> Iterator[Divergence]:
         """Execute steps; yield the divergences with the same identity."""
         for step in steps:
             try:
-                found = execution.execute(step)
+                divergences = execution.execute(step)
             except SkipCheck:
                 continue
-            yield from (other for other in found if other.identity == self.divergence.identity)
+            yield from (other for other in divergences if other.identity == self.divergence.identity)
 
     def remove_steps(self) -> None:
         """Remove blocks of steps, large blocks first; the last step shows the divergence."""

@@ -34,7 +34,7 @@ from spec.model import Contract
 from spec.validators import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
-TOKENS: Mapping[str, str] = {Actor.SELF: "demo-token", Actor.OTHER: "other-token"}
+TOKENS: Mapping[str, str] = {Actor.OWNER: "demo-token", Actor.OTHER_TENANT: "other-token"}
 REQUEST_DURATION = timedelta(milliseconds=20)  # on the manual clock
 
 

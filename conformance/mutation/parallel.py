@@ -48,7 +48,7 @@ class MutantSelection:
         """Return the indices of the selected mutants in the order of `derive_mutants`."""
         indices = [
             index
-            for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.SELF]))
+            for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.OWNER]))
             if (not self.families or mutant.family in self.families)
             and (not self.operations or mutant.operation in self.operations)
         ]
@@ -69,7 +69,7 @@ class Worker:
     def create(cls, contract: Contract, image_bytes: bytes, detectors: Detectors | None = None) -> "Worker":
         """Create a worker from a dataset image. `detectors`: the gate's, by default."""
         mock = InProcessMock.from_image(contract, image_bytes)
-        return cls(mock, tuple(derive_mutants(contract, TOKENS[Actor.SELF])), detectors or Detectors())
+        return cls(mock, tuple(derive_mutants(contract, TOKENS[Actor.OWNER])), detectors or Detectors())
 
     def evaluate_mutant(self, index: int) -> MutantSummary:
         """Evaluate one mutant."""

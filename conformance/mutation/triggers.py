@@ -90,7 +90,7 @@ def trigger_other_tenant(session: Session, operation: Operation) -> None:
     """Send a request for a created record as another tenant, and retrieve the record."""
     record = session.records.create(operation.resource or "")
     path_values = {operation.path_parameter_names[0]: record.key}
-    session.client.send(operation, path=path_values, body=build_body(session, operation), actor=Actor.OTHER)
+    session.client.send(operation, path=path_values, body=build_body(session, operation), actor=Actor.OTHER_TENANT)
     read_back(session, record)
 
 

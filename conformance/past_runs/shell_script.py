@@ -78,7 +78,7 @@ def _variables(sequence: RequestSequence, contract: Contract, settings: Settings
     """Yield the lines that set the variables from the environment."""
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
-    for actor, env in ((Actor.SELF, settings.token_env), (Actor.OTHER, settings.other_token_env)):
+    for actor, env in ((Actor.OWNER, settings.token_env), (Actor.OTHER_TENANT, settings.other_token_env)):
         if any(_token_name(step.request) == actor for step in sequence.steps):
             if not (env.isascii() and env.isidentifier()):
                 raise UsageError(f"--token-env: invalid value {env[:80]!a} (expected a valid name of a shell variable)")
@@ -92,7 +92,7 @@ def _token_name(request: Request) -> str:
     header_names = {name.lower() for name in request.headers}
     return (
         request.actor
-        if request.actor in (Actor.SELF, Actor.OTHER) and AUTHORIZATION.lower() not in header_names
+        if request.actor in (Actor.OWNER, Actor.OTHER_TENANT) and AUTHORIZATION.lower() not in header_names
         else ""
     )
 
@@ -109,7 +109,7 @@ def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByS
         view is None
         or envelope.status != 201
         or not 200 <= step.status < 300
-        or _token_name(step.request) != Actor.SELF
+        or _token_name(step.request) != Actor.OWNER
     ):
         return None
     delete = contract.find_operation(view.resource, "delete")

@@ -134,7 +134,7 @@ def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction = report.redaction_for(result)
     request = redaction.request(exchange.request)
-    tokens = {Actor.SELF: f"token: ${report.token_env}", Actor.OTHER: f"token: ${report.other_token_env}"}
+    tokens = {Actor.OWNER: f"token: ${report.token_env}", Actor.OTHER_TENANT: f"token: ${report.other_token_env}"}
     lines = [f"{request['method']} {request['target']}", tokens.get(exchange.request.actor, "no token of the run")]
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:

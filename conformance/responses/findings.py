@@ -153,7 +153,7 @@ def _safe_word(text: str) -> str:
 def distinguishing_input(schemas: SchemaValidators, operation: Operation, request: Request) -> str:
     """What distinguishes a request from others of its operation: parameters, and invalid or missing body fields."""
     features = sorted({name for name, value in request.query if value})
-    if request.actor != Actor.SELF:
+    if request.actor != Actor.OWNER:
         features.append(f"as {request.actor}")
     if request.method != operation.method:
         features.append(request.method.upper())

@@ -1,4 +1,4 @@
-"""Reruns failures until they are classified: no failure fails the gate without a rerun.
+"""Reruns failures and classifies them: a failure blocks if its reruns confirm it, or if an option forbids a rerun.
 
 Each run of a case uses the random seed of the case, so that a rerun sends the same requests. Only the marker in texts
 differs, since some values must be unique.
@@ -19,7 +19,7 @@ MAX_RERUNS = 4
 MAX_LIST_CHANGE_RERUNS = 2  # reruns because a list changed during the check
 MIN_FAILURES_ON_UNSTABLE_TARGET = 3  # failures required on rerun if the target had transient failures; else 1
 
-NOT_RERUN = SkipReason("the run was aborted")
+RUN_ABORTED = SkipReason("the run was aborted")
 BLOCKING_KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT, FailureKind.NOT_REPEATED)
 
 RunCheck = Callable[[Case], Iterator[CheckResult]]
@@ -31,7 +31,7 @@ class Reruns:
 
     fresh_state: list[bool] = field(default_factory=list)
     same_state: list[bool] = field(default_factory=list)
-    reason: SkipReason = NOT_RERUN
+    reason: SkipReason = RUN_ABORTED
 
     @property
     def failed(self) -> int:
@@ -117,7 +117,11 @@ class Rerunner:
         disturbed = 0
         min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.client.retrier.recovered else 1
         for attempt in range(MAX_RERUNS):
-            undecided = [mark for mark, reruns in reruns_by_fingerprint.items() if reruns.kind(min_failures) is None]
+            undecided = [
+                fingerprint
+                for fingerprint, reruns in reruns_by_fingerprint.items()
+                if reruns.kind(min_failures) is None
+            ]
             if not undecided:
                 break
             try:
@@ -150,12 +154,12 @@ class Rerunner:
         if any(exchange.response.status in GATEWAY_STATUSES for exchange in result.evidence):
             return _skip(result, f"response of a gateway: {result.message}", FailureKind.INFRASTRUCTURE), reruns
         if disturbed and kind not in BLOCKING_KINDS:
-            message = "modified by another client during each run of the check"
+            message = "modified by another client during the check"
             return _skip(result, message, FailureKind.INTERFERENCE), reruns
         if kind is None:
-            return _skip(
-                result, f"failed once; the rerun was skipped: {reruns.reason}: {result.message}", result.failure_kind
-            ), reruns
+            counts = f"failed {reruns.failed} of {reruns.total} times"
+            message = f"{counts}; the rerun was skipped: {reruns.reason}: {result.message}"
+            return _skip(result, message, result.failure_kind), reruns
         return replace(result, failure_kind=kind), reruns
 
     def _rerun(
@@ -170,10 +174,10 @@ class Rerunner:
         session = self.session.new_state(self.number) if needs_new_state else self.session.same_state(self.number)
         snapshot = self.watch.snapshot(case)
         results: dict[str, CheckResult] = {}
-        for rerun_case in (*self._causes(case, failed), case):
-            trial_case = replace(rerun_case, session=session)
-            self.seed_case(session, trial_case)
-            results = {result.requirement.fingerprint: result for result in self.run_check(trial_case)}
+        for rerun_case in (*self._find_causes(case, failed), case):
+            current_case = replace(rerun_case, session=session)
+            self.seed_case(session, current_case)
+            results = {result.requirement.fingerprint: result for result in self.run_check(current_case)}
         self.collect_findings(case, session)
         self.session.merge(session)
         for failure in failed:
@@ -194,8 +198,8 @@ class Rerunner:
             return {fingerprint: case.skip(failure.requirement, "the operation was not called in the rerun")}
         return {}
 
-    def _causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:
-        """The cases that sent what is shown, where that was noticed during other ones."""
+    def _find_causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:
+        """Return the other cases that sent the requests in the evidence of the failures."""
         evidence = {exchange.request.number for result in failed for exchange in result.evidence}
         cases: dict[tuple[str, str], Case] = {}
         for key, (_, exchange) in self.session.responses.findings.items():

@@ -174,7 +174,7 @@ def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[
 
 def run_check(case: Case) -> Iterator[CheckResult]:
     """The results of one check on one operation; a SkipCheck exception becomes a skipped result."""
-    if case.check.needs_second_token and not case.session.client.has_token(Actor.OTHER):
+    if case.check.needs_second_token and not case.session.client.has_token(Actor.OTHER_TENANT):
         yield case.skip(case.build_requirement(), NO_SECOND_TOKEN)
         return
     try:

@@ -93,7 +93,7 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
 
 def _run_token_header(step: ChainStep) -> dict[str, str]:
     """The header with the run's token, if the original request had it."""
-    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == Actor.SELF else {}
+    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == Actor.OWNER else {}
 
 
 def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:

@@ -294,7 +294,7 @@ def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
     schemes = session.contract.security_schemes
     single_schemes = [alternative[0] for alternative in sent_case.operation.security if len(alternative) == 1]
     accepts_bearer = any(schemes[name].get("scheme") == "bearer" for name in single_schemes)
-    return sent_case.exchange.request.actor == Actor.SELF and accepts_bearer
+    return sent_case.exchange.request.actor == Actor.OWNER and accepts_bearer
 
 
 def _is_other_route(session: Session, sent_case: SentCase) -> bool:

@@ -115,8 +115,8 @@ class CaseTransport(RequestsTransport):
         }
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
-        actor = Actor.SELF if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else Actor.ANONYMOUS
-        if actor == Actor.SELF:
+        actor = Actor.OWNER if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else Actor.ANONYMOUS
+        if actor == Actor.OWNER:
             del headers[AUTHORIZATION]
         if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise BlockedRequest("invalid header value")

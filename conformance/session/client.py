@@ -52,7 +52,7 @@ class TrackedClient:
         query: Mapping[str, Any] | tuple[tuple[str, str], ...] = (),
         body: Any = None,
         raw: bytes | None = None,
-        actor: Actor = Actor.SELF,
+        actor: Actor = Actor.OWNER,
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> Exchange:
@@ -62,7 +62,7 @@ class TrackedClient:
         not allowed.
         """
         self._check_is_allowed(operation, method or operation.method, path or {})
-        if self.tenant is not None and actor is Actor.SELF and isinstance(query, Mapping):
+        if self.tenant is not None and actor is Actor.OWNER and isinstance(query, Mapping):
             query = {**self.tenant.query_filter(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
         request = Request(
@@ -92,7 +92,7 @@ class TrackedClient:
             reason = f"{NO_CREATE_OPERATION} {operation.resource}, and records of --mutable-record are not deleted"
             raise SkipCheck(not_testable(reason))
 
-    def retrieve(self, resource: str, key: Any, *, actor: Actor = Actor.SELF) -> Exchange:
+    def retrieve(self, resource: str, key: Any, *, actor: Actor = Actor.OWNER) -> Exchange:
         """Retrieve one record."""
         operation = self.operations.require(resource, "retrieve")
         return self.send(operation, path={operation.path_parameter_names[0]: key}, actor=actor)
@@ -119,7 +119,7 @@ class TrackedClient:
 
     # Accounts
 
-    def identity(self, actor: Actor = Actor.SELF) -> Mapping[str, Any]:
+    def identity(self, actor: Actor = Actor.OWNER) -> Mapping[str, Any]:
         """Return the account of a token, as the target returns it. Raises SkipCheck."""
         if actor not in self._identities:
             self._identities[actor] = self._request_identity(actor)

@@ -15,7 +15,10 @@ from spec.model import Operation, Relation
 
 @dataclass(frozen=True, slots=True)
 class CreatedRecord:
-    """A record created by the run: its key, the request body, and the record in the response (`body`)."""
+    """A record that the run created or borrowed: its key, the request body, and the record in the response (`body`).
+
+    `request_body` is empty if the record is borrowed.
+    """
 
     resource: str
     key: Any
@@ -29,7 +32,8 @@ class RecordFactory:
     """Creates records with valid values.
 
     `shared`: the records that checks share and do not change, by resource. `creates_without_key`: resource -> number of
-    successful creates whose response has no key, so that the records stay. `_measured`: resources whose delay is known.
+    successful creates whose response has no key: cleanup cannot delete these records.
+    `_measured`: resources whose delay is known.
     """
 
     client: TrackedClient
@@ -130,7 +134,10 @@ class RecordFactory:
         return self.shared[resource]
 
     def distinct_records(self, resource: str, number: int) -> list[CreatedRecord]:
-        """Return at least `number` records with different values in all optional fields. Raises SkipCheck."""
+        """Return at least `number` records whose optional fields vary; none if creation requires a parent in the path.
+
+        Raises SkipCheck.
+        """
         records = self._distinct.setdefault(resource, [])
         operation = self.client.operations.creator(resource)
         while len(records) < number and not operation.path_parameter_names:
@@ -196,9 +203,9 @@ class RecordFactory:
         return query
 
     def rows(
-        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, actor: Actor = Actor.SELF
+        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, actor: Actor = Actor.OWNER
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a list, page by page. Raises SkipCheck if the list does not respond with rows."""
+        """Yield the rows of at most `pages` pages of a list. Raises SkipCheck if a response has no rows."""
         names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
         required = self.required_query(operation)
         number = 1
@@ -225,5 +232,5 @@ class RecordFactory:
         return replace(self, client=client, payloads=payloads)
 
     def without_records(self) -> "RecordFactory":
-        """Create a factory that has created no records."""
+        """Create a factory that shares no records."""
         return replace(self, shared={}, _distinct={})

@@ -1,4 +1,4 @@
-"""One run against one target: what checks work with."""
+"""The state of one run against one target."""
 
 import time
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class Session:
 
     @property
     def responses(self) -> ResponseLog:
-        """What all responses show."""
+        """The log of all responses: counts, coverage and contract violations."""
         return self.client.responses
 
     @property
@@ -128,7 +128,8 @@ class Session:
     def same_state(self, number: int) -> "Session":
         """Create a session of the same run with its shared records, for rerun `number`.
 
-        Call counts and findings are separate until `merge`. Fixtures are built again. No sequence is reduced again.
+        Call counts are separate until `merge`, findings until the rerunner collects them. Fixtures are built again.
+        Failing sequences are not reduced.
         """
         client = self.client.with_own_responses()
         session = Session(client, self.records.for_rerun(client, number))

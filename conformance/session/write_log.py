@@ -61,7 +61,7 @@ class WriteLog:
         self._append({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
         return self
 
-    def log_write(self, operation: str, target: str, actor: Actor = Actor.SELF) -> None:
+    def log_write(self, operation: str, target: str, actor: Actor = Actor.OWNER) -> None:
         """Log a write before it is sent; `actor`: whose token it uses."""
         self._append({"run": self.run_id, "write": operation, "target": target, "as": actor})
 
@@ -168,7 +168,7 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
         return
     logged_run = runs[run_id]
     if "write" in event:
-        is_run_token = event.get("as", Actor.SELF) == Actor.SELF
+        is_run_token = event.get("as", Actor.OWNER) == Actor.OWNER
         logged_run.pending_write = (event["write"], event["target"]) if is_run_token else ("", "")
         if is_run_token and event["write"] not in logged_run.write_operations:
             logged_run.write_operations.append(event["write"])

@@ -15,10 +15,10 @@ MAX_EXCERPT_BYTES = 200
 
 
 class Actor(StrEnum):
-    """Whose token a request carries. `OTHER`: of another tenant. `ANONYMOUS`: none."""
+    """Whose token a request carries: that of the run, one of another tenant, or none."""
 
-    SELF = "self"
-    OTHER = "other"
+    OWNER = "self"
+    OTHER_TENANT = "other"
     ANONYMOUS = "anonymous"
 
 
@@ -47,7 +47,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: Any = None
     raw_body: bytes | None = None
-    actor: Actor = Actor.SELF
+    actor: Actor = Actor.OWNER
     headers: Mapping[str, str] = field(default_factory=dict)
     number: int = field(default_factory=partial(next, count(1)), init=False, repr=False, compare=False)
 
@@ -102,7 +102,7 @@ class Exchange:
         """The request as a curl command; tokens are names of environment variables."""
         request = self.request
         parts = ["curl", "-i", "-X", request.method.upper()]
-        variable = {Actor.SELF: token_env, Actor.OTHER: other_token_env}.get(request.actor)
+        variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
         if variable:
             parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
         parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]

@@ -70,7 +70,7 @@ class TokenRefreshingTarget:
         """Send a request, with a new token if it has expired. Raises TargetUnreachable, BudgetExhausted, SkipCheck."""
         response = self.inner.send(request)
         has_own_header = AUTHORIZATION.lower() in map(str.lower, request.headers)
-        if request.actor != Actor.SELF or has_own_header or not self.requires_token(request.operation):
+        if request.actor != Actor.OWNER or has_own_header or not self.requires_token(request.operation):
             return response
         has_expired = response.status == UNAUTHORIZED and self._was_accepted
         self._was_accepted = response.status != UNAUTHORIZED
@@ -81,7 +81,7 @@ class TokenRefreshingTarget:
         except UsageError as error:
             # The results so far are reported: the run ends as if its budget were exhausted.
             raise BudgetExhausted(f"the token expired and could not be refreshed: {error}") from None
-        if token == self.inner.tokens.get(Actor.SELF):
+        if token == self.inner.tokens.get(Actor.OWNER):
             return response
-        self.inner.tokens = {**self.inner.tokens, Actor.SELF: token}
+        self.inner.tokens = {**self.inner.tokens, Actor.OWNER: token}
         return self.send(request)

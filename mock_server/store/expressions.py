@@ -13,7 +13,7 @@ from spec.record import Reference
 class SqlExpression:
     """An SQL expression on a row of a resource's table, a condition for example.
 
-    `resources`: the resources of which it reads other rows. `columns`: the columns of its own row that it reads.
+    `resources`: the resources whose other rows it reads. `columns`: the columns of its own row that it reads.
     """
 
     sql: str
@@ -103,7 +103,7 @@ def build_derived_expression(
     """Build the expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
     relation = tables[resource].resource.relations[derived.path[0]]
     parts = [_build_aggregate_sql(tables, resource, relation, target, derived, key_sql) for target in relation.targets]
-    if derived.kind == "max" and len(parts) > 1:  # SQL's max of several values is NULL if one of them is
+    if derived.kind == "max" and len(parts) > 1:  # SQLite's scalar MAX(a, b) returns NULL if any argument is NULL
         sql = f"SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)})"
     else:
         sql = " + ".join(parts)

@@ -42,14 +42,15 @@ def _requires_auth(contract: Contract, operation: Operation) -> bool:
 def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     """Send the request with each kind of invalid credentials; return the exchanges, or why they were not sent.
 
-    Paths name records that only this check uses, queries and bodies are valid, so that an accepted request succeeds.
+    Writes use a new record, reads a shared or listed one, or else an unknown key; queries and bodies are valid where
+    the run may build them, so that an accepted request succeeds.
     Once an operation with external effects was accepted, its body is empty.
     """
     session, operation = case.session, case.operation
     kinds = [*INVALID_CREDENTIALS, *([LOGGED_OUT] if session.options.credentials else [])]
     if session.options.read_only and operation.method not in SAFE_METHODS:
         return dict.fromkeys(kinds, READ_ONLY)
-    path, query = _build_expendable_path(case), session.records.required_query(operation)
+    path, query = _build_path(case), session.records.required_query(operation)
     exchanges: dict[str, Exchange | SkipReason] = {}
     was_accepted = False
     for kind in kinds:
@@ -70,7 +71,7 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
 UNAUTHENTICATED_EXCHANGES = Fixture("unauthenticated exchanges", FixtureScope.OPERATION, _send_unauthenticated)
 
 
-def _build_expendable_path(case: Case) -> Mapping[str, Any]:
+def _build_path(case: Case) -> Mapping[str, Any]:
     """Return the path of a record of the run, a new one for writes; of an unknown record if none can be created."""
     session, operation = case.session, case.operation
     if not operation.path_parameter_names or find_blocking_reason(case):
@@ -179,8 +180,8 @@ def _evaluate_foreign_create(case: Case) -> CheckResult:
             continue
         parent = session.payloads.find_relation(operation, field.relation_setter.relation).targets[0]
         if is_public(session.contract.resources[parent], session.records.shared_record(parent)):
-            return case.skip(case.build_requirement(), "the record is public")
-    exchange = session.client.send(operation, body=body, actor=Actor.OTHER)
+            return case.skip(case.build_requirement(), "the parent record is public")
+    exchange = session.client.send(operation, body=body, actor=Actor.OTHER_TENANT)
     # A reference to an unknown record may be a validation error, so one to another tenant's record may be, too.
     return case.build_result(case.build_requirement(), _describe_missing_denial(exchange, 422), exchange)
 
@@ -192,7 +193,7 @@ def is_public(resource: Resource, record: CreatedRecord) -> bool:
 
 
 def _evaluate_retrieve(case: Case, record: CreatedRecord) -> CheckResult:
-    exchange = case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER)
+    exchange = case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER_TENANT)
     return case.build_result(case.build_requirement(), _describe_missing_denial(exchange), exchange)
 
 
@@ -207,14 +208,14 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
         if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break
-    exchange = session.client.send(operation, path=path_of(operation, record.key), body=body, actor=Actor.OTHER)
+    exchange = session.client.send(operation, path=path_of(operation, record.key), body=body, actor=Actor.OTHER_TENANT)
     message = _describe_missing_denial(exchange)
     if not message and retrieve is not None:
         current = session.client.retrieve(record.resource, record.key)
         after = get_stored_attributes(session.contract, retrieve, session.operations.data(retrieve, current))
         message = describe_changes(before, after)
         if not current.response.ok:
-            message = "the request was rejected, but the record does not exist any more"
+            message = f"the request was rejected, but retrieve then got {current.response.status}, expected 2xx"
     return case.build_result(case.build_requirement(), message, exchange)
 
 
@@ -223,8 +224,10 @@ def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
     session, operation = case.session, case.operation
     query = session.records.required_query(operation)
     key = session.operations.resource(operation).key_attribute
-    is_listed = any(row.get(key) == record.key for row in session.records.rows(operation, query, actor=Actor.OTHER))
-    exchange = session.client.send(operation, query=query, actor=Actor.OTHER)
+    is_listed = any(
+        row.get(key) == record.key for row in session.records.rows(operation, query, actor=Actor.OTHER_TENANT)
+    )
+    exchange = session.client.send(operation, query=query, actor=Actor.OTHER_TENANT)
     message = f"the list of another tenant contains {key} {record.key}" if is_listed else ""
     return case.build_result(case.build_requirement(), message, exchange)
 

@@ -51,7 +51,7 @@ def check_no_leak(case: Case) -> Iterator[CheckResult]:
     for parameter, path, value in _iter_narrowing_values(case.operation, body):
         query = {**session.records.required_query(case.operation), parameter.name: value}
         query |= dict(listing.build_largest_page_query())
-        exchange = session.client.send(case.operation, query=query, actor=Actor.OTHER)
+        exchange = session.client.send(case.operation, query=query, actor=Actor.OTHER_TENANT)
         rows = session.operations.data(case.operation, exchange) if exchange.response.ok else []
         keys = (
             [row.get(listing.resource.key_attribute) for row in rows if isinstance(row, dict)]

@@ -48,10 +48,10 @@ def check_token_identity(case: Case) -> Iterator[CheckResult]:
     message = "" if key == expected else f"{account.name} of the token: got {key}, expected {expected}"
     yield case.build_result(case.build_requirement(parameter="self"), message, exchange)
     requirement = case.build_requirement(parameter="other")
-    if not session.client.has_token(Actor.OTHER):
+    if not session.client.has_token(Actor.OTHER_TENANT):
         yield case.skip(requirement, NO_SECOND_TOKEN)
         return
-    other_exchange = session.client.send(operation, actor=Actor.OTHER)
+    other_exchange = session.client.send(operation, actor=Actor.OTHER_TENANT)
     is_same_account = read_key(other_exchange) == expected
     if is_same_account and (reason := find_shared_tenant_reason(session)):
         yield case.skip(requirement, reason)

@@ -37,7 +37,7 @@ def check_share_grants_access(case: Case) -> Iterator[CheckResult]:
     reason = find_shared_tenant_reason(session)
     if reason:
         raise SkipCheck(reason)
-    exchange = session.client.retrieve(resource, session.records.shared_record(resource).key, actor=Actor.OTHER)
+    exchange = session.client.retrieve(resource, session.records.shared_record(resource).key, actor=Actor.OTHER_TENANT)
     status = exchange.response.status
     message = "" if status in HIDDEN_STATUSES else f"request before sharing: got {status}, expected 404 or 403"
     yield case.build_result(case.build_requirement(parameter="before"), message, exchange)
@@ -51,7 +51,7 @@ def _evaluate_visible(case: Case, record: CreatedRecord, share_exchange: Exchang
     exchanges = [share_exchange]
 
     def find_problem() -> str:
-        exchanges.append(case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER))
+        exchanges.append(case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER_TENANT))
         response = exchanges[-1].response
         return "" if response.ok else f"request of the recipient: got {response.status}, expected 2xx"
 
@@ -71,7 +71,7 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
         return
     value: Any = session.payloads.generate_value(field.schema, field.name)
     path = path_of(operation, record.key)
-    exchange = session.client.send(operation, path=path, body={field.name: value}, actor=Actor.OTHER)
+    exchange = session.client.send(operation, path=path, body={field.name: value}, actor=Actor.OTHER_TENANT)
     expected = [status for status in HIDDEN_STATUSES if status in operation.responses] or list(HIDDEN_STATUSES)
     requirement = case.build_requirement(parameter="read-only")
     status = exchange.response.status
@@ -92,7 +92,7 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
     _is_share_action,
     writes=True,
     needs_second_token=True,
-    deletes_shared_record=True,
+    deletes_fixture_record=True,
 )
 def check_share_revocation(case: Case) -> Iterator[CheckResult]:
     """Delete the share, or the record if shares cannot be deleted: the recipient has no access any more."""
@@ -107,7 +107,7 @@ def check_share_revocation(case: Case) -> Iterator[CheckResult]:
     if key is None or session.operations.find(resource, "delete") is None:
         resource, key = record.resource, record.key
     session.client.retrieve(
-        record.resource, record.key, actor=Actor.OTHER
+        record.resource, record.key, actor=Actor.OTHER_TENANT
     )  # the response must not be cached for the recipient
     delete_exchange = session.records.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
@@ -115,7 +115,7 @@ def check_share_revocation(case: Case) -> Iterator[CheckResult]:
     exchanges = [delete_exchange]
 
     def find_problem() -> str:
-        exchanges.append(session.client.retrieve(record.resource, record.key, actor=Actor.OTHER))
+        exchanges.append(session.client.retrieve(record.resource, record.key, actor=Actor.OTHER_TENANT))
         status = exchanges[-1].response.status
         is_hidden = status in HIDDEN_STATUSES
         return "" if is_hidden else f"request after the delete of {resource}: got {status}, expected 404 or 403"

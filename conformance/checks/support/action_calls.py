@@ -107,6 +107,6 @@ def _select_parent(session: Session, access_grant: AccessGrant | None, field: Bo
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
             raise SkipCheck(not_testable("the contract defines no sharing with accounts"))
-        return account.name, session.operations.key_of(account.name, session.client.identity(Actor.OTHER))
+        return account.name, session.operations.key_of(account.name, session.client.identity(Actor.OTHER_TENANT))
 
     return other_account

@@ -44,7 +44,7 @@ class Check:
     check can run on. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
     not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records
     that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
-    `deletes_shared_record`: deletes what a fixture provides. `reads_all_responses`: evaluates the responses to the
+    `deletes_fixture_record`: deletes the record of a fixture. `reads_all_responses`: evaluates the responses to the
     requests of all other checks.
     """
 
@@ -57,13 +57,13 @@ class Check:
     writes: bool = False
     affected_by_other_clients: bool = False
     needs_second_token: bool = False
-    deletes_shared_record: bool = False
+    deletes_fixture_record: bool = False
     reads_all_responses: bool = False
 
     @property
     def stage(self) -> int:
         """Checks of a lower stage run first; within a stage the order does not matter."""
-        return 2 if self.reads_all_responses else int(self.deletes_shared_record)
+        return 2 if self.reads_all_responses else int(self.deletes_fixture_record)
 
 
 def _as_decorator(create: Callable[Concatenate[RunFunction, P], Check]) -> Callable[P, Callable[[RunFunction], Check]]:
@@ -80,16 +80,16 @@ check = _as_decorator(Check)
 class FixtureScope(Enum):
     """For how long the value of a fixture is used."""
 
-    RUN = "run"  # for all operations
+    RUN = "run"  # once for all operations
     OPERATION = "operation"
 
 
 @dataclass(frozen=True, slots=True)
 class Fixture(Generic[T]):
-    """What several checks need and what is expensive or must not be repeated.
+    """A value that several checks share because it is expensive to build, or because its requests have effects.
 
-    `build` is called when the first check uses it. If it raises SkipCheck, all checks that use it are skipped. A rerun
-    builds it again.
+    `build` is called when the first check uses it, once per session; a rerun has a new session. If it raises SkipCheck,
+    all checks that use it are skipped.
     """
 
     name: str
@@ -138,9 +138,9 @@ class Case:
         )
 
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
-        """Passed if `failure` is empty; otherwise failed with that message ("got X, expected Y")."""
+        """Build the result: passed if `failure` is empty, else failed with that message ("got X, expected Y")."""
         return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, evidence)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
-        """Skipped for a reason."""
+        """Build the result of a skipped check."""
         return CheckResult.skip(requirement, reason)

@@ -17,7 +17,7 @@ def find_shared_tenant_reason(session: Session) -> SkipReason | None:
     """Return why the second token is not of another tenant (same account or same tenant), or None if it is."""
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     try:
-        identity, other_identity = session.client.identity(), session.client.identity(Actor.OTHER)
+        identity, other_identity = session.client.identity(), session.client.identity(Actor.OTHER_TENANT)
     except SkipCheck:
         return None
     key = account.key_attribute if account is not None else ""
@@ -45,7 +45,7 @@ def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
     if operation is None:
         return set()
     try:
-        rows = session.records.rows(operation, {}, actor=Actor.OTHER)
+        rows = session.records.rows(operation, {}, actor=Actor.OTHER_TENANT)
         return set(filter(is_key, (row.get(tenant.key_attribute) for row in rows)))
     except SkipCheck:
         return set()

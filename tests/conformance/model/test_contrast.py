@@ -46,7 +46,7 @@ def test_search_term_at_the_start_of_all_other_texts_is_a_difference() -> None:
     ]
     missing = {"name": "the Key", "agent": None}
     assert list(find_text_differences(paths, "key", missing, rows)) == [
-        "no searched text (name or agent.name) starts with 'key': it is 'the Key'"
+        "no searched text (name or agent.name) starts with 'key': got 'the Key'"
     ]
     assert list(find_text_differences(paths, "key", missing, [*rows, missing])) == []
 
@@ -54,4 +54,4 @@ def test_search_term_at_the_start_of_all_other_texts_is_a_difference() -> None:
 def test_letter_case_of_a_search_term_is_a_difference() -> None:
     rows = [{"name": f"a key {n}"} for n in range(MIN_ROWS)]
     found = list(find_text_differences((("name",),), "key", {"name": "b KEY 1"}, rows))
-    assert found == ["no searched text (name) contains, in the same case, 'key': it is 'b KEY 1'"]
+    assert found == ["no searched text (name) contains (case-sensitive) 'key': got 'b KEY 1'"]

@@ -44,7 +44,9 @@ def test_created_and_listed_records_are_in_tenant() -> None:
         rows = list(run_session.records.rows(run_session.operations.require("Agent", "list"), {}))
         assert {row["workspace"]["uuid"] for row in rows} == {key}
         assert (
-            run_session.client.send(run_session.operations.require("Agent", "list"), actor=Actor.OTHER).request.query
+            run_session.client.send(
+                run_session.operations.require("Agent", "list"), actor=Actor.OTHER_TENANT
+            ).request.query
             == ()
         )
 
