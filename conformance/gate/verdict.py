@@ -237,8 +237,8 @@ class _Evaluation:
         if self.is_flaky:
             transient, requests = self.run_result.transient_failures, sum(self.call_counts.values())
             counts = f"{pluralize(transient, 'failure')} in {pluralize(requests, 'request')}"
-            share = 100 * transient / max(1, requests)
-            yield f"flaky: {counts} did not recur ({share:.1f} %, --flaky-limit {self.policy.flaky_limit:g})"
+            limit = f"{100 * transient / max(1, requests):.1f} %, --flaky-limit {self.policy.flaky_limit:g}"
+            yield f"flaky: {counts} did not recur or had no response ({limit})"
         if self.exit_code is ExitCode.NO_CHECKS_RAN:
             yield "no checks ran: no check applies to the selected operations"
         if abort_reason:
@@ -274,7 +274,7 @@ class _Evaluation:
         if self.run_result.observed_delay:
             yield f"writes became visible after up to {self.run_result.observed_delay:g} s (--consistency-timeout)"
         if self.run_result.transient_failures:
-            yield f"{pluralize(self.run_result.transient_failures, 'failure')} did not recur"
+            yield f"{pluralize(self.run_result.transient_failures, 'failure')} did not recur or had no response"
         if self.policy.baseline is not None:
             for entry in self.policy.baseline.expired_entries([*self.blocking, *self.gaps]):
                 yield f"accepted until {entry.expires}, and still failing: {entry.fingerprint}"

@@ -11,6 +11,7 @@ from conformance.checks.support.check import Case
 from conformance.errors import SkipCategory, SkipCheck, SkipReason
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
+from conformance.session.effects import effect_limit_reached
 from conformance.session.response_log import FindingKey
 from conformance.session.session import Session
 from conformance.transport.retry import GATEWAY_STATUSES
@@ -195,6 +196,10 @@ class Rerunner:
         if rerun is not None and rerun.status is Status.FAILED:
             return {}
         if all(name != failure.requirement.operation for name, _ in session.responses.call_counts):
+            operation = session.contract.operations.get(failure.requirement.operation)
+            calls = session.client.effects.calls[failure.requirement.operation]
+            if operation is not None and operation.effects and calls >= session.options.max_effect_calls:
+                return {fingerprint: case.skip(failure.requirement, effect_limit_reached(operation, calls))}
             return {fingerprint: case.skip(failure.requirement, "the operation was not called in the rerun")}
         return {}
 

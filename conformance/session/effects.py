@@ -8,6 +8,12 @@ from conformance.session.options import RunOptions
 from spec.model import Operation
 
 
+def effect_limit_reached(operation: Operation, calls: int) -> SkipReason:
+    """Create the reason of an operation that was called as often as allowed."""
+    message = f"{operation.id} was called {calls} times, the limit of --max-effect-calls"
+    return SkipReason(message, SkipCategory.DISABLED_BY_OPTION)
+
+
 @dataclass(frozen=True, slots=True)
 class EffectBudget:
     """Counts the calls of a run. `calls`: operationId -> number of calls that had an effect."""
@@ -24,8 +30,7 @@ class EffectBudget:
             raise SkipCheck(effects_not_allowed(operation))
         calls = max(self.calls[operation.id], successes)
         if calls >= options.max_effect_calls:
-            message = f"{operation.id} was called {calls} times, the limit of --max-effect-calls"
-            raise SkipCheck(SkipReason(message, SkipCategory.DISABLED_BY_OPTION))
+            raise SkipCheck(effect_limit_reached(operation, calls))
         self.calls[operation.id] = calls + 1
 
     def refund(self, operation: Operation) -> None:

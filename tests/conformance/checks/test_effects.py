@@ -10,8 +10,8 @@ from conformance.checks.support.check import Check
 from conformance.checks.validation.responses import RESPONSE_CHECKS
 from conformance.errors import SkipCheck
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import change_body
-from conformance.results import Status
+from conformance.mutation.faults import change_body, change_json
+from conformance.results import FailureKind, Status
 from conformance.runner.runner import run
 from tests.conformance.support.asgi_session import TOKENS, session
 from tests.conformance.support.check_runner import (
@@ -21,6 +21,7 @@ from tests.conformance.support.check_runner import (
     WRITE_CHECKS,
     demo_mock,
     find_failures,
+    run_checks,
     run_checks_with_session,
 )
 
@@ -66,6 +67,13 @@ def test_operation_with_effects_is_not_called_without_permission() -> None:
     effect_operations = {name for name, o in check_session.contract.operations.items() if o.effects}
     assert not [name for name, _ in check_session.responses.call_counts if name in effect_operations]
     assert {o.requirement.operation for o in run_result.with_status(Status.SKIPPED)} >= effect_operations
+
+
+def test_invalid_response_of_an_effect_that_may_not_be_repeated_fails() -> None:
+    empty_result = change_json(lambda request, body: {} if request.operation.id == "runPrompt" else body)
+    run_result = run_checks(list(CHECKS), "runPrompt", empty_result)
+    failures = {o.requirement.check: o.failure_kind for o in run_result.with_status(Status.FAILED)}
+    assert failures["response-matches-schema"] is FailureKind.NOT_REPEATED
 
 
 def test_operation_with_effects_is_called_up_to_its_limit() -> None:
