@@ -31,6 +31,7 @@ from spec.model import Operation, Parameter
 MAX_PAGES_OF_SIZE = 6  # pages that are requested with the page size of a query
 PAGES_PAST_END = 50
 MAX_DIFFERENCES = 3  # that are shown of a missing record
+DELAYED_ROLES = ("total", "last-page", "last-item")  # of pagination values that depend on the total
 MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
 
 
@@ -95,7 +96,7 @@ class ListComparison:
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
         self.session.client.wait_until(find_problem, is_delay_of_write=False)
-        return problems or [*self._repetition_problems(), *self._page_problems()]
+        return problems or [*self._repetition_problems(), *self._page_problems(reported)]
 
     def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
         """Yield the rows of the run's existing records, with the exchange that returned them."""
@@ -330,7 +331,19 @@ class ListComparison:
 
     # Pages
 
-    def _page_problems(self) -> Iterator[ListProblem]:
+    def _page_problems(self, reported: Collection[str]) -> list[ListProblem]:
+        """Compare the pages with the complete list; wait for totals, which may follow a write later than the rows."""
+        problems: list[ListProblem] = []
+
+        def find_problem() -> str:
+            problems[:] = self._read_pages()
+            new = (p for p in problems if p.subject not in reported)
+            return next((p.message for p in new if p.subject in DELAYED_ROLES), "")
+
+        self.session.client.wait_until(find_problem, is_delay_of_write=False)
+        return problems
+
+    def _read_pages(self) -> Iterator[ListProblem]:
         """Read the list with the page size of the query: the pages contain each row once and state the same total."""
         size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
         if size is None or page is None or size.name not in self.query or not self.is_complete:

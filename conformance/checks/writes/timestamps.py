@@ -10,6 +10,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.values import (
     MAX_ROUNDING,
+    equal,
     is_create,
     iter_round_trip_fields,
     new_record,
@@ -22,7 +23,7 @@ from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.transport.messages import Exchange
-from spec.model import BodyField, Contract, Operation
+from spec.model import BodyField, Contract, Operation, Resource
 
 ZONE_STEP = timedelta(minutes=15)  # time zone offsets are multiples of this
 MAX_CLOCK_SKEW = timedelta(minutes=2)  # between the clocks of one server
@@ -100,7 +101,8 @@ def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violat
     precision = max(_find_precision(stamp_names, snapshots[1:]), _find_precision(stamp_names, [returned]))
 
     def find_echo_problem() -> str:
-        return next(filter(None, (_find_echo_problem(n, snapshots[-1], returned, precision) for n in names)), "")
+        problems = (_find_echo_problem(resource, n, snapshots[-1], returned, precision) for n in names)
+        return next(filter(None, problems), "")
 
     def read_again() -> str:
         snapshots[-1] = retrieve_record(session, record.resource, record.key)[0]
@@ -121,11 +123,23 @@ def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violat
             for i, ((value, before), (next_value, after)) in enumerate(pairwise(instants))
             if not is_valid(before, after, i > 0)
         ]
-        message = violations[0] if violations else _find_echo_problem(name, snapshots[-1], returned, precision)
+        message = (
+            violations[0] if violations else _find_echo_problem(resource, name, snapshots[-1], returned, precision)
+        )
         yield case.build_result(requirement, message, exchange)
 
 
-def _find_echo_problem(name: str, stored: Mapping[str, Any], returned: Any, precision: timedelta) -> str:
+def _was_changed_by_server(resource: Resource, returned: Any, stored: Mapping[str, Any]) -> bool:
+    """Whether a value that only the server sets, other than a timestamp, differs from the update response."""
+    names = [n for n, attribute in resource.attributes.items() if attribute.read_only and attribute.stamp is None]
+    return isinstance(returned, Mapping) and any(
+        n in returned and n in stored and not equal(returned[n], stored[n]) for n in names
+    )
+
+
+def _find_echo_problem(
+    resource: Resource, name: str, stored: Mapping[str, Any], returned: Any, precision: timedelta
+) -> str:
     """Describe how a timestamp in the update response differs from the one retrieved afterwards, or return "".
 
     The response may have more digits than the database stores: differences up to `precision` are allowed.
@@ -133,6 +147,8 @@ def _find_echo_problem(name: str, stored: Mapping[str, Any], returned: Any, prec
     value, expected = returned.get(name) if isinstance(returned, Mapping) else None, stored.get(name)
     instant, expected_instant = parse_instant(value), parse_instant(expected)
     if instant is None or expected_instant is None or abs(instant - expected_instant) <= precision:
+        return ""
+    if _was_changed_by_server(resource, returned, stored):
         return ""
     return f"{name}: the update returned {value}, retrieving the record returned {expected}"
 
