@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp
 
 from conformance.errors import BudgetExhausted
 from conformance.model.checks import format_steps, model_list
@@ -11,7 +12,8 @@ from conformance.model.execution import Execution
 from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Action, RecordName, Step
-from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.conforming_variants import VARIANTS
+from conformance.mutation.fault_injection import CallNext, FaultInjector, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_json
 from conformance.mutation.in_process_mock import InProcessTarget, create_session
 from conformance.results import Status
@@ -115,6 +117,20 @@ def test_missing_row_is_explained_by_what_all_listed_records_have(open_session: 
     explanation = divergence.explain()
     assert explanation.startswith("retrieve returns it; unlike each of "), explanation
     assert "weight is None" in explanation
+
+
+def test_totals_that_follow_a_write_later_than_the_rows_are_no_divergence(open_session: OpenSession) -> None:
+    [variant] = [variant for variant in VARIANTS if variant.name == "totals updated after 2 s"]
+
+    def delay_totals(app: ASGIApp) -> ASGIApp:
+        return FaultInjector.create(app, CLINIC, variant.make_fault(CLINIC, demo_clinic().clock))
+
+    session = open_session(delay_totals)
+    creates = [Step(Action.CREATE, "Ward", name) for name in (WARD, OTHER_WARD)]
+    execution = execute(session, *creates, Step(Action.LIST, "Ward", query={"size": 1}))
+    session.client.observed_delay = 0.0  # not known yet
+    execution.execute(Step(Action.DELETE, "Ward", OTHER_WARD))
+    assert execution.execute(Step(Action.LIST, "Ward", query={"size": 1})) == []
 
 
 def test_repeated_row_of_another_client_is_a_divergence(open_session: OpenSession) -> None:
