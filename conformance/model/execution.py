@@ -41,8 +41,8 @@ class Divergence:
     `operation`: whose requirement is violated. `locations`: (pointer, keyword) of all parts of the contract that the
     expectation depends on. `subject`: the property or parameter concerned. `evidence`: exchanges; the last one shows
     it. `step`: number of steps up to the one that showed it. `is_independent`: no provenance excuses it, because a
-    record changed without a write to it, or two records have the same key. `explain`: sends requests that tell more
-    about it; returns a text, or "".
+    record changed without a write to it, or two records have the same key. `explain`: sends requests for details
+    and returns a text, or "".
     """
 
     operation: Operation

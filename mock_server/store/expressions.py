@@ -13,7 +13,7 @@ from spec.record import Reference
 class SqlExpression:
     """An SQL expression on a row of a resource's table, a condition for example.
 
-    `resources`: the resources whose other rows it reads. `columns`: the columns of its own row that it reads.
+    `resources`: the resources whose other rows it reads. `columns`: the columns of the selected row that it reads.
     """
 
     sql: str
