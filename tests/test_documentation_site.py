@@ -133,7 +133,9 @@ def test_browser_requests_nothing_from_other_hosts(site: Path, site_url: str) ->
         page.on("request", lambda request: addresses.append(request.url))
         for path in sorted(site.rglob("*.html")):
             page.goto(f"{site_url}/{path.relative_to(site).as_posix()}", wait_until="networkidle")
-        page.fill("input.md-search__input", "ratchet")
+        page.click("input.md-search__input")  # the page loads the search index on focus
+        page.wait_for_function("document.querySelector('.md-search-result__meta').textContent.startsWith('Type')")
+        page.locator("input.md-search__input").press_sequentially("ratchet")
         page.wait_for_selector(".md-search-result__link")
         browser.close()
     assert len(addresses) > 20
