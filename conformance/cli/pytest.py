@@ -18,7 +18,7 @@ from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import clean_up
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
-from conformance.gate.verdict import ExitCode, GatePolicy, evaluate
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.reporting import Report
 from conformance.results import CheckResult
 from conformance.runner.runner import RunResult, build_cases
@@ -81,12 +81,8 @@ def _run_pytest(
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
 
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
-        counts, sent = session.responses.call_counts, target.budget.sent
-        gate_result = evaluate(run_result, contract, operations, counts, policy)
-        report = builder.build(
-            target.base, sent, run_result, gate_result, redaction, counts, read_only=session.options.read_only
-        )
-        return _format_failure(report, result)
+        gate_result = GateResult(run_result, contract, operations, session.responses.call_counts, policy)
+        return _format_failure(builder.build(target.base, target.budget.sent, gate_result, redaction), result)
 
     path = Path(contract.document.name).resolve()
     cases = list(build_cases(session, checks, operations))

@@ -1,7 +1,7 @@
 """Builds reports, prints them and writes the report files."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.gate.verdict import GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
-from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers
 from spec.model import Contract
@@ -30,12 +29,9 @@ class ReportBuilder:
         self,
         target: str,
         requests: int,
-        run_result: RunResult,
         gate_result: GateResult,
         redaction: Redactor,
-        call_counts: Mapping[tuple[str, int], int],
         *,
-        read_only: bool,
         notes: Sequence[str] = (),
         **details: Any,
     ) -> Report:
@@ -43,22 +39,17 @@ class ReportBuilder:
         return Report(
             target=target,
             contract=display_path(Path(self.contract.document.name)),
-            contract_digest=self.contract.document.digest,
             run_id=self.run_id,
             seed=self.settings.seed,
             started_at=self.started_at,
             seconds=time.monotonic() - self.start_time,
             requests=requests,
-            strict=self.settings.strict,
-            read_only=read_only,
             token_env=self.settings.token_env,
             other_token_env=self.settings.other_token_env,
             notes=tuple(notes),
-            run=run_result,
             gate_result=gate_result,
             redaction=redaction,
             line_numbers=self.line_numbers,
-            response_counts=call_counts,
             **details,
         )
 

@@ -16,7 +16,7 @@ from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
-from conformance.gate.verdict import GatePolicy, GateResult, evaluate
+from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.reporting import Report
 from conformance.results import Status
 from conformance.runner.progress import Progress
@@ -63,23 +63,19 @@ def _build_report(
     finally:
         target.close()
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
-    policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
-
-    def evaluate_gate(past: History) -> GateResult:
-        past_policy = replace(policy, baseline=past.baseline, ratchet=past.ratchet)
-        return evaluate(run_result, contract, selected, session.responses.call_counts, past_policy)
-
-    gate_result = history.evaluate(run_result, contract, evaluate_gate)
+    policy = replace(
+        GatePolicy.from_settings(settings, read_only=session.options.read_only),
+        baseline=history.baseline,
+        ratchet=history.ratchet,
+    )
+    gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
     name = wiring.display_path(Path(contract.document.name))
     never_successful = gate_result.operations_never_successful
     return builder.build(
         target.base,
         target.budget.sent,
-        run_result,
         gate_result,
         wiring.build_redactor(settings, contract, token_command),
-        session.responses.call_counts,
-        read_only=session.options.read_only,
         notes=notes,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),

@@ -8,7 +8,7 @@ from conformance.cli.reports import ReportBuilder, publish
 from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.gate.verdict import GatePolicy, evaluate, join_names, pluralize
+from conformance.gate.verdict import GatePolicy, GateResult, join_names, pluralize
 from conformance.har.audit import TrafficAudit
 from conformance.har.format import read_har
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
@@ -33,14 +33,10 @@ def command(settings: Settings, checks: object = None) -> int:
     traffic.check(entries)
     run_result = RunResult(results=traffic.results())
     policy = GatePolicy.from_settings(settings, read_only=True)
-    gate_result = evaluate(run_result, contract, (), traffic.call_counts, policy)
+    gate_result = GateResult(run_result, contract, (), traffic.call_counts, policy)
     redaction = Redactor.from_contract(contract, traffic.secrets)
     notes = list(_notes(contract, traffic, len(entries)))
-    counts = traffic.call_counts
-    report = builder.build(
-        base_url, traffic.entries, run_result, gate_result, redaction, counts, read_only=True, notes=notes
-    )
-    return publish(settings, report)
+    return publish(settings, builder.build(base_url, traffic.entries, gate_result, redaction, notes=notes))
 
 
 def _resolve_base_url(settings: Settings, contract: Contract, urls: list[str]) -> str:

@@ -1,7 +1,6 @@
 """The baseline and ratchet files of a run."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -12,9 +11,6 @@ from conformance.gate import baseline, ratchet
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
 from conformance.gate.verdict import ExitCode, GateResult
-from conformance.results import Status
-from conformance.runner.runner import RunResult
-from spec.model import Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +34,22 @@ class History:
             settings.ratchet if settings.update_ratchet else None,
         )
 
-    def evaluate(
-        self, run_result: RunResult, contract: Contract, evaluate_gate: Callable[["History"], GateResult]
-    ) -> GateResult:
-        """Evaluate the gate, and update the files if the options say so. Raises UsageError."""
-        gate_result = evaluate_gate(self)
-        passed = list(run_result.with_status(Status.PASSED))
-        if self.baseline_output is not None and self.baseline is not None and not run_result.target_unreachable:
-            updated = self.baseline.with_results((*gate_result.blocking, *gate_result.accepted), passed)
+    def update(self, gate_result: GateResult) -> GateResult:
+        """Update the files if the options say so, and return the result with the new content. Raises UsageError."""
+        is_reachable = not gate_result.run_result.target_unreachable
+        if self.baseline_output is not None and self.baseline is not None and is_reachable:
+            failed = (*gate_result.blocking, *gate_result.accepted)
+            updated = self.baseline.with_results(failed, gate_result.passed)
             updated.save(self.baseline_output)
-            gate_result = evaluate_gate(replace(self, baseline=updated))
+            gate_result = replace(gate_result, policy=replace(gate_result.policy, baseline=updated))
         if self.ratchet_output is None:
             return gate_result
         if gate_result.exit_code is not ExitCode.PASSED:
             code = int(gate_result.exit_code)
             warning = f"{ratchet.OPTION} {self.ratchet_output}: not updated, because the run exits with {code}"
-            return replace(gate_result, warnings=(*gate_result.warnings, warning))
-        self.ratchet.with_results(passed, contract.operations).save(self.ratchet_output)
+            return replace(gate_result, history_warnings=(warning,))
+        updated_ratchet = self.ratchet.with_results(gate_result.passed, gate_result.contract.operations)
+        updated_ratchet.save(self.ratchet_output)
         return gate_result
 
 

@@ -12,131 +12,118 @@ from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from spec.model import Contract, Operation
 
-__all__ = ("ExitCode", "GatePolicy", "GateResult", "evaluate", "pluralize")
+__all__ = ("ExitCode", "GatePolicy", "GateResult", "pluralize")
 NOT_RERUN = "passed in an earlier run, skipped in this run"
 MAX_CAUSES = 3  # causes that a reason lists
 MAX_REASON_CHARS = 160  # longer skip reasons differ only in details at their end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GateResult:
-    """The result of the gate for one run.
+    """The result of the gate for one run, computed from the results of the checks.
 
-    `reasons`: the most severe first. `gaps`: failed checks that are not blocking. `accepted`: failures of the baseline.
-    `skip_reasons`: why checks were skipped -> how often. `blocking_run` of `blocking_total`: blocking checks that ran.
-    `operations_never_successful`: operationId -> why. `actions_never_successful`: the same for named actions, which
-    checks cannot be required to call successfully. `warnings`: do not change the exit code.
+    `scope`: the selected operations. `call_counts`: (operationId, status) -> calls. `history_warnings`: warnings about
+    the files of earlier runs.
     """
 
-    exit_code: ExitCode
-    reasons: tuple[str, ...]
-    passed: int
-    blocking: tuple[CheckResult, ...]
-    gaps: tuple[CheckResult, ...]
-    flaky: tuple[CheckResult, ...]
-    skip_reasons: Mapping[SkipReason, int]
-    blocking_run: int
-    blocking_total: int
-    operations_never_successful: Mapping[str, str]
-    actions_never_successful: tuple[str, ...]
-    accepted: tuple[CheckResult, ...] = ()
-    warnings: tuple[str, ...] = ()
+    run_result: RunResult
+    contract: Contract
+    scope: Sequence[Operation]
+    call_counts: Mapping[tuple[str, int], int]
+    policy: GatePolicy
+    history_warnings: tuple[str, ...] = ()
+
+    # Results --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def passed(self) -> tuple[CheckResult, ...]:
+        return tuple(self.run_result.with_status(Status.PASSED))
+
+    @cached_property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """Failures that are not flaky: each is accepted, blocking or a gap."""
+        return tuple(self.run_result.with_status(Status.FAILED))
+
+    @cached_property
+    def skipped(self) -> tuple[CheckResult, ...]:
+        return tuple(self.run_result.with_status(Status.SKIPPED))
+
+    @property
+    def flaky(self) -> tuple[CheckResult, ...]:
+        return tuple(self.run_result.flaky)
+
+    @property
+    def evaluated(self) -> tuple[CheckResult, ...]:
+        """The results that are not skipped."""
+        return (*self.passed, *self.failed, *self.flaky)
+
+    @cached_property
+    def accepted(self) -> tuple[CheckResult, ...]:
+        """Failures that the baseline accepts."""
+        return tuple(filter(self.policy.accepts, self.failed))
+
+    @cached_property
+    def blocking(self) -> tuple[CheckResult, ...]:
+        return tuple(filter(self._blocks, self.failed))
+
+    @cached_property
+    def gaps(self) -> tuple[CheckResult, ...]:
+        """Failures that are neither blocking nor accepted."""
+        return tuple(r for r in self.failed if not self.policy.accepts(r) and not self._blocks(r))
+
+    @cached_property
+    def skip_reasons(self) -> Mapping[SkipReason, int]:
+        """Why checks were skipped -> how often."""
+        return Counter(map(_skip_reason, self.skipped))
 
     @property
     def ordered_skip_reasons(self) -> list[tuple[SkipReason, int]]:
         """The reasons of skipped checks, the most frequent first."""
         return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
-    @property
-    def checks_run(self) -> int:
-        """The number of results that are not skipped."""
-        return self.passed + len(self.blocking) + len(self.gaps) + len(self.flaky) + len(self.accepted)
+    def _blocks(self, result: CheckResult) -> bool:
+        is_regression = self.policy.ratchet.is_regression(result, self._evaluated_keys)
+        return not self.policy.accepts(result) and (self._is_required(result) or is_regression)
 
-
-def evaluate(
-    run_result: RunResult,
-    contract: Contract,
-    scope: Sequence[Operation],
-    call_counts: Mapping[tuple[str, int], int],
-    policy: GatePolicy,
-) -> GateResult:
-    """Evaluate the gate. `scope`: the selected operations. `call_counts`: (operationId, status) -> calls."""
-    evaluation = _Evaluation(run_result, contract, scope, call_counts, policy)
-    return GateResult(
-        evaluation.exit_code,
-        tuple(evaluation.reasons()),
-        len(evaluation.passed),
-        tuple(evaluation.blocking),
-        tuple(evaluation.gaps),
-        tuple(run_result.flaky),
-        Counter(_skip_reason(result) for result in evaluation.skipped),
-        evaluation.blocking_run,
-        evaluation.blocking_run + len(evaluation.missing),
-        evaluation.never_successful,
-        tuple(evaluation.unsuccessful_actions),
-        tuple(evaluation.accepted),
-        tuple(evaluation.warnings()),
-    )
-
-
-class _Evaluation:
-    """The evaluation of one run. The arguments are those of `evaluate`.
-
-    `passed`, `skipped`, `accepted`, `blocking`, `gaps`: the results by their effect; `evaluated`: those not skipped.
-    `ratchet_not_run`: requirements of the ratchet without a result.
-    """
-
-    def __init__(
-        self,
-        run_result: RunResult,
-        contract: Contract,
-        scope: Sequence[Operation],
-        call_counts: Mapping[tuple[str, int], int],
-        policy: GatePolicy,
-    ) -> None:
-        self.run_result, self.contract, self.scope = run_result, contract, scope
-        self.call_counts, self.policy = call_counts, policy
-        self.passed, failed, self.skipped = (
-            list(run_result.with_status(status)) for status in (Status.PASSED, Status.FAILED, Status.SKIPPED)
-        )
-        failing = {ratchet_key(result.requirement) for result in (*failed, *run_result.flaky)}
-        evaluated_keys = failing | {ratchet_key(result.requirement) for result in self.passed}
-        self.accepted: list[CheckResult] = []
-        self.blocking: list[CheckResult] = []
-        self.gaps: list[CheckResult] = []
-        for result in failed:
-            if policy.accepts(result):
-                self.accepted.append(result)
-            elif self.is_blocking(result) or policy.ratchet.is_regression(result, evaluated_keys):
-                self.blocking.append(result)
-            else:
-                self.gaps.append(result)
-        self.evaluated = [*self.passed, *failed, *run_result.flaky]
-        self.ratchet_not_run = policy.ratchet.not_run(evaluated_keys, failing, {operation.id for operation in scope})
-
-    def is_blocking(self, result: CheckResult) -> bool:
+    def _is_required(self, result: CheckResult) -> bool:
         return result.requirement.is_blocking(strict=self.policy.strict)
+
+    @cached_property
+    def _evaluated_keys(self) -> frozenset[RatchetKey]:
+        return frozenset(ratchet_key(result.requirement) for result in self.evaluated)
 
     # Coverage -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def blocking_run(self) -> int:
-        return sum(map(self.is_blocking, self.evaluated))
+        """The number of blocking checks that ran."""
+        return sum(map(self._is_required, self.evaluated))
+
+    @property
+    def blocking_total(self) -> int:
+        """The number of blocking checks that should have run."""
+        return self.blocking_run + len(self.missing)
 
     @cached_property
     def missing(self) -> list[str]:
         """Why blocking checks, and requirements of the ratchet, did not run although they should have."""
-        skipped = [r for r in self.skipped if self.is_blocking(r) and not self.policy.is_excused(r, self.contract)]
+        skipped = [r for r in self.skipped if self._is_required(r) and not self.policy.is_excused(r, self.contract)]
         skipped_keys = {ratchet_key(result.requirement) for result in skipped}
         not_rerun = [NOT_RERUN for key in self._ratchet_in_scope() if key not in skipped_keys]
         return [*(_skip_reason(result).message for result in skipped), *not_rerun]
+
+    @cached_property
+    def _ratchet_not_run(self) -> list[RatchetKey]:
+        """Requirements of the ratchet without a result."""
+        failing = {ratchet_key(result.requirement) for result in (*self.failed, *self.flaky)}
+        return self.policy.ratchet.not_run(self._evaluated_keys, failing, {operation.id for operation in self.scope})
 
     def _ratchet_in_scope(self) -> Iterator[RatchetKey]:
         """Requirements of the ratchet that did not run, although the options of the run permit to check them."""
         run_keys = {ratchet_key(result.requirement)[:2] for result in self.run_result.results}
         excused = (result for result in self.skipped if self.policy.is_excused(result, self.contract))
         excused_keys = {ratchet_key(result.requirement)[:2] for result in excused}
-        for key in self.ratchet_not_run:
+        for key in self._ratchet_not_run:
             if key[:2] not in excused_keys and (key[:2] in run_keys or not self.policy.read_only):
                 yield key
 
@@ -148,8 +135,7 @@ class _Evaluation:
     @property
     def coverage(self) -> float:
         """Percentage of the blocking checks that ran."""
-        total = self.blocking_run + len(self.missing)
-        return 100 * self.blocking_run / total if total else 100.0
+        return 100 * self.blocking_run / self.blocking_total if self.blocking_total else 100.0
 
     @property
     def has_started(self) -> bool:
@@ -158,7 +144,7 @@ class _Evaluation:
         return not self.run_result.target_unreachable and not is_aborted
 
     @cached_property
-    def never_successful(self) -> dict[str, str]:
+    def operations_never_successful(self) -> dict[str, str]:
         """operationId -> why no call succeeded, of the operations that a run can call successfully."""
         operations = (op for op in self.scope if self.has_started and self.policy.can_succeed(self.contract, op))
         reasons = {op.id: self._failure_reason(op) for op in operations if not self.has_succeeded(op)}
@@ -169,8 +155,8 @@ class _Evaluation:
         }
 
     @property
-    def unsuccessful_actions(self) -> list[str]:
-        """Named actions without a successful call."""
+    def actions_never_successful(self) -> list[str]:
+        """Named actions without a successful call, which checks cannot be required to make."""
         actions = (op for op in self.scope if self.has_started and not op.is_generic)
         return [op.id for op in actions if not self.has_succeeded(op)]
 
@@ -197,7 +183,7 @@ class _Evaluation:
     @property
     def only_unsuccessful_actions(self) -> bool:
         """Whether only named actions were selected, and none succeeded."""
-        return not self.policy.read_only and 0 < len(self.unsuccessful_actions) == len(self.scope)
+        return not self.policy.read_only and 0 < len(self.actions_never_successful) == len(self.scope)
 
     @property
     def is_flaky(self) -> bool:
@@ -205,7 +191,7 @@ class _Evaluation:
         requests = sum(self.call_counts.values())
         return self.run_result.transient_failures * 100 > self.policy.flaky_limit * requests
 
-    @property
+    @cached_property
     def exit_code(self) -> ExitCode:
         """The first exit code that applies."""
         if self.run_result.target_unreachable:
@@ -217,7 +203,7 @@ class _Evaluation:
         if not self.evaluated and not self.missing and not self.run_result.abort_reason:
             return ExitCode.NO_CHECKS_RAN
         is_incomplete = (
-            self.never_successful
+            self.operations_never_successful
             or self.only_unsuccessful_actions
             or self.coverage < self.policy.min_coverage
             or self.internal_errors
@@ -226,12 +212,15 @@ class _Evaluation:
         )
         return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED
 
-    def reasons(self) -> Iterator[str]:
+    @property
+    def reasons(self) -> tuple[str, ...]:
         """Why the run has this exit code, the most severe reason first."""
         abort_reason = self.run_result.abort_reason
         if self.run_result.target_unreachable:
-            yield f"target unreachable: {abort_reason}"
-            return
+            return (f"target unreachable: {abort_reason}",)
+        return (*self._main_reasons(), *(self._coverage_reasons() if self.evaluated or not abort_reason else ()))
+
+    def _main_reasons(self) -> Iterator[str]:
         if self.blocking:
             yield f"{pluralize(len(self.blocking), 'blocking check')} failed"
         if self.is_flaky:
@@ -241,10 +230,8 @@ class _Evaluation:
             yield f"flaky: {counts} did not recur or had no response ({limit})"
         if self.exit_code is ExitCode.NO_CHECKS_RAN:
             yield "no checks ran: no check applies to the selected operations"
-        if abort_reason:
-            yield f"run aborted: {abort_reason}"
-        if self.evaluated or not abort_reason:
-            yield from self._coverage_reasons()
+        if self.run_result.abort_reason:
+            yield f"run aborted: {self.run_result.abort_reason}"
 
     def _coverage_reasons(self) -> Iterator[str]:
         if self.internal_errors:
@@ -257,11 +244,11 @@ class _Evaluation:
             ordered = sorted(Counter(self.missing).items(), key=lambda item: (-item[1], item[0]))
             causes = ", ".join(f"{count} x {cause}" for cause, count in ordered[:MAX_CAUSES])
             others = " and others" if len(ordered) > MAX_CAUSES else ""
-            counts = f"{self.blocking_run} of {self.blocking_run + len(self.missing)} blocking checks ran"
+            counts = f"{self.blocking_run} of {self.blocking_total} blocking checks ran"
             limit = f"({self.coverage:.0f} %, --min-coverage {self.policy.min_coverage:g})"
             yield f"{counts} {limit}" + (f"; skipped: {causes}{others}" if causes else "")
-        if self.never_successful:
-            yield f"{pluralize(len(self.never_successful), 'operation')} never succeeded"
+        if self.operations_never_successful:
+            yield f"{pluralize(len(self.operations_never_successful), 'operation')} never succeeded"
         if self.only_unsuccessful_actions:
             needs_effects = not self.policy.allow_effects and any(operation.effects for operation in self.scope)
             hint = ": actions with effects require --allow-effects" if needs_effects else ""
@@ -269,8 +256,12 @@ class _Evaluation:
         if not self.evaluated and self.missing and not self.run_result.abort_reason:
             yield "every check was skipped"
 
-    def warnings(self) -> Iterator[str]:
+    @property
+    def warnings(self) -> tuple[str, ...]:
         """Warnings, which do not change the exit code."""
+        return (*self._run_warnings(), *self.history_warnings)
+
+    def _run_warnings(self) -> Iterator[str]:
         if self.run_result.observed_delay:
             yield f"writes became visible after up to {self.run_result.observed_delay:g} s (--consistency-timeout)"
         if self.run_result.transient_failures:
@@ -280,10 +271,10 @@ class _Evaluation:
                 yield f"accepted until {entry.expires}, and still failing: {entry.fingerprint}"
             for entry in self.policy.baseline.stale_entries(self.passed):
                 yield f"accepted, but passes now, remove it from the baseline: {entry.fingerprint}"
-        for operation, check, location in self.ratchet_not_run[:MAX_CAUSES]:
+        for operation, check, location in self._ratchet_not_run[:MAX_CAUSES]:
             yield f"passed in an earlier run (--ratchet), skipped in this run: {operation} {check} at {location}"
-        if len(self.ratchet_not_run) > MAX_CAUSES:
-            yield f"and {len(self.ratchet_not_run) - MAX_CAUSES} more of --ratchet were skipped"
+        if len(self._ratchet_not_run) > MAX_CAUSES:
+            yield f"and {len(self._ratchet_not_run) - MAX_CAUSES} more of --ratchet were skipped"
 
 
 def _skip_reason(result: CheckResult) -> SkipReason:

@@ -30,7 +30,7 @@ def build_document(report: Report) -> dict[str, Any]:
     gate_result, run = report.gate_result, report.run
     redact = report.redaction.line
     responses: dict[str, dict[str, int]] = defaultdict(dict)
-    for (operation, status), count in sorted(report.response_counts.items()):
+    for (operation, status), count in sorted(gate_result.call_counts.items()):
         responses[operation][str(status)] = count
     return {
         "version": VERSION,
@@ -40,7 +40,8 @@ def build_document(report: Report) -> dict[str, Any]:
             "digest": report.contract_digest,
             "started": report.started_at,
             "seconds": round(report.seconds, 3),
-            **{name: getattr(report, name) for name in ("contract", "seed", "requests", "strict", "read_only")},
+            **{name: getattr(report, name) for name in ("contract", "seed", "requests")},
+            **{name: getattr(gate_result.policy, name) for name in ("strict", "read_only")},
             "notes": [redact(note) for note in report.notes],
             "abort_reason": redact(run.abort_reason),
             "target_unreachable": run.target_unreachable,
@@ -51,7 +52,10 @@ def build_document(report: Report) -> dict[str, Any]:
             "reasons": [redact(reason) for reason in gate_result.reasons],
         },
         "counts": {
-            **{name: getattr(gate_result, name) for name in ("checks_run", "passed", "blocking_run", "blocking_total")},
+            "checks_run": len(gate_result.evaluated),
+            "passed": len(gate_result.passed),
+            "blocking_run": gate_result.blocking_run,
+            "blocking_total": gate_result.blocking_total,
             "failed_blocking": len(gate_result.blocking),
             "contract_gaps": len(gate_result.gaps),
             "accepted": len(gate_result.accepted),
@@ -89,7 +93,7 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
     return {
         **{name: getattr(requirement, name) for name in REQUIREMENT_KEYS},
         "requirement": requirement.summary,
-        "blocking": requirement.is_blocking(strict=report.strict),
+        "blocking": requirement.is_blocking(strict=report.gate_result.policy.strict),
         "status": result.status.value,
         "message": report.message(result),
         "failure_kind": failure_kind.value if failure_kind else "",

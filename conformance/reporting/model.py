@@ -38,30 +38,24 @@ ADVICE: Mapping[FailureKind, str] = {
 class Report:
     """Input of all report writers.
 
-    `contract`: name of the contract file; `contract_digest`: SHA-256 of its bytes; `contract_text`: for excerpts.
-    `line_numbers`: JSON pointer -> line of the contract. `seconds`, `requests`: duration and size of the run.
-    `response_counts`: (operationId, status) -> number of responses. `proposals`: see `contract_edits.proposals`.
+    `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
+    contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
     `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
     """
 
     target: str
     contract: str
-    contract_digest: str
     run_id: str
     seed: int
     started_at: str
     seconds: float
     requests: int
-    strict: bool
-    read_only: bool
     token_env: str
     other_token_env: str
     notes: tuple[str, ...]
-    run: RunResult
     gate_result: GateResult
     redaction: Redactor
     line_numbers: Mapping[str, int]
-    response_counts: Mapping[tuple[str, int], int]
     contract_text: str = ""
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
     coverage: CoverageReport | None = None
@@ -69,6 +63,16 @@ class Report:
     report_dir: str = ""
     write_log: str = ""
     _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def run(self) -> RunResult:
+        """The results of the checks."""
+        return self.gate_result.run_result
+
+    @property
+    def contract_digest(self) -> str:
+        """SHA-256 of the bytes of the contract."""
+        return self.gate_result.contract.document.digest
 
     def line_number(self, requirement: Requirement) -> int:
         """Return the contract line of a requirement, or of the closest parent that has one."""

@@ -33,7 +33,7 @@ def format_counts(report: Report) -> str:
     gate_result = report.gate_result
     accepted = f", {len(gate_result.accepted)} accepted" if gate_result.accepted else ""
     return (
-        f"{pluralize(gate_result.checks_run, 'check')} ran: {gate_result.passed} passed, "
+        f"{pluralize(len(gate_result.evaluated), 'check')} ran: {len(gate_result.passed)} passed, "
         f"{len(gate_result.blocking) + len(gate_result.gaps)} failed ({len(gate_result.blocking)} blocking, "
         f"{pluralize(len(gate_result.gaps), 'contract gap')}), {len(gate_result.flaky)} flaky{accepted}; "
         f"{sum(gate_result.skip_reasons.values())} skipped; "

@@ -15,7 +15,7 @@ import yaml
 from conformance.cli.main import main
 from conformance.errors import UsageError
 from conformance.gate.baseline import AcceptedFailure, Baseline
-from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import ExchangeChange, change_response
 from conformance.results import CheckResult, Requirement, Status
@@ -100,7 +100,7 @@ def evaluate_gate(run_result: RunResult, accepted: Baseline) -> GateResult:
     """The gate result with --strict."""
     contract = demo_mock().contract
     policy = GatePolicy(strict=True, baseline=accepted, min_coverage=0)
-    return evaluate(run_result, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, policy)
+    return GateResult(run_result, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, policy)
 
 
 def create_baseline(*fingerprints: str, expires: date | None = None) -> Baseline:

@@ -1,5 +1,6 @@
 """The ratchet: failures of recorded requirements block, and recorded requirements that did not run are reported."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from conformance.errors import SkipCategory, UsageError
 from conformance.gate.history import History
 from conformance.gate.ratchet import Ratchet, ratchet_key
-from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from tests.mock_server.athena import athena_contract
@@ -37,7 +38,9 @@ def evaluate_results(
     """The gate result of a run with these results."""
     contract = athena_contract()
     policy = GatePolicy(ratchet=ratchet, read_only=read_only)
-    return evaluate(RunResult(list(results)), contract, [contract.operations[operation]], {(operation, 200): 1}, policy)
+    return GateResult(
+        RunResult(list(results)), contract, [contract.operations[operation]], {(operation, 200): 1}, policy
+    )
 
 
 def build_ratchet(*results: CheckResult) -> Ratchet:
@@ -105,12 +108,17 @@ def test_update_preserves_entries_and_drops_unknown_operations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "is_written"), [(ExitCode.PASSED, True), (ExitCode.FAILED, False), (ExitCode.FLAKY, False)]
+    ("status", "transient_failures", "code", "is_written"),
+    [(PASSED, 0, ExitCode.PASSED, True), (FAILED, 0, ExitCode.FAILED, False), (PASSED, 1, ExitCode.FLAKY, False)],
 )
-def test_only_a_passed_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
+def test_only_a_passed_run_is_recorded(
+    tmp_path: Path, status: Status, transient_failures: int, code: ExitCode, is_written: bool
+) -> None:
     history = History(ratchet_output=tmp_path / "r.yaml")
-    gate_result = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
-    after = history.evaluate(RunResult([result("a", PASSED)]), athena_contract(), lambda history: gate_result)
+    before = evaluate_results(build_ratchet(result("b", PASSED)), result("a", PASSED), result("b", status))
+    run_result = replace(before.run_result, transient_failures=transient_failures)
+    after = history.update(replace(before, run_result=run_result))
+    assert after.exit_code is code
     assert (tmp_path / "r.yaml").exists() is is_written
     assert any("not updated" in warning for warning in after.warnings) is not is_written
 

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.checks.support.check import Case, Category, Check, Fixture, FixtureScope
 from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
-from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.options import RunOptions
@@ -109,12 +109,12 @@ def run_checks(
     session = create_session(contract, status=status)
     scope = list_operations(contract) if operations is None else operations
     run_result = run(session, checks, scope, lambda result: None)
-    return run_result, evaluate(run_result, contract, scope, session.responses.call_counts, policy or GatePolicy())
+    return run_result, GateResult(run_result, contract, scope, session.responses.call_counts, policy or GatePolicy())
 
 
 def test_passed_checks_exit_with_0(contract: Contract) -> None:
     _, gate_result = run_checks(contract, create_check(send_and_pass))
-    assert (gate_result.exit_code, gate_result.passed) == (ExitCode.PASSED, len(list_operations(contract)))
+    assert (gate_result.exit_code, len(gate_result.passed)) == (ExitCode.PASSED, len(list_operations(contract)))
 
 
 def test_check_that_fails_twice_exits_with_1(contract: Contract) -> None:
@@ -145,7 +145,8 @@ def test_failure_after_other_requests_only_is_state_dependent_and_blocks(contrac
     assert [(o.status, o.failure_kind) for o in run_result.results] == [(Status.FAILED, FailureKind.STATE_DEPENDENT)]
     assert set(run_result.reruns.values()) == {(3, 5)}
     assert (
-        evaluate(run_result, contract, scope, session.responses.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
+        GateResult(run_result, contract, scope, session.responses.call_counts, GatePolicy()).exit_code
+        is ExitCode.FAILED
     )
 
 
@@ -221,7 +222,7 @@ def test_failure_after_an_effect_blocks_and_is_repeated_only_within_the_limit(
     assert (failure.failure_kind, run_result.reruns[failure.requirement.fingerprint]) == (kind, counts)
     assert session.responses.call_counts[operation.id, 200] == max_calls
     policy = GatePolicy(allow_effects=True)
-    assert evaluate(run_result, contract, [operation], session.responses.call_counts, policy).blocking == (failure,)
+    assert GateResult(run_result, contract, [operation], session.responses.call_counts, policy).blocking == (failure,)
 
 
 def test_fixture_is_built_once_for_all_checks_and_again_in_a_rerun(contract: Contract) -> None:
@@ -400,7 +401,7 @@ def test_aborted_run_preserves_results_and_counts_the_rest(contract: Contract, e
     run_result, gate_result = run_checks(contract, create_check(raise_error))
     assert gate_result.exit_code is ExitCode.INCOMPLETE
     assert len(run_result.results) == len(list_operations(contract))
-    assert gate_result.passed == 1
+    assert len(gate_result.passed) == 1
 
 
 @pytest.mark.parametrize(
@@ -424,7 +425,7 @@ def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) ->
 
     policy = GatePolicy(min_coverage=0)
     _, gate_result = run_checks(contract, create_check(raise_key_error), create_check(send_and_pass), policy=policy)
-    assert gate_result.passed == len(list_operations(contract))
+    assert len(gate_result.passed) == len(list_operations(contract))
     assert gate_result.exit_code is ExitCode.INCOMPLETE
     assert re.search(
         r"\d checks ended with an internal error in the suite, first stub on \w+: .*KeyError\('id'\) at \w+.py:\d+",

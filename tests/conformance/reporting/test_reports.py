@@ -113,7 +113,9 @@ def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None
     earlier = Exchange(request, Response(201, {}, b"{}", 0.1))
     for count, omitted in ((1, 0), (6, 2)):
         failure = replace(first, evidence=(*[earlier] * count, first.evidence[-1]))
-        text = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(failure,))))
+        text = terminal.render(
+            replace(report, gate_result=replace(report.gate_result, run_result=RunResult([failure])))
+        )
         lines = [line.strip() for line in text.splitlines() if line.startswith("   request:")]
         shown = 'request:     POST /agents {"name": "one", "password": "[redacted]"} -> 201'
         assert lines[-(count - omitted) :] == [shown] * (count - omitted)
@@ -124,7 +126,9 @@ def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None
 def test_terminal_names_the_other_failures_of_a_group(report: Report) -> None:
     first = report.gate_result.blocking[0]
     others = [replace(first, requirement=replace(first.requirement, operation=name)) for name in ("listA", "listB")]
-    text = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(first, *others))))
+    text = terminal.render(
+        replace(report, gate_result=replace(report.gate_result, run_result=RunResult([first, *others])))
+    )
     assert re.search(r"   also:        listA( \w+)?, listB( \w+)?\n", text)
 
 

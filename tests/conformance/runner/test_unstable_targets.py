@@ -86,7 +86,7 @@ def test_lost_target_causes_no_failures_and_keeps_results() -> None:
     result, gate = run_and_evaluate(SimulatedTarget.create(vanish(120)))
     assert gate.exit_code is ExitCode.TARGET_UNREACHABLE
     assert failures(result) == []
-    assert gate.passed > 0
+    assert gate.passed
     assert any("not reached" in o.message for o in result.with_status(Status.SKIPPED))
 
 

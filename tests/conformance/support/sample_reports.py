@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance.contract_edits.proposals import Proposal
 from conformance.contract_edits.yaml_patch import Edit
-from conformance.gate.verdict import GatePolicy, evaluate
+from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
@@ -75,22 +75,17 @@ def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **
     return Report(
         target="http://127.0.0.1:1/api/v1",
         contract="spec/openapi.yaml",
-        contract_digest=contract.document.digest,
         run_id="0badcafe",
         seed=7,
         started_at="2026-03-01T00:00:00+00:00",
         seconds=1.5,
         requests=12,
-        strict=strict,
-        read_only=False,
         token_env="ATHENA_TOKEN",
         other_token_env="ATHENA_OTHER_TOKEN",
         notes=("a note",),
-        run=run,
-        gate_result=evaluate(run, contract, scope, call_counts, GatePolicy(strict=strict)),
+        gate_result=GateResult(run, contract, scope, call_counts, GatePolicy(strict=strict)),
         redaction=Redactor.from_contract(contract, [TOKEN]),
         line_numbers=_line_numbers(contract.document.content),
-        response_counts=call_counts,
         contract_text=contract.document.content.decode(),
         **options,
     )

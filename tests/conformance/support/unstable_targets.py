@@ -12,7 +12,7 @@ import httpx
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.gate.verdict import GatePolicy, GateResult, evaluate
+from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import build_response, respond_if
 from conformance.runner.runner import RunResult, run
@@ -128,4 +128,4 @@ def run_and_evaluate(target: SimulatedTarget, checks: Sequence[Check] = CHECKS) 
     session = create_session(target)
     scope = [o for o in session.contract.operations.values() if o.tag == "Prompt"]
     result = run(session, checks, scope, lambda result: None)
-    return result, evaluate(result, session.contract, scope, session.responses.call_counts, GatePolicy(strict=True))
+    return result, GateResult(result, session.contract, scope, session.responses.call_counts, GatePolicy(strict=True))
