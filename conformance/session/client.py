@@ -15,7 +15,7 @@ from conformance.session.response_log import ResponseLog
 from conformance.session.tenant import TenantScope
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Target
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import Actor, Exchange, Request
 from conformance.transport.retry import Retrier
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
@@ -69,8 +69,7 @@ class TrackedClient:
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, actor, headers or {}
         )
         if request.method in UNSAFE_METHODS:
-            has_own_token = any(name.lower() == AUTHORIZATION.lower() for name in request.headers)
-            self.write_log.log_write(operation.id, request.target, Actor.ANONYMOUS if has_own_token else actor)
+            self.write_log.log_write(operation.id, request.target, request.token_actor)
         elif self._pending_delay:
             self.sleep(self._pending_delay)
             self._pending_delay = 0.0

@@ -131,21 +131,17 @@ class HttpTarget:
         token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION, f"Bearer {token}")
-        content: dict[str, object] = {}
-        if request.raw_body is not None:
-            content["content"] = request.raw_body
-        elif request.body is not None:
-            content["json"] = request.body
         started = time.monotonic()
         response = self._client.request(
             request.method.upper(),
             self.base + request.target,
             headers=headers,
-            **content,  # type: ignore[arg-type]
+            content=request.raw_body,
+            json=request.body,
         )
         return Response(
             response.status_code,
-            {name.lower(): value for name, value in response.headers.items()},
+            dict(response.headers),
             response.content,
             time.monotonic() - started,
         )

@@ -52,6 +52,12 @@ class Request:
     number: int = field(default_factory=partial(next, count(1)), init=False, repr=False, compare=False)
 
     @property
+    def token_actor(self) -> Actor:
+        """Whose token is sent: `ANONYMOUS` also if one of `headers` replaces the token of the run."""
+        has_own_header = AUTHORIZATION.lower() in map(str.lower, self.headers)
+        return Actor.ANONYMOUS if has_own_header else self.actor
+
+    @property
     def target(self) -> str:
         """Path and query below the base URL."""
         path = self.path_template

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import Exchange, Request
 from spec.document import iter_keyword_objects, split_pointer
 from spec.model import Contract
 
@@ -124,10 +124,7 @@ class Redactor:
 
     def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
         """The request as a curl command; tokens are names of environment variables."""
-        header_names = {name.lower() for name in exchange.request.headers}
-        request = self._redact_request(exchange.request)
-        if AUTHORIZATION.lower() in header_names:
-            request = replace(request, actor=Actor.ANONYMOUS)
+        request = replace(self._redact_request(exchange.request), actor=exchange.request.token_actor)
         return self.line(replace(exchange, request=request).curl(base, token_env, other_env), MAX_BODY_CHARS)
 
     def _redact_request(self, request: Request) -> Request:

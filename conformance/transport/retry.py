@@ -58,5 +58,4 @@ class Retrier:
 
 def _may_write(request: Request) -> bool:
     """Whether a request may change data: it is no read, and it has a valid token."""
-    has_own_token = any(name.lower() == "authorization" for name in request.headers)
-    return request.method not in READ_METHODS and request.actor != Actor.ANONYMOUS and not has_own_token
+    return request.method not in READ_METHODS and request.token_actor != Actor.ANONYMOUS

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from conformance.errors import BudgetExhausted, UsageError
 from conformance.transport.client import HttpTarget
-from conformance.transport.messages import AUTHORIZATION, Actor, Request, Response
+from conformance.transport.messages import Actor, Request, Response
 
 MAX_COMMAND_SECONDS = 60.0
 OPTION = "--token-command"
@@ -69,8 +69,7 @@ class TokenRefreshingTarget:
     def send(self, request: Request) -> Response:
         """Send a request, with a new token if it has expired. Raises TargetUnreachable, BudgetExhausted, SkipCheck."""
         response = self.inner.send(request)
-        has_own_header = AUTHORIZATION.lower() in map(str.lower, request.headers)
-        if request.actor != Actor.OWNER or has_own_header or not self.requires_token(request.operation):
+        if request.token_actor != Actor.OWNER or not self.requires_token(request.operation):
             return response
         has_expired = response.status == UNAUTHORIZED and self._was_accepted
         self._was_accepted = response.status != UNAUTHORIZED
