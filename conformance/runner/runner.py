@@ -247,7 +247,7 @@ def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object
     except (SuiteError, KeyboardInterrupt) as error:
         run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
         run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
-    return [*((record.resource, record.key) for record in session.write_log.list_remaining()), *unidentified]
+    return [*session.write_log.list_remaining(), *unidentified]
 
 
 def aborted_run(

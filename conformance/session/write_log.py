@@ -13,10 +13,10 @@ line is truncated.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from conformance.errors import UsageError
 from conformance.transport.messages import Actor
@@ -29,8 +29,7 @@ def is_key(value: Any) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordKey:
+class RecordKey(NamedTuple):
     """A record created by the run: resource name and key."""
 
     resource: str
@@ -81,9 +80,9 @@ class WriteLog:
         """Log the values of a borrowed record before the first write to it."""
         self._append({"run": self.run_id, "changing": resource, "key": key, "original": dict(original)})
 
-    def list_remaining(self) -> Iterator[RecordKey]:
+    def list_remaining(self) -> list[RecordKey]:
         """The records that are not deleted, newest first."""
-        yield from reversed(list(self.created_records))
+        return self.created_records[::-1]
 
     def _append(self, event: dict[str, Any]) -> None:
         if self.path is not None:
@@ -105,7 +104,7 @@ class LoggedRun:
 
     `created`: all created records; `remaining`: those not deleted. `write_operations`: operationIds of its writes.
     `pending_write`: operationId and path of the last write of the run's own token if no response was logged, else "".
-    `original_values`: (resource, key) of borrowed records -> values.
+    `original_values`: borrowed record -> values.
     """
 
     run_id: str
@@ -115,7 +114,7 @@ class LoggedRun:
     created: list[RecordKey] = field(default_factory=list)
     write_operations: list[str] = field(default_factory=list)
     pending_write: tuple[str, str] = ("", "")
-    original_values: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
+    original_values: dict[RecordKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_write_log(path: Path) -> list[LoggedRun]:
@@ -175,7 +174,7 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
         return
     logged_run.pending_write = ("", "")
     if "changing" in event:
-        logged_run.original_values.setdefault((event["changing"], event["key"]), dict(event["original"]))
+        logged_run.original_values.setdefault(RecordKey(event["changing"], event["key"]), dict(event["original"]))
         return
     record = RecordKey(event["created"] if "created" in event else event["deleted"], event["key"])
     if "created" in event:
@@ -184,4 +183,4 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
     elif record in logged_run.remaining:
         logged_run.remaining.remove(record)
     else:
-        logged_run.original_values.pop((record.resource, record.key), None)
+        logged_run.original_values.pop(record, None)
