@@ -113,7 +113,7 @@ def _run_checks(
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
-    case_keys = ((case.check.id, case.operation.id) for case in build_cases(session, checks, selected))
+    case_keys = {(case.check.id, case.operation.id) for case in build_cases(session, checks, selected)}
     progress = Progress(case_keys, sys.stderr, target.budget.deadline)
     record_exchange = target.observe
 
