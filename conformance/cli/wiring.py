@@ -121,7 +121,7 @@ def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[O
     unscoped = [
         op.id
         for op in operations
-        if scope.applies_to(op) and not scope.filter_parameter(op) and not scope.create_field(op)
+        if scope.applies_to(op) and not scope.query_filter(op) and not scope.create_fields(op)
     ]
     if unscoped:
         name = contract.tenant_resource.name
@@ -171,9 +171,9 @@ def open_session(
 def clean_up(session: Session) -> list[tuple[str, object]]:
     """Delete the created records; return the ones that remain."""
     try:
-        return list(session.clean_up())
+        return session.clean_up()
     except (SuiteError, KeyboardInterrupt):
-        return [(record.resource, record.key) for record in session.write_log.list_remaining()]
+        return list(session.write_log.list_remaining())
 
 
 def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable, user_skipped
@@ -144,10 +144,6 @@ class TrackedClient:
                 return account
             return SkipReason(f"{operation.id}: got {exchange.response.status}")
         return not_testable("the contract defines no operation that identifies the account of a token")
-
-    def with_own_responses(self) -> "TrackedClient":
-        """Create a client of the same run that records its responses separately."""
-        return replace(self, responses=self.responses.new())
 
 
 def _pairs(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

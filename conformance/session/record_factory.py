@@ -58,7 +58,8 @@ class RecordFactory:
             path_values = {operation.path_parameter_names[0]: self.shared_record(operation.resource or "").key}
         if operation.effects:
             client.charge_call(operation)
-        body = {**self.payloads.build(operation, self.parent), **self._tenant_fields(operation), **(changes or {})}
+        tenant_fields = client.tenant.create_fields(operation) if client.tenant else {}
+        body = {**self.payloads.build(operation, self.parent), **tenant_fields, **(changes or {})}
         if path_values:
             body = {**self.payloads.optional_lists(operation), **body}
         previous_total = None if resource in self._measured else self._list_total(resource)
@@ -88,10 +89,6 @@ class RecordFactory:
         except SkipCheck:
             return False
         return self.client.options.allow_effects or not creator.effects
-
-    def _tenant_fields(self, operation: Operation) -> Mapping[str, Any]:
-        tenant = self.client.tenant
-        return {} if tenant is None else tenant.create_fields(operation)
 
     def _measure_delay(self, resource: str, key: Any, previous_total: Any) -> None:
         """Measure, once per resource, how long a new record takes to appear in reads and in the total of its list.

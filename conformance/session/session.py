@@ -111,7 +111,7 @@ class Session:
                     with suppress(SkipCheck):
                         self.records.delete(created.resource, created.key)
         unrestored = list(restore(self.client))
-        return [*((created.resource, created.key) for created in self.write_log.list_remaining()), *unrestored]
+        return [*self.write_log.list_remaining(), *unrestored]
 
     # Reruns
 
@@ -131,7 +131,7 @@ class Session:
         Call counts are separate until `merge`, findings until the rerunner collects them. Fixtures are built again.
         Failing sequences are not reduced.
         """
-        client = self.client.with_own_responses()
+        client = replace(self.client, responses=self.responses.new())
         session = Session(client, self.records.for_rerun(client, number))
         session.update_options(reduction_requests=0)
         return session

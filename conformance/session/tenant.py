@@ -33,38 +33,28 @@ class TenantScope:
         return cls(contract, resource, parse_key(contract, resource.name, key, "--tenant"))
 
     def query_filter(self, operation: Operation) -> Mapping[str, Any]:
-        """The query parameters that restrict a list to the tenant."""
-        name = self.filter_parameter(operation)
-        return {} if name is None else {name: self.key}
-
-    def create_fields(self, operation: Operation) -> Mapping[str, Any]:
-        """The body fields that create a record in the tenant."""
-        name = self.create_field(operation)
-        return {} if name is None else {name: self.key}
-
-    def filter_parameter(self, operation: Operation) -> str | None:
-        """Name of the parameter that filters a list by tenant."""
+        """The query parameter that restricts a list to the tenant; empty if it has none."""
         resource = self.contract.resources.get(operation.resource or "")
         if resource is None or operation.action != "list":
-            return None
+            return {}
         expected = ("filter", "eq", ((*resource.tenant_path, self.resource.key_attribute),))
         for parameter in operation.query_parameters if resource.tenant_path else ():
             query = parameter.x_query
             if query and (query.role, query.operator, query.paths) == expected:
-                return parameter.name
-        return None
+                return {parameter.name: self.key}
+        return {}
 
-    def create_field(self, operation: Operation) -> str | None:
-        """Name of the body field that sets the tenant of a new record."""
+    def create_fields(self, operation: Operation) -> Mapping[str, Any]:
+        """The body field that creates a record in the tenant; empty if there is none."""
         view = self.contract.views.get(operation.envelope.view_name or "")
         resource = self.contract.resources[view.resource] if view else None
         if resource is None or len(resource.tenant_path) != 1 or operation.method != "post":
-            return None
+            return {}
         for field in operation.request_body.fields.values() if operation.request_body else ():
             setter = field.relation_setter
             if setter is not None and setter.discriminator is None and setter.relation == resource.tenant_path[0]:
-                return field.name
-        return None
+                return {field.name: self.key}
+        return {}
 
     def applies_to(self, operation: Operation) -> bool:
         """Whether an operation lists or creates records directly in a tenant."""
