@@ -13,13 +13,10 @@ from importlib import resources
 from typing import Any
 
 from conformance.gate.verdict import ExitCode
-from conformance.reporting import names
-from conformance.reporting.json_report import COVERAGE_STATES
-from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultGroup, check_category, group_results
-from conformance.reporting.templating import render_template
+from conformance.reporting.model import Report
+from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultGroup, check_category
+from conformance.reporting.templating import render_report
 from conformance.results import CheckResult, Status
-from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL
 from conformance.transport.messages import Actor, Exchange
 
 LIMITS = {
@@ -56,27 +53,17 @@ Cells = Mapping[tuple[str, str], list[_CellStatus]]
 def render(report: Report) -> str:
     templates = resources.files("conformance.reporting").joinpath("templates")
     stylesheet = templates.joinpath("report.css").read_text(encoding="utf-8")
-    gate_result = report.gate_result
     counts = Counter(status for status, _ in _cell_results(report))
-    return render_template(
+    return render_report(
         "report.html.j2",
-        report=report,
-        gate=gate_result,
+        report,
         stylesheet=stylesheet,
         style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
-        verdict_class=CSS_CLASSES.get(gate_result.exit_code, ""),
-        names=names,
+        verdict_class=CSS_CLASSES.get(report.gate_result.exit_code, ""),
         totals=[(status, count) for status in CELL_STATUSES if (count := counts[status]) or status is not ACCEPTED],
-        groups=group_results(gate_result.blocking),
-        gaps=[result for group in group_results(gate_result.gaps) for result in group.results],
         matrix=_build_matrix(report),
         legend=(*CELL_STATUSES, NO_CHECK),
-        states=(COVERED, PARTIAL),
-        kinds=ITEM_KINDS,
-        coverage_states=COVERAGE_STATES,
         limits=LIMITS,
-        provenance_texts=PROVENANCE_TEXTS,
-        line=report.redaction.line,
         format_rule=_format_rule,
         link_anchors=_link_anchors,
         format_request=lambda result: _format_request(report, result, result.evidence[-1]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance.reporting.model import MAX_EXCHANGES, Report
 from conformance.results import CheckResult, FailureKind, Status
-from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
+from conformance.session.coverage import COVERAGE_STATES, ITEM_KINDS
 from conformance.trace import sequence
 from conformance.transport.messages import Exchange
 from conformance.transport.redaction import Redactor
@@ -19,7 +19,6 @@ REQUIREMENT_KEYS = (
     *("id", "fingerprint", "check", "operation", "parameter", "keyword"),
     *("provenance", "provenance_independent"),
 )
-COVERAGE_STATES = {COVERED: "covered", PARTIAL: "partially", UNCOVERED: "uncovered"}
 
 
 def render(report: Report) -> str:
@@ -122,12 +121,11 @@ def _build_coverage(report: Report) -> dict[str, Any] | None:
         return None
     return {
         "kinds": {
-            kind: {"total": coverage.total(kind)}
-            | {name: coverage.count(kind, state) for state, name in COVERAGE_STATES.items()}
+            kind: {"total": coverage.total(kind), **{state: coverage.count(kind, state) for state in COVERAGE_STATES}}
             for kind in ITEM_KINDS
         },
         "uncovered": [
-            {"kind": kind, "name": item.name, "pointer": item.pointer, "state": COVERAGE_STATES[item.state]}
+            {"kind": kind, "name": item.name, "pointer": item.pointer, "state": item.state}
             for kind in ITEM_KINDS
             for item in coverage.list_uncovered(kind)
         ],

@@ -6,11 +6,8 @@ GitHub interprets no HTML, mention, issue number or link. Blocks that exceed the
 
 import re
 
-from conformance.reporting import names
-from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import group_results
-from conformance.reporting.templating import render_template
-from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
+from conformance.reporting.model import Report
+from conformance.reporting.templating import render_report
 
 MAX_BYTES = 60_000  # GitHub rejects a comment of more than 65,536 characters
 LIMITS = {
@@ -25,22 +22,7 @@ _TICKS = re.compile("`+")
 
 def render(report: Report) -> str:
     """Return the Markdown text, at most `MAX_BYTES` long."""
-    text = render_template(
-        "report.md.j2",
-        report=report,
-        gate=report.gate_result,
-        names=names,
-        groups=group_results(report.gate_result.blocking),
-        gaps=[result for group in group_results(report.gate_result.gaps) for result in group.results],
-        kinds=ITEM_KINDS,
-        states=(COVERED, PARTIAL, UNCOVERED),
-        limits=LIMITS,
-        provenance_texts=PROVENANCE_TEXTS,
-        line=report.redaction.line,
-        code=code_span,
-        fence=code_block,
-        end=BLOCK_END,
-    )
+    text = render_report("report.md.j2", report, limits=LIMITS, code=code_span, fence=code_block, end=BLOCK_END)
     blocks = [block for part in text.split(BLOCK_END) if (block := part.strip("\n"))]
     bytes_left = MAX_BYTES - 200
     included: list[str] = []

@@ -3,6 +3,28 @@
 from functools import cache
 from typing import Any
 
+from conformance.reporting import names
+from conformance.reporting.model import PROVENANCE_TEXTS, Report
+from conformance.session.coverage import COVERAGE_STATES, ITEM_KINDS
+
+
+def render_report(name: str, report: Report, **context: Any) -> str:
+    """Render the template of a report. `context`: what only this template uses."""
+    gate = report.gate_result
+    return render_template(
+        name,
+        report=report,
+        gate=gate,
+        names=names,
+        groups=names.group_results(gate.blocking),
+        gaps=[result for group in names.group_results(gate.gaps) for result in group.results],
+        kinds=ITEM_KINDS,
+        states=COVERAGE_STATES,
+        provenance_texts=PROVENANCE_TEXTS,
+        line=report.redaction.line,
+        **context,
+    )
+
 
 def render_template(name: str, **context: Any) -> str:
     """Render a template; values are escaped in templates named ``*.html.j2``. Undefined names raise an error."""

@@ -22,18 +22,17 @@ ITEM_KINDS = (OPERATIONS, PARAMETERS, STATUSES, BODY_FIELDS, RESPONSE_PROPERTIES
 MAX_BODY_HASHES = 50_000
 MAX_IDLE_RESPONSES = 8  # consecutive responses without new coverage, after which responses are sampled
 IDLE_SAMPLE_INTERVAL = 5  # one of this number of responses is then inspected
-COVERED, PARTIAL, UNCOVERED = "covered", "partially", "uncovered"
+COVERED, PARTIAL, UNCOVERED = COVERAGE_STATES = ("covered", "partially", "uncovered")
 MAX_LIST_ROWS = 10  # inspected rows of a list
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageItem:
-    """An item of the contract. `name`: for display. `operation`: operationId, "" for shared items."""
+    """An item of the contract. `name`: for display."""
 
     kind: str
     name: str
     pointer: str
-    operation: str
     state: str
 
 
@@ -58,10 +57,10 @@ class CoverageReport:
 
     def summary_line(self) -> str:
         """All kinds on one line."""
-        counts = (
+        counts = [
             f"{self.count(kind, COVERED)} of {self.total(kind)} {kind}" for kind in ITEM_KINDS if self.total(kind)
-        )
-        return "coverage: " + ", ".join(counts)
+        ]
+        return f"coverage: {', '.join(counts)}"
 
 
 @dataclass(slots=True)
@@ -217,9 +216,8 @@ class Coverage:
 
     def _node(self, pointer: str) -> _SchemaNode:
         """The node of a schema. Each is built once, so that reference cycles end."""
-        cached = self._nodes.get(pointer)
-        if cached is not None:
-            return cached
+        if pointer in self._nodes:
+            return self._nodes[pointer]
         node = self._nodes[pointer] = _SchemaNode(pointer)
         schema = self.contract.document.resolve(pointer)
         if "$ref" in schema:
@@ -239,16 +237,14 @@ class Coverage:
 
     def _items(self, operation: Operation, visited: set[tuple[str, int]]) -> Iterator[CoverageItem]:
         """The items of an operation. `visited`: nodes that were already reported, by kind."""
-        yield self._build_item(OPERATIONS, operation.id, operation.pointer, operation.pointer, operation.id)
+        yield self._build_item(OPERATIONS, operation.id, operation.pointer)
         for parameter in operation.parameters:
             name, key = f"{operation.id} {parameter.name}", _parameter_key(operation, parameter)
-            yield self._build_item(PARAMETERS, name, key, parameter.pointer, operation.id)
-            yield from self._schema_items(
-                PARAMETERS, self._node(f"{parameter.pointer}/schema"), parameter.name, visited
-            )
+            yield self._build_item(PARAMETERS, name, parameter.pointer, key)
+            node = self._node(f"{parameter.pointer}/schema")
+            yield from self._schema_items(PARAMETERS, node, parameter.name, visited)
         for status in operation.responses:
-            status_pointer = f"{operation.pointer}/responses/{status}"
-            yield self._build_item(STATUSES, f"{operation.id} {status}", status_pointer, status_pointer, operation.id)
+            yield self._build_item(STATUSES, f"{operation.id} {status}", f"{operation.pointer}/responses/{status}")
         if operation.request_body is not None:
             yield from self._schema_items(BODY_FIELDS, self._node(operation.request_body.pointer), "", visited)
         for pointer in operation.responses.values():
@@ -265,18 +261,19 @@ class Coverage:
         if (ENUM_VALUES, id(node)) not in visited:
             visited.add((ENUM_VALUES, id(node)))
             for value_text, enum_pointer in node.enum_pointers.items():
-                yield self._build_item(ENUM_VALUES, f"{name or 'value'} = {value_text}", enum_pointer, node.pointer, "")
+                yield self._build_item(ENUM_VALUES, f"{name or 'value'} = {value_text}", node.pointer, enum_pointer)
         for property_name, child in node.properties.items():
             if _can_occur(self.contract.document, child.pointer, kind):
                 if kind != PARAMETERS:
-                    yield self._build_item(kind, _display_name(child.pointer), child.pointer, child.pointer, "")
+                    yield self._build_item(kind, _display_name(child.pointer), child.pointer)
                 yield from self._schema_items(kind, child, property_name, visited)
         for child in [*([node.items] if node.items else []), *node.all_of, *node.alternatives]:
             yield from self._schema_items(kind, child, name, visited)
 
-    def _build_item(self, kind: str, name: str, key: str, pointer: str, operation: str) -> CoverageItem:
-        state = {True: COVERED, False: PARTIAL, None: UNCOVERED}[self._covered.get((kind, key))]
-        return CoverageItem(kind, name, pointer, operation, state)
+    def _build_item(self, kind: str, name: str, pointer: str, key: str = "") -> CoverageItem:
+        """An item. `key`: that of `_mark` if it is not the pointer."""
+        state = {True: COVERED, False: PARTIAL, None: UNCOVERED}[self._covered.get((kind, key or pointer))]
+        return CoverageItem(kind, name, pointer, state)
 
     def _failure_reason(self, operation: Operation, reasons: Mapping[str, str]) -> str:
         counts = sorted((code, count) for (name, code), count in self._response_counts.items() if name == operation.id)
