@@ -68,7 +68,6 @@ class _SchemaNode:
     """A schema, reduced to what coverage needs.
 
     `enum_pointers`: enum value as text -> pointer. `all_of`: parts (`$ref`, `allOf`); `alternatives`: `anyOf`, `oneOf`.
-    `pending`: by kind, the properties that still need inspection (not covered, or not a leaf).
     """
 
     pointer: str
@@ -77,12 +76,6 @@ class _SchemaNode:
     enum_pointers: dict[str, str] = field(default_factory=dict)
     all_of: list["_SchemaNode"] = field(default_factory=list)
     alternatives: list["_SchemaNode"] = field(default_factory=list)
-    pending: dict[str, dict[str, "_SchemaNode"]] = field(default_factory=dict)
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether the schema has no parts."""
-        return not (self.properties or self.items or self.enum_pointers or self.all_of or self.alternatives)
 
 
 @dataclass(slots=True)
@@ -187,17 +180,11 @@ class Coverage:
             self._walk(kind, _select_alternative(node, value), value, is_success)
 
     def _walk_object(self, kind: str, node: _SchemaNode, value: Mapping[str, Any], is_success: bool) -> None:
-        pending = node.pending.get(kind)
-        if pending is None:
-            pending = node.pending[kind] = dict(node.properties)
-        for name in [name for name in pending if name in value]:
-            property_node, property_value = pending[name], value[name]
-            is_covered = is_success and property_value is not None
-            self._mark(kind, property_node.pointer, is_covered)
-            if is_covered and property_node.is_leaf:
-                del pending[name]
-            elif property_value is not None:
-                self._walk(kind, property_node, property_value, is_success)
+        for name, child in node.properties.items():
+            if name in value:
+                self._mark(kind, child.pointer, is_success and value[name] is not None)
+            if value.get(name) is not None:
+                self._walk(kind, child, value[name], is_success)
 
     def _walk_list(self, kind: str, node: _SchemaNode, value: list[Any], is_success: bool) -> None:
         if node.items is not None:
