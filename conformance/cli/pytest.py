@@ -4,7 +4,6 @@ Schemathesis does not run: it reports its results per operation, at the end.
 """
 
 import os
-import secrets
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +44,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     settings, token_command = wiring.resolve_token(settings)
     contract = wiring.resolve_contract(settings)
     operations, notes = wiring.resolve_scope(settings, contract)
-    builder = ReportBuilder(settings, contract, secrets.token_hex(4))
+    builder = ReportBuilder(settings, contract)
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     redaction = wiring.build_redactor(settings, contract, token_command)
     try:

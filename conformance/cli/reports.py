@@ -1,5 +1,6 @@
 """Builds reports, prints them and writes the report files."""
 
+import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,8 +21,8 @@ from spec.model import Contract
 class ReportBuilder:
     """Builds the reports of one run, which starts when the builder is created."""
 
-    def __init__(self, settings: Settings, contract: Contract, run_id: str) -> None:
-        self.settings, self.contract, self.run_id = settings, contract, run_id
+    def __init__(self, settings: Settings, contract: Contract) -> None:
+        self.settings, self.contract, self.run_id = settings, contract, secrets.token_hex(4)
         self.started_at, self.start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         self.line_numbers = find_line_numbers(contract.document.content)
 

@@ -1,6 +1,5 @@
 """`athena-conformance run`: checks a backend, writes the reports, and returns the exit code of the gate."""
 
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -54,7 +53,7 @@ def _build_report(
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
-    builder = ReportBuilder(settings, contract, secrets.token_hex(4))
+    builder = ReportBuilder(settings, contract)
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record

@@ -1,6 +1,5 @@
 """`athena-conformance traffic`: checks recorded traffic, with the reports and exit codes of a run."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def command(settings: Settings, checks: object = None) -> int:
     """Check the recordings and return the exit code. Raises UsageError, ContractError."""
     entries = [entry for file in settings.arguments for entry in read_har(Path(file))]
     contract = resolve_contract(settings)
-    builder = ReportBuilder(settings, contract, secrets.token_hex(4))
+    builder = ReportBuilder(settings, contract)
     base_url = _resolve_base_url(settings, contract, [entry.url for entry in entries])
     validator = OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document))
     traffic = TrafficAudit(validator, base_url)
