@@ -65,6 +65,10 @@ class Reruns:
         return FailureKind.FLAKY if kind is None and self.fresh_state else kind
 
 
+def _has_changed_list(result: CheckResult) -> bool:
+    return result.skip_category is SkipCategory.LIST_CHANGED
+
+
 def _skip(result: CheckResult, message: str, kind: FailureKind | None) -> CheckResult:
     return replace(result, status=Status.SKIPPED, message=message, failure_kind=kind)
 
@@ -93,24 +97,14 @@ class Rerunner:
         """Rerun results whose list changed during the check; if it always changes, classify them as interference."""
         current = list(results)
         for _ in range(MAX_LIST_CHANGE_RERUNS):
-            if all(result.skip_category is not SkipCategory.LIST_CHANGED for result in current):
+            if not any(map(_has_changed_list, current)):
                 return current
             try:
                 _, rerun = self._rerun(case, (), fresh=False)
             except SkipCheck:  # its lists are not accessible
                 break
-            current = [
-                rerun.get(result.requirement.fingerprint, result)
-                if result.skip_category is SkipCategory.LIST_CHANGED
-                else result
-                for result in current
-            ]
-        return [
-            replace(result, failure_kind=FailureKind.INTERFERENCE)
-            if result.skip_category is SkipCategory.LIST_CHANGED
-            else result
-            for result in current
-        ]
+            current = [rerun.get(r.requirement.fingerprint, r) if _has_changed_list(r) else r for r in current]
+        return [replace(r, failure_kind=FailureKind.INTERFERENCE) if _has_changed_list(r) else r for r in current]
 
     def confirm(self, case: Case, failed: Sequence[CheckResult]) -> Mapping[str, tuple[CheckResult, Reruns]]:
         """Rerun failures. Returns fingerprint -> (final result, reruns)."""

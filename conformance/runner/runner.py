@@ -87,25 +87,22 @@ def run(
     """
     run_result = RunResult()
     cases = list(build_cases(session, checks, operations))
-    cases_started = 0
+    pending_cases = iter(cases)
     seed = session.payloads.random.getrandbits(64)
     reruns = Rerunner(
         session, run_check_safely, lambda session_, case: seed_case(session_, case, seed), InterferenceMonitor(session)
     )
     try:
-        for case in cases:
-            cases_started += 1
+        for case in pending_cases:
             seed_case(session, case, seed)
             _run_case(run_result, case, report_result, reruns)
         for result, counts in chain.from_iterable(_results_from(source, session) for source in sources):
             report_result(run_result.record(replace(result, failure_kind=_failure_kind(result, counts)), counts))
     except (BudgetExhausted, TargetUnreachable, ResultSourceError, KeyboardInterrupt) as error:
-        run_result.abort_reason, run_result.target_unreachable = (
-            str(error) or "interrupted",
-            isinstance(error, TargetUnreachable),
-        )
+        run_result.abort_reason = str(error) or "interrupted"
+        run_result.target_unreachable = isinstance(error, TargetUnreachable)
         run_result.is_interrupted = isinstance(error, KeyboardInterrupt)
-    for case in cases[cases_started:]:
+    for case in pending_cases:
         run_result.results.append(case.skip(case.build_requirement(), f"not reached: {run_result.abort_reason}"))
     _record_transient_failures(run_result, session, {case.check.id: case.check for case in cases})
     if clean_up:
