@@ -73,7 +73,7 @@ class ResultGroup:
         """Number of distinct locations in the contract."""
         return len({result.requirement.location for result in self.results})
 
-    def title(self, max_names: int = MAX_OPERATION_NAMES) -> str:
+    def title(self) -> str:
         """Return ``check on 12 operations: a, b, c and 9 more``; the display name for a single failure."""
         if len(self.results) == 1:
             return display_name(self.first.requirement)
@@ -82,7 +82,7 @@ class ResultGroup:
         if len(operations) == 1:
             return f"{check}: {len(self.results)} times on {operations[0]}"
         times = f", {len(self.results)} times" if len(self.results) > len(operations) else ""
-        return f"{check} on {len(operations)} operations{times}: {join_names(operations, max_names)}"
+        return f"{check} on {len(operations)} operations{times}: {join_names(operations, MAX_OPERATION_NAMES)}"
 
 
 def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:

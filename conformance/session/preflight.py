@@ -5,7 +5,6 @@ backend.
 """
 
 import time
-from collections.abc import Callable, Iterator
 
 from conformance.errors import NoResponse, TargetUnreachable
 from conformance.session.session import Session
@@ -17,30 +16,24 @@ MAX_PROBES = 3
 PROBE_INTERVAL = 0.5
 
 
-def wait_until_ready(
-    session: Session,
-    seconds: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Exchange]:
+def wait_until_ready(session: Session, seconds: float) -> list[Exchange]:
     """The responses to harmless GETs, retried for `seconds` if there are none. Raises TargetUnreachable."""
-    deadline = clock() + seconds
+    deadline = time.monotonic() + seconds
+    skipped = session.options.skipped_operations
+    operations = [operation for operation in list_probes(session.contract) if operation.id not in skipped]
     while True:
         try:
-            operations = [
-                o for o in probe_operations(session.contract) if o.id not in session.options.skipped_operations
-            ]
             exchanges = [session.client.send(operation) for operation in operations[:MAX_PROBES]]
             check_target(session.client.target.base, exchanges)
         except (NoResponse, TargetUnreachable) as error:
-            if clock() >= deadline:
+            if time.monotonic() >= deadline:
                 raise TargetUnreachable(str(error)) from None
-            sleep(PROBE_INTERVAL)
+            time.sleep(PROBE_INTERVAL)
         else:
             return exchanges
 
 
-def probe_operations(contract: Contract) -> Iterator[Operation]:
+def list_probes(contract: Contract) -> list[Operation]:
     """GET operations without required parameters, lists first."""
     operations = [
         o
@@ -50,7 +43,7 @@ def probe_operations(contract: Contract) -> Iterator[Operation]:
         and not o.effects
         and not any(p.required for p in o.query_parameters)
     ]
-    yield from sorted(operations, key=lambda o: o.action != "list")
+    return sorted(operations, key=lambda o: o.action != "list")
 
 
 def check_target(base: str, exchanges: list[Exchange]) -> None:
