@@ -1,4 +1,4 @@
-"""Finds the records in a response at any depth, by the schemas of the contract's resources."""
+"""Finds the records in a response, by the schemas of the contract's resources."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,26 +13,11 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class NestedRecord:
-    """A record in a response. `path`: property names and indexes from the root.
-
-    `nesting`: number of records that contain it; `holder`: view of the innermost of them.
-    """
+    """A record in a response. `location`: the property names that lead to it, for display."""
 
     view: View
     record: Mapping[str, Any]
-    path: tuple[str | int, ...]
-    nesting: int
-    holder: View | None = None
-
-    @property
-    def location(self) -> str:
-        """The names of the path, for display."""
-        return ".".join(part for part in self.path if isinstance(part, str)) or "the response"
-
-    @property
-    def name(self) -> str:
-        """The last name of the path: a relation or property; "" at the root."""
-        return next((part for part in reversed(self.path) if isinstance(part, str)), "")
+    location: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +27,26 @@ class RecordFinder:
     contract: Contract
     schemas: SchemaValidators
 
-    def records(self, pointer: str, value: Any) -> Iterator[NestedRecord]:
-        """The records in a value of the schema at `pointer`, outer before inner; empty objects are none."""
-        yield from self._walk(pointer, value, (), (), 0)
+    def records(self, pointer: str, value: Any, names: tuple[str, ...] = (), depth: int = 0) -> Iterator[NestedRecord]:
+        """The records in a value of the schema at `pointer`, but not those that are part of another record.
 
-    def _walk(
-        self, pointer: str, value: Any, path: tuple[str | int, ...], ancestors: tuple[View, ...], depth: int
-    ) -> Iterator[NestedRecord]:
+        Empty objects are no records. `names`: property names that lead to the value.
+        """
         if not isinstance(value, (dict, list)) or not value or depth > MAX_DEPTH:
             return
         document = self.contract.document
         schema, resolved_pointer = document.dereference(document.resolve(pointer), pointer)
         view = next((v for v in self.contract.views.values() if v.pointer == resolved_pointer), None)
         if view is not None and isinstance(value, dict):
-            yield NestedRecord(view, value, path, len(ancestors), ancestors[-1] if ancestors else None)
-            ancestors = (*ancestors, view)
+            yield NestedRecord(view, value, ".".join(names) or "the response")
+            return
         for child_pointer, child, step in self._children(schema, resolved_pointer, value):
-            yield from self._walk(child_pointer, child, (*path, *step), ancestors, depth + 1)
+            yield from self.records(child_pointer, child, (*names, *step), depth + 1)
 
     def _children(
         self, schema: Mapping[str, Any], pointer: str, value: Any
-    ) -> Iterator[tuple[str, Any, tuple[str | int, ...]]]:
-        """(pointer, value, path step) of the parts of a value, including its other schemas."""
+    ) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+        """(pointer, value, property name, if any) of the parts of a value, including its other schemas."""
         for number in range(len(schema.get("allOf", ()))):
             yield f"{pointer}/allOf/{number}", value, ()
         for keyword in ("anyOf", "oneOf"):
@@ -75,5 +58,5 @@ class RecordFinder:
             for name in (n for n in schema.get("properties", {}) if n in value):
                 yield f"{pointer}/properties/{escape(name)}", value[name], (name,)
         elif "items" in schema:
-            for number, item in enumerate(value):
-                yield f"{pointer}/items", item, (number,)
+            for item in value:
+                yield f"{pointer}/items", item, ()

@@ -10,8 +10,6 @@ from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 
-MAX_NESTING = 30
-
 
 @dataclass(frozen=True, slots=True)
 class CreatedRecordFinder:
@@ -22,14 +20,11 @@ class CreatedRecordFinder:
     write_log: WriteLog
     marker: str
 
-    def find_records(
-        self, operation: Operation, exchange: Exchange, *, max_nesting: int = MAX_NESTING
-    ) -> Iterator[NestedRecord]:
-        """Yield the records in a successful response that are nested in at most `max_nesting` other records."""
+    def find_records(self, operation: Operation, exchange: Exchange) -> Iterator[NestedRecord]:
+        """Yield the records in a successful response that are not part of another record."""
         pointer = operation.envelope.schema_pointer if exchange.response.ok else None
         if pointer is not None:
-            records = RecordFinder(self.contract, self.schemas).records(pointer, exchange.response.json)
-            yield from (record for record in records if record.nesting <= max_nesting)
+            yield from RecordFinder(self.contract, self.schemas).records(pointer, exchange.response.json)
 
     def find_created(self, operation: Operation, exchange: Exchange) -> list[NestedRecord]:
         """Return the records that the response to a POST shows as created.
@@ -39,7 +34,7 @@ class CreatedRecordFinder:
         if operation.method != "post":
             return []
         created: list[NestedRecord] = []
-        for nested in self.find_records(operation, exchange, max_nesting=0):
+        for nested in self.find_records(operation, exchange):
             resource = self.contract.resources[nested.view.resource]
             if not is_key(nested.record.get(resource.key_attribute)):
                 continue

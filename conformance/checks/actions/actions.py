@@ -35,7 +35,7 @@ def _returns_records(contract: Contract, operation: Operation) -> bool:
 def _find_retrievable_records(case: Case, action: PerformedAction) -> list[NestedRecord]:
     """Return the top-level records of the response that can be retrieved."""
     session = case.session
-    nested = session.client.created_records.find_records(case.operation, action.exchange, max_nesting=0)
+    nested = session.client.created_records.find_records(case.operation, action.exchange)
     return [
         n for n in nested if session.operations.find(n.view.resource, "retrieve") and _get_key(session, n) is not None
     ]
