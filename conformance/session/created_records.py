@@ -26,48 +26,29 @@ class CreatedRecordFinder:
         if pointer is not None:
             yield from RecordFinder(self.contract, self.schemas).records(pointer, exchange.response.json)
 
-    def find_created(self, operation: Operation, exchange: Exchange) -> list[NestedRecord]:
-        """Return the records that the response to a POST shows as created.
+    def log_created(self, operation: Operation, exchange: Exchange) -> None:
+        """Log the records that the response to a POST shows as created.
 
         These are the result of a 201, records with the marker of the run, and records that refer to a record of it.
         """
-        if operation.method != "post":
-            return []
-        created: list[NestedRecord] = []
-        for nested in self.find_records(operation, exchange):
-            resource = self.contract.resources[nested.view.resource]
-            if not is_key(nested.record.get(resource.key_attribute)):
+        is_result = operation.envelope.status == 201 and operation.envelope.view_name is not None
+        for nested in self.find_records(operation, exchange) if operation.method == "post" else ():
+            resource, record = self.contract.resources[nested.view.resource], nested.record
+            key = RecordKey(resource.name, record.get(resource.key_attribute))
+            if not is_key(key.key) or key in self.write_log.created_records:
                 continue
-            is_result = operation.envelope.status == 201 and operation.envelope.view_name is not None
-            if (
-                is_result
-                or self._has_marker(resource, nested.record)
-                or self._references_own_record(resource, nested.record, created)
-            ):
-                created.append(nested)
-        return created
-
-    def log_created(self, operation: Operation, exchange: Exchange) -> None:
-        """Log the created records in a response."""
-        for nested in self.find_created(operation, exchange):
-            created = self._key_of(nested)
-            if created not in self.write_log.created_records:
-                self.write_log.log_created(created.resource, created.key)
-
-    def _key_of(self, nested: NestedRecord) -> RecordKey:
-        resource = self.contract.resources[nested.view.resource]
-        return RecordKey(resource.name, nested.record[resource.key_attribute])
+            if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
+                self.write_log.log_created(*key)
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)
 
-    def _references_own_record(self, resource: Resource, record: Mapping[str, Any], others: list[NestedRecord]) -> bool:
-        own_records = {*self.write_log.created_records, *map(self._key_of, others)}
+    def _references_own_record(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         for relation in resource.relations.values():
             related = record.get(relation.name)
             if relation.is_stored and not relation.to_many and isinstance(related, dict) and len(relation.targets) == 1:
                 target = self.contract.resources[relation.targets[0]]
                 key = related.get(target.key_attribute)
-                if is_key(key) and RecordKey(target.name, key) in own_records:
+                if is_key(key) and RecordKey(target.name, key) in self.write_log.created_records:
                     return True
         return False
