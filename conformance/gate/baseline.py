@@ -23,7 +23,6 @@ from conformance.gate import yaml_files
 from conformance.results import CheckResult
 
 OPTION = "--baseline"
-VERSION = 1
 REQUIRED_KEYS = ("fingerprint", "date", "reason")
 OPTIONAL_KEYS = ("expires", "message")
 HEADING = "Accepted failures: they do not block until they expire. State the reason; remove what is fixed."
@@ -52,7 +51,7 @@ class Baseline:
     @classmethod
     def load(cls, path: Path, today: Date) -> "Baseline":
         """Read a file; an empty baseline if it does not exist. Raises UsageError."""
-        raw_entries = yaml_files.read(OPTION, path, "accepted", VERSION)
+        raw_entries = yaml_files.read(OPTION, path, "accepted")
         if raw_entries is None:
             return cls(today)
         if not isinstance(raw_entries, list):
@@ -97,7 +96,7 @@ class Baseline:
         """Write the file, sorted. Raises UsageError."""
         entries = (asdict(self.entries[fingerprint]) for fingerprint in sorted(self.entries))
         documents = [{key: value for key, value in entry.items() if value not in (None, "")} for entry in entries]
-        yaml_files.write(OPTION, path, HEADING, {"version": VERSION, "accepted": documents})
+        yaml_files.write(OPTION, path, HEADING, "accepted", documents)
 
     def _is_expired(self, entry: AcceptedFailure) -> bool:
         return entry.expires is not None and self.today >= entry.expires

@@ -17,7 +17,6 @@ from conformance.gate import yaml_files
 from conformance.results import CheckResult, Requirement
 
 OPTION = "--ratchet"
-VERSION = 1
 HEADING = "Requirements that passed in an accepted run; failures of them block. Written by --update-ratchet."
 
 RatchetKey = tuple[str, str, str]  # operation, check, location and parameter
@@ -37,7 +36,7 @@ class Ratchet:
     @classmethod
     def load(cls, path: Path) -> "Ratchet":
         """Read a file; an empty ratchet if it does not exist. Raises UsageError."""
-        raw_keys = yaml_files.read(OPTION, path, "passed", VERSION)
+        raw_keys = yaml_files.read(OPTION, path, "passed")
         return cls(frozenset(_parse_keys(path, raw_keys))) if raw_keys is not None else cls()
 
     def is_regression(self, result: CheckResult, evaluated: Collection[RatchetKey]) -> bool:
@@ -67,7 +66,7 @@ class Ratchet:
         document: dict[str, dict[str, list[str]]] = {}
         for operation, check, location in sorted(self.passed):
             document.setdefault(operation, {}).setdefault(check, []).append(location)
-        yaml_files.write(OPTION, path, HEADING, {"version": VERSION, "passed": document})
+        yaml_files.write(OPTION, path, HEADING, "passed", document)
 
 
 def _parse_keys(path: Path, raw_keys: Any) -> Iterator[RatchetKey]:

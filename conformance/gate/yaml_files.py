@@ -8,6 +8,7 @@ import yaml
 
 from conformance.errors import UsageError
 
+VERSION = 1
 MAX_FILE_BYTES = 10_000_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if libyaml is installed
 
@@ -19,7 +20,7 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def read(flag: str, path: Path, part: str, version: int) -> Any:
+def read(flag: str, path: Path, part: str) -> Any:
     """The value of the key `part` in a file; None if the file does not exist. Raises UsageError."""
     try:
         content = path.read_bytes()
@@ -35,8 +36,8 @@ def read(flag: str, path: Path, part: str, version: int) -> Any:
         message = " ".join(str(error).split())[:200]
         raise UsageError(f"{flag}: {path}: invalid YAML: {message} (expected YAML or JSON)") from None
     check_keys(flag, f"{path}", document, required=("version", part))
-    if document["version"] != version:
-        raise UsageError(f"{flag}: {path}: invalid version {document['version']!r:.40} (expected {version})")
+    if document["version"] != VERSION:
+        raise UsageError(f"{flag}: {path}: invalid version {document['version']!r:.40} (expected {VERSION})")
     return document[part]
 
 
@@ -53,11 +54,10 @@ def check_keys(flag: str, where: str, value: Any, *, required: Sequence[str], op
         raise UsageError(f"{flag}: {where}: missing key {missing[0]} (expected {', '.join(known)})")
 
 
-def write(flag: str, path: Path, heading: str, document: Mapping[str, Any]) -> None:
-    """Write a document below a comment. Raises UsageError."""
-    text = yaml.dump(
-        dict(document), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False
-    )
+def write(flag: str, path: Path, heading: str, part: str, content: Any) -> None:
+    """Write a file with the key `part` below a comment. Raises UsageError."""
+    document = {"version": VERSION, part: content}
+    text = yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10_000)
     temporary = path.with_name(path.name + ".new")
     try:
         temporary.write_text(f"# {heading}\n{text}", encoding="utf-8")
