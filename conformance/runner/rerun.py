@@ -11,7 +11,7 @@ from conformance.checks.support.check import Case
 from conformance.errors import SkipCategory, SkipCheck, SkipReason
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.interference import InterferenceMonitor
-from conformance.session.effects import effect_limit_reached
+from conformance.session.options import effect_limit_reached
 from conformance.session.response_log import FindingKey
 from conformance.session.session import Session
 from conformance.transport.retry import GATEWAY_STATUSES

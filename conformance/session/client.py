@@ -7,10 +7,9 @@ from typing import Any
 
 from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable, user_skipped
 from conformance.session.created_records import CreatedRecordFinder
-from conformance.session.effects import EffectBudget
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.operation_lookup import NO_CREATE_OPERATION, OperationLookup
-from conformance.session.options import RunOptions
+from conformance.session.options import EffectBudget, RunOptions
 from conformance.session.response_log import ResponseLog
 from conformance.session.tenant import TenantScope
 from conformance.session.write_log import WriteLog
