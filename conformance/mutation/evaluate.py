@@ -116,31 +116,22 @@ def _run_detectors(
     suite_session = create_session(mock, create_mutant_app(mutant, mock), SEED)
     start_time = time.perf_counter()
     result = replace(equivalent, status=MutantStatus.SURVIVED)
-    try:
-        tiers = select_operations(mutant, mock.contract)
-        engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
-        for failure in chain(_find_failures(suite_session, detectors.checks, tiers), engine_failures):
-            check_id, message, is_blocking = failure
-            if result.status is MutantStatus.SURVIVED:
-                seconds, status = time.perf_counter() - start_time, MutantStatus.KILLED
-                message = message[:MAX_MESSAGE_CHARS]
-                result = replace(result, status=status, check=check_id, message=message, seconds=seconds)
-            result = replace(result, is_blocked=result.is_blocked or is_blocking)
-            if result.is_blocked or not result.can_block:
-                break
-    finally:
-        request_count = _close_session(suite_session)
+    tiers = select_operations(mutant, mock.contract)
+    engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
+    for check_id, message, is_blocking in chain(
+        _find_failures(suite_session, detectors.checks, tiers), engine_failures
+    ):
+        if result.status is MutantStatus.SURVIVED:
+            seconds, status = time.perf_counter() - start_time, MutantStatus.KILLED
+            message = message[:MAX_MESSAGE_CHARS]
+            result = replace(result, status=status, check=check_id, message=message, seconds=seconds)
+        result = replace(result, is_blocked=result.is_blocked or is_blocking)
+        if result.is_blocked or not result.can_block:
+            break
     seconds = result.seconds or time.perf_counter() - start_time
+    target = suite_session.client.target
+    request_count = target.budget.sent if isinstance(target, InProcessTarget) else 0
     return replace(result, seconds=seconds, requests=request_count)
-
-
-def _close_session(session: Session) -> int:
-    """Close the target of a session; return the number of its requests."""
-    target = session.client.target
-    if not isinstance(target, InProcessTarget):
-        return 0
-    target.close()
-    return target.budget.sent
 
 
 def select_operations(mutant: Mutant, contract: Contract) -> list[list[Operation]]:

@@ -1,14 +1,13 @@
 """The mock server in process: a fixed dataset, a manual clock, and requests without a socket."""
 
-import asyncio
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Scope
@@ -21,7 +20,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget
-from conformance.transport.messages import AUTHORIZATION, Actor, Request, Response
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
@@ -32,6 +31,8 @@ from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
 from spec.model import Contract
 from spec.validators import SchemaValidators
+
+T = TypeVar("T")
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TOKENS: Mapping[str, str] = {Actor.OWNER: "demo-token", Actor.OTHER_TENANT: "other-token"}
@@ -105,22 +106,17 @@ class InProcessTarget:
     clock: ManualClock
     base: str = "http://localhost:8000/api/v1"
     tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
-    on_exchange: Callable[[Request, Response], None] | None = None
+    on_exchange: Callable[[Exchange], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
     def send(self, request: Request) -> Response:
         """Send a request and advance the clock. Raises BudgetExhausted."""
         self.budget.count_request()
         self.clock.current_time += REQUEST_DURATION
-        response = self.loop.run_until_complete(self._send(request))
+        response = run_to_completion(self._send(request))
         if self.on_exchange is not None:
-            self.on_exchange(request, response)
+            self.on_exchange(Exchange(request, response))
         return response
-
-    def close(self) -> None:
-        """Close the event loop."""
-        self.loop.close()
 
     async def _send(self, request: Request) -> Response:
         body = request.raw_body if request.raw_body is not None else b""
@@ -153,11 +149,22 @@ class InProcessTarget:
         }
 
 
+def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that waits for nothing, such as a call of the mock: it needs no event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("the application waited for an event (expected a response without waiting)")
+
+
 SEEDED_PASSWORD = "password"  # of every account in the dataset
 
 
 def create_session(
-    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Request, Response], None] | None = None
+    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Exchange], None] | None = None
 ) -> Session:
     """Create a session on `app`, a wrapper of the mock's application. Equal seeds send equal requests.
 
@@ -167,13 +174,11 @@ def create_session(
     lookup_session = _create_basic_session(mock, mock.app, seed, None)
     new_session.client.mutable_records = MutableRecords(dict(_find_mutable_records(lookup_session)))
     new_session.update_options(credentials=_find_credentials(lookup_session))
-    if isinstance(lookup_session.client.target, InProcessTarget):
-        lookup_session.client.target.close()
     return new_session
 
 
 def _create_basic_session(
-    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Request, Response], None] | None
+    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Exchange], None] | None
 ) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
     target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange)

@@ -1,6 +1,6 @@
 """Sequences of the model: execution against the clinic, attribution of divergences, reduction, exploration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,22 +29,15 @@ OpenSession = Callable[..., Session]
 
 
 @pytest.fixture
-def open_session() -> Iterator[OpenSession]:
+def open_session() -> OpenSession:
     """Open sessions on the clinic, with or without a fault."""
-
-    targets: list[InProcessTarget] = []
 
     def start(fault: AppWrapper | None = None) -> Session:
         clinic = demo_clinic()
         clinic.reset()
-        session = create_session(clinic, fault(clinic.app) if fault else clinic.app, SEED)
-        assert isinstance(session.client.target, InProcessTarget)
-        targets.append(session.client.target)
-        return session
+        return create_session(clinic, fault(clinic.app) if fault else clinic.app, SEED)
 
-    yield start
-    for target in targets:
-        target.close()
+    return start
 
 
 def execute(session: Session, *steps: Step) -> Execution:

@@ -15,7 +15,6 @@ from conformance.mutation.faults import MakeFault
 from conformance.mutation.in_process_mock import (
     TOKENS,
     InProcessMock,
-    InProcessTarget,
     build_demo_image,
     create_session,
 )
@@ -72,14 +71,5 @@ def run_checks(
     clinic_mock.reset()
     app: ASGIApp = DateHeader(clinic_mock.app, clinic_mock)
     clinic_session = create_session(clinic_mock, fault(app) if fault else app, SEED)
-    contract_operations = CLINIC.operations
-    try:
-        return run(
-            clinic_session,
-            checks,
-            [contract_operations[name] for name in operations or contract_operations],
-            lambda result: None,
-        )
-    finally:
-        if isinstance(clinic_session.client.target, InProcessTarget):
-            clinic_session.client.target.close()
+    selected = [CLINIC.operations[name] for name in operations or CLINIC.operations]
+    return run(clinic_session, checks, selected, lambda result: None)
