@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from conformance.checks.validation import responses
 from conformance.har.format import HarEntry
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
-from conformance.har.routes import find_route, url_origin
+from conformance.har.routes import url_origin
 from conformance.responses.findings import SERVER_STATUSES, Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.routes import Router
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
@@ -79,6 +80,7 @@ class TrafficAudit:
 
     def check(self, entries: Iterable[HarEntry]) -> None:
         """Check all entries whose URL starts with the base URL."""
+        router = Router.from_contract(self.contract)
         for entry in entries:
             self.secrets |= set(_credentials(self.contract, entry))
             skip_reason = _skip_reason(entry, self.base)
@@ -87,7 +89,7 @@ class TrafficAudit:
                 continue
             self.entries += 1
             path = urlsplit(entry.url).path.removeprefix(urlsplit(self.base).path)
-            route = find_route(self.contract, path.rstrip("/") or "/")
+            route = router.match(path.rstrip("/") or "/")
             operation = route.operations.get(entry.method) if route else None
             if route is None or operation is None:
                 self._add_undocumented(entry, path, route.template if route else "")

@@ -5,7 +5,6 @@ may send any requests to the application with `call_next`, and returns the respo
 """
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from conformance.transport.routes import Router
 from spec.model import Contract, Operation
 
 QueryParameters = tuple[tuple[str, str], ...]
@@ -60,10 +60,6 @@ class InterceptedRequest:
         """The first path value, or ""."""
         return next(iter(self.path_values.values()), "")
 
-    def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
-        """Copy with another query."""
-        return replace(self, query=pairs)
-
     def parameter_values(self, name: str) -> list[str]:
         """The values of a query parameter, with or without the `[]` suffix."""
         return [v for n, v in self.query if n.removesuffix("[]") == name]
@@ -71,7 +67,7 @@ class InterceptedRequest:
     def with_parameters(self, values: Mapping[str, object]) -> "InterceptedRequest":
         """Copy with other values of query parameters; None removes a parameter."""
         others = tuple((n, v) for n, v in self.query if n.removesuffix("[]") not in values)
-        return self.with_query((*others, *((n, str(v)) for n, v in values.items() if v is not None)))
+        return replace(self, query=(*others, *((n, str(v)) for n, v in values.items() if v is not None)))
 
     def with_headers(self, **headers: str | None) -> "InterceptedRequest":
         """Copy with other headers (underscores become hyphens); None removes a header."""
@@ -148,49 +144,19 @@ def _encode_json(body: Any) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class OperationRouter:
-    """Finds the operations of a path. The template with the fewest parameters wins, before the method is considered."""
-
-    base_path: str
-    routes: tuple[tuple[re.Pattern[str], Mapping[str, Operation]], ...]
-
-    @classmethod
-    def from_contract(cls, contract: Contract) -> "OperationRouter":
-        """Create the router of a contract."""
-        by_path: dict[str, dict[str, Operation]] = {}
-        for operation in contract.operations.values():
-            by_path.setdefault(operation.path, {})[operation.method] = operation
-        sorted_paths = sorted(by_path.items(), key=lambda item: item[0].count("{"))
-        return cls(contract.base_path, tuple((_compile_path(path), operations) for path, operations in sorted_paths))
-
-    def match(self, path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]] | None:
-        """The operations of a path by method, and the path values; None when no template matches."""
-        if not path.startswith(self.base_path):
-            return None
-        for pattern, operations_by_method in self.routes:
-            path_match = pattern.fullmatch(path.removeprefix(self.base_path))
-            if path_match:
-                return operations_by_method, tuple(map(unquote, path_match.groups()))
-        return None
-
-
-def _compile_path(path: str) -> re.Pattern[str]:
-    return re.compile("".join("([^/]+)" if part[:1] == "{" else re.escape(part) for part in re.split(r"({\w+})", path)))
-
-
-@dataclass(frozen=True, slots=True)
 class FaultInjector:
     """ASGI middleware with a fault in some operations. `operations`: their operationIds; empty: all operations."""
 
     app: ASGIApp
-    router: OperationRouter
+    base_path: str
+    router: Router
     operations: frozenset[str]
     fault: Fault
 
     @classmethod
     def create(cls, app: ASGIApp, contract: Contract, fault: Fault, operations: Iterable[str] = ()) -> "FaultInjector":
         """Inject a fault into an application that serves a contract."""
-        return cls(app, OperationRouter.from_contract(contract), frozenset(operations), fault)
+        return cls(app, contract.base_path, Router.from_contract(contract), frozenset(operations), fault)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await self._intercept(scope, receive) if scope["type"] == "http" else None
@@ -205,23 +171,21 @@ class FaultInjector:
 
     async def _intercept(self, scope: Scope, receive: Receive) -> InterceptedRequest | None:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        route_match = self.router.match(path)
-        if route_match is None:
+        path = path.removeprefix(self.base_path) if path.startswith(self.base_path) else ""
+        route = self.router.match(path)
+        if route is None:
             return None
-        operations_by_method, path_parts = route_match
-        candidates = [o for o in operations_by_method.values() if not self.operations or o.id in self.operations]
-        operation = operations_by_method.get(scope["method"].lower()) or next(iter(candidates), None)
+        candidates = [o for o in route.operations.values() if not self.operations or o.id in self.operations]
+        operation = route.operations.get(scope["method"].lower()) or next(iter(candidates), None)
         if operation is None or operation not in candidates:
             return None
-        path_values = dict(zip(operation.path_parameter_names, path_parts, strict=True))
         query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read_body(receive)
-        path = path.removeprefix(self.router.base_path)
-        return InterceptedRequest(operation, scope["method"], path, path_values, query, headers, body)
+        return InterceptedRequest(operation, scope["method"], path, route.values, query, headers, body)
 
     async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
-        path = self.router.base_path + request.path
+        path = self.base_path + request.path
         headers = {n: v for n, v in request.headers.items() if n != "content-length"}
         if request.body:
             headers["content-length"] = str(len(request.body))

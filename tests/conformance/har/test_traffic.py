@@ -12,7 +12,7 @@ from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.har import audit as har_audit
 from conformance.har.format import read_har
-from conformance.har.routes import find_base_url, find_route
+from conformance.har.routes import find_base_url
 from tests.mock_server.athena import Api, athena_contract, shared_api
 
 BASE = "https://app.example.com/api/v1"
@@ -375,17 +375,6 @@ def test_invalid_file_is_rejected_in_one_line(
 def test_missing_file_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["traffic", str(tmp_path / "none.har")], {}) == ExitCode.USAGE
     assert "cannot read the file: No such file or directory (expected a HAR file)" in capsys.readouterr().err
-
-
-def test_route_has_the_fewest_parameters() -> None:
-    contract = athena_contract()
-    route = find_route(contract, "/workspaces/metrics")
-    assert route is not None
-    assert route.template == "/workspaces/metrics"
-    assert find_route(contract, "/workspaces/") is None
-    record = find_route(contract, "/agents/a%20b")
-    assert record is not None
-    assert record.values == {"uuid": "a b"}
 
 
 def test_base_url_precedes_the_paths_of_the_contract() -> None:

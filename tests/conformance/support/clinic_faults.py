@@ -53,7 +53,7 @@ def query_value(request: InterceptedRequest, name: str) -> str:
 
 def change_query(change: Callable[[str, str], str]) -> MakeFault:
     """Fault in the query: `change(name, value)` returns the value of a parameter."""
-    return change_request(lambda q: q.with_query(tuple((name, change(name, value)) for name, value in q.query)))
+    return change_request(lambda q: replace(q, query=tuple((name, change(name, value)) for name, value in q.query)))
 
 
 def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFault:
@@ -92,7 +92,7 @@ def drop_from_links(*names: str) -> MakeFault:
 
 def ignore_bracketed_arrays(request: InterceptedRequest) -> InterceptedRequest:
     """Array parameters with brackets are ignored."""
-    return request.with_query(tuple((name, value) for name, value in request.query if not name.endswith("[]")))
+    return replace(request, query=tuple((name, value) for name, value in request.query if not name.endswith("[]")))
 
 
 def filter_by_blank(request: InterceptedRequest, body: Any) -> Any:
@@ -116,7 +116,7 @@ def report_unfiltered_total() -> Fault:
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
-        unfiltered = await call_next(request.with_query(()))
+        unfiltered = await call_next(replace(request, query=()))
         if not response.is_success or not unfiltered.is_success:
             return response
         body = response.json
