@@ -221,6 +221,11 @@ class Operation:
         return tuple(p for p in self.parameters if p.location == "query")
 
     @property
+    def body_fields(self) -> tuple[BodyField, ...]:
+        """The fields of the request body; empty if there is none."""
+        return tuple(self.request_body.fields.values()) if self.request_body is not None else ()
+
+    @property
     def path_parameter_names(self) -> tuple[str, ...]:
         """Names of the path parameters, in path order."""
         return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")

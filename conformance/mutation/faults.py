@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from typing import Any, TypeVar
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
@@ -133,12 +134,10 @@ def accept(correct: Correction) -> MakeFault:
 def compose(*faults: Fault) -> Fault:
     """Compose faults; the first is the innermost."""
 
-    async def call(index: int, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        if index < 0:
-            return await call_next(request)
-        return await faults[index](request, lambda inner_request: call(index - 1, inner_request, call_next))
+    def wrap(call_next: CallNext, fault: Fault) -> CallNext:
+        return lambda request: fault(request, call_next)
 
-    return lambda request, call_next: call(len(faults) - 1, request, call_next)
+    return lambda request, call_next: reduce(wrap, faults, call_next)(request)
 
 
 def build_response(status: int, body: Any) -> InterceptedResponse:

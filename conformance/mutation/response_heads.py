@@ -46,25 +46,15 @@ def _truncate_body(response: InterceptedResponse) -> InterceptedResponse:
     return replace(response, body=response.body[: len(response.body) // 2])
 
 
+independent = partial(Operator, provenance_independent=True)
 NO_SERVER_ERROR, JSON_MEDIA_TYPE = "No request causes a server error.", "A JSON response has a JSON media type."
 
-FAIL = Operator(
-    "server-error",
-    "500 on every request that is granted",
-    NO_SERVER_ERROR,
-    server_error,
-    provenance_independent=True,
-)
+FAIL = independent("server-error", "500 on every request that is granted", NO_SERVER_ERROR, server_error)
 # Operators for successful responses with a body; the fault changes the response.
 BODY_OPERATORS: tuple[Operator[ResponseChange], ...] = (
     Operator("media-type", "text/html", JSON_MEDIA_TYPE, _set_media_type("text/html; charset=utf-8")),
     Operator("media-type", "no media type", JSON_MEDIA_TYPE, _set_media_type(None)),
-    Operator(
-        "body-is-json",
-        "cut in the middle",
-        "A body is complete JSON.",
-        lambda r: replace(r, body=r.body[: len(r.body) // 2]),
-    ),
+    Operator("body-is-json", "cut in the middle", "A body is complete JSON.", _truncate_body),
 )
 
 
@@ -109,13 +99,8 @@ SHAPE, INTERNALS = "An error response has the documented shape.", "No response e
 FIELD = "A validation error names the invalid field."
 # (statuses, operator for their responses); the fault changes the response.
 ERROR_OPERATORS: tuple[tuple[tuple[int, ...], Operator[ResponseChange]], ...] = (
-    (
-        (400, 401, 404, 422),
-        Operator(
-            "error-shape", "{status} of another shape", SHAPE, lambda r: r.with_json({"error": "something went wrong"})
-        ),
-    ),
-    ((404, 422), Operator("leak", "{status} shows a trace", INTERNALS, _expose_stack_trace, None, True)),
+    ((400, 401, 404, 422), Operator("error-shape", "{status} of another shape", SHAPE, _replace_body)),
+    ((404, 422), independent("leak", "{status} shows a trace", INTERNALS, _expose_stack_trace)),
 )
 FIELD_OPERATOR: Operator[ResponseChange] = Operator("error-field", "names another field", FIELD, _name_other_field)
 
@@ -135,10 +120,8 @@ def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
             names = {"method": operation.method.upper()}
             yield allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer, names)
         if operation.action == "logout":
-            make_fault, operations = partial(AcceptRevokedToken, token), frozenset(contract.operations)
-            yield ACCEPT_AFTER_LOGOUT.mutant(
-                operation, make_fault, triggers.trigger_after_logout, operations=operations
-            )
+            revoked, everywhere = partial(AcceptRevokedToken, token), frozenset(contract.operations)
+            yield ACCEPT_AFTER_LOGOUT.mutant(operation, revoked, triggers.trigger_after_logout, operations=everywhere)
 
 
 # Robustness
@@ -155,16 +138,15 @@ def _has_unknown_parameter(request: InterceptedRequest) -> bool:
 
 def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
     """Return 500 for unusual input."""
-    fields = operation.request_body.fields.values() if operation.request_body is not None else ()
     conditions: tuple[tuple[str, Condition, bool], ...] = (
         ("a body that is no JSON", lambda q: bool(q.body) and q.json is None, operation.request_body is not None),
-        ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in fields)),
+        ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in operation.body_fields)),
         ("a parameter that it does not know", _has_unknown_parameter, bool(operation.query_parameters)),
     )
     for detail, condition, applies in conditions:
         if applies:
-            row = Operator("robustness", f"500 on {detail}", NO_SERVER_ERROR, condition, provenance_independent=True)
             make_fault = respond_if(condition, server_error(build_response(500, None)))
+            row = independent("robustness", f"500 on {detail}", NO_SERVER_ERROR, make_fault)
             yield row.mutant(operation, make_fault, triggers.trigger_unusual_input)
 
 
@@ -206,6 +188,6 @@ class AcceptRevokedToken:
         return response
 
 
-ACCEPT_AFTER_LOGOUT = Operator(
-    "auth-after-logout", "let in", "A token is rejected after the logout.", None, provenance_independent=True
+ACCEPT_AFTER_LOGOUT = independent(
+    "auth-after-logout", "let in", "A token is rejected after the logout.", AcceptRevokedToken
 )

@@ -3,23 +3,23 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from conformance.mutation.conforming_variants.responses import always, map_values
+from conformance.mutation.conforming_variants.responses import always
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_request, change_response, stateless
+from conformance.transport.messages import map_texts
 
 MAX_RECENT_CREATES = 5
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _FLIPPED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
-_trim = map_values(lambda value: value.strip() if isinstance(value, str) else value)
 # Strip white space from the texts of a body.
-trim_texts = always(change_request(lambda r: r if r.json is None else r.with_json(_trim(r.json))))
+trim_texts = always(change_request(lambda r: r if r.json is None else r.with_json(map_texts(r.json, str.strip))))
 
 
 def _reject_unknown_reference(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
     """Return 422 instead of 404 when the body references an unknown record."""
-    fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
-    sent_names = [f.name for f in fields if f.relation_setter and f.name in request.json_object]
+    body = request.json_object
+    sent_names = [f.name for f in request.operation.body_fields if f.relation_setter and f.name in body]
     if response.status != 404 or not sent_names or request.path_values:
         return response
     errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}

@@ -9,9 +9,11 @@ from typing import Any
 from conformance.mutation.fault_injection import Fault, InterceptedResponse
 from conformance.mutation.faults import MakeFault, ResponseChange, ValueChange, change_response
 from conformance.mutation.in_process_mock import ManualClock
+from conformance.transport.messages import map_texts
 from spec.model import Contract
 
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z$")
+MOCK_ORIGIN = "http://localhost:8000/"
 VariantFactory = Callable[[Contract, ManualClock], Fault]
 
 
@@ -58,46 +60,35 @@ def _sort_methods(response: InterceptedResponse) -> InterceptedResponse:
 reorder_allow_header = change_responses(_sort_methods)
 
 
-def map_json(change_scalar: ValueChange, change_object: ValueChange) -> ValueChange:
-    """Apply a change to every scalar, and another to every object, innermost first."""
+def map_objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> ValueChange:
+    """Apply a change to every object in JSON, innermost first."""
 
     def visit(value: Any) -> Any:
         if isinstance(value, dict):
-            return change_object({name: visit(item) for name, item in value.items()})
-        return [visit(item) for item in value] if isinstance(value, list) else change_scalar(value)
+            return change({name: visit(item) for name, item in value.items()})
+        return [visit(item) for item in value] if isinstance(value, list) else value
 
     return visit
-
-
-def map_values(change: ValueChange) -> ValueChange:
-    """Apply a change to every scalar in JSON."""
-    return map_json(change, lambda value: value)
-
-
-def map_objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> ValueChange:
-    """Apply a change to every object in JSON."""
-    return map_json(lambda value: value, change)
 
 
 def reformat_timestamps(suffix: str) -> ValueChange:
     """Replace the fraction and zone of every timestamp."""
 
-    def change(value: Any) -> Any:
-        match = TIMESTAMP.match(value) if isinstance(value, str) else None
-        return f"{match[1]}{suffix}" if match else value
-
-    return map_values(change)
+    return lambda value: map_texts(value, lambda text: TIMESTAMP.sub(rf"\1{suffix}", text))
 
 
-def to_float(value: Any) -> Any:
-    """Convert an integer to a float, if that is exact."""
+def to_floats(value: Any) -> Any:
+    """Convert the integers to floats, if that is exact."""
+    if isinstance(value, dict):
+        return {name: to_floats(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [to_floats(item) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
 
 
 def encode_brackets(value: Any) -> Any:
-    """Encode the brackets of array parameters in a link."""
-    is_link = isinstance(value, str) and value.startswith("http://localhost:8000/")
-    return value.replace("[]", "%5B%5D") if is_link else value
+    """Encode the brackets of array parameters in links."""
+    return map_texts(value, lambda text: text.replace("[]", "%5B%5D") if text.startswith(MOCK_ORIGIN) else text)
 
 
 def reword_errors(value: dict[str, Any]) -> dict[str, Any]:
