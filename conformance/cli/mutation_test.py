@@ -13,7 +13,7 @@ from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
-from conformance.mutation.parallel import MutantSelection, VariantResult, evaluate_all
+from conformance.mutation.parallel import VariantResult, evaluate_all, select_mutants
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
 
@@ -25,8 +25,7 @@ def command(settings: Settings, checks: object = None) -> int:
     """Run the mutants; 1 if the score is below --min or a conforming server failed, else 0. Raises UsageError."""
     path = contract_path(settings)
     contract = load_contract(path)
-    selection = MutantSelection(settings.family, settings.operation, settings.sample, settings.seed)
-    numbers = selection.select(contract)
+    numbers = select_mutants(contract, settings.family, settings.operation, settings.sample, settings.seed)
     if not numbers:
         raise UsageError("mutation-test: no mutant of that family and operation (expected names of its report)")
     _validate_patterns(settings.check)

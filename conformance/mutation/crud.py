@@ -397,8 +397,7 @@ def _build_mutant(
         crud_fault = row.fault()
         return lambda request, call_next: crud_fault(CrudCall(crud, request, call_next, names))
 
-    options["names"] = {"name": "".join(names[:1])}
-    return row.mutant(operation, make_fault, trigger_crud_cycle, **options)
+    return row.named(name="".join(names[:1])).mutant(operation, make_fault, trigger_crud_cycle, **options)
 
 
 def _derive_from_table(crud: CrudOperations, action: str) -> Iterator[Mutant]:

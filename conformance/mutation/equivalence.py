@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from conformance.errors import SkipCheck
 from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.in_process_mock import EPOCH, InProcessMock, InProcessTarget, create_session
-from conformance.mutation.mutant import Mutant, Witness
+from conformance.mutation.mutant import Mutant
 from conformance.responses.findings import inspect_response
 from conformance.transport.messages import Exchange, Response
 
@@ -20,10 +20,11 @@ def create_mutant_app(mutant: Mutant, mock: InProcessMock) -> ASGIApp:
     return FaultInjector.create(mock.app, mock.contract, mutant.make_fault(), mutant.fault_operations)
 
 
-def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:
-    """Find the first response that differs from the mock's; None when the mutant is equivalent.
+def find_witness(mutant: Mutant, mock: InProcessMock) -> tuple[Exchange, Exchange] | None:
+    """Find the first request to which the mutant responds differently; None when the mutant is equivalent.
 
-    The mock is deterministic: equal requests in equal order get equal responses.
+    Returns the exchange with the mock, and that with the mutant. The mock is deterministic: equal requests in equal
+    order get equal responses.
     """
     mock.reset()
     exchanges: list[Exchange] = []
@@ -38,7 +39,7 @@ def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:
         if _is_different(exchange.response, mutant_exchange.response):
             operation = mock.contract.operations[exchange.request.operation]
             if not mutant.violates_schema or any(inspect_response(mock.schemas, operation, mutant_exchange)):
-                return Witness(mutant_exchange, exchange)
+                return exchange, mutant_exchange
     return None
 
 

@@ -104,7 +104,8 @@ def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | 
     except Exception as error:  # an error in the mutant is no result of the gate
         message = f"{type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
         return replace(equivalent, status=MutantStatus.ERROR, message=message)
-    exchange, base = witness.mutant_exchange, f"http://127.0.0.1:8000{mock.contract.base_path}"
+    _, exchange = witness
+    base = f"http://127.0.0.1:8000{mock.contract.base_path}"
     excerpt = f"{exchange.response.status} {exchange.response.content[:300].decode('utf-8', 'replace')}"
     return replace(result, curl=exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV), response_excerpt=excerpt)
 

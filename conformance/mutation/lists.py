@@ -205,10 +205,6 @@ def _remove_query(value: Any) -> Any:
     return value.partition("?")[0] if isinstance(value, str) else value
 
 
-def _set_none(value: Any) -> Any:
-    return None
-
-
 # Operators
 
 NO_OVERLAP, COMPLETE = "Pages do not overlap.", "The pages together contain the complete list."
@@ -271,16 +267,17 @@ FILTER_OPERATORS: OperatorTable = {
     ),
 }
 
-# Pagination field -> (detail, change).
-PAGINATION_CHANGES: Mapping[str, tuple[tuple[str, ValueChange], ...]] = {
-    **dict.fromkeys(
-        ("total", "last-page", "current-page", "size", "first-item", "last-item"), (("wrong", _increment),)
-    ),
+PaginationChange = tuple[str, ValueChange]  # (detail, change)
+GONE: PaginationChange = ("gone", lambda value: None)
+WITHOUT_QUERY: PaginationChange = ("loses the query", _remove_query)
+NUMBER_FIELDS = ("total", "last-page", "current-page", "size", "first-item", "last-item")
+PAGINATION_CHANGES: Mapping[str, tuple[PaginationChange, ...]] = {
+    **dict.fromkeys(NUMBER_FIELDS, (("wrong", _increment),)),
     "path": (("wrong", lambda value: f"{value}/elsewhere"),),
-    "first": (("gone", _set_none),),
-    "last": (("gone", _set_none), ("loses the query", _remove_query)),
-    "next": (("gone", _set_none), ("loses the query", _remove_query)),
-    "previous": (("gone", _set_none),),
+    "first": (GONE,),
+    "last": (GONE, WITHOUT_QUERY),
+    "next": (GONE, WITHOUT_QUERY),
+    "previous": (GONE,),
 }
 
 
@@ -306,8 +303,8 @@ def _derive_from_table(
             name, pointer, trigger = parameter.name, parameter.pointer, partial(trigger_list, parameter=parameter)
             # without the list of names, the default order is correct
             support = ((f"{pointer}/schema", "enum"),) if row.requirement == SORTED else ()
-            names = {"name": name}
-            yield row.mutant(operation, row.fault(name), trigger, pointer, names, supporting_locations=support)
+            named_row = row.named(name=name)
+            yield named_row.mutant(operation, row.fault(name), trigger, pointer, supporting_locations=support)
 
 
 def _derive_pagination_mutants(operation: Operation, page: Parameter | None) -> Iterator[Mutant]:

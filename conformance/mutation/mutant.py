@@ -1,14 +1,12 @@
 """Mutants, and the rows of the operator tables from which they are derived."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from conformance.mutation.faults import MakeFault
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
@@ -65,7 +63,7 @@ class Mutant:
 class Operator(Generic[F]):
     """A mutation operator: a row in the table of its module.
 
-    `fault`: what the module makes a fault of, e.g. a change of a response. `detail`, `requirement`: may have
+    `fault`: what the module makes a fault of, e.g. a change of a response. `detail`, `requirement`, `keyword`: may have
     placeholders. The other fields are those of its mutants.
     """
 
@@ -78,32 +76,20 @@ class Operator(Generic[F]):
     source: str = ""
     trigger: Trigger | None = None
 
-    def mutant(
-        self,
-        operation: Operation,
-        make_fault: MakeFault,
-        trigger: Trigger,
-        pointer: str = "",
-        names: Mapping[str, object] = MappingProxyType({}),
-        **options: Any,
-    ) -> Mutant:
-        """Build a mutant.
-
-        `trigger`: if the row has none. `names`: values of the placeholders. `options`: further fields of the mutant.
-        """
+    def named(self, **names: object) -> "Operator[F]":
+        """Fill in the placeholders."""
         detail, requirement = self.detail.format(**names), self.requirement.format(**names)
+        keyword = self.keyword and self.keyword.format(**names)
+        return replace(self, detail=detail, requirement=requirement, keyword=keyword)
+
+    def mutant(
+        self, operation: Operation, make_fault: MakeFault, trigger: Trigger, pointer: str = "", **options: Any
+    ) -> Mutant:
+        """Build a mutant. `trigger`: if the row has none. `options`: further fields of the mutant."""
         row: dict[str, Any] = {"keyword": self.keyword, "source": self.source}
         row |= {"provenance_independent": self.provenance_independent, **options}
-        head = (self.family, operation.id, detail, requirement, pointer or operation.pointer)
+        head = (self.family, operation.id, self.detail, self.requirement, pointer or operation.pointer)
         return Mutant(*head, make_fault, self.trigger or trigger, **row)
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """An exchange that shows a mutant, and `original_exchange`: the same request to the mock."""
-
-    mutant_exchange: Exchange
-    original_exchange: Exchange
 
 
 def sample(items: Iterable[T], max_items: int, *seed: object) -> Iterator[T]:

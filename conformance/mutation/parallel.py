@@ -13,7 +13,6 @@ from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary, evaluate_mutant
 from conformance.mutation.fault_injection import FaultInjector
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image, create_session
-from conformance.mutation.mutant import Mutant
 from conformance.results import Status
 from conformance.runner.runner import run
 from conformance.transport.messages import Actor
@@ -35,75 +34,53 @@ class VariantResult:
     flaky: int
 
 
-@dataclass(frozen=True, slots=True)
-class MutantSelection:
-    """Selects mutants by family and operation (empty: all), and a sample of them (None: all) by `seed`."""
+def select_mutants(
+    contract: Contract,
+    families: Sequence[str] = (),
+    operations: Sequence[str] = (),
+    sample: int | None = None,
+    seed: int = 0,
+) -> list[int]:
+    """Select mutants by family and operation (empty: all), and a sample of them (None: all) by `seed`.
 
-    families: tuple[str, ...] = ()
-    operations: tuple[str, ...] = ()
-    sample: int | None = None
-    seed: int = 0
-
-    def select(self, contract: Contract) -> list[int]:
-        """Return the indices of the selected mutants in the order of `derive_mutants`."""
-        indices = [
-            index
-            for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.OWNER]))
-            if (not self.families or mutant.family in self.families)
-            and (not self.operations or mutant.operation in self.operations)
-        ]
-        if self.sample is None or self.sample >= len(indices):
-            return indices
-        return sorted(Random(self.seed).sample(indices, self.sample))
-
-
-@dataclass(slots=True)
-class Worker:
-    """The state of a worker process: a mock, and the mutants."""
-
-    mock: InProcessMock
-    mutants: Sequence[Mutant]
-    detectors: Detectors
-
-    @classmethod
-    def create(cls, contract: Contract, image_bytes: bytes, detectors: Detectors | None = None) -> "Worker":
-        """Create a worker from a dataset image. `detectors`: the gate's, by default."""
-        mock = InProcessMock.from_image(contract, image_bytes)
-        return cls(mock, tuple(derive_mutants(contract, TOKENS[Actor.OWNER])), detectors or Detectors())
-
-    def evaluate_mutant(self, index: int) -> MutantSummary:
-        """Evaluate one mutant."""
-        return evaluate_mutant(self.mutants[index], self.mock, self.detectors)
-
-    def run_variant(self, index: int, seed: int) -> VariantResult:
-        """Run all checks on all operations of a conforming variant."""
-        mock = self.mock
-        mock.reset()
-        variant = VARIANTS[index]
-        fault = variant.make_fault(mock.contract, mock.clock)
-        session = create_session(mock, FaultInjector.create(mock.app, mock.contract, fault), seed)
-        run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
-        failed, passed = run_result.with_status(Status.FAILED), run_result.with_status(Status.PASSED)
-        return VariantResult(
-            variant.name,
-            seed,
-            passed=sum(1 for _ in passed),
-            requests=sum(session.responses.call_counts.values()),
-            false_positives=tuple(f"{item.requirement.fingerprint}: {item.message[:300]}" for item in failed),
-            flaky=len(run_result.flaky),
-        )
+    Returns their indices in the order of `derive_mutants`.
+    """
+    indices = [
+        index
+        for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.OWNER]))
+        if (not families or mutant.family in families) and (not operations or mutant.operation in operations)
+    ]
+    if sample is None or sample >= len(indices):
+        return indices
+    return sorted(Random(seed).sample(indices, sample))
 
 
 def _evaluate_chunk(
     path: Path, image_bytes: bytes, indices: Sequence[int], patterns: Sequence[str], fuzzing_only: bool
 ) -> list[MutantSummary | VariantResult]:
+    mock = InProcessMock.from_image(load_contract(path), image_bytes)
+    mutants = list(derive_mutants(mock.contract, TOKENS[Actor.OWNER]))
     detectors = Detectors.select(patterns, fuzzing_only=fuzzing_only)
-    worker = Worker.create(load_contract(path), image_bytes, detectors)
-    return [worker.evaluate_mutant(index) for index in indices]
+    return [evaluate_mutant(mutants[index], mock, detectors) for index in indices]
 
 
-def _evaluate_variant(path: Path, image_bytes: bytes, index: int, seed: int) -> list[MutantSummary | VariantResult]:
-    return [Worker.create(load_contract(path), image_bytes).run_variant(index, seed)]
+def _run_variant(path: Path, image_bytes: bytes, index: int, seed: int) -> list[MutantSummary | VariantResult]:
+    """Run all checks on all operations of a conforming variant."""
+    mock, variant = InProcessMock.from_image(load_contract(path), image_bytes), VARIANTS[index]
+    mock.reset()
+    fault = variant.make_fault(mock.contract, mock.clock)
+    session = create_session(mock, FaultInjector.create(mock.app, mock.contract, fault), seed)
+    run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
+    failed, passed = run_result.with_status(Status.FAILED), run_result.with_status(Status.PASSED)
+    variant_result = VariantResult(
+        variant.name,
+        seed,
+        passed=sum(1 for _ in passed),
+        requests=sum(session.responses.call_counts.values()),
+        false_positives=tuple(f"{item.requirement.fingerprint}: {item.message[:300]}" for item in failed),
+        flaky=len(run_result.flaky),
+    )
+    return [variant_result]
 
 
 def evaluate_all(
@@ -126,7 +103,7 @@ def evaluate_all(
         futures: list[Future[list[MutantSummary | VariantResult]]] = []
         try:
             futures += [pool.submit(_evaluate_chunk, path, image_bytes, c, patterns, fuzzing_only) for c in chunks]
-            futures += [pool.submit(_evaluate_variant, path, image_bytes, *variant_run) for variant_run in variant_runs]
+            futures += [pool.submit(_run_variant, path, image_bytes, *variant_run) for variant_run in variant_runs]
             for future in as_completed(futures):
                 yield from future.result()
         finally:

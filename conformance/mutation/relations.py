@@ -92,8 +92,7 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
 
 def _filter_inputs(operation: Operation) -> list[Parameter | BodyField]:
     """The parameters and body fields that select the records of an operation."""
-    fields = operation.request_body.fields.values() if operation.request_body is not None else ()
-    inputs = (*operation.query_parameters, *fields)
+    inputs: tuple[Parameter | BodyField, ...] = (*operation.query_parameters, *operation.body_fields)
     return [item for item in inputs if item.x_query is not None and item.x_query.role == "filter"]
 
 
@@ -108,8 +107,8 @@ def _derive_parameter_mutants(operation: Operation) -> Iterator[Mutant]:
             # Ignoring the parameter shows only in relations that are not embedded by default; the enum lists them.
             support = ((f"{pointer}/schema", "enum"),) if row.fault is ignore_parameters else ()
             trigger = _trigger_read(operation, parameter)
-            names = {"name": name}
-            yield row.mutant(operation, row.fault(name), trigger, pointer, names, supporting_locations=support)
+            named_row = row.named(name=name)
+            yield named_row.mutant(operation, row.fault(name), trigger, pointer, supporting_locations=support)
 
 
 def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:
@@ -126,7 +125,7 @@ def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Itera
         rows += [(EMBEDDING, f"{relation.name}.{name}", name) for name in _text_names(target)[:1]]
         for row, detail, name in rows:
             make_fault = change_value(row.fault, _property_path(operation, relation.name, name))
-            yield row.mutant(operation, make_fault, _trigger_read(operation), relation.pointer, {"name": detail})
+            yield row.named(name=detail).mutant(operation, make_fault, _trigger_read(operation), relation.pointer)
 
 
 def _text_names(resource: Resource) -> list[str]:
@@ -144,5 +143,5 @@ def _derive_count_mutants(contract: Contract, operation: Operation) -> Iterator[
         if is_count and (derived.required or parameter is not None):
             make_fault = change_value(COUNT.fault, _property_path(operation, derived.name))
             trigger = _trigger_read(operation, None if derived.required else parameter)
-            names = {"name": derived.name, "kind": derived.kind}
-            yield COUNT.mutant(operation, make_fault, trigger, derived.pointer, names)
+            row = COUNT.named(name=derived.name, kind=derived.kind)
+            yield row.mutant(operation, make_fault, trigger, derived.pointer)

@@ -113,12 +113,13 @@ def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
             rows += [FIELD_OPERATOR] if status == 422 and operation.request_body is not None else []
             for row in rows:
                 make_fault, pointer = on_status(status, row.fault, documented_method=True), operation.responses[status]
-                yield row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "", {"status": status})
+                named_row = row.named(status=status)
+                yield named_row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "")
         yield from _derive_robustness_mutants(operation)
         for allow_row in ALLOW_OPERATORS:
             make_fault, pointer = on_status(405, allow_row.fault(operation.method)), f"{operation.pointer}/responses"
-            names = {"method": operation.method.upper()}
-            yield allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer, names)
+            named_allow_row = allow_row.named(method=operation.method.upper())
+            yield named_allow_row.mutant(operation, make_fault, triggers.trigger_wrong_methods, pointer)
         if operation.action == "logout":
             revoked, everywhere = partial(AcceptRevokedToken, token), frozenset(contract.operations)
             yield ACCEPT_AFTER_LOGOUT.mutant(operation, revoked, triggers.trigger_after_logout, operations=everywhere)

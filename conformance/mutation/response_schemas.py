@@ -162,5 +162,5 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
                 for prop in sample(applicable, max_mutants, row.family, operation.id):
                     pointer = prop.object_pointer if row.keyword == "required" else prop.pointer
                     make_fault = change_value(row.fault(prop) or _always(REMOVED), prop.path)
-                    names = {"name": prop.id}
-                    yield row.mutant(operation, make_fault, trigger_success, pointer, names, violates_schema=True)
+                    named_row = row.named(name=prop.id)
+                    yield named_row.mutant(operation, make_fault, trigger_success, pointer, violates_schema=True)

@@ -112,8 +112,7 @@ def trigger_crud_cycle(session: Session, operation: Operation) -> None:
 
 def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
     """One field, then all fields, then all fields again."""
-    fields = update.request_body.fields.values() if update.request_body else ()
-    attributes = [f for f in fields if f.relation_setter is None and f.x_query is None]
+    attributes = [f for f in update.body_fields if f.relation_setter is None and f.x_query is None]
     body = {f.name: session.payloads.generate_value(f.schema, f.name) for f in attributes}
     yield dict(list(body.items())[:1])
     yield body
@@ -200,8 +199,8 @@ def trigger_text_roundtrip(session: Session, operation: Operation, name: str) ->
 def trigger_partial_update(session: Session, operation: Operation) -> None:
     """Send updates with one invalid field, and retrieve the record after each."""
     record = session.records.create(operation.resource or "")
-    generate_value, body_spec = session.payloads.generate_value, operation.request_body
-    fields = [f for f in (body_spec.fields.values() if body_spec else ()) if f.relation_setter is None]
+    generate_value = session.payloads.generate_value
+    fields = [f for f in operation.body_fields if f.relation_setter is None]
     for invalid_field in fields:
         body: dict[str, Any] = {f.name: generate_value(f.schema, f.name) for f in fields if f is not invalid_field}
         body[invalid_field.name] = {"no": ["such", "value"]}
@@ -209,21 +208,19 @@ def trigger_partial_update(session: Session, operation: Operation) -> None:
         session.client.retrieve(record.resource, record.key)
 
 
-def trigger_field_values(session: Session, operation: Operation, name: str, values: tuple[Any, ...]) -> None:
-    """Send a valid body, then bodies with other values for one field; OMITTED removes it."""
+def trigger_field_value(session: Session, operation: Operation, name: str, value: Any) -> None:
+    """Send a valid body, then one with another value of a field; OMITTED removes it."""
     trigger_success(session, operation)
-    for value in values:
-        body = {**session.payloads.build(operation, session.records.parent), name: value}
-        if value is OMITTED:
-            del body[name]
-        session.client.send(operation, path=resolve_path(session, operation), body=body)
+    body = {**session.payloads.build(operation, session.records.parent), name: value}
+    if value is OMITTED:
+        del body[name]
+    session.client.send(operation, path=resolve_path(session, operation), body=body)
 
 
-def trigger_parameter_values(session: Session, operation: Operation, name: str, values: tuple[str, ...]) -> None:
-    """Send a request for each value of a parameter."""
-    for value in values:
-        query = {**required_query(session, operation), name: value}
-        session.client.send(operation, path=resolve_path(session, operation), query=query)
+def trigger_parameter_value(session: Session, operation: Operation, name: str, value: Any) -> None:
+    """Send a request with a value of a parameter."""
+    query = {**required_query(session, operation), name: str(value)}
+    session.client.send(operation, path=resolve_path(session, operation), query=query)
 
 
 def trigger_wrong_methods(session: Session, operation: Operation) -> None:
@@ -244,16 +241,11 @@ def trigger_after_logout(session: Session, operation: Operation) -> None:
 
 def sign_in(session: Session) -> str:
     """Sign in and return the token. Raises SkipCheck."""
-    for operation in session.contract.operations.values():
-        fields = operation.request_body.fields if operation.request_body else {}
-        if (
-            operation.method == "post"
-            and session.options.credentials
-            and session.options.credentials.keys() <= fields.keys()
-        ):
-            data = session.operations.data(
-                operation, session.client.send(operation, body=dict(session.options.credentials), actor=Actor.ANONYMOUS)
-            )
+    credentials = session.options.credentials
+    for operation in session.contract.operations.values() if credentials else ():
+        if operation.method == "post" and credentials.keys() <= {field.name for field in operation.body_fields}:
+            exchange = session.client.send(operation, body=dict(credentials), actor=Actor.ANONYMOUS)
+            data = session.operations.data(operation, exchange)
             for value in data.values() if isinstance(data, dict) else ():
                 if isinstance(value, str) and len(value) > 20:
                     return value
@@ -264,11 +256,11 @@ def trigger_retrieve(session: Session, operation: Operation, parameter: Paramete
     """Retrieve a record without a query, and with each value of a parameter."""
     path_values = resolve_path(session, operation)
     session.client.send(operation, path=path_values)
-    schema = session.payloads.resolve_schema(parameter.schema) if parameter is not None else {}
+    if parameter is None:
+        return
+    schema = session.payloads.resolve_schema(parameter.schema)
     for choice in session.payloads.resolve_schema(schema.get("items", schema)).get("enum", ()):
-        session.client.send(
-            operation, path=path_values, query={parameter.name: choice} if parameter is not None else {}
-        )
+        session.client.send(operation, path=path_values, query={parameter.name: choice})
 
 
 def trigger_unusual_input(session: Session, operation: Operation) -> None:
@@ -276,7 +268,7 @@ def trigger_unusual_input(session: Session, operation: Operation) -> None:
     json_headers = {"Content-Type": "application/json"}
     if operation.request_body is not None:
         session.client.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
-        for body_field in operation.request_body.fields.values():
+        for body_field in operation.body_fields:
             schema = session.payloads.resolve_schema(body_field.schema)
             is_text = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
             if body_field.relation_setter is None and is_text:

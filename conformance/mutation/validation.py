@@ -8,8 +8,8 @@ from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, accept, build_response, respond_if
-from conformance.mutation.mutant import Mutant, Operator, Trigger, sample
-from conformance.mutation.triggers import OMITTED, trigger_field_values, trigger_parameter_values
+from conformance.mutation.mutant import Mutant, Operator, sample
+from conformance.mutation.triggers import OMITTED, trigger_field_value, trigger_parameter_value
 from conformance.session.payloads import PayloadFactory
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Parameter
@@ -180,18 +180,13 @@ def generate_boundary_values(bodies: PayloadFactory, body_field: BodyField) -> I
 
 # Operators
 
-ACCEPT_FIELD = Operator(
-    "validation", "{name} without {keyword}", "A body that violates {keyword} is rejected.", AcceptInvalidField
-)
-REJECT_FIELD = Operator("valid-refused", "{name} {label}", "Valid input is accepted.", reject_value)
-IGNORE_PARAMETER = Operator(
-    "validation-query",
-    "{name} without {keyword}",
-    "A parameter that violates {keyword} is rejected.",
-    ignore_invalid_parameter,
-)
+UNCHECKED, REJECTED_BODY = "{name} without {keyword}", "A body that violates {keyword} is rejected."
+REJECTED_PARAMETER = "A parameter that violates {keyword} is rejected."
+ACCEPT_FIELD = Operator("validation", UNCHECKED, REJECTED_BODY, AcceptInvalidField, "{keyword}")
+REJECT_FIELD = Operator("valid-refused", "{name} {label}", "Valid input is accepted.", reject_value, "{keyword}")
+IGNORE_PARAMETER = Operator("validation-query", UNCHECKED, REJECTED_PARAMETER, ignore_invalid_parameter, "{keyword}")
 REJECT_PARAMETER = Operator(
-    "valid-refused", "{name} of {choice}", "A value of the enum is accepted.", reject_parameter_value
+    "valid-refused", "{name} of {choice}", "A value of the enum is accepted.", reject_parameter_value, "enum"
 )
 
 
@@ -208,7 +203,7 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
             yield from _derive_parameter_mutants(bodies, operation, parameter)
 
 
-def _rejection_location(operation: Operation) -> tuple[tuple[str, str | None], ...]:
+def _rejection_locations(operation: Operation) -> tuple[tuple[str, str | None], ...]:
     """The location of an operation's 422 response."""
     return ((operation.responses.get(422) or operation.pointer, None),)
 
@@ -216,25 +211,26 @@ def _rejection_location(operation: Operation) -> tuple[tuple[str, str | None], .
 def _derive_accept_invalid_mutants(
     schemas: SchemaValidators, bodies: PayloadFactory, operation: Operation
 ) -> Iterator[Mutant]:
-    body, support = operation.request_body, _rejection_location(operation)
-    for body_field in body.fields.values() if body else ():
-        name, pointer, is_reference = body_field.name, body_field.pointer, body_field.relation_setter is not None
+    body_pointer = operation.request_body.pointer if operation.request_body else ""
+    support = _rejection_locations(operation)
+    for body_field in operation.body_fields:
+        name, is_reference = body_field.name, body_field.relation_setter is not None
         valid_value = OMITTED if is_reference else bodies.generate_value(body_field.schema, name)
         for keyword, value in generate_invalid_values(bodies, body_field):
-            make_fault = partial(ACCEPT_FIELD.fault, schemas, body.pointer if body else "", name, keyword, valid_value)
-            trigger, names = _send_field(name, value), {"name": name, "keyword": keyword}
-            options: dict[str, Any] = {"keyword": keyword, "supporting_locations": support}
-            yield ACCEPT_FIELD.mutant(operation, make_fault, trigger, pointer, names, **options)
+            make_fault = partial(AcceptInvalidField, schemas, body_pointer, name, keyword, valid_value)
+            trigger = partial(trigger_field_value, name=name, value=value)
+            row = ACCEPT_FIELD.named(name=name, keyword=keyword)
+            yield row.mutant(operation, make_fault, trigger, body_field.pointer, supporting_locations=support)
 
 
 def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
-    for body_field in operation.request_body.fields.values() if operation.request_body else ():
-        name, pointer = body_field.name, body_field.pointer
-        if body_field.relation_setter is not None or body_field.x_query is not None:
-            continue
-        for label, keyword, value in generate_boundary_values(bodies, body_field):
-            make_fault, names = REJECT_FIELD.fault(name, value), {"name": name, "label": label}
-            yield REJECT_FIELD.mutant(operation, make_fault, _send_field(name, value), pointer, names, keyword=keyword)
+    for body_field in operation.body_fields:
+        name = body_field.name
+        if body_field.relation_setter is None and body_field.x_query is None:
+            for label, keyword, value in generate_boundary_values(bodies, body_field):
+                trigger = partial(trigger_field_value, name=name, value=value)
+                row = REJECT_FIELD.named(name=name, label=label, keyword=keyword)
+                yield row.mutant(operation, reject_value(name, value), trigger, body_field.pointer)
 
 
 def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
@@ -242,19 +238,13 @@ def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, para
     items = bodies.resolve_schema(schema.get("items", schema))
     pointer = f"{parameter.pointer}/schema" + ("/items" if schema.get("type") == "array" else "")
     replacement = str(bodies.generate_value(items, name)) if parameter.required else None
+    support = _rejection_locations(operation)
     for keyword, value in _invalid_parameter_values(items):
-        make_fault, names = IGNORE_PARAMETER.fault(name, str(value), replacement), {"name": name, "keyword": keyword}
-        options: dict[str, Any] = {"keyword": keyword, "supporting_locations": _rejection_location(operation)}
-        yield IGNORE_PARAMETER.mutant(operation, make_fault, _send_parameter(name, value), pointer, names, **options)
+        make_fault = ignore_invalid_parameter(name, str(value), replacement)
+        trigger = partial(trigger_parameter_value, name=name, value=value)
+        row = IGNORE_PARAMETER.named(name=name, keyword=keyword)
+        yield row.mutant(operation, make_fault, trigger, pointer, supporting_locations=support)
     for choice in map(str, items.get("enum", ())[-1:]):
-        make_fault, names = REJECT_PARAMETER.fault(name, choice), {"name": name, "choice": choice}
-        trigger = _send_parameter(name, choice)
-        yield REJECT_PARAMETER.mutant(operation, make_fault, trigger, pointer, names, keyword="enum")
-
-
-def _send_field(name: str, value: Any) -> Trigger:
-    return partial(trigger_field_values, name=name, values=(value,))
-
-
-def _send_parameter(name: str, value: Any) -> Trigger:
-    return partial(trigger_parameter_values, name=name, values=(str(value),))
+        trigger = partial(trigger_parameter_value, name=name, value=choice)
+        reject = REJECT_PARAMETER.named(name=name, choice=choice)
+        yield reject.mutant(operation, reject_parameter_value(name, choice), trigger, pointer)

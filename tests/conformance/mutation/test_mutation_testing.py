@@ -14,7 +14,7 @@ from conformance.mutation.equivalence import find_witness
 from conformance.mutation.evaluate import Detectors, MutantStatus, MutantSummary, evaluate_mutant
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image
 from conformance.mutation.mutant import Mutant
-from conformance.mutation.parallel import MutantSelection, VariantResult, Worker
+from conformance.mutation.parallel import VariantResult, select_mutants
 from conformance.mutation.report import MutationReport, MutationTotals, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
 from tests.mock_process import ROOT
@@ -24,15 +24,15 @@ LIBRARY = ROOT / "tests" / "foreign" / "library.yaml"
 
 
 @cache
-def worker() -> Worker:
-    """A worker for the packaged contract."""
-    return Worker.create(athena_contract(), build_demo_image(athena_contract()))
+def demo_mock() -> InProcessMock:
+    """A mock of the packaged contract."""
+    return InProcessMock.from_image(athena_contract(), build_demo_image(athena_contract()))
 
 
 @cache
 def all_mutants() -> tuple[Mutant, ...]:
     """All mutants of the packaged contract."""
-    return tuple(worker().mutants)
+    return tuple(derive_mutants(athena_contract(), TOKENS["self"]))
 
 
 def mutant(identifier: str) -> Mutant:
@@ -67,16 +67,17 @@ def test_every_mutant_has_a_location_and_a_requirement() -> None:
 def test_family_has_a_mutant_with_a_witness(identifier: str) -> None:
     family = identifier.partition("/")[0]
     same_family = [item for item in all_mutants() if item.family == family]
-    assert any(find_witness(item, worker().mock) for item in same_family[:12]), (
+    assert any(find_witness(item, demo_mock()) for item in same_family[:12]), (
         f"no mutant of {family} differs from the mock"
     )
 
 
 def test_witness_has_equal_requests_and_different_responses() -> None:
-    result = find_witness(mutant("page/listAgents/off by one"), worker().mock)
-    assert result is not None
-    assert result.mutant_exchange.request == result.original_exchange.request
-    assert result.mutant_exchange.response.content != result.original_exchange.response.content
+    witness = find_witness(mutant("page/listAgents/off by one"), demo_mock())
+    assert witness is not None
+    original, mutated = witness
+    assert mutated.request == original.request
+    assert mutated.response.content != original.response.content
 
 
 # Mutants that survived once -> the check that kills each.
@@ -105,7 +106,7 @@ DETECTING_CHECKS = {
 @pytest.mark.parametrize(("identifier", "check_id"), DETECTING_CHECKS.items())
 def test_check_kills_mutant(identifier: str, check_id: str) -> None:
     detectors = Detectors(checks=[item for item in CHECKS if item.id == check_id], depth=None)
-    assert evaluate_mutant(mutant(identifier), worker().mock, detectors).check == check_id
+    assert evaluate_mutant(mutant(identifier), demo_mock(), detectors).check == check_id
 
 
 def test_mutant_without_effect_is_equivalent() -> None:
@@ -113,16 +114,14 @@ def test_mutant_without_effect_is_equivalent() -> None:
         return await call_next(request)
 
     equivalent_mutant = replace(mutant("page/listAgents/off by one"), make_fault=lambda: pass_through)
-    assert evaluate_mutant(equivalent_mutant, worker().mock).status is MutantStatus.EQUIVALENT
+    assert evaluate_mutant(equivalent_mutant, demo_mock()).status is MutantStatus.EQUIVALENT
 
 
 def test_mutant_that_raises_is_an_error() -> None:
     async def raise_error(request: Any, call_next: Any) -> Any:
         raise ZeroDivisionError("of the mutant")
 
-    result = evaluate_mutant(
-        replace(mutant("page/listAgents/off by one"), make_fault=lambda: raise_error), worker().mock
-    )
+    result = evaluate_mutant(replace(mutant("page/listAgents/off by one"), make_fault=lambda: raise_error), demo_mock())
     assert result.status is MutantStatus.ERROR
     assert "of the mutant" in result.message
 
@@ -138,12 +137,12 @@ def test_mutant_that_raises_is_an_error() -> None:
 def test_mutant_survives_without_its_checks(identifier: str, check_id: str) -> None:
     """Removing checks lowers the score."""
     item, checks = mutant(identifier), list(CHECKS)
-    result = evaluate_mutant(item, worker().mock, Detectors(checks, None))
+    result = evaluate_mutant(item, demo_mock(), Detectors(checks, None))
     assert result.status is MutantStatus.KILLED
     while result.status is MutantStatus.KILLED:
         assert len(checks) > len(CHECKS) - 12, f"more than 12 checks kill {identifier}"
         checks = [check for check in checks if check.id != result.check]
-        result = evaluate_mutant(item, worker().mock, Detectors(checks, None))
+        result = evaluate_mutant(item, demo_mock(), Detectors(checks, None))
     assert result.status is MutantStatus.SURVIVED
     removed = {check.id for check in CHECKS} - {check.id for check in checks}
     assert any(check_id in name for name in removed), removed
@@ -151,9 +150,9 @@ def test_mutant_survives_without_its_checks(identifier: str, check_id: str) -> N
 
 def test_sample_is_deterministic_by_seed() -> None:
     contract = athena_contract()
-    selections = [MutantSelection(sample=30, seed=seed).select(contract) for seed in (1, 1, 2)]
+    selections = [select_mutants(contract, sample=30, seed=seed) for seed in (1, 1, 2)]
     assert selections[0] == selections[1] != selections[2]
-    selected = MutantSelection(families=("page",), operations=("listAgents",)).select(contract)
+    selected = select_mutants(contract, families=("page",), operations=("listAgents",))
     assert {all_mutants()[number].id.rpartition("/")[0] for number in selected} == {"page/listAgents"}
 
 
