@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -20,7 +19,6 @@ from spec.document import Document, parse_document, split_pointer
 from spec.errors import ContractError
 
 CONTEXT_LINES = 2  # of a diff
-_HUNK_HEADER = re.compile(r"^@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML requires escapes
 _KEYWORDS_AFTER_TYPE = frozenset({"nullable", "format"})  # inserted after `type`
 
@@ -112,22 +110,10 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 def build_diff(source: YamlSource, edits: Sequence[Edit], name: str) -> str:
     """Return the edits as a unified diff of the file `name`; "" without edits. Raises EditError."""
-    before = source.text.splitlines(keepends=True)
-    after = _apply_to_text(source, edits).splitlines(keepends=True)
-    common_prefix = _common_prefix_length(before, after)
-    common_suffix = _common_prefix_length(before[common_prefix:][::-1], after[common_prefix:][::-1])
-    prefix_end, suffix_start = max(0, common_prefix - CONTEXT_LINES), max(0, common_suffix - CONTEXT_LINES)
-    window = (before[prefix_end : len(before) - suffix_start], after[prefix_end : len(after) - suffix_start])
-    lines = list(difflib.unified_diff(*window, f"a/{name}", f"b/{name}", n=CONTEXT_LINES))
-
-    def shift_hunk(match: re.Match[str]) -> str:
-        return f"@@ -{int(match[1]) + prefix_end}{match[2]} +{int(match[3]) + prefix_end}{match[4]} @@"
-
-    return "".join(_HUNK_HEADER.sub(shift_hunk, line).rstrip("\r\n") + "\n" for line in lines)
-
-
-def _common_prefix_length(left: Sequence[str], right: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+    texts = (source.text, _apply_to_text(source, edits))
+    before, after = (text.splitlines(keepends=True) for text in texts)
+    lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", n=CONTEXT_LINES)
+    return "".join(line.rstrip("\r\n") + "\n" for line in lines)
 
 
 # Loaded document ----------------------------------------------------------------------------------------------------
