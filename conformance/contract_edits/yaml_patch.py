@@ -229,16 +229,13 @@ def _list_splice(text: str, node: yaml.SequenceNode, current: list[Any], expecte
     """Add or remove one item of a list that grew at its end or lost items; None for other changes."""
     if len(current) < len(expected) and expected[: len(current)] == current:
         return _append_item(text, node, _format_value(text, expected[len(current)]))
-    remaining = iter(expected)
-    next_expected = next(remaining, None)
-    removed: list[int] = []
+    retained, removed = 0, []
     for index, value in enumerate(current):
-        if len(expected) - (index - len(removed)) > 0 and value == next_expected:
-            next_expected = next(remaining, None)
+        if retained < len(expected) and value == expected[retained]:
+            retained += 1
         else:
             removed.append(index)
-    retained = [value for index, value in enumerate(current) if index not in removed]
-    return _remove_entry(text, node, removed[-1]) if retained == expected and removed else None
+    return _remove_entry(text, node, removed[-1]) if retained == len(expected) and removed else None
 
 
 def _append_item(text: str, node: yaml.SequenceNode, item_text: str) -> _Splice:

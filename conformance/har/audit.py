@@ -4,12 +4,10 @@ An invalid request that the target rejected is correct. Missing parts of a recor
 not belong to the API are counted.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import urlsplit
 
 from conformance.checks.validation import responses
@@ -187,19 +185,12 @@ def _applicable_checks(entry: HarEntry) -> list[str]:
 
 def _build_request(operation: Operation, entry: HarEntry, path: Mapping[str, str]) -> Request:
     """The request for reports, without headers, which contain credentials."""
-    body, content = _parse_body(entry.request_body)
+    body = entry.request_json
+    content = None if body is not None or entry.request_body in (b"", b"null") else entry.request_body
     headers = {name: value for name, value in entry.request_headers.items() if name == "content-type" and content}
     return Request(
         operation.id, operation.method, operation.path, path, entry.query, body, content, _actor(entry), headers
     )
-
-
-def _parse_body(body: bytes | None) -> tuple[Any, bytes | None]:
-    """(JSON value, content that is not JSON)."""
-    try:
-        return json.loads(body or b"null"), None
-    except (ValueError, RecursionError):
-        return None, body
 
 
 def _actor(entry: HarEntry) -> Actor:

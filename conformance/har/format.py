@@ -40,6 +40,14 @@ class HarEntry:
     def query(self) -> tuple[tuple[str, str], ...]:
         return tuple(parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=10_000))
 
+    @property
+    def request_json(self) -> Any:
+        """The request body as JSON; None if there is none or it is not JSON."""
+        try:
+            return json.loads(self.request_body or b"null")
+        except (ValueError, RecursionError):
+            return None
+
 
 def read_har(path: Path) -> list[HarEntry]:
     """Read the entries of a file. Raises UsageError."""

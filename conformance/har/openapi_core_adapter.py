@@ -95,7 +95,7 @@ class OpenapiCoreValidator:
             yield Finding(CHECK, operation.pointer, "requestBody", _message(error))
             return
         findings: dict[tuple[str, str], Finding] = {}
-        value = _parse_json(entry.request_body) if _schema_error(error) is not None else None
+        value = entry.request_json if _schema_error(error) is not None else None
         for violation in self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ():
             location = locate_violation(body.pointer, violation.schema_path)
             path = ".".join(map(str, violation.instance_path))
@@ -139,10 +139,3 @@ def _message(error: BaseException) -> str:
     while inner.__cause__ is not None:
         inner = inner.__cause__
     return (str(inner) or type(inner).__name__)[:MAX_ERROR_CHARS]
-
-
-def _parse_json(body: bytes | None) -> Any:
-    try:
-        return json.loads(body or b"null")
-    except (ValueError, RecursionError):
-        return None

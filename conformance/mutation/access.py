@@ -19,10 +19,6 @@ def _has_scheme(scheme: str) -> AcceptCondition:
     return lambda q, r: r.status == 401 and q.headers.get("authorization", "").lower().startswith(f"{scheme} ")
 
 
-def _is_forbidden_or_not_found(request: InterceptedRequest, response: InterceptedResponse) -> bool:
-    return response.status in (403, 404)
-
-
 def _operator(family: str, requirement: str, condition: AcceptCondition) -> Operator[AcceptCondition]:
     return Operator(family, "let in", requirement, condition, provenance_independent=True)
 
@@ -34,7 +30,7 @@ AUTHENTICATION_OPERATORS = (
     _operator("auth-other-scheme", "Another scheme than bearer is rejected.", _has_scheme("basic")),
 )
 TENANT_OPERATOR = _operator(
-    "auth-other-tenant", "A record is accessible to its tenant only.", _is_forbidden_or_not_found
+    "auth-other-tenant", "A record is accessible to its tenant only.", lambda q, r: r.status in (403, 404)
 )
 
 

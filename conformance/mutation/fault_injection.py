@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import orjson
+from starlette.requests import Request as StarletteRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conformance.transport.routes import Router
@@ -181,7 +182,7 @@ class FaultInjector:
             return None
         query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        body = await _read_body(receive)
+        body = await StarletteRequest(scope, receive).body()
         return InterceptedRequest(operation, scope["method"], path, route.values, query, headers, body)
 
     async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
@@ -216,12 +217,3 @@ async def call_asgi(app: ASGIApp, scope: Scope, body: bytes) -> InterceptedRespo
     start, *rest = outgoing
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
     return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
-
-
-async def _read_body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)

@@ -35,11 +35,6 @@ class ListExchange:
         """Whether the mutated parameter has a value."""
         return get_value(self.request, self.name) is not None
 
-    @property
-    def page_number(self) -> int:
-        """The requested page."""
-        return self.number("page", 1)
-
     def number(self, role: str, default: int) -> int:
         """The number that the query parameter with a role has."""
         parameter = parameters_by_role(self.request.operation).get(role)
@@ -58,11 +53,6 @@ class ListExchange:
                 container, key = fields[meaning]
                 body = {**body, container: {**body[container], key: change(body[container].get(key))}}
         return self.response.with_json(body)
-
-    async def fetch_page(self, number: int) -> list[Any]:
-        """Fetch the rows of another page; empty below 1."""
-        page = parameters_by_role(self.request.operation)["page"].name
-        return await self.fetch_rows({page: number}) if number > 0 else []
 
     async def fetch_rows(self, parameters: Mapping[str, object]) -> list[Any]:
         """Fetch the rows with other values of parameters (None removes one); empty when not successful."""
@@ -143,7 +133,8 @@ def merge_page(select: Callable[[int], int], merge: Callable[[list[Any], list[An
     """Merge the rows of every page with those of another. `select`: the number of the other page, given the page's."""
 
     async def transform(page: ListExchange) -> InterceptedResponse:
-        return page.with_rows(merge(page.rows, await page.fetch_page(select(page.page_number))))
+        parameter, number = parameters_by_role(page.request.operation)["page"], select(page.number("page", 1))
+        return page.with_rows(merge(page.rows, await page.fetch_rows({parameter.name: number}) if number > 0 else []))
 
     return on_page(transform)
 

@@ -30,13 +30,8 @@ class ResponseProperty:
 
     @property
     def id(self) -> str:
-        """The path with dots."""
+        """The path with dots; it also seeds `sample`."""
         return ".".join(self.path)
-
-
-def find_response_properties(document: Document, pointer: str) -> Iterator[ResponseProperty]:
-    """Find every property of a response schema, without the properties of embedded relations."""
-    yield from _walk_properties(document, document.resolve(pointer), pointer, ())
 
 
 def unwrap_schema(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
@@ -56,12 +51,13 @@ def unwrap_schema(document: Document, schema: Mapping[str, Any], pointer: str) -
     return schema, pointer, is_nullable
 
 
-def _walk_properties(
-    document: Document, node: Mapping[str, Any], node_pointer: str, path: tuple[str, ...]
+def find_response_properties(
+    document: Document, node: Mapping[str, Any], node_pointer: str, path: tuple[str, ...] = ()
 ) -> Iterator[ResponseProperty]:
+    """Find every property of a response schema, without the properties of embedded relations."""
     schema, pointer, _ = unwrap_schema(document, node, node_pointer)
     if schema.get("type") == "array" and len(path) < MAX_DEPTH:
-        yield from _walk_properties(document, schema.get("items", {}), f"{pointer}/items", (*path, ANY_ITEM))
+        yield from find_response_properties(document, schema.get("items", {}), f"{pointer}/items", (*path, ANY_ITEM))
     for name, property_schema in schema.get("properties", {}).items():
         property_pointer = f"{pointer}/properties/{escape(name)}"
         resolved_schema, _, is_nullable = unwrap_schema(document, property_schema, property_pointer)
@@ -71,7 +67,7 @@ def _walk_properties(
             (*path, name), property_pointer, resolved_schema, pointer, name in schema.get("required", ()), is_nullable
         )
         if "x-relation" not in property_schema and len(path) < MAX_DEPTH:
-            yield from _walk_properties(document, property_schema, property_pointer, (*path, name))
+            yield from find_response_properties(document, property_schema, property_pointer, (*path, name))
 
 
 # Faults: each returns the change to a property, or None if it does not apply
@@ -155,8 +151,10 @@ OPERATORS: tuple[tuple[int, Operator[PropertyFault]], ...] = (
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     """Derive the mutants of every operation with a response schema."""
     for operation in contract.operations.values():
-        if operation.envelope.schema_pointer is not None:
-            properties = list(find_response_properties(contract.document, operation.envelope.schema_pointer))
+        schema_pointer = operation.envelope.schema_pointer
+        if schema_pointer is not None:
+            schema = contract.document.resolve(schema_pointer)
+            properties = list(find_response_properties(contract.document, schema, schema_pointer))
             for max_mutants, row in OPERATORS:
                 applicable = [prop for prop in properties if row.fault(prop) is not None]
                 for prop in sample(applicable, max_mutants, row.family, operation.id):

@@ -4,6 +4,7 @@ A location is confirmed if a check of it passed on an operation that succeeded, 
 that inherit the provenance of the location keep their previous level.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,22 +33,21 @@ class Confirmation:
 
 def build_confirmation(contract: Contract, report: PastReport) -> Confirmation:
     """Build the edits that a report justifies. `contract`: the contract that the run used."""
-    passed: dict[tuple[str, str], list[ReportedResult]] = {}
-    excluded_counts: dict[str, int] = {}
+    passed: dict[str, dict[str, list[ReportedResult]]] = {}  # pointer -> keyword -> results
+    excluded_counts: Counter[str] = Counter()
     failed_pointers = {failure.pointer for failure in report.failures()}
     for result in report.results:
         if result.status != "passed" or result.provenance != INFERRED:
             continue
         reason = _exclusion_reason(contract, report, result, failed_pointers)
         if reason:
-            excluded_counts[reason] = excluded_counts.get(reason, 0) + 1
+            excluded_counts[reason] += 1
         else:
-            passed.setdefault((result.pointer, result.keyword), []).append(result)
+            passed.setdefault(result.pointer, {}).setdefault(result.keyword, []).append(result)
     edits: list[Edit] = []
-    for pointer in dict.fromkeys(pointer for pointer, _ in passed):
-        by_keyword = {keyword: results for (location, keyword), results in passed.items() if location == pointer}
+    for pointer, by_keyword in passed.items():
         edits += _build_location_edits(contract, pointer, by_keyword, report)
-    return Confirmation(tuple(edits), len(passed), excluded_counts)
+    return Confirmation(tuple(edits), sum(map(len, passed.values())), excluded_counts)
 
 
 def _exclusion_reason(contract: Contract, report: PastReport, result: ReportedResult, failed_pointers: set[str]) -> str:
@@ -131,11 +131,10 @@ def _describe_evidence(report: PastReport, results: list[ReportedResult]) -> str
 
 def proposal_edits(report: PastReport) -> Iterator[Edit]:
     """Yield the edits proposed for contract gaps that failed in each rerun, without duplicates. Raises EditError."""
-    emitted: set[str] = set()
+    edits: dict[str, Edit] = {}
     for result in report.results:
         proposal = result.proposal if isinstance(result.proposal, dict) else {}
         if result.is_recurring and result.provenance == INFERRED:
             for edit in map(Edit.from_document, proposal.get("edits") or ()):
-                if repr(edit) not in emitted:
-                    emitted.add(repr(edit))
-                    yield edit
+                edits.setdefault(repr(edit), edit)
+    yield from edits.values()

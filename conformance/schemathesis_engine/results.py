@@ -18,7 +18,13 @@ from conformance.schemathesis_engine.adapter import (
     redirect_hypothesis_files,
     run_scenarios,
 )
-from conformance.schemathesis_engine.checks import CHECKS_BY_RESPONSE_CHECK, ENGINE_CHECKS, EngineCheck, SentCase
+from conformance.schemathesis_engine.checks import (
+    CHECKS_BY_RESPONSE_CHECK,
+    ENGINE_CHECKS,
+    RESPONSE_CHECKS,
+    EngineCheck,
+    SentCase,
+)
 from conformance.schemathesis_engine.replay import RequestChain, build_chain, reproduce_failure
 from conformance.schemathesis_engine.transport import CaseTransport
 from conformance.schemathesis_engine.violation_location import find_violation, is_ordinary
@@ -34,12 +40,10 @@ NO_CASE_REASON = "the engine generated no case"
 
 @dataclass(frozen=True, slots=True)
 class EngineFailure:
-    """A failed requirement with its evidence and the chain to rerun. `request_size`: characters of the requests."""
+    """A failed result with the chain to rerun. `request_size`: characters of the requests."""
 
-    requirement: Requirement
+    result: CheckResult
     check: EngineCheck
-    message: str
-    evidence: tuple[Exchange, ...]
     chain: RequestChain
     request_size: int
 
@@ -69,7 +73,7 @@ class FailureCollector:
             exchange = self.transport.exchanges.get(case_id)
             if exchange is not None and exchange.response.status != TOO_MANY_REQUESTS:
                 sent_case = SentCase(operation, node.value, exchange, recorder)
-                if sent_case.is_documented_method and exchange.response.ok:
+                if sent_case.is_documented() and exchange.response.ok:
                     self.successful_operations.add(operation.id)
                 self._collect_response_findings(sent_case)
                 self._collect_check_failures(sent_case)
@@ -77,7 +81,7 @@ class FailureCollector:
 
     def _collect_response_findings(self, sent_case: SentCase) -> None:
         """Collect the failures that our response checks locate."""
-        if not sent_case.is_documented_method:
+        if not sent_case.is_documented():
             return
         for finding in inspect_response(self.session.schemas, sent_case.operation, sent_case.exchange):
             check = CHECKS_BY_RESPONSE_CHECK[finding.check]
@@ -103,7 +107,7 @@ class FailureCollector:
     def _add_failure(self, sent_case: SentCase, check: EngineCheck, finding: Finding, failure: Failure | None) -> None:
         """Record a finding. `failure`: of Schemathesis; None: the finding is one of our response checks."""
         provenance_level = get_provenance(self.session.contract.document, finding.pointer, finding.keyword)
-        if not sent_case.is_valid and not check.response_check and provenance_level != INFERRED:
+        if not sent_case.is_valid and check.name not in RESPONSE_CHECKS and provenance_level != INFERRED:
             provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
         head = (check.check_id, sent_case.operation.id, check.requirement, finding.pointer)
         requirement = Requirement(*head, provenance_level, check.provenance_independent, finding.parameter)
@@ -114,9 +118,8 @@ class FailureCollector:
         request_size = sum(len(item.target) + len(str(item.body or item.raw_body or "")) for item in requests)
         existing = self.failures.get(requirement.fingerprint)
         if existing is None or request_size < existing.request_size:
-            self.failures[requirement.fingerprint] = EngineFailure(
-                requirement, check, finding.message, evidence, chain, request_size
-            )
+            result = CheckResult(requirement, Status.FAILED, finding.message, evidence)
+            self.failures[requirement.fingerprint] = EngineFailure(result, check, chain, request_size)
 
     def _rejection_provenance(self, operation: Operation) -> str:
         """The provenance of the operation's rejection of invalid requests."""
@@ -181,7 +184,7 @@ def _passed_results(
 
     `no_case_reason`: why an operation has no case; "": none was expected.
     """
-    failed = {(failure.requirement.operation, failure.check.name) for failure in collector.failures.values()}
+    failed = {(failure.result.requirement.operation, failure.check.name) for failure in collector.failures.values()}
     for operation in runnable:
         check_names = [name for name in ENGINE_CHECKS if (operation.id, name) in collector.completed_checks]
         for check_name in check_names:
@@ -215,8 +218,8 @@ def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: s
 
 
 def _inconclusive_result(engine_failure: EngineFailure, reason: str) -> EngineResult:
-    message = f"failed once; {reason}: {engine_failure.message}"
-    result = CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence)
+    failed = engine_failure.result
+    result = replace(failed, status=Status.SKIPPED, message=f"failed once; {reason}: {failed.message}")
     return EngineResult(result, (1, 1))
 
 
@@ -225,8 +228,7 @@ def _rerun_failure(transport: CaseTransport, failure: EngineFailure, reruns: int
         failed_reruns = [reproduce_failure(transport, failure.chain, failure.check) for _ in range(reruns)]
     except SkipCheck as error:
         return _inconclusive_result(failure, f"rerun not possible ({error})")
-    result = CheckResult(failure.requirement, Status.FAILED, failure.message, failure.evidence)
-    return EngineResult(result, (1 + sum(failed_reruns), 1 + reruns))
+    return EngineResult(failure.result, (1 + sum(failed_reruns), 1 + reruns))
 
 
 def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Failure | None) -> tuple[Exchange, ...]:
@@ -243,8 +245,8 @@ def locate_failure(
     """Locate a failure; None when the request is valid after all, or the behavior is common."""
     pointer, method = sent_case.operation.pointer, sent_case.case.method
     message = " ".join(failure.message.split())[:300] or failure.title
-    if check.response_check:
-        if sent_case.is_documented_method or check.name != "not_a_server_error":
+    if check.name in RESPONSE_CHECKS:
+        if sent_case.is_documented() or check.name != "not_a_server_error":
             return None  # reported as a response finding
         return Finding(check.check_id, pointer, None, f"{message} ({sent_case.exchange.response.status})", method)
     if check.name in ("negative_data_rejection", "positive_data_acceptance"):
@@ -262,8 +264,9 @@ def _locate_input_failure(session: Session, sent_case: SentCase, check: EngineCh
     request, status = sent_case.exchange.request, sent_case.exchange.response.status
     violation = find_violation(session, sent_case.operation, request)
     if check.name == "negative_data_rejection":
-        message = f"{violation.message}; got {status}, expected a rejection" if violation is not None else ""
-        return replace(violation, message=message) if violation is not None else None
+        if violation is None:
+            return None
+        return replace(violation, message=f"{violation.message}; got {status}, expected a rejection")
     if violation is not None or not is_ordinary(request):
         return None
     pointer, message = f"{sent_case.operation.pointer}/responses", f"valid input was rejected with {status}"
