@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from conformance.errors import SuiteError
 from spec.document import Document, parse_document, split_pointer
@@ -216,19 +217,17 @@ def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
 
 
 def _construct(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
     try:
-        return loader.construct_document(copy.deepcopy(node))
+        return SafeConstructor().construct_document(copy.deepcopy(node))
     except yaml.YAMLError:
         return None
-    finally:
-        loader.dispose()
 
 
 def _list_splice(text: str, node: yaml.SequenceNode, current: list[Any], expected: list[Any]) -> _Splice | None:
     """Add or remove one item of a list that grew at its end or lost items; None for other changes."""
     if len(current) < len(expected) and expected[: len(current)] == current:
-        return _append_item(text, node, _format_value(text, expected[len(current)]))
+        item_text = ("" if node.flow_style else "- ") + _format_value(text, expected[len(current)])
+        return _insert(text, node, node.value[-1] if node.value else None, item_text, node.start_mark.column)
     retained, removed = 0, []
     for index, value in enumerate(current):
         if retained < len(expected) and value == expected[retained]:
@@ -236,11 +235,6 @@ def _list_splice(text: str, node: yaml.SequenceNode, current: list[Any], expecte
         else:
             removed.append(index)
     return _remove_entry(text, node, removed[-1]) if retained == len(expected) and removed else None
-
-
-def _append_item(text: str, node: yaml.SequenceNode, item_text: str) -> _Splice:
-    item_text = item_text if node.flow_style else f"- {item_text}"
-    return _insert(text, node, node.value[-1] if node.value else None, item_text, node.start_mark.column)
 
 
 def _add_entry(text: str, mapping: yaml.MappingNode, edit: Edit) -> _Splice:

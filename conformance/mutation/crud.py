@@ -31,25 +31,20 @@ class CrudOperations:
     def from_contract(cls, contract: Contract, resource: Resource) -> "CrudOperations":
         """Collect the operations that the contract defines."""
         by_action = {o.action: o for o in contract.operations.values() if o.resource == resource.name}
-        for operation in by_action.values():
-            if contract.find_created_resource(operation) == resource.name:
-                by_action = {**by_action, "create": operation}
+        creates = [o for o in by_action.values() if contract.find_created_resource(o) == resource.name]
+        for operation in creates:
+            by_action["create"] = operation
         return cls(contract, resource, {a: o for a, o in by_action.items() if a in GENERIC_ACTIONS})
 
     def writable_fields(self, action: str) -> list[tuple[BodyField, Attribute]]:
         """The request body fields that are attributes of the returned record."""
         operation = self.by_action.get(action)
         view = self.contract.views.get(operation.envelope.view_name or "") if operation else None
-        if operation is None or operation.request_body is None or view is None:
+        if operation is None or view is None:
             return []
-        return [
-            (body_field, self.resource.attributes[name])
-            for name, body_field in operation.request_body.fields.items()
-            if name in self.resource.attributes
-            and name in view.property_names
-            and body_field.relation_setter is None
-            and body_field.x_query is None
-        ]
+        names = self.resource.attributes.keys() & set(view.property_names)
+        fields = (f for f in operation.body_fields if f.relation_setter is None and f.x_query is None)
+        return [(f, self.resource.attributes[f.name]) for f in fields if f.name in names]
 
     def text_fields(self, action: str) -> list[BodyField]:
         """The writable fields for free text."""

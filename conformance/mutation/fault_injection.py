@@ -70,23 +70,22 @@ class InterceptedRequest:
         others = tuple((n, v) for n, v in self.query if n.removesuffix("[]") not in values)
         return replace(self, query=(*others, *((n, str(v)) for n, v in values.items() if v is not None)))
 
-    def with_headers(self, **headers: str | None) -> "InterceptedRequest":
-        """Copy with other headers (underscores become hyphens); None removes a header."""
-        changes = {name.replace("_", "-"): value for name, value in headers.items()}
+    def with_headers(self, changes: Mapping[str, str | None]) -> "InterceptedRequest":
+        """Copy with other headers; None removes a header."""
         return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
 
     def with_token(self, token: str) -> "InterceptedRequest":
         """Copy with another bearer token."""
-        return self.with_headers(authorization=f"Bearer {token}")
+        return self.with_headers({"authorization": f"Bearer {token}"})
 
-    def follow_up(self, operation: Operation, *values: object, query: QueryParameters = ()) -> "InterceptedRequest":
+    def follow_up(self, operation: Operation, *values: object) -> "InterceptedRequest":
         """A request of the same client to another operation, without a body."""
         path_values = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
         path = operation.path
         for name, value in path_values.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         headers = {n: v for n, v in self.headers.items() if n not in ("content-type", "content-length")}
-        return InterceptedRequest(operation, operation.method.upper(), path, path_values, query, headers, b"")
+        return InterceptedRequest(operation, operation.method.upper(), path, path_values, (), headers, b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,11 @@ def change_at_path(value: Any, path: tuple[str, ...], change: ValueChange) -> An
     return {k: new_value if k == name else v for k, v in value.items() if k != name or new_value is not REMOVED}
 
 
+def increment(value: Any) -> Any:
+    """Add 1 to an integer; another value is returned unchanged."""
+    return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def respond_if(condition: Condition, response: InterceptedResponse) -> MakeFault:
     """Respond to some requests without calling the application."""
 

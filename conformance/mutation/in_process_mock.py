@@ -105,7 +105,6 @@ class InProcessTarget:
     app: ASGIApp
     clock: ManualClock
     base: str = "http://localhost:8000/api/v1"
-    tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
     on_exchange: Callable[[Exchange], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
 
@@ -125,7 +124,7 @@ class InProcessTarget:
             body = json.dumps(request.body).encode()
             headers["content-type"] = "application/json"
         headers |= {name.lower(): value for name, value in request.headers.items()}
-        token = self.tokens.get(request.actor)
+        token = TOKENS.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
         response = await call_asgi(self.app, self._scope(request, headers), body)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, ValueChange, change_request, ignore_parameters, stateless
+from conformance.mutation.faults import MakeFault, ValueChange, change_request, ignore_parameters, increment, stateless
 from conformance.mutation.mutant import Mutant, Operator
 from conformance.mutation.triggers import trigger_list
 from spec.extensions import PAGINATION_LINKS
@@ -188,10 +188,6 @@ class AlternateOrder:
         return response.with_data(request.operation, response.data(request.operation)[::-1])
 
 
-def _increment(value: Any) -> Any:
-    return value + 1 if isinstance(value, int) else value
-
-
 def _remove_query(value: Any) -> Any:
     return value.partition("?")[0] if isinstance(value, str) else value
 
@@ -263,7 +259,7 @@ GONE: PaginationChange = ("gone", lambda value: None)
 WITHOUT_QUERY: PaginationChange = ("loses the query", _remove_query)
 NUMBER_FIELDS = ("total", "last-page", "current-page", "size", "first-item", "last-item")
 PAGINATION_CHANGES: Mapping[str, tuple[PaginationChange, ...]] = {
-    **dict.fromkeys(NUMBER_FIELDS, (("wrong", _increment),)),
+    **dict.fromkeys(NUMBER_FIELDS, (("wrong", increment),)),
     "path": (("wrong", lambda value: f"{value}/elsewhere"),),
     "first": (GONE,),
     "last": (GONE, WITHOUT_QUERY),

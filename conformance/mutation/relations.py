@@ -13,6 +13,7 @@ from conformance.mutation.faults import (
     change_json,
     change_value,
     ignore_parameters,
+    increment,
 )
 from conformance.mutation.mutant import Mutant, Operator, Trigger, sample
 from conformance.mutation.triggers import trigger_list, trigger_retrieve, trigger_success
@@ -49,14 +50,10 @@ def _change_text(value: Any) -> Any:
     return f"{value} of old" if isinstance(value, str) else value
 
 
-def _increment(value: Any) -> Any:
-    return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 def _increment_all(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _increment_all(nested) for name, nested in value.items()}
-    return [_increment_all(item) for item in value] if isinstance(value, list) else _increment(value)
+    return [_increment_all(item) for item in value] if isinstance(value, list) else increment(value)
 
 
 # Role -> operators of its parameter; the fault is made of the parameter's name.
@@ -72,7 +69,7 @@ PARAMETER_OPERATORS: Mapping[str, tuple[Operator[Callable[[str], MakeFault]], ..
 }
 REFERENCE = Operator("reference", "{name} leads nowhere", "Every reference resolves to a record.", _unknown_key)
 EMBEDDING = Operator("embedding", "{name} is stale", "An embedded record equals the retrieved record.", _change_text)
-COUNT = Operator("count", "{name} one too many", "A {kind} agrees with the records.", _increment)
+COUNT = Operator("count", "{name} one too many", "A {kind} agrees with the records.", increment)
 METRIC = Operator("metric", "one too many", "A metric agrees with the records that it counts.", _increment_all)
 
 

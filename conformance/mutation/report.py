@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -39,17 +40,17 @@ class MutationTotals:
     @classmethod
     def from_summaries(cls, summaries: Iterable[MutantSummary]) -> "MutationTotals":
         """Count the results of mutants."""
-        by_status: dict[MutantStatus, list[MutantSummary]] = {status: [] for status in MutantStatus}
-        for summary in summaries:
-            by_status[summary.status].append(summary)
-        killed, survived = by_status[MutantStatus.KILLED], by_status[MutantStatus.SURVIVED]
-        blocking = [item for item in (*killed, *survived) if item.can_block]
+        items = list(summaries)
+        counts = Counter(item.status for item in items)
+        killed = [item for item in items if item.status is MutantStatus.KILLED]
+        decided = (MutantStatus.KILLED, MutantStatus.SURVIVED)
+        blocking = [item for item in items if item.can_block and item.status in decided]
         independent = [item for item in blocking if item.provenance_independent]
         return cls(
             killed=len(killed),
-            survived=len(survived),
-            equivalent=len(by_status[MutantStatus.EQUIVALENT]),
-            errors=len(by_status[MutantStatus.ERROR]),
+            survived=counts[MutantStatus.SURVIVED],
+            equivalent=counts[MutantStatus.EQUIVALENT],
+            errors=counts[MutantStatus.ERROR],
             can_block=len(blocking),
             blocked=sum(item.is_blocked for item in blocking),
             provenance_independent=len(independent),

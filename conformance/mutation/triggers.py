@@ -1,6 +1,6 @@
 """Triggers: request sequences that show a mutant. They are deterministic and write only to records they create."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -137,18 +137,16 @@ def trigger_list(session: Session, operation: Operation, parameter: Parameter | 
     if {"page", "size"} <= names.keys():
         for page in (1, 2, 3, 1 + len(rows), 10_000):
             session.client.send(operation, query={names["size"]: 2, names["page"]: page})
-    for value in _candidate_values(session, operation, parameter, rows):
-        assert parameter is not None
-        for query in ({}, {names["size"]: 3} if "size" in names else {}):
-            session.client.send(operation, query={parameter.name: value, **query})
+    if parameter is not None and parameter.x_query is not None:
+        for value in _candidate_values(session, operation, parameter, parameter.x_query.paths, rows):
+            for query in ({}, {names["size"]: 3} if "size" in names else {}):
+                session.client.send(operation, query={parameter.name: value, **query})
 
 
 def _candidate_values(
-    session: Session, operation: Operation, parameter: Parameter | None, rows: list[Any]
+    session: Session, operation: Operation, parameter: Parameter, paths: Iterable[tuple[str, ...]], rows: list[Any]
 ) -> Iterator[Any]:
-    """Values for a parameter: those of its enum, then a few that occur in the rows at its paths, or keys of records."""
-    if parameter is None or parameter.x_query is None:
-        return
+    """Values for a parameter: those of its enum, then a few that occur in the rows at `paths`, or keys of records."""
     schema = session.payloads.resolve_schema(parameter.schema)
     items = session.payloads.resolve_schema(schema.get("items", schema))
     if "enum" in items:
@@ -156,7 +154,6 @@ def _candidate_values(
     elif items.get("type") == "boolean":
         yield from (True, False)
     max_chars = len("2026-01-15") if items.get("format") == "date" else None
-    paths = parameter.x_query.paths
     candidates = {str(value)[:max_chars] for row in rows for path in paths for value in _values_at_path(row, path)}
     for path in paths if not candidates else ():
         candidates |= {str(key) for key in _related_keys(session, operation.resource or "", path)}

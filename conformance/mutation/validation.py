@@ -9,6 +9,7 @@ from typing import Any
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, accept, build_response, respond_if
 from conformance.mutation.mutant import Mutant, Operator, sample
+from conformance.mutation.response_schemas import unwrap_schema
 from conformance.mutation.triggers import OMITTED, trigger_field_value, trigger_parameter_value
 from conformance.session.payloads import PayloadFactory
 from spec.document import snake_case
@@ -88,11 +89,11 @@ _WRONG_TYPE_VALUES = {"string": 7, "boolean": "perhaps"}
 
 def generate_invalid_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, Any]]:
     """Generate (keyword, value that violates it) for a body field."""
-    schema = bodies.resolve_schema(body_field.schema)
+    schema, _, is_nullable = unwrap_schema(bodies.contract.document, body_field.schema, body_field.pointer)
     type_name = schema.get("type", "object")
     if body_field.required:
         yield "required", OMITTED
-    if not _is_nullable(bodies, body_field.schema):
+    if not is_nullable:
         yield "nullable", None
     if type_name != "object" or "properties" in schema:
         yield "type", _WRONG_TYPE_VALUES.get(type_name, "a text")
@@ -127,12 +128,6 @@ def _invalid_parameter_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, 
     yield from _invalid_numbers(schema)
 
 
-def _is_nullable(bodies: PayloadFactory, schema: Mapping[str, Any]) -> bool:
-    resolved = bodies.resolve_schema(schema)
-    alternatives = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
-    return any(candidate.get("nullable") is True for candidate in (schema, resolved, *alternatives))
-
-
 # Valid input is rejected
 
 
@@ -164,9 +159,9 @@ def build_validation_error(name: str) -> InterceptedResponse:
 
 def generate_boundary_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, str, Any]]:
     """Generate (label, keyword, valid value at its bound) for a body field."""
-    schema = bodies.resolve_schema(body_field.schema)
+    schema, _, is_nullable = unwrap_schema(bodies.contract.document, body_field.schema, body_field.pointer)
     is_free_text = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
-    if _is_nullable(bodies, body_field.schema) and not body_field.required:
+    if is_nullable and not body_field.required:
         yield "null", "nullable", None
     for choice in schema.get("enum", ())[-1:]:
         yield f"of {choice}", "enum", choice

@@ -20,43 +20,34 @@ class NestedRecord:
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFinder:
-    """Finds records by schema."""
+def find_records(
+    contract: Contract, schemas: SchemaValidators, pointer: str, value: Any, path: tuple[str, ...] = (), depth: int = 0
+) -> Iterator[NestedRecord]:
+    """The records in a value of the schema at `pointer`, without those inside them; empty objects are none."""
+    if not isinstance(value, (dict, list)) or not value or depth > MAX_DEPTH:
+        return
+    schema, resolved_pointer = contract.document.dereference(contract.document.resolve(pointer), pointer)
+    view = next((v for v in contract.views.values() if v.pointer == resolved_pointer), None)
+    if view is not None and isinstance(value, dict):
+        yield NestedRecord(view, value, ".".join(path) or "the response")
+        return
+    for child_pointer, child, names in _children(schemas, schema, resolved_pointer, value):
+        yield from find_records(contract, schemas, child_pointer, child, (*path, *names), depth + 1)
 
-    contract: Contract
-    schemas: SchemaValidators
 
-    def records(self, pointer: str, value: Any, names: tuple[str, ...] = (), depth: int = 0) -> Iterator[NestedRecord]:
-        """The records in a value of the schema at `pointer`, but not those that are part of another record.
-
-        Empty objects are no records. `names`: property names that lead to the value.
-        """
-        if not isinstance(value, (dict, list)) or not value or depth > MAX_DEPTH:
-            return
-        document = self.contract.document
-        schema, resolved_pointer = document.dereference(document.resolve(pointer), pointer)
-        view = next((v for v in self.contract.views.values() if v.pointer == resolved_pointer), None)
-        if view is not None and isinstance(value, dict):
-            yield NestedRecord(view, value, ".".join(names) or "the response")
-            return
-        for child_pointer, child, step in self._children(schema, resolved_pointer, value):
-            yield from self.records(child_pointer, child, (*names, *step), depth + 1)
-
-    def _children(
-        self, schema: Mapping[str, Any], pointer: str, value: Any
-    ) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-        """(pointer, value, property name, if any) of the parts of a value, including its other schemas."""
-        for number in range(len(schema.get("allOf", ()))):
-            yield f"{pointer}/allOf/{number}", value, ()
-        for keyword in ("anyOf", "oneOf"):
-            branches = (f"{pointer}/{keyword}/{number}" for number in range(len(schema.get(keyword, ()))))
-            first = next((p for p in branches if self.schemas.get(p, "read").is_valid(value)), None)
-            if first is not None:
-                yield first, value, ()
-        if isinstance(value, dict):
-            for name in (n for n in schema.get("properties", {}) if n in value):
-                yield f"{pointer}/properties/{escape(name)}", value[name], (name,)
-        elif "items" in schema:
-            for item in value:
-                yield f"{pointer}/items", item, ()
+def _children(
+    schemas: SchemaValidators, schema: Mapping[str, Any], pointer: str, value: Any
+) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+    """(pointer, value, property name) of the parts of a value, including its other schemas."""
+    for number in range(len(schema.get("allOf", ()))):
+        yield f"{pointer}/allOf/{number}", value, ()
+    for keyword in ("anyOf", "oneOf"):
+        branches = (f"{pointer}/{keyword}/{number}" for number in range(len(schema.get(keyword, ()))))
+        first = next((p for p in branches if schemas.get(p, "read").is_valid(value)), None)
+        if first is not None:
+            yield first, value, ()
+    if isinstance(value, dict):
+        for name in (n for n in schema.get("properties", {}) if n in value):
+            yield f"{pointer}/properties/{escape(name)}", value[name], (name,)
+    elif "items" in schema:
+        yield from ((f"{pointer}/items", item, ()) for item in value)

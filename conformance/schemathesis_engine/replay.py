@@ -45,12 +45,10 @@ def build_chain(
     related_ids = failure.related_case_ids() if failure is not None else ()
     cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
     case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}
-    recorded, last_id = sent_case.recorder.cases, sent_case.case.id
-    nodes = [(case_id, node) for case_id, node in recorded.items() if case_id in case_ids and case_id != last_id]
-    nodes.append((last_id, recorded[last_id]))
+    recorded = [(case_id, node) for case_id, node in sent_case.recorder.cases.items() if case_id in case_ids]
     steps = tuple(
         ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
-        for case_id, node in nodes
+        for case_id, node in sorted(recorded, key=lambda item: item[0] == sent_case.case.id)  # the failed case is last
     )
     return RequestChain(steps, finding, type(failure) if failure is not None else None)
 
@@ -69,7 +67,8 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
             parent = new_cases.get(step.parent_id or "")
             recorder.record_case(case=case, parent_id=parent.id if parent else None)
             new_cases[step.case.id] = case
-            headers = _run_token_header(step)
+            # the run's token, if the original request had it
+            headers = {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == Actor.OWNER else {}
             response = transport.send(case, headers=headers)
             recorder.record_response(case_id=case.id, response=response)
             if case.id in transport.block_reasons:
@@ -89,11 +88,6 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
     finally:
         transport.forget(recorder.cases)
     return False
-
-
-def _run_token_header(step: ChainStep) -> dict[str, str]:
-    """The header with the run's token, if the original request had it."""
-    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == Actor.OWNER else {}
 
 
 def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:

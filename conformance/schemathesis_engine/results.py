@@ -56,7 +56,6 @@ class FailureCollector:
     case, by operation.
     """
 
-    session: Session
     transport: CaseTransport
     completed_checks: set[tuple[str, str]] = field(default_factory=set)
     failures: dict[str, EngineFailure] = field(default_factory=dict)
@@ -83,11 +82,13 @@ class FailureCollector:
         """Collect the failures that our response checks locate."""
         if not sent_case.is_documented():
             return
-        for finding in inspect_response(self.session.schemas, sent_case.operation, sent_case.exchange):
+        for finding in inspect_response(self.transport.session.schemas, sent_case.operation, sent_case.exchange):
             check = CHECKS_BY_RESPONSE_CHECK[finding.check]
             if check.provenance_independent:
-                request = sent_case.exchange.request
-                violation = None if sent_case.is_valid else find_violation(self.session, sent_case.operation, request)
+                violation = None
+                if not sent_case.is_valid:
+                    request = sent_case.exchange.request
+                    violation = find_violation(self.transport.session, sent_case.operation, request)
                 finding = replace(finding, parameter=violation.parameter if violation else "")
             self._add_failure(sent_case, check, finding, None)
 
@@ -100,13 +101,13 @@ class FailureCollector:
             if node.status == ScenarioStatus.FAILURE and node.failure_info is not None:
                 failure = node.failure_info.failure
                 check_exchanges = _check_exchanges(self.transport, sent_case, failure)
-                finding = locate_failure(self.session, sent_case, check, failure, check_exchanges)
+                finding = locate_failure(self.transport.session, sent_case, check, failure, check_exchanges)
                 if finding is not None:
                     self._add_failure(sent_case, check, finding, failure)
 
     def _add_failure(self, sent_case: SentCase, check: EngineCheck, finding: Finding, failure: Failure | None) -> None:
         """Record a finding. `failure`: of Schemathesis; None: the finding is one of our response checks."""
-        provenance_level = get_provenance(self.session.contract.document, finding.pointer, finding.keyword)
+        provenance_level = get_provenance(self.transport.session.contract.document, finding.pointer, finding.keyword)
         if not sent_case.is_valid and check.name not in RESPONSE_CHECKS and provenance_level != INFERRED:
             provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
         head = (check.check_id, sent_case.operation.id, check.requirement, finding.pointer)
@@ -127,7 +128,7 @@ class FailureCollector:
         if not rejection_statuses:
             return INFERRED
         pointer = operation.responses[max(rejection_statuses)] or operation.pointer
-        return get_provenance(self.session.contract.document, pointer)
+        return get_provenance(self.transport.session.contract.document, pointer)
 
 
 def run_operations(
@@ -142,7 +143,7 @@ def run_operations(
         return
     guard = WriteGuard(session)
     transport = CaseTransport(session, guard)
-    collector = FailureCollector(session, transport)
+    collector = FailureCollector(transport)
     previous_findings = set(session.responses.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
     no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
@@ -189,7 +190,7 @@ def _passed_results(
         check_names = [name for name in ENGINE_CHECKS if (operation.id, name) in collector.completed_checks]
         for check_name in check_names:
             if (operation.id, check_name) not in failed:
-                requirement = _build_requirement(collector.session, operation, ENGINE_CHECKS[check_name])
+                requirement = _build_requirement(collector.transport.session, operation, ENGINE_CHECKS[check_name])
                 yield EngineResult(CheckResult(requirement, Status.PASSED))
         if operation.id in collector.block_reasons and operation.id not in collector.successful_operations:
             yield _skipped_result(operation, collector.block_reasons[operation.id])

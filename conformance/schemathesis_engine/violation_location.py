@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from conformance.responses.findings import Finding, format_path, locate_violation
@@ -27,22 +27,18 @@ def find_violation(session: Session, operation: Operation, request: Request) -> 
 def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:
     """Find every violation that common servers do not tolerate."""
     yield from _body_violations(session, operation, request)
-    query: dict[str, list[str]] = {}
-    for name, value in request.query:
-        query.setdefault(name, []).append(value)
     for parameter in operation.parameters:
         if parameter.location == "query":
-            yield from _parameter_violations(session, parameter, _query_texts(session, parameter, query))
+            yield from _parameter_violations(session, parameter, _query_texts(session, parameter, request))
         elif parameter.location == "path" and parameter.name in request.path_values:
             yield from _parameter_violations(session, parameter, [str(request.path_values[parameter.name])])
 
 
-def _query_texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]]) -> list[str] | None:
+def _query_texts(session: Session, parameter: Parameter, request: Request) -> list[str] | None:
     """The texts of a query parameter. Only an array may have the `[]` suffix: otherwise it is another parameter."""
     is_array = session.payloads.resolve_schema(parameter.schema).get("type") == "array"
-    bracketed = query.get(f"{parameter.name}[]") if is_array else None
-    unbracketed = query.get(parameter.name)
-    return None if unbracketed is None and bracketed is None else [*(unbracketed or ()), *(bracketed or ())]
+    names = (parameter.name, f"{parameter.name}[]") if is_array else (parameter.name,)
+    return [text for name in names for sent_name, text in request.query if sent_name == name] or None
 
 
 def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.responses.records import NestedRecord, RecordFinder
+from conformance.responses.records import NestedRecord, find_records
 from conformance.session.write_log import RecordKey, WriteLog, is_key
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Resource
@@ -24,7 +24,7 @@ class CreatedRecordFinder:
         """Yield the records in a successful response that are not part of another record."""
         pointer = operation.envelope.schema_pointer if exchange.response.ok else None
         if pointer is not None:
-            yield from RecordFinder(self.contract, self.schemas).records(pointer, exchange.response.json)
+            yield from find_records(self.contract, self.schemas, pointer, exchange.response.json)
 
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that the response to a POST shows as created.

@@ -119,7 +119,7 @@ def has_good_token(request: InterceptedRequest) -> bool:
 
 # Ignore the other scheme if the bearer token is valid.
 ignore_other_scheme = change_request(
-    lambda q: q.with_headers(x_multiplai_authorization=None) if has_good_token(q) else q
+    lambda q: q.with_headers({"x-multiplai-authorization": None}) if has_good_token(q) else q
 )
 
 

@@ -178,7 +178,7 @@ def expose_exception(response: InterceptedResponse) -> InterceptedResponse:
 
 
 # Every body is parsed as JSON.
-accept_any_media_type = change_request(lambda q: q.with_headers(content_type="application/json") if q.body else q)
+accept_any_media_type = change_request(lambda q: q.with_headers({"content-type": "application/json"}) if q.body else q)
 
 
 # Accounts
