@@ -66,14 +66,15 @@ def _evaluate_chunk(
 
 def _run_variant(path: Path, image_bytes: bytes, index: int, seed: int) -> list[MutantSummary | VariantResult]:
     """Run all checks on all operations of a conforming variant."""
-    mock, variant = InProcessMock.from_image(load_contract(path), image_bytes), VARIANTS[index]
+    mock = InProcessMock.from_image(load_contract(path), image_bytes)
     mock.reset()
-    fault = variant.make_fault(mock.contract, mock.clock)
+    name, make_fault = list(VARIANTS.items())[index]
+    fault = make_fault(mock.contract, mock.clock)
     session = create_session(mock, FaultInjector.create(mock.app, mock.contract, fault), seed)
     run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
     failed, passed = run_result.with_status(Status.FAILED), run_result.with_status(Status.PASSED)
     variant_result = VariantResult(
-        variant.name,
+        name,
         seed,
         passed=sum(1 for _ in passed),
         requests=sum(session.responses.call_counts.values()),
