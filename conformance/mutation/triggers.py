@@ -61,9 +61,7 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
     empty_body: Any = {} if operation.request_body else None
     for headers in ({}, {AUTHORIZATION: "Bearer unknown-token"}):
         session.client.send(operation, path=missing_path, body=empty_body, actor=Actor.ANONYMOUS, headers=headers)
-    session.client.send(
-        operation, path=missing_path, body=session.payloads.build(operation, session.records.parent) or None
-    )
+    session.client.send(operation, path=missing_path, body=build_body(session, operation) or None)
     path_values = resolve_path(session, operation)
     for parameter in operation.query_parameters:
         session.client.send(operation, path=path_values, query={parameter.name: "\x01 \x02"})

@@ -159,11 +159,10 @@ def distinguishing_input(schemas: SchemaValidators, operation: Operation, reques
         features.append(request.method.upper())
     if request.raw_body is not None:
         return " ".join([*features, "raw body"])
-    fields = operation.request_body.fields if operation.request_body else {}
     body = request.body if isinstance(request.body, dict) else {}
-    for name, field in fields.items():
-        if name in body and not schemas.get(field.pointer, "write").is_valid(body[name]):
-            features.append(f"invalid {name}")
-        elif name not in body and field.required:
-            features.append(f"without {name}")
+    for field in operation.body_fields:
+        if field.name in body and not schemas.get(field.pointer, "write").is_valid(body[field.name]):
+            features.append(f"invalid {field.name}")
+        elif field.name not in body and field.required:
+            features.append(f"without {field.name}")
     return " ".join(features)
