@@ -109,7 +109,7 @@ def _check_operation(contract: Contract, operation: Operation) -> None:
     resource = contract.resources.get(operation.resource or "")
     if resource is None:
         return
-    items = (*operation.parameters, *(operation.request_body.fields.values() if operation.request_body else ()))
+    items: tuple[Parameter | BodyField, ...] = (*operation.parameters, *operation.body_fields.values())
     for item in items:
         setter = item.relation_setter
         if setter and operation.is_generic and setter.relation not in resource.relations:

@@ -221,9 +221,9 @@ class Operation:
         return tuple(p for p in self.parameters if p.location == "query")
 
     @property
-    def body_fields(self) -> tuple[BodyField, ...]:
-        """The fields of the request body; empty if there is none."""
-        return tuple(self.request_body.fields.values()) if self.request_body is not None else ()
+    def body_fields(self) -> Mapping[str, BodyField]:
+        """The fields of the request body by name; empty if there is none."""
+        return self.request_body.fields if self.request_body is not None else {}
 
     @property
     def path_parameter_names(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
 def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Iterator[CheckResult]:
     """Yield a result for each field and parameter without a divergence: passed, or skipped if it was not reached."""
     operation = case.operation
-    fields = operation.request_body.fields.values() if operation.request_body and operation.is_write else ()
+    fields = operation.body_fields.values() if operation.is_write else ()
     attributes = case.session.operations.resource(operation).attributes
     subjects = {f.name: f.pointer for f in fields if f.relation_setter or f.name in attributes}
     subjects |= {p.name: p.pointer for p in operation.query_parameters if p.x_query}

@@ -180,7 +180,7 @@ class ModelMachine(RuleBasedStateMachine):
 
 def _build_strategy(session: Session, operation: Operation, name: str) -> st.SearchStrategy[dict[str, Any]] | None:
     """Build a strategy for bodies with one field, a free text or a number; None for any other field."""
-    fields = operation.request_body.fields if operation.request_body else {}
+    fields = operation.body_fields
     schema = session.payloads.resolve_schema(fields[name].schema)
     validator = session.schemas.get(fields[name].pointer, "write")
     if schema.keys() & {"enum", "format", "pattern"} or fields[name].relation_setter:

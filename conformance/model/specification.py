@@ -77,7 +77,7 @@ class Model:
             elif name not in body and attribute.nullable:
                 record.attributes[name] = None
         server_set = (definition.key_attribute, *(name for name, a in definition.attributes.items() if a.stamp))
-        fields = operation.request_body.fields if operation.request_body else {}
+        fields = operation.body_fields
         record.excluded = {name: body[name] for name in server_set if name in body and name not in fields}
         self._apply(record, operation, body, is_new=True)
         self.records[record.id] = record
@@ -210,7 +210,7 @@ def _default_relations(resource: Resource) -> tuple[str, ...]:
 def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[tuple[Attribute, str]]:
     """Yield the attributes that the body of an operation sets, with the name of the field."""
     discriminators = {discriminator for _, _, discriminator in iter_setters(resource, operation)}
-    for field_ in operation.request_body.fields.values() if operation.request_body else ():
+    for field_ in operation.body_fields.values():
         attribute = resource.attributes.get(field_.name)
         is_plain = field_.relation_setter is None and field_.x_query is None and field_.name not in discriminators
         if attribute is not None and is_plain and attribute.stamp is None:
@@ -219,7 +219,7 @@ def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterat
 
 def iter_setters(resource: Resource, operation: Operation) -> Iterator[tuple[str, Relation, str | None]]:
     """Yield (field, relation, discriminator) of the body fields that set a stored relation."""
-    for field_ in operation.request_body.fields.values() if operation.request_body else ():
+    for field_ in operation.body_fields.values():
         setter = field_.relation_setter
         relation = resource.relations.get(setter.relation) if setter is not None else None
         if setter is not None and relation is not None and relation.is_stored:

@@ -156,7 +156,7 @@ class Tour:
 
     def _fields(self, operation: Operation) -> list[BodyField]:
         """Return the body fields that set attributes."""
-        fields = list(operation.request_body.fields.values()) if operation.request_body else []
+        fields = list(operation.body_fields.values())
         discriminators = {f.relation_setter.discriminator for f in fields if f.relation_setter}
         attributes = self.session.contract.resources[self.resource].attributes
         plain = [f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators]
@@ -270,7 +270,7 @@ class Tour:
     def _server_set_fields(self, operation: Operation) -> dict[str, Any]:
         """Return values for the key and the stamps, which the target rejects or ignores."""
         definition = self.session.contract.resources[self.resource]
-        writable = operation.request_body.fields if operation.request_body else {}
+        writable = operation.body_fields
         stamps = (*definition.attributes_with_stamp("created"), *definition.attributes_with_stamp("updated"))
         key = definition.attributes[definition.key_attribute]
         body: dict[str, Any] = {name: OLD_INSTANT for name in stamps if name not in writable}
@@ -285,7 +285,7 @@ class Tour:
     def _update_references(self, name: RecordName) -> Iterator[Step]:
         """Move a record from one parent to another and to none; the parents show it."""
         definition = self.session.contract.resources[self.resource]
-        fields = self.operation.request_body.fields if self.operation.request_body else {}
+        fields = self.operation.body_fields
         for field_name, relation, discriminator in iter_setters(definition, self.operation):
             parents = list((yield from self.parents(relation.targets[0], 2))) if self._is_own(relation) else []
             choices = [parents, parents[:1], []] if relation.to_many else [[parent] for parent in parents]
@@ -480,7 +480,7 @@ class Tour:
             values = [*self.values.list_values(f), *([None] if is_nullable(self.session, f) else [])]
             choices[f.name] = [{f.name: value} for value in values]
         definition = self.session.contract.resources[self.resource]
-        fields = operation.request_body.fields if operation.request_body else {}
+        fields = operation.body_fields
         for name, relation, discriminator in iter_setters(definition, operation):
             targets = [n for target in relation.targets for n in self.execution.live_names(target)]
             options: list[list[RecordName]] = [[target] for target in targets]

@@ -43,7 +43,7 @@ class CrudOperations:
         if operation is None or view is None:
             return []
         names = self.resource.attributes.keys() & set(view.property_names)
-        fields = (f for f in operation.body_fields if f.relation_setter is None and f.x_query is None)
+        fields = (f for f in operation.body_fields.values() if f.relation_setter is None and f.x_query is None)
         return [(f, self.resource.attributes[f.name]) for f in fields if f.name in names]
 
     def text_fields(self, action: str) -> list[BodyField]:

@@ -89,7 +89,7 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
 
 def _filter_inputs(operation: Operation) -> list[Parameter | BodyField]:
     """The parameters and body fields that select the records of an operation."""
-    inputs: tuple[Parameter | BodyField, ...] = (*operation.query_parameters, *operation.body_fields)
+    inputs: tuple[Parameter | BodyField, ...] = (*operation.query_parameters, *operation.body_fields.values())
     return [item for item in inputs if item.x_query is not None and item.x_query.role == "filter"]
 
 

@@ -141,7 +141,7 @@ def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
     """Return 500 for unusual input."""
     conditions: tuple[tuple[str, Condition, bool], ...] = (
         ("a body that is no JSON", lambda q: bool(q.body) and q.json is None, operation.request_body is not None),
-        ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in operation.body_fields)),
+        ("signs beyond ASCII", _has_non_ascii, any(f.relation_setter is None for f in operation.body_fields.values())),
         ("a parameter that it does not know", _has_unknown_parameter, bool(operation.query_parameters)),
     )
     for detail, condition, applies in conditions:

@@ -110,7 +110,7 @@ def trigger_crud_cycle(session: Session, operation: Operation) -> None:
 
 def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
     """One field, then all fields, then all fields again."""
-    attributes = [f for f in update.body_fields if f.relation_setter is None and f.x_query is None]
+    attributes = [f for f in update.body_fields.values() if f.relation_setter is None and f.x_query is None]
     body = {f.name: session.payloads.generate_value(f.schema, f.name) for f in attributes}
     yield dict(list(body.items())[:1])
     yield body
@@ -195,7 +195,7 @@ def trigger_partial_update(session: Session, operation: Operation) -> None:
     """Send updates with one invalid field, and retrieve the record after each."""
     record = session.records.create(operation.resource or "")
     generate_value = session.payloads.generate_value
-    fields = [f for f in operation.body_fields if f.relation_setter is None]
+    fields = [f for f in operation.body_fields.values() if f.relation_setter is None]
     for invalid_field in fields:
         body: dict[str, Any] = {f.name: generate_value(f.schema, f.name) for f in fields if f is not invalid_field}
         body[invalid_field.name] = {"no": ["such", "value"]}
@@ -238,7 +238,9 @@ def sign_in(session: Session) -> str:
     """Sign in and return the token. Raises SkipCheck."""
     credentials = session.options.credentials
     for operation in session.contract.operations.values() if credentials else ():
-        if operation.method == "post" and credentials.keys() <= {field.name for field in operation.body_fields}:
+        if operation.method == "post" and credentials.keys() <= {
+            field.name for field in operation.body_fields.values()
+        }:
             exchange = session.client.send(operation, body=dict(credentials), actor=Actor.ANONYMOUS)
             data = session.operations.data(operation, exchange)
             for value in data.values() if isinstance(data, dict) else ():
@@ -263,7 +265,7 @@ def trigger_unusual_input(session: Session, operation: Operation) -> None:
     json_headers = {"Content-Type": "application/json"}
     if operation.request_body is not None:
         session.client.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
-        for body_field in operation.body_fields:
+        for body_field in operation.body_fields.values():
             schema = session.payloads.resolve_schema(body_field.schema)
             is_text = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
             if body_field.relation_setter is None and is_text:

@@ -208,7 +208,7 @@ def _derive_accept_invalid_mutants(
 ) -> Iterator[Mutant]:
     body_pointer = operation.request_body.pointer if operation.request_body else ""
     support = _rejection_locations(operation)
-    for body_field in operation.body_fields:
+    for body_field in operation.body_fields.values():
         name, is_reference = body_field.name, body_field.relation_setter is not None
         valid_value = OMITTED if is_reference else bodies.generate_value(body_field.schema, name)
         for keyword, value in generate_invalid_values(bodies, body_field):
@@ -219,7 +219,7 @@ def _derive_accept_invalid_mutants(
 
 
 def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
-    for body_field in operation.body_fields:
+    for body_field in operation.body_fields.values():
         name = body_field.name
         if body_field.relation_setter is None and body_field.x_query is None:
             for label, keyword, value in generate_boundary_values(bodies, body_field):

@@ -160,7 +160,7 @@ def distinguishing_input(schemas: SchemaValidators, operation: Operation, reques
     if request.raw_body is not None:
         return " ".join([*features, "raw body"])
     body = request.body if isinstance(request.body, dict) else {}
-    for field in operation.body_fields:
+    for field in operation.body_fields.values():
         if field.name in body and not schemas.get(field.pointer, "write").is_valid(body[field.name]):
             features.append(f"invalid {field.name}")
         elif field.name not in body and field.required:

@@ -171,7 +171,7 @@ class WriteGuard:
 
     def _prepare_body(self, operation: Operation, case_request: CaseRequest) -> dict[str, Any]:
         body = map_texts(case_request.body, _neutralize_address)
-        for body_field in operation.body_fields:
+        for body_field in operation.body_fields.values():
             self._set_reference(operation, body_field, body)
         return self._add_marker(operation, body) if case_request.is_valid else body
 
@@ -216,7 +216,7 @@ class WriteGuard:
 
     def _add_marker(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
         """Add the run's marker to the first free text of a body."""
-        for body_field in operation.body_fields:
+        for body_field in operation.body_fields.values():
             schema = self.session.payloads.resolve_schema(body_field.schema)
             value = body.get(body_field.name)
             is_free_text = schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys()

@@ -80,7 +80,7 @@ class PayloadFactory:
         values: dict[str, Any] = {}
         for field in attribute_fields(operation):
             values |= self._vary_field(field, number)
-        for index, field in enumerate(operation.request_body.fields.values() if operation.request_body else ()):
+        for index, field in enumerate(operation.body_fields.values()):
             if field.relation_setter is not None and not field.required and (number + index) % 2:
                 try:
                     values |= self.build_field(operation, field, provide_parent)
@@ -168,6 +168,6 @@ class PayloadFactory:
 
 def attribute_fields(operation: Operation) -> Iterator[BodyField]:
     """The body fields that are attributes of the record: no references, discriminators or query extensions."""
-    fields = list(operation.request_body.fields.values()) if operation.request_body else []
+    fields = list(operation.body_fields.values())
     discriminators = {field.relation_setter.discriminator for field in fields if field.relation_setter}
     yield from (f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators)

@@ -50,7 +50,7 @@ class TenantScope:
         resource = self.contract.resources[view.resource] if view else None
         if resource is None or len(resource.tenant_path) != 1 or operation.method != "post":
             return {}
-        for field in operation.request_body.fields.values() if operation.request_body else ():
+        for field in operation.body_fields.values():
             setter = field.relation_setter
             if setter is not None and setter.discriminator is None and setter.relation == resource.tenant_path[0]:
                 return {field.name: self.key}

@@ -27,7 +27,7 @@ def replace_identifiers(contract: Contract, request: Request, replacement: Repla
         for p in operation.query_parameters
         if p.relation_setter or (p.x_query and any(path[-1:] and path[-1] in keys for path in p.x_query.paths))
     }
-    fields = operation.request_body.fields.values() if operation.request_body else ()
+    fields = operation.body_fields.values()
     body_names = {field.name for field in fields if field.relation_setter is not None}
     body, raw = request.body, request.raw_body
     if isinstance(body, Mapping):

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from spec.extensions import QueryExtension
-from spec.model import Contract, DerivedProperty, Relation, Resource
+from spec.model import BodyField, Contract, DerivedProperty, Parameter, Relation, Resource
 from spec.property_paths import resolve_property_path
 from spec.record import Reference
 
@@ -279,8 +279,8 @@ def _iter_column_paths(contract: Contract) -> Iterator[_Column]:
         if operation.resource is None:
             continue
         resource = contract.resources[operation.resource]
-        fields = operation.request_body.fields.values() if operation.request_body else ()
-        for source in (*operation.parameters, *fields):
+        sources: tuple[Parameter | BodyField, ...] = (*operation.parameters, *operation.body_fields.values())
+        for source in sources:
             if source.x_query:
                 yield from _iter_query_columns(contract, resource, source.x_query, source.schema)
 

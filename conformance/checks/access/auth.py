@@ -16,7 +16,7 @@ from conformance.checks.support.bad_requests import (
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import get_stored_attributes, is_create
-from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
+from conformance.checks.writes.changes import describe_changes, fetch_attributes, path_of
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -138,7 +138,7 @@ def _creates_tenant_child(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
     if resource is None or not is_create(contract, operation):
         return False
-    setters = [field.relation_setter for field in body_fields(operation) if field.required]
+    setters = [field.relation_setter for field in operation.body_fields.values() if field.required]
     relations = [resource.relations.get(setter.relation) for setter in setters if setter]
     return any(r is not None and all(contract.resources[n].tenant_path for n in r.targets) for r in relations)
 
@@ -175,7 +175,7 @@ def _evaluate_foreign_create(case: Case) -> CheckResult:
     """Create a record of the other tenant that references a parent of the run."""
     session, operation = case.session, case.operation
     body = session.payloads.build(operation, session.records.parent)
-    for field in body_fields(operation):
+    for field in operation.body_fields.values():
         if not (field.relation_setter and field.required):
             continue
         parent = session.payloads.find_relation(operation, field.relation_setter.relation).targets[0]
@@ -204,7 +204,7 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
     before = fetch_attributes(session, record.resource, record.key) if retrieve else {}
     is_custom = operation.action not in _EVALUATORS
     body: Any = build_action_body(session, operation) if is_custom else build_empty_body(operation)
-    for field in () if is_custom else body_fields(operation):
+    for field in () if is_custom else operation.body_fields.values():
         if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break

@@ -9,7 +9,6 @@ from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing, is_list
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import accepts_any_text, format_query_value, get_values_at, retrieve_record
-from conformance.checks.writes.changes import body_fields
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -70,7 +69,7 @@ def _create_searchable_record(session: Session, listing: Listing) -> CreatedReco
     """Create a record with a unique text in each property that the search covers. Raises SkipCheck."""
     search, operation = listing.find_parameter("search"), session.operations.creator(listing.resource.name)
     paths = search.x_query.paths if search and search.x_query else ()
-    fields = {field.name: field for field in body_fields(None if operation.path_parameter_names else operation)}
+    fields = {} if operation.path_parameter_names else operation.body_fields
     changes: dict[str, Any] = {}
     for path in paths:
         field, attribute = fields.get(path[0]), listing.resource.attributes.get(path[0])

@@ -119,7 +119,7 @@ def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Opera
 def _is_login(contract: Contract, operation: Operation) -> bool:
     """Whether an operation accepts the credentials of an account without authentication."""
     account = contract.account_resource.credentials if contract.account_resource else None
-    fields = operation.request_body.fields if operation.request_body else {}
+    fields = operation.body_fields
     accepts_credentials = account is not None and account.login in fields and account.secret in fields
     return accepts_credentials and operation.method == "post" and not operation.requires_auth
 

@@ -9,7 +9,6 @@ from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
 from conformance.checks.support.values import format_query_value, parse_integer
-from conformance.checks.writes.changes import body_fields
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -52,7 +51,7 @@ class Metric:
 
     def get_arguments(self) -> Collection[Argument]:
         """Return all parameters, or the fields of the body if there is one."""
-        return body_fields(self.operation) if self.operation.request_body else self.operation.query_parameters
+        return self.operation.body_fields.values() if self.operation.request_body else self.operation.query_parameters
 
     def iter_equality_filters(self) -> Iterator[tuple[Argument, tuple[str, ...]]]:
         """Yield (argument, path) of each filter for equal values."""
@@ -79,7 +78,7 @@ def find_metrics(contract: Contract, operation: Operation) -> Iterator[Metric]:
         return
     items: Collection[Argument] = operation.query_parameters
     if operation.request_body is not None:
-        items = body_fields(operation) if operation.has_query_body else ()
+        items = operation.body_fields.values() if operation.has_query_body else ()
     choices = {i.name: _get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
     collections = {r.collection: r for r in contract.resources.values()}
     selector = next((name for name, values in choices.items() if values and set(values) <= collections.keys()), None)
@@ -275,7 +274,7 @@ def _find_shared_filter(session: Session, metric: Metric, listing: Listing) -> t
 
 def _find_sent_parent_key(session: Session, record: CreatedRecord, relation: str) -> Any:
     """Return the key of the parent that a create request referenced; None unless the run created the parent."""
-    for field in body_fields(session.operations.creator(record.resource)):
+    for field in session.operations.creator(record.resource).body_fields.values():
         if field.relation_setter and field.relation_setter.relation == relation and field.name in record.request_body:
             key = record.request_body[field.name]
             return key if any(created.key == key for created in session.write_log.created_records) else None

@@ -71,7 +71,7 @@ def _get_tenant(session: Session, resource: Resource) -> Any:
     current = resource
     for name in resource.tenant_path:
         operation = session.operations.creator(current.name)
-        fields = operation.request_body.fields.values() if operation.request_body else ()
+        fields = operation.body_fields.values()
         target = session.contract.resources[current.relations[name].targets[0]]
         setters = [f.relation_setter for f in fields if f.required and f.relation_setter]
         if target is tenant and any(setter.relation == name for setter in setters):

@@ -77,7 +77,7 @@ def new_record(case: Case, changes: Mapping[str, Any] | None = None) -> CreatedR
 def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:
     """Yield the body fields whose value the response returns unchanged, each with its attribute."""
     view = case.session.contract.views[case.operation.envelope.view_name or ""]
-    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
+    for field in case.operation.body_fields.values():
         attribute = resource.attributes.get(field.name)
         if field.relation_setter or field.x_query or attribute is None or attribute.write_only or attribute.stamp:
             continue

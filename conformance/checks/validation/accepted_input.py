@@ -47,7 +47,7 @@ Send = Callable[[list[BoundaryValue]], Exchange]
 
 
 def _get_fields(case: Case) -> Mapping[str, BodyField]:
-    return case.operation.request_body.fields if case.operation.request_body else {}
+    return case.operation.body_fields
 
 
 # Bodies
@@ -168,7 +168,7 @@ def _iter_text_boundaries(case: Case, schema: Mapping[str, Any]) -> Iterator[tup
 
 
 def _is_validated_action(contract: Contract, operation: Operation) -> bool:
-    fields = operation.request_body.fields if operation.request_body else {}
+    fields = operation.body_fields
     return is_action(contract, operation) and 422 in operation.responses and len(fields) > 1
 
 

@@ -1,6 +1,6 @@
 """Requests that change a record and the differences they cause."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from conformance.checks.support.values import (
@@ -10,17 +10,12 @@ from conformance.checks.support.values import (
     retrieve_record,
 )
 from conformance.session.session import Session
-from spec.model import BodyField, Operation
+from spec.model import Operation
 
 
 def path_of(operation: Operation, key: Any) -> dict[str, Any]:
     """Return the path values of an operation with one path parameter."""
     return {operation.path_parameter_names[0]: key}
-
-
-def body_fields(operation: Operation | None) -> Collection[BodyField]:
-    """Return the fields of the request body; none if the operation has no body."""
-    return operation.request_body.fields.values() if operation is not None and operation.request_body else ()
 
 
 def fetch_attributes(session: Session, resource: str, key: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from conformance.checks.support.values import (
     new_record,
     retrieve_record,
 )
-from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
+from conformance.checks.writes.changes import describe_changes, fetch_attributes, path_of
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Actor, Exchange
@@ -66,7 +66,7 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
     body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
     exchange = session.client.send(operation, path=path, body=body, actor=Actor.ANONYMOUS)
     yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
-    for field in body_fields(operation) if 422 in operation.responses else ():
+    for field in operation.body_fields.values() if 422 in operation.responses else ():
         candidate = next(iter_invalid_values(case, field), None)
         if field.name == valid_field.name or candidate is None:
             continue

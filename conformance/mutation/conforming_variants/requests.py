@@ -19,7 +19,7 @@ trim_texts = always(change_request(lambda r: r if r.json is None else r.with_jso
 def _reject_unknown_reference(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
     """Return 422 instead of 404 when the body references an unknown record."""
     body = request.json_object
-    sent_names = [f.name for f in request.operation.body_fields if f.relation_setter and f.name in body]
+    sent_names = [f.name for f in request.operation.body_fields.values() if f.relation_setter and f.name in body]
     if response.status != 404 or not sent_names or request.path_values:
         return response
     errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}
