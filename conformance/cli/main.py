@@ -65,7 +65,7 @@ def _require_extra() -> None:
     """Raise UsageError if packages that the mock does not need are missing."""
     missing = [name for name in EXTRA_MODULES if find_spec(name) is None]
     if missing:
-        extra = "the extra 'conformance': pip install 'athena-contract[conformance]'"
+        extra = "the extra 'conformance': pip install 'athena-contract[conformance]'; in a checkout: make install"
         raise UsageError(f"not installed: {', '.join(missing)} (expected {extra})")
 
 

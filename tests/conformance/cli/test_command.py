@@ -411,9 +411,8 @@ def test_missing_package_of_the_extra_is_a_usage_error(
     monkeypatch.setitem(sys.modules, name, None)
     assert main(["run", "--base-url", "http://127.0.0.1:9"], {}) == ExitCode.USAGE
     error = capsys.readouterr().err
-    assert error.endswith(
-        f"not installed: {name} (expected the extra 'conformance': pip install 'athena-contract[conformance]')\n"
-    )
+    install = "pip install 'athena-contract[conformance]'; in a checkout: make install"
+    assert error.endswith(f"not installed: {name} (expected the extra 'conformance': {install})\n")
     assert error.count("\n") == 1
 
 
