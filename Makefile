@@ -15,7 +15,7 @@ is_whole = $(shell [ -x $(PY) ] && [ "$$(cat $(1) 2>/dev/null)" = "$$(pwd -P)" ]
 outdated := $(foreach ready,$(READY) $(READY_MOCK) $(READY_CONFORMANCE),$(if $(call is_whole,$(ready)),,$(ready)))
 # or if PYTHON selects a Python.
 .PHONY: $(if $(PYTHON),$(READY) $(READY_MOCK) $(READY_CONFORMANCE),$(outdated))
-.NOTPARALLEL:  # two installations into .venv
+.NOTPARALLEL:  # only one installation into .venv at a time
 
 # Settings of `make mock` come from its command line only, since a shell may define HOST or PORT for other purposes.
 # athena-mock itself reads ATHENA_MOCK_PORT and so on from the environment. An empty setting counts as absent.
