@@ -34,7 +34,10 @@ SLOW_PAGES = (
 
 # Start of a block -> why it does not run here.
 NOT_EXECUTED: Mapping[str, str] = {
-    "python3 -m venv .venv": "installs all packages; the Dockerfile and CI do the same",
+    "python3 -m venv .venv": "installs packages; tests/test_wheel.py does the same",
+    "python3 -m pip": "the same",
+    "pipx install": "needs pipx",
+    "uvx": "needs uv",
     "export ATHENA_TOKEN=...": "the host is a placeholder; its options are parsed below",
     "docker build": "needs Docker",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
@@ -42,6 +45,7 @@ NOT_EXECUTED: Mapping[str, str] = {
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
 NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "apt install python3-venv": "needs root",
+    "pip install '.[conformance]'": "installs packages; tests/test_wheel.py does the same",
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
     "rm -r ~/Library/Caches/athena-mock": "deletes files of the user, on macOS",
 }

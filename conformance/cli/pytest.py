@@ -5,7 +5,6 @@ Schemathesis does not run: it reports its results per operation, at the end.
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from conformance.checks.registry import CHECKS
@@ -16,7 +15,7 @@ from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import clean_up
 from conformance.config.settings import Settings
-from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
+from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.reporting import Report
 from conformance.results import CheckResult
@@ -39,8 +38,6 @@ EXIT_CODES = {  # exit code of pytest -> ours
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Run pytest and return the exit code. Raises UsageError, ContractError."""
-    if find_spec("pytest") is None:
-        raise UsageError("pytest is not installed (expected: pip install pytest)")
     settings, token_command = wiring.resolve_token(settings)
     contract = wiring.resolve_contract(settings)
     operations, notes = wiring.resolve_scope(settings, contract)
