@@ -52,10 +52,10 @@ CMD ["--help"]
 FROM runtime AS mock
 ARG EPOCH=2026-03-01T00:00:00Z
 COPY --from=build /opt/athena /opt/athena
+COPY scripts/container_health.py /opt/container_health.py
 USER 10001
 ENV ATHENA_MOCK_HOST=0.0.0.0 ATHENA_MOCK_PORT=8000 ATHENA_MOCK_EPOCH=${EPOCH}
 RUN mkdir data && athena-mock build-image
 EXPOSE 8000
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['ATHENA_MOCK_PORT']}/__mock/health\", timeout=2)"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["python", "/opt/container_health.py"]
 ENTRYPOINT ["athena-mock"]
