@@ -1,9 +1,8 @@
 """Tests of the container image and of the Compose file, without a container engine.
 
-The slow tests build every stage of the Dockerfile in a folder (see `dockerfile.py`), and run the commands there.
+The slow test builds every stage of the Dockerfile in a folder (see `dockerfile.py`), and runs the commands there.
 """
 
-import json
 import os
 import re
 import shutil
@@ -219,42 +218,37 @@ def list_images(build: DockerfileBuild) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_image_of_the_mock_starts_with_its_prebuilt_dataset(build: DockerfileBuild) -> None:
+def test_images_of_mock_and_suite_run(build: DockerfileBuild) -> None:
+    """One test, so that each stage is built once."""
+    build.build("suite")
     build.build("mock")
-    port, other_port = find_free_port(), find_free_port()
-    with run_image(build, "mock", ATHENA_MOCK_PORT=str(port)):
-        images = list_images(build)
-        assert len(images) == 1
-        wait_until_healthy(build, "mock", port)
-        assert not is_healthy(build, "mock", other_port)
-        assert list_images(build) == images
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "has_suite"), [("mock", False), ("suite", True)])
-def test_image_has_no_build_tools(build: DockerfileBuild, name: str, has_suite: bool) -> None:
-    stage = build.build(name)
-    build.select(name)
-    program = "import importlib.util as u, json; print(json.dumps([bool(u.find_spec(m)) for m in {!r}]))"
-    modules = ["pip", "setuptools", "schemathesis"]
-    result = build.run(stage, ["/opt/athena/bin/python", "-c", program.format(modules)])
-    assert json.loads(result.stdout) == [False, False, has_suite], result.stderr
-
-
-@pytest.mark.slow
-def test_image_of_the_suite_checks_the_image_of_the_mock(build: DockerfileBuild, tmp_path: Path) -> None:
-    build.build("mock")
-    stage = build.build("suite")
     port = find_free_port()
     with run_image(build, "mock", ATHENA_MOCK_PORT=str(port)):
+        images = list_images(build)
+        assert len(images) == 1, "the image has no prebuilt dataset"
         wait_until_healthy(build, "mock", port)
+        assert not is_healthy(build, "mock", find_free_port()), "the health check ignores ATHENA_MOCK_PORT"
+        assert list_images(build) == images, "the start did not use the prebuilt dataset"
+        assert find_modules(build, "mock") == []
         build.select("suite")
-        options = [f"--base-url=http://127.0.0.1:{port}/api/v1", "--operation=listTools", "--no-fuzzing"]
-        command = STAGES["suite"].find("ENTRYPOINT").arguments
-        tokens = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-        result = build.run(stage, [*command, "run", *options, "--report-dir=reports"], **tokens)
+        result = run_suite(build, port)
         assert result.returncode == 0, result.stdout + result.stderr
         assert (build.current / "home/athena/reports/junit.xml").exists()
+        assert find_modules(build, "suite") == ["schemathesis"]
+
+
+def find_modules(build: DockerfileBuild, name: str) -> list[str]:
+    """Which of some packages a stage has: build tools, and the engine of the suite."""
+    stage, modules = build.select(name), ["pip", "setuptools", "schemathesis"]
+    program = f"import importlib.util as u; print(*[m for m in {modules} if u.find_spec(m)])"
+    return build.run(stage, ["/opt/athena/bin/python", "-c", program]).stdout.split()
+
+
+def run_suite(build: DockerfileBuild, port: int) -> "subprocess.CompletedProcess[str]":
+    command = STAGES["suite"].find("ENTRYPOINT").arguments
+    options = [f"--base-url=http://127.0.0.1:{port}/api/v1", "--operation=listAgents", "--no-fuzzing"]
+    tokens = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
+    return build.run(build.built["suite"], [*command, "run", *options, "--report-dir=reports"], **tokens)
 
 
 def test_every_dataset_is_in_the_context() -> None:
