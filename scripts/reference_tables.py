@@ -1,4 +1,4 @@
-"""Writes the generated tables of `docs/` from the code.
+"""Writes the generated tables of `docs/` from the code, and the example files that its pages show.
 
     python -m scripts.reference_tables
 
@@ -8,6 +8,7 @@ A table is the text between the comments `<!-- generated: NAME -->` and `<!-- en
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,14 @@ def _type(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "any value"))
 
 
+# Example files
+
+
+def example(path: str) -> str:
+    """Return a file of the folder `examples` as a code block."""
+    return f"```yaml\n{(ROOT / 'examples' / path).read_text(encoding='utf-8')}```\n"
+
+
 _NAMED_TYPES = {
     "count": "integer",
     "texts": "array of string",
@@ -175,6 +184,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "command-exit-codes": command_exit_codes,
     "report-schema": report_schema,
+    "github-release-gate": partial(example, "github-actions/release-gate.yml"),
+    "github-frontend-tests": partial(example, "github-actions/frontend-tests.yml"),
+    "gitlab-release-gate": partial(example, "gitlab-ci/release-gate.yml"),
+    "gitlab-frontend-tests": partial(example, "gitlab-ci/frontend-tests.yml"),
 }
 
 if __name__ == "__main__":
