@@ -19,6 +19,7 @@ from conformance.config.options import ALL, SuiteOption
 from conformance.config.options import OPTIONS as SUITE_OPTIONS
 from mock_server.cli.settings import OPTIONS as MOCK_OPTIONS
 from mock_server.errors import ErrorKind
+from scripts.licences import list_licences
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs"
@@ -162,6 +163,15 @@ def _type(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "any value"))
 
 
+# Licences
+
+
+def licences() -> str:
+    packages = list_licences(ROOT)
+    rows = ((_code(p.name), p.version, ", ".join(p.needed_by), p.licence, p.copyleft) for p in packages)
+    return _table(("package", "version", "needed by", "licence", "copyleft"), rows)
+
+
 # Example files
 
 
@@ -184,6 +194,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "command-exit-codes": command_exit_codes,
     "report-schema": report_schema,
+    "licences": licences,
     "github-release-gate": partial(example, "github-actions/release-gate.yml"),
     "github-frontend-tests": partial(example, "github-actions/frontend-tests.yml"),
     "gitlab-release-gate": partial(example, "gitlab-ci/release-gate.yml"),
