@@ -4,8 +4,10 @@
 #
 #   requirements.lock      everything for development: commands, tests, linters
 #   locks/run.lock         only the commands, at the same versions (Dockerfile)
+#   locks/conformance.lock the commands with the packages of the suite (Dockerfile)
 #   locks/browser.lock     additional packages of the browser tests
 #   locks/docs.lock        additional packages of the documentation site
+#   locks/tools.lock       tools with an environment apart from .venv: linters of examples, SBOM, audit (scripts/tools.sh)
 #   locks/bootstrap.lock   virtualenv, for a Python without venv
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,6 +26,8 @@ compile() { # source, output, options
 
 compile pyproject.toml requirements.lock --extra dev "$@"
 compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
+compile pyproject.toml locks/conformance.lock --extra engine --extra build --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
+compile locks/tools.in locks/tools.lock "$@"
 compile locks/bootstrap.in locks/bootstrap.lock "$@"
