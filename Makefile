@@ -4,19 +4,19 @@
 export PYTHON
 VENV := .venv
 PY := $(VENV)/bin/python
-READY := $(VENV)/.installed
+READY := $(VENV)/.ready-all
+READY_MOCK := $(VENV)/.ready-mock
+READY_CONFORMANCE := $(VENV)/.ready-conformance
 TOOLS := .venv-tools/bin
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
-# Rebuild a .venv that was moved here from another folder or whose Python is missing,
-ifneq ($(shell [ -x $(PY) ] && [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && echo whole),whole)
-.PHONY: $(READY)
-endif
-# or that has another Python than PYTHON.
-ifneq ($(PYTHON),)
-.PHONY: $(READY)
-endif
+# Install again if .venv was moved here from another folder, if its Python is missing,
+is_whole = $(shell [ -x $(PY) ] && [ "$$(cat $(1) 2>/dev/null)" = "$$(pwd -P)" ] && echo whole)
+outdated := $(foreach ready,$(READY) $(READY_MOCK) $(READY_CONFORMANCE),$(if $(call is_whole,$(ready)),,$(ready)))
+# or if PYTHON selects a Python.
+.PHONY: $(if $(PYTHON),$(READY) $(READY_MOCK) $(READY_CONFORMANCE),$(outdated))
+.NOTPARALLEL:  # two installations into .venv
 
 # Settings of `make mock` come from its command line only, since a shell may define HOST or PORT for other purposes.
 # athena-mock itself reads ATHENA_MOCK_PORT and so on from the environment. An empty setting counts as absent.
@@ -38,13 +38,14 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-install: $(READY)  ## create .venv from requirements.lock (every other target does this first)
+install: $(READY)  ## create .venv with everything for development (other targets install what they need)
 	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
 
-$(READY): requirements.lock pyproject.toml scripts/install.sh
-	@scripts/install.sh
+$(READY) $(READY_MOCK) $(READY_CONFORMANCE): $(VENV)/.ready-%: locks/run.lock locks/conformance.lock requirements.lock \
+		pyproject.toml setup.py scripts/install.sh
+	@scripts/install.sh $*
 
-mock: $(READY)  ## serve the API with a dataset; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= ... ARGS=
+mock: $(READY_MOCK)  ## serve the API with a dataset; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## run the fast tests
@@ -57,10 +58,10 @@ test-browser: $(READY)  ## run the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS)
 
-conform: $(READY)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
+conform: $(READY_CONFORMANCE)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
 
-conform-pytest: $(READY)  ## the checks as pytest items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
+conform-pytest: $(READY_CONFORMANCE)  ## the checks as pytest items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
 	@scripts/conform.sh --pytest $(call quoted,$(TARGET)) $(ARGS)
 
 mutation-sample: $(READY)  ## mutation test of the suite with 200 mutants; ARGS=

@@ -1,17 +1,22 @@
 #!/bin/sh
-# Creates .venv from requirements.lock and installs this project into it. The Makefile calls it after a change.
+# Creates .venv from a lock file and installs this project into it. The Makefile calls it after a change.
 #
-#   scripts/install.sh            create or repair .venv
-#   scripts/install.sh python     print the Python that would be used, or why there is none
+#   scripts/install.sh mock           what athena-mock needs: locks/run.lock
+#   scripts/install.sh conformance    that, and what athena-conformance needs: locks/conformance.lock
+#   scripts/install.sh [all]          that, and what development needs: requirements.lock
+#   scripts/install.sh python         print the Python that would be used, or why there is none
 #
+# Each lock includes the packages of the previous one, at the same versions, so a later call installs only what is missing.
 # PYTHON=python3.12 selects the Python. Settings of pip (index, proxy, certificates) stay in effect.
 # POSIX sh: it runs before anything is installed, and with the old tools of macOS.
 set -eu
 cd "$(dirname "$0")/.."
 
 VENV=.venv
-LOCKED=$VENV/.locked     # written when requirements.lock is installed: folder and checksum of the lock
-READY=$VENV/.installed   # written last: a .venv without it is incomplete
+LOCKS='locks/run.lock locks/conformance.lock requirements.lock'
+LOCKED=$VENV/.locked   # the folder of .venv and the checksums of the locks; missing while packages are being installed
+# .venv/.packages-LEVEL  exists when the lock of the level is installed
+# .venv/.ready-LEVEL     written last, when its packages and the project are installed; the Makefile compares its time
 NEEDED='Python 3.11, 3.12 or 3.13'
 
 say() { printf '%s\n' "$*" >&2; }
@@ -58,38 +63,83 @@ make_venv() { # with the interpreter in $1
     rm -rf .venv-bootstrap
 }
 
-pip_install() { "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$@"; }
+# Python compiles the modules on their first import: compiling all of them here takes a third of the time.
+pip_install() {
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps "$@"
+}
 
-# A .venv belongs to one folder, its packages to one lock file.
-mark() { pwd -P; cksum <requirements.lock; }
+lock_of() { # level
+    case $1 in
+        mock) echo locks/run.lock ;;
+        conformance) echo locks/conformance.lock ;;
+        all) echo requirements.lock ;;
+    esac
+}
 
-whole() { # whether the existing .venv can be reused
+# A .venv belongs to one folder, its packages to one version of the locks.
+mark() { pwd -P; cksum $LOCKS; }
+
+is_reusable() { # whether the existing .venv is complete and matches the locks and PYTHON
     [ -x "$VENV/bin/python" ] && [ -f "$LOCKED" ] && [ "$(cat "$LOCKED")" = "$(mark)" ] || return 1
     [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$VENV/bin/python")" ]
 }
 
-fresh() { # whether the project was installed after its last change
-    [ -f "$READY" ] && [ "$READY" -nt requirements.lock ] && [ "$READY" -nt pyproject.toml ] && [ "$READY" -nt scripts/install.sh ]
+is_ready() { # level: whether its packages are installed, and the project after its last change
+    [ -f "$VENV/.ready-$1" ] || return 1
+    for source in $LOCKS pyproject.toml setup.py scripts/install.sh; do
+        [ "$VENV/.ready-$1" -nt "$source" ] || return 1
+    done
 }
 
-install() {
-    python=$(find_python)
-    if whole && fresh; then return; fi
-    unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME 2>/dev/null || :   # they would install packages outside .venv
-    if ! whole; then
-        rm -rf "$VENV"
-        say "Creating .venv with Python $(version_of "$python"): $(grep -c '^[a-z].*==' requirements.lock) packages, about 20 to 60 seconds ..."
-        make_venv "$python"
-        pip_install --require-hashes -r requirements.lock
-        mark >"$LOCKED"
+has_packages_of() { # level: whether they were installed, alone or as a part of a higher level
+    for level in all conformance mock; do
+        [ ! -f "$VENV/.packages-$level" ] || return 0
+        [ "$level" != "$1" ] || return 1
+    done
+}
+
+install_packages() { # level
+    lock=$(lock_of "$1")
+    say "Installing the packages of $lock into .venv, 10 to 60 seconds ..."
+    # Without $LOCKED, an interrupted installation is rebuilt. pip fails, for example offline, before it changes anything.
+    rm -f "$LOCKED"
+    status=0
+    pip_install --require-hashes -r "$lock" || status=$?
+    if [ "$status" -eq 0 ]; then
+        : >"$VENV/.packages-$1"
+    elif ! has_packages_of mock; then
+        exit "$status"
     fi
-    rm -f "$READY"
-    pip_install --no-build-isolation --editable .
-    pwd -P >"$READY"
+    mark >"$LOCKED"
+    [ "$status" -eq 0 ] || exit "$status"
 }
 
-case ${1:-install} in
+install_project() {
+    for level in mock conformance all; do
+        if is_ready "$level"; then return; fi
+    done
+    rm -f "$VENV"/.ready-*
+    pip_install --no-build-isolation --editable .
+}
+
+install() { # level
+    python=$(find_python)
+    if is_reusable && is_ready "$1"; then return; fi
+    unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME 2>/dev/null || :   # they would install packages outside .venv
+    if ! is_reusable; then
+        say "Creating .venv with Python $(version_of "$python") ..."
+        rm -rf "$VENV"
+        make_venv "$python"
+    fi
+    has_packages_of "$1" || install_packages "$1"
+    install_project
+    for level in mock conformance all; do
+        if has_packages_of "$level"; then pwd -P >"$VENV/.ready-$level"; fi
+    done
+}
+
+case ${1:-all} in
     python) find_python ;;
-    install) install ;;
-    *) die "usage: scripts/install.sh [install|python] (got: $1)" ;;
+    mock | conformance | all) install "${1:-all}" ;;
+    *) die "usage: scripts/install.sh [mock|conformance|all|python] (got: $1)" ;;
 esac

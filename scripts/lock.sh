@@ -3,8 +3,8 @@
 # Locked versions stay; --upgrade updates them.
 #
 #   requirements.lock      everything for development: commands, tests, linters
-#   locks/run.lock         only the commands, at the same versions (Dockerfile)
-#   locks/conformance.lock the commands with the packages of the suite (Dockerfile)
+#   locks/conformance.lock only the commands athena-mock and athena-conformance, at the same versions (Dockerfile)
+#   locks/run.lock         only the command athena-mock, at the same versions (Dockerfile)
 #   locks/browser.lock     additional packages of the browser tests
 #   locks/docs.lock        additional packages of the documentation site
 #   locks/tools.lock       tools with an environment apart from .venv: linters of examples, SBOM, audit (scripts/tools.sh)
@@ -25,8 +25,8 @@ compile() { # source, output, options
 }
 
 compile pyproject.toml requirements.lock --extra dev "$@"
+compile pyproject.toml locks/conformance.lock --extra build --extra conformance --constraints requirements.lock "$@"
 compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
-compile pyproject.toml locks/conformance.lock --extra engine --extra build --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
 compile locks/tools.in locks/tools.lock "$@"

@@ -19,10 +19,12 @@ def build_environment(cache: Path) -> dict[str, str]:
 
 
 @contextmanager
-def run_mock(command: tuple[str, ...], env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run a mock until the block ends; yields the process and its startup banner."""
+def run_mock(
+    command: tuple[str, ...], env: Mapping[str, str], folder: Path = ROOT
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run a mock in `folder` until the block ends; yields the process and its startup banner."""
     pipe = subprocess.PIPE
-    mock = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=dict(env))
+    mock = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=folder, env=dict(env))
     try:
         assert mock.stdout is not None
         banner = ""

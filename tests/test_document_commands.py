@@ -34,7 +34,10 @@ SLOW_PAGES = (
 
 # Start of a block -> why it does not run here.
 NOT_EXECUTED: Mapping[str, str] = {
-    "python3 -m venv .venv": "installs all packages; the Dockerfile and CI do the same",
+    "python3 -m venv .venv": "installs packages; tests/test_wheel.py does the same",
+    "python3 -m pip": "the same",
+    "pipx install": "needs pipx",
+    "uvx": "needs uv",
     "export ATHENA_TOKEN=...": "the host is a placeholder; its options are parsed below",
     "docker build": "needs Docker; test_containers.py builds and runs the images without it",
     "export TARGET=": "needs Docker; test_containers.py tests the Compose file",
@@ -43,6 +46,7 @@ NOT_EXECUTED: Mapping[str, str] = {
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
 NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "apt install python3-venv": "needs root",
+    "pip install '.[conformance]'": "installs packages; tests/test_wheel.py does the same",
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
     "rm -r ~/Library/Caches/athena-mock": "deletes files of the user, on macOS",
     "docker build --build-arg EPOCH=2027-01-01T00:00:00Z .": "needs Docker",

@@ -8,7 +8,6 @@ import click
 from conformance.config.options import OPTIONS
 from conformance.config.settings import Settings, build_settings
 from conformance.errors import UsageError
-from spec.version import get_version
 
 NAME = "athena-conformance"
 USAGE = "usage error: an option, the settings file or the contract is invalid"
@@ -55,7 +54,9 @@ def _read_settings(ctx: click.Context, /, **_: Any) -> Settings:
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
-        click.echo(f"{NAME} {get_version()}")
+        from spec.version import format_version  # reads the contract
+
+        click.echo(format_version(NAME))
         ctx.exit()
 
 
@@ -65,7 +66,7 @@ VERSION = click.Option(
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version and exit.",
+    help="Show the versions of this command and its contract, and exit.",
 )
 REPORT = click.Argument(["report"], type=click.Path())
 COMMANDS = (

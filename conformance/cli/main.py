@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,8 @@ from spec.errors import ContractError
 if TYPE_CHECKING:
     from conformance.checks.support.check import Check
 
+# The packages of the extra `conformance` that the suite imports.
+EXTRA_MODULES = ("httpx", "hypothesis", "jinja2", "openapi_core", "pytest", "rich", "schemathesis")
 USAGE, INCOMPLETE = 2, 5  # members of `conformance.gate.verdict.ExitCode`, whose import takes long
 
 
@@ -49,12 +52,21 @@ def main(
 
 
 def _run_command(settings: Settings, checks: "Sequence[Check] | None") -> int:
+    _require_extra()
     name = settings.command.replace("-", "_")
     if settings.show_config:
         name = "show_config"
     elif name == "run" and settings.dry_run:
         name = "dry_run"
     return int(import_module(f"conformance.cli.{name}").command(settings, checks))
+
+
+def _require_extra() -> None:
+    """Raise UsageError if packages that the mock does not need are missing."""
+    missing = [name for name in EXTRA_MODULES if find_spec(name) is None]
+    if missing:
+        extra = "the extra 'conformance': pip install 'athena-contract[conformance]'; in a checkout: make install"
+        raise UsageError(f"not installed: {', '.join(missing)} (expected {extra})")
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -6,7 +6,6 @@ Schemathesis does not run: it reports its results per operation, at the end.
 import os
 import secrets
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from conformance.checks.registry import CHECKS
@@ -17,7 +16,7 @@ from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import clean_up
 from conformance.config.settings import Settings
-from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
+from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, evaluate
 from conformance.reporting import Report
 from conformance.results import CheckResult
@@ -40,8 +39,6 @@ EXIT_CODES = {  # exit code of pytest -> ours
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Run pytest and return the exit code. Raises UsageError, ContractError."""
-    if find_spec("pytest") is None:
-        raise UsageError("pytest is not installed (expected: pip install pytest)")
     settings, token_command = wiring.resolve_token(settings)
     contract = wiring.resolve_contract(settings)
     operations, notes = wiring.resolve_scope(settings, contract)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from conformance.errors import UsageError
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from spec.model import Operation
@@ -47,13 +46,8 @@ def run_engine(session: Session, operations: Sequence[Operation], *, seed: int, 
     """Run the engine on operations; yield one result per requirement, failed ones after their reruns.
 
     `seed`: equal seeds send equal cases in the same order. Raises BudgetExhausted, TargetUnreachable and
-    KeyboardInterrupt after the results so far; UsageError if Schemathesis is not installed.
+    KeyboardInterrupt after the results so far.
     """
-    try:
-        from conformance.schemathesis_engine.results import run_operations  # imports Schemathesis
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The Schemathesis engine needs the package {error.name!r}. "
-            "Install it with `pip install 'athena-contract[engine]'`, or run without the engine (--no-fuzzing)."
-        ) from None
+    from conformance.schemathesis_engine.results import run_operations  # imports Schemathesis
+
     return run_operations(session, operations, seed, depth)

@@ -1,5 +1,6 @@
 """Images of datasets, built by a child process if missing from the cache, since the server must not import Faker."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def ensure_image(contract: Contract, parameters: DatasetParameters, contract_pat
     """Return the image of the dataset; a missing one is built by a child process. Raises ImageError."""
 
     def build_in_child(path: Path) -> None:
-        command = [sys.executable, "-m", "mock_server", BUILD_COMMAND, str(path)]
+        # -P: a folder `spec` or `fixtures` in the working directory must not hide the packages
+        command = [sys.executable, "-P", "-m", "mock_server", BUILD_COMMAND, str(path)]
         command += ["--contract", str(contract_path), "--dataset", parameters.dataset]
         command += ["--seed", str(parameters.seed), "--epoch", parameters.epoch.isoformat()]
         command += ["--size", repr(parameters.size)]
@@ -49,7 +51,9 @@ def ensure_image(contract: Contract, parameters: DatasetParameters, contract_pat
 
 def _run_child(command: Sequence[str], progress_message: str) -> tuple[int, str]:
     """Run a child process; return (status, stderr). `progress_message` is printed if it takes a while."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as child:
+    with subprocess.Popen(
+        command, env=_child_environment(), stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as child:
         try:
             try:
                 _, errors = child.communicate(timeout=_PROGRESS_DELAY)
@@ -60,6 +64,12 @@ def _run_child(command: Sequence[str], progress_message: str) -> tuple[int, str]
             child.kill()
             raise
     return child.returncode, errors
+
+
+def _child_environment() -> dict[str, str]:
+    """Return the environment of a child process, which imports the same packages as this process."""
+    packages = str(Path(str(resources.files("mock_server"))).parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))}
 
 
 def list_image_sources(parameters: DatasetParameters) -> list[Path]:

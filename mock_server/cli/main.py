@@ -67,9 +67,9 @@ class _DefaultCommandGroup(click.Group):
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from spec.version import get_version
+        from spec.version import format_version
 
-        click.echo(f"athena-mock {get_version()}")
+        click.echo(format_version("athena-mock"))
         ctx.exit()
 
 
@@ -81,7 +81,12 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     context_settings={"max_content_width": 110},
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of athena-mock and its contract.",
 )
 def athena_mock() -> None:
     """Serve an OpenAPI contract with state: records, relations, filters, access rules and validation."""

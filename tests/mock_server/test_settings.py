@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 from mock_server.cli.main import athena_mock, main, parse_settings
 from mock_server.cli.settings import OPTIONS, MockSettings
 from mock_server.web.hosts_and_cors import parse_host
-from spec.version import get_version
+from spec.version import format_version
 from tests.mock_server.library_contract import LIBRARY
 
 INVALID_PORT = "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT')"
@@ -140,7 +140,7 @@ def test_explicit_fields_are_those_of_command_line_and_environment() -> None:
 
 
 def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (main(["--version"]), capsys.readouterr().out) == (0, f"athena-mock {get_version()}\n")
+    assert (main(["--version"]), capsys.readouterr().out) == (0, f"{format_version('athena-mock')}\n")
 
 
 @pytest.mark.parametrize(

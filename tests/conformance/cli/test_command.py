@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from conformance.cli.commands import COMMANDS, SuiteCommand, parse_settings
-from conformance.cli.main import main
+from conformance.cli.main import EXTRA_MODULES, main
 from conformance.cli.wiring import build_redactor, open_session
 from conformance.gate.verdict import ExitCode
+from spec.version import format_version
 from tests.conformance.support.http_target import (
     GOOD,
     respond_with,
@@ -394,6 +396,30 @@ def test_help_imports_neither_schemathesis_nor_httpx() -> None:
     code = "import sys; from conformance.cli.commands import GROUP; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert not {"schemathesis", "httpx", "rich", "conformance.checks"} & set(done.stdout.split())
+
+
+def test_version_option_prints_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"], {})
+    assert capsys.readouterr().out == f"{format_version('athena-conformance')}\n"
+
+
+@pytest.mark.parametrize("name", EXTRA_MODULES)
+def test_missing_package_of_the_extra_is_a_usage_error(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    assert main(["run", "--base-url", "http://127.0.0.1:9"], {}) == ExitCode.USAGE
+    error = capsys.readouterr().err
+    install = "pip install 'athena-contract[conformance]'; in a checkout: make install"
+    assert error.endswith(f"not installed: {name} (expected the extra 'conformance': {install})\n")
+    assert error.count("\n") == 1
+
+
+def test_modules_of_the_extra_are_those_of_its_requirements() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = [re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in extras["conformance"]]
+    assert names == list(EXTRA_MODULES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""Entry points of the commands `athena-mock` and `athena-conformance`.
+
+A wheel installs this package only. It contains the packages `spec`, `fixtures`, `mock_server` and `conformance` in the
+folder `_packages`, because other distributions use these names too. Only the processes of the commands import from that
+folder. In a checkout, they import the packages from the root of the repository.
+"""
+
+import sys
+from pathlib import Path
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+def run_mock() -> int:
+    """Run `athena-mock` with the arguments of this process. Returns the exit status."""
+    _add_packages_to_path()
+    from mock_server.cli.main import main
+
+    return main()
+
+
+def run_conformance() -> int:
+    """Run `athena-conformance` with the arguments of this process. Returns the exit status."""
+    _add_packages_to_path()
+    from conformance.cli.main import main
+
+    return main()
+
+
+def _add_packages_to_path() -> None:
+    installed = _FOLDER / "_packages"
+    sys.path.insert(0, str(installed if installed.is_dir() else _FOLDER.parents[1]))
