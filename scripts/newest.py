@@ -54,7 +54,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class PackageEnvironment:
     """A virtual environment outside the checkout, and the copy of the checkout that it tests."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Environment:
             "-p",
             "no:cacheprovider",
             "-m",
-            "not slow and not browser",
+            "not browser",
             *tests,
         )
         try:
@@ -146,7 +146,7 @@ def find_newest_version(name: str) -> str:
     return str(report["install"][0]["metadata"]["version"])
 
 
-def check_newest(package: PinnedPackage, environment: Environment) -> str:
+def check_newest(package: PinnedPackage, environment: PackageEnvironment) -> str:
     """Return one line with the result of a package."""
     pinned = read_pinned_version(package.name)
     try:
@@ -166,7 +166,7 @@ def list_results(folder: Path) -> Iterator[str]:
     checkout = folder / "checkout"
     copy_checkout(checkout)
     for package in PACKAGES:
-        yield check_newest(package, Environment(folder / package.name, checkout))
+        yield check_newest(package, PackageEnvironment(folder / package.name, checkout))
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import newest
-from scripts.newest import PACKAGES, Environment, NewestError, PinnedPackage, check_newest, find_newest_version
+from scripts.newest import PACKAGES, NewestError, PackageEnvironment, PinnedPackage, check_newest, find_newest_version
 from tests.mock_process import ROOT
 
 CONNEXION = PACKAGES[0]
@@ -16,7 +16,7 @@ PINNED = newest.read_pinned_version(CONNEXION.name)
 
 
 @dataclass(frozen=True, slots=True)
-class FakeEnvironment(Environment):
+class FakeEnvironment(PackageEnvironment):
     """An environment that installs nothing. `error`: of the installation."""
 
     error: str = ""
