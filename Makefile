@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready-all
 READY_MOCK := $(VENV)/.ready-mock
 READY_CONFORMANCE := $(VENV)/.ready-conformance
+TOOLS := .venv-tools/bin
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
@@ -32,7 +33,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
 	test-reference-backend nightly check facts fuzz bench \
-	bench-growth bench-smoke code-figures docs format lock clean
+	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -72,11 +73,14 @@ mutation-full: $(READY)  ## the same with all mutants, and with three seeds for 
 test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.run_suite $(ARGS)
 
-nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, the comparison with peers
+nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
 	@$(MAKE) bench
+	@$(MAKE) sbom
+	@$(MAKE) audit
+	@$(MAKE) newest
 
 check: $(READY)  ## lint, format, types, architecture, language, and the contract against the facts
 	$(PY) -m ruff check .
@@ -108,6 +112,24 @@ docs: $(READY)  ## build the documentation site in build/site; ARGS=
 	@$(PY) -m scripts.reference_tables
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
+lint-examples: $(READY)  ## lint the Dockerfile, and validate the Compose file and the CI examples
+	@scripts/tools.sh
+	@$(TOOLS)/hadolint Dockerfile
+	@$(TOOLS)/check-jsonschema --builtin-schema vendor.compose-spec examples/compose/compose.yaml
+	@$(TOOLS)/check-jsonschema --builtin-schema vendor.github-workflows examples/github-actions/*.yml
+	@$(TOOLS)/check-jsonschema --builtin-schema vendor.gitlab-ci examples/gitlab-ci/*.yml
+
+sbom: $(READY)  ## write CycloneDX documents of the mock, the suite and the development environment to build/sbom
+	@scripts/tools.sh
+	@scripts/sbom.sh
+
+audit: $(READY)  ## search the locked packages for known vulnerabilities
+	@scripts/tools.sh
+	@$(PY) -m scripts.audit
+
+newest: $(READY)  ## test the newest versions of the packages that are pinned exactly; reports only
+	@$(PY) -m scripts.newest
+
 format: $(READY)  ## format the Python files
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
@@ -116,5 +138,5 @@ lock:  ## write the lock files from pyproject.toml; ARGS=--upgrade updates the v
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove .venv and the files created by tools
-	rm -rf $(VENV) .venv-bootstrap .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-bootstrap .venv-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

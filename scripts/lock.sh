@@ -3,10 +3,11 @@
 # Locked versions stay; --upgrade updates them.
 #
 #   requirements.lock      everything for development: commands, tests, linters
-#   locks/conformance.lock only the commands athena-mock and athena-conformance, at the same versions
+#   locks/conformance.lock only the commands athena-mock and athena-conformance, at the same versions (Dockerfile)
 #   locks/run.lock         only the command athena-mock, at the same versions (Dockerfile)
 #   locks/browser.lock     additional packages of the browser tests
 #   locks/docs.lock        additional packages of the documentation site
+#   locks/tools.lock       tools with an environment apart from .venv: linters of examples, SBOM, audit (scripts/tools.sh)
 #   locks/bootstrap.lock   virtualenv, for a Python without venv
 set -eu
 cd "$(dirname "$0")/.."
@@ -28,4 +29,5 @@ compile pyproject.toml locks/conformance.lock --extra build --extra conformance 
 compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
+compile locks/tools.in locks/tools.lock "$@"
 compile locks/bootstrap.in locks/bootstrap.lock "$@"

@@ -1,4 +1,4 @@
-"""Writes the generated tables of `docs/` from the code.
+"""Writes the generated tables of `docs/` from the code, and the example files that its pages show.
 
     python -m scripts.reference_tables
 
@@ -8,6 +8,7 @@ A table is the text between the comments `<!-- generated: NAME -->` and `<!-- en
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from conformance.config.options import ALL, SuiteOption
 from conformance.config.options import OPTIONS as SUITE_OPTIONS
 from mock_server.cli.settings import OPTIONS as MOCK_OPTIONS
 from mock_server.errors import ErrorKind
+from scripts.licences import list_licences
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs"
@@ -161,6 +163,23 @@ def _type(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "any value"))
 
 
+# Licences
+
+
+def licences() -> str:
+    packages = list_licences(ROOT)
+    rows = ((_code(p.name), p.version, ", ".join(p.needed_by), p.licence, p.copyleft) for p in packages)
+    return _table(("package", "version", "needed by", "licence", "copyleft"), rows)
+
+
+# Example files
+
+
+def example(path: str) -> str:
+    """Return a file of the folder `examples` as a code block."""
+    return f"```yaml\n{(ROOT / 'examples' / path).read_text(encoding='utf-8')}```\n"
+
+
 _NAMED_TYPES = {
     "count": "integer",
     "texts": "array of string",
@@ -175,6 +194,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "command-exit-codes": command_exit_codes,
     "report-schema": report_schema,
+    "licences": licences,
+    "github-release-gate": partial(example, "github-actions/release-gate.yml"),
+    "github-frontend-tests": partial(example, "github-actions/frontend-tests.yml"),
+    "gitlab-release-gate": partial(example, "gitlab-ci/release-gate.yml"),
+    "gitlab-frontend-tests": partial(example, "gitlab-ci/frontend-tests.yml"),
 }
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ NOT_EXECUTED: Mapping[str, str] = {
     "pipx install": "needs pipx",
     "uvx": "needs uv",
     "export ATHENA_TOKEN=...": "the host is a placeholder; its options are parsed below",
-    "docker build": "needs Docker",
+    "docker build": "needs Docker; test_containers.py builds and runs the images without it",
+    "export TARGET=": "needs Docker; test_containers.py tests the Compose file",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
 }
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
@@ -48,6 +49,10 @@ NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "pip install '.[conformance]'": "installs packages; tests/test_wheel.py does the same",
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
     "rm -r ~/Library/Caches/athena-mock": "deletes files of the user, on macOS",
+    "docker build --build-arg EPOCH=2027-01-01T00:00:00Z .": "needs Docker",
+    "docker compose up": "needs Docker; test_containers.py tests the Compose file",
+    "docker compose --profile store up mock-store": "needs Docker",
+    "docker compose --profile suite up --exit-code-from suite suite": "needs Docker",
 }
 SERVER_COMMANDS = ("make mock", ".venv/bin/athena-mock")  # they run until the page ends
 _COMMAND = re.compile(

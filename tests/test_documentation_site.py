@@ -20,7 +20,6 @@ import orjson
 import pytest
 import yaml
 
-from conformance.cli.commands import EXIT_CODES, parse_settings
 from fixtures import dataset
 from fixtures.dataset_validation import validate_dataset
 from fixtures.digest import PINNED_EPOCH
@@ -33,7 +32,6 @@ from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read, witho
 from tests.mock_process import ROOT
 
 DATASETS = "docs/guides/datasets.md"
-CI = "docs/guides/ci.md"
 ANOTHER_API = "docs/guides/another-api.md"
 BOOKSHOP = ROOT / "examples" / "bookshop.yaml"
 DATASET_SCHEMA: Any = orjson.loads((ROOT / "fixtures" / "dataset.schema.json").read_bytes())
@@ -200,78 +198,3 @@ def test_excerpts_are_in_the_example_contract() -> None:
     excerpts = [line.strip().removeprefix("- ") for block in yaml_blocks(ANOTHER_API) for line in block.splitlines()]
     assert len(excerpts) > 10
     assert [line for line in excerpts if line not in contract] == []
-
-
-# CI
-
-GITHUB, GITLAB = (yaml.safe_load(block) for block in yaml_blocks(CI))
-GITHUB_STEPS: list[dict[str, Any]] = GITHUB["jobs"]["conformance"]["steps"]
-CHECK_SCRIPT = next(step["run"] for step in GITHUB_STEPS if step.get("name") == "Check the backend")
-
-
-def test_github_workflow_has_the_required_keys() -> None:
-    assert {"name", "permissions", "jobs"} <= set(GITHUB)
-    assert set(GITHUB[True]) == {"pull_request", "schedule"}  # YAML 1.1 reads the key `on` as a boolean
-    assert all(("uses" in step) != ("run" in step) for step in GITHUB_STEPS)
-    assert [step["uses"] for step in GITHUB_STEPS if not re.fullmatch(r"[\w./-]+@v\d+", step.get("uses", "a@v1"))] == []
-
-
-def test_gitlab_job_has_the_required_keys() -> None:
-    job = GITLAB["conformance"]
-    assert {"stage", "image", "rules", "script", "artifacts"} <= set(job)
-    assert job["artifacts"]["reports"] == {"junit": "reports/junit.xml"}
-
-
-def suite_calls(script: str) -> list[list[str]]:
-    """The arguments of each call of the suite, with the variables of the shell replaced by a host."""
-    joined = (
-        script.replace("\\\n", " ").replace('"$STAGING"', "https://a.test/api").replace('"$STAGING_HOST"', "a.test")
-    )
-    return [call.split("||")[0].split() for call in re.findall(r"athena-conformance (.*)", joined)]
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        *(step["run"] for step in GITHUB_STEPS if "athena-conformance" in step.get("run", "")),
-        *GITLAB["conformance"]["script"],
-        *GITLAB["conformance"]["after_script"],
-    ],
-)
-def test_options_of_a_workflow_are_valid(script: str) -> None:
-    (arguments,) = suite_calls(script)
-    assert parse_settings(arguments, {}).allow_writes_to == ("a.test",)
-
-
-def run_check_script(folder: Path, suite_code: int) -> tuple[int, int, str]:
-    """Run the script with a command that ends with `suite_code`. Returns its exit code, number of calls, and output."""
-    command = folder / "athena-contract" / ".venv" / "bin" / "athena-conformance"
-    command.parent.mkdir(parents=True)
-    command.write_text(f"#!/bin/sh\necho call >>calls\nexit {suite_code}\n", encoding="utf-8")
-    command.chmod(0o755)
-    env = os.environ | {"STAGING": "https://a.test/api", "STAGING_HOST": "a.test"}
-    result = subprocess.run(["sh", "-e", "-c", CHECK_SCRIPT], cwd=folder, env=env, capture_output=True, text=True)
-    return result.returncode, len((folder / "calls").read_text().splitlines()), result.stdout
-
-
-def documented_job_result(code: int) -> str:
-    (row,) = re.findall(rf"^\| `{code}` \| [^|]+ \| ([^|]+) \|", read(CI), re.MULTILINE)
-    return str(row).strip()
-
-
-@pytest.mark.parametrize("code", EXIT_CODES)
-def test_github_job_handles_exit_code_as_documented(tmp_path: Path, code: int) -> None:
-    job_code, calls, output = run_check_script(tmp_path, code)
-    result = documented_job_result(code)
-    assert (job_code == 0) == result.startswith("passes")
-    assert ("::warning" in output) == ("warning" in result)
-    assert ("::error" in output) == result.endswith("fails")
-    assert (calls == 2) == result.startswith("runs again once")
-
-
-@pytest.mark.parametrize("code", EXIT_CODES)
-def test_gitlab_job_handles_exit_code_as_documented(code: int) -> None:
-    job, result = GITLAB["conformance"], documented_job_result(code)
-    assert (code in job["allow_failure"]["exit_codes"]) == ("warning" in result)
-    assert (code in job["retry"]["exit_codes"]) == result.startswith("runs again once")
-    assert job["retry"]["max"] == 1

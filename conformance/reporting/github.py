@@ -32,12 +32,13 @@ def _render_lines(report: Report) -> Iterator[str]:
     warnings = [*gate_result.gaps, *gate_result.flaky]
     yield from (_render_annotation(report, "error", result) for result in errors[:MAX_ANNOTATIONS])
     yield from (_render_annotation(report, "warning", result) for result in warnings[:MAX_ANNOTATIONS])
-    omitted = max(0, len(errors) - MAX_ANNOTATIONS) + max(0, len(warnings) - MAX_ANNOTATIONS)
+    surplus = {"errors": len(errors) - MAX_ANNOTATIONS, "warnings": len(warnings) - MAX_ANNOTATIONS}
+    omitted = " and ".join(f"{count} more {kind}" for kind, count in surplus.items() if count > 0)
     parts = [f"{format_headline(report)}.", f"{format_counts(report)}."]
     parts += [f"{report.redaction.line(warning)}." for warning in gate_result.warnings]
     if omitted:
         limit = f"GitHub shows {MAX_ANNOTATIONS} errors and {MAX_ANNOTATIONS} warnings"
-        parts.append(f"{omitted} more are only in the report ({limit}).")
+        parts.append(f"{omitted} are only in the report files ({limit}).")
     level = "notice" if int(gate_result.exit_code) == 0 or gate_result.blocking else "error"
     yield f"::{level} title={escape_property(TITLE)}::{escape_data(' '.join(parts))}"
 

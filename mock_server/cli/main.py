@@ -107,19 +107,27 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
 
 
 @athena_mock.command("build-image", params=[*DATASET_OPTIONS])
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_context
-def build_image(ctx: click.Context, /, file: Path, contract: Path | None, **values: Any) -> int:
-    """Build the image of a dataset in FILE. `serve` does this when needed."""
+def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None, **values: Any) -> int:
+    """Build the image of a dataset in FILE; without FILE, in the cache folder, and print its path.
+
+    `serve` builds it when needed; an image in the cache folder makes the first start fast.
+    """
     from fixtures.errors import FixtureError
     from mock_server.cli import dataset_image
     from mock_server.store import StoreError
     from spec.errors import ContractError
+    from spec.loader import load_contract
 
     _check_environment()
     try:
         parameters = dataset_image.create_dataset_parameters(**values)
-        dataset_image.build_image(file, dataset_image.get_contract_path(contract), parameters)
+        contract_path = dataset_image.get_contract_path(contract)
+        if file is None:
+            click.echo(dataset_image.ensure_image(load_contract(contract_path), parameters, contract_path))
+        else:
+            dataset_image.build_image(file, contract_path, parameters)
     except (ContractError, FixtureError, StoreError) as error:
         return _report_error(str(error), 2)
     return 0

@@ -265,6 +265,19 @@ def test_slow_build_prints_a_progress_message(
     assert capsys.readouterr().err == "athena-mock: building dataset plain, size 1 (cached for later starts) ...\n"
 
 
+def test_build_image_without_file_fills_the_cache_for_the_next_start(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    own_cache = environment | {"XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    build = (*COMMAND, "build-image", *SERVE[:-2])
+    result = subprocess.run(build, capture_output=True, text=True, cwd=ROOT, env=own_cache, timeout=60, check=True)
+    image = Path(result.stdout.removesuffix("\n"))
+    assert list(tmp_path.rglob("*.image")) == [image]
+    built_at = image.stat().st_mtime_ns
+    with run_library_mock(own_cache):
+        assert [(path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.image")] == [(image, built_at)]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
     with run_library_mock(environment, "--log-level", "info") as (mock, banner):

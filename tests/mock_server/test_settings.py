@@ -149,7 +149,7 @@ def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -
         (("--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
         (("serve", "--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
         (("serv",), "athena-mock: No such command 'serv'. Did you mean 'serve'?\n"),
-        (("build-image",), "athena-mock: Missing argument 'FILE'.\n"),
+        (("build-image", "a", "b"), "athena-mock: Got unexpected extra argument (b)\n"),
         (("--por\n\x1b",), "athena-mock: No such option '--por\\n\\x1b'. Did you mean '--port'?\n"),
     ],
 )

@@ -270,7 +270,7 @@ def test_every_line_of_annotations_is_one_command(report: Report) -> None:
 def test_github_shows_ten_of_each_level_and_counts_the_rest() -> None:
     lines = github.render(report_with_failures(50)).splitlines()
     assert Counter(line.split()[0] for line in lines) == {"::error": 10, "::warning": 10, "::notice": 1}
-    assert "30 more are only in the report" in lines[-1]
+    assert "15 more errors and 15 more warnings are only in the report files" in lines[-1]
 
 
 @pytest.mark.parametrize(
