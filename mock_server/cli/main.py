@@ -191,6 +191,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
+    from mock_server.web.host_names import is_loopback
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
@@ -212,8 +213,15 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
-    hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origin
-    return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox
+    app = create_app(
+        contract,
+        sandbox,
+        request_log=request_log,
+        allowed_hosts=(*settings.allowed_hosts, settings.host),
+        cors_origins=settings.cors_origin,
+        serves_network=not is_loopback(settings.host),
+    )
+    return app, sandbox
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

@@ -92,7 +92,7 @@ def _parse_host(text: str) -> str:
 
 def _parse_origins(text: str) -> Sequence[str]:
     for part in _split(text):
-        if part != "*" and not (part.startswith(("http://", "https://")) and part.count("/") == 2):
+        if part != "*" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+", part):
             _reject(part, "an origin, for example https://app.example.test, or * for any")
     return _split(text.lower())
 

@@ -11,7 +11,7 @@ from click.shell_completion import ShellComplete
 
 from mock_server.cli.main import athena_mock, main, parse_settings
 from mock_server.cli.settings import OPTIONS, MockSettings
-from mock_server.web.hosts_and_cors import parse_host
+from mock_server.web.host_names import parse_host
 from spec.version import get_version
 from tests.mock_server.library_contract import LIBRARY
 
@@ -67,7 +67,12 @@ def test_lists_are_comma_separated_or_repeated() -> None:
 )
 def test_host_is_parsed_like_a_host_header(text: str, host: str) -> None:
     assert read("--allowed-hosts", text).allowed_hosts == (host,)
-    assert text == "*" or parse_host(f"{text}:8000") == host
+    parsed_host = parse_host(f"{text}:8000")
+    assert text == "*" or (parsed_host is not None and parsed_host.name == host)
+
+
+def test_origin_may_have_the_scheme_of_an_app() -> None:
+    assert read("--cors-origin", "capacitor://App.test").cors_origin == ("capacitor://app.test",)
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01T02:00:00+02:00"])
@@ -103,6 +108,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--allowed-hosts", "[::7]:80"), "'[::7]:80'", "without scheme, port"),
         (("--allowed-hosts", "\u00e9.test"), "", "without scheme, port"),
         (("--cors-origin", "x.test"), "'x.test'", "an origin, for example"),
+        (("--cors-origin", "http://x.test/"), "'http://x.test/'", "an origin, for example"),
+        (("--cors-origin", "http://"), "'http://'", "an origin, for example"),
         (("--log-level", "loud"), "'loud'", "'critical', 'error', 'warning', 'info', 'debug'"),
         (("--prot", "1"), "--prot", "--port"),
         (("--port",), "--port", "requires an argument"),
