@@ -44,16 +44,21 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "contract": (str(LIBRARY), str(Path(__file__))),
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
+        "tls": ("self-signed", "self-signed:folder"),
+        "tls_cert": (str(LIBRARY), str(Path(__file__))),
+        "tls_key": (str(LIBRARY), str(Path(__file__))),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }
     field, flag, variable = option.name, option.opts[0], str(option.envvar)
     first, second = values[field]
-    by_variable = getattr(read(**{variable: first}), field)
-    other = getattr(read(**{variable: second}), field)
+    counterpart = {"tls_cert": "ATHENA_MOCK_TLS_KEY", "tls_key": "ATHENA_MOCK_TLS_CERT"}.get(field)
+    required = {counterpart: str(LIBRARY)} if counterpart else {}
+    by_variable = getattr(read(**{variable: first}, **required), field)
+    other = getattr(read(**{variable: second}, **required), field)
     assert by_variable != other
     arguments = (flag,) if field == "quiet" else (flag, first)
-    assert getattr(read(*arguments, **{variable: second}), field) == by_variable
+    assert getattr(read(*arguments, **{variable: second}, **required), field) == by_variable
 
 
 def test_lists_are_comma_separated_or_repeated() -> None:
