@@ -207,7 +207,9 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
 
     contract_path = dataset_image.get_contract_path(settings.contract)
     contract = load_contract(contract_path)
-    parameters = dataset_image.create_dataset_parameters(settings.dataset, settings.seed, settings.epoch, settings.size)
+    parameters = dataset_image.create_dataset_parameters(
+        settings.dataset, settings.seed, settings.epoch, settings.size, settings.documented_urls
+    )
     get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
     store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
     epoch = images.get_epoch(store)

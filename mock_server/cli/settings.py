@@ -38,6 +38,7 @@ class MockSettings:
     seed: int
     dataset: str
     size: float
+    documented_urls: bool
     epoch: datetime | None
     store: Path | None
     contract: Path | None
@@ -135,6 +136,7 @@ _CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
 _TLS_HELP = "self-signed or self-signed:FOLDER serves https with a certificate that is created there."
+_URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
@@ -146,6 +148,7 @@ DATASET_OPTIONS = (
     _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
     _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
+    _create_option("--documented-urls", _URLS_HELP, is_flag=True),
     _create_option("--contract", _CONTRACT_HELP, type=_FILE, metavar="FILE"),
 )
 OPTIONS = (

@@ -47,6 +47,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "tls": ("self-signed", "self-signed:folder"),
         "tls_cert": (str(LIBRARY), str(Path(__file__))),
         "tls_key": (str(LIBRARY), str(Path(__file__))),
+        "documented_urls": ("1", "0"),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }
@@ -57,7 +58,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
     by_variable = getattr(read(**{variable: first}, **required), field)
     other = getattr(read(**{variable: second}, **required), field)
     assert by_variable != other
-    arguments = (flag,) if field == "quiet" else (flag, first)
+    arguments = (flag,) if option.is_flag else (flag, first)
     assert getattr(read(*arguments, **{variable: second}, **required), field) == by_variable
 
 
