@@ -21,11 +21,13 @@ outdated := $(foreach ready,$(READY) $(READY_MOCK) $(READY_CONFORMANCE),$(if $(c
 # Settings of `make mock` come from its command line only, since a shell may define HOST or PORT for other purposes.
 # athena-mock itself reads ATHENA_MOCK_PORT and so on from the environment. An empty setting counts as absent.
 setting = $(if $(filter command,$(firstword $(origin $(1)))),$(if $(strip $($(1))),--$(2) '$(subst ','\'',$($(1)))'))
+switch = $(if $(filter-out 0 false no,$(if $(call setting,$(1),$(2)),$($(1)))),--$(2))
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
-	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
+	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
+	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
 
 # TARGET also comes from the command line only.
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'

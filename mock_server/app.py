@@ -12,7 +12,7 @@ from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.router import SystemRoutes
 from mock_server.web import body, hosts_and_cors, parameters, security, validation
 from mock_server.web.endpoint import Endpoint, RunAction
-from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
+from mock_server.web.hosts_and_cors import LOOPBACK_KINDS, NETWORK_KINDS, CorsPolicy, HostPolicy
 from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
 from mock_server.web.response_cache import ResponseCacheMiddleware
@@ -29,12 +29,15 @@ def create_app(
     request_log: RequestLog,
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
+    serves_network: bool = False,
     run_action: RunAction = actions.run_action,
 ) -> MockApp:
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
-    `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any.
+    `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any. `serves_network`: the mock
+    listens on more than loopback, so that hosts of the local network are accepted too.
     """
+    kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
         endpoint,
@@ -56,8 +59,8 @@ def create_app(
         ResponseCacheMiddleware(api, sandbox),
         routes,
         SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
-        HostPolicy(frozenset(host.lower() for host in allowed_hosts)),
-        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins)),
+        HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds),
+        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds),
         request_log,
         sandbox,
         frozenset(read_headers),

@@ -36,7 +36,7 @@ BUILD_PRAGMAS = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536
 # is ahead of the system's.
 NEWEST_RECORD_KEY, CLOCK_OFFSET_KEY = "newest", "clock_ahead"
 # A file must match these parameters, by default. The epoch is not one of them: it only shifts the data in time.
-IDENTITY_FIELDS = ("dataset", "seed", "size")
+IDENTITY_FIELDS = ("dataset", "seed", "size", "documented_urls")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -46,12 +46,16 @@ class ImageError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class DatasetParameters:
-    """The parameters that determine the data of a sandbox. `epoch`: UTC."""
+    """The parameters that determine the data of a sandbox. `epoch`: UTC.
+
+    `documented_urls`: keep the file URLs at example.com that the documentation shows.
+    """
 
     dataset: str
     seed: int
     epoch: datetime
     size: float
+    documented_urls: bool = False
 
 
 def build_image(
@@ -100,6 +104,7 @@ def build_metadata(contract: Contract, parameters: DatasetParameters) -> dict[st
         "seed": str(parameters.seed),
         "size": repr(parameters.size).removesuffix(".0"),
         "epoch": format_timestamp(parameters.epoch),
+        "documented_urls": "yes" if parameters.documented_urls else "no",
     }
 
 
@@ -222,10 +227,10 @@ def _reopen(contract: Contract, parameters: DatasetParameters, path: Path, requi
         stored, expected = _read_metadata(path), build_metadata(contract, parameters)
         for name in ("contract", *(name for name in IDENTITY_FIELDS if name in required_fields)):
             if stored.get(name) != expected[name]:
-                stored_value = stored.get(name, "none")[:16]
+                stored_value, label = stored.get(name, "none")[:16], name.replace("_", "-")
                 raise StoreError(
-                    f"{path} was created with another {name} ({stored_value}, now {expected[name][:16]}): "
-                    f"start with that {name}, use another file, or delete this one to start over"
+                    f"{path} was created with another {label} ({stored_value}, now {expected[name][:16]}): "
+                    f"start with that {label}, use another file, or delete this one to start over"
                 )
         return Store.from_connection(contract, _lock_exclusively(connect(str(path))))
     except sqlite3.Error as error:

@@ -26,7 +26,7 @@ compile() { # source, output, options
 
 compile pyproject.toml requirements.lock --extra dev "$@"
 compile pyproject.toml locks/conformance.lock --extra build --extra conformance --constraints requirements.lock "$@"
-compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
+compile pyproject.toml locks/run.lock --extra build --extra tls --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
 compile locks/tools.in locks/tools.lock "$@"

@@ -82,6 +82,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     ),  # one of several ways to run the suite
     "jsonschema_rs": ("spec.validators", "tests"),  # one translation of OpenAPI 3.0 schemas for mock and suite
     "httpx": ("conformance", "tests"),  # the mock sends no requests
+    "cryptography": ("mock_server.server.self_signed", "tests.mock_server"),  # an optional dependency
     "requests": ("conformance.schemathesis_engine",),  # the transport of Schemathesis; everything else uses httpx
 }
 

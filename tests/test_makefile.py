@@ -41,10 +41,12 @@ def test_a_setting_of_the_command_line_is_passed(flag: str) -> None:
     assert mock_arguments(f"{name}=") == mock_arguments(f"{name}= ") == []
 
 
-@pytest.mark.parametrize(("value", "arguments"), [("1", ["--quiet"]), ("yes", ["--quiet"]), ("0", []), ("", [])])
-def test_quiet_has_no_value(value: str, arguments: list[str]) -> None:
-    assert mock_arguments(f"QUIET={value}") == arguments
-    assert mock_arguments(QUIET="1") == []
+@pytest.mark.parametrize("flag", [option.opts[0] for option in OPTIONS if option.is_flag])
+@pytest.mark.parametrize(("value", "is_set"), [("1", True), ("yes", True), ("0", False), ("", False)])
+def test_flag_has_no_value(flag: str, value: str, is_set: bool) -> None:
+    name = flag.removeprefix("--").upper().replace("-", "_")
+    assert mock_arguments(f"{name}={value}") == ([flag] if is_set else [])
+    assert mock_arguments(**{name: "1"}) == []
 
 
 def test_no_settings_pass_no_arguments() -> None:

@@ -24,10 +24,12 @@ def get_contract_path(path: Path | None) -> Path:
     return path or Path(str(resources.files("spec") / "openapi.yaml"))
 
 
-def create_dataset_parameters(dataset: str, seed: int, epoch: datetime | None, size: float) -> DatasetParameters:
+def create_dataset_parameters(
+    dataset: str, seed: int, epoch: datetime | None, size: float, documented_urls: bool
+) -> DatasetParameters:
     """Return the parameters that identify the dataset. `epoch` None: today, 00:00 UTC."""
     today = get_system_time().replace(hour=0, minute=0, second=0, microsecond=0)
-    return DatasetParameters(dataset, seed, epoch or today, size)
+    return DatasetParameters(dataset, seed, epoch or today, size, documented_urls)
 
 
 def ensure_image(contract: Contract, parameters: DatasetParameters, contract_path: Path) -> Path:
@@ -38,7 +40,7 @@ def ensure_image(contract: Contract, parameters: DatasetParameters, contract_pat
         command = [sys.executable, "-P", "-m", "mock_server", BUILD_COMMAND, str(path)]
         command += ["--contract", str(contract_path), "--dataset", parameters.dataset]
         command += ["--seed", str(parameters.seed), "--epoch", parameters.epoch.isoformat()]
-        command += ["--size", repr(parameters.size)]
+        command += ["--size", repr(parameters.size), *(["--documented-urls"] if parameters.documented_urls else [])]
         message = f"building dataset {parameters.dataset}, size {parameters.size:g} (cached for later starts) ..."
         status, errors = _run_child(command, message)
         if status != 0:
@@ -96,6 +98,7 @@ def build_image(path: Path, contract_path: Path, parameters: DatasetParameters) 
         epoch=parameters.epoch,
         size=parameters.size,
         persona_library=personas,
+        documented_urls=parameters.documented_urls,
     )
     try:
         images.build_image_file(path, contract, parameters, records, personas.phrases())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mock_server.cli import certificates
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
 from mock_server.server.sockets import ListenError, listen
 
@@ -97,11 +98,12 @@ def athena_mock() -> None:
 def serve(ctx: click.Context, /, **values: Any) -> int:
     """Start the server (default command)."""
     settings = _create_settings(ctx)
+    tls = certificates.create_tls_setup(settings)
     sockets, port = listen(settings.host, settings.port)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)  # until the server handles signals itself
     try:
-        return _serve(settings, sockets, port)
+        return _serve(settings, sockets, port, tls)
     except KeyboardInterrupt:
         return 0
 
@@ -146,7 +148,13 @@ def _create_settings(ctx: click.Context) -> MockSettings:
     """Return the settings of the command `serve`. Raises click.UsageError."""
     _check_environment()
     explicit = frozenset(name for name in ctx.params if ctx.get_parameter_source(name) in _EXPLICIT_SOURCES)
-    return MockSettings(**ctx.params, explicit_fields=explicit)
+    settings = MockSettings(**ctx.params, explicit_fields=explicit)
+    if settings.tls is not None and (settings.tls_cert or settings.tls_key):
+        raise click.UsageError("--tls self-signed cannot be combined with --tls-cert and --tls-key.")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        given, missing = ("--tls-cert", "--tls-key") if settings.tls_cert else ("--tls-key", "--tls-cert")
+        raise click.UsageError(f"{given} needs {missing}.")
+    return settings
 
 
 def parse_settings(arguments: Sequence[str]) -> MockSettings:
@@ -165,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report_error(str(error), 1)
 
 
-def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) -> int:
+def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tls: certificates.TlsSetup | None) -> int:
     from mock_server.server.lazy_imports import gc_disabled, import_connexion
 
     with gc_disabled():
@@ -181,9 +189,10 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) ->
         except (ContractError, FixtureError, StoreError) as error:
             return _report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _print_banner(build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    server.serve(app, settings.log_level, sockets)
+        url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        _print_banner(build_banner(sandbox, url, colour=colour, issuer=tls.issuer if tls else None))
+    server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
     return 0
 
@@ -204,13 +213,16 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
+    from mock_server.web.host_names import is_loopback
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
     contract = load_contract(contract_path)
-    parameters = dataset_image.create_dataset_parameters(settings.dataset, settings.seed, settings.epoch, settings.size)
+    parameters = dataset_image.create_dataset_parameters(
+        settings.dataset, settings.seed, settings.epoch, settings.size, settings.documented_urls
+    )
     get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
     store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
     epoch = images.get_epoch(store)
@@ -225,8 +237,15 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
-    hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origin
-    return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox
+    app = create_app(
+        contract,
+        sandbox,
+        request_log=request_log,
+        allowed_hosts=(*settings.allowed_hosts, settings.host),
+        cors_origins=settings.cors_origin,
+        serves_network=not is_loopback(settings.host),
+    )
+    return app, sandbox
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

@@ -17,9 +17,18 @@ import click
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 
 
+@dataclass(frozen=True, slots=True)
+class SelfSignedTls:
+    """TLS with a certificate that the mock creates. `folder` None: in the cache folder."""
+
+    folder: Path | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
+
+    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -29,11 +38,15 @@ class MockSettings:
     seed: int
     dataset: str
     size: float
+    documented_urls: bool
     epoch: datetime | None
     store: Path | None
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
+    tls: SelfSignedTls | None
+    tls_cert: Path | None
+    tls_key: Path | None
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -92,9 +105,16 @@ def _parse_host(text: str) -> str:
 
 def _parse_origins(text: str) -> Sequence[str]:
     for part in _split(text):
-        if part != "*" and not (part.startswith(("http://", "https://")) and part.count("/") == 2):
+        if part != "*" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+", part):
             _reject(part, "an origin, for example https://app.example.test, or * for any")
     return _split(text.lower())
+
+
+def _parse_tls(text: str) -> SelfSignedTls:
+    kind, separator, folder = text.partition(":")
+    if kind != "self-signed" or (separator and not folder):
+        _reject(text, "self-signed, or self-signed:FOLDER")
+    return SelfSignedTls(Path(folder) if folder else None)
 
 
 def _split(text: str) -> list[str]:
@@ -113,8 +133,10 @@ def _create_option(flag: str, description: str, **arguments: Any) -> click.Optio
 _HOST_HELP = "Address to listen on; the default also listens on ::1."
 _EPOCH_HELP = "End of the data, start of the clock."
 _CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
-_HOSTS_HELP = "Host names to accept in addition to loopback names, without ports; * accepts any."
-_ORIGINS_HELP = "Origins to accept in addition to loopback origins; * accepts any, without cookies."
+_HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * accepts any."
+_ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
+_TLS_HELP = "self-signed or self-signed:FOLDER serves https with a certificate that is created there."
+_URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
@@ -126,6 +148,7 @@ DATASET_OPTIONS = (
     _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
     _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
+    _create_option("--documented-urls", _URLS_HELP, is_flag=True),
     _create_option("--contract", _CONTRACT_HELP, type=_FILE, metavar="FILE"),
 )
 OPTIONS = (
@@ -135,6 +158,9 @@ OPTIONS = (
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
+    _create_option("--tls", _TLS_HELP, type=_parse_tls, metavar="KIND"),
+    _create_option("--tls-cert", "PEM file of a certificate, to serve https.", type=_FILE, metavar="FILE"),
+    _create_option("--tls-key", "PEM file of the key of --tls-cert.", type=_FILE, metavar="FILE"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -1,14 +1,15 @@
 """The startup banner: URL, number of records, tokens and example requests."""
 
 import shlex
+from pathlib import Path
 
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
 from spec.model import Operation
 
 
-def build_banner(sandbox: Sandbox, url: str, *, colour: bool) -> str:
-    """Build the banner; `url` is the URL of the mock without a path."""
+def build_banner(sandbox: Sandbox, url: str, *, colour: bool, issuer: Path | None = None) -> str:
+    """Build the banner. `url`: of the mock, without a path. `issuer`: a certificate that clients must trust."""
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -22,8 +23,9 @@ def build_banner(sandbox: Sandbox, url: str, *, colour: bool) -> str:
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
+        *(["Certificate for clients to trust", f"  {issuer}", ""] if issuer else []),
         "Try",
-        *(f"  {line}" for line in _build_example_requests(sandbox, base_url)),
+        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, issuer)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -38,19 +40,20 @@ def _build_token_lines(sandbox: Sandbox) -> list[str]:
     return ["Tokens", *(f"  {name:<14} {token.description}" for name, token in shown), ""]
 
 
-def _build_example_requests(sandbox: Sandbox, base_url: str) -> list[str]:
+def _build_example_requests(sandbox: Sandbox, base_url: str, issuer: Path | None) -> list[str]:
     """Return a request that succeeds and one that fails validation (422), as curl commands."""
-    bearer = f"-H 'Authorization: Bearer {next(iter(BUILTIN_TOKENS))}'"
+    curl = f"curl --cacert {shlex.quote(str(issuer))}" if issuer else "curl"
+    curl += f" -H 'Authorization: Bearer {next(iter(BUILTIN_TOKENS))}'"
     commands = []
     retrieve, key = next(((o, key) for o, key in iter_example_keys(sandbox) if o.action == "retrieve"), (None, None))
     if retrieve is not None:
         path = retrieve.path.replace(f"{{{retrieve.path_parameter_names[0]}}}", str(key))
-        commands.append(f"curl {bearer} {shlex.quote(base_url + path)}")
+        commands.append(f"{curl} {shlex.quote(base_url + path)}")
     creates = (operation for operation in sandbox.contract.operations.values() if operation.action == "create")
     create = next(filter(_has_required_fields, creates), None)
     if create is not None:
         body = "-H 'Content-Type: application/json' -d '{}'"
-        commands.append(f"curl {bearer} {body} {shlex.quote(base_url + create.path)}   # 422")
+        commands.append(f"{curl} {body} {shlex.quote(base_url + create.path)}   # 422")
     return commands
 
 

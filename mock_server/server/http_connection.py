@@ -21,6 +21,7 @@ MAX_HEAD_BYTES = 128 * 1024
 MAX_TARGET_BYTES = 65535  # limit of httptools' URL parser
 REQUEST_TIMEOUT = 15.0  # seconds until a request is complete
 WRITE_TIMEOUT = 30.0  # seconds in which a client must read some of its response
+TLS_CLOSE_TIMEOUT = 0.5  # seconds in which a client must confirm the end of an idle TLS connection at shutdown
 MAX_UNSENT_BYTES = 64 * 1024 * 1024  # in the write buffers of all connections
 MAX_CONNECTIONS = 2000  # served at the same time
 
@@ -104,6 +105,12 @@ class HttpConnection(HttpToolsProtocol):
             self.incomplete_request = (self.scope, now)
         elif now - incomplete_request[1] > REQUEST_TIMEOUT:
             self.timeout_request()
+
+    def shutdown(self) -> None:
+        """Close the connection after its response. An idle client that uses TLS need not confirm it."""
+        super().shutdown()
+        if self.scheme == "https" and (self.cycle is None or self.cycle.response_complete):
+            self.loop.call_later(TLS_CLOSE_TIMEOUT, self.transport.abort)
 
     def is_incomplete(self) -> bool:
         """Return whether the connection waits for a request or the rest of one."""
@@ -216,7 +223,7 @@ class HttpConnection(HttpToolsProtocol):
 
 def _malformed_error(data: bytes, error: httptools.HttpParserError) -> ApiError:
     if data.startswith(_TLS_PREFIX):
-        detail = "got a TLS handshake (expected http://, not https://)"
+        detail = "got a TLS handshake (expected http://, not https://; to serve https://, use --tls self-signed)"
         return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port serves HTTP, not HTTPS.")
     message = "the path cannot be parsed" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
     message = message[:1].lower() + message[1:]

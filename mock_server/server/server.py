@@ -4,12 +4,16 @@ import gc
 import socket
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from mock_server.server.http_connection import MAX_CONNECTIONS, HttpConnection
 from mock_server.server.response_coalescing import Coalescer
+
+if TYPE_CHECKING:
+    import ssl
 
 SHUTDOWN_GRACE_SECONDS = 3  # for responses in progress
 _RESERVED_FILES = 64  # open files that are not connections
@@ -49,8 +53,10 @@ def compute_max_connections() -> int:
     return MAX_CONNECTIONS
 
 
-def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
-    """Serve an application on listening sockets until the process is stopped."""
+def serve(
+    app: ASGIApp, log_level: str, sockets: list[socket.socket], tls_context: "ssl.SSLContext | None" = None
+) -> None:
+    """Serve an application on listening sockets until the process is stopped. `tls_context`: serve https."""
 
     class LimitedConnection(HttpConnection):
         max_connections = compute_max_connections()
@@ -66,6 +72,7 @@ def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
         proxy_headers=False,  # the application evaluates X-Forwarded-*
         ws="none",
         lifespan="on",
+        ssl_context_factory=None if tls_context is None else lambda config, create_default: tls_context,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
     )
     gc.freeze()  # exclude the application from later collections, which delay requests

@@ -136,7 +136,7 @@ class MockApp:
     def log_response(self, context: RequestContext) -> None:
         """Log the response. If the CORS rules deny it to the origin of the request, print a line, once per origin."""
         if b"origin" in context.headers:
-            denial = self.cors_policy.explain_denial(context.get_header(b"origin"), f"{context.base_url}/")
+            denial = self.cors_policy.explain_denial(context.headers, f"{context.base_url}/")
             if denial is not None:
                 self.request_log.write(context, context.status, f"cross-origin: {denial}")
         line = f"{context.status} {context.method} {context.display_path[:600]} [req {context.id}]"

@@ -139,6 +139,7 @@ def app(
     *,
     allowed_hosts: tuple[str, ...] = (),
     cors_origins: tuple[str, ...] = (),
+    serves_network: bool = False,
     terminal: io.StringIO | None = None,
     sandbox: Sandbox | None = None,
 ) -> ASGIApp:
@@ -151,6 +152,7 @@ def app(
         request_log=request_log,
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins,
+        serves_network=serves_network,
         run_action=run_action,
     )
 

@@ -439,6 +439,7 @@ def test_empty_file_becomes_a_new_store(target: Path) -> None:
         (replace(PARAMETERS, dataset="empty"), "dataset"),
         (replace(PARAMETERS, seed=8), "seed"),
         (replace(PARAMETERS, size=2.0), "size"),
+        (replace(PARAMETERS, documented_urls=True), "documented-urls"),
     ],
 )
 def test_file_with_other_parameters_is_rejected_with_advice(

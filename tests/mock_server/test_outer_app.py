@@ -1,6 +1,7 @@
 """Tests the outermost application: host and CORS rules, response headers, logging and robustness."""
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.web.hosts_and_cors import is_loopback, parse_host
+from mock_server.web.outer_app import MockApp
 from tests.asgi import Client
 from tests.mock_server.library_contract import API, POE, LogCapture, RecordedCalls, app, client, recording_client
 
@@ -106,11 +107,44 @@ def test_host_header_is_optional_in_http_1_0(calls: RecordedCalls, caller: Clien
     assert reply.json == {"message": "The request has no Host header."}
 
 
-@given(st.text(max_size=60))
-def test_only_loopback_names_and_addresses_are_loopback(text: str) -> None:
-    host = parse_host(text)
-    if host is not None and is_loopback(host):
-        assert host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or ":" in host
+@pytest.mark.parametrize("host", ["10.0.2.2:8000", "10.0.3.2", "Host.Docker.Internal:8000", "gateway.docker.internal"])
+def test_aliases_of_this_machine_are_served(caller: Client, host: str) -> None:
+    assert caller.get(AUTHORS, host=host).status == 200
+
+
+@pytest.mark.parametrize("host", ["athena", "192.168.1.20", "mac.local", "[fe80::1]"])
+def test_hosts_of_the_local_network_are_served_unless_the_mock_listens_on_loopback(caller: Client, host: str) -> None:
+    assert caller.get(AUTHORS, host=host).status == 421
+    assert client(app(RecordedCalls(), serves_network=True)).get(AUTHORS, host=host).status == 200
+
+
+@pytest.mark.parametrize("serves_network", [True, False])
+def test_public_hosts_return_421_on_every_address(serves_network: bool) -> None:
+    caller = client(app(RecordedCalls(), serves_network=serves_network))
+    for host in ("example.com", "10.0.2.2.nip.io", "2130706433", "athena.", "8.8.8.8", "[2001:db8::1]"):
+        assert caller.get(AUTHORS, host=host).status == 421
+
+
+def test_421_states_the_option_that_allows_the_host() -> None:
+    terminal = LogCapture()
+    caller = client(app(terminal=terminal))
+    reply = caller.get(AUTHORS, host="Mock.Example.test:8000")
+    assert reply.json == {
+        "message": "This host is not served here. To serve it, start the mock with --allowed-hosts mock.example.test "
+        "(environment variable: ATHENA_MOCK_ALLOWED_HOSTS=mock.example.test)."
+    }
+    assert "Host: invalid value 'Mock.Example.test:8000': to serve it, use --allowed-hosts mock.example.test" in (
+        terminal.getvalue()
+    )
+    assert caller.get(AUTHORS, host="a b").json == {"message": "This host is not served here."}
+
+
+def test_number_of_cached_hosts_is_limited() -> None:
+    mock = app(RecordedCalls(), allowed_hosts=("*",))
+    assert isinstance(mock, MockApp)
+    for number in range(600):
+        assert client(mock).get(AUTHORS, host=f"h{number}.test").status == 200
+    assert 0 < len(mock.host_policy.base_urls) <= 256
 
 
 # Base URL -----------------------------------------------------------------------------------------------------------
@@ -139,6 +173,27 @@ PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "
         ({"x_forwarded_proto": "HTTPS, http"}, "https://localhost:8000"),
         ({"x_forwarded_host": "a.example:99999"}, "http://localhost:8000"),
         ({"x_forwarded_host": ""}, "http://localhost:8000"),
+        ({"x_forwarded_port": "8443"}, "http://localhost:8443"),
+        ({"x_forwarded_port": "8443", "host": "[::1]:8000"}, "http://[::1]:8443"),
+        ({"x_forwarded_port": "443", "x_forwarded_proto": "https"}, "https://localhost"),
+        ({"x_forwarded_port": "80", "x_forwarded_host": "a.example:81"}, "http://a.example"),
+        ({"x_forwarded_port": "0"}, "http://localhost:8000"),
+        ({"x_forwarded_port": "65536"}, "http://localhost:8000"),
+        ({"x_forwarded_port": "+80"}, "http://localhost:8000"),
+        ({"forwarded": "proto=https;host=a.example"}, "https://a.example"),
+        ({"forwarded": 'for="[2001:db8::1]:47";Proto=HTTPS; host="a.example:81", proto=http'}, "https://a.example:81"),
+        ({"forwarded": "host=a.example:81;by=_x;;secret=1"}, "http://a.example:81"),
+        ({"forwarded": r'host="a\.example"'}, "http://a.example"),
+        ({"forwarded": 'for="a,b;c";host=a.example'}, "http://a.example"),
+        ({"forwarded": "for=10.0.0.1"}, "http://localhost:8000"),
+        ({"forwarded": ""}, "http://localhost:8000"),
+        ({"forwarded": "proto=https", **PROXY}, "https://api.example.test/mock"),
+        ({"forwarded": "host=a.example", "x_forwarded_port": "8443", **PROXY}, "https://a.example/mock"),
+        ({"forwarded": "proto=gopher;host=a.example"}, "http://localhost:8000"),
+        ({"forwarded": "host=evil/path"}, "http://localhost:8000"),
+        ({"forwarded": "host=a.example;host=b.example"}, "http://localhost:8000"),
+        ({"forwarded": 'host="a.example'}, "http://localhost:8000"),
+        ({"forwarded": "a.example"}, "http://localhost:8000"),
     ],
 )
 def test_base_url_follows_host_and_forwarded_headers(
@@ -148,11 +203,15 @@ def test_base_url_follows_host_and_forwarded_headers(
     assert calls.last.base_url == base
 
 
-@pytest.mark.parametrize(("peer", "is_used"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
+@pytest.mark.parametrize(
+    ("peer", "is_used"), [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.7", False)]
+)
 def test_forwarded_headers_are_used_from_loopback_only(calls: RecordedCalls, peer: str, is_used: bool) -> None:
     caller = Client(recording_client()[0].app, recording_client()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
     assert (calls.last.base_url == "https://api.example.test/mock") is is_used
+    assert caller.get(AUTHORS, forwarded="proto=https", x_forwarded_port="8443").status == 200
+    assert (calls.last.base_url == "https://localhost:8443") is is_used
 
 
 def test_invalid_forwarded_headers_are_noted() -> None:
@@ -161,10 +220,20 @@ def test_invalid_forwarded_headers_are_noted() -> None:
     reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **headers)
     assert reply.headers["x-mock-note"] == "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing"
     assert "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing" in terminal.getvalue()
+    reply = client(app()).get(AUTHORS, forwarded="proto", x_forwarded_port="0", x_forwarded_proto="https")
+    assert reply.headers["x-mock-note"] == "ignored: forwarded, x-forwarded-port"
 
 
 def test_forwarded_host_does_not_allow_a_host(caller: Client) -> None:
     assert caller.get(AUTHORS, host="example.com", x_forwarded_host="localhost").status == 421
+    assert caller.get(AUTHORS, host="example.com", forwarded="host=localhost").status == 421
+
+
+@given(st.text('forhst=prlecaxm;,\\" .:/1', max_size=40))
+def test_any_forwarded_header_yields_a_valid_base_url(text: str) -> None:
+    caller, calls = recording_client()
+    assert caller.get(AUTHORS, forwarded=text).status == 200
+    assert re.fullmatch(r"https?://[A-Za-z0-9_.:\[\]-]+", calls.last.base_url)
 
 
 # CORS ---------------------------------------------------------------------------------------------------------------
@@ -172,7 +241,16 @@ def test_forwarded_host_does_not_allow_a_host(caller: Client) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://localhost:5173", "https://localhost", "http://127.0.0.1:3000", "http://[::1]:1", "http://app.localhost"],
+    [
+        "http://localhost:5173",
+        "https://localhost",
+        "http://127.0.0.1:3000",
+        "http://[::1]:1",
+        "http://app.localhost",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+    ],
 )
 def test_loopback_origins_may_read(caller: Client, origin: str) -> None:
     headers = caller.get(AUTHORS, origin=origin).headers
@@ -193,6 +271,9 @@ def test_loopback_origins_may_read(caller: Client, origin: str) -> None:
         "http://localhost@example.com",
         "http://example.com/localhost",
         "file://localhost",
+        "chrome-extension://localhost",
+        "capacitor://example.com",
+        "capacitor:localhost",
         "http://localhost:1 http://example.com",
         "\xff",
     ],
@@ -202,6 +283,43 @@ def test_other_origins_may_not_read(caller: Client, origin: str) -> None:
     assert reply.status == 200
     assert not [name for name in reply.headers if name.startswith("access-control")]
     assert reply.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_allowed"),
+    [
+        ("10.0.2.2:8000", "http://10.0.2.2:5173", True),
+        ("10.0.2.2:8000", "http://localhost:5173", True),
+        ("localhost:8000", "http://10.0.2.2:5173", False),
+        ("localhost:8000", "http://host.docker.internal:5173", False),
+        ("localhost:8000", "http://192.168.1.20:5173", False),
+        ("192.168.1.20:8000", "http://192.168.1.20:5173", True),
+        ("192.168.1.20:8000", "http://10.0.2.2:5173", False),
+        ("mac.local:8000", "http://192.168.1.20:5173", True),
+        ("athena:8000", "http://frontend:3000", True),
+        ("athena:8000", "http://frontend.:3000", False),
+        ("athena:8000", "file://frontend", False),
+        ("athena:8000", "http://example.com", False),
+    ],
+)
+def test_other_origin_may_read_if_it_is_of_the_kind_of_the_host(host: str, origin: str, is_allowed: bool) -> None:
+    caller = client(app(RecordedCalls(), serves_network=True))
+    reply = caller.get(AUTHORS, host=host, origin=origin)
+    assert (reply.status, reply.headers.get("access-control-allow-origin")) == (200, origin if is_allowed else None)
+    assert ("allow-methods" in send_preflight(caller, AUTHORS, origin, host=host)) is is_allowed
+
+
+def test_origin_of_the_local_network_may_not_read_from_a_mock_on_loopback(caller: Client) -> None:
+    assert "access-control-allow-origin" not in caller.get(AUTHORS, origin="http://192.168.1.20:5173").headers
+    reply = caller.get(AUTHORS, host="10.0.2.2:8000", origin="http://10.0.2.2:5173")
+    assert reply.headers["access-control-allow-origin"] == "http://10.0.2.2:5173"
+
+
+@pytest.mark.parametrize("origin", ["capacitor://localhost", "ionic://localhost"])
+def test_preflight_of_an_app_is_allowed(caller: Client, origin: str) -> None:
+    cors_headers = send_preflight(caller, AUTHORS, origin, access_control_request_headers="authorization")
+    assert (cors_headers["allow-origin"], cors_headers["allow-headers"]) == (origin, "authorization")
+    assert cors_headers["allow-credentials"] == "true"
 
 
 @pytest.mark.parametrize("allowed", ["https://app.example.test", "*"])

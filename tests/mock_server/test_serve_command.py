@@ -40,6 +40,10 @@ def get_base_url(banner: str) -> str:
     return banner.split()[0]
 
 
+def get_origin(base_url: str) -> str:
+    return base_url.removesuffix("/api/v1")
+
+
 def send_request(url: str, body: Any = None) -> Any:
     """Return the JSON of a response to the first user."""
     headers = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
@@ -109,6 +113,23 @@ def test_error_is_one_line_in_the_request_log(process_environment: dict[str, str
     assert re.fullmatch(r"404 GET /api/v1/agnets - route-not-found: .*/agents.*\n", errors)
 
 
+# Pictures of the documented records -----------------------------------------------------------------------------------
+
+
+def test_documented_user_has_a_picture_that_the_mock_serves(banner: str) -> None:
+    base_url = get_base_url(banner)
+    url = send_request(base_url + "/user")["data"]["profile_photo_url"]
+    assert url == get_origin(base_url) + "/storage/users/123.svg"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert (response.status, response.headers["content-type"]) == (200, "image/svg+xml")
+
+
+def test_documented_user_has_the_documented_picture_on_request(process_environment: dict[str, str]) -> None:
+    with run_mock(SERVE, process_environment | {"ATHENA_MOCK_DOCUMENTED_URLS": "1"}) as (_, banner):
+        user = send_request(get_base_url(banner) + "/user")["data"]
+    assert user["profile_photo_url"] == "https://example.com/storage/photos/user-123.jpg"
+
+
 # Exit codes and startup errors --------------------------------------------------------------------------------------
 
 
@@ -152,11 +173,14 @@ def test_invalid_option_exits_with_2_and_shows_expected_values(
 def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_path: Path) -> None:
     command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
     with run_mock(command, process_environment) as (mock, banner):
-        created = send_request(get_base_url(banner) + "/threads", {"name": "Still here"})["data"]
+        old_url = get_base_url(banner)
+        created = send_request(old_url + "/threads", {"name": "Still here"})["data"]
         mock.send_signal(signal.SIGTERM)
         mock.communicate(timeout=20)
     with run_mock(command, process_environment) as (_, banner):
-        assert send_request(f"{get_base_url(banner)}/threads/{created['uuid']}")["data"] == created
+        url = get_base_url(banner)
+        expected = json.loads(json.dumps(created).replace(get_origin(old_url), get_origin(url)))  # in URLs of pictures
+        assert send_request(f"{url}/threads/{created['uuid']}")["data"] == expected
         assert send_request(get_base_url(banner) + "/threads", {})["data"]["uuid"] != created["uuid"]
 
 

@@ -11,7 +11,7 @@ from click.shell_completion import ShellComplete
 
 from mock_server.cli.main import athena_mock, main, parse_settings
 from mock_server.cli.settings import OPTIONS, MockSettings
-from mock_server.web.hosts_and_cors import parse_host
+from mock_server.web.host_names import parse_host
 from spec.version import format_version
 from tests.mock_server.library_contract import LIBRARY
 
@@ -44,16 +44,22 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "contract": (str(LIBRARY), str(Path(__file__))),
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
+        "tls": ("self-signed", "self-signed:folder"),
+        "tls_cert": (str(LIBRARY), str(Path(__file__))),
+        "tls_key": (str(LIBRARY), str(Path(__file__))),
+        "documented_urls": ("1", "0"),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }
     field, flag, variable = option.name, option.opts[0], str(option.envvar)
     first, second = values[field]
-    by_variable = getattr(read(**{variable: first}), field)
-    other = getattr(read(**{variable: second}), field)
+    counterpart = {"tls_cert": "ATHENA_MOCK_TLS_KEY", "tls_key": "ATHENA_MOCK_TLS_CERT"}.get(field)
+    required = {counterpart: str(LIBRARY)} if counterpart else {}
+    by_variable = getattr(read(**{variable: first}, **required), field)
+    other = getattr(read(**{variable: second}, **required), field)
     assert by_variable != other
-    arguments = (flag,) if field == "quiet" else (flag, first)
-    assert getattr(read(*arguments, **{variable: second}), field) == by_variable
+    arguments = (flag,) if option.is_flag else (flag, first)
+    assert getattr(read(*arguments, **{variable: second}, **required), field) == by_variable
 
 
 def test_lists_are_comma_separated_or_repeated() -> None:
@@ -67,7 +73,12 @@ def test_lists_are_comma_separated_or_repeated() -> None:
 )
 def test_host_is_parsed_like_a_host_header(text: str, host: str) -> None:
     assert read("--allowed-hosts", text).allowed_hosts == (host,)
-    assert text == "*" or parse_host(f"{text}:8000") == host
+    parsed_host = parse_host(f"{text}:8000")
+    assert text == "*" or (parsed_host is not None and parsed_host.name == host)
+
+
+def test_origin_may_have_the_scheme_of_an_app() -> None:
+    assert read("--cors-origin", "capacitor://App.test").cors_origin == ("capacitor://app.test",)
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01T02:00:00+02:00"])
@@ -103,6 +114,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--allowed-hosts", "[::7]:80"), "'[::7]:80'", "without scheme, port"),
         (("--allowed-hosts", "\u00e9.test"), "", "without scheme, port"),
         (("--cors-origin", "x.test"), "'x.test'", "an origin, for example"),
+        (("--cors-origin", "http://x.test/"), "'http://x.test/'", "an origin, for example"),
+        (("--cors-origin", "http://"), "'http://'", "an origin, for example"),
         (("--log-level", "loud"), "'loud'", "'critical', 'error', 'warning', 'info', 'debug'"),
         (("--prot", "1"), "--prot", "--port"),
         (("--port",), "--port", "requires an argument"),

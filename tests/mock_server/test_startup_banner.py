@@ -1,6 +1,7 @@
 """Tests the startup banner."""
 
 import re
+from pathlib import Path
 
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
@@ -22,3 +23,11 @@ def test_banner_has_no_tokens_without_users() -> None:
     banner = build_banner(empty, "http://h", colour=False)
     assert "Tokens" not in banner
     assert list_tokens(empty) == []
+
+
+def test_banner_names_the_certificate_to_trust() -> None:
+    lines = build_banner(create_sandbox(), "https://h", colour=False, issuer=Path("/my certs/ca.pem")).splitlines()
+    assert lines[lines.index("Certificate for clients to trust") + 1] == "  /my certs/ca.pem"
+    commands = [line for line in lines if line.startswith("  curl ")]
+    assert len(commands) == 2
+    assert all(command.startswith("  curl --cacert '/my certs/ca.pem' -H ") for command in commands)

@@ -1,0 +1,43 @@
+"""The TLS context of the server, from a certificate and its key."""
+
+import ssl
+from pathlib import Path
+from typing import NoReturn
+
+_MAX_PEM_BYTES = 1024 * 1024
+
+
+class TlsError(Exception):
+    """A certificate or key cannot be used. The message is shown to the user."""
+
+
+def create_tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the context for PEM files: a certificate, followed by its chain, and its key. Raises TlsError."""
+    _check_pem("--tls-cert", certificate, b"CERTIFICATE-----", "a certificate")
+    _check_pem("--tls-key", key, b"PRIVATE KEY-----", "a private key")
+
+    def reject_password() -> NoReturn:
+        raise TlsError(f"--tls-key {key}: the key is encrypted (expected a key without a password).")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, reject_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            text = f"--tls-key {key}: does not belong to the first certificate of --tls-cert {certificate}."
+            raise TlsError(text) from None
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        raise TlsError(f"--tls-cert {certificate}, --tls-key {key}: {reason} (expected valid PEM files).") from None
+    return context
+
+
+def _check_pem(option: str, path: Path, marker: bytes, expected: str) -> None:
+    """Raise TlsError unless a file has a PEM block of a type that ends with `marker`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_PEM_BYTES)
+    except OSError as error:
+        raise TlsError(f"{option} {path}: {error.strerror or error}.") from None
+    if b"-----BEGIN " not in content or marker not in content:
+        raise TlsError(f"{option} {path}: the file has no PEM block with {expected}.")
