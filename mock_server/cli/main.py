@@ -187,10 +187,11 @@ def _print_banner(banner: str) -> None:
 
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
-    from mock_server import images
+    from mock_server import images, store_files
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
+    from mock_server.store.connection import Durability
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
@@ -199,7 +200,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     contract = load_contract(contract_path)
     parameters = dataset_image.create_dataset_parameters(settings.dataset, settings.seed, settings.epoch, settings.size)
     get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
-    store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
+    fields, durability = settings.explicit_fields, Durability(settings.durability.upper())
+    store = store_files.open_store(contract, parameters, settings.store, get_image, fields, durability)
     epoch = images.get_epoch(store)
     if settings.epoch is not None and epoch != parameters.epoch:
         text = f"its epoch is {format_timestamp(epoch)}; --epoch {format_timestamp(parameters.epoch)} is ignored"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mock_server.store import schema
 from mock_server.store.connection import BEGIN, COMMIT, ROLLBACK, connect, copy_image
+from mock_server.store.file_format import write_format
 from mock_server.store.reader import RecordReader
 from mock_server.store.writer import RecordWriter
 from spec.model import Contract
@@ -46,6 +47,7 @@ class Store:
         with connection:
             for statement in schema.build_ddl(contract):
                 connection.execute(statement)
+            write_format(connection, contract)
         return cls.from_connection(contract, connection)
 
     @classmethod

@@ -1,0 +1,135 @@
+"""Opens the store of a mock: in memory from a dataset image, or in a file that outlives the process."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+
+from mock_server.images import DatasetParameters, ImageError, build_metadata
+from mock_server.store import Store, StoreError
+from mock_server.store.connection import DEFAULT_DURABILITY, Durability, connect, copy_image
+from mock_server.store.file_format import (
+    MAX_CHECKED_BYTES,
+    check_integrity,
+    check_tables,
+    check_writable,
+    describe_file_errors,
+    open_for_reading,
+    read_metadata,
+)
+from mock_server.store.temporary_files import build_temporary_path, delete_abandoned, delete_temporary
+from spec.model import Contract
+
+# A file must match these parameters, by default. The epoch is not one of them: it only shifts the data in time.
+IDENTITY_FIELDS = ("dataset", "seed", "size")
+_MOVE_HINT = "start with that contract, move the data to a new file with `athena-mock store export` and `store import`"
+
+
+def open_store(
+    contract: Contract,
+    parameters: DatasetParameters,
+    path: Path | None,
+    get_image: Callable[[], bytes | Path],
+    required_fields: Collection[str] = IDENTITY_FIELDS,
+    durability: Durability = DEFAULT_DURABILITY,
+) -> Store:
+    """Open the store in the file `path`, None: in memory; a new one is filled from `get_image()`.
+
+    `required_fields`: parameters that an existing file must match. Raises StoreError if it has another contract or
+    another value of these, if it is damaged, or if it cannot be written.
+    """
+    if path is None:
+        return _open_in_memory(contract, get_image)
+    with describe_file_errors(path):
+        delete_abandoned(path.parent, f"{path.name}.")
+        if path.exists() and (path.stat().st_size or not path.is_file()):
+            _check_file(contract, parameters, path, required_fields)
+        else:
+            _create_file(path, get_image)
+        return Store.from_connection(contract, _lock_exclusively(connect(str(path), durability)))
+
+
+def _open_in_memory(contract: Contract, get_image: Callable[[], bytes | Path]) -> Store:
+    """Open a store in memory. A corrupt image file is deleted and rebuilt once."""
+    image = get_image()
+    try:
+        return Store.from_image(contract, image)
+    except sqlite3.Error:
+        if isinstance(image, Path):
+            image.unlink(missing_ok=True)
+    image = get_image()
+    try:
+        return Store.from_image(contract, image)
+    except sqlite3.Error as error:
+        location = f"{image} " if isinstance(image, Path) else ""
+        raise ImageError(f"the dataset's image {location}cannot be read ({error}): delete it") from None
+
+
+def _create_file(path: Path, get_image: Callable[[], bytes | Path]) -> None:
+    """Create a store file from an image. A killed process leaves a temporary file, never an incomplete store."""
+    if not path.parent.is_dir():
+        raise StoreError(f"--store: folder {path.parent} does not exist")
+    check_writable(path)
+    image, temporary_path = get_image(), build_temporary_path(path)
+    try:
+        connection = connect(str(temporary_path), is_temporary=True)
+        copy_image(image, connection)
+        connection.close()
+        publish_file(temporary_path, path)
+    finally:
+        delete_temporary(temporary_path)
+
+
+def publish_file(temporary_path: Path, path: Path) -> None:
+    """Move a complete file to `path` and write it to the disk. Raises StoreError if a file with content is there."""
+    with temporary_path.open("rb") as file:
+        os.fsync(file.fileno())
+    with suppress(FileNotFoundError):
+        if path.stat().st_size == 0:
+            path.unlink()
+    try:
+        os.link(temporary_path, path)
+    except FileExistsError:
+        raise StoreError(f"{path} exists: use another file") from None
+    except OSError:  # a file system without links
+        temporary_path.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the entries of a folder to the disk, where the operating system supports it."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _lock_exclusively(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Lock a file against other connections: their writes would make the cached records outdated."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("COMMIT")
+    return connection
+
+
+def _check_file(
+    contract: Contract, parameters: DatasetParameters, path: Path, required_fields: Collection[str]
+) -> None:
+    """Raise StoreError unless a file is an intact, writable store with this contract and these parameters."""
+    with open_for_reading(path) as connection:
+        if path.stat().st_size <= MAX_CHECKED_BYTES:
+            check_integrity(path, connection)
+        stored, expected = read_metadata(connection), build_metadata(contract, parameters)
+        for name in ("contract", *(name for name in IDENTITY_FIELDS if name in required_fields)):
+            if stored.get(name) != expected[name]:
+                stored_value = stored.get(name, "none")[:16]
+                way_out = _MOVE_HINT if name == "contract" else f"start with that {name}, use another file"
+                raise StoreError(
+                    f"{path} was created with another {name} ({stored_value}, now {expected[name][:16]}): "
+                    f"{way_out}, or delete this one to start over"
+                )
+        check_tables(path, contract, connection)
+    check_writable(path)
