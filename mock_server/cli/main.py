@@ -192,6 +192,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
+    from mock_server.store.file_format import describe_file_errors
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
@@ -212,7 +213,9 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         consequence = "records that belong to these get the epoch as their date"
         _print_warning(f"the epoch {format_timestamp(epoch)} is earlier than {documented}; {consequence}")
     validators = SchemaValidators.from_document(contract.document)
-    sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
+    with describe_file_errors(settings.store or Path("memory")):
+        from_epoch = settings.epoch is not None
+        sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
     hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origin
     return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox

@@ -6,7 +6,7 @@ from typing import Any
 
 # Names of SQLite's errors. A write that fails with one of the first group succeeds again when there is space; EDQUOT
 # and EFBIG are reported as SQLITE_IOERR_WRITE.
-_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE")
+_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHM")
 _READ_ONLY_ERRORS = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _BUSY_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _FILE_ERRORS = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -40,8 +40,8 @@ class DeleteRestricted(StoreError):
         self.resource, self.referring_resource, self.relation = resource, referring_resource, relation
 
 
-def to_store_failure(error: sqlite3.Error) -> StoreFailure | None:
-    """Convert an error of SQLite that its file causes; None for others, which are defects of this program."""
+def to_store_failure(error: Exception) -> StoreFailure | None:
+    """Convert an error of SQLite that its file causes; None for any other error, which is a defect of this program."""
     name = getattr(error, "sqlite_errorname", "")
     families = {StoreFull: _FULL_ERRORS, StoreReadOnly: _READ_ONLY_ERRORS, StoreBusy: _BUSY_ERRORS}
     for family, prefixes in (*families.items(), (StoreFailure, _FILE_ERRORS)):

@@ -80,10 +80,11 @@ class Store:
         try:
             yield
             connection.execute(commit)
-        except BaseException:
+        except BaseException as error:
             for statement in rollback if connection.in_transaction else ():  # SQLite may have rolled back already
                 connection.execute(statement)
-            if self.changes.generation != generation:  # else nothing was written and the caches are valid
+            # Without a write the caches are valid. A statement that failed may have assigned a number.
+            if self.changes.generation != generation or isinstance(error, sqlite3.Error):
                 self.invalidate_caches()
             raise
 
