@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mock_server.cli import standard_streams
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
+from mock_server.server.signals import list_stop_signals
 from mock_server.server.sockets import ListenError, listen
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COMMAND = "serve"
 MAX_ERROR_CHARS = 400
+MAX_BANNER_SECONDS = 1.0  # until a reader of stdout must have read the banner
 _EXPLICIT_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 _EPILOG = """\b
 Examples:
@@ -36,7 +39,7 @@ Examples:
 
 \b
 Exit status:
-  0  stopped by SIGINT or SIGTERM
+  0  stopped by SIGINT, SIGTERM or SIGHUP
   1  the address is not available
   2  invalid option, environment variable, contract or dataset
 
@@ -93,8 +96,10 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     """Start the server (default command)."""
     settings = _create_settings(ctx)
     sockets, port = listen(settings.host, settings.port)
+    standard_streams.replace_stderr()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)  # until the server handles signals itself
+    for number in list_stop_signals():  # until the server handles signals itself
+        signal.signal(number, _raise_keyboard_interrupt)
     try:
         return _serve(settings, sockets, port)
     except KeyboardInterrupt:
@@ -143,9 +148,14 @@ def parse_settings(arguments: Sequence[str]) -> MockSettings:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status (see --help)."""
+    standard_streams.open_missing_descriptors()
     try:
         args = None if arguments is None else list(arguments)
-        return int(athena_mock.main(args, prog_name="athena-mock", standalone_mode=False) or 0)
+        status = int(athena_mock.main(args, prog_name="athena-mock", standalone_mode=False) or 0)
+        standard_streams.flush_stdout()
+        return status
+    except OSError as error:
+        return _report_error(f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}", 1)
     except click.ClickException as error:
         return _report_error(error.format_message(), 2)
     except ListenError as error:
@@ -169,21 +179,11 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) ->
             return _report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _print_banner(build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        banner = build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+        standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets)
     sandbox.store.close()
     return 0
-
-
-def _print_banner(banner: str) -> None:
-    """Print the banner; continue if stdout is closed (``| head``)."""
-    try:
-        sys.stdout.write(banner)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        null_device = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null_device, sys.stdout.fileno())  # for the rest of the buffer, which is flushed at exit
-        os.close(null_device)
 
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
@@ -231,5 +231,5 @@ def _print_warning(message: str) -> None:
 
 def _report_error(message: str, status: int) -> int:
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message[:MAX_ERROR_CHARS])
-    sys.stderr.write(f"athena-mock: {shown}\n")
+    standard_streams.write_stderr(f"athena-mock: {shown}\n")
     return status

@@ -169,7 +169,7 @@ def send(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]
 
 def create_until_full(port: int) -> tuple[list[str], Any]:
     """Create threads until one fails with 507; return (keys of the created threads, body of the 507)."""
-    keys = []
+    keys: list[str] = []
     for number in range(20_000):
         status, body = send(port, "POST", "/threads", {"name": f"Thread {number} " + "x" * 200})
         if status != 201:
