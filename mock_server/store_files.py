@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from mock_server.images import DatasetParameters, ImageError, build_metadata
@@ -18,12 +18,30 @@ from mock_server.store.file_format import (
     open_for_reading,
     read_metadata,
 )
-from mock_server.store.temporary_files import build_temporary_path, delete_abandoned, delete_temporary
+from mock_server.store.importer import ImportProblem, import_lines
+from mock_server.store.temporary_files import (
+    build_temporary_path,
+    delete_abandoned,
+    delete_companions,
+    delete_temporary,
+)
 from spec.model import Contract
+from spec.validators import SchemaValidators
 
 # A file must match these parameters, by default. The epoch is not one of them: it only shifts the data in time.
 IDENTITY_FIELDS = ("dataset", "seed", "size")
 _MOVE_HINT = "start with that contract, move the data to a new file with `athena-mock store export` and `store import`"
+_EXISTS_MESSAGE = "{path} exists: use another file"
+# The file is deleted after an error; the journal in memory is for single statements that fail.
+_IMPORT_PRAGMAS = ("journal_mode = MEMORY", "synchronous = OFF", "cache_size = -65536")
+
+
+class ImportRejected(StoreError):
+    """An import found problems and created no file. `problem_count`: their number."""
+
+    def __init__(self, problem_count: int) -> None:
+        super().__init__(f"{problem_count} problems")
+        self.problem_count = problem_count
 
 
 def open_store(
@@ -68,30 +86,75 @@ def _open_in_memory(contract: Contract, get_image: Callable[[], bytes | Path]) -
 
 def _create_file(path: Path, get_image: Callable[[], bytes | Path]) -> None:
     """Create a store file from an image. A killed process leaves a temporary file, never an incomplete store."""
-    if not path.parent.is_dir():
-        raise StoreError(f"--store: folder {path.parent} does not exist")
-    check_writable(path)
-    image, temporary_path = get_image(), build_temporary_path(path)
-    try:
-        connection = connect(str(temporary_path), is_temporary=True)
+    _check_folder(path)
+    image = get_image()
+    with _build_file(path) as temporary_path, closing(connect(str(temporary_path), is_temporary=True)) as connection:
         copy_image(image, connection)
-        connection.close()
-        publish_file(temporary_path, path)
+
+
+def import_store(
+    contract: Contract, path: Path, lines: Iterable[bytes], report: Callable[[ImportProblem], None], *, force: bool
+) -> int:
+    """Create a store file from the lines of an export; return the number of its records.
+
+    `report` is called with each problem. `force`: import what fits. Otherwise ImportRejected is raised if there is a
+    problem, and no file is created. Raises StoreError also for a file that is not an export, or if `path` has content.
+    """
+    problem_count = 0
+
+    def count_problem(problem: ImportProblem) -> None:
+        nonlocal problem_count
+        problem_count += 1
+        report(problem)
+
+    with describe_file_errors(path):
+        if path.exists() and path.stat().st_size:
+            raise StoreError(_EXISTS_MESSAGE.format(path=path))
+        _check_folder(path)
+        delete_abandoned(path.parent, f"{path.name}.")
+        with _build_file(path) as temporary_path:
+            with closing(Store.create(contract, str(temporary_path))) as store:
+                for pragma in _IMPORT_PRAGMAS:
+                    store.connection.execute(f"PRAGMA {pragma}")
+                validators = SchemaValidators.from_document(contract.document)
+                record_count = import_lines(store, validators, lines, count_problem)
+                store.write_metadata({"contract": contract.document.semantic_digest})
+            if problem_count and not force:
+                raise ImportRejected(problem_count)
+    return record_count
+
+
+def _check_folder(path: Path) -> None:
+    """Raise StoreError if the folder of a new file does not exist or is read-only."""
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: folder {path.parent} does not exist")
+    check_writable(path)
+
+
+@contextmanager
+def _build_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file is moved to `path` at the end, and deleted after an error."""
+    temporary_path = build_temporary_path(path)
+    try:
+        yield temporary_path
+        _publish_file(temporary_path, path)
     finally:
         delete_temporary(temporary_path)
 
 
-def publish_file(temporary_path: Path, path: Path) -> None:
+def _publish_file(temporary_path: Path, path: Path) -> None:
     """Move a complete file to `path` and write it to the disk. Raises StoreError if a file with content is there."""
     with temporary_path.open("rb") as file:
         os.fsync(file.fileno())
     with suppress(FileNotFoundError):
         if path.stat().st_size == 0:
             path.unlink()
+    if not path.exists():
+        delete_companions(path)
     try:
         os.link(temporary_path, path)
     except FileExistsError:
-        raise StoreError(f"{path} exists: use another file") from None
+        raise StoreError(_EXISTS_MESSAGE.format(path=path)) from None
     except OSError:  # a file system without links
         temporary_path.rename(path)
     _sync_folder(path.parent)

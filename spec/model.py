@@ -35,6 +35,11 @@ class Attribute:
     has_default: bool
     default: Any
 
+    @property
+    def is_file(self) -> bool:
+        """Whether the values are URLs of files that the server generates; it stores their paths."""
+        return isinstance(self.faker, dict) and "file" in self.faker
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:

@@ -14,7 +14,9 @@ import click
 from click.core import ParameterSource
 
 from mock_server.cli import standard_streams
+from mock_server.cli.error_report import report_error
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
+from mock_server.cli.store_commands import store
 from mock_server.server.signals import list_stop_signals
 from mock_server.server.sockets import ListenError, listen
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from mock_server.web.outer_app import MockApp
 
 DEFAULT_COMMAND = "serve"
-MAX_ERROR_CHARS = 400
 MAX_BANNER_SECONDS = 1.0  # until a reader of stdout must have read the banner
 _EXPLICIT_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 _EPILOG = """\b
@@ -41,7 +42,7 @@ Examples:
 Exit status:
   0  stopped by SIGINT, SIGTERM or SIGHUP
   1  the address is not available
-  2  invalid option, environment variable, contract or dataset
+  2  invalid option, environment variable, contract, dataset or store file
 
 \b
 Shell completion (bash; also zsh_source and fish_source):
@@ -121,8 +122,11 @@ def build_image(ctx: click.Context, /, file: Path, contract: Path | None, **valu
         parameters = dataset_image.create_dataset_parameters(**values)
         dataset_image.build_image(file, dataset_image.get_contract_path(contract), parameters)
     except (ContractError, FixtureError, StoreError) as error:
-        return _report_error(str(error), 2)
+        return report_error(str(error), 2)
     return 0
+
+
+athena_mock.add_command(store)
 
 
 def _check_environment() -> None:
@@ -155,11 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         standard_streams.flush_stdout()
         return status
     except OSError as error:
-        return _report_error(f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}", 1)
+        return report_error(f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}", 1)
     except click.ClickException as error:
-        return _report_error(error.format_message(), 2)
+        return report_error(error.format_message(), 2)
     except ListenError as error:
-        return _report_error(str(error), 1)
+        return report_error(str(error), 1)
 
 
 def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) -> int:
@@ -176,7 +180,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) ->
         try:
             app, sandbox = _create_app_and_sandbox(settings)
         except (ContractError, FixtureError, StoreError) as error:
-            return _report_error(str(error), 2)
+            return report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         banner = build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
@@ -227,9 +231,3 @@ def _raise_keyboard_interrupt(signum: int, frame: object) -> None:
 
 def _print_warning(message: str) -> None:
     sys.stderr.write(f"athena-mock: warning: {message}\n")
-
-
-def _report_error(message: str, status: int) -> int:
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message[:MAX_ERROR_CHARS])
-    standard_streams.write_stderr(f"athena-mock: {shown}\n")
-    return status

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from spec.model import Attribute, Contract, DerivedProperty, Relation, Resource, View
+from spec.model import Contract, DerivedProperty, Relation, Resource, View
 
 # Placeholder for scheme, host and prefix in cached bytes. JSON text never contains it unescaped.
 BASE_URL_MARKER = b"\x01"
@@ -114,7 +114,7 @@ class FieldSegment:
     @classmethod
     def from_resource(cls, resource: Resource, names: Iterable[str]) -> "FieldSegment":
         all_names = tuple(names)
-        return cls(all_names, tuple(name for name in all_names if is_file(resource.attributes[name])))
+        return cls(all_names, tuple(name for name in all_names if resource.attributes[name].is_file))
 
     def encode(self, attributes: Mapping[str, Any]) -> bytes:
         """Encode as JSON without braces; paths of files that the mock serves are preceded by the base URL marker."""
@@ -165,10 +165,6 @@ def build_layout(resource: Resource, view: View, projection: Projection) -> Iter
             yield ComputedField(key_prefix, derived_property)
     if names:
         yield FieldSegment.from_resource(resource, names)
-
-
-def is_file(attribute: Attribute) -> bool:
-    return isinstance(attribute.faker, dict) and "file" in attribute.faker
 
 
 def insert_base_url(body: bytes, base_url: str) -> bytes:

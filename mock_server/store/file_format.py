@@ -48,19 +48,27 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store file without changing it. Raises StoreError if it is in use, not a store, or of another version."""
     with describe_file_errors(path):
         check_is_store(path)
-        with closing(_connect_read_only(path)) as connection:
-            _check_version(path, connection)
-            connection.execute("BEGIN")  # all reads see the same state
-            yield connection
+    with describe_sqlite_errors(path), closing(_connect_read_only(path)) as connection:
+        _check_version(path, connection)
+        connection.execute("BEGIN")  # all reads see the same state
+        yield connection
 
 
 @contextmanager
 def describe_file_errors(path: Path) -> Iterator[None]:
     """Convert errors of the operating system and of SQLite to StoreError."""
     try:
-        yield
+        with describe_sqlite_errors(path):
+            yield
     except OSError as error:
         raise StoreError(f"{error.filename or path}: {os.strerror(error.errno or 0)}: use another file") from None
+
+
+@contextmanager
+def describe_sqlite_errors(path: Path) -> Iterator[None]:
+    """Convert errors of SQLite to StoreError."""
+    try:
+        yield
     except sqlite3.Error as error:
         raise describe_open_error(path, error) from None
 
@@ -76,8 +84,8 @@ def check_is_store(path: Path) -> None:
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        uri += "&immutable=1"  # else SQLite would create a file next to it
+    if not path.with_name(f"{path.name}-wal").exists():
+        uri += "&immutable=1"  # no process uses the file; else SQLite would create files next to it and leave them
     return sqlite3.connect(uri, uri=True, timeout=0.5, isolation_level=None)
 
 
@@ -112,6 +120,13 @@ def _has_metadata(connection: sqlite3.Connection) -> bool:
 
 def read_metadata(connection: sqlite3.Connection) -> dict[str, str]:
     return {str(name): str(value) for name, value in connection.execute("SELECT name, value FROM _meta")}
+
+
+def count_records(connection: sqlite3.Connection) -> int:
+    """Return the number of records of all resources."""
+    resources = orjson.loads(read_metadata(connection)[RELATIONS_KEY])
+    tables = map(schema.quote_identifier, resources)
+    return sum(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables)
 
 
 def check_integrity(path: Path, connection: sqlite3.Connection, pragma: str = "quick_check") -> None:

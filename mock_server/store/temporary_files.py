@@ -14,7 +14,7 @@ from pathlib import Path
 
 _MAX_AGE_SECONDS = 24 * 3600  # of a file whose process cannot be examined, as on another host
 _OWNER = re.compile(r"\.(?P<host>[A-Za-z0-9_]*)-(?P<pid>\d+)\.new(?:-(?:journal|wal|shm))?")
-_COMPANION_SUFFIXES = ("", "-journal", "-wal", "-shm")
+_COMPANION_SUFFIXES = ("-journal", "-wal", "-shm")
 
 
 def _get_host() -> str:
@@ -31,9 +31,19 @@ def delete_temporary(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        delete_companions(path)
+
+
+def delete_companions(path: Path) -> None:
+    """Delete the files that SQLite added to a database that does not exist (any more). Raises OSError.
+
+    SQLite would write the pages of a former write-ahead log into a new database of this name.
+    """
     for suffix in _COMPANION_SUFFIXES:
-        with suppress(OSError):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def delete_abandoned(folder: Path, prefix: str = "") -> None:

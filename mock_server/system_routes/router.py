@@ -9,7 +9,6 @@ from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.serialization.layout import is_file
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from mock_server.system_routes.docs import ASSETS, Docs
@@ -115,5 +114,5 @@ class SystemRoutes:
 def _has_file_url(resource: Resource, record: StoredRecord, path: str) -> bool:
     """Whether a file attribute of the record has this path, with or without the mock's base URL."""
     attributes = record.attributes
-    urls = (attributes.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
+    urls = (attributes.get(prop.name) for prop in resource.attributes.values() if prop.is_file)
     return any(isinstance(url, str) and url.endswith(path) for url in urls)

@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -20,12 +22,13 @@ from mock_server.images import (
     open_clock,
 )
 from mock_server.store import Store, StoreError
+from mock_server.store.connection import Durability
 from mock_server.store.file_format import APPLICATION_ID, FORMAT_VERSION, StoreDamaged
 from mock_server.store_files import open_store
 from spec.record import Record
 from tests.mock_server.athena import SettableClock
 from tests.mock_server.museum_contract import museum
-from tests.mock_server.museum_images import EPOCH, PARAMETERS, build, room, run_script
+from tests.mock_server.museum_images import EPOCH, PARAMETERS, ROOT, build, room, run_script
 from tests.spec.contract_edits import load_edited_contract
 
 ROOM = "#/components/schemas/Room"
@@ -290,3 +293,55 @@ def test_clock_never_goes_back_when_a_store_is_reopened(target: Path, days: int,
     store = open_target(target)
     assert open_clock(store, clock, from_epoch=reopened).now() == written + timedelta(hours=1)
     store.close()
+
+
+# Creation -----------------------------------------------------------------------------------------------------------
+
+
+def test_interrupted_creation_leaves_no_store(target: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from mock_server import store_files
+from tests.mock_server.test_store_files import open_target
+store_files._publish_file = lambda *paths: os._exit(9)
+open_target(Path({str(target)!r}))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert ended.returncode == 9
+    assert not target.exists()
+    assert len(list(target.parent.iterdir())) == 1
+    open_target(target).close()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_log_of_a_deleted_file_is_not_written_to_a_new_one(target: Path) -> None:
+    store = open_target(target)
+    with store.transaction():
+        store.add(room("r2"))
+    log = target.with_name(f"{target.name}-wal")
+    content = log.read_bytes()
+    store.close()
+    target.unlink()
+    log.write_bytes(content)  # a killed process left it
+    store = open_target(target)
+    assert store.count_by_resource()["Room"] == 1
+    store.close()
+
+
+def test_file_created_by_another_process_is_not_replaced(target: Path) -> None:
+    def get_image() -> bytes:
+        open_target(target).close()
+        return build()
+
+    with pytest.raises(StoreError, match=r"store\.db exists: use another file"):
+        open_store(museum(), PARAMETERS, target, get_image)
+    open_target(target).close()
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [(Durability.NORMAL, 1), (Durability.FULL, 2)])
+def test_durability_is_the_synchronous_mode(target: Path, durability: Durability, synchronous: int) -> None:
+    for _ in range(2):  # a new file and a reopened one
+        store = open_store(museum(), PARAMETERS, target, lambda: build(room()), durability=durability)
+        assert [store.scalar(f"PRAGMA {name}") for name in ("journal_mode", "synchronous")] == ["wal", synchronous]
+        store.close()
