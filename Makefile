@@ -22,6 +22,7 @@ endif
 setting = $(if $(filter command,$(firstword $(origin $(1)))),$(if $(strip $($(1))),--$(2) '$(subst ','\'',$($(1)))'))
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
+	$(call setting,DURABILITY,durability) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
 	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
@@ -71,6 +72,7 @@ mutation-full: $(READY)  ## the same with all mutants, and with three seeds for 
 test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.run_suite $(ARGS)
 
+nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, the comparison with peers
 	@$(MAKE) test-slow
 	@$(MAKE) mutation-full

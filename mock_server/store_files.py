@@ -15,6 +15,7 @@ from mock_server.store.file_format import (
     check_tables,
     check_writable,
     describe_file_errors,
+    follow_link,
     open_for_reading,
     read_metadata,
 )
@@ -60,6 +61,7 @@ def open_store(
     if path is None:
         return _open_in_memory(contract, get_image)
     with describe_file_errors(path):
+        path = follow_link(path)
         delete_abandoned(path.parent, f"{path.name}.")
         if path.exists() and (path.stat().st_size or not path.is_file()):
             _check_file(contract, parameters, path, required_fields)
@@ -108,6 +110,7 @@ def import_store(
         report(problem)
 
     with describe_file_errors(path):
+        path = follow_link(path)
         if path.exists() and path.stat().st_size:
             raise StoreError(_EXISTS_MESSAGE.format(path=path))
         _check_folder(path)

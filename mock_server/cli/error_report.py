@@ -2,7 +2,7 @@
 
 from mock_server.cli.standard_streams import write_stderr
 
-MAX_ERROR_CHARS = 500
+MAX_ERROR_CHARS = 400
 
 
 def report_error(message: str, status: int) -> int:

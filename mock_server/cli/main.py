@@ -217,7 +217,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         consequence = "records that belong to these get the epoch as their date"
         _print_warning(f"the epoch {format_timestamp(epoch)} is earlier than {documented}; {consequence}")
     validators = SchemaValidators.from_document(contract.document)
-    with describe_file_errors(settings.store or Path("memory")):
+    with describe_file_errors(settings.store or Path()):
         from_epoch = settings.epoch is not None
         sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)

@@ -47,6 +47,7 @@ def write_format(connection: sqlite3.Connection, contract: Contract) -> None:
 def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store file without changing it. Raises StoreError if it is in use, not a store, or of another version."""
     with describe_file_errors(path):
+        path = follow_link(path)
         check_is_store(path)
     with describe_sqlite_errors(path), closing(_connect_read_only(path)) as connection:
         _check_version(path, connection)
@@ -71,6 +72,11 @@ def describe_sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise describe_open_error(path, error) from None
+
+
+def follow_link(path: Path) -> Path:
+    """Return the file that a symbolic link leads to: SQLite stores its write-ahead log next to that one."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def check_is_store(path: Path) -> None:

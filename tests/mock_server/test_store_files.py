@@ -23,7 +23,13 @@ from mock_server.images import (
 )
 from mock_server.store import Store, StoreError
 from mock_server.store.connection import Durability
-from mock_server.store.file_format import APPLICATION_ID, FORMAT_VERSION, StoreDamaged
+from mock_server.store.file_format import (
+    APPLICATION_ID,
+    FORMAT_VERSION,
+    StoreDamaged,
+    count_records,
+    open_for_reading,
+)
 from mock_server.store_files import open_store
 from spec.record import Record
 from tests.mock_server.athena import SettableClock
@@ -345,3 +351,29 @@ def test_durability_is_the_synchronous_mode(target: Path, durability: Durability
         store = open_store(museum(), PARAMETERS, target, lambda: build(room()), durability=durability)
         assert [store.scalar(f"PRAGMA {name}") for name in ("journal_mode", "synchronous")] == ["wal", synchronous]
         store.close()
+
+
+def test_link_to_a_file_is_followed(target: Path) -> None:
+    folder = target.parent / "elsewhere"
+    folder.mkdir()
+    target.symlink_to(folder / "real.db")
+    code = f"""
+import os
+from pathlib import Path
+from tests.mock_server.museum_images import room
+from tests.mock_server.test_store_files import open_target
+store = open_target(Path({str(target)!r}))
+with store.transaction():
+    store.add(room("r2"))
+os._exit(0)
+"""
+    run_script(code)
+    assert target.is_symlink()
+    with open_for_reading(target) as connection:  # reads the log of the ended process
+        assert count_records(connection) == 2
+    reopened = open_target(target)
+    assert reopened.count_by_resource()["Room"] == 2
+    with pytest.raises(StoreError, match="in use by another mock"):
+        open_target(folder / "real.db")
+    reopened.close()
+    assert [path.name for path in folder.iterdir()] == ["real.db"]
