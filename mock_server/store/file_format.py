@@ -22,7 +22,7 @@ APPLICATION_ID = 0x4174684D  # "AthM"
 FORMAT_VERSION = 1  # increases when the tables or the encoding of their values change
 # Metadata: resource -> stored relation -> names of the target resources.
 RELATIONS_KEY = "relations"
-MAX_CHECKED_BYTES = 64 * 1024 * 1024  # of a file that is checked when it is opened: takes 0.2 s
+MAX_CHECKED_BYTES = 64 * 1024 * 1024  # of a file that is checked when it is opened: takes 0.05 s of CPU time
 MAX_REPORTED_ERRORS = 5
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
