@@ -24,6 +24,7 @@ setting = $(if $(filter command,$(firstword $(origin $(1)))),$(if $(strip $($(1)
 switch = $(if $(filter-out 0 false no,$(if $(call setting,$(1),$(2)),$($(1)))),--$(2))
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
+	$(call setting,DURABILITY,durability) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
 	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
@@ -75,6 +76,7 @@ mutation-full: $(READY)  ## the same with all mutants, and with three seeds for 
 test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.run_suite $(ARGS)
 
+nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
 	@$(MAKE) mutation-full

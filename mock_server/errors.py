@@ -41,6 +41,13 @@ class ErrorKind(Enum):
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
     MISDIRECTED_REQUEST = ErrorSpec(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
     REQUEST_TIMEOUT = ErrorSpec(HTTPStatus.REQUEST_TIMEOUT, "timeout", "The request did not arrive in time.")
+    STORE_FULL = ErrorSpec(
+        HTTPStatus.INSUFFICIENT_STORAGE, "store-full", "The store has no space for the write: {cause}."
+    )
+    STORE_READ_ONLY = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "store-read-only", "The store is read-only: {cause}.")
+    STORE_FAILED = ErrorSpec(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "store-failed", "The store's file cannot be read or written: {cause}."
+    )
     OVERLOADED = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Service Unavailable")
     INTERNAL_ERROR = ErrorSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "Server Error")
 

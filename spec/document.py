@@ -1,6 +1,7 @@
 """Safe YAML and JSON parsing of contract files, and access to their parts by JSON pointer."""
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,12 @@ NAME_MAP_KEYWORDS = frozenset(
 )
 # Keywords whose values are literals.
 LITERAL_KEYWORDS = frozenset({"example", "default", "enum", "value"})
+# Keywords that change neither which records and requests are valid nor what the server does with them. `info` and
+# `tags` describe the document; `x-faker` only determines generated values.
+ANNOTATION_KEYWORDS = frozenset(
+    {"description", "summary", "title", "example", "examples", "externalDocs", "info", "tags", "deprecated"}
+    | {"x-source", "x-evidence", "x-faker"}
+)
 _YAML_TAG_PREFIX = "tag:yaml.org,2002:"
 
 
@@ -113,6 +120,12 @@ class Document:
     def digest(self) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def semantic_digest(self) -> str:
+        """SHA-256 of the meaning, in hexadecimal: without comments, order of keys and ANNOTATION_KEYWORDS."""
+        canonical = json.dumps(_remove_annotations(self.root), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
     def resolve(self, pointer: str) -> Any:
         """Return the value at `pointer` (``#/components/schemas/User``). Raises ContractError."""
@@ -232,12 +245,31 @@ def _iter_child_objects(key: str, value: Any, pointer: str) -> Iterator[tuple[Ma
     if key == "links" and isinstance(value, dict):  # the fields of a link are literal values
         yield from ((link, f"{pointer}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
     elif not _is_literal(key, value):
-        keys_are_names = isinstance(value, dict) and (key in NAME_MAP_KEYWORDS or key == "parameters")
-        yield from iter_keyword_objects(value, pointer, keys_are_names=keys_are_names)
+        yield from iter_keyword_objects(value, pointer, keys_are_names=_maps_names(key, value))
+
+
+def _maps_names(key: str, value: Any) -> bool:
+    """Whether the value of a keyword maps names, and not keywords."""
+    return isinstance(value, dict) and (key in NAME_MAP_KEYWORDS or key == "parameters")
 
 
 def _is_literal(key: str, value: Any) -> bool:
     return key in LITERAL_KEYWORDS or key.startswith("x-") or (key == "examples" and isinstance(value, dict))
+
+
+def _remove_annotations(node: Any, *, keys_are_names: bool = False) -> Any:
+    """Return a copy of a part of a document without the annotation keywords."""
+    if isinstance(node, list):
+        return [_remove_annotations(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if keys_are_names:
+        return {name: _remove_annotations(value) for name, value in node.items()}
+    return {
+        key: value if _is_literal(key, value) else _remove_annotations(value, keys_are_names=_maps_names(key, value))
+        for key, value in node.items()
+        if key not in ANNOTATION_KEYWORDS
+    }
 
 
 def find_line_numbers(content: bytes) -> dict[str, int]:

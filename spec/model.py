@@ -37,7 +37,7 @@ class Attribute:
 
     @property
     def is_file(self) -> bool:
-        """Whether the value is the URL of a file that the server stores."""
+        """Whether the values are URLs of files that the server generates; it stores their paths."""
         return isinstance(self.faker, dict) and "file" in self.faker
 
 

@@ -75,6 +75,14 @@ class SchemaValidators:
         relaxed = build_standalone_schema(self.document, relaxed, direction)
         return jsonschema_rs.Draft202012Validator(relaxed, validate_formats=True)
 
+    def build_for_properties(self, properties: Mapping[str, Mapping[str, Any]]) -> Validator:
+        """Build a validator of an object of these optional properties, also if they are read-only or write-only."""
+        flags = ("readOnly", "writeOnly")
+        stored = {name: {k: v for k, v in node.items() if k not in flags} for name, node in properties.items()}
+        schema = {"type": "object", "properties": stored, "additionalProperties": False}
+        standalone = build_standalone_schema(self.document, schema, "read")
+        return jsonschema_rs.Draft202012Validator(standalone, validate_formats=True)
+
 
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """Translate `schema` and embed each schema it refers to, at the same pointer as in the document."""

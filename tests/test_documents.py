@@ -17,7 +17,7 @@ import pytest
 
 from conformance.cli import commands
 from fixtures import dataset
-from mock_server import images
+from mock_server import image_cache
 from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
@@ -204,11 +204,11 @@ def test_every_x_mock_reason_is_documented_with_its_statuses() -> None:
 
 def test_cache_folder_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert images.find_cache_folder() == tmp_path / "athena-mock"
+    assert image_cache.find_cache_folder() == tmp_path / "athena-mock"
     text = section(RUN_THE_MOCK, "Cache folder")
     assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(code_spans(text))
     assert "eight most recent images" in " ".join(text.split())
-    assert images.MAX_CACHED_IMAGES == 8
+    assert image_cache.MAX_CACHED_IMAGES == 8
 
 
 def test_proxy_headers_are_documented() -> None:

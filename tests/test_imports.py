@@ -40,6 +40,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("serialization",),
         ("sandbox",),
         ("actions", "images"),
+        ("image_cache", "store_files"),
         ("web",),
         ("system_routes",),
         ("app",),

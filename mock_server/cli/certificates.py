@@ -50,7 +50,7 @@ def create_tls_setup(settings: MockSettings) -> TlsSetup | None:
 
 
 def _create_self_signed(options: SelfSignedTls, settings: MockSettings) -> TlsSetup:
-    from mock_server.images import find_cache_folder
+    from mock_server.image_cache import find_cache_folder
     from mock_server.sandbox.clock import get_system_time
     from mock_server.server import tls
 

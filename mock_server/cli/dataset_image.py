@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
-from mock_server import images
+from mock_server import image_cache, images
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
 from spec.loader import load_contract
@@ -48,7 +48,7 @@ def ensure_image(contract: Contract, parameters: DatasetParameters, contract_pat
             raise ImageError(error_lines[-1].removeprefix("athena-mock: "))
 
     key = images.compute_image_key(contract, parameters, list_image_sources(parameters))
-    return images.get_or_build_image(images.find_cache_folder(), key, build_in_child)
+    return image_cache.get_or_build_image(image_cache.find_cache_folder(), key, build_in_child)
 
 
 def _run_child(command: Sequence[str], progress_message: str) -> tuple[int, str]:

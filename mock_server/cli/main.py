@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mock_server.cli import certificates
+from mock_server.cli import certificates, standard_streams
+from mock_server.cli.error_report import report_error
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
+from mock_server.cli.store_commands import store
+from mock_server.server.signals import list_stop_signals
 from mock_server.server.sockets import ListenError, listen
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from mock_server.web.outer_app import MockApp
 
 DEFAULT_COMMAND = "serve"
-MAX_ERROR_CHARS = 400
+MAX_BANNER_SECONDS = 1.0  # until a reader of stdout must have read the banner
 _EXPLICIT_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 _EPILOG = """\b
 Examples:
@@ -37,9 +40,9 @@ Examples:
 
 \b
 Exit status:
-  0  stopped by SIGINT or SIGTERM
+  0  stopped by SIGINT, SIGTERM or SIGHUP
   1  the address is not available
-  2  invalid option, environment variable, contract or dataset
+  2  invalid option, environment variable, contract, dataset or store file
 
 \b
 Shell completion (bash; also zsh_source and fish_source):
@@ -100,8 +103,10 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     settings = _create_settings(ctx)
     tls = certificates.create_tls_setup(settings)
     sockets, port = listen(settings.host, settings.port)
+    standard_streams.replace_stderr()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)  # until the server handles signals itself
+    for number in list_stop_signals():  # until the server handles signals itself
+        signal.signal(number, _raise_keyboard_interrupt)
     try:
         return _serve(settings, sockets, port, tls)
     except KeyboardInterrupt:
@@ -131,8 +136,11 @@ def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None,
         else:
             dataset_image.build_image(file, contract_path, parameters)
     except (ContractError, FixtureError, StoreError) as error:
-        return _report_error(str(error), 2)
+        return report_error(str(error), 2)
     return 0
+
+
+athena_mock.add_command(store)
 
 
 def _check_environment() -> None:
@@ -164,13 +172,18 @@ def parse_settings(arguments: Sequence[str]) -> MockSettings:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status (see --help)."""
+    standard_streams.open_missing_descriptors()
     try:
         args = None if arguments is None else list(arguments)
-        return int(athena_mock.main(args, prog_name="athena-mock", standalone_mode=False) or 0)
+        status = int(athena_mock.main(args, prog_name="athena-mock", standalone_mode=False) or 0)
+        standard_streams.flush_stdout()
+        return status
+    except OSError as error:
+        return report_error(f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}", 1)
     except click.ClickException as error:
-        return _report_error(error.format_message(), 2)
+        return report_error(error.format_message(), 2)
     except ListenError as error:
-        return _report_error(str(error), 1)
+        return report_error(str(error), 1)
 
 
 def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tls: certificates.TlsSetup | None) -> int:
@@ -187,32 +200,24 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         try:
             app, sandbox = _create_app_and_sandbox(settings)
         except (ContractError, FixtureError, StoreError) as error:
-            return _report_error(str(error), 2)
+            return report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        _print_banner(build_banner(sandbox, url, colour=colour, issuer=tls.issuer if tls else None))
+        banner = build_banner(sandbox, url, colour=colour, issuer=tls.issuer if tls else None)
+        standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
     return 0
 
 
-def _print_banner(banner: str) -> None:
-    """Print the banner; continue if stdout is closed (``| head``)."""
-    try:
-        sys.stdout.write(banner)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        null_device = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null_device, sys.stdout.fileno())  # for the rest of the buffer, which is flushed at exit
-        os.close(null_device)
-
-
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
-    from mock_server import images
+    from mock_server import images, store_files
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
+    from mock_server.store.connection import Durability
+    from mock_server.store.file_format import describe_file_errors
     from mock_server.web.host_names import is_loopback
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
@@ -224,7 +229,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         settings.dataset, settings.seed, settings.epoch, settings.size, settings.documented_urls
     )
     get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
-    store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
+    fields, durability = settings.explicit_fields, Durability(settings.durability.upper())
+    store = store_files.open_store(contract, parameters, settings.store, get_image, fields, durability)
     epoch = images.get_epoch(store)
     if settings.epoch is not None and epoch != parameters.epoch:
         text = f"its epoch is {format_timestamp(epoch)}; --epoch {format_timestamp(parameters.epoch)} is ignored"
@@ -235,7 +241,9 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         consequence = "records that belong to these get the epoch as their date"
         _print_warning(f"the epoch {format_timestamp(epoch)} is earlier than {documented}; {consequence}")
     validators = SchemaValidators.from_document(contract.document)
-    sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
+    with describe_file_errors(settings.store or Path()):
+        from_epoch = settings.epoch is not None
+        sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
     app = create_app(
         contract,
@@ -254,9 +262,3 @@ def _raise_keyboard_interrupt(signum: int, frame: object) -> None:
 
 def _print_warning(message: str) -> None:
     sys.stderr.write(f"athena-mock: warning: {message}\n")
-
-
-def _report_error(message: str, status: int) -> int:
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message[:MAX_ERROR_CHARS])
-    sys.stderr.write(f"athena-mock: {shown}\n")
-    return status

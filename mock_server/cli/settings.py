@@ -41,6 +41,7 @@ class MockSettings:
     documented_urls: bool
     epoch: datetime | None
     store: Path | None
+    durability: str
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
@@ -140,6 +141,11 @@ _URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those p
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
+_DURABILITY_HELP = (
+    "What an acknowledged write to a store file survives: normal: the end of the process, also by kill -9; "
+    "full: also a power failure."
+)
+_DURABILITIES = click.Choice(("normal", "full"), case_sensitive=False)
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -156,6 +162,7 @@ OPTIONS = (
     _create_option("--port", "Port to listen on; 0 selects a free port.", type=_PORT, default=8000, metavar="PORT"),
     *DATASET_OPTIONS,
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
+    _create_option("--durability", _DURABILITY_HELP, type=_DURABILITIES, default="normal"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
     _create_option("--tls", _TLS_HELP, type=_parse_tls, metavar="KIND"),

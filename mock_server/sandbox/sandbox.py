@@ -14,6 +14,7 @@ from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
+from mock_server.store.errors import to_store_failure
 from mock_server.store.expressions import SqlExpression
 from spec.model import Contract, Resource
 from spec.record import Reference
@@ -164,9 +165,20 @@ class Sandbox:
         self.store.connection.execute(sql, (record.resource, record.key))
 
     def apply_scheduled_changes(self, now: datetime) -> None:
-        """Apply the changes scheduled up to `now`, in the order of their instants."""
+        """Apply the changes scheduled up to `now`, in the order of their instants.
+
+        If the store cannot be written, for example because the disk is full, reads continue with the present records
+        and the next request tries again.
+        """
         if self._next_change_at is None or self._next_change_at > now:
             return
+        try:
+            self._apply_scheduled_changes(now)
+        except Exception as error:
+            if to_store_failure(error) is None:
+                raise
+
+    def _apply_scheduled_changes(self, now: datetime) -> None:
         with self.store.transaction():
             sql = "SELECT id, resource, key, changes, at FROM _scheduled_changes WHERE at <= ? ORDER BY at, id"
             rows = self.store.connection.execute(sql, (format_timestamp(now),)).fetchall()

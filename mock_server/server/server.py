@@ -1,9 +1,11 @@
 """The HTTP server: uvicorn with timeouts for incomplete requests and slow clients."""
 
 import gc
+import signal
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -11,6 +13,7 @@ from starlette.types import ASGIApp
 
 from mock_server.server.http_connection import MAX_CONNECTIONS, HttpConnection
 from mock_server.server.response_coalescing import Coalescer
+from mock_server.server.signals import list_stop_signals
 
 if TYPE_CHECKING:
     import ssl
@@ -21,7 +24,17 @@ _TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 
 class Server(uvicorn.Server):
-    """Serves until SIGINT or SIGTERM; a second signal exits without waiting for connections."""
+    """Serves until SIGINT, SIGTERM or SIGHUP; a second signal exits without waiting for connections."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            handlers = {number: signal.signal(number, self.handle_exit) for number in list_stop_signals()}
+            try:
+                yield
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self.force_exit = self.should_exit

@@ -4,7 +4,9 @@ Rows are inserted in batches, and indexes are built at the end. Listeners are no
 builds the images of datasets.
 """
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,18 +24,24 @@ def bulk_load(store: Store, records: Iterable[Record]) -> None:
     """Store records in their order. Raises StoreError for a record that the contract does not allow."""
     connection, loader = store.connection, _BulkLoader(store, _find_parent_resources(store))
     try:
-        with store.transaction():
-            index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-            indexes = connection.execute(index_query).fetchall()
-            for name, _ in indexes:
-                connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
+        with store.transaction(), without_indexes(connection):
             for record in records:
                 loader.add(record)
             loader.flush()
-            for _, sql in indexes:
-                connection.execute(sql)
     finally:
         store.invalidate_caches()
+
+
+@contextmanager
+def without_indexes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Drop the indexes and create them again at the end: faster than an update of each for each row."""
+    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    indexes = connection.execute(sql).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
+    yield
+    for _, statement in indexes:
+        connection.execute(statement)
 
 
 def _find_parent_resources(store: Store) -> frozenset[str]:

@@ -1,10 +1,35 @@
 """Errors of the store."""
 
+import sqlite3
+from pathlib import Path
 from typing import Any
+
+# Names of SQLite's errors. A write that fails with one of the first group succeeds again when there is space; EDQUOT
+# and EFBIG are reported as SQLITE_IOERR_WRITE.
+_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHM")
+_READ_ONLY_ERRORS = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_BUSY_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_FILE_ERRORS = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 class StoreError(Exception):
     """Base class of all errors of the store."""
+
+
+class StoreFailure(StoreError):
+    """The file of a store cannot be read or written."""
+
+
+class StoreFull(StoreFailure):
+    """A write failed because there is no space for it. Reads work, and writes work again when there is space."""
+
+
+class StoreReadOnly(StoreFailure):
+    """A write failed because the file or its file system is read-only."""
+
+
+class StoreBusy(StoreFailure):
+    """Another process uses the file."""
 
 
 class DeleteRestricted(StoreError):
@@ -13,3 +38,25 @@ class DeleteRestricted(StoreError):
     def __init__(self, resource: str, key: Any, referring_resource: str, relation: str) -> None:
         super().__init__(f"{resource} {key} is still referenced by {referring_resource}.{relation}")
         self.resource, self.referring_resource, self.relation = resource, referring_resource, relation
+
+
+def to_store_failure(error: Exception) -> StoreFailure | None:
+    """Convert an error of SQLite that its file causes; None for any other error, which is a defect of this program."""
+    name = getattr(error, "sqlite_errorname", "")
+    families = {StoreFull: _FULL_ERRORS, StoreReadOnly: _READ_ONLY_ERRORS, StoreBusy: _BUSY_ERRORS}
+    for family, prefixes in (*families.items(), (StoreFailure, _FILE_ERRORS)):
+        if name.startswith(prefixes):
+            return family(f"{error} ({name})")
+    return None
+
+
+def describe_open_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Describe why a store file cannot be opened or created, and what to do."""
+    failure = to_store_failure(error)
+    if isinstance(failure, StoreBusy):
+        return StoreError(f"{path} is in use by another mock: stop that one, or use another file")
+    if isinstance(failure, StoreFull):
+        return StoreError(f"{path} cannot be written ({error}): free some space, or use another file")
+    if isinstance(failure, StoreReadOnly):
+        return StoreError(f"{path} is read-only ({error}): make file and folder writable, or use another file")
+    return StoreError(f"{path} is not a store of this mock ({error}): use another file")

@@ -318,6 +318,16 @@ def _iter_query_columns(
         yield from ((resource.name, (name,), False) for name in schema.get("enum", ()) if name in resource.attributes)
 
 
+_DDL_NAME = re.compile(r'CREATE (TABLE|INDEX) (?:"((?:[^"]|"")+)"|(\w+))')
+
+
+def parse_ddl(statement: str) -> tuple[str, str]:
+    """Return (``table`` or ``index``, name) of a statement of `build_ddl`."""
+    match = _DDL_NAME.match(statement)
+    assert match is not None
+    return match[1].lower(), match[3] or match[2].replace('""', '"')
+
+
 def build_ddl(contract: Contract) -> Iterator[str]:
     """Yield the statements that create an empty store."""
     for table in build_tables(contract).values():

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mock_server.store.errors import to_store_failure
 from mock_server.store.schema import Attributes, Table, Tables, fold_case, get_nested, quote_identifier
 
 TRIGRAM_LENGTH = 3
@@ -103,13 +104,19 @@ class TrigramIndex:
     def index_pending(self) -> bool:
         """Index the next records if many are not indexed. Returns whether it did.
 
-        Does nothing inside a transaction, since a rollback would not reset `last_indexed`.
+        Does nothing inside a transaction, since a rollback would not reset `last_indexed`, and if the store cannot be
+        written: a search works without the index.
         """
         if self.connection.in_transaction or not self.is_behind():
             return False
-        with self.connection:  # commits, or rolls back
-            self.connection.execute("BEGIN IMMEDIATE")
-            last_indexed = self.index_batch()
+        try:
+            with self.connection:  # commits, or rolls back
+                self.connection.execute("BEGIN IMMEDIATE")
+                last_indexed = self.index_batch()
+        except sqlite3.Error as error:
+            if to_store_failure(error) is None:
+                raise
+            return False
         self.last_indexed = last_indexed
         return True
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mock_server.store import schema
 from mock_server.store.connection import BEGIN, COMMIT, ROLLBACK, connect, copy_image
+from mock_server.store.file_format import write_format
 from mock_server.store.reader import RecordReader
 from mock_server.store.writer import RecordWriter
 from spec.model import Contract
@@ -46,6 +47,7 @@ class Store:
         with connection:
             for statement in schema.build_ddl(contract):
                 connection.execute(statement)
+            write_format(connection, contract)
         return cls.from_connection(contract, connection)
 
     @classmethod
@@ -78,10 +80,11 @@ class Store:
         try:
             yield
             connection.execute(commit)
-        except BaseException:
+        except BaseException as error:
             for statement in rollback if connection.in_transaction else ():  # SQLite may have rolled back already
                 connection.execute(statement)
-            if self.changes.generation != generation:  # else nothing was written and the caches are valid
+            # Without a write the caches are valid. A statement that failed may have assigned a number.
+            if self.changes.generation != generation or isinstance(error, sqlite3.Error):
                 self.invalidate_caches()
             raise
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
+from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
 from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
@@ -24,6 +25,7 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
+_FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
 
@@ -57,12 +59,23 @@ class MockApp:
         except ApiError as error:
             self.log_error(context, error)
             await self.send_error(context, error, send)
-        except Exception:
-            _log.exception("request %s failed", context.id)
-            self.request_log.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
-            await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
+        except Exception as error:
+            await self.handle_failure(context, error, send)
         if b"origin" in context.headers or _log.isEnabledFor(logging.INFO):
             self.log_response(context)
+
+    async def handle_failure(self, context: RequestContext, error: Exception, send: Send) -> None:
+        """Respond to a request that failed because of the store's file, or because of a defect."""
+        failure = to_store_failure(error)
+        if failure is not None:
+            kind = next((k for cls, k in _FAILURE_KINDS.items() if isinstance(failure, cls)), ErrorKind.STORE_FAILED)
+            api_error = ApiError(kind, cause=str(failure))
+            self.log_error(context, api_error)
+        else:
+            _log.exception("request %s failed", context.id)
+            self.request_log.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
+            api_error = ApiError(ErrorKind.INTERNAL_ERROR)
+        await self.send_error(context, api_error, send)
 
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response of the API or of a system route. Raises ApiError."""

@@ -257,7 +257,7 @@ def test_slow_build_prints_a_progress_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(mock_server.cli.dataset_image, "_PROGRESS_DELAY", 0.05)
-    monkeypatch.setattr("mock_server.images.find_cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("mock_server.image_cache.find_cache_folder", lambda: tmp_path)
     settings = parse_settings(SERVE[:-2])
     for _ in range(2):
         _, sandbox = mock_server.cli.main._create_app_and_sandbox(settings)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -15,12 +16,12 @@ from random import Random
 
 import pytest
 
-from tests.mock_process import MODULE, build_environment, run_mock
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 pytestmark = pytest.mark.slow
 
 WRITERS = 3
-ROUNDS = 4
+ROUNDS = int(os.environ.get("DURABILITY_ROUNDS", "3"))  # `make nightly` runs 20
 MAX_WRITING_SECONDS = 0.4  # from the first acknowledged write to the kill
 HEADERS = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
 DISCONNECT_ERRORS = (OSError, http.client.HTTPException)
@@ -65,12 +66,12 @@ class Writer:
 
 
 @contextmanager
-def serve_store(file: Path, process_environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def serve_store(
+    file: Path, process_environment: dict[str, str], *options: str
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Yield the process and the port of a mock that serves a store file."""
-    with run_mock((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), process_environment) as (
-        process,
-        banner,
-    ):
+    command = (*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}", *options)
+    with run_mock(command, process_environment) as (process, banner):
         yield process, int(banner.split("/")[2].rpartition(":")[2])
 
 
@@ -84,9 +85,11 @@ def read_name(port: int, key: str) -> str | None:
     return name
 
 
-def write_and_kill(file: Path, process_environment: dict[str, str], label: str, seconds: float) -> list[Writer]:
+def write_and_kill(
+    file: Path, process_environment: dict[str, str], label: str, seconds: float, durability: str
+) -> list[Writer]:
     """Start a mock, let several clients write, and kill it while they do."""
-    with serve_store(file, process_environment) as (process, port):
+    with serve_store(file, process_environment, "--durability", durability) as (process, port):
         writers = [Writer(port, f"{label} writer {index}") for index in range(WRITERS)]
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
@@ -102,11 +105,13 @@ def write_and_kill(file: Path, process_environment: dict[str, str], label: str, 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_acknowledged_writes_survive_sigkill(tmp_path: Path, durability: str) -> None:
     process_environment, file, random = build_environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
     expected: dict[str, set[str]] = {}
     for number in range(ROUNDS):
-        writers = write_and_kill(file, process_environment, f"round {number}", MAX_WRITING_SECONDS * random.random())
+        seconds = MAX_WRITING_SECONDS * random.random()
+        writers = write_and_kill(file, process_environment, f"round {number}", seconds, durability)
         assert [error for writer in writers for error in writer.errors] == []
         names_by_key = {key: names for writer in writers for key, names in writer.names.items()}
         assert names_by_key
@@ -120,3 +125,22 @@ def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
     with serve_store(file, process_environment) as (_, port):
         for key, names in names_by_key.items():
             assert read_name(port, key) in names
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_next_start_deletes_what_a_killed_start_left(tmp_path: Path) -> None:
+    cache, folder = tmp_path / "cache" / "athena-mock", tmp_path / "stores"
+    folder.mkdir()
+    process_environment, file = build_environment(tmp_path / "cache"), folder / "store.db"
+    command = (*MODULE, "--port", "0", "--store", f"sqlite:///{file}", "--size")
+    with subprocess.Popen((*command, "20"), cwd=ROOT, env=process_environment, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not list(cache.glob("*.new")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)  # with the child that builds the image
+    assert ".new" in [path.suffix for path in cache.iterdir()]
+    with run_mock((*command, "1"), process_environment) as (process_of_next_start, _):
+        process_of_next_start.send_signal(signal.SIGTERM)
+        process_of_next_start.communicate(timeout=20)
+    assert [path.suffix for path in cache.iterdir()] == [".image"]
+    assert list(folder.iterdir()) == [file]

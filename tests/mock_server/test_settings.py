@@ -41,6 +41,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "size": ("0.5", "10"),
         "epoch": ("2026-03-01T00:00:00Z", "2025-03-01"),
         "store": ("sqlite:///a.db", "sqlite:////b/c.db"),
+        "durability": ("normal", "full"),
         "contract": (str(LIBRARY), str(Path(__file__))),
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "cors_origin": ("http://a.test, http://b.test", "*"),

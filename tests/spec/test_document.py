@@ -250,3 +250,56 @@ def test_names_and_literals_are_not_keywords(text: str, extensions: set[str]) ->
 )
 def test_names_are_converted_to_snake_case(name: str, snake: str) -> None:
     assert snake_case(name) == snake
+
+
+# Meaning ------------------------------------------------------------------------------------------------------------
+
+CONTRACT = """
+openapi: 3.0.3
+info: {title: Rooms, version: 1.0.0}
+components:
+  schemas:
+    Room:
+      type: object
+      x-source: documented
+      properties:
+        description: {type: string, maxLength: 9, default: none}
+        name: {type: string, enum: [description, title]}
+"""
+
+
+def digest_of(text: str) -> str:
+    return parse_document(text.encode(), "rooms.yaml").semantic_digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("openapi:", "# a comment\nopenapi:"),
+        ("version: 1.0.0", "version: 1.0.1"),
+        ("type: object", "type: object\n      description: A room."),
+        ("type: object", "type: object\n      example: {name: description}"),
+        ("x-source: documented", "x-source: confirmed\n      x-evidence: {date: 2026-03-01, found: GET}"),
+        ("type: string, maxLength: 9", "maxLength: 9, type: string"),
+        ("maxLength: 9", "maxLength: 9, title: Text, x-faker: word"),
+    ],
+)
+def test_annotations_do_not_change_the_semantic_digest(old: str, new: str) -> None:
+    changed = CONTRACT.replace(old, new, 1)
+    assert changed != CONTRACT
+    assert digest_of(changed) == digest_of(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("maxLength: 9", "maxLength: 8"),
+        ("default: none", "default: all"),
+        ("enum: [description, title]", "enum: [title, description]"),
+        ("enum: [description, title]", "enum: [description]"),
+        ("        description: {type: string, maxLength: 9, default: none}\n", ""),
+        ("Room:", "Hall:"),
+    ],
+)
+def test_everything_else_changes_the_semantic_digest(old: str, new: str) -> None:
+    assert digest_of(CONTRACT.replace(old, new, 1)) != digest_of(CONTRACT)

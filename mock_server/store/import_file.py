@@ -1,0 +1,61 @@
+"""Parses the lines of an export; `exporter` describes the format."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mock_server.store.errors import StoreError
+from mock_server.store.exporter import EXPORT_FORMAT, EXPORT_VERSION
+
+REQUIRED_METADATA = ("dataset", "seed", "size", "epoch")
+
+
+class ImportFileError(StoreError):
+    """The file is not a complete export."""
+
+
+# Field of a line -> accepted types.
+_Kinds = type | tuple[type, ...]
+RECORD_FIELDS: Mapping[str, _Kinds] = {
+    "resource": str,
+    "number": int,
+    "key": (str, int),
+    "attributes": dict,
+    "references": dict,
+}
+TOKEN_FIELDS: Mapping[str, _Kinds] = {"token": str, "user": (str, int), "expires": str}
+SCHEDULED_CHANGE_FIELDS: Mapping[str, _Kinds] = {"at": str, "resource": str, "key": (str, int), "changes": dict}
+
+
+def parse_line(number: int, content: bytes) -> Mapping[str, Any]:
+    try:
+        line = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ImportFileError(f"line {number}: not valid JSON: {error}") from None
+    if not isinstance(line, dict) or not any(name in line for name in ("resource", "token", "scheduled_change")):
+        raise ImportFileError(f"line {number}: got {content[:60]!r}, expected a record, token or scheduled change")
+    return line
+
+
+def get_field(number: int, line: Mapping[str, Any], name: str, kinds: _Kinds) -> Any:
+    value = line.get(name)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        expected = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise ImportFileError(f"line {number}: {name}: got {value!r}, expected {expected}")
+    return value
+
+
+def parse_header(content: bytes) -> Mapping[str, Any]:
+    expected = f"the header of an export: {EXPORT_FORMAT}, version {EXPORT_VERSION}"
+    try:
+        header = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (EXPORT_FORMAT, EXPORT_VERSION):
+        raise ImportFileError(f"line 1: got {content[:60].decode(errors='replace')!r}, expected {expected}")
+    for name in ("counts", "last_numbers", "metadata"):
+        get_field(1, header, name, dict)
+    for name in REQUIRED_METADATA:
+        get_field(1, header["metadata"], name, str)
+    return header

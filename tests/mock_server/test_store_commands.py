@@ -1,0 +1,124 @@
+"""The commands `athena-mock store check`, `export` and `import` in child processes."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mock_server import images, store_files
+from tests.mock_process import MODULE, ROOT
+from tests.mock_server.museum_contract import MUSEUM, museum
+from tests.mock_server.museum_images import PARAMETERS, room
+from tests.spec.contract_edits import edit_document
+
+SCHEMA = "#/components/schemas/Room/properties/name"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a store of a museum that has one room with a valid key."""
+    key = "0d0c9b0e-2f44-4c1e-9f7a-3a0a52c0a1d2"
+    record = room(key)
+    record = type(record)("Room", key, {**record.attributes, "created_at": CREATED, "updated_at": CREATED}, {})
+    image = images.build_image(museum(), PARAMETERS, [record], {})
+    store_files.open_store(museum(), PARAMETERS, tmp_path / "mock.db", lambda: image).close()
+    return tmp_path
+
+
+CREATED = "2024-05-01T12:00:00.000000Z"
+
+
+def run(folder: Path, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    """Return exit status, output and errors of a command."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command: Sequence[str] = (*MODULE, "store", *arguments)
+    ended = subprocess.run(command, input=stdin, capture_output=True, cwd=folder, env=environment, check=False)
+    return ended.returncode, ended.stdout, ended.stderr.decode()
+
+
+def test_store_is_exported_and_imported_through_a_pipe(folder: Path) -> None:
+    status, exported, errors = run(folder, "export", "mock.db")
+    assert (status, errors, exported.count(b"\n")) == (0, "", 2)
+    arguments = ("import", "-", "--store", "sqlite:///new.db", "--contract", str(MUSEUM))
+    assert run(folder, *arguments, stdin=exported) == (0, b"new.db: 1 records imported\n", "")
+    with closing(store_files.open_store(museum(), PARAMETERS, folder / "new.db", lambda: b"")) as store:
+        assert store.count_by_resource()["Room"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["mock.db", "new.db"]
+
+
+def test_problems_of_an_import_are_listed(folder: Path) -> None:
+    (folder / "changed.json").write_bytes(edit_document("museum", (f"{SCHEMA}/minLength", 2)).content)
+    (folder / "mock.jsonl").write_bytes(run(folder, "export", "sqlite:///mock.db")[1])
+    arguments = ("import", "mock.jsonl", "--store", "new.db", "--contract", "changed.json")
+    status, output, errors = run(folder, *arguments)
+    key = json.loads((folder / "mock.jsonl").read_bytes().splitlines()[1])["key"]
+    assert (status, output) == (1, b"")
+    assert errors.splitlines() == [
+        f'athena-mock: Room {key}.name: "a" is shorter than 2 characters',
+        "athena-mock: 1 problems, new.db was not created: edit the export, or use --force to leave these out",
+    ]
+    assert not (folder / "new.db").exists()
+    status, output, errors = run(folder, *arguments, "--force")
+    assert (status, output, errors.count("\n")) == (0, b"new.db: 0 records imported\n", 1)
+
+
+def test_intact_store_is_ok(folder: Path) -> None:
+    before = (folder / "mock.db").read_bytes()
+    assert run(folder, "check", "mock.db") == (0, b"mock.db: ok (store format 1, 1 records)\n", "")
+    assert [path.name for path in folder.iterdir()] == ["mock.db"]
+    assert (folder / "mock.db").read_bytes() == before
+
+
+def test_damaged_store_is_reported(folder: Path) -> None:
+    content = bytearray((folder / "mock.db").read_bytes())
+    page = content.index(b'{"uuid":"0d0c9b0e') // 4096 * 4096
+    content[page : page + 100] = b"\xa5" * 100
+    (folder / "mock.db").write_bytes(content)
+    status, output, errors = run(folder, "check", "mock.db")
+    assert (status, output, errors.count("\n")) == (1, b"", 1)
+    assert errors.startswith("athena-mock: mock.db is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "nowhere.db"), "nowhere.db: No such file or directory: use another file"),
+        (("check", "text"), "text is not a store of this mock (not an SQLite database): use another file"),
+        (("export", "."), ". is not a store of this mock (not a regular file): use another file"),
+        (("export", "memory"), "Invalid value for 'STORE': 'memory' is not a file."),
+        (("import", "text"), "Missing option '--store'."),
+        (("import", "nowhere", "--store", "new.db"), "'nowhere': No such file or directory"),
+        (("import", "text", "--store", "new.db"), "line 1: got 'text', expected the header of an export"),
+        (("import", "text", "--store", "mock.db"), "mock.db exists: use another file"),
+        (("import", "text", "--store", "no/new.db"), "no/new.db: folder no does not exist"),
+        (("import", "text", "--store", "new.db", "--contract", "text"), "text: invalid type str"),
+        (("repair", "mock.db"), "No such command 'repair'"),
+    ],
+)
+def test_invalid_argument_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    (folder / "text").write_text("text")
+    status, output, errors = run(folder, *arguments)
+    assert (status, output, errors.count("\n")) == (2, b"", 1)
+    assert errors.startswith("athena-mock: ")
+    assert message in errors
+
+
+def test_store_in_use_is_not_exported(folder: Path) -> None:
+    with closing(store_files.open_store(museum(), PARAMETERS, folder / "mock.db", lambda: b"")):
+        status, output, errors = run(folder, "export", "mock.db")
+    assert (status, output) == (2, b"")
+    assert "mock.db is in use by another mock" in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_export_to_a_full_disk_is_an_error(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script = '"$@" store export mock.db >/dev/full'
+    ended = subprocess.run(
+        ("sh", "-c", script, "sh", *MODULE), capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (1, "athena-mock: stdout: No space left on device\n")
