@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from mock_server.actions import assistant
-from mock_server.actions.access import find_in_path, find_visible
+from mock_server.actions.access import find_in_path, find_visible, resolve_visible
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.crud import insert_record
 from mock_server.actions.messages import attach_files
@@ -35,10 +35,10 @@ def run_agent(request: ActionRequest) -> ActionResult:
 
 
 def run_thread(request: ActionRequest) -> ActionResult:
-    """Send a message to the agent of a thread."""
+    """Send a message to the agent of a thread, or to none if the viewer may no longer see the agent."""
     thread = find_in_path(request)
     with request.store.transaction():
-        return _exchange_messages(request, thread, request.store.resolve(thread.references["agent"]))
+        return _exchange_messages(request, thread, resolve_visible(request, thread.references["agent"]))
 
 
 def _exchange_messages(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None) -> ActionResult:
