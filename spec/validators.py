@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import jsonschema_rs
 
 from spec.document import Document, split_pointer
+from spec.patterns import BACKTRACK_LIMIT, is_linear
 
 Direction = Literal["read", "write"]
 
@@ -64,7 +65,7 @@ class SchemaValidators:
         validator = self.cache.get((pointer, direction))
         if validator is None:
             schema = build_standalone_schema(self.document, self.document.resolve(pointer), direction)
-            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+            validator = _compile(schema)
             self.cache[pointer, direction] = validator
         return validator
 
@@ -73,7 +74,12 @@ class SchemaValidators:
         schema, _ = self.document.dereference(self.document.resolve(pointer), pointer)
         relaxed = {keyword: value for keyword, value in schema.items() if keyword != "required"}
         relaxed = build_standalone_schema(self.document, relaxed, direction)
-        return jsonschema_rs.Draft202012Validator(relaxed, validate_formats=True)
+        return _compile(relaxed)
+
+
+def _compile(schema: Mapping[str, Any]) -> Validator:
+    patterns = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT)
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, pattern_options=patterns)
 
 
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
@@ -141,6 +147,9 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
         result["required"] = required
     if schema.get("nullable") is True and isinstance(result.get("type"), str):
         result["type"] = [result["type"], "null"]
+    if "pattern" in result and not is_linear(result["pattern"]):  # a long text is invalid, it need not match
+        result["if"] = {"maxLength": result["maxLength"]}
+        result["then"] = {"pattern": result.pop("pattern")}
 
 
 def _has_flag(schema: Any, keyword: str) -> bool:

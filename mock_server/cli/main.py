@@ -213,7 +213,15 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
     hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origin
-    return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox
+    app = create_app(
+        contract,
+        sandbox,
+        request_log=request_log,
+        allowed_hosts=hosts,
+        cors_origins=origins,
+        max_body_bytes=settings.max_body,
+    )
+    return app, sandbox
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

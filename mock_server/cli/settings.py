@@ -15,11 +15,15 @@ from urllib.parse import unquote
 import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
+MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
+_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
+
+    `max_body`: bytes.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -34,6 +38,7 @@ class MockSettings:
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
+    max_body: int
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -70,6 +75,13 @@ def _parse_store(text: str) -> Path | None:
     if not text.startswith("sqlite:///") or not path:
         _reject(text, "memory, or sqlite:///FILE (with an absolute path: sqlite:////FILE)")
     return Path(path)
+
+
+def _parse_body_limit(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,8})(KiB|MiB|)", text, re.ASCII)
+    limit = int(match[1]) * _UNITS[match[2]] if match else 0
+    expected = "a number of bytes, KiB or MiB between 1KiB and 10MiB, for example 512KiB"
+    return limit if MIN_BODY_BYTES <= limit <= MAX_BODY_BYTES else _reject(text, expected)
 
 
 def _parse_name(text: str) -> str:
@@ -115,6 +127,7 @@ _EPOCH_HELP = "End of the data, start of the clock."
 _CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to loopback names, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to loopback origins; * accepts any, without cookies."
+_BODY_HELP = "Largest request body, at most 10MiB."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
@@ -135,6 +148,7 @@ OPTIONS = (
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
+    _create_option("--max-body", _BODY_HELP, type=_parse_body_limit, default="1MiB", metavar="SIZE"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -43,6 +43,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "store": ("sqlite:///a.db", "sqlite:////b/c.db"),
         "contract": (str(LIBRARY), str(Path(__file__))),
         "allowed_hosts": ("a.test,b.test", "c.test"),
+        "max_body": ("512KiB", "2048"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
