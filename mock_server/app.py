@@ -30,12 +30,14 @@ def create_app(
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
     serves_network: bool = False,
+    max_body_bytes: int = body.DEFAULT_MAX_BODY_BYTES,
     run_action: RunAction = actions.run_action,
 ) -> MockApp:
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any. `serves_network`: the mock
-    listens on more than loopback, so that hosts of the local network are accepted too.
+    listens on more than loopback, so that hosts of the local network are accepted too. `max_body_bytes`: limit of
+    a request body.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
@@ -52,6 +54,7 @@ def create_app(
         contract=contract,
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,
+        max_body_bytes=max_body_bytes,
     )
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
     read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))

@@ -59,6 +59,8 @@ class ApiError(Exception):
         kind: The kind of error.
         detail: For the request log only: the problem and the accepted values.
         errors: For VALIDATION_FAILED: field path -> messages, in the order of the fields.
+        unlisted_count: For VALIDATION_FAILED: the number of further messages, which the response only counts.
+        is_count_minimum: Whether there may be more than `unlisted_count`.
         headers: Additional response headers.
         location: JSON pointer into the contract, for the request log; default: the operation's pointer.
         message_values: Values for the message template of the kind.
@@ -70,6 +72,8 @@ class ApiError(Exception):
         detail: str = "",
         *,
         errors: Mapping[str, Sequence[str]] | None = None,
+        unlisted_count: int = 0,
+        is_count_minimum: bool = False,
         headers: Mapping[str, str] | None = None,
         location: str | None = None,
         **message_values: object,
@@ -79,7 +83,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
         self.location = location
         if kind is ErrorKind.VALIDATION_FAILED and "message" not in message_values:
-            message_values["message"] = _summarize(self.errors)
+            message_values["message"] = _summarize(self.errors, unlisted_count, is_minimum=is_count_minimum)
         self.message = kind.value.message.format(**message_values)
         self.detail = detail or self.message
         super().__init__(self.detail)
@@ -104,10 +108,12 @@ def overloaded_error(detail: str) -> ApiError:
     return ApiError(ErrorKind.OVERLOADED, detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
-def _summarize(errors: Mapping[str, Sequence[str]]) -> str:
-    """Return Laravel's summary: the first message and the number of the others."""
+def _summarize(errors: Mapping[str, Sequence[str]], unlisted_count: int, *, is_minimum: bool) -> str:
+    """Return Laravel's summary: the first message and the number of the others, also of those that are not listed."""
     messages = [message for field_messages in errors.values() for message in field_messages]
-    if len(messages) < 2:
-        return messages[0] if messages else "The given data was invalid."
-    remaining = len(messages) - 1
-    return f"{messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})"
+    if not messages:
+        return "The given data was invalid."
+    remaining = len(messages) - 1 + unlisted_count
+    if is_minimum:
+        return f"{messages[0]} (and at least {remaining} more error{'' if remaining == 1 else 's'})"
+    return f"{messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})" if remaining else messages[0]

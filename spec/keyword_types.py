@@ -5,6 +5,7 @@ from typing import Any
 
 from spec.document import METHODS, Document, escape, iter_keyword_objects
 from spec.errors import ContractError, invalid_value
+from spec.patterns import check_pattern
 
 
 def _is_object(value: Any) -> bool:
@@ -57,6 +58,7 @@ def check_keyword_types(document: Document) -> None:
         if pointer.rpartition("/")[0].endswith("/links"):
             continue
         _check_keyword_values(node, pointer)
+        check_pattern(node, pointer)
         if "properties" in node and not _is_string_list(node.get("required", [])):
             raise ContractError(f"{pointer}/required", invalid_value(node["required"]), "a list of names")
         if "parameters" in node:

@@ -14,6 +14,7 @@ from spec.extensions import check_extensions
 from spec.keyword_types import check_keyword_types
 from spec.model import Contract, View
 from spec.operation_parser import OperationParser
+from spec.printed_texts import check_printed_texts
 from spec.resource_parser import parse_resources, parse_views
 
 
@@ -31,6 +32,7 @@ def parse_contract(document: Document) -> Contract:
         if not isinstance(root.get(section), dict):
             raise ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping")
     check_keyword_types(document)
+    check_printed_texts(document)
     check_extensions(document)
     components = ComponentSchemas.from_document(document)
     resources = parse_resources(components)

@@ -73,7 +73,7 @@ class DerivedProperty:
     """A property that is computed when read: `kind` is count, sum, max, from, viewer, number or group.
 
     `path`: the relation, then (sum, max, from) the attribute. `where`: attribute -> allowed values in the aggregated
-    records. `required`: always shown, not only on request. `parts`: the properties of a group.
+    records. `required`: always shown, not only on request. `nullable`: may be null. `parts`: the properties of a group.
     """
 
     name: str
@@ -82,6 +82,7 @@ class DerivedProperty:
     path: tuple[str, ...]
     where: Mapping[str, tuple[Any, ...]]
     required: bool
+    nullable: bool
     parts: Mapping[str, "DerivedProperty"]
 
 

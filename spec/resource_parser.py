@@ -149,7 +149,8 @@ def _parse_derived_property(
         raise ContractError(f"{location}/where", invalid_value(raw_where), "attribute: value, or a list of values")
     where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in raw_where.items()}
     path = () if kind == "group" else parse_path(extension[kind], location)
-    return DerivedProperty(name, pointer, kind, path, where, required, parts)
+    is_nullable = components.unwrap(node, pointer)[0].get("nullable") is True
+    return DerivedProperty(name, pointer, kind, path, where, required, is_nullable, parts)
 
 
 def parse_views(components: ComponentSchemas, resources: Mapping[str, Resource]) -> dict[str, View]:

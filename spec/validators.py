@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import jsonschema_rs
 
 from spec.document import Document, split_pointer
+from spec.patterns import BACKTRACK_LIMIT, is_linear
 
 Direction = Literal["read", "write"]
 
@@ -64,7 +65,7 @@ class SchemaValidators:
         validator = self.cache.get((pointer, direction))
         if validator is None:
             schema = build_standalone_schema(self.document, self.document.resolve(pointer), direction)
-            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+            validator = _compile(schema)
             self.cache[pointer, direction] = validator
         return validator
 
@@ -73,7 +74,7 @@ class SchemaValidators:
         schema, _ = self.document.dereference(self.document.resolve(pointer), pointer)
         relaxed = {keyword: value for keyword, value in schema.items() if keyword != "required"}
         relaxed = build_standalone_schema(self.document, relaxed, direction)
-        return jsonschema_rs.Draft202012Validator(relaxed, validate_formats=True)
+        return _compile(relaxed)
 
     def build_for_properties(self, properties: Mapping[str, Mapping[str, Any]]) -> Validator:
         """Build a validator of an object of these optional properties, also if they are read-only or write-only."""
@@ -81,7 +82,12 @@ class SchemaValidators:
         stored = {name: {k: v for k, v in node.items() if k not in flags} for name, node in properties.items()}
         schema = {"type": "object", "properties": stored, "additionalProperties": False}
         standalone = build_standalone_schema(self.document, schema, "read")
-        return jsonschema_rs.Draft202012Validator(standalone, validate_formats=True)
+        return _compile(standalone)
+
+
+def _compile(schema: Mapping[str, Any]) -> Validator:
+    patterns = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT)
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, pattern_options=patterns)
 
 
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
@@ -149,6 +155,9 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
         result["required"] = required
     if schema.get("nullable") is True and isinstance(result.get("type"), str):
         result["type"] = [result["type"], "null"]
+    if "pattern" in result and not is_linear(result["pattern"]):  # a long text is invalid, it need not match
+        result["if"] = {"maxLength": result["maxLength"]}
+        result["then"] = {"pattern": result.pop("pattern")}
 
 
 def _has_flag(schema: Any, keyword: str) -> bool:

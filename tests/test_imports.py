@@ -81,7 +81,8 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "conformance.cli.pytest",
         "tests",
     ),  # one of several ways to run the suite
-    "jsonschema_rs": ("spec.validators", "tests"),  # one translation of OpenAPI 3.0 schemas for mock and suite
+    # One translation of OpenAPI 3.0 schemas for mock and suite.
+    "jsonschema_rs": ("spec.validators", "spec.patterns", "tests"),
     "httpx": ("conformance", "tests"),  # the mock sends no requests
     "cryptography": ("mock_server.server.self_signed", "tests.mock_server"),  # an optional dependency
     "requests": ("conformance.schemathesis_engine",),  # the transport of Schemathesis; everything else uses httpx
@@ -288,7 +289,7 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
         ("tests/spec/test_a.py", "import schemathesis", "tests.spec.test_a may not import schemathesis"),
         ("conformance/har/audit.py", "import openapi_core", "conformance.har.audit may not import openapi_core"),
         ("conformance/checks/a.py", "import pytest", "conformance.checks.a may not import pytest"),
-        ("mock_server/a.py", "import jsonschema_rs", "(allowed in: spec.validators, tests)"),
+        ("mock_server/a.py", "import jsonschema_rs", "(allowed in: spec.validators, spec.patterns, tests)"),
         ("mock_server/a.py", "import httpx", "mock_server.a may not import httpx"),
         (
             "mock_server/store/a.py",

@@ -9,6 +9,7 @@ from mock_server.store import StoredRecord
 from mock_server.store.expressions import all_of, any_of, has_key
 from mock_server.store.schema import parse_key
 from spec.model import Resource
+from spec.record import Reference
 
 
 def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_shared: bool = True) -> StoredRecord:
@@ -38,6 +39,13 @@ def find_visible(request: ActionRequest, resource: Resource, key: Any, *, displa
         kind = ErrorKind.OTHER_TENANT
         detail = f"{resource.name} {displayed} belongs to another workspace and is not shared with the token's user"
     raise ApiError(kind, detail, resource=resource.name, key=displayed)
+
+
+def resolve_visible(request: ActionRequest, reference: Reference | None) -> StoredRecord | None:
+    """Return the record that a reference leads to, None if it does not exist or the viewer may not see it."""
+    record = request.store.resolve(reference)
+    is_visible = record is not None and request.sandbox.encoder.visibility.is_visible(request.viewer, record, set())
+    return record if is_visible else None
 
 
 def require_writable(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_TITLE_CHARS = 60
+MAX_PROMPT_CHARS = 2_000_000
 _PLACEHOLDER_PATTERN = re.compile(r"\{\{([^{}]+)\}\}")  # matches in linear time
 
 
@@ -66,6 +67,13 @@ def estimate_tokens(*texts: str) -> int:
     return sum(-(-len(text) // 4) for text in texts)
 
 
-def fill_placeholders(template: str, variables: Mapping[str, Any]) -> str:
-    """Replace the ``{{placeholders}}`` of a prompt; one without a value is replaced by its name."""
-    return _PLACEHOLDER_PATTERN.sub(lambda match: str(variables.get(match[1].strip(), match[1].strip())), template)
+def fill_placeholders(template: str, variables: Mapping[str, Any]) -> str | None:
+    """Replace the ``{{placeholders}}`` of a prompt; one without a value is replaced by its name.
+
+    Returns None if the text would have more than MAX_PROMPT_CHARS.
+    """
+    texts = {name: str(value) for name, value in variables.items()}
+    names = [match[1].strip() for match in _PLACEHOLDER_PATTERN.finditer(template)]
+    if len(template) + sum(len(texts.get(name, name)) for name in names) > MAX_PROMPT_CHARS:
+        return None
+    return _PLACEHOLDER_PATTERN.sub(lambda match: texts.get(match[1].strip(), match[1].strip()), template)

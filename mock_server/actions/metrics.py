@@ -41,16 +41,17 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     condition = query.build_visible_condition(resource, arguments)
     is_sum = body["calculation"].endswith("_sum")
     if is_sum:
-        value_sql = f"COALESCE(SUM({store.build_expression(resource.name, body['property']).sql}), 0)"
-        total = store.aggregate(resource.name, value_sql, condition)
+        value = query.build_expression(resource, body["property"])
+        value_sql, parameters = f"COALESCE(SUM({value.sql}), 0)", value.parameters
+        total = store.aggregate(resource.name, value_sql, condition, parameters)
     else:
-        value_sql = "COUNT(*)"
+        value_sql, parameters = "COUNT(*)", ()
         total = store.count(resource.name, condition)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         created = resource.attributes_with_stamp("created")[:1]
         period = PERIOD_START_SQL[body["granularity"]].format(store.build_expression(resource.name, created[0]).sql)
-        values_by_period = store.aggregate_by(resource.name, period, value_sql, condition)
+        values_by_period = store.aggregate_by(resource.name, period, value_sql, condition, parameters)
         # The last day defaults to today.
         bounds = {a.x_query.operator: str(a.value)[:10] for a in arguments if a.x_query.paths == (created,)}
         date_range = DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))

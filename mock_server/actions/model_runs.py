@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 from mock_server.actions import assistant
-from mock_server.actions.access import find_in_path, find_visible
+from mock_server.actions.access import find_in_path, find_visible, resolve_visible
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.crud import insert_record
 from mock_server.actions.messages import attach_files
 from mock_server.actions.responses import render_fragment
+from mock_server.errors import ApiError, ErrorKind
 from mock_server.store import StoredRecord
 from spec.record import Reference
 
@@ -35,10 +36,10 @@ def run_agent(request: ActionRequest) -> ActionResult:
 
 
 def run_thread(request: ActionRequest) -> ActionResult:
-    """Send a message to the agent of a thread."""
+    """Send a message to the agent of a thread, or to none if the viewer may no longer see the agent."""
     thread = find_in_path(request)
     with request.store.transaction():
-        return _exchange_messages(request, thread, request.store.resolve(thread.references["agent"]))
+        return _exchange_messages(request, thread, resolve_visible(request, thread.references["agent"]))
 
 
 def _exchange_messages(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None) -> ActionResult:
@@ -52,9 +53,12 @@ def _exchange_messages(request: ActionRequest, thread: StoredRecord, agent: Stor
 
 
 def run_prompt(request: ActionRequest) -> ActionResult:
-    """Fill in a prompt's variables and return the answer to it."""
+    """Fill in a prompt's variables and return the answer to it. Raises ApiError (422) if the text becomes too long."""
     prompt = find_in_path(request)
     content = assistant.fill_placeholders(prompt.attributes["content"], (request.body or {}).get("variables") or {})
+    if content is None:
+        message = f"The prompt with its variables must not be greater than {assistant.MAX_PROMPT_CHARS} characters."
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"variables": [message]})
     output = assistant.compose_answer(request.sandbox.phrases["answer"], content, None, 0)
     with request.store.transaction():
         changes = {"usage_count": prompt.attributes["usage_count"] + 1, "last_used_at": request.timestamp}

@@ -13,7 +13,7 @@ from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series
 from mock_server.actions.responses import render_fragment
 from mock_server.query import collect_query_arguments
 from mock_server.store import Store
-from mock_server.store.expressions import SqlExpression, all_of, one_of
+from mock_server.store.expressions import SqlExpression, all_of, one_of, without_index
 from mock_server.store.schema import build_reference_sql
 from spec.record import Reference
 
@@ -30,13 +30,14 @@ LEADERBOARD_SQL = """
     used AS (
         SELECT {agent.key} AS agent,
             (SELECT COUNT(*) FROM {run}, period
-                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since) AS executions,
+                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since AND {visible_run}) AS executions,
             (SELECT COUNT(*) FROM {thread}, period
-                WHERE {thread[agent]} = {agent.key} AND {thread[created_at]} >= since) AS threads,
-            (SELECT COUNT(*) FROM {thread} JOIN {message} ON {message[thread]} = {thread.key}, period
-                WHERE {thread[agent]} = {agent.key} AND {message[created_at]} >= since) AS messages,
+                WHERE {thread[agent]} = {agent.key} AND {thread[created_at]} >= since AND {visible_thread}) AS threads,
+            (SELECT COUNT(*) FROM {message}, period
+                WHERE {message[thread]} IN (SELECT key FROM {thread} WHERE {thread[agent]} = {agent.key})
+                AND {message[created_at]} >= since AND {visible_message}) AS messages,
             (SELECT COUNT(DISTINCT {run[user]}) FROM {run}, period
-                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since) AS users
+                WHERE {run[agent]} = {agent.key} AND {run[created_at]} >= since AND {visible_run}) AS users
         FROM {agent} WHERE {where}
     )
     SELECT agent, executions, threads, messages, users, 10 * executions + 5 * threads + messages AS score
@@ -161,10 +162,17 @@ def rank_agents(request: ActionRequest) -> ActionResult:
     query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
     condition = query.build_visible_condition(agent, arguments)
-    parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
     names = {"run": "AgentRun", "thread": "Thread", "message": "Message"}
     tables = {alias: store.alias(name, alias) for alias, name in names.items()}
-    sql = LEADERBOARD_SQL.format(agent=store.alias(agent.name), where=condition.sql, **tables)
+    visible = {alias: without_index(query.build_visibility_condition_by_name(name)) for alias, name in names.items()}
+    conditions = (*(visible[alias] for alias in ("run", "thread", "message", "run")), condition)
+    parameters = (
+        get_period_start(request, request.query["period"]),
+        *(value for item in conditions for value in item.parameters),
+        request.query["limit"],
+    )
+    visible_sql = {f"visible_{alias}": item.sql for alias, item in visible.items()}
+    sql = LEADERBOARD_SQL.format(agent=store.alias(agent.name), where=condition.sql, **tables, **visible_sql)
     results = store.connection.execute(sql, parameters).fetchall()
     rows = [
         {"rank": rank, "agent": render_fragment(request, store.get_existing(Reference(agent.name, key)))}

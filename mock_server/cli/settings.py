@@ -15,6 +15,8 @@ from urllib.parse import unquote
 import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
+MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
+_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class SelfSignedTls:
 class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
-    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter.
+    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`: bytes.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -48,6 +50,7 @@ class MockSettings:
     tls: SelfSignedTls | None
     tls_cert: Path | None
     tls_key: Path | None
+    max_body: int
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -84,6 +87,13 @@ def _parse_store(text: str) -> Path | None:
     if not text.startswith("sqlite:///") or not path:
         _reject(text, "memory, or sqlite:///FILE (with an absolute path: sqlite:////FILE)")
     return Path(path)
+
+
+def _parse_body_limit(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,8})(KiB|MiB|)", text, re.ASCII)
+    limit = int(match[1]) * _UNITS[match[2]] if match else 0
+    expected = "a number of bytes, KiB or MiB between 1KiB and 10MiB, for example 512KiB"
+    return limit if MIN_BODY_BYTES <= limit <= MAX_BODY_BYTES else _reject(text, expected)
 
 
 def _parse_name(text: str) -> str:
@@ -138,6 +148,7 @@ _HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * 
 _ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
 _TLS_HELP = "self-signed or self-signed:FOLDER serves https with a certificate that is created there."
 _URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
+_BODY_HELP = "Largest request body, at most 10MiB."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
@@ -168,6 +179,7 @@ OPTIONS = (
     _create_option("--tls", _TLS_HELP, type=_parse_tls, metavar="KIND"),
     _create_option("--tls-cert", "PEM file of a certificate, to serve https.", type=_FILE, metavar="FILE"),
     _create_option("--tls-key", "PEM file of the key of --tls-cert.", type=_FILE, metavar="FILE"),
+    _create_option("--max-body", _BODY_HELP, type=_parse_body_limit, default="1MiB", metavar="SIZE"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -2,12 +2,13 @@
 
 from mock_server.query.filters import QueryArgument, collect_query_arguments
 from mock_server.query.paging import ListQuery, Query, ResultPage
-from mock_server.query.visibility import Viewer, iter_shared_conditions
+from mock_server.query.visibility import RecordVisibility, Viewer, iter_shared_conditions
 
 __all__ = [
     "ListQuery",
     "Query",
     "QueryArgument",
+    "RecordVisibility",
     "ResultPage",
     "Viewer",
     "collect_query_arguments",

@@ -8,7 +8,16 @@ from typing import Any
 
 from mock_server.query import conditions
 from mock_server.store import Store, schema
-from mock_server.store.expressions import MATCH_ALL, SqlExpression, all_of, any_of, on_column, one_of
+from mock_server.store.expressions import (
+    MATCH_ALL,
+    ConditionByResource,
+    SqlExpression,
+    all_of,
+    any_of,
+    match_all_records,
+    on_column,
+    one_of,
+)
 from mock_server.store.schema import PropertyPath, attribute_column, quote_identifier, reference_column, search_column
 from spec.extensions import QueryExtension
 from spec.model import Relation, Resource
@@ -34,34 +43,45 @@ def collect_query_arguments(parameters: Iterable[Any], values: Mapping[str, Any]
 
 
 def build_condition(
-    store: Store, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
+    store: Store,
+    resource: Resource,
+    arguments: Iterable[QueryArgument],
+    max_candidates: int = 0,
+    restrict: ConditionByResource = match_all_records,
 ) -> SqlExpression:
     """Build the condition of all filters and searches of a query.
 
-    `max_candidates`: how many records found in the search index may be listed in the condition. A condition with such a
-    list is valid until the next write; with 0 the index is not used and the condition stays valid.
+    `restrict`: the related records that filters and searches read. `max_candidates`: how many records found in the
+    search index may be listed in the condition. A condition with such a list is valid until the next write; with 0 the
+    index is not used and the condition stays valid.
     """
     all_arguments = list(arguments)
     argument_names = {item.name for item in all_arguments}
     conditions = []
     for item in all_arguments:
         if item.x_query.role == "filter" and item.x_query.unless_parameter not in argument_names:
-            conditions.append(_build_filter(store, resource, item.x_query, item.value))
+            conditions.append(_build_filter(store, resource, item.x_query, item.value, restrict))
         elif item.x_query.role == "search":
             term, paths = str(item.value), item.x_query.paths
-            conditions.append(any_of(build_search(store, resource, path, term, max_candidates) for path in paths))
+            searches = (build_search(store, resource, path, term, max_candidates, restrict) for path in paths)
+            conditions.append(any_of(searches))
     return all_of(conditions)
 
 
 def build_search(
-    store: Store, resource: Resource, path: PropertyPath, term: str, max_candidates: int = 0
+    store: Store,
+    resource: Resource,
+    path: PropertyPath,
+    term: str,
+    max_candidates: int = 0,
+    restrict: ConditionByResource = match_all_records,
 ) -> SqlExpression:
     """Build the condition that a property contains a term, case-insensitively."""
     relations, target, attribute_path = resolve_property_path(store.contract, resource, path, "")
     text = schema.fold_case(term) or ""
     contains = on_column(search_column(attribute_path), "instr({}, ?) > 0", (text,))
     inner = all_of((_build_candidate_condition(store, target, text, max_candidates), contains))
-    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner)
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner, restrict)
 
 
 def _build_candidate_condition(store: Store, resource: Resource, text: str, max_candidates: int) -> SqlExpression:
@@ -75,24 +95,28 @@ def _build_candidate_condition(store: Store, resource: Resource, text: str, max_
     return SqlExpression(sql, (json.dumps(numbers), last_indexed), frozenset({resource.name}))
 
 
-def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, value: Any) -> SqlExpression:
+def _build_filter(
+    store: Store, resource: Resource, x_query: QueryExtension, value: Any, restrict: ConditionByResource
+) -> SqlExpression:
     relations, target, attribute_path = resolve_property_path(store.contract, resource, x_query.paths[0], "")
     if x_query.operator == "exists":
-        condition = _build_exists_condition(store, resource, relations[0])
+        condition = _build_exists_condition(store, resource, relations[0], restrict)
         return condition if value else replace(condition, sql=f"NOT {condition.sql}")
     values = value if isinstance(value, list) else [value]
     build = partial(_build_comparison, target, attribute_path, x_query.operator, values)
     if attribute_path == (target.key_attribute,):
-        return conditions.build_key_condition(store.tables, resource, relations, target.key_attribute, build)
+        return conditions.build_key_condition(store.tables, resource, relations, target.key_attribute, build, restrict)
     inner = build(attribute_column(attribute_path))
-    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner)
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path[0], inner, restrict)
 
 
-def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlExpression:
+def _build_exists_condition(
+    store: Store, resource: Resource, relation: Relation, restrict: ConditionByResource
+) -> SqlExpression:
     if relation.is_stored and not relation.to_many:
         return on_column(reference_column(relation.name), "({} IS NOT NULL)")
     return any_of(
-        conditions.build_relation_condition(store.tables, resource, relation, target, MATCH_ALL)
+        conditions.build_relation_condition(store.tables, resource, relation, target, restrict(target))
         for target in relation.targets
     )
 

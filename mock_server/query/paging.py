@@ -31,7 +31,8 @@ class ListQuery:
     """A list query as SQL; valid until an access grant is written.
 
     `read_resources`: the resources that decide which records are listed, and in which order. `search_arguments`: all
-    arguments if there is a search, which the search index can speed up. `reverse_order`: the order from the end.
+    arguments if there is a search, which the search index can speed up. `reverse_order`: the order from the end; both
+    orders have `order_parameters`.
     """
 
     resource: Resource
@@ -40,6 +41,7 @@ class ListQuery:
     search_arguments: tuple[QueryArgument, ...]
     order: str
     reverse_order: str
+    order_parameters: tuple[Any, ...]
     page_number: int
     page_size: int
 
@@ -65,11 +67,19 @@ class Query:
         build = partial(visibility.build_visibility_condition, self.store, self.viewer, resource)
         return self.store.memoize(memo_key, grants, build)
 
+    def build_visibility_condition_by_name(self, resource_name: str) -> SqlExpression:
+        return self.build_visibility_condition(self.store.contract.resources[resource_name])
+
+    def build_expression(self, resource: Resource, name: str) -> SqlExpression:
+        """Build the expression of an attribute, or of a count, sum or max of the records that the viewer may see."""
+        return self.store.build_expression(resource.name, name, self.build_visibility_condition_by_name)
+
     def build_visible_condition(
         self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
     ) -> SqlExpression:
         """Build the condition of all filters and searches, and of visibility, see `filters.build_condition`."""
-        condition = filters.build_condition(self.store, resource, arguments, max_candidates)
+        restrict = self.build_visibility_condition_by_name
+        condition = filters.build_condition(self.store, resource, arguments, max_candidates, restrict)
         return all_of((condition, self.build_visibility_condition(resource)))
 
     def create_list_query(self, resource: Resource, arguments: Iterable[QueryArgument]) -> ListQuery:
@@ -88,6 +98,7 @@ class Query:
             search_arguments=all_arguments if "search" in values else (),
             order=f"{sort_key.sql} {'DESC' if is_descending else 'ASC'}, key",
             reverse_order=f"{sort_key.sql} {'ASC' if is_descending else 'DESC'}, key DESC",
+            order_parameters=sort_key.parameters,
             page_number=int(values.get("page", 1)),
             page_size=int(values.get("size", DEFAULT_PAGE_SIZE)),
         )
@@ -99,7 +110,7 @@ class Query:
         """
         created = resource.attributes_with_stamp("created")
         name = sort or next(iter(created), None)
-        return SqlExpression("n") if name is None else self.store.build_expression(resource.name, name)
+        return SqlExpression("n") if name is None else self.build_expression(resource, name)
 
     def fetch_page(self, query: ListQuery) -> ResultPage:
         """Return one page of the records that match a list query."""
@@ -116,7 +127,7 @@ class Query:
             condition = self._narrow_condition(query, min(CANDIDATE_LIMIT, max_candidates))
             order, offset = (query.reverse_order, rows_after) if is_reversed else (query.order, rows_before)
             limit = f"LIMIT {row_count} OFFSET {offset}"
-            rows = self.store.select(name, condition, order, limit)
+            rows = self.store.select(name, condition, order, limit, query.order_parameters)
         return ResultPage(rows[::-1] if is_reversed else rows, total)
 
     def _count_total(self, query: ListQuery) -> int:

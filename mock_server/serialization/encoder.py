@@ -3,15 +3,18 @@
 A body is a join of bytes: the attributes of a record are encoded once in segments, embedded records once per viewer and
 projection. A cached encoding is dropped when a write changes one of the store's tags it depends on, which include those
 of the encodings it contains.
+
+What the viewer may not see is not embedded: such a record is left out of a list, and replaced by null or an empty
+object if the schema permits it; else the property is missing. Counts, sums and maxima do not include it.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from mock_server.query import Viewer
+from mock_server.query import Query, RecordVisibility, Viewer
 from mock_server.serialization.layout import (
     EmbeddedRelation,
     FieldSegment,
@@ -28,6 +31,17 @@ from spec.record import Reference
 MAX_CACHED_ENCODINGS = 20_000
 
 
+class EmbeddedEncoding(NamedTuple):
+    """The encoding of a record in another one. `body`: None if it does not exist or the viewer may not see it.
+
+    `is_complete`: whether a response to a request for the record itself has the same body. `tags`: what it depends on.
+    """
+
+    body: bytes | None
+    is_complete: bool
+    tags: frozenset[Tag]
+
+
 @dataclass(slots=True)
 class RecordEncoder:
     """Encodes the records of one store.
@@ -40,9 +54,10 @@ class RecordEncoder:
     store: Store
     projections: ProjectionFactory
     shared_resources: frozenset[str]
-    layouts: dict[tuple[str, int], tuple[LayoutItem, ...]] = field(default_factory=dict)
+    visibility: RecordVisibility
+    layouts: dict[tuple[str, int, bool], tuple[LayoutItem, ...]] = field(default_factory=dict)
     segment_cache: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
-    embedded_cache: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
+    embedded_cache: dict[tuple[Any, ...], EmbeddedEncoding] = field(default_factory=dict)
     dependents: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
 
     @classmethod
@@ -50,7 +65,7 @@ class RecordEncoder:
         """Create the encoder of a store and register it as a listener."""
         relations = (relation for resource in contract.resources.values() for relation in resource.relations.values())
         shared = frozenset(name for relation in relations if relation.is_embedded for name in relation.targets)
-        encoder = cls(contract, store, ProjectionFactory(contract), shared)
+        encoder = cls(contract, store, ProjectionFactory(contract), shared, RecordVisibility.from_store(store))
         store.listeners.append(encoder.on_write)
         return encoder
 
@@ -66,8 +81,8 @@ class RecordEncoder:
                 for view in self.contract.views_by_resource[tag[0]]:
                     self.segment_cache.pop((view.name, tag[1]), None)
             for cache_key in self.dependents.pop(tag, ()):
-                _, dependencies = self.embedded_cache.pop(cache_key)
-                for other_tag in dependencies - {tag}:
+                encoding = self.embedded_cache.pop(cache_key)
+                for other_tag in encoding.tags - {tag}:
                     self.dependents[other_tag].discard(cache_key)
                     if not self.dependents[other_tag]:
                         del self.dependents[other_tag]
@@ -94,13 +109,17 @@ class RecordEncoder:
         viewer: Viewer | None,
         dependencies: set[Tag] | None = None,
     ) -> bytes:
-        """Encode a record as an object of a view. The tags that the result depends on are added to `dependencies`."""
+        """Encode a record, which the viewer may see, as an object of a view.
+
+        The tags that the result depends on are added to `dependencies`.
+        """
         view = self.contract.views[view_name]
         collected = set() if dependencies is None else dependencies
         if view.resource in self.shared_resources:
-            body = self._encode_embedded(view, record.reference, projection, viewer, collected, record)
-            assert body is not None
-            return body
+            encoding = self._encode_embedded(view, record.reference, projection, viewer)
+            if encoding.is_complete and encoding.body is not None:
+                collected.update(encoding.tags)
+                return encoding.body
         return self._encode_object(view, record, projection, viewer, collected)
 
     def _encode_embedded(
@@ -109,34 +128,40 @@ class RecordEncoder:
         reference: Reference,
         projection: Projection,
         viewer: Viewer | None,
-        dependencies: set[Tag],
-        loaded_record: StoredRecord | None = None,
-    ) -> bytes | None:
-        """Encode a record of a shared resource, cached; None if it does not exist. `loaded_record`: the record."""
-        cache_key = (view.name, reference.key, projection.identity, viewer.user_key if viewer else None)
-        entry = self.embedded_cache.get(cache_key)
-        if entry is None:
-            record = loaded_record or self.store.resolve(reference)
-            if record is None:
-                dependencies.add((reference.resource, reference.key))  # it may be created later
-                return None
-            tags: set[Tag] = set()
-            body = self._encode_object(view, record, projection, viewer, tags)
+    ) -> EmbeddedEncoding:
+        """Encode a record of a shared resource for embedding, cached."""
+        viewer_key = (viewer.user_key, viewer.tenant_keys) if viewer else None
+        cache_key = (view.name, reference.key, projection.identity, viewer_key)
+        encoding = self.embedded_cache.get(cache_key)
+        if encoding is None:
+            tags: set[Tag] = {(reference.resource, reference.key)}  # it may be created later
+            record, body, is_reduced = self.store.resolve(reference), None, False
+            if record is not None and self.visibility.is_visible(viewer, record, tags):
+                is_reduced = self.visibility.is_outsider(viewer, record, tags)
+                body = self._encode_object(view, record, projection, viewer, tags, is_reduced=is_reduced)
             if len(self.embedded_cache) >= MAX_CACHED_ENCODINGS:
                 self.embedded_cache.clear()
                 self.dependents.clear()
-            entry = self.embedded_cache[cache_key] = (body, frozenset(tags))
+            encoding = EmbeddedEncoding(body, not is_reduced, frozenset(tags))
+            self.embedded_cache[cache_key] = encoding
             for tag in tags:
                 self.dependents.setdefault(tag, set()).add(cache_key)
-        dependencies.update(entry[1])
-        return entry[0]
+        return encoding
 
     def _encode_object(
-        self, view: View, record: StoredRecord, projection: Projection, viewer: Viewer | None, dependencies: set[Tag]
+        self,
+        view: View,
+        record: StoredRecord,
+        projection: Projection,
+        viewer: Viewer | None,
+        dependencies: set[Tag],
+        *,
+        is_reduced: bool = False,
     ) -> bytes:
+        """Encode a record. `is_reduced`: only the properties that the schema requires."""
         dependencies.add((record.resource, record.key))
-        layout = self._get_layout(view, projection)
-        segments = iter(self._get_segments(view, record, layout))
+        layout = self._get_layout(view, projection, is_reduced)
+        segments = iter(encode_segments(record, layout) if is_reduced else self._get_segments(view, record, layout))
         parts: list[bytes] = []
         for item in layout:
             if isinstance(item, FieldSegment):
@@ -151,18 +176,18 @@ class RecordEncoder:
                 parts.append(item.key_prefix + orjson.dumps(value))
         return b"{%s}" % b",".join(parts)
 
-    def _get_layout(self, view: View, projection: Projection) -> tuple[LayoutItem, ...]:
-        layout = self.layouts.get((view.name, projection.identity))
+    def _get_layout(self, view: View, projection: Projection, is_reduced: bool) -> tuple[LayoutItem, ...]:
+        layout = self.layouts.get((view.name, projection.identity, is_reduced))
         if layout is None:
-            layout = tuple(build_layout(self.contract.resources[view.resource], view, projection))
-            self.layouts[view.name, projection.identity] = layout
+            required = self.contract.document.resolve(view.pointer).get("required", ()) if is_reduced else None
+            layout = tuple(build_layout(self.contract.resources[view.resource], view, projection, required))
+            self.layouts[view.name, projection.identity, is_reduced] = layout
         return layout
 
     def _get_segments(self, view: View, record: StoredRecord, layout: tuple[LayoutItem, ...]) -> tuple[bytes, ...]:
         segments = self.segment_cache.get((view.name, record.key))
         if segments is None:
-            attributes = record.attributes
-            segments = tuple([item.encode(attributes) for item in layout if isinstance(item, FieldSegment)])
+            segments = encode_segments(record, layout)
             if len(self.segment_cache) >= MAX_CACHED_ENCODINGS:
                 self.segment_cache.clear()
             self.segment_cache[view.name, record.key] = segments
@@ -177,9 +202,10 @@ class RecordEncoder:
         bodies: list[bytes] = []
         for target in self.find_targets(relation, record, dependencies):
             view = self.contract.views[relation.target_views[target.resource]]
-            body = self._encode_embedded(view, target, projections[target.resource], viewer, dependencies)
-            if body is not None:
-                bodies.append(body)
+            encoding = self._encode_embedded(view, target, projections[target.resource], viewer)
+            dependencies.update(encoding.tags)
+            if encoding.body is not None:
+                bodies.append(encoding.body)
         if relation.to_many:
             return b"[%s]" % b",".join(bodies)
         if bodies:
@@ -217,17 +243,19 @@ class RecordEncoder:
             else:
                 targets = self.find_targets(relation, record, dependencies)
                 dependencies.update((target.resource, target.key) for target in targets)
-            return self.store.compute_derived(record.resource, derived, record.key)
+            dependencies.update(self.visibility.iter_grant_tags(viewer, relation.targets))
+            restrict = Query(self.store, viewer).build_visibility_condition_by_name
+            return self.store.compute_derived(record.resource, derived, record.key, restrict)
         if derived.kind == "viewer":
             owner_path = self.contract.resources[record.resource].owner_path
             path = owner_path if derived.path == ("owner",) else derived.path
             reference = self.follow_path(record, path, dependencies)
             return bool(viewer and reference and reference.key == viewer.user_key)
-        if derived.kind == "number":
-            target = self.store.resolve(self.follow_path(record, derived.path, dependencies))
-            return target.number if target else None
-        target = self.store.resolve(self.follow_path(record, derived.path[:-1], dependencies))
-        return target.attributes.get(derived.path[-1]) if target else None
+        path = derived.path if derived.kind == "number" else derived.path[:-1]
+        target = self.store.resolve(self.follow_path(record, path, dependencies))
+        if target is None or (derived.nullable and not self.visibility.is_visible(viewer, target, dependencies)):
+            return None
+        return target.number if derived.kind == "number" else target.attributes.get(derived.path[-1])
 
     def follow_path(self, record: StoredRecord, path: tuple[str, ...], dependencies: set[Tag]) -> Reference | None:
         """Return where a path of to-one relations leads; the tags it depends on are added to `dependencies`."""
@@ -242,3 +270,9 @@ class RecordEncoder:
             dependencies.add((reference.resource, reference.key))
             current = self.store.resolve(reference)
         return reference
+
+
+def encode_segments(record: StoredRecord, layout: Iterable[LayoutItem]) -> tuple[bytes, ...]:
+    """Encode the segments of a layout."""
+    attributes = record.attributes
+    return tuple([item.encode(attributes) for item in layout if isinstance(item, FieldSegment)])

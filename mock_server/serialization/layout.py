@@ -3,7 +3,7 @@
 A layout is the JSON object of a view: segments of attributes, embedded relations and computed fields.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,10 +146,17 @@ class ComputedField:
 LayoutItem = FieldSegment | EmbeddedRelation | ComputedField
 
 
-def build_layout(resource: Resource, view: View, projection: Projection) -> Iterator[LayoutItem]:
-    """Yield the layout of a view. Its segments are the same in every projection."""
+def build_layout(
+    resource: Resource, view: View, projection: Projection, allowed_names: Container[str] | None = None
+) -> Iterator[LayoutItem]:
+    """Yield the layout of a view, of all its properties or of `allowed_names`.
+
+    The segments of all properties are the same in every projection.
+    """
     names: list[str] = []
-    for name in view.property_names:
+    for name in (
+        view.property_names if allowed_names is None else filter(allowed_names.__contains__, view.property_names)
+    ):
         if name in resource.attributes and name not in view.derived_properties:
             names.append(name)
             continue

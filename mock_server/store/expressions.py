@@ -1,7 +1,7 @@
 """SQL expressions with their parameters and with what they read, so that a cache knows which writes change a value."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mock_server.store import schema
@@ -46,6 +46,9 @@ class TableAlias:
     def tenant(self) -> str:
         return f"{self.alias}.tenant"
 
+
+# Resource -> a condition on its records.
+ConditionByResource = Callable[[str], SqlExpression]
 
 MATCH_ALL = SqlExpression("1")
 MATCH_NONE = SqlExpression("0")
@@ -97,24 +100,53 @@ def refers_to(relation: Relation, references: Iterable[Reference]) -> SqlExpress
     return one_of(schema.reference_column(relation.name), encoded)
 
 
+def match_all_records(resource: str) -> SqlExpression:
+    """Return the condition that every record of a resource fulfils."""
+    return MATCH_ALL
+
+
 def build_derived_expression(
-    tables: schema.Tables, resource: str, derived: DerivedProperty, key_sql: str
+    tables: schema.Tables,
+    resource: str,
+    derived: DerivedProperty,
+    key_sql: str,
+    restrict: ConditionByResource = match_all_records,
 ) -> SqlExpression:
-    """Build the expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
+    """Build the expression of a count, sum or max of the related records that fulfil `restrict`.
+
+    `key_sql`: SQL for the key of the record that has it, without parameters or with ``?1``.
+    """
     relation = tables[resource].resource.relations[derived.path[0]]
-    parts = [_build_aggregate_sql(tables, resource, relation, target, derived, key_sql) for target in relation.targets]
+    conditions = {target: restrict(target) for target in relation.targets}
+    parts = [
+        _build_aggregate_sql(tables, resource, relation, target, derived, key_sql, condition)
+        for target, condition in conditions.items()
+    ]
     if derived.kind == "max" and len(parts) > 1:  # SQLite's scalar MAX(a, b) returns NULL if any argument is NULL
         sql = f"SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)})"
     else:
         sql = " + ".join(parts)
-    return SqlExpression(f"({sql})", resources=frozenset({resource, *relation.targets}))
+    parameters = tuple([value for condition in conditions.values() for value in condition.parameters])
+    resources = frozenset({resource, *relation.targets}).union(*[c.resources for c in conditions.values()])
+    return SqlExpression(f"({sql})", parameters, resources)
+
+
+def without_index(condition: SqlExpression) -> SqlExpression:
+    """Return an equivalent condition for which SQLite uses no index, so that it uses that of another condition."""
+    return condition if condition is MATCH_ALL else replace(condition, sql=f"+({condition.sql})")
 
 
 def _build_aggregate_sql(
-    tables: schema.Tables, resource: str, relation: Relation, target: str, derived: DerivedProperty, key_sql: str
+    tables: schema.Tables,
+    resource: str,
+    relation: Relation,
+    target: str,
+    derived: DerivedProperty,
+    key_sql: str,
+    condition: SqlExpression,
 ) -> str:
     table = tables[target]
-    conditions = [_build_relation_sql(tables, resource, relation, target, key_sql)]
+    conditions = [_build_relation_sql(tables, resource, relation, target, key_sql), without_index(condition).sql]
     for name, values in derived.where.items():
         format_ = table.resource.attributes[name].format
         conditions.append(schema.build_in_sql((name,), [schema.to_comparable(value, format_) for value in values]))

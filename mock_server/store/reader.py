@@ -13,7 +13,15 @@ from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
 from mock_server.store.errors import StoreError
-from mock_server.store.expressions import MATCH_ALL, SqlExpression, TableAlias, build_derived_expression, has_key
+from mock_server.store.expressions import (
+    MATCH_ALL,
+    ConditionByResource,
+    SqlExpression,
+    TableAlias,
+    build_derived_expression,
+    has_key,
+    match_all_records,
+)
 from mock_server.store.schema import Attributes, References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
@@ -108,16 +116,21 @@ class RecordReader:
         return None if record is None else record.references
 
     def select(
-        self, resource: str, condition: SqlExpression = MATCH_ALL, order: str = "n", limit: str = ""
+        self,
+        resource: str,
+        condition: SqlExpression = MATCH_ALL,
+        order: str = "n",
+        limit: str = "",
+        order_parameters: tuple[Any, ...] = (),
     ) -> list[StoredRecord]:
-        """Return the records that fulfil a condition. `order`, `limit`: SQL."""
+        """Return the records that fulfil a condition. `order`, `limit`: SQL; `order_parameters`: values in `order`."""
         table = self.tables[resource]
         columns = ", ".join(("n", "key", "tenant", "own", *table.reference_columns))
         sql = f"SELECT {columns} FROM {table.name} WHERE {condition.sql} ORDER BY {order} {limit}"
         record_cache = self.record_cache
         return [
             record_cache.get((resource, row[1])) or self._decode_row(table, row)
-            for row in self.connection.execute(sql, condition.parameters).fetchall()
+            for row in self.connection.execute(sql, (*condition.parameters, *order_parameters)).fetchall()
         ]
 
     def _decode_row(self, table: Table, row: Sequence[Any]) -> StoredRecord:
@@ -174,25 +187,40 @@ class RecordReader:
         table = self.tables[resource]
         return TableAlias(table, alias or table.name)
 
-    def build_expression(self, resource: str, name: str) -> SqlExpression:
-        """Build the expression of an attribute (nested: with dots), or of a count, sum or max."""
+    def build_expression(
+        self, resource: str, name: str, restrict: ConditionByResource = match_all_records
+    ) -> SqlExpression:
+        """Build the expression of an attribute (nested: with dots), or of a count, sum or max, see `expressions`."""
         row = self.alias(resource)
         derived = row.table.resource.derived_properties.get(name)
         if derived is not None:
-            return build_derived_expression(self.tables, resource, derived, row.key)
+            return build_derived_expression(self.tables, resource, derived, row.key, restrict)
         return SqlExpression(row[name], columns=frozenset({row.table.find_column(name) or "own"}))
 
-    def aggregate(self, resource: str, value_sql: str, condition: SqlExpression = MATCH_ALL) -> Any:
-        """Return the value of an SQL aggregate of the records that fulfil a condition."""
+    def aggregate(
+        self, resource: str, value_sql: str, condition: SqlExpression = MATCH_ALL, parameters: tuple[Any, ...] = ()
+    ) -> Any:
+        """Return the value of an SQL aggregate of the records that fulfil a condition.
+
+        `parameters`: values in `value_sql`.
+        """
         sql = f"SELECT {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql}"
-        return self.scalar(sql, condition.parameters)
+        return self.scalar(sql, (*parameters, *condition.parameters))
 
     def aggregate_by(
-        self, resource: str, group_sql: str, value_sql: str, condition: SqlExpression = MATCH_ALL
+        self,
+        resource: str,
+        group_sql: str,
+        value_sql: str,
+        condition: SqlExpression = MATCH_ALL,
+        parameters: tuple[Any, ...] = (),
     ) -> dict[Any, Any]:
-        """Return group -> value of an SQL aggregate of the records that fulfil a condition."""
+        """Return group -> value of an SQL aggregate of the records that fulfil a condition.
+
+        `parameters`: values in `value_sql`.
+        """
         sql = f"SELECT {group_sql}, {value_sql} FROM {self.tables[resource].name} WHERE {condition.sql} GROUP BY 1"
-        return dict(self.connection.execute(sql, condition.parameters).fetchall())
+        return dict(self.connection.execute(sql, (*parameters, *condition.parameters)).fetchall())
 
     def count_by_resource(self) -> dict[str, int]:
         return {name: self.aggregate(name, "COUNT(*)") for name in self.tables}
@@ -241,6 +269,9 @@ class RecordReader:
                 self.referrer_cache[tag] = referrers
         return referrers
 
-    def compute_derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
-        """Return the value of a count, sum or max for the record `key`."""
-        return self.scalar(f"SELECT {build_derived_expression(self.tables, resource, derived, '?1').sql}", (key,))
+    def compute_derived(
+        self, resource: str, derived: DerivedProperty, key: Any, restrict: ConditionByResource = match_all_records
+    ) -> Any:
+        """Return the value of a count, sum or max for the record `key`. `restrict`: the records that are counted."""
+        expression = build_derived_expression(self.tables, resource, derived, "?1", restrict)
+        return self.scalar(f"SELECT {expression.sql}", (key, *expression.parameters))

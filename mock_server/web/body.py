@@ -7,7 +7,7 @@ detects integers beyond 64 bits. Counts of keys and brackets avoid a second pars
 import json
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,13 +18,16 @@ from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.web.context import RequestContext
 
 READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")
-MAX_BODY_BYTES = 10 * 1024 * 1024
+DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_NESTING_DEPTH = 128
+MAX_CONTAINERS = 50_000  # objects and arrays; ten times as many take half a second to parse and visit
+MAX_ROUNDED_INTEGERS = 20  # that are reported
 MAX_BUFFERED_BYTES = 128 * 1024 * 1024  # incomplete bodies of all requests
 
 _JSON_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _KEY_SEPARATOR = re.compile(rb'"[ \t\r\n]*:')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
 _INT64_LIMIT = 2**63
 
@@ -35,8 +38,9 @@ class ClientDisconnect(Exception):
 
 @dataclass(slots=True)
 class BodyMemoryLimit:
-    """Counts the bytes of incomplete bodies of all requests."""
+    """Counts the bytes of incomplete bodies of all requests. `max_body_bytes`: the limit of one body."""
 
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     buffered_bytes: int = 0
 
 
@@ -45,12 +49,12 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
 
     Raises ApiError if the body (413) or all incomplete bodies together (503) exceed their limit.
     """
-    content_length = context.headers.get(b"content-length", b"")
-    if content_length.isdigit() and int(content_length[:20]) > MAX_BODY_BYTES:
-        raise _too_large_error(f"Content-Length is {int(content_length[:20])} bytes")
+    content_length, max_bytes = context.headers.get(b"content-length", b""), memory_limit.max_body_bytes
+    if content_length.isdigit() and int(content_length[:20]) > max_bytes:
+        raise _too_large_error(f"Content-Length is {int(content_length[:20])} bytes", max_bytes)
     message = await receive()
     chunk: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= MAX_BODY_BYTES:
+    if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= max_bytes:
         return chunk
     chunks: list[bytes] = []
     size = 0
@@ -59,8 +63,8 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             memory_limit.buffered_bytes += len(chunks[-1])
-            if size > MAX_BODY_BYTES:
-                raise _too_large_error(f"the body has at least {size} bytes")
+            if size > max_bytes:
+                raise _too_large_error(f"the body has at least {size} bytes", max_bytes)
             if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
                 detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
                 raise overloaded_error(detail)
@@ -72,8 +76,9 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
     raise ClientDisconnect
 
 
-def _too_large_error(reason: str) -> ApiError:
-    detail, message = f"{reason} (maximum {MAX_BODY_BYTES})", "The request body is too large."
+def _too_large_error(reason: str, max_bytes: int) -> ApiError:
+    detail = f"{reason} (maximum {max_bytes}, see --max-body)"
+    message = f"The request body must not be greater than {max_bytes} bytes (option --max-body of the mock)."
     # The rest of the body is not read, so the connection cannot carry another request.
     return ApiError(ErrorKind.BODY_TOO_LARGE, detail, message=message, headers={"Connection": "close"})
 
@@ -115,12 +120,12 @@ class ParsedJson(NamedTuple):
 
 def parse_json(raw: bytes) -> ParsedJson:
     """Parse JSON. Raises ApiError (400) with the position and the problem."""
+    if _count_brackets(raw) > MAX_CONTAINERS and _count_brackets(_STRING.sub(b"", raw)) > MAX_CONTAINERS:
+        raise _malformed_error(f"it has more than {MAX_CONTAINERS} objects and arrays")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _malformed_error(_describe_json_error(error, raw)) from None
-    if raw.count(b"{") + raw.count(b"[") > MAX_NESTING_DEPTH and _measure_depth(value) > MAX_NESTING_DEPTH:
-        raise _malformed_error(f"it is nested deeper than {MAX_NESTING_DEPTH} levels")
     key_count, has_floats = _count_keys(value)
     # Without duplicates there is one colon per key, and others only inside strings.
     if raw.count(b":") != key_count and len(_KEY_SEPARATOR.findall(raw)) != key_count:
@@ -129,7 +134,7 @@ def parse_json(raw: bytes) -> ParsedJson:
 
 
 def find_rounded_integers(raw: bytes) -> list[str]:
-    """Return the dotted paths of integers that lost digits: beyond 64 bits they are stored as floats.
+    """Return the dotted paths of the first integers that lost digits: beyond 64 bits they are stored as floats.
 
     They are not rejected, since the contract permits them where it sets no bounds.
     """
@@ -137,15 +142,19 @@ def find_rounded_integers(raw: bytes) -> list[str]:
         return []
     paths: list[str] = []
     pending: deque[tuple[str, Any]] = deque([("body", json.loads(raw, parse_float=str))])
-    while pending:
+    while pending and len(paths) < MAX_ROUNDED_INTEGERS:
         path, node = pending.popleft()
-        if isinstance(node, dict):
-            pending += ((f"{path}.{key}", value) for key, value in node.items())
-        elif isinstance(node, list):
-            pending += ((f"{path}.{index}", value) for index, value in enumerate(node))
-        elif isinstance(node, int) and not -_INT64_LIMIT <= node < 2 * _INT64_LIMIT and int(float(node)) != node:
-            paths.append(path)
-    return paths
+        for step, child in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(child, (dict, list)):
+                pending.append((f"{path}.{step}", child))
+            elif isinstance(child, int) and _is_rounded(child):
+                paths.append(f"{path}.{step}")
+    return paths[:MAX_ROUNDED_INTEGERS]
+
+
+def _is_rounded(number: int) -> bool:
+    """Return whether a number loses digits as a 64-bit float."""
+    return not -_INT64_LIMIT <= number < 2 * _INT64_LIMIT and int(float(number)) != number
 
 
 def _malformed_error(detail: str) -> ApiError:
@@ -161,30 +170,33 @@ def _describe_json_error(error: orjson.JSONDecodeError, raw: bytes) -> str:
     return f"{error.msg} (line {error.lineno}, column {error.colno})"
 
 
-def _measure_depth(value: Any) -> int:
-    """Return the number of nested levels of objects and arrays."""
-    depth, level = 0, [value]
-    while level := [v for v in level if isinstance(v, (dict, list))]:
-        depth += 1
-        level = [child for v in level for child in (v.values() if isinstance(v, dict) else v)]
-    return depth
+def _count_brackets(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{")
 
 
 def _count_keys(value: Any) -> tuple[int, bool]:
-    """Return (number of keys of all objects, whether there is a float)."""
-    key_count, has_floats, pending = 0, isinstance(value, float), [value]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            key_count += len(node)
-            node = node.values()
-        elif not isinstance(node, list):
-            continue
-        for child in node:
-            if isinstance(child, (dict, list)):
-                pending.append(child)
-            elif isinstance(child, float):
-                has_floats = True
+    """Return (number of keys of all objects, whether there is a float).
+
+    Raises ApiError (400) if the value is nested too deeply.
+    """
+    key_count, has_floats, depth = 0, isinstance(value, float), 0
+    level = [value] if isinstance(value, (dict, list)) else []
+    while level:
+        depth += 1
+        if depth > MAX_NESTING_DEPTH:
+            raise _malformed_error(f"it is nested deeper than {MAX_NESTING_DEPTH} levels")
+        next_level: list[Any] = []
+        for node in level:
+            children: Iterable[Any] = node
+            if isinstance(node, dict):
+                key_count += len(node)
+                children = node.values()
+            for child in children:
+                if isinstance(child, (dict, list)):
+                    next_level.append(child)
+                elif isinstance(child, float):
+                    has_floats = True
+        level = next_level
     return key_count, has_floats
 
 

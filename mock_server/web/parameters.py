@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
+from mock_server.web.validation_messages import FieldError, list_field_errors, required_error, type_error
+from mock_server.web.violations import find_violations
 from spec.document import Document
 from spec.errors import ContractError
 from spec.model import BodyField, Contract, Operation, Parameter
@@ -95,10 +96,10 @@ class ParameterParser:
 
     def validate(self, value: Any) -> Iterator[FieldError]:
         if not self.validator.is_valid(value):
-            name, violations = self.parameter.name, self.validator.iter_errors(value)
+            name, violations = self.parameter.name, find_violations(self.validator, value)
             is_exploded = self.type == "array" and self.parameter.explode
             has_commas = is_exploded and any("," in str(part) for part in value)
-            for error in field_errors(violations, f"{self.parameter.pointer}/schema", path_prefix=(name,)):
+            for error in list_field_errors(violations, f"{self.parameter.pointer}/schema", path_prefix=(name,)):
                 yield replace(error, expected=f"{name}=1&{name}=2 or {name}[]=1") if has_commas else error
 
 

@@ -7,8 +7,10 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
+import orjson
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,13 +18,24 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
-from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
+from mock_server.web.validation_messages import (
+    MAX_FIELD_CHARS,
+    FieldError,
+    field_errors,
+    list_field_errors,
+    required_error,
+    type_error,
+)
+from mock_server.web.violations import find_violations
 from spec.document import snake_case
 from spec.model import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
 _MAX_CACHED_QUERY_BYTES, _MAX_CACHED_QUERIES = 2048, 1024
+# A response (422) lists at most this many messages, and this many bytes of field names and messages.
+MAX_LISTED_ERRORS, MAX_ERROR_BYTES = 100, 40 * 1024
+MAX_NOTES = 20  # of the ignored parts of a request
 
 # Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 CheckPathRecord = Callable[[RequestContext, Operation], None]
@@ -123,7 +136,8 @@ class RequestValidator:
         if not raw and request_body.required:
             return (required_error("body", request_body.pointer),)
         if self.known_fields is not None and isinstance(value, dict) and not self.known_fields.issuperset(value):
-            notes.extend(f"body.{name}" for name in value if name not in self.known_fields)
+            unknown_names = islice((name for name in value if name not in self.known_fields), MAX_NOTES)
+            notes.extend(f"body.{name[:MAX_FIELD_CHARS]}" for name in unknown_names)
         if has_floats:
             notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
         context.body = {**self.defaults, **value} if self.defaults else value
@@ -134,13 +148,14 @@ class RequestValidator:
         if self.lenient_validator is None:
             self.lenient_validator = self.schemas.build_without_required(request_body.pointer, "write")
             missing = (violation for violation in validator.iter_errors({}) if violation.kind.name == "required")
-            errors = field_errors(missing, request_body.pointer, required_fields=self.required_fields)
-            self.missing_field_errors = {error.field: error for error in errors}
+            missing_errors = field_errors(missing, request_body.pointer, required_fields=self.required_fields)
+            self.missing_field_errors = {error.field: error for error in missing_errors}
         if isinstance(value, dict) and self.lenient_validator.is_valid(value):
-            missing_errors = [error for name, error in self.missing_field_errors.items() if name not in value]
-            if missing_errors:
-                return missing_errors
-        errors = field_errors(validator.iter_errors(value), request_body.pointer, required_fields=self.required_fields)
+            errors = [error for name, error in self.missing_field_errors.items() if name not in value]
+            if errors:
+                return errors
+        violations = find_violations(validator, value, self.lenient_validator, self.field_order)
+        errors = list_field_errors(violations, request_body.pointer, required_fields=self.required_fields)
         return [self.refine_reference_error(error, value) if isinstance(value, dict) else error for error in errors]
 
     def refine_reference_error(self, error: FieldError, value: Mapping[str, Any]) -> FieldError:
@@ -158,18 +173,29 @@ class RequestValidator:
         return error if has_key_type else type_error(error.field, key_type_name, body_field.pointer)
 
     def create_validation_error(self, failures: Iterable[FieldError]) -> ApiError:
-        """Return the error (422) with all invalid fields, in the order of the contract."""
+        """Return the error (422) with the invalid fields, in the order of the contract; of many, the first."""
         ordered_errors = sorted(failures, key=lambda error: self.field_order.get(error.field.partition(".")[0], -1))
         errors: dict[str, list[str]] = {}
         details: list[str] = []
+        remaining_bytes = MAX_ERROR_BYTES
+        distinct_errors: dict[tuple[str, str], FieldError] = {}
         for error in ordered_errors:
-            messages = errors.setdefault(error.field, [])
-            if error.message not in messages:
-                messages.append(error.message)
-                expectation = f" (expected {error.expected})" if error.expected else ""
-                details.append(f"{error.field}: {error.message}{expectation}")
-        location = ordered_errors[0].location
-        return ApiError(ErrorKind.VALIDATION_FAILED, "; ".join(details), errors=errors, location=location)
+            distinct_errors.setdefault((error.field, error.message), error)
+        for error in islice(distinct_errors.values(), MAX_LISTED_ERRORS):
+            remaining_bytes -= len(orjson.dumps((error.field, error.message)))
+            if remaining_bytes < 0 and errors:
+                break
+            errors.setdefault(error.field, []).append(error.message)
+            expectation = f" (expected {error.expected})" if error.expected else ""
+            details.append(f"{error.field}: {error.message}{expectation}")
+        return ApiError(
+            ErrorKind.VALIDATION_FAILED,
+            "; ".join(details),
+            errors=errors,
+            unlisted_count=len(distinct_errors) - len(details),
+            is_count_minimum=any(error.has_more for error in ordered_errors),
+            location=ordered_errors[0].location,
+        )
 
 
 @lru_cache(256)
@@ -196,11 +222,13 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
         contract: Contract,
         schemas: SchemaValidators,
         check_path_record: CheckPathRecord,
+        max_body_bytes: int,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
-        self.shared = (contract, schemas, check_path_record, body.BodyMemoryLimit(), self.next_app)
+        memory_limit = body.BodyMemoryLimit(max_body_bytes)
+        self.shared = (contract, schemas, check_path_record, memory_limit, self.next_app)
         check_styles(contract)
         self.add_paths()
 

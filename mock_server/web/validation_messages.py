@@ -4,11 +4,12 @@ A field is named by its dotted path (``files.0.name``); messages show its unders
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from mock_server.web.violations import ViolationList
 from spec.document import escape
 from spec.validators import SchemaViolation
 
@@ -35,6 +36,7 @@ _FORMAT_EXAMPLES: Mapping[str, str] = {
     "date-time": "a date and time, for example 2026-03-01T10:30:00Z",
 }
 _MAX_LISTED_VALUES, _MAX_TEXT_CHARS = 20, 300
+MAX_FIELD_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class FieldError:
     """An invalid field (dotted path) and its message.
 
     `location`: JSON pointer of the violated keyword; `expected`: the accepted values if the message does not name them.
+    `has_more`: whether the value has further errors that were not looked for.
     """
 
     field: str
     message: str
     location: str
     expected: str = ""
+    has_more: bool = False
 
 
 def required_error(field: str, location: str) -> FieldError:
@@ -77,22 +81,64 @@ def field_errors(
     *,
     path_prefix: tuple[str, ...] = (),
     required_fields: Collection[str] = (),
+    item_offset: int = 0,
 ) -> Iterator[FieldError]:
     """Yield the errors for violations of the schema at `pointer`.
 
     `path_prefix`: path of the value (a query parameter's name); `required_fields`: top-level names for which null is
-    reported as missing.
+    reported as missing; `item_offset`: added to the index in the second place of a path.
     """
     for violation in violations:
-        yield from _iter_violation_errors(violation, pointer, path_prefix, required_fields)
+        for error in _iter_violation_errors(violation, pointer, path_prefix, required_fields, item_offset):
+            is_long = len(error.field) > MAX_FIELD_CHARS
+            yield _shorten_field(error) if is_long else error
+
+
+def _shorten_field(error: FieldError) -> FieldError:
+    """Shorten the path of a field, which the message contains too: the names in it are those of the client."""
+    field = error.field[:MAX_FIELD_CHARS] + "..."
+    return replace(error, field=field, message=error.message.replace(_display_name(error.field), _display_name(field)))
+
+
+def list_field_errors(
+    violations: ViolationList,
+    pointer: str,
+    *,
+    path_prefix: tuple[str, ...] = (),
+    required_fields: Collection[str] = (),
+) -> list[FieldError]:
+    """Return the errors for violations of the schema at `pointer`, see `field_errors`."""
+    errors = list(
+        field_errors(
+            violations.violations,
+            pointer,
+            path_prefix=path_prefix,
+            required_fields=required_fields,
+            item_offset=violations.item_offset,
+        )
+    )
+    if violations.invalid_field is not None:
+        name = ".".join((*path_prefix, *filter(None, [violations.invalid_field]))) or "body"
+        location = f"{pointer}/properties/{escape(violations.invalid_field)}" if violations.invalid_field else pointer
+        errors.append(FieldError(name, f"The {_display_name(name)} field is invalid.", location))
+    if errors and not violations.is_complete:
+        errors[-1] = replace(errors[-1], has_more=True)
+    return errors
 
 
 def _iter_violation_errors(
-    violation: SchemaViolation, pointer: str, path_prefix: tuple[str, ...], required_fields: Collection[str]
+    violation: SchemaViolation,
+    pointer: str,
+    path_prefix: tuple[str, ...],
+    required_fields: Collection[str],
+    item_offset: int,
 ) -> Iterator[FieldError]:
     kind = violation.kind
     keyword: str = kind.name
-    path = (*path_prefix, *map(str, violation.instance_path))
+    steps = violation.instance_path
+    if item_offset and len(steps) > 1 and isinstance(steps[1], int):
+        steps = [steps[0], steps[1] + item_offset, *steps[2:]]
+    path = (*path_prefix, *map(str, steps))
     location = _resolve_location(pointer, violation.schema_path)
     if keyword == "required":
         yield required_error(".".join((*path, kind.property)), location)
@@ -102,7 +148,7 @@ def _iter_violation_errors(
             yield FieldError(field, f"The {_display_name(field)} field is prohibited.", location)
     elif keyword in ("anyOf", "oneOf") and (branch := _find_best_branch(kind, len(violation.instance_path))):
         for branch_violation in branch:
-            yield from _iter_violation_errors(branch_violation, pointer, path_prefix, required_fields)
+            yield from _iter_violation_errors(branch_violation, pointer, path_prefix, required_fields, item_offset)
     else:
         field = ".".join(path) or "body"
         if violation.instance is None and len(path) == 1 and field in required_fields:

@@ -255,17 +255,25 @@ class MuseumModel:
             if reference in as_list(self.entries[referrer].references.get(relation.inverse))
         ]
 
-    def find_values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
+    def find_values(
+        self, reference: Reference, path: tuple[str, ...], viewer: Viewer | None = None, *, is_key_known: bool = False
+    ) -> list[Any]:
         """Return all values, except null, at the end of a path of relations and (nested) attributes.
 
-        A path without an attribute ends at records; their references are the values.
+        A path without an attribute ends at records; their references are the values. Only records that the viewer may
+        see are read, except with `is_key_known` the key of a record to which a stored relation refers.
         """
         if not path:
             return [reference]
         definition = museum().resources[reference.resource]
         if path[0] in definition.relations:
-            targets = self.find_related(reference, path[0])
-            return [value for target in targets for value in self.find_values(target, path[1:])]
+            relation, targets = definition.relations[path[0]], self.find_related(reference, path[0])
+            is_key = path[1:] == (museum().resources[relation.targets[0]].key_attribute,)
+            is_in_column = relation.is_stored and not relation.to_many and len(relation.targets) == 1
+            if not (is_key_known and is_key and is_in_column):
+                targets = [target for target in targets if self.is_visible(viewer, target)]
+            values = (self.find_values(target, path[1:], viewer, is_key_known=is_key_known) for target in targets)
+            return [value for target_values in values for value in target_values]
         value: Any = self.entries[reference].attributes
         for part in path:
             if not isinstance(value, dict) or part not in value:
@@ -287,7 +295,8 @@ class MuseumModel:
         members = [
             self.entries[r]
             for r in dict.fromkeys(self.find_related(reference, derived.path[0]))
-            if all(self.entries[r].attributes.get(name) in values for name, values in derived.where.items())
+            if self.is_visible(viewer, r)
+            and all(self.entries[r].attributes.get(name) in values for name, values in derived.where.items())
         ]
         if derived.kind == "count":
             return len(members)
@@ -325,6 +334,14 @@ class MuseumModel:
         subjects = {reference, *(r for n in range(len(path)) for r in self.find_values(reference, path[: n + 1]))}
         shares = [self.entries[r].references for r in self.list_references("Pass")]
         return any(share["subject"] in subjects and share["entity"] in entities for share in shares)
+
+    def is_outsider(self, viewer: Viewer | None, reference: Reference) -> bool:
+        """Whether a record is a person who has no museum in common with the viewer."""
+        if viewer is None or reference.resource != "Person":
+            return False
+        museums = [Reference("Museum", key) for key in viewer.tenant_keys]
+        people = [self.find_related(m, name) for m in museums if m in self.entries for name in ("members", "director")]
+        return reference not in (Reference("Person", viewer.user_key), *(r for group in people for r in group))
 
     def create_viewer(self, person: Reference) -> Viewer:
         """Create the viewer of a person: first the home museum, then the museums it is a member or director of."""

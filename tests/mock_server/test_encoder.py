@@ -61,12 +61,20 @@ def build_projections(projections: ProjectionFactory, view: str) -> list[Project
 
 
 def build_expected_body(
-    model: MuseumModel, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
+    model: MuseumModel,
+    view: View,
+    reference: Reference,
+    projection: Projection,
+    viewer: Viewer | None,
+    *,
+    is_reduced: bool = False,
 ) -> dict[str, Any]:
-    """Build the object of a view for a record from the model."""
+    """Build the object of a view for a record from the model. `is_reduced`: only with the required properties."""
     resource = museum().resources[view.resource]
     attributes, body = model.entries[reference].attributes, {}
     for name in view.property_names:
+        if is_reduced and name not in museum().document.resolve(view.pointer)["required"]:
+            continue
         if name in view.derived_properties:
             derived = view.derived_properties[name]
             if derived.required or name in projection.property_names:
@@ -94,9 +102,15 @@ def add_expected_relation(
         return
     embedded = [
         build_expected_body(
-            model, museum().views[relation.target_views[r.resource]], r, projections[r.resource], viewer
+            model,
+            museum().views[relation.target_views[r.resource]],
+            r,
+            projections[r.resource],
+            viewer,
+            is_reduced=model.is_outsider(viewer, r),
         )
         for r in model.find_related(reference, relation.name)
+        if model.is_visible(viewer, r)
     ]
     if relation.to_many:
         body[relation.name] = embedded
@@ -187,7 +201,7 @@ class EncoderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
-        viewers: list[Viewer | None] = [None, *(Viewer(p.key, ()) for p in self.model.list_references("Person"))]
+        viewers: list[Viewer | None] = [None, *map(self.model.create_viewer, self.model.list_references("Person"))]
         viewer = data.draw(st.sampled_from(viewers), label="viewer")
         view = museum().views[data.draw(st.sampled_from(VIEWS), label="view")]
         uncached_encoder = create_uncached_encoder(self.store)

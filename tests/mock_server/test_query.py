@@ -75,12 +75,19 @@ def to_comparable_value(value: Any) -> Any:
     return (0,) if value is None else (1, value)
 
 
-def matches_filter(model: MuseumModel, reference: Reference, x_query: QueryExtension, value: Any) -> bool:
+def matches_filter(
+    model: MuseumModel, reference: Reference, x_query: QueryExtension, value: Any, viewer: Viewer | None
+) -> bool:
     """Whether a record matches a filter."""
     path = x_query.paths[0]
     if x_query.operator == "exists":
-        return bool(model.find_related(reference, path[0])) is value
-    values = model.find_values(reference, path)
+        relation, related = (
+            museum().resources[reference.resource].relations[path[0]],
+            model.find_related(reference, path[0]),
+        )
+        is_in_column = relation.is_stored and not relation.to_many
+        return any(is_in_column or model.is_visible(viewer, r) for r in related) is value
+    values = model.find_values(reference, path, viewer, is_key_known=True)
     values = [v for item in values for v in (item if isinstance(item, list) else [item])]
     if x_query.operator == "eq":
         return any(v in values for v in (value if isinstance(value, list) else [value]))
@@ -96,9 +103,11 @@ def is_date(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
     return isinstance(value, str) and len(value) == 10 and target.attributes[attribute_path[0]].format == "date-time"
 
 
-def matches_search(model: MuseumModel, reference: Reference, x_query: QueryExtension, term: str) -> bool:
+def matches_search(
+    model: MuseumModel, reference: Reference, x_query: QueryExtension, term: str, viewer: Viewer | None
+) -> bool:
     """Whether one of the searched properties contains the term, case-insensitively."""
-    values = [v for path in x_query.paths for v in model.find_values(reference, path)]
+    values = [v for path in x_query.paths for v in model.find_values(reference, path, viewer)]
     return any(isinstance(v, str) and term.casefold() in v.casefold() for v in values)
 
 
@@ -112,13 +121,15 @@ def find_expected_keys(
     matches = [r for r in model.list_references(resource.name) if model.is_visible(viewer, r)]
     for name, x_query in arguments.items():
         if x_query.role == "filter" and x_query.unless_parameter not in values:
-            matches = [r for r in matches if matches_filter(model, r, x_query, values[name])]
+            matches = [r for r in matches if matches_filter(model, r, x_query, values[name], viewer)]
         elif x_query.role == "search":
-            matches = [r for r in matches if matches_search(model, r, x_query, values[name])]
+            matches = [r for r in matches if matches_search(model, r, x_query, values[name], viewer)]
     sort, direction = values.get("sort"), values.get("direction")
     matches.sort(key=lambda r: str(r.key))  # the sorts below are stable: equal values stay in the order of keys
     if sort is not None:
-        matches.sort(key=lambda r: to_comparable_value(get_property(model, r, sort)), reverse=direction == "desc")
+        matches.sort(
+            key=lambda r: to_comparable_value(get_property(model, r, sort, viewer)), reverse=direction == "desc"
+        )
     else:
         created = resource.attributes_with_stamp("created")
 
@@ -130,11 +141,11 @@ def find_expected_keys(
     return [r.key for r in matches]
 
 
-def get_property(model: MuseumModel, reference: Reference, name: str) -> Any:
+def get_property(model: MuseumModel, reference: Reference, name: str, viewer: Viewer | None) -> Any:
     """Return the value of an attribute or derived property."""
     derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:
-        return model.compute_derived(reference, derived, None)
+        return model.compute_derived(reference, derived, viewer)
     return model.entries[reference].attributes.get(name)
 
 
@@ -255,7 +266,7 @@ def list_read_columns(store: Store, listing: ListQuery) -> set[tuple[str, str]]:
 
     sql = f"SELECT {listing.condition.sql} FROM {store.tables[listing.resource.name].name} ORDER BY {listing.order}"
     store.connection.set_authorizer(authorize)
-    store.connection.execute(sql, listing.condition.parameters)
+    store.connection.execute(sql, (*listing.condition.parameters, *listing.order_parameters))
     store.connection.set_authorizer(None)
     return columns
 

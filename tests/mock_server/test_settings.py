@@ -44,6 +44,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "durability": ("normal", "full"),
         "contract": (str(LIBRARY), str(Path(__file__))),
         "allowed_hosts": ("a.test,b.test", "c.test"),
+        "max_body": ("512KiB", "2048"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
         "tls": ("self-signed", "self-signed:folder"),
         "tls_cert": (str(LIBRARY), str(Path(__file__))),

@@ -1,0 +1,28 @@
+"""Rejects control characters in the texts of a contract that are printed on a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spec.document import Document, escape
+from spec.errors import ContractError, invalid_value
+
+
+def check_printed_texts(document: Document) -> None:
+    """Raise ContractError for control characters in the texts of a contract that are printed on a terminal."""
+    for location, text in _iter_printed_texts(document.root):
+        if not text.isprintable():
+            raise ContractError(location, invalid_value(text), "printable characters")
+
+
+def _iter_printed_texts(root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (location, text): title and version, URLs, paths, operation ids and the names of components."""
+    yield from ((f"#/info/{name}", str(root["info"].get(name, ""))) for name in ("title", "version"))
+    for index, server in enumerate(root.get("servers") or ()):
+        yield f"#/servers/{index}/url", str(server.get("url", ""))
+    for path, item in root["paths"].items():
+        yield "#/paths", str(path)
+        for method, operation in item.items():
+            if isinstance(operation, dict) and "operationId" in operation:
+                yield f"#/paths/{escape(path)}/{escape(method)}/operationId", str(operation["operationId"])
+    for kind, components in (root.get("components") or {}).items():
+        yield from ((f"#/components/{kind}", str(name)) for name in components if isinstance(components, dict))
