@@ -18,7 +18,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.retry import Retrier
 from spec.loader import load_contract
 from spec.model import Contract, Operation
@@ -36,6 +36,7 @@ class StubTarget:
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.tokens = {Actor.OWNER: "token", Actor.OTHER_TENANT: "other-token"}
 
     def send(self, request: Request) -> Response:
         """The response."""

@@ -73,6 +73,10 @@ class RecordingTarget:
     def base(self) -> str:
         return str(self.target.base)
 
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        return dict(self.target.tokens)
+
     def send(self, request: Request) -> Response:
         if len(self.requests) >= self.max_requests and self.error is not None:
             raise self.error
