@@ -122,9 +122,15 @@ def _run_checks(
 
     target.observe = observe
     sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
-    lift = target.budget.lift
     try:
-        run_result = run(session, checks, selected, progress.record_result, before_cleanup=lift, sources=sources)
+        run_result = run(
+            session,
+            checks,
+            selected,
+            progress.record_result,
+            before_cleanup=target.budget.start_cleanup,
+            sources=sources,
+        )
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):

@@ -32,13 +32,17 @@ _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", in
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A requirement that a response violates. `check`: id of the check. `keyword`: selects the provenance."""
+    """A requirement that a response violates.
+
+    `check`: id of the check. `keyword`: selects the provenance. `provenance_independent`: it blocks regardless of it.
+    """
 
     check: str
     pointer: str
     keyword: str | None
     message: str
     parameter: str = ""
+    provenance_independent: bool = False
 
 
 def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
@@ -79,11 +83,14 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
         message = f"got {media_type or 'no media type'} for {response.status}, expected application/json"
         yield Finding("content-type-is-json", pointer, None, message, str(response.status))
     body = response.json
-    if body is None and response.content.strip() != b"null":
-        yield Finding("response-matches-schema", pointer, None, f"the body of {response.status} is not JSON")
+    validator = schemas.get(pointer, "read")
+    problem = response.json_problem or ("is null" if body is None and not validator.is_valid(None) else "")
+    if problem:
+        message = f"the body of {response.status} {problem}"
+        yield Finding("response-matches-schema", pointer, None, message, provenance_independent=response.ok)
         return
     reported: set[tuple[str, str, str]] = set()
-    for violation in schemas.get(pointer, "read").iter_errors(body):
+    for violation in validator.iter_errors(body):
         keyword_pointer, keyword = locate_violation(pointer, violation.schema_path)
         value_path = ".".join(map(str, violation.instance_path))
         message = f"{value_path or 'the body'} of {response.status}: {violation.message[:300]}"

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from conformance.transport.json_body import parse_json
 from conformance.transport.messages import Exchange, Request
 from spec.document import iter_keyword_objects, split_pointer
 from spec.model import Contract
@@ -89,9 +90,9 @@ class Redactor:
     def body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
         """A body, redacted and limited in length. JSON is processed only up to the limit."""
         try:
-            value, remaining = self._truncate(json.loads(content), limit)
+            value, remaining = self._truncate(parse_json(content), limit)
             text = json.dumps(value, ensure_ascii=False, indent=indent)
-        except (ValueError, RecursionError):
+        except ValueError:
             return self.text(content.decode("utf-8", "replace"), limit)
         if remaining > 0:
             return self.text(text, limit)

@@ -120,12 +120,20 @@ class Case:
         return value
 
     def build_requirement(
-        self, pointer: str | None = None, keyword: str | None = None, parameter: str = ""
+        self,
+        pointer: str | None = None,
+        keyword: str | None = None,
+        parameter: str = "",
+        *,
+        provenance_independent: bool = False,
     ) -> Requirement:
-        """Build the requirement at a location of the contract, with its provenance. Default: the operation."""
+        """Build the requirement at a location of the contract, with its provenance. Default: the operation.
+
+        `provenance_independent`: it blocks regardless of the provenance, as it always does for some checks.
+        """
         location = pointer or self.operation.pointer
         provenance = get_provenance(self.session.contract.document, location, keyword)
-        independent = self.check.provenance_independent
+        independent = provenance_independent or self.check.provenance_independent
         return Requirement(
             self.check.id,
             self.operation.id,

@@ -36,7 +36,7 @@ class StubTarget:
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
-        self.tokens = {Actor.OWNER: "token", Actor.OTHER_TENANT: "other-token"}
+        self.tokens: dict[str, str] = {Actor.OWNER: "token", Actor.OTHER_TENANT: "other-token"}
 
     def send(self, request: Request) -> Response:
         """The response."""
