@@ -17,8 +17,7 @@ def parse_json(content: bytes) -> Any:
     """Parse a body. Raises ValueError; its message completes "the body ..."."""
     if not content.strip():
         raise ValueError("is empty, not JSON")
-    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:  # more than the values, if texts contain commas
-        raise ValueError(f"has more than {MAX_VALUES} values")
+    _check_values(content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -33,6 +32,21 @@ def parse_json(content: bytes) -> Any:
     if "\\ud" in text or "\\uD" in text:
         _check_unicode(value)
     return value
+
+
+def parse_leniently(content: bytes) -> Any:
+    """Parse a body as `json.loads` does, with limits: to display it. Raises ValueError."""
+    _check_values(content)
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+
+
+def _check_values(content: bytes) -> None:
+    """Raise ValueError for too many values. Commas in texts count, so that nothing is parsed."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError(f"has more than {MAX_VALUES} values")
 
 
 TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
