@@ -87,6 +87,10 @@ class BudgetExhausted(SuiteError):
     """The time or number of requests of the run is exhausted."""
 
 
+class WriteLogError(BudgetExhausted):
+    """The write log cannot be written, so that the run may write nothing more. Raised once: cleanup continues."""
+
+
 class SkipCheck(SuiteError):
     """A check cannot run: `reason` says why."""
 

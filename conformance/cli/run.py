@@ -1,5 +1,6 @@
 """`athena-conformance run`: checks a backend, writes the reports, and returns the exit code of the gate."""
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -113,7 +114,7 @@ def _run_checks(
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     case_keys = {(case.check.id, case.operation.id) for case in build_cases(session, checks, selected)}
-    progress = Progress(case_keys, sys.stderr, target.budget.deadline)
+    progress = Progress(case_keys, sys.stderr or io.StringIO(), target.budget.deadline)
     record_exchange = target.observe
 
     def observe(request: Request, response: Response) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from conformance import interrupts
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
@@ -175,7 +176,8 @@ def open_session(
 def clean_up(session: Session) -> list[tuple[str, object]]:
     """Delete the created records; return the ones that remain."""
     try:
-        return session.clean_up()
+        with interrupts.interruptible():
+            return session.clean_up()
     except (SuiteError, KeyboardInterrupt):
         return list(session.write_log.list_remaining())
 

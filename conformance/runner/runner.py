@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from conformance import interrupts
 from conformance.checks.support.check import Case, Check
 from conformance.errors import (
     NO_SECOND_TOKEN,
@@ -99,6 +100,7 @@ def run(
             _run_case(run_result, case, report_result, reruns)
         for result, counts in chain.from_iterable(_results_from(source, session) for source in sources):
             report_result(run_result.record(replace(result, failure_kind=_failure_kind(result, counts)), counts))
+        interrupts.hold()
     except (BudgetExhausted, TargetUnreachable, ResultSourceError, KeyboardInterrupt) as error:
         run_result.abort_reason = str(error) or "interrupted"
         run_result.target_unreachable = isinstance(error, TargetUnreachable)
@@ -242,8 +244,10 @@ def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object
     ]
     try:
         if not run_result.target_unreachable:
-            return [*session.clean_up(), *unidentified]
+            with interrupts.interruptible():
+                return [*session.clean_up(), *unidentified]
     except (SuiteError, KeyboardInterrupt) as error:
+        run_result.is_interrupted = run_result.is_interrupted or isinstance(error, KeyboardInterrupt)
         run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
         run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
     return [*session.write_log.list_remaining(), *unidentified]
