@@ -4,12 +4,12 @@ A schema violation is identified across runs by its location and by the key, typ
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request, Response
 from spec.document import escape
 from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
@@ -33,6 +33,7 @@ RESPONSE_CHECK_IDS = (
     "content-type-is-json",
     "response-matches-schema",
 )
+MAX_DETAILED_BYTES = 4 * 1024 * 1024  # larger bodies take too much memory: the message of a violation has the value
 MAX_VIOLATIONS = 5  # reported per response
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -97,8 +98,18 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
         message = f"the body of {response.status} {problem}"
         yield Finding("response-matches-schema", pointer, None, message, provenance_independent=response.ok)
         return
+    if len(response.content) > MAX_DETAILED_BYTES:
+        if not validator.is_valid(body):
+            yield Finding(
+                "response-matches-schema", pointer, None, f"the body of {response.status} does not match its schema"
+            )
+        return
+    yield from _describe_violations(pointer, response, validator.iter_errors(body))
+
+
+def _describe_violations(pointer: str, response: Response, violations: Iterable[SchemaViolation]) -> Iterator[Finding]:
     reported: set[tuple[str, str, str]] = set()
-    for violation in validator.iter_errors(body):
+    for violation in violations:
         keyword_pointer, keyword = locate_violation(pointer, violation.schema_path)
         value_path = ".".join(map(str, violation.instance_path))
         message = f"{value_path or 'the body'} of {response.status}: {violation.message[:300]}"

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import count
@@ -14,6 +14,7 @@ from conformance.transport.json_body import parse_json
 
 AUTHORIZATION = "Authorization"
 MAX_EXCERPT_BYTES = 200
+MAX_EVIDENCE_BYTES = 1024 * 1024
 
 
 class Actor(StrEnum):
@@ -119,6 +120,14 @@ class Exchange:
 
     request: Request
     response: Response
+
+    def as_evidence(self) -> "Exchange":
+        """Return the exchange to store until the end of the run: of a very large body, only its start."""
+        content = self.response.content
+        if len(content) <= MAX_EVIDENCE_BYTES:
+            return self
+        start = content[:MAX_EVIDENCE_BYTES]
+        return replace(self, response=replace(self.response, content=start, read_problem="is only stored in part"))
 
     def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
         """The request as a curl command; tokens are names of environment variables."""

@@ -147,7 +147,8 @@ class Case:
 
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
         """Build the result: passed if `failure` is empty, else failed with that message ("got X, expected Y")."""
-        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, evidence)
+        stored = tuple(exchange.as_evidence() for exchange in evidence)
+        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, stored)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
         """Build the result of a skipped check."""

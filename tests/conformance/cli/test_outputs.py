@@ -48,9 +48,8 @@ def test_output_that_cannot_be_written_does_not_change_the_exit_code(output: str
     (tmp_path / "suite.py").write_text(STUBBED)
     with run_http_target(GOOD) as base:
         command = f"'{sys.executable}' '{tmp_path}/suite.py' run --base-url {base} --read-only --operation listAgents"
-        script = (
-            f"set -o pipefail; {command} --report-dir '{tmp_path}/reports' {output}; echo code $? >'{tmp_path}/code'"
-        )
+        command += f" --report-dir '{tmp_path}/reports' {output}"
+        script = f"set -o pipefail; {command}; echo code $? >'{tmp_path}/code'"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
