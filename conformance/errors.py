@@ -7,14 +7,18 @@ from spec.model import Operation
 
 
 class SkipCategory(Enum):
-    """Category of a skip. `TARGET` counts against the minimum coverage, `INTERNAL_ERROR` makes any run incomplete."""
+    """Category of a skip.
+
+    `TARGET` and `NOT_REACHED` count against the minimum coverage, `INTERNAL_ERROR` makes any run incomplete.
+    """
 
     USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
     DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
     NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
     INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
     LIST_CHANGED = "list_changed"  # another client modified the list during the check
-    TARGET = "target"  # the target did not provide what the check needs, or the run ended first
+    TARGET = "target"  # the target did not provide what the check needs
+    NOT_REACHED = "not_reached"  # the run ended first
     INTERNAL_ERROR = "internal_error"  # a check of this suite raised an exception
 
 
@@ -42,6 +46,11 @@ NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)
 def user_skipped(message: str) -> SkipReason:
     """Create the reason of an operation skipped in the settings file."""
     return SkipReason(f"skipped: {message}", SkipCategory.USER_SKIPPED)
+
+
+def not_reached(message: str) -> SkipReason:
+    """Create the reason of a check that an aborted run did not complete."""
+    return SkipReason(message, SkipCategory.NOT_REACHED)
 
 
 def not_testable(message: str) -> SkipReason:
@@ -76,6 +85,10 @@ class TargetUnreachable(SuiteError):
 
 class BudgetExhausted(SuiteError):
     """The time or number of requests of the run is exhausted."""
+
+
+class WriteLogError(BudgetExhausted):
+    """The write log cannot be written, so that the run may write nothing more. Raised once: cleanup continues."""
 
 
 class SkipCheck(SuiteError):

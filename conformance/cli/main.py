@@ -4,7 +4,6 @@ The modules of the commands are imported after the options have been validated.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from conformance import interrupts
 from conformance.cli.commands import parse_settings
-from conformance.cli.stdout import write_error
+from conformance.cli.stdout import flush_outputs, write_error
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from spec.errors import ContractError
@@ -35,7 +35,8 @@ def main(
     """Run the command line and return the exit code. `checks`: the checks to run, all by default."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a target
-    handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_process = arguments is None
+    handlers = interrupts.install()
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         settings = parse_settings(arguments, os.environ if environment is None else environment)
@@ -47,8 +48,11 @@ def main(
     except Exception as error:  # not a result of the target; the user gets no traceback
         return write_error(f"internal error in the suite, nothing was decided: {error!r}", INCOMPLETE)
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        if is_process:
+            interrupts.ignore_until_exit()
+        else:
+            interrupts.restore(handlers)
+        flush_outputs()
 
 
 def _run_command(settings: Settings, checks: "Sequence[Check] | None") -> int:
@@ -67,7 +71,3 @@ def _require_extra() -> None:
     if missing:
         extra = "the extra 'conformance': pip install 'athena-contract[conformance]'; in a checkout: make install"
         raise UsageError(f"not installed: {', '.join(missing)} (expected {extra})")
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -87,7 +87,7 @@ def _run_pytest(
     config = [f"--config-file={os.devnull}", f"--rootdir={path.parent}"]
     isolation = [*config, "--disable-plugin-autoload", "-p", "no:cacheprovider"]
     pytest_code = int(pytest.main([str(path), *isolation, *settings.arguments], plugins=[plugin]))
-    target.budget.lift()
+    target.budget.start_cleanup()
     remaining = clean_up(session)
     if remaining:
         names = ", ".join(f"{resource} {key}" for resource, key in remaining)

@@ -1,8 +1,10 @@
 """Builds reports, prints them and writes the report files."""
 
+import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,15 +58,20 @@ class ReportBuilder:
 
 
 def publish(settings: Settings, report: Report) -> int:
-    """Print the report, write the files of --report-dir, and return the exit code. Raises UsageError."""
+    """Write the files of --report-dir, print the report, and return the exit code.
+
+    Raises UsageError if a file cannot be written, after the report is printed.
+    """
     text = terminal.render(report)
     if settings.github:
         text = "".join(f"{github.neutralize_command(line)}\n" for line in text.splitlines()) + github.render(report)
     folder = None if settings.report_dir is None else create_folder(settings.report_dir)
-    write_stdout(text)
-    if folder is not None:
-        for name, render in REPORT_WRITERS.items():
-            write_file(folder / name, render(report))
+    try:
+        if folder is not None:
+            for name, render in REPORT_WRITERS.items():
+                write_file(folder / name, render(report))
+    finally:
+        write_stdout(text)
     return int(report.gate_result.exit_code)
 
 
@@ -78,8 +85,12 @@ def create_folder(path: Path) -> Path:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file in the folder of --report-dir. Raises UsageError."""
+    """Write a file in the folder of --report-dir: complete, or not at all. Raises UsageError."""
+    temporary_path = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary_path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary_path.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary_path.unlink()
         raise UsageError(f"--report-dir: cannot write {path}: {error.strerror} (expected a writable folder)") from None

@@ -1,5 +1,6 @@
 """`athena-conformance run`: checks a backend, writes the reports, and returns the exit code of the gate."""
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -113,7 +114,7 @@ def _run_checks(
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     case_keys = {(case.check.id, case.operation.id) for case in build_cases(session, checks, selected)}
-    progress = Progress(case_keys, sys.stderr, target.budget.deadline)
+    progress = Progress(case_keys, sys.stderr or io.StringIO(), target.budget.deadline)
     record_exchange = target.observe
 
     def observe(request: Request, response: Response) -> None:
@@ -122,9 +123,15 @@ def _run_checks(
 
     target.observe = observe
     sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
-    lift = target.budget.lift
     try:
-        run_result = run(session, checks, selected, progress.record_result, before_cleanup=lift, sources=sources)
+        run_result = run(
+            session,
+            checks,
+            selected,
+            progress.record_result,
+            before_cleanup=target.budget.start_cleanup,
+            sources=sources,
+        )
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):

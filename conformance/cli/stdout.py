@@ -2,17 +2,43 @@
 
 import os
 import sys
+from typing import TextIO
 
 
 def write_stdout(text: str) -> None:
-    """Write and flush. After the reader has closed the pipe (``| head``), all further output is discarded."""
+    """Write and flush. If that fails, the rest is discarded: the exit code of the command does not depend on it.
+
+    It fails if the reader has closed the pipe (``| head``), the disk is full, or the output is closed (``>&-``).
+    """
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        _write(sys.stdout, text)
     except BrokenPipeError:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())  # the buffer is flushed at the end of the process
-        os.close(devnull)
+        _discard(sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        write_error(f"cannot write to the standard output: {error.strerror}", 0)
+
+
+def flush_outputs() -> None:
+    """Flush, or discard what cannot be written: Python would change the exit code at the end of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            _write(stream, "")
+        except OSError:
+            _discard(stream)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # the output is closed
+        stream.write(text)
+        stream.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Discard what is buffered, which would be written at the end of the process, and all further output."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
 
 
 def make_printable(text: str) -> str:
@@ -22,5 +48,8 @@ def make_printable(text: str) -> str:
 
 def write_error(message: str, exit_code: int) -> int:
     """Write one line to standard error and return the exit code."""
-    sys.stderr.write(f"athena-conformance: {' '.join(message.split())}\n")
+    try:
+        _write(sys.stderr, f"athena-conformance: {' '.join(message.split())}\n")
+    except OSError:
+        _discard(sys.stderr)
     return exit_code

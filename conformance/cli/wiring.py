@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from conformance import interrupts
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
@@ -23,9 +24,11 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.tenant import TenantScope, parse_key
 from conformance.session.write_log import WriteLog
+from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.messages import Actor
 from conformance.transport.redaction import MIN_ENCODED_SECRET_CHARS, Redactor
+from conformance.transport.retry import Retrier
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from spec.loader import load_contract
 from spec.model import Contract, Operation
@@ -164,6 +167,8 @@ def open_session(
         coverage=Coverage(contract),
         tenant=None if settings.tenant is None else TenantScope.from_option(contract, settings.tenant),
         mutable_records=MutableRecords(mutable_records),
+        retrier=Retrier(target.pause),
+        sleep=target.pause,
     )
     return session, target
 
@@ -171,7 +176,8 @@ def open_session(
 def clean_up(session: Session) -> list[tuple[str, object]]:
     """Delete the created records; return the ones that remain."""
     try:
-        return session.clean_up()
+        with interrupts.interruptible():
+            return session.clean_up()
     except (SuiteError, KeyboardInterrupt):
         return list(session.write_log.list_remaining())
 
@@ -206,6 +212,7 @@ def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTar
             Budget(settings.max_requests, deadline),
             dict(settings.header),
             settings.timeout,
+            int(settings.max_response_size * MIB),
             interval=1 / settings.rate_limit if settings.rate_limit else 0.0,
             read_only=read_only,
             verify=_load_ca_file(settings.ca_file),

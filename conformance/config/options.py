@@ -217,9 +217,10 @@ OPTIONS = (
     SuiteOption("--strict", bool, "contract gaps fail the run too", (*RUN, "traffic")),
     SuiteOption("--profile", ChoiceType(tuple(PROFILES)), "limit the run to about 1, 5 or 30 minutes", RUN),
     SuiteOption("--no-fuzzing", bool, "run the checks only, without Schemathesis", ("run",)),
-    SuiteOption("--max-time", _number("seconds", 0.1, 1e6), "seconds after which the run stops", RUN),
+    SuiteOption("--max-time", _number("seconds", 0.1, 1e6), "seconds after which the run stops and cleans up", RUN),
     SuiteOption("--max-requests", _integer(1, 10**9), "number of requests after which the run stops", RUN),
-    SuiteOption("--timeout", _number("seconds", 0.05, 3600), "seconds to wait for a response", TARGET, 10),
+    SuiteOption("--timeout", _number("seconds", 0.05, 3600), "seconds until a response must be complete", TARGET, 10),
+    SuiteOption("--max-response-size", _number("MiB", 0.01, 1024), "MiB of a response body, decompressed", TARGET, 32),
     SuiteOption(
         "--rate-limit", _number("requests per second", 0.01, 1e5, "/s"), "maximum number of requests per second", TARGET
     ),

@@ -26,7 +26,8 @@ class Settings:
     """The options of all commands; those that a command does not accept have their defaults.
 
     `arguments`: the positional arguments. `max_time`, `timeout`, `wait_ready`, `consistency_timeout`: seconds.
-    `min_coverage`, `flaky_limit`: percent. `rate_limit`: requests per second. `mutable_record`: (resource, key).
+    `max_response_size`: MiB. `min_coverage`, `flaky_limit`: percent. `rate_limit`: requests per second.
+    `mutable_record`: (resource, key).
     `skip`: operationId -> why it is not called. `origins`: setting (``skip.`` and an operationId too) -> its source.
     `token`, `other_token`: None if the environment has none. `login`, `password`: both or neither.
     """
@@ -49,6 +50,7 @@ class Settings:
     max_time: float | None
     max_requests: int | None
     timeout: float
+    max_response_size: float
     rate_limit: float | None
     header: tuple[tuple[str, str], ...]
     report_dir: Path | None

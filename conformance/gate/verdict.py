@@ -8,6 +8,7 @@ from functools import cached_property
 from conformance.errors import SkipCategory, SkipReason
 from conformance.gate.policy import ExitCode, GatePolicy
 from conformance.gate.ratchet import RatchetKey, ratchet_key
+from conformance.responses.findings import RESPONSE_CHECK_IDS
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from spec.model import Contract, Operation
@@ -155,6 +156,21 @@ class GateResult:
             if reason.category is not SkipCategory.USER_SKIPPED
         }
 
+    @cached_property
+    def operations_not_evaluated(self) -> dict[str, str]:
+        """operationId -> why, of the called operations whose checks were all skipped because of the responses.
+
+        The checks that any response passes or fails do not count.
+        """
+        called = {name for name, _ in self.call_counts} - self.operations_never_successful.keys()
+        evaluated = {result.requirement.operation for result in self.evaluated if _shows_behavior(result)}
+        reasons: dict[str, str] = {}
+        for result in self.skipped:
+            is_cause = result.skip_category is SkipCategory.TARGET and _shows_behavior(result)
+            if is_cause and result.requirement.operation in called - evaluated:
+                reasons.setdefault(result.requirement.operation, result.message)
+        return {op.id: reasons[op.id] for op in self.scope if self.has_started and op.id in reasons}
+
     @property
     def actions_never_successful(self) -> list[str]:
         """Named actions without a successful call, which checks cannot be required to make."""
@@ -178,6 +194,12 @@ class GateResult:
         counts = ", ".join(f"{status} ({pluralize(calls, 'time')})" for status, calls in statuses)
         never_called = f"never called: {self.run_result.abort_reason or 'no check applies'}"
         return SkipReason(f"got {counts}" if counts else never_called)
+
+    @property
+    def records_left(self) -> list[tuple[str, object]]:
+        """Records that were not deleted, although the contract defines an operation for it."""
+        deletable = {op.resource for op in self.contract.operations.values() if op.action == "delete"}
+        return [record for record in self.run_result.records_not_deleted if record[0] in deletable]
 
     # Exit code, reasons, warnings -----------------------------------------------------------------------------------
 
@@ -205,6 +227,8 @@ class GateResult:
             return ExitCode.NO_CHECKS_RAN
         is_incomplete = (
             self.operations_never_successful
+            or self.operations_not_evaluated
+            or self.records_left
             or self.only_unsuccessful_actions
             or self.coverage < self.policy.min_coverage
             or self.internal_errors
@@ -233,6 +257,8 @@ class GateResult:
             yield "no checks ran: no check applies to the selected operations"
         if self.run_result.abort_reason:
             yield f"run aborted: {self.run_result.abort_reason}"
+        if self.records_left:
+            yield f"{pluralize(len(self.records_left), 'record')} not deleted from the target"
 
     def _coverage_reasons(self) -> Iterator[str]:
         if self.internal_errors:
@@ -250,6 +276,8 @@ class GateResult:
             yield f"{counts} {limit}" + (f"; skipped: {causes}{others}" if causes else "")
         if self.operations_never_successful:
             yield f"{pluralize(len(self.operations_never_successful), 'operation')} never succeeded"
+        if self.operations_not_evaluated:
+            yield f"{pluralize(len(self.operations_not_evaluated), 'operation')} returned nothing that could be checked"
         if self.only_unsuccessful_actions:
             needs_effects = not self.policy.allow_effects and any(operation.effects for operation in self.scope)
             hint = ": actions with effects require --allow-effects" if needs_effects else ""
@@ -282,6 +310,12 @@ def _skip_reason(result: CheckResult) -> SkipReason:
     """The reason of a skipped check, truncated, so that reasons of the same kind are equal."""
     message = result.message if len(result.message) <= MAX_REASON_CHARS else f"{result.message[:MAX_REASON_CHARS]}..."
     return SkipReason(message, result.skip_category)
+
+
+def _shows_behavior(result: CheckResult) -> bool:
+    """Whether a check tests more than the form of any response."""
+    check = result.requirement.check
+    return check not in RESPONSE_CHECK_IDS and not check.startswith("engine-")
 
 
 def join_names(names: Sequence[str], limit: int) -> str:

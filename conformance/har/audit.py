@@ -118,7 +118,7 @@ class TrafficAudit:
             REQUIREMENTS[finding.check],
             finding.pointer,
             get_provenance(self.contract.document, finding.pointer, finding.keyword),
-            finding.check in PROVENANCE_INDEPENDENT,
+            finding.check in PROVENANCE_INDEPENDENT or finding.provenance_independent,
             finding.parameter,
             finding.keyword or "",
         )

@@ -4,7 +4,7 @@ The output stays at about forty lines; the files of --report-dir contain everyth
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.github import neutralize_command
@@ -131,13 +131,22 @@ def _render_section(report: Report, title: str, results: tuple[CheckResult, ...]
     yield from [f"   and {omitted} more of {pluralize(len(groups) - limit, 'other check')}"] if omitted else []
 
 
+def _render_operations(report: Report, title: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    """`reasons`: by operationId."""
+    if not reasons:
+        return
+    yield f"{title}:"
+    items = list(reasons.items())
+    for name, reason in items[:MAX_LIST_ENTRIES]:
+        yield f"   {name}: {report.redaction.line(reason, MAX_LINE_CHARS)}"
+    yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
+
+
 def _render_incomplete(report: Report) -> Iterator[str]:
     gate_result, redact = report.gate_result, report.redaction.line
-    if gate_result.operations_never_successful:
-        yield "operations that never succeeded:"
-        items = list(gate_result.operations_never_successful.items())
-        yield from (f"   {name}: {redact(reason, MAX_LINE_CHARS)}" for name, reason in items[:MAX_LIST_ENTRIES])
-        yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
+    yield from _render_operations(report, "operations that never succeeded", gate_result.operations_never_successful)
+    title = "operations whose checks were all skipped because of their responses"
+    yield from _render_operations(report, title, gate_result.operations_not_evaluated)
     if gate_result.actions_never_successful and not report.run.target_unreachable:
         yield f"named actions that never succeeded: {join_names(gate_result.actions_never_successful, MAX_NAMES)}"
     if gate_result.skip_reasons:

@@ -4,12 +4,12 @@ A schema violation is identified across runs by its location and by the key, typ
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request, Response
 from spec.document import escape
 from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
@@ -25,6 +25,15 @@ STACK_TRACE_MARKERS = (
     b'"exception":',
     b'"trace":',
 )
+# The checks that any response passes or fails: they do not show that an operation works.
+RESPONSE_CHECK_IDS = (
+    "no-server-error",
+    "no-traceback",
+    "status-is-documented",
+    "content-type-is-json",
+    "response-matches-schema",
+)
+MAX_DETAILED_BYTES = 4 * 1024 * 1024  # larger bodies take too much memory: the message of a violation has the value
 MAX_VIOLATIONS = 5  # reported per response
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -32,13 +41,17 @@ _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", in
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A requirement that a response violates. `check`: id of the check. `keyword`: selects the provenance."""
+    """A requirement that a response violates.
+
+    `check`: id of the check. `keyword`: selects the provenance. `provenance_independent`: it blocks regardless of it.
+    """
 
     check: str
     pointer: str
     keyword: str | None
     message: str
     parameter: str = ""
+    provenance_independent: bool = False
 
 
 def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
@@ -79,11 +92,24 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
         message = f"got {media_type or 'no media type'} for {response.status}, expected application/json"
         yield Finding("content-type-is-json", pointer, None, message, str(response.status))
     body = response.json
-    if body is None and response.content.strip() != b"null":
-        yield Finding("response-matches-schema", pointer, None, f"the body of {response.status} is not JSON")
+    validator = schemas.get(pointer, "read")
+    problem = response.json_problem or ("is null" if body is None and not validator.is_valid(None) else "")
+    if problem:
+        message = f"the body of {response.status} {problem}"
+        yield Finding("response-matches-schema", pointer, None, message, provenance_independent=response.ok)
         return
+    if len(response.content) > MAX_DETAILED_BYTES:
+        if not validator.is_valid(body):
+            yield Finding(
+                "response-matches-schema", pointer, None, f"the body of {response.status} does not match its schema"
+            )
+        return
+    yield from _describe_violations(pointer, response, validator.iter_errors(body))
+
+
+def _describe_violations(pointer: str, response: Response, violations: Iterable[SchemaViolation]) -> Iterator[Finding]:
     reported: set[tuple[str, str, str]] = set()
-    for violation in schemas.get(pointer, "read").iter_errors(body):
+    for violation in violations:
         keyword_pointer, keyword = locate_violation(pointer, violation.schema_path)
         value_path = ".".join(map(str, violation.instance_path))
         message = f"{value_path or 'the body'} of {response.status}: {violation.message[:300]}"

@@ -1,5 +1,6 @@
 """Progress of a run: one line that is redrawn on a terminal (by rich), or a line every 30 seconds in a log."""
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -53,11 +54,14 @@ class Progress:
             return
         self._next_update = now + self._interval
         line = self.format_line(now)
-        if self.stream.isatty():
-            self._draw(line)
-        else:
-            self.stream.write(f"{line}\n")
-            self.stream.flush()
+        try:
+            if self.stream.isatty():
+                self._draw(line)
+            else:
+                self.stream.write(f"{line}\n")
+                self.stream.flush()
+        except OSError:  # the run does not depend on its progress line
+            self._next_update = math.inf
 
     @property
     def _interval(self) -> float:

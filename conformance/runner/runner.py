@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from conformance import interrupts
 from conformance.checks.support.check import Case, Check
 from conformance.errors import (
     NO_SECOND_TOKEN,
@@ -16,6 +17,7 @@ from conformance.errors import (
     SkipReason,
     SuiteError,
     TargetUnreachable,
+    not_reached,
 )
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, FailureKind, Status
@@ -98,12 +100,13 @@ def run(
             _run_case(run_result, case, report_result, reruns)
         for result, counts in chain.from_iterable(_results_from(source, session) for source in sources):
             report_result(run_result.record(replace(result, failure_kind=_failure_kind(result, counts)), counts))
+        interrupts.hold()
     except (BudgetExhausted, TargetUnreachable, ResultSourceError, KeyboardInterrupt) as error:
         run_result.abort_reason = str(error) or "interrupted"
         run_result.target_unreachable = isinstance(error, TargetUnreachable)
         run_result.is_interrupted = isinstance(error, KeyboardInterrupt)
-    for case in pending_cases:
-        run_result.results.append(case.skip(case.build_requirement(), f"not reached: {run_result.abort_reason}"))
+    reason = not_reached(f"not reached: {run_result.abort_reason}")
+    run_result.results += [case.skip(case.build_requirement(), reason) for case in pending_cases]
     _record_transient_failures(run_result, session, {case.check.id: case.check for case in cases})
     if clean_up:
         before_cleanup()
@@ -199,7 +202,7 @@ def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, re
         results.append(_skip_after_error(case, error))
     finally:
         if not is_complete and not results:
-            results.append(case.skip(case.build_requirement(), "run aborted during the check"))
+            results.append(case.skip(case.build_requirement(), not_reached("run aborted during the check")))
         for result in results:
             report_result(_record(run_result, result, confirmed))
 
@@ -211,7 +214,8 @@ def _record(
         return run_result.record(result, None)
     if result.requirement.fingerprint not in confirmed:
         message = f"failed once; run aborted before the rerun: {result.message}"
-        return run_result.record(replace(result, status=Status.SKIPPED, message=message), None)
+        skipped = replace(result, status=Status.SKIPPED, message=message, skip_category=SkipCategory.NOT_REACHED)
+        return run_result.record(skipped, None)
     final, reruns = confirmed[result.requirement.fingerprint]
     return run_result.record(final, (reruns.failed, reruns.total))
 
@@ -240,8 +244,10 @@ def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object
     ]
     try:
         if not run_result.target_unreachable:
-            return [*session.clean_up(), *unidentified]
+            with interrupts.interruptible():
+                return [*session.clean_up(), *unidentified]
     except (SuiteError, KeyboardInterrupt) as error:
+        run_result.is_interrupted = run_result.is_interrupted or isinstance(error, KeyboardInterrupt)
         run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
         run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
     return [*session.write_log.list_remaining(), *unidentified]
@@ -257,7 +263,7 @@ def aborted_run(
 ) -> RunResult:
     """The result of a run that was aborted before the first check."""
     skipped = [
-        case.skip(case.build_requirement(), f"not reached: {reason}")
+        case.skip(case.build_requirement(), not_reached(f"not reached: {reason}"))
         for case in build_cases(session, checks, operations)
     ]
     return RunResult(results=skipped, abort_reason=reason, target_unreachable=target_unreachable)

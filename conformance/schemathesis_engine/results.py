@@ -111,7 +111,8 @@ class FailureCollector:
         if not sent_case.is_valid and check.name not in RESPONSE_CHECKS and provenance_level != INFERRED:
             provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
         head = (check.check_id, sent_case.operation.id, check.requirement, finding.pointer)
-        requirement = Requirement(*head, provenance_level, check.provenance_independent, finding.parameter)
+        is_independent = check.provenance_independent or finding.provenance_independent
+        requirement = Requirement(*head, provenance_level, is_independent, finding.parameter)
         self.completed_checks.add((sent_case.operation.id, check.name))
         chain = build_chain(self.transport, sent_case, failure, None if failure else finding)
         evidence = (*chain.exchanges, *_check_exchanges(self.transport, sent_case, failure))

@@ -127,8 +127,8 @@ class TrackedClient:
         return identity
 
     def has_token(self, actor: Actor) -> bool:
-        """Return whether the run has a token of an actor; a target without `tokens` accepts every actor."""
-        return actor in getattr(self.target, "tokens", {actor: ""})
+        """Return whether the run has a token of an actor."""
+        return actor in self.target.tokens
 
     def _request_identity(self, actor: Actor) -> Mapping[str, Any] | SkipReason:
         if not self.has_token(actor):

@@ -108,12 +108,10 @@ class Coverage:
         self._record_request(operation, exchange)
         schema_pointer = operation.responses.get(response.status)
         if schema_pointer is not None and response.content and self._should_inspect(schema_pointer, response.content):
-            try:
-                body = json.loads(response.content)
-            except (ValueError, RecursionError):
+            if response.json_problem:
                 return
             previous_changes = self._change_count
-            self._walk(RESPONSE_PROPERTIES, self._node(schema_pointer), body, is_success=True)
+            self._walk(RESPONSE_PROPERTIES, self._node(schema_pointer), response.json, is_success=True)
             is_idle = self._change_count == previous_changes
             idle_before = self._consecutive_idle_responses.get(schema_pointer, 0)
             self._consecutive_idle_responses[schema_pointer] = idle_before + 1 if is_idle else 0

@@ -10,6 +10,8 @@ from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 
+MIN_MARKER_CHARS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedRecordFinder:
@@ -38,10 +40,27 @@ class CreatedRecordFinder:
             if not is_key(key.key) or key in self.write_log.created_records:
                 continue
             if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
-                self.write_log.log_created(*key)
+                is_marked = is_result and self._sends_marker(resource, record, exchange.request.body)
+                self.write_log.log_created(*key, is_marked=is_marked)
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)
+
+    def _sends_marker(self, resource: Resource, record: Mapping[str, Any], body: Any) -> bool:
+        """Whether a request body has the marker in a text of the record, so that a retrieve shows it."""
+        fields = body if isinstance(body, dict) else {}
+        return any(self.marker in str(fields.get(name, "")) for name in resource.attributes if name in record)
+
+    def is_foreign(self, record_key: RecordKey, record: Any) -> bool:
+        """Whether a retrieved record that the run created with its marker has none: it belongs to another client.
+
+        A shortened marker counts.
+        """
+        if record_key not in self.write_log.marked_records or not isinstance(record, dict):
+            return False
+        texts = [value.casefold() for value in record.values() if isinstance(value, str)]
+        is_shortened = any(len(text) >= MIN_MARKER_CHARS and self.marker.startswith(text) for text in texts)
+        return not is_shortened and all(self.marker not in text for text in texts)
 
     def _references_own_record(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         for relation in resource.relations.values():

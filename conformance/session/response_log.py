@@ -35,7 +35,7 @@ class ResponseLog:
         """Record the contract violations of a response."""
         for finding in inspect_response(self.schemas, operation, exchange):
             finding_key = (operation.id, finding.check, finding.pointer, finding.keyword, finding.parameter)
-            self.findings.setdefault(finding_key, (finding, exchange))
+            self.findings.setdefault(finding_key, (finding, exchange.as_evidence()))
 
     def count_successes(self, operation: Operation) -> int:
         """Return the number of successful responses of an operation."""

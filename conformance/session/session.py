@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, WriteLogError
 from conformance.session.borrowed import restore
 from conformance.session.client import TrackedClient
 from conformance.session.coverage import Coverage
@@ -18,7 +18,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.record_factory import RecordFactory
 from conformance.session.response_log import ResponseLog
 from conformance.session.tenant import TenantScope
-from conformance.session.write_log import WriteLog
+from conformance.session.write_log import RecordKey, WriteLog
 from conformance.transport.client import Target
 from conformance.transport.retry import Retrier
 from spec.model import Contract
@@ -108,10 +108,20 @@ class Session:
         for _ in range(2):  # retries failed deletes once
             for created in self.write_log.list_remaining():
                 if created in self.write_log.list_remaining():  # not deleted together with another one
-                    with suppress(SkipCheck):
-                        self.records.delete(created.resource, created.key)
+                    with suppress(SkipCheck, WriteLogError):
+                        self._delete_if_own(created)
         unrestored = list(restore(self.client))
         return [*self.write_log.list_remaining(), *unrestored]
+
+    def _delete_if_own(self, created: RecordKey) -> None:
+        """Delete a record, unless a retrieve shows that a create returned the key of a record of another client."""
+        retrieve = self.operations.find(created.resource, "retrieve")
+        if created in self.write_log.marked_records and retrieve is not None:
+            exchange = self.client.retrieve(created.resource, created.key)
+            record = self.operations.data(retrieve, exchange)
+            if exchange.response.ok and self.client.created_records.is_foreign(created, record):
+                return
+        self.records.delete(created.resource, created.key)
 
     # Reruns
 

@@ -4,7 +4,7 @@ A file of JSON lines. Each run starts with a header line, so that one file can h
 
     {"write_log": 1, "run": id, "target": base URL, "marker": marker in all texts of the run}
     {"run": id, "write": operationId, "target": path, "as": actor}              before it is sent
-    {"run": id, "created": resource, "key": key}
+    {"run": id, "created": resource, "key": key, "marked": true}    "marked" only if a readable text has the marker
     {"run": id, "deleted": resource, "key": key}
     {"run": id, "changing": resource, "key": key, "original": {property: value}}    a record that the run borrows
 
@@ -13,12 +13,12 @@ line is truncated.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, WriteLogError
 from conformance.transport.messages import Actor
 
 VERSION = 1
@@ -38,11 +38,15 @@ class RecordKey(NamedTuple):
 
 @dataclass(slots=True)
 class WriteLog:
-    """The write log of one run. Without `path` it exists only in memory."""
+    """The write log of one run. Without `path` it exists only in memory.
+
+    `marked_records`: those that were created with the marker of the run in a readable text, and not written since.
+    """
 
     run_id: str
     path: Path | None = None
     created_records: list[RecordKey] = field(default_factory=list)
+    marked_records: set[RecordKey] = field(default_factory=set)
 
     @classmethod
     def create(cls, run_id: str, path: Path, target: str, marker: str) -> "WriteLog":
@@ -53,6 +57,7 @@ class WriteLog:
     def resume(cls, logged_run: "LoggedRun", path: Path) -> "WriteLog":
         """Continue the write log of a finished run, to log deletions. Raises OSError."""
         write_log = cls(logged_run.run_id, _terminate_last_line(path), list(logged_run.remaining))
+        write_log.marked_records |= logged_run.marked
         return write_log._write_header(logged_run.target, logged_run.marker)
 
     def _write_header(self, target: str, marker: str) -> "WriteLog":
@@ -61,13 +66,17 @@ class WriteLog:
         return self
 
     def log_write(self, operation: str, target: str, actor: Actor = Actor.OWNER) -> None:
-        """Log a write before it is sent; `actor`: whose token it uses."""
+        """Log a write before it is sent; `actor`: whose token it uses. Raises WriteLogError."""
+        if actor == Actor.OWNER:
+            self.marked_records -= find_records_in(target, self.marked_records)
         self._append({"run": self.run_id, "write": operation, "target": target, "as": actor})
 
-    def log_created(self, resource: str, key: Any) -> None:
-        """Log a record that the run created."""
+    def log_created(self, resource: str, key: Any, *, is_marked: bool = False) -> None:
+        """Log a record that the run created; `is_marked`: a readable text of it has the marker."""
         self.created_records.append(RecordKey(resource, key))
-        self._append({"run": self.run_id, "created": resource, "key": key})
+        if is_marked:
+            self.marked_records.add(RecordKey(resource, key))
+        self._append({"run": self.run_id, "created": resource, "key": key, **({"marked": True} if is_marked else {})})
 
     def log_deleted(self, resource: str, key: Any) -> None:
         """Log that a record of the run no longer exists."""
@@ -85,9 +94,21 @@ class WriteLog:
         return self.created_records[::-1]
 
     def _append(self, event: dict[str, Any]) -> None:
-        if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
+        path = self.path
+        if path is None:
+            return
+        try:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            self.path = None  # the run ends, and its cleanup needs no file
+            raise WriteLogError(f"cannot write the write log {path}: {error.strerror}") from None
+
+
+def find_records_in(target: str, records: Iterable[RecordKey]) -> set[RecordKey]:
+    """The records whose keys are segments of a path."""
+    segments = target.partition("?")[0].split("/")
+    return {record for record in records if str(record.key) in segments}
 
 
 def _terminate_last_line(path: Path) -> Path:
@@ -102,7 +123,8 @@ def _terminate_last_line(path: Path) -> Path:
 class LoggedRun:
     """One run in a write log.
 
-    `created`: all created records; `remaining`: those not deleted. `write_operations`: operationIds of its writes.
+    `created`: all created records; `remaining`: those not deleted; `marked`: as in `WriteLog`.
+    `write_operations`: operationIds of its writes.
     `pending_write`: operationId and path of the last write of the run's own token if no response was logged, else "".
     `original_values`: borrowed record -> values.
     """
@@ -112,6 +134,7 @@ class LoggedRun:
     marker: str
     remaining: list[RecordKey] = field(default_factory=list)
     created: list[RecordKey] = field(default_factory=list)
+    marked: set[RecordKey] = field(default_factory=set)
     write_operations: list[str] = field(default_factory=list)
     pending_write: tuple[str, str] = ("", "")
     original_values: dict[RecordKey, Mapping[str, Any]] = field(default_factory=dict)
@@ -169,6 +192,7 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
     if "write" in event:
         is_run_token = event.get("as", Actor.OWNER) == Actor.OWNER
         logged_run.pending_write = (event["write"], event["target"]) if is_run_token else ("", "")
+        logged_run.marked -= find_records_in(event["target"], logged_run.marked) if is_run_token else set()
         if is_run_token and event["write"] not in logged_run.write_operations:
             logged_run.write_operations.append(event["write"])
         return
@@ -180,6 +204,7 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
     if "created" in event:
         logged_run.remaining.append(record)
         logged_run.created.append(record)
+        logged_run.marked |= {record} if event.get("marked") else set()
     elif record in logged_run.remaining:
         logged_run.remaining.remove(record)
     else:

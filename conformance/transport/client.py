@@ -2,13 +2,15 @@
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 import httpx
 
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
+from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
+from conformance.transport.deadline import Deadline, apply_deadline
 from conformance.transport.messages import AUTHORIZATION, Request, Response
 from spec.document import UNSAFE_METHODS
 
@@ -16,6 +18,8 @@ MAX_THROTTLED_RETRIES = 3  # retries after a 429 before it counts as the respons
 MAX_RETRY_AFTER = 60.0
 MAX_UNANSWERED = 3  # consecutive requests without a response after which the target is unreachable
 IDEMPOTENT_METHODS = frozenset({"get", "head", "options", "put", "delete"})
+MAX_RESPONSE_BYTES = 32 * MIB
+MIN_CLEANUP_SECONDS = 30.0
 KEEPALIVE_SECONDS = 2.0  # idle connections are dropped; servers close theirs after five
 
 
@@ -25,6 +29,10 @@ class Target(Protocol):
     @property
     def base(self) -> str:
         """The base URL."""
+
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        """Actor -> token."""
 
     def send(self, request: Request) -> Response:
         """Send a request. Raises NoResponse, TargetUnreachable, BudgetExhausted."""
@@ -38,26 +46,42 @@ class Budget:
     deadline: float | None
     clock: Callable[[], float] = time.monotonic
     sent: int = 0
+    _start: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
 
     def count_request(self) -> None:
         """Count one request. Raises BudgetExhausted."""
         if self.requests is not None and self.sent >= self.requests:
             noun = "request" if self.requests == 1 else "requests"
             raise BudgetExhausted(f"the limit of {self.requests} {noun} is reached (--max-requests)")
-        if self.deadline is not None and self.clock() >= self.deadline:
-            raise BudgetExhausted("the time limit is reached (--max-time)")
+        self.check_time()
         self.sent += 1
 
-    def lift(self) -> None:
-        """Remove the limits, for cleanup."""
-        self.requests = self.deadline = None
+    def check_time(self) -> None:
+        """Raise BudgetExhausted after the deadline."""
+        if self.limit(1.0) <= 0:
+            raise BudgetExhausted("the time limit is reached (--max-time)")
+
+    def limit(self, seconds: float) -> float:
+        """Limit a duration to the time that is left."""
+        return seconds if self.deadline is None else min(seconds, self.deadline - self.clock())
+
+    def start_cleanup(self) -> None:
+        """Remove the limit of requests, and replace the deadline: cleanup may take twice as long as the run."""
+        self.requests = None
+        if self.deadline is not None:
+            now = self.clock()
+            self.deadline = now + max(MIN_CLEANUP_SECONDS, 2 * (now - self._start))
 
 
 @dataclass(slots=True)
 class HttpTarget:
     """A backend at `base`.
 
-    `tokens`: actor -> token. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
+    `tokens`: actor -> token. `timeout`: seconds of an exchange, from connecting to the last byte. `max_bytes`: of a
+    decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
     `observe`: called with every request and response.
     """
@@ -67,6 +91,7 @@ class HttpTarget:
     budget: Budget
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 10.0
+    max_bytes: int = MAX_RESPONSE_BYTES
     sleep: Callable[[float], None] = time.sleep
     transport: httpx.BaseTransport | None = None
     interval: float = 0.0
@@ -76,6 +101,7 @@ class HttpTarget:
     observe: Callable[[Request, Response], None] = lambda request, response: None
     _next_send: float = field(default=0.0, init=False, repr=False)
     _unanswered: int = field(default=0, init=False, repr=False)
+    _deadline: Deadline = field(default_factory=Deadline, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,14 +109,19 @@ class HttpTarget:
             timeout=self.timeout,
             follow_redirects=False,
             transport=self.transport,
-            headers=dict(self.headers),
+            headers={"Accept-Encoding": ACCEPT_ENCODING, **self.headers},
             verify=self.verify,
             trust_env=self.trust_env,
             limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
         )
+        apply_deadline(self._client, self._deadline)
 
     def close(self) -> None:
         self._client.close()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not longer than the budget permits."""
+        self.sleep(max(0.0, self.budget.limit(seconds)))
 
     def send(self, request: Request) -> Response:
         """Send a request, retrying after a 429. Raises NoResponse, TargetUnreachable, BudgetExhausted; SkipCheck for
@@ -103,7 +134,8 @@ class HttpTarget:
             if response.status != 429:
                 break
             retry_after = response.headers.get("retry-after", "1")
-            self.sleep(min(float(retry_after) if retry_after.isdigit() else 1.0, MAX_RETRY_AFTER))
+            is_number = retry_after.isascii() and retry_after.isdigit()
+            self.pause(min(float(retry_after) if is_number else 1.0, MAX_RETRY_AFTER))
         self.observe(request, response)
         return response
 
@@ -112,6 +144,7 @@ class HttpTarget:
         try:
             response = self._send(request)
         except httpx.HTTPError as error:
+            self.budget.check_time()
             self._unanswered += 1
             target = f"{request.method.upper()} {request.path_template}"
             message = f"{self.base}: no response to {target}: {self._describe(error)}"
@@ -132,19 +165,19 @@ class HttpTarget:
         if token is not None:
             headers.setdefault(AUTHORIZATION, f"Bearer {token}")
         started = time.monotonic()
-        response = self._client.request(
+        self._deadline.start(self.budget.limit(self.timeout))
+        with self._client.stream(
             request.method.upper(),
             self.base + request.target,
             headers=headers,
             content=request.raw_body,
             json=request.body,
-        )
-        return Response(
-            response.status_code,
-            dict(response.headers),
-            response.content,
-            time.monotonic() - started,
-        )
+        ) as response:
+            # The stream itself, since httpx decompresses without a limit.
+            chunks = cast("Iterable[bytes]", response.stream)
+            encoding = response.headers.get("content-encoding", "")
+            content, problem = read_body(chunks, encoding, self.max_bytes)
+        return Response(response.status_code, dict(response.headers), content, time.monotonic() - started, problem)
 
     def _describe(self, error: httpx.HTTPError) -> str:
         if isinstance(error, httpx.TimeoutException):
@@ -157,7 +190,7 @@ class HttpTarget:
         if self.interval:
             now = self.budget.clock()
             if now < self._next_send:
-                self.sleep(self._next_send - now)
+                self.pause(self._next_send - now)
             self._next_send = max(now, self._next_send) + self.interval
 
 

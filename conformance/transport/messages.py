@@ -3,15 +3,18 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from conformance.transport.json_body import parse_json
+
 AUTHORIZATION = "Authorization"
 MAX_EXCERPT_BYTES = 200
+MAX_EVIDENCE_BYTES = 1024 * 1024
 
 
 class Actor(StrEnum):
@@ -68,22 +71,36 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response. `headers`: lower-case names. `elapsed`: seconds."""
+    """A response. `headers`: lower-case names. `elapsed`: seconds.
+
+    `read_problem`: why `content` is only the start of the body, as the end of a sentence, or "".
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     elapsed: float
-    _json_cache: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    read_problem: str = ""
+    _json_cache: list[tuple[Any, str]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
         """The body parsed as JSON, which must not be changed; None if it is not JSON."""
+        return self._parsed[0]
+
+    @property
+    def json_problem(self) -> str:
+        """Why the body is not JSON, as the end of a sentence; "" if it is."""
+        return self._parsed[1]
+
+    @property
+    def _parsed(self) -> tuple[Any, str]:
         if not self._json_cache:  # bodies are large and used by many checks
             try:
-                self._json_cache.append(json.loads(self.content))
-            except (ValueError, RecursionError):  # RecursionError: thousands of nested arrays
-                self._json_cache.append(None)
+                parsed = None if self.read_problem else parse_json(self.content), self.read_problem
+            except ValueError as error:
+                parsed = None, str(error)
+            self._json_cache.append(parsed)
         return self._json_cache[0]
 
     @property
@@ -103,6 +120,14 @@ class Exchange:
 
     request: Request
     response: Response
+
+    def as_evidence(self) -> "Exchange":
+        """Return the exchange to store until the end of the run: of a very large body, only its start."""
+        content = self.response.content
+        if len(content) <= MAX_EVIDENCE_BYTES:
+            return self
+        start = content[:MAX_EVIDENCE_BYTES]
+        return replace(self, response=replace(self.response, content=start, read_problem="is only stored in part"))
 
     def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
         """The request as a curl command; tokens are names of environment variables."""

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from html.entities import html5
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
+from conformance.transport.json_body import parse_leniently
 from conformance.transport.messages import Exchange, Request
 from spec.document import iter_keyword_objects, split_pointer
 from spec.model import Contract
@@ -22,8 +24,13 @@ REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 4  # shorter secrets occur in unrelated text
 MAX_BODY_CHARS = 4_000
 MAX_LINE_CHARS = 600
+EXCERPT_FACTOR = 20  # bytes searched for secrets per character shown of a body that is not JSON
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
 MIN_ENCODED_SECRET_CHARS = 8  # minimum length for which encodings of a secret are searched
+MIN_SPLIT_SECRET_CHARS = 16  # the same for parts separated by whitespace: shorter ones occur in unrelated text
+_SEPARATORS = r"(?:[\s\u00ad\u200b-\u200f\u2060\ufeff]|\\{1,8}(?:[nrt]|u00ad|u200[b-f]|u2060|ufeff))*"
+_ESCAPE = re.compile(r"\\{1,8}(?:u00|x)([0-9a-fA-F]{2})")
+_NAMED_VALUE = re.compile(r"""(["'])([\w.-]+)\1(\s*:\s*)"(?:[^"\\]|\\.)*"?""")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
 _USERINFO = re.compile(r"(?<=://)[^/\s:@\"'<>]+:[^/\s@\"'<>]+(?=@)")
 _IN_URL = re.compile(r"([?&;])([A-Za-z0-9_.\[\]-]+)=([^&;\s\"'<>]+)")
@@ -89,13 +96,18 @@ class Redactor:
     def body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
         """A body, redacted and limited in length. JSON is processed only up to the limit."""
         try:
-            value, remaining = self._truncate(json.loads(content), limit)
+            value, remaining = self._truncate(parse_leniently(content), limit)
             text = json.dumps(value, ensure_ascii=False, indent=indent)
         except (ValueError, RecursionError):
-            return self.text(content.decode("utf-8", "replace"), limit)
+            excerpt = content[: EXCERPT_FACTOR * limit].decode("utf-8", "replace")
+            return self.text(_NAMED_VALUE.sub(self._hide_named_value, excerpt), limit)
         if remaining > 0:
             return self.text(text, limit)
         return f"{self._without_secrets(plain(text))[:limit]}... ({len(content)} bytes)"
+
+    def _hide_named_value(self, match: re.Match[str]) -> str:
+        """Replace the value of a hidden name in text that is not JSON."""
+        return f'{match[1]}{match[2]}{match[1]}{match[3]}"{REDACTED}"' if self.is_hidden(match[2]) else match[0]
 
     def _truncate(self, value: Any, remaining: int) -> tuple[Any, int]:
         """(`value` up to the member at which `remaining` characters are used, characters left)."""
@@ -169,6 +181,7 @@ class Redactor:
         for form in _spellings(self.secrets):
             if form in text:
                 text = text.replace(form, REDACTED)
+        text = _without_variants(text, self.secrets)
         if "eyJ" in text:
             text = _JWT.sub(REDACTED, text)
         if "://" in text:
@@ -187,6 +200,39 @@ def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """All encodings of these secrets, longest first."""
     forms = {form for secret in secrets for form in _forms(secret)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _without_variants(text: str, secrets: Iterable[str]) -> str:
+    """Redact secrets in other case, with any of their characters escaped, or split by whitespace."""
+    normalized = _normalize(text)
+    for secret in secrets:
+        for part in (secret, secret.partition("|")[2]):
+            if len(part) >= MIN_ENCODED_SECRET_CHARS and _normalize(part) in normalized:
+                text = _variants(part).sub(REDACTED, text)
+    return text
+
+
+def _normalize(text: str) -> str:
+    """A text without case, escapes and separators."""
+    for _ in range(2):  # double encoding
+        text = html.unescape(unquote(text))
+    text = re.sub(_SEPARATORS, "", text, flags=re.IGNORECASE)
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).replace("\\", "").casefold()
+
+
+@lru_cache(maxsize=256)
+def _variants(secret: str) -> re.Pattern[str]:
+    """The pattern of a secret in any case, in which each character may be escaped."""
+    separator = _SEPARATORS if len(secret) >= MIN_SPLIT_SECRET_CHARS else ""
+    return re.compile(separator.join(map(_character_pattern, secret)), re.IGNORECASE)
+
+
+def _character_pattern(char: str) -> str:
+    code, percent = ord(char), "".join(f"%(?:25)*{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    names = [name for name, text in html5.items() if text == char and name.endswith(";")]
+    entities = (f"&(?:amp;)*{name}" for name in (f"#0*{code};?", f"#x0*{code:x};?", *names))
+    escapes = rf"\\{{0,8}}{re.escape(char)}", rf"\\{{1,8}}u{code:04x}", rf"\\{{1,8}}x{code:02x}"
+    return f"(?:{'|'.join([*escapes, percent, *entities])})"
 
 
 def _may_contain(content: bytes, names: Iterable[str]) -> bool:

@@ -5,7 +5,7 @@ it returns 401 after the target has accepted it before.
 """
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from conformance.errors import BudgetExhausted, UsageError
@@ -65,6 +65,11 @@ class TokenRefreshingTarget:
     @property
     def base(self) -> str:
         return self.inner.base
+
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        """Actor -> token."""
+        return self.inner.tokens
 
     def send(self, request: Request) -> Response:
         """Send a request, with a new token if it has expired. Raises TargetUnreachable, BudgetExhausted, SkipCheck."""

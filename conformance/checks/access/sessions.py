@@ -108,8 +108,8 @@ def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Opera
         query = (*session.records.required_query(listing).items(), *build_full_include_query(session, listing))
         exchange = session.client.send(listing, query=query)
         rows = session.operations.data(listing, exchange)
-        matching = (row for row in rows if isinstance(row, dict) and row.get(key) == created.key)
-        row = next(matching, None) if isinstance(rows, list) else None
+        rows = rows if isinstance(rows, list) else []
+        row = next((row for row in rows if isinstance(row, dict) and row.get(key) == created.key), None)
         yield from [(listing, row, exchange)] if row is not None else []
 
 

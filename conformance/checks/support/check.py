@@ -120,12 +120,20 @@ class Case:
         return value
 
     def build_requirement(
-        self, pointer: str | None = None, keyword: str | None = None, parameter: str = ""
+        self,
+        pointer: str | None = None,
+        keyword: str | None = None,
+        parameter: str = "",
+        *,
+        provenance_independent: bool = False,
     ) -> Requirement:
-        """Build the requirement at a location of the contract, with its provenance. Default: the operation."""
+        """Build the requirement at a location of the contract, with its provenance. Default: the operation.
+
+        `provenance_independent`: it blocks regardless of the provenance, as it always does for some checks.
+        """
         location = pointer or self.operation.pointer
         provenance = get_provenance(self.session.contract.document, location, keyword)
-        independent = self.check.provenance_independent
+        independent = provenance_independent or self.check.provenance_independent
         return Requirement(
             self.check.id,
             self.operation.id,
@@ -139,7 +147,8 @@ class Case:
 
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
         """Build the result: passed if `failure` is empty, else failed with that message ("got X, expected Y")."""
-        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, evidence)
+        stored = tuple(exchange.as_evidence() for exchange in evidence)
+        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, stored)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
         """Build the result of a skipped check."""

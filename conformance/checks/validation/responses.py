@@ -29,7 +29,12 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
     for (operation, check_id, *_), (finding, exchange) in list(case.session.responses.findings.items()):
         if (operation, check_id) == (case.operation.id, case.check.id):
             has_failed = True
-            requirement = case.build_requirement(finding.pointer, finding.keyword, finding.parameter)
+            requirement = case.build_requirement(
+                finding.pointer,
+                finding.keyword,
+                finding.parameter,
+                provenance_independent=finding.provenance_independent,
+            )
             yield case.build_result(requirement, finding.message, exchange)
     for location, is_observed in () if has_failed else _iter_locations(case, has_success):
         requirement = case.build_requirement(location)

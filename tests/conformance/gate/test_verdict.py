@@ -18,7 +18,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.retry import Retrier
 from spec.loader import load_contract
 from spec.model import Contract, Operation
@@ -36,6 +36,7 @@ class StubTarget:
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.tokens: dict[str, str] = {Actor.OWNER: "token", Actor.OTHER_TENANT: "other-token"}
 
     def send(self, request: Request) -> Response:
         """The response."""
@@ -444,3 +445,43 @@ def test_budget_is_lifted_for_cleanup(contract: Contract) -> None:
     calls: list[bool] = []
     run(create_session(contract), [], [], lambda result: None, before_cleanup=lambda: calls.append(True))
     assert calls == [True]
+
+
+def skip_because_of_response(case: Case) -> Iterator[CheckResult]:
+    """Send the request and skip, because the response is of no use."""
+    case.session.client.send(case.operation)
+    raise SkipCheck("got 200 without rows")
+    yield
+
+
+def test_operation_whose_checks_were_all_skipped_because_of_its_responses_exits_with_5(contract: Contract) -> None:
+    first, *_ = list_operations(contract)
+    policy = GatePolicy(min_coverage=0)
+    passing = replace(create_check(send_and_pass), id="no-server-error")
+    _, gate_result = run_checks(contract, passing, create_check(skip_because_of_response), policy=policy)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    assert gate_result.operations_not_evaluated[first.id] == "got 200 without rows"
+    assert any("returned nothing that could be checked" in reason for reason in gate_result.reasons)
+
+
+@pytest.mark.parametrize("category", [c for c in SkipCategory if c.name not in ("TARGET", "INTERNAL_ERROR")])
+def test_operation_skipped_for_another_reason_may_pass(contract: Contract, category: SkipCategory) -> None:
+    def skip(case: Case) -> Iterator[CheckResult]:
+        case.session.client.send(case.operation)
+        raise SkipCheck(SkipReason("reason", category))
+        yield
+
+    passing = replace(create_check(send_and_pass), id="no-server-error")
+    _, gate_result = run_checks(contract, passing, create_check(skip), policy=GatePolicy(min_coverage=0))
+    assert (gate_result.exit_code, gate_result.operations_not_evaluated) == (ExitCode.PASSED, {})
+
+
+def test_record_left_on_the_target_exits_with_5(contract: Contract) -> None:
+    run_result, gate_result = run_checks(contract, create_check(send_and_pass))
+    deletable = next(op.resource for op in contract.operations.values() if op.action == "delete")
+    run_result.records_not_deleted = [("NoDeleteOperation", 1)]
+    assert replace(gate_result).exit_code is ExitCode.PASSED
+    run_result.records_not_deleted = [(str(deletable), 1)]
+    gate_result = replace(gate_result)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    assert "1 record not deleted from the target" in gate_result.reasons

@@ -50,7 +50,9 @@ def test_deep_run_does_not_change_existing_records() -> None:
     session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
-    run_result = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
+    run_result = run(
+        session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.start_cleanup, sources=deep
+    )
     after = all_records(api)
     assert len(before) > 2000
     assert {key: record for key, record in before.items() if after.get(key) != record} == {}

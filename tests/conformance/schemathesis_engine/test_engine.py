@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import count
@@ -72,6 +73,10 @@ class RecordingTarget:
     @property
     def base(self) -> str:
         return str(self.target.base)
+
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        return dict(self.target.tokens)
 
     def send(self, request: Request) -> Response:
         if len(self.requests) >= self.max_requests and self.error is not None:

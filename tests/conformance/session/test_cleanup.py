@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from conformance.cli.main import main
-from conformance.errors import UsageError
+from conformance.errors import UsageError, WriteLogError
 from conformance.gate.verdict import ExitCode
 from conformance.session.cleanup import RunCleanup
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import RecordKey, WriteLog, read_write_log
-from conformance.transport.messages import Actor
+from conformance.transport.messages import Actor, Exchange, Response
 from spec.model import Contract
 from tests.conformance.support.asgi_session import session
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
@@ -173,6 +173,7 @@ def resume_cleanup(killed_run: Session, path: Path, api: Api) -> RunCleanup:
     (entry,) = read_write_log(path)
     write_log = WriteLog.resume(entry, path)
     new_session = session(api.app, api.contract, seed=2, schemas=api.schemas, write_log=write_log)
+    new_session.client.created_records = replace(new_session.client.created_records, marker=entry.marker)
     return RunCleanup(new_session, entry)
 
 
@@ -310,3 +311,58 @@ def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path
             assert totals(base) == before, f"{done.stdout}{path.read_text()[-3000:]}"
     with pytest.raises(UsageError):
         read_write_log(tmp_path / "none")
+
+
+# Records that a create did not create
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_record_of_another_client_whose_key_a_create_returned_is_not_deleted(
+    run: Session, api: Api, tmp_path: Path, is_resumed: bool
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    create, retrieve = run.operations.creator("Prompt"), run.operations.require("Prompt", "retrieve")
+    foreign = next(iter(run.records.rows(run.operations.require("Prompt", "list"), {})))["uuid"]
+    created = run.records.create("Prompt")
+    # The target returns the values that were sent, with the key of an existing record.
+    body = json.dumps({"data": {**created.body, "uuid": foreign}}).encode()
+    response = Response(created.exchange.response.status, created.exchange.response.headers, body, 0.0)
+    run.client.created_records.log_created(create, Exchange(created.exchange.request, response))
+    remaining = resume_cleanup(run, path, api).clean_up() if is_resumed else run.clean_up()
+    assert remaining == [("Prompt", foreign)]
+    assert run.client.send(retrieve, path={retrieve.path_parameter_names[0]: foreign}).response.ok
+    assert run.client.retrieve("Prompt", created.key).response.status == 404
+
+
+@pytest.mark.parametrize("name", ["without the marker", "conf"])
+def test_record_whose_text_was_changed_by_the_run_or_shortened_by_the_target_is_deleted(
+    run: Session, api: Api, name: str
+) -> None:
+    prompt = run.records.create("Prompt")
+    update = run.operations.require("Prompt", "update")
+    assert run.client.send(
+        update, path={update.path_parameter_names[0]: prompt.key}, body={"name": name, "content": name}
+    ).response.ok
+    if name == "conf":
+        run.write_log.marked_records.add(RecordKey("Prompt", prompt.key))
+        run.client.created_records = replace(run.client.created_records, marker="conformance-1")
+    assert run.clean_up() == []
+
+
+# A log that cannot be written
+
+
+def test_full_disk_ends_the_run_and_does_not_prevent_cleanup(run: Session, tmp_path: Path) -> None:
+    run.records.create("Prompt")
+    run.write_log.path = tmp_path / "missing" / "write-log.jsonl"
+    with pytest.raises(WriteLogError, match=r"cannot write the write log .*: No such file or directory"):
+        run.records.create("Prompt")
+    assert run.clean_up() == []
+
+
+def test_full_disk_during_cleanup_does_not_prevent_it(run: Session, tmp_path: Path) -> None:
+    keys = [run.records.create("Prompt").key for _ in range(3)]
+    run.write_log.path = tmp_path / "missing" / "write-log.jsonl"
+    assert run.clean_up() == []
+    assert [run.client.retrieve("Prompt", key).response.status for key in keys] == [404] * 3

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from conformance.cli.commands import parse_settings
 from conformance.cli.main import main
+from conformance.cli.wiring import open_session, resolve_contract, resolve_token
 from conformance.errors import BudgetExhausted, UsageError
 from conformance.gate.verdict import ExitCode
 from conformance.transport.client import Budget, HttpTarget
@@ -95,6 +97,18 @@ def test_401_of_another_actor_or_a_public_operation_is_returned() -> None:
         with pytest.raises(BudgetExhausted, match="the token expired and could not be refreshed: --token-command"):
             target_with_refresh.send(REQUEST)
         target.close()
+
+
+@posix
+@pytest.mark.parametrize("other_token", ["", "other-token"])
+def test_run_with_a_token_command_has_a_second_token_only_if_one_is_set(other_token: str) -> None:
+    environment = {"ATHENA_OTHER_TOKEN": other_token}
+    arguments = ["run", "--base-url", "http://127.0.0.1:1", "--token-command", "echo first-token"]
+    settings, token_command = resolve_token(parse_settings(arguments, environment))
+    session, target = open_session(settings, resolve_contract(settings), "run", token_command)
+    target.close()
+    assert session.client.has_token(Actor.OWNER)
+    assert session.client.has_token(Actor.OTHER_TENANT) is bool(other_token)
 
 
 @posix
