@@ -107,6 +107,7 @@ class InProcessTarget:
     base: str = "http://localhost:8000/api/v1"
     on_exchange: Callable[[Exchange], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
+    tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
 
     def send(self, request: Request) -> Response:
         """Send a request and advance the clock. Raises BudgetExhausted."""
@@ -124,7 +125,7 @@ class InProcessTarget:
             body = json.dumps(request.body).encode()
             headers["content-type"] = "application/json"
         headers |= {name.lower(): value for name, value in request.headers.items()}
-        token = TOKENS.get(request.actor)
+        token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
         response = await call_asgi(self.app, self._scope(request, headers), body)

@@ -58,7 +58,8 @@ class CreatedRecordFinder:
         """
         if record_key not in self.write_log.marked_records or not isinstance(record, dict):
             return False
-        texts = [value.casefold() for value in record.values() if isinstance(value, str)]
+        attributes = self.contract.resources[record_key.resource].attributes
+        texts = [text.casefold() for name in attributes for text in _iter_texts(record.get(name))]
         is_shortened = any(len(text) >= MIN_MARKER_CHARS and self.marker.startswith(text) for text in texts)
         return not is_shortened and all(self.marker not in text for text in texts)
 
@@ -71,3 +72,12 @@ class CreatedRecordFinder:
                 if is_key(key) and RecordKey(target.name, key) in self.write_log.created_records:
                     return True
         return False
+
+
+def _iter_texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _iter_texts(item)

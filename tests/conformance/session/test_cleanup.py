@@ -350,6 +350,12 @@ def test_record_whose_text_was_changed_by_the_run_or_shortened_by_the_target_is_
     assert run.clean_up() == []
 
 
+def test_record_with_the_marker_inside_an_object_is_deleted(run: Session) -> None:
+    thread = run.records.create("Thread", {"name": "x", "metadata": {"model": run.payloads.marker}})
+    assert RecordKey("Thread", thread.key) in run.write_log.marked_records
+    assert run.clean_up() == []
+
+
 # A log that cannot be written
 
 
