@@ -28,6 +28,7 @@ from spec.property_paths import resolve_count, resolve_include
 
 GONE_STATUSES = (404, 410)
 CONFLICT_STATUS = 409
+MISSING = "is missing, but was requested"
 
 
 def _explain_nothing() -> str:
@@ -298,7 +299,7 @@ class Execution:
             body = self.session.operations.data(operation, exchange)
             self._compare_update_stamps(operation, step, body, exchange)
             self._compare_record(operation, name, body, exchange)
-            self._compare_presence(operation, step, body, exchange)
+            self._compare_presence(operation, step, self.records[name], body, exchange)
 
     def _compare_deleted(self, operation: Operation, name: RecordName, exchange: Exchange) -> None:
         """Report a deleted record that a retrieve returns."""
@@ -361,7 +362,7 @@ class Execution:
         for row, exchange in comparison.own_rows():
             name = names[row[self.session.operations.resource(operation).key_attribute]]
             self._compare_record(operation, name, row, exchange)
-            self._compare_presence(operation, step, row, exchange)
+            self._compare_presence(operation, step, self.records[name], row, exchange)
         for problem in problems:
             locations = tuple((pointer, None) for pointer in problem.pointers)
             message = problem.message
@@ -516,43 +517,37 @@ class Execution:
         cause = own if confirmed < own.number else self.last_write
         return cause.operation, (cause.exchange, exchange)
 
-    def _compare_presence(self, operation: Operation, step: Step, body: Any, exchange: Exchange) -> None:
+    def _compare_presence(
+        self, operation: Operation, step: Step, record: ModelRecord, body: Any, exchange: Exchange
+    ) -> None:
         """Compare which relations and counts a response contains with those that the request names."""
         view = self.session.contract.views.get(operation.envelope.view_name or "")
         if view is None or not isinstance(body, Mapping):
             return
         for shown in [p for p in operation.query_parameters if p.x_query and p.x_query.role == "show"]:
             if shown.x_query and step.query.get(shown.name) and shown.x_query.paths[0][0] not in body:
-                self._report_presence(operation, shown, step, shown.x_query.paths[0][0], exchange)
+                self._report_presence(operation, shown, step, shown.x_query.paths[0][0], MISSING, exchange)
         include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
-        if include is not None and step.query.get(include.name):
-            for name in self._find_wrong_relations(view, body, step.query[include.name]):
-                self._report_presence(operation, include, step, name, exchange)
+        for name, problem in find_wrong_relations(self.session.contract, view, body, step.query, include):
+            # The related record of a foreign record may be one that the caller may not retrieve.
+            may_be_hidden = record.is_foreign and self._is_embedded_elsewhere(operation, name, exchange)
+            if include is not None and not (problem is MISSING and may_be_hidden):
+                self._report_presence(operation, include, step, name, problem, exchange)
         if count is not None and step.query.get(count.name):
             resource = self.session.contract.resources[view.resource]
             names = [resolve_count(resource, value, "") for value in step.query[count.name]]
             for name in [name for name in names if name in view.property_names and name not in body]:
-                self._report_presence(operation, count, step, name, exchange)
+                self._report_presence(operation, count, step, name, MISSING, exchange)
 
-    def _find_wrong_relations(self, view: View, body: Mapping[str, Any], values: Sequence[str]) -> Iterator[str]:
-        """Yield the relations that are embedded without a request, and those that are missing at any depth."""
-        contract = self.session.contract
-        resource = contract.resources[view.resource]
-        required = set(contract.document.resolve(view.pointer).get("required", ()))
-        paths = [resolve_include(contract, resource, value, "") for value in values]
-        allowed = required | {path[0] for path in paths}
-        relations = {r.name for r in resource.relations.values() if not r.write_only} & set(view.property_names)
-        yield from sorted(name for name in relations if name in body and name not in allowed)
-        yield from filter(None, (find_missing_relation(contract, view, body, path) for path in paths))
+    def _is_embedded_elsewhere(self, operation: Operation, name: str, exchange: Exchange) -> bool:
+        """Whether another row of a list has a relation, or the response is no list, so that there is no other row."""
+        rows = self.session.operations.data(operation, exchange)
+        return not isinstance(rows, list) or any(isinstance(row, Mapping) and name.split(".")[0] in row for row in rows)
 
     def _report_presence(
-        self, operation: Operation, parameter: Parameter, step: Step, name: str, exchange: Exchange
+        self, operation: Operation, parameter: Parameter, step: Step, name: str, problem: str, exchange: Exchange
     ) -> None:
-        """Report a relation or count that is missing or not requested; `name` is embedded if it is not missing."""
-        body = self.session.operations.data(operation, exchange)
-        rows = body if isinstance(body, list) else [body]
-        is_embedded = any(isinstance(row, Mapping) and name in row for row in rows)
-        problem = "is embedded, but was not requested" if is_embedded else "is missing, but was requested"
+        """Report a relation or count that is missing or not requested."""
         value = step.query[parameter.name]
         message = f"{name} {problem} ({parameter.name}={','.join(value) if isinstance(value, list) else value})"
         self._report(operation, ((parameter.pointer, None),), f"{parameter.name}={name}", message, exchange)
@@ -586,6 +581,26 @@ class Execution:
         divergence = Divergence(operation, pointers, subject, message, evidence, step, is_independent, explain)
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
+
+
+def find_wrong_relations(
+    contract: Contract, view: View, body: Mapping[str, Any], query: Mapping[str, Any], include: Parameter | None
+) -> Iterator[tuple[str, str]]:
+    """Yield (path, problem) of relations embedded without a request, and of those that are missing at any depth.
+
+    Nothing if the query does not have the parameter `include`.
+    """
+    values = query.get(include.name) if include is not None else None
+    if not values:
+        return
+    resource = contract.resources[view.resource]
+    required = set(contract.document.resolve(view.pointer).get("required", ()))
+    paths = [resolve_include(contract, resource, value, "") for value in values]
+    allowed = required | {path[0] for path in paths}
+    relations = {r.name for r in resource.relations.values() if not r.write_only} & set(view.property_names)
+    yield from ((name, "is embedded, but was not requested") for name in sorted(relations & body.keys() - allowed))
+    missing = filter(None, (find_missing_relation(contract, view, body, path) for path in paths))
+    yield from ((name, MISSING) for name in missing)
 
 
 def find_missing_relation(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
