@@ -32,6 +32,7 @@ def requests_by_operation() -> dict[str, list[HostileRequest]]:
     return requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_BODY)
 def test_response_to_a_hostile_body_is_bounded(
     api: Api, name: str, requests_by_operation: dict[str, list[HostileRequest]]

@@ -163,6 +163,7 @@ def test_unread_stderr_does_not_block_the_server(environment: dict[str, str]) ->
     assert len(lines) + rest.count("unknown-x") + int(match[1]) in (count, count + 1)  # one is written in part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 def test_closed_or_full_streams_do_not_affect_the_server(
     environment: dict[str, str], tmp_path: Path, redirection: str
@@ -189,6 +190,7 @@ def test_full_stdout_pipe_does_not_block_the_start(environment: dict[str, str], 
             mock.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "expected"),
     [

@@ -41,6 +41,7 @@ def test_report_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "report"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["| head -c 1", ">&-", ">&- 2>&-", "2>&-", ">/dev/full", ">/dev/full 2>/dev/full"])
 def test_output_that_cannot_be_written_does_not_change_the_exit_code(output: str, tmp_path: Path) -> None:
     if "/dev/full" in output and not Path("/dev/full").exists():
@@ -73,6 +74,7 @@ def list_prompts(base: str) -> set[str]:
     return {prompt["uuid"] for prompt in response.json()["data"]}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "pause"), [(1, 0.0), (2, 0.05), (2, 0.5), (3, 0.1), (50, 0.02)])
 def test_interrupted_run_deletes_or_names_what_it_created(mock: str, tmp_path: Path, count: int, pause: float) -> None:

@@ -195,6 +195,7 @@ def iter_responses(api: Api, token: str) -> Iterator[tuple[str, Any]]:
                     yield f"{operation.id} {key or ''} as {token}", reply.json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", TOKENS)
 def test_embedded_records_are_those_that_the_token_retrieves(
     api: Api, token: str, record_testsuite_property: Any
