@@ -98,7 +98,7 @@ facts: $(READY)  ## check the contract against the known facts of the API
 	@$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
 
 fuzz: $(READY)  ## run Schemathesis with default settings against the mock
-	@$(PY) tests/fuzz/run.py $(ARGS)
+	@$(PY) -m tests.fuzz.run $(ARGS)
 
 bench: $(READY)  ## compare the mock with its peers, about ten minutes; ARGS="--seconds 2 --rounds 2"
 	@$(PY) -m bench.compare $(ARGS)

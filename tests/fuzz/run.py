@@ -1,6 +1,6 @@
 """Run Schemathesis with default settings against the mock, and require a 2xx response of each operation.
 
-    python tests/fuzz/run.py [SEED] [-- further options of `schemathesis run`]
+    python -m tests.fuzz.run [SEED] [-- further options of `schemathesis run`]
 
 Starts a mock on a free loopback port, runs Schemathesis with the built-in token, and counts the recorded responses.
 Prints the seed. Exits with 1 on a failure or on an operation without a 2xx response.
