@@ -15,7 +15,7 @@ target=${1-}
 [ -z "$target" ] || exec "$PY" -m conformance "$command" --base-url "$target" "$@"
 
 log=$(mktemp)
-"$PY" -m mock_server --port 0 --quiet --epoch 2026-03-01T00:00:00Z >"$log" 2>&1 &
+"$PY" -m mock_server --port 0 --quiet --epoch 2026-03-01T00:00:00Z --max-body 10MiB >"$log" 2>&1 &
 mock=$!
 trap 'kill "$mock" 2>/dev/null || :; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM

@@ -29,7 +29,9 @@ EPOCH = "2026-03-01T00:00:00Z"
 @contextmanager
 def run_mock(folder: Path) -> Iterator[str]:
     """Start the mock; yield its base URL."""
-    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH]
+    # Bodies that the contract permits, or that exceed one of its limits, may have more than the default 1 MiB.
+    limits = ("--max-body", "10MiB")
+    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH, *limits]
     log = folder / "mock.log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
