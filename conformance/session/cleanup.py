@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.errors import SkipCheck
+from conformance.session.created_records import iter_texts
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey
@@ -55,7 +56,7 @@ class RunCleanup:
             return
         known_records = set(self.session.write_log.list_remaining())
         try:
-            for key in self._keys_with_marker(list_operation, verify_empty_search=is_uncertain):
+            for key in self._keys_with_marker(list_operation, is_uncertain=is_uncertain):
                 if RecordKey(resource, key) not in known_records:
                     self.discovered_count += 1
                     self.session.write_log.log_created(resource, key)
@@ -79,14 +80,13 @@ class RunCleanup:
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
-    def _keys_with_marker(self, list_operation: Operation, *, verify_empty_search: bool) -> Iterator[Any]:
-        """Keys of the rows with the marker. `verify_empty_search`: if a search finds none, read the complete list."""
+    def _keys_with_marker(self, list_operation: Operation, *, is_uncertain: bool) -> list[Any]:
+        """Keys of the rows with the marker. `is_uncertain`: read all rows, since a search covers some texts only."""
         parameters = (p.name for p in list_operation.query_parameters if p.x_query and p.x_query.role == "search")
         search = next(parameters, None)
-        keys = [] if search is None else list(self._matching_keys(list_operation, {search: self.logged_run.marker}))
-        if not keys and (search is None or verify_empty_search):
-            keys = list(self._matching_keys(list_operation, {}))
-        yield from keys
+        queries: list[dict[str, str]] = [{}] if search is None or is_uncertain else []
+        queries += [{search: self.logged_run.marker}] if search is not None else []
+        return list(dict.fromkeys(key for query in queries for key in self._matching_keys(list_operation, query)))
 
     def _matching_keys(self, list_operation: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
         resource = self.session.operations.resource(list_operation)
@@ -95,7 +95,8 @@ class RunCleanup:
                 yield self.session.operations.key_of(resource.name, row)
 
     def _belongs_to_run(self, resource: Resource, row: Mapping[str, Any]) -> bool:
-        if self._has_marker(row):
+        attributes = {name: row[name] for name in resource.attributes if name in row}
+        if self._has_marker(attributes):
             return True
         parents = (
             relation.name
@@ -105,4 +106,4 @@ class RunCleanup:
         return any(isinstance(row.get(name), dict) and self._has_marker(row[name]) for name in parents)
 
     def _has_marker(self, record: Mapping[str, Any]) -> bool:
-        return any(isinstance(value, str) and self.logged_run.marker in value for value in record.values())
+        return any(self.logged_run.marker in text for text in iter_texts(dict(record)))

@@ -56,10 +56,13 @@ class CreatedRecordFinder:
 
         A shortened marker counts.
         """
+        views = self.contract.views_by_resource[record_key.resource]
         if record_key not in self.write_log.marked_records or not isinstance(record, dict):
             return False
+        if not any(self.schemas.get(view.pointer, "read").is_valid(record) for view in views):
+            return False  # a wrong representation proves nothing
         attributes = self.contract.resources[record_key.resource].attributes
-        texts = [text.casefold() for name in attributes for text in _iter_texts(record.get(name))]
+        texts = [text.casefold() for name in attributes for text in iter_texts(record.get(name))]
         is_shortened = any(len(text) >= MIN_MARKER_CHARS and self.marker.startswith(text) for text in texts)
         return not is_shortened and all(self.marker not in text for text in texts)
 
@@ -74,10 +77,10 @@ class CreatedRecordFinder:
         return False
 
 
-def _iter_texts(value: Any) -> Iterator[str]:
+def iter_texts(value: Any) -> Iterator[str]:
     """The texts in a JSON value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _iter_texts(item)
+            yield from iter_texts(item)

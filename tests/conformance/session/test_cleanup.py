@@ -203,6 +203,19 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     assert resume_cleanup(run, path, api).session.write_log.created_records == []
 
 
+def test_unlogged_record_with_the_marker_inside_an_object_is_found(run: Session, api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    run.records.create("Thread", {"name": run.payloads.marker})  # a search finds only this one
+    operation = run.operations.creator("Thread")
+    body = run.payloads.build(operation, lambda field: "") | {"name": "x", "metadata": {"model": run.payloads.marker}}
+    run.write_log.log_write(operation.id, "/threads")
+    created = api.send(operation.id, body=body)  # killed before it was logged
+    assert created.status == 201, created.json
+    leftovers = resume_cleanup(run, path, api)
+    assert (leftovers.clean_up(), leftovers.discovered_count) == ([], 1)
+
+
 def test_record_without_a_list_operation_is_reported_as_unverified(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
