@@ -208,7 +208,8 @@ def test_unlogged_record_with_the_marker_inside_an_object_is_found(run: Session,
     set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
     run.records.create("Thread", {"name": run.payloads.marker})  # a search finds only this one
     operation = run.operations.creator("Thread")
-    body = run.payloads.build(operation, lambda relation: ("", "")) | {"name": "x", "metadata": {"model": run.payloads.marker}}
+    marked = {"name": "x", "metadata": {"model": run.payloads.marker}}
+    body = run.payloads.build(operation, lambda relation: ("", "")) | marked
     run.write_log.log_write(operation.id, "/threads")
     created = api.send(operation.id, body=body)  # killed before it was logged
     assert created.status == 201, created.json
