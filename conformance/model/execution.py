@@ -530,7 +530,9 @@ class Execution:
         include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
         for name, problem in find_wrong_relations(self.session.contract, view, body, step.query, include):
             # The related record of a foreign record may be one that the caller may not retrieve.
-            may_be_hidden = record.is_foreign and self._is_embedded_elsewhere(operation, name, exchange)
+            may_be_hidden = self._was_not_listed(record, name) and self._is_embedded_elsewhere(
+                operation, name, exchange
+            )
             if include is not None and not (problem is MISSING and may_be_hidden):
                 self._report_presence(operation, include, step, name, problem, exchange)
         if count is not None and step.query.get(count.name):
@@ -538,6 +540,10 @@ class Execution:
             names = [resolve_count(resource, value, "") for value in step.query[count.name]]
             for name in [name for name in names if name in view.property_names and name not in body]:
                 self._report_presence(operation, count, step, name, MISSING, exchange)
+
+    def _was_not_listed(self, record: ModelRecord, name: str) -> bool:
+        """Whether a record of another client lacked a relation when it was listed with all relations."""
+        return bool(record.row) and name.split(".")[0] not in record.row
 
     def _is_embedded_elsewhere(self, operation: Operation, name: str, exchange: Exchange) -> bool:
         """Whether another row of a list has a relation, or the response is no list, so that there is no other row."""
