@@ -1,6 +1,6 @@
 """Host names of requests and origins: parsing, and which of them no public DNS server can resolve.
 
-A web page attacks a server by DNS rebinding: it resolves a name of its own to the address of the server. So a mock
+A web page attacks a server by DNS rebinding: it resolves its public name to the address of the server. So a mock
 serves the names that an attacker cannot register without configuration, and IP addresses, which are not resolved.
 """
 

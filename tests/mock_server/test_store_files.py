@@ -67,7 +67,8 @@ def test_file_store_survives_reopening(target: Path) -> None:
     reopened.close()
 
 
-def test_file_store_survives_its_process(target: Path) -> None:
+@pytest.mark.parametrize(("indent", "count"), [("", 2), ("    ", 1)], ids=["committed", "uncommitted"])
+def test_only_committed_writes_survive_their_process(target: Path, indent: str, count: int) -> None:
     open_target(target).close()
     code = f"""
 import os
@@ -77,29 +78,11 @@ from tests.mock_server.test_store_files import open_target
 store = open_target(Path({str(target)!r}))
 with store.transaction():
     store.add(room("r2"))
-os._exit(0)
+{indent}os._exit(0)
 """
     run_script(code)
     reopened = open_target(target)
-    assert reopened.count_by_resource()["Room"] == 2
-    reopened.close()
-
-
-def test_uncommitted_writes_of_a_killed_process_are_lost(target: Path) -> None:
-    open_target(target).close()
-    code = f"""
-import os
-from pathlib import Path
-from tests.mock_server.museum_images import room
-from tests.mock_server.test_store_files import open_target
-store = open_target(Path({str(target)!r}))
-with store.transaction():
-    store.add(room("r2"))
-    os._exit(0)
-"""
-    run_script(code)
-    reopened = open_target(target)
-    assert reopened.count_by_resource()["Room"] == 1
+    assert reopened.count_by_resource()["Room"] == count
     reopened.close()
 
 

@@ -67,7 +67,7 @@ def list_prompts(mock: str) -> list[str]:
 
 
 def assert_bounded(run: Run) -> None:
-    """The run kept its limits and has no error of its own."""
+    """The run kept its limits and ended without an internal error."""
     for text in ("internal error", "Traceback"):
         assert text not in run.output, run.output
     assert run.mebibytes < MAX_MIB, run.output
