@@ -34,7 +34,6 @@ from mock_server.sandbox.clock import format_timestamp, get_system_time
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from mock_server.web.response_cache import ResponseCacheMiddleware
 from spec.loader import load_contract
 from spec.model import Contract
 from spec.record import Record, Reference
@@ -56,7 +55,6 @@ class InProcessApp:
 
     app: ASGIApp
     sandbox: Sandbox
-    response_cache: ResponseCacheMiddleware
     base: str
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -68,7 +66,7 @@ class InProcessApp:
         Raises SystemExit if the status is not `status` (0: any success).
         """
         if clear_cache:
-            self.response_cache.cache.entries.clear()
+            self.sandbox.responses.entries.clear()
         content = b"" if body is None else json.dumps(body).encode()
         return self.loop.run_until_complete(self._send_request(method, target, content, status))
 
@@ -116,8 +114,7 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
     sandbox = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
     app = create_app(contract, sandbox, request_log=request_log)
-    assert isinstance(app.api, ResponseCacheMiddleware)
-    return InProcessApp(app, sandbox, app.api, contract.base_path)
+    return InProcessApp(app, sandbox, contract.base_path)
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:

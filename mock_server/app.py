@@ -40,17 +40,16 @@ def create_app(
     a request body.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
-    routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
+    routes, endpoint = Routes.from_contract(contract), Endpoint(run_action)
     api = ConnexionMiddleware(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
-        security_map=security_map(contract, sandbox),
+        security_map=security_map(contract),
         resolver=Resolver(lambda operation_id: endpoint),
     )
     api.add_api(
         _build_minimal_spec(contract),
         routes=routes,
-        sandbox=sandbox,
         contract=contract,
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,
@@ -59,9 +58,9 @@ def create_app(
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
     read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))
     return MockApp(
-        ResponseCacheMiddleware(api, sandbox),
+        ResponseCacheMiddleware(api),
         routes,
-        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
+        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract).serve,
         HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds),
         CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds),
         request_log,

@@ -91,6 +91,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
 # Module of this project, or a name in one -> the only module prefixes that may import it.
 RESTRICTED: Mapping[str, tuple[str, ...]] = {
     "mock_server.web.response_cache": ("mock_server.app", "tests", "bench"),  # other modules only declare dependencies
+    "mock_server.sandbox.response_cache": ("mock_server.sandbox", "mock_server.web.response_cache", "tests", "bench"),
     # Everything else asks the store for expressions by the names of attributes and relations.
     **{
         f"mock_server.store.schema.{name}": ("mock_server.store", "mock_server.query", "tests")

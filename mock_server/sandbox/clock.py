@@ -4,16 +4,59 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+# The times that a clock can be set to: years with four digits and some room on both sides.
+MIN_CLOCK_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_CLOCK_TIME = datetime(2999, 12, 31, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """The system's clock (`source`, UTC) plus `offset`."""
+class ClockState:
+    """A state of a clock: its time, whether it is frozen, and its speed (seconds per second of the system's clock)."""
 
-    source: Callable[[], datetime]
-    offset: timedelta = timedelta(0)
+    now: datetime
+    is_frozen: bool
+    speed: float
+
+
+class Clock:
+    """A clock that follows the system's clock (`source`, UTC) with an offset, unless it is set otherwise."""
+
+    __slots__ = ("_frozen_at", "_speed", "_started_at", "offset", "source")
+
+    def __init__(self, source: Callable[[], datetime], offset: timedelta = timedelta(0)) -> None:
+        self.source = source
+        self.offset = offset
+        self._frozen_at: datetime | None = None
+        self._speed = 1.0
+        self._started_at: datetime | None = None  # system time when a speed other than 1 began
 
     def now(self) -> datetime:
+        if self._frozen_at is not None:
+            return self._frozen_at
+        if self._started_at is not None:
+            return self._scale(self._started_at)
         return self.source() + self.offset
+
+    def _scale(self, started_at: datetime) -> datetime:
+        """Return the time of a clock whose speed is not 1; at the end of the calendar it stops."""
+        try:
+            return min(started_at + self.offset + (self.source() - started_at) * self._speed, MAX_CLOCK_TIME)
+        except OverflowError:
+            return MAX_CLOCK_TIME
+
+    def get_state(self) -> ClockState:
+        return ClockState(self.now(), self._frozen_at is not None, self._speed)
+
+    def set_state(self, state: ClockState) -> None:
+        """Continue from the time of a state. Raises ValueError for a time that a clock cannot have."""
+        if not MIN_CLOCK_TIME <= state.now <= MAX_CLOCK_TIME:
+            expected = f"{format_timestamp(MIN_CLOCK_TIME)} to {format_timestamp(MAX_CLOCK_TIME)}"
+            raise ValueError(f"invalid time {format_timestamp(state.now)} (expected {expected})")
+        system_time = self.source()
+        self.offset = state.now - system_time
+        self._frozen_at = state.now if state.is_frozen else None
+        self._speed = state.speed
+        self._started_at = None if state.speed == 1 else system_time
 
 
 def get_system_time() -> datetime:

@@ -1,17 +1,22 @@
-"""A sandbox: a store with its clock, encoder, tokens and scheduled changes."""
+"""A sandbox: a store with its clock, encoder, tokens and scheduled changes.
+
+A named sandbox starts as an alias: it reads the store of its dataset's image, which all aliases of it share, and gets
+a private copy before its first write. Its tokens and logins contain its name, so that each of them alone selects it.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
+from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.errors import to_store_failure
@@ -21,6 +26,9 @@ from spec.record import Reference
 from spec.validators import SchemaValidators
 
 TOKEN_LIFETIME = timedelta(hours=12)
+DEFAULT_NAME = "default"
+# Separates a token, or the local part of an e-mail address, from the name of its sandbox.
+TOKEN_SEPARATOR, LOGIN_SEPARATOR = "~", "+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +51,67 @@ _UUID_VARIANT_DIGITS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @dataclass(slots=True)
+class StoreReaders:
+    """A store with what is derived from its records: encoder, cached responses, and texts of generated answers."""
+
+    store: Store
+    encoder: RecordEncoder
+    responses: ResponseCache
+    phrases: Mapping[str, Any]
+
+    @classmethod
+    def from_store(cls, contract: Contract, store: Store, max_cached_bytes: int | None = None) -> "StoreReaders":
+        encoder = RecordEncoder.from_store(contract, store)
+        responses = ResponseCache(store) if max_cached_bytes is None else ResponseCache(store, max_cached_bytes)
+        return cls(store, encoder, responses, orjson.loads(store.read_metadata().get("phrases", "{}")))
+
+
+class WriteGuard(Protocol):
+    """Prepares the writes to a named sandbox. Raises ApiError (429) if there is no memory for them."""
+
+    def prepare_write(self, sandbox: "Sandbox") -> None: ...
+
+
+@dataclass(slots=True)
 class Sandbox:
-    """The complete state of a mock; sandboxes share nothing."""
+    """The complete state of a mock. Sandboxes share nothing that can be written.
+
+    `write_guard`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
+    """
 
     contract: Contract
     validators: SchemaValidators
     store: Store
     clock: Clock
     seed: int
+    name: str = DEFAULT_NAME
+    write_guard: WriteGuard | None = None
+    is_alias: bool = False
+    shared_readers: InitVar[StoreReaders | None] = None
     encoder: RecordEncoder = field(init=False)
+    responses: ResponseCache = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     _record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
     _membership_resources: tuple[str, ...] = field(init=False)  # resources that define the users and their tenants
     _next_change_at: datetime | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shared_readers: StoreReaders | None) -> None:
         resources = (self.contract.account_resource, self.contract.tenant_resource)
         self._membership_resources = tuple(resource.name for resource in resources if resource)
-        self.encoder = RecordEncoder.from_store(self.contract, self.store)
-        self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
-        self.store.listeners.append(self._on_write)
+        self.attach(shared_readers or StoreReaders.from_store(self.contract, self.store), is_alias=self.is_alias)
+
+    def attach(self, readers: StoreReaders, *, is_alias: bool) -> None:
+        """Use another store."""
+        self.store, self.encoder, self.responses = readers.store, readers.encoder, readers.responses
+        self.phrases, self.is_alias = readers.phrases, is_alias
+        if not is_alias:
+            self.store.listeners.append(self._on_write)
         self._load_next_change()
+
+    def prepare_write(self) -> None:
+        """Make the store writable. Raises ApiError (429)."""
+        if self.write_guard is not None:
+            self.write_guard.prepare_write(self)
 
     def _on_write(self, changed_tags: Iterable[Tag] | None) -> None:
         if changed_tags is None:  # a rollback may have removed scheduled changes
@@ -96,14 +144,32 @@ class Sandbox:
         account = self.contract.account_resource
         if account is None:
             return None
-        builtin_token = BUILTIN_TOKENS.get(token)
+        builtin_token = BUILTIN_TOKENS.get(token) or BUILTIN_TOKENS.get(self._remove_token_suffix(token))
         if builtin_token is not None:
             create_viewer = partial(self._create_builtin_viewer, builtin_token)
-            return self.store.memoize(("builtin", token), self._membership_resources, create_viewer)
+            cache_key = ("builtin", builtin_token.account_index)
+            return self.store.memoize(cache_key, self._membership_resources, create_viewer)
         sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
         # An account may be deleted while its tokens are valid.
         return self.get_viewer(user_key) if self.store.get(account.name, user_key) else None
+
+    def _remove_token_suffix(self, token: str) -> str:
+        return token.removesuffix(f"{TOKEN_SEPARATOR}{self.name}")
+
+    def qualify_token(self, token: str) -> str:
+        """Return a token with the name of this sandbox; unchanged for the default sandbox."""
+        return token if self.name == DEFAULT_NAME else f"{token}{TOKEN_SEPARATOR}{self.name}"
+
+    def qualify_login(self, login: str) -> str:
+        """Return a login with the name of this sandbox (``ada+NAME@example.com``); unchanged for the default one."""
+        local_part, at, domain = login.rpartition("@") if "@" in login else (login, "", "")
+        return login if self.name == DEFAULT_NAME else f"{local_part}{LOGIN_SEPARATOR}{self.name}{at}{domain}"
+
+    def remove_login_suffix(self, login: str) -> str:
+        """Return a login without the name of this sandbox."""
+        local_part, at, domain = login.rpartition("@") if "@" in login else (login, "", "")
+        return f"{local_part.removesuffix(f'{LOGIN_SEPARATOR}{self.name}')}{at}{domain}"
 
     def _create_builtin_viewer(self, builtin_token: BuiltinToken) -> Viewer | None:
         account = self.contract.account_resource
@@ -135,19 +201,27 @@ class Sandbox:
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
-        attribute = self.store.build_expression(resource.name, resource.credentials.login)
-        has_login = SqlExpression(f"{attribute.sql} = ? COLLATE NOCASE", (login,), columns=attribute.columns)
-        accounts = self.store.select(resource.name, has_login)
-        if not accounts or accounts[0].attributes.get(resource.credentials.secret) != secret:
+        account = self.find_account(login) or self.find_account(self.remove_login_suffix(login))
+        if account is None or account.attributes.get(resource.credentials.secret) != secret:
             return None
         expires_at = now + TOKEN_LIFETIME
         with self.store.transaction():
             number = 1 + int(self.store.read_metadata().get("tokens", "0"))
             self.store.write_metadata({"tokens": str(number)})
-            token = f"{number}|{hashlib.sha256(self.derive_uuid('token', number).encode()).hexdigest()[:40]}"
-            row = (token, accounts[0].key, format_timestamp(expires_at))
+            secret_part = hashlib.sha256(self.derive_uuid("token", number).encode()).hexdigest()[:40]
+            token = self.qualify_token(f"{number}|{secret_part}")
+            row = (token, account.key, format_timestamp(expires_at))
             self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
-        return token, expires_at, accounts[0]
+        return token, expires_at, account
+
+    def find_account(self, login: str) -> StoredRecord | None:
+        """Return the account with a login, without regard to the case of ASCII letters."""
+        resource = self.contract.account_resource
+        if resource is None or resource.credentials is None:
+            return None
+        attribute = self.store.build_expression(resource.name, resource.credentials.login)
+        has_login = SqlExpression(f"{attribute.sql} = ? COLLATE NOCASE", (login,), columns=attribute.columns)
+        return next(iter(self.store.select(resource.name, has_login)), None)
 
     def sign_out(self, token: str) -> None:
         """Revoke a token issued by sign-in. Built-in tokens cannot be revoked."""
@@ -173,6 +247,7 @@ class Sandbox:
         if self._next_change_at is None or self._next_change_at > now:
             return
         try:
+            self.prepare_write()
             self._apply_scheduled_changes(now)
         except Exception as error:
             if to_store_failure(error) is None:

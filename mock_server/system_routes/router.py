@@ -17,7 +17,7 @@ from mock_server.system_routes.media import GeneratedFile, generate_file
 from mock_server.web.context import READ_METHODS, RequestContext, send_response
 from mock_server.web.request_log import escape_unprintable
 from mock_server.web.routing import method_not_allowed_error
-from spec.model import Resource
+from spec.model import Contract, Resource
 
 _IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NO_CACHE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
@@ -36,27 +36,35 @@ class SystemPage:
 class SystemRoutes:
     """Serves the system routes. `collections`: the resources by the folder of their files."""
 
-    def __init__(self, docs: Docs, sandbox: Sandbox) -> None:
+    def __init__(self, docs: Docs, contract: Contract) -> None:
         self.docs = docs
-        self.sandbox = sandbox
-        self.collections = {resource.collection: resource for resource in sandbox.contract.resources.values()}
-        # Path -> (function of the base URL that renders the page, media type, headers)
-        self.handlers: Mapping[str, tuple[Callable[[str], bytes], str, Mapping[str, str]]] = {
-            "/docs": (lambda url: docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
+        self.collections = {resource.collection: resource for resource in contract.resources.values()}
+        # Path -> (function that renders the page for a request, media type, headers)
+        self.handlers: Mapping[str, tuple[Callable[[RequestContext], bytes], str, Mapping[str, str]]] = {
+            "/docs": (lambda context: docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
-            "/openapi.yaml": (docs.render_yaml, "application/yaml", _NO_CACHE_HEADERS),
-            "/openapi.json": (docs.render_json, "application/json", _NO_CACHE_HEADERS),
+            "/openapi.yaml": (
+                lambda context: docs.render_yaml(context.base_url),
+                "application/yaml",
+                _NO_CACHE_HEADERS,
+            ),
+            "/openapi.json": (
+                lambda context: docs.render_json(context.base_url),
+                "application/json",
+                _NO_CACHE_HEADERS,
+            ),
             "/__mock/health": (self.render_health, "application/json", {"Cache-Control": "no-store"}),
         }
 
-    def render_examples(self, base_url: str) -> bytes:
+    def render_examples(self, context: RequestContext) -> bytes:
         """Render the contract with example keys, for Swagger UI."""
-        keys = {operation.id: key for operation, key in iter_example_keys(self.sandbox)}
-        return self.docs.render_json_with_examples(base_url, keys)
+        keys = {operation.id: key for operation, key in iter_example_keys(context.sandbox)}
+        return self.docs.render_json_with_examples(context.base_url, keys)
 
-    def render_health(self, base_url: str) -> bytes:
+    def render_health(self, context: RequestContext) -> bytes:
         """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
-        operations, records = len(self.sandbox.contract.operations), dict(self.sandbox.store.count_by_resource())
+        sandbox = context.sandbox
+        operations, records = len(sandbox.contract.operations), dict(sandbox.store.count_by_resource())
         return orjson.dumps({"status": "ok", "operations": operations, "records": records})
 
     def find_page(self, context: RequestContext) -> SystemPage | None:
@@ -65,9 +73,9 @@ class SystemRoutes:
         handler = self.handlers.get(path.rstrip("/"))
         if handler is not None:
             render, media_type, headers = handler
-            return SystemPage(render(context.base_url), media_type, headers)
+            return SystemPage(render(context), media_type, headers)
         if path.startswith(_STORAGE_PREFIX):
-            file = self.find_file(unquote(path))
+            file = self.find_file(context.sandbox, unquote(path))
             return SystemPage(file.content, file.media_type, _IMMUTABLE_HEADERS)
         if path.startswith(_ASSETS_PREFIX):
             name = path[len(_ASSETS_PREFIX) :]
@@ -75,7 +83,7 @@ class SystemRoutes:
                 return SystemPage(content, ASSETS[name], _NO_CACHE_HEADERS | {"Cache-Control": "max-age=86400"})
         return None
 
-    def find_file(self, path: str) -> GeneratedFile:
+    def find_file(self, sandbox: Sandbox, path: str) -> GeneratedFile:
         """Return the file at a path (``/storage/users/7.svg``). Raises ApiError (404) if no record refers to it.
 
         The path contains the key of the record, which must exist and have the file's URL.
@@ -84,7 +92,7 @@ class SystemRoutes:
         resource = self.collections.get(folder)
         if resource is not None:
             key = parse_key(resource, name.rpartition(".")[0] or name)
-            record = None if key is None else self.sandbox.store.get(resource.name, key)
+            record = None if key is None else sandbox.store.get(resource.name, key)
             if record is not None and _has_file_url(resource, record, path):
                 file = generate_file(path.removeprefix(_STORAGE_PREFIX))
                 if file is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Scope, Send
 
 from mock_server.query import Viewer
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Dependencies
 from spec.model import Operation
 
@@ -42,6 +43,7 @@ class RequestContext:
     response_headers: list[Header]
     base_url: str
     now: datetime
+    sandbox: Sandbox
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     viewer: Viewer | None = None

@@ -7,7 +7,6 @@ from starlette.types import Receive, Scope, Send
 
 from mock_server.actions import check_access
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
 from spec.model import Operation
@@ -16,10 +15,9 @@ RunAction = Callable[[ActionRequest], ActionResult]
 
 
 class Endpoint:
-    """Runs the actions of validated requests in one sandbox."""
+    """Runs the actions of validated requests, each in the sandbox of its context."""
 
-    def __init__(self, sandbox: Sandbox, run_action: RunAction) -> None:
-        self.sandbox = sandbox
+    def __init__(self, run_action: RunAction) -> None:
         self.run_action = run_action
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,7 +27,9 @@ class Endpoint:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
-        self.sandbox.apply_scheduled_changes(context.now)
+        context.sandbox.apply_scheduled_changes(context.now)
+        if context.sandbox.write_guard is not None and operation.is_write and not operation.has_query_body:
+            context.sandbox.prepare_write()
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
         body = None if result.body is None else insert_base_url(result.body, context.base_url)
@@ -39,7 +39,7 @@ class Endpoint:
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         path_parameters, raw_query = context.path_parameters, context.raw_query.decode("latin-1")
         sent = (path_parameters, context.query, raw_query, context.body, context.base_url, context.now, context.token)
-        return ActionRequest(operation, self.sandbox, context.viewer, *sent)
+        return ActionRequest(operation, context.sandbox, context.viewer, *sent)
 
     def check_path_record(self, context: RequestContext, operation: Operation) -> None:
         """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.
@@ -48,7 +48,7 @@ class Endpoint:
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_record and operation.action not in ("list", "create"):
-            self.sandbox.apply_scheduled_changes(context.now)
+            context.sandbox.apply_scheduled_changes(context.now)
             check_access(self.create_request(context, operation))
 
 

@@ -125,6 +125,7 @@ class MockApp:
             [(_REQUEST_ID_HEADER, request_id), *self.cors_policy.get_response_headers(headers)],
             "",
             self.sandbox.clock.now(),
+            self.sandbox,
         )
         return context
 

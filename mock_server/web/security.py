@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import Viewer
-from mock_server.sandbox.sandbox import Sandbox
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import encode_header_name
 from spec.errors import ContractError
@@ -28,7 +27,7 @@ _INVALID_TOKEN = "the token is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
+def security_map(contract: Contract) -> dict[str, Any]:
     """Return Connexion's map from scheme type to handler. Raises ContractError for unsupported schemes."""
     for name, scheme in contract.security_schemes.items():
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
@@ -38,7 +37,8 @@ def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
             raise ContractError(location, actual, "http bearer, or an apiKey in a header")
 
     def verify_bearer(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
-        viewer = sandbox.resolve_token(token.strip(), get_context(request.scope).now)
+        context = get_context(request.scope)
+        viewer = context.sandbox.resolve_token(token.strip(), context.now)
         return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token.strip()}
 
     def verify_key(token: str, request: ConnexionRequest) -> dict[str, Any]:
@@ -68,9 +68,8 @@ def list_credential_headers(contract: Contract) -> Iterator[bytes]:
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]
     """The security requirements of one operation."""
 
-    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sandbox = sandbox
         first_requirement = self.security[0] if self.security else {}
         schemes = [self.security_schemes[name] for name in first_requirement]
         self.has_fast_path = len(schemes) == 1 and schemes[0]["type"] == "http"
@@ -88,7 +87,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         if authorization is None or authorization[:7] != _BEARER_PREFIX:
             return False
         token = authorization[7:].decode("latin-1").strip()
-        viewer = self.sandbox.resolve_token(token, context.now) if token else None
+        viewer = context.sandbox.resolve_token(token, context.now) if token else None
         if viewer is None:
             return False
         context.viewer, context.token = viewer, token
@@ -128,17 +127,12 @@ def _describe_auth_failure(context: RequestContext) -> str:
 class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
     """Creates an OperationSecurity for each operation."""
 
-    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
-        self.sandbox = sandbox
-        super().__init__(*args, **kwargs)
-
     def make_operation(self, operation: Any) -> OperationSecurity:
         return OperationSecurity(
             self.next_app,
             security_handler_factory=self.security_handler_factory,
             security=operation.security,
             security_schemes=operation.security_schemes,
-            sandbox=self.sandbox,
         )
 
 

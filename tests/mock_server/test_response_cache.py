@@ -15,17 +15,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from mock_server.store import Dependencies, Store, Tag
-from mock_server.web.outer_app import MockApp
-from mock_server.web.response_cache import (
+from mock_server.sandbox.response_cache import (
     MAX_KEY_BYTES,
     MAX_RESPONSE_BYTES,
     MAX_TOTAL_BYTES,
     MAX_TRACKED_TAGS,
     CachedResponse,
     ResponseCache,
-    ResponseCacheMiddleware,
 )
+from mock_server.store import Dependencies, Store, Tag
 from spec.model import Operation
 from spec.record import Record
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
@@ -166,9 +164,7 @@ def test_every_read_operation_is_tested() -> None:
 
 def response_cache(api: Api) -> ResponseCache:
     """Return the cache of an application, valid until it is reset."""
-    assert isinstance(api.app, MockApp)
-    assert isinstance(api.app.api, ResponseCacheMiddleware)
-    return api.app.api.cache
+    return api.sandbox.responses
 
 
 def test_repeated_read_is_served_from_the_cache(api: Api) -> None:

@@ -177,7 +177,7 @@ def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIAp
 def test_unsupported_scheme_is_an_error(scheme: str) -> None:
     contract = edit_contract(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
     with pytest.raises(ContractError, match="http bearer, or an apiKey in a header"):
-        security_map(contract, create_sandbox())
+        security_map(contract)
 
 
 def test_cause_of_a_401_is_only_logged() -> None:
