@@ -1,22 +1,24 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
-from collections.abc import Iterable
-from typing import Any
-
-from connexion.middleware import ConnexionMiddleware
-from connexion.resolver import Resolver
+from collections.abc import Collection, Iterable
 
 from mock_server import actions
+from mock_server.control import access as control_access
+from mock_server.control.access import ControlAccess
+from mock_server.control.app import ControlApi
+from mock_server.registry.registry import SandboxRegistry
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.router import SystemRoutes
-from mock_server.web import body, hosts_and_cors, parameters, security, validation
+from mock_server.web import body, hosts_and_cors, parameters, sandbox_selection, security, validation
+from mock_server.web.connexion_app import build_connexion_app
 from mock_server.web.endpoint import Endpoint, RunAction
 from mock_server.web.hosts_and_cors import LOOPBACK_KINDS, NETWORK_KINDS, CorsPolicy, HostPolicy
 from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
 from mock_server.web.response_cache import ResponseCacheMiddleware
 from mock_server.web.routing import Routes, RoutingMiddleware
+from mock_server.web.sandbox_selection import SandboxSelector
 from mock_server.web.security import FastPathSecurityMiddleware, security_map
 from mock_server.web.validation import ValidationMiddleware
 from spec.model import Contract
@@ -32,59 +34,46 @@ def create_app(
     serves_network: bool = False,
     max_body_bytes: int = body.DEFAULT_MAX_BODY_BYTES,
     run_action: RunAction = actions.run_action,
+    registry: SandboxRegistry | None = None,
+    control_token: str | None = None,
+    dataset_names: Collection[str] = (),
 ) -> MockApp:
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any. `serves_network`: the mock
     listens on more than loopback, so that hosts of the local network are accepted too. `max_body_bytes`: limit of
-    a request body.
+    a request body. `registry`: the named sandboxes; None: there are none, and no control API. `control_token`: what the
+    control API requires; without one it is off if the mock serves the network. `dataset_names`: of new sandboxes.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
-    routes, endpoint = Routes.from_contract(contract), Endpoint(run_action)
-    api = ConnexionMiddleware(
+    cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
+    access = ControlAccess(cors_policy, control_token, serves_network)
+    credential_headers = tuple(dict.fromkeys(security.list_credential_headers(contract)))
+    selector = SandboxSelector(registry, credential_headers) if registry and access.is_enabled else None
+    routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, selector)
+    api = build_connexion_app(
+        contract,
         endpoint,
-        middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
+        [RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
         security_map=security_map(contract),
-        resolver=Resolver(lambda operation_id: endpoint),
-    )
-    api.add_api(
-        _build_minimal_spec(contract),
         routes=routes,
-        contract=contract,
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,
         max_body_bytes=max_body_bytes,
     )
-    read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
-    read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))
+    read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS, *credential_headers}
+    read_headers.update(parameters.list_header_names(contract))
+    if registry is not None:
+        read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS)
     return MockApp(
         ResponseCacheMiddleware(api),
         routes,
         SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract).serve,
         HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds),
-        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds),
+        cors_policy,
         request_log,
         sandbox,
         frozenset(read_headers),
+        selector,
+        ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
     )
-
-
-def _build_minimal_spec(contract: Contract) -> dict[str, Any]:
-    """Return what Connexion needs of the contract: operations and their security.
-
-    Connexion's validation of the complete document took a fifth of a second; the mock validates requests itself.
-    """
-    paths: dict[str, Any] = {}
-    for operation in contract.operations.values():
-        paths.setdefault(operation.path, {})[operation.method] = {
-            "operationId": operation.id,
-            "security": [{name: [] for name in alternative} for alternative in operation.security],
-            "responses": {str(operation.envelope.status): {"description": operation.summary}},
-        }
-    return {
-        "openapi": "3.0.3",
-        "info": {"title": contract.title, "version": contract.version},
-        "servers": [{"url": contract.base_path or "/"}],
-        "paths": paths,
-        "components": {"securitySchemes": {name: dict(scheme) for name, scheme in contract.security_schemes.items()}},
-    }

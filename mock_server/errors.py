@@ -48,6 +48,14 @@ class ErrorKind(Enum):
     STORE_FAILED = ErrorSpec(
         HTTPStatus.INTERNAL_SERVER_ERROR, "store-failed", "The store's file cannot be read or written: {cause}."
     )
+    SANDBOX_CONFLICT = ErrorSpec(HTTPStatus.BAD_REQUEST, "sandbox", "{message}")
+    SANDBOX_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "sandbox", "{message}")
+    SANDBOX_MEMORY = ErrorSpec(HTTPStatus.TOO_MANY_REQUESTS, "sandbox-memory", "{message}")
+    SANDBOX_NOT_READY = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "sandbox-not-ready", "{message}")
+    CONTROL_FORBIDDEN = ErrorSpec(HTTPStatus.FORBIDDEN, "control", "{message}")
+    CONTROL_UNAUTHENTICATED = ErrorSpec(HTTPStatus.UNAUTHORIZED, "control", "{message}")
+    CONTROL_CONFLICT = ErrorSpec(HTTPStatus.CONFLICT, "control", "{message}")
+    CONTROL_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "control", "{message}")
     OVERLOADED = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Service Unavailable")
     INTERNAL_ERROR = ErrorSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "Server Error")
 
@@ -58,7 +66,7 @@ class ApiError(Exception):
     Args:
         kind: The kind of error.
         detail: For the request log only: the problem and the accepted values.
-        errors: For VALIDATION_FAILED: field path -> messages, in the order of the fields.
+        errors: For VALIDATION_FAILED, and in the control API: field path -> messages, in the order of the fields.
         unlisted_count: For VALIDATION_FAILED: the number of further messages, which the response only counts.
         is_count_minimum: Whether there may be more than `unlisted_count`.
         headers: Additional response headers.
@@ -98,7 +106,7 @@ class ApiError(Exception):
 
     def encode_body(self) -> bytes:
         """Return Laravel's error body: ``{"message"}`` or ``{"message", "errors"}``."""
-        if self.kind is ErrorKind.VALIDATION_FAILED:
+        if self.kind is ErrorKind.VALIDATION_FAILED or self.errors:
             return orjson.dumps({"message": self.message, "errors": self.errors})
         return orjson.dumps({"message": self.message})
 

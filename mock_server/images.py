@@ -20,6 +20,7 @@ from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store, StoreError
 from mock_server.store.bulk_load import bulk_load
+from mock_server.store.pools import POOL_SIZE, write_pools
 from spec.model import Contract
 from spec.record import Record
 from spec.validators import SchemaValidators
@@ -49,36 +50,75 @@ class DatasetParameters:
     size: float
     documented_urls: bool = False
 
+    @classmethod
+    def from_metadata(cls, values: Mapping[str, str]) -> "DatasetParameters":
+        """Return the parameters of the dataset that a store was created from."""
+        epoch = datetime.fromisoformat(values["epoch"])
+        has_documented_urls = values.get("documented_urls") == _describe_flag(True)
+        return cls(values["dataset"], int(values["seed"]), epoch, float(values["size"]), has_documented_urls)
+
+
+def _describe_flag(value: bool) -> str:
+    return "yes" if value else "no"
+
 
 def build_image(
-    contract: Contract, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
+    contract: Contract,
+    parameters: DatasetParameters,
+    records: Iterable[Record],
+    phrases: Mapping[str, Any],
+    pool_records: Iterable[Record] = (),
 ) -> bytes:
-    """Build the image of a store with `records` and the `phrases` of generated texts."""
+    """Build the image of a store with `records` and the `phrases` of generated texts.
+
+    `pool_records`: records whose attributes are values of records that a test creates.
+    """
     with closing(Store.create(contract)) as store:
-        _populate(store, parameters, records, phrases)
+        _populate(store, parameters, records, phrases, pool_records)
         return store.serialize()
 
 
 def build_image_file(
-    path: Path, contract: Contract, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
+    path: Path,
+    contract: Contract,
+    parameters: DatasetParameters,
+    records: Iterable[Record],
+    phrases: Mapping[str, Any],
+    pool_records: Iterable[Record] = (),
 ) -> None:
     """Build an image as a file, which may exceed the memory. An error leaves an incomplete file."""
     with closing(Store.create(contract, str(path))) as store:
         for pragma in BUILD_PRAGMAS:
             store.connection.execute(f"PRAGMA {pragma}")
-        _populate(store, parameters, records, phrases)
+        _populate(store, parameters, records, phrases, pool_records)
 
 
 def _populate(
-    store: Store, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
+    store: Store,
+    parameters: DatasetParameters,
+    records: Iterable[Record],
+    phrases: Mapping[str, Any],
+    pool_records: Iterable[Record],
 ) -> None:
     with store.transaction():
         bulk_load(store, records)
+        write_pools(store.connection, _collect_pools(store.contract, pool_records))
         values = {"phrases": orjson.dumps(dict(phrases)).decode(), NEWEST_RECORD_KEY: _find_newest(store)}
         store.write_metadata(build_metadata(store.contract, parameters) | values)
     store.connection.execute("ANALYZE")
     for index in store.search_indexes.values():
         index.index_all()
+
+
+def _collect_pools(contract: Contract, records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+    """Return the first attributes of each resource, without key and attributes that the server sets."""
+    pools: dict[str, list[dict[str, Any]]] = {name: [] for name in contract.resources}
+    for record in records:
+        resource, pool = contract.resources[record.resource], pools[record.resource]
+        if len(pool) < POOL_SIZE:
+            known = {n: a for n, a in resource.attributes.items() if a.stamp is None and n != resource.key_attribute}
+            pool.append({name: value for name, value in record.attributes.items() if name in known})
+    return pools
 
 
 def _find_newest(store: Store) -> str:
@@ -100,7 +140,7 @@ def _describe_parameters(parameters: DatasetParameters) -> dict[str, str]:
         "seed": str(parameters.seed),
         "size": repr(parameters.size).removesuffix(".0"),
         "epoch": format_timestamp(parameters.epoch),
-        "documented_urls": "yes" if parameters.documented_urls else "no",
+        "documented_urls": _describe_flag(parameters.documented_urls),
     }
 
 

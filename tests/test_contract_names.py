@@ -58,6 +58,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
     "mock_server/cli/settings.py": words("error memory"),  # a log level; a store without a file
     "mock_server/cli/store_commands.py": words("memory target"),  # a store without a file; a parameter of a command
+    "mock_server/control/sandboxes.py": words("accounts tokens"),  # properties of the control API
     "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export

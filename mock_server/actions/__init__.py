@@ -24,13 +24,14 @@ from mock_server.store import StoredRecord
 
 Action = Callable[[ActionRequest], ActionResult]
 
+SIGN_IN_ACTION = "sign-in"
 ACTIONS: Mapping[str, Action] = {
     "list": crud.list_records,
     "retrieve": crud.retrieve_record,
     "create": crud.create_record,
     "update": crud.update_record,
     "delete": crud.delete_record,
-    "sign-in": authentication.sign_in,
+    SIGN_IN_ACTION: authentication.sign_in,
     "logout": authentication.sign_out,
     "authenticated-user": authentication.get_authenticated_user,
     "share": sharing.share_record,

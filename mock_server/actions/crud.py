@@ -113,7 +113,9 @@ def insert_record(
     defaults = sandbox.get_record_defaults(resource)
     key = sandbox.create_key(resource)
     values = build_attributes(request, resource, defaults, key, attributes)
-    relations: dict[str, Reference | tuple[Reference, ...]] = {**_default_references(defaults, request)}
+    relations: dict[str, Reference | tuple[Reference, ...]] = {
+        **defaults.get_references(request.contract, request.viewer)
+    }
     relations |= {name: target for name, target in references.items() if target is not None}
     # An integer key can be the key of an existing record.
     return sandbox.store.add(Record(resource.name, key, values, relations), has_new_key=not resource.has_integer_key)
@@ -148,21 +150,6 @@ def merge_defaults(default: Any, current: Any, new_value: Any) -> Any:
     retained = {name: value for name, value in current.items() if name not in new_value}
     merged = {name: merge_defaults(default.get(name), current.get(name), value) for name, value in new_value.items()}
     return {**retained, **merged}
-
-
-def _default_references(defaults: RecordDefaults, request: ActionRequest) -> dict[str, Reference]:
-    """Return the viewer as owner and the viewer's first tenant as tenant, for the relations that store them."""
-    contract, viewer = request.contract, request.viewer
-    references: dict[str, Reference] = {}
-    if viewer is None or not (defaults.tenant_relations or defaults.owner_relations):
-        return references
-    if contract.tenant_resource and viewer.tenant_keys:
-        tenant = Reference(contract.tenant_resource.name, viewer.tenant_keys[0])
-        references |= dict.fromkeys(defaults.tenant_relations, tenant)
-    if contract.account_resource:
-        owner = Reference(contract.account_resource.name, viewer.user_key)
-        references |= dict.fromkeys(defaults.owner_relations, owner)
-    return references
 
 
 def update_record(request: ActionRequest) -> ActionResult:

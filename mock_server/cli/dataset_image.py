@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -16,12 +17,20 @@ from spec.loader import load_contract
 from spec.model import Contract
 
 BUILD_COMMAND = "build-image"
+POOL_DATASET = "plain"  # has records of each resource of any contract
 _PROGRESS_DELAY = 1.0  # seconds after which the progress message is printed
 
 
 def get_contract_path(path: Path | None) -> Path:
     """Return the path of the contract; default: the packaged one."""
     return path or Path(str(resources.files("spec") / "openapi.yaml"))
+
+
+def list_dataset_names() -> tuple[str, ...]:
+    """Return the names of the packaged datasets."""
+    from fixtures import dataset
+
+    return dataset.list_names()
 
 
 def create_dataset_parameters(
@@ -91,16 +100,14 @@ def build_image(path: Path, contract_path: Path, parameters: DatasetParameters) 
     from fixtures.personas import PersonaLibrary
 
     contract, personas = load_contract(contract_path), PersonaLibrary()
-    records = generator.generate_records(
-        contract,
-        dataset.load(parameters.dataset),
-        seed=parameters.seed,
-        epoch=parameters.epoch,
-        size=parameters.size,
-        persona_library=personas,
-        documented_urls=parameters.documented_urls,
+    generate = partial(
+        generator.generate_records, contract, seed=parameters.seed, epoch=parameters.epoch, persona_library=personas
     )
+    records = generate(
+        dataset.load(parameters.dataset), size=parameters.size, documented_urls=parameters.documented_urls
+    )
+    pool_records = generate(dataset.load(POOL_DATASET))
     try:
-        images.build_image_file(path, contract, parameters, records, personas.phrases())
+        images.build_image_file(path, contract, parameters, records, personas.phrases(), pool_records)
     except (OSError, sqlite3.Error) as error:
         raise ImageError(f"{path.parent}: {error} (XDG_CACHE_HOME selects another cache folder)") from error

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from mock_server.images import DatasetParameters
+    from mock_server.registry.registry import SandboxRegistry
     from mock_server.sandbox.sandbox import Sandbox
     from mock_server.web.outer_app import MockApp
 
@@ -245,6 +247,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         from_epoch = settings.epoch is not None
         sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
+    registry = None if settings.no_control else _create_registry(settings, sandbox, contract_path)
     app = create_app(
         contract,
         sandbox,
@@ -253,8 +256,28 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         cors_origins=settings.cors_origin,
         serves_network=not is_loopback(settings.host),
         max_body_bytes=settings.max_body,
+        registry=registry,
+        control_token=settings.control_token,
+        dataset_names=sorted({*dataset_image.list_dataset_names(), parameters.dataset}),
     )
     return app, sandbox
+
+
+def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: Path) -> "SandboxRegistry":
+    from mock_server.cli import dataset_image
+    from mock_server.registry.registry import SandboxRegistry
+
+    def get_image(parameters: "DatasetParameters") -> Path:
+        return dataset_image.ensure_image(sandbox.contract, parameters, contract_path)
+
+    return SandboxRegistry.create(
+        sandbox,
+        get_image,
+        starts_at_epoch=settings.epoch is not None,
+        max_bytes=settings.sandbox_memory,
+        idle_seconds=60.0 * settings.sandbox_idle,
+        requires_creation=settings.require_sandbox,
+    )
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

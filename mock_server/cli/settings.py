@@ -16,7 +16,8 @@ import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
-_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
+_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
+MIN_SANDBOX_BYTES, MAX_SANDBOX_BYTES = 1024 * 1024, 1024 * 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class SelfSignedTls:
 class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
-    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`: bytes.
+    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`, `sandbox_memory`: bytes.
+    `sandbox_idle`: minutes.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -51,6 +53,11 @@ class MockSettings:
     tls_cert: Path | None
     tls_key: Path | None
     max_body: int
+    no_control: bool
+    control_token: str | None
+    require_sandbox: bool
+    sandbox_memory: int
+    sandbox_idle: int
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -89,9 +96,24 @@ def _parse_store(text: str) -> Path | None:
     return Path(path)
 
 
+def _parse_bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})(KiB|MiB|GiB|)", text, re.ASCII)
+    return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def _parse_memory(text: str) -> int:
+    size = _parse_bytes(text)
+    expected = "a number of bytes, KiB, MiB or GiB between 1MiB and 1024GiB, for example 512MiB"
+    return size if MIN_SANDBOX_BYTES <= size <= MAX_SANDBOX_BYTES else _reject(text, expected)
+
+
+def _parse_control_token(text: str) -> str:
+    expected = "a token of at least 8 printable ASCII characters without spaces"
+    return text if re.fullmatch(r"[!-~]{8,200}", text, re.ASCII) else _reject("*" * len(text), expected)
+
+
 def _parse_body_limit(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,8})(KiB|MiB|)", text, re.ASCII)
-    limit = int(match[1]) * _UNITS[match[2]] if match else 0
+    limit = _parse_bytes(text)
     expected = "a number of bytes, KiB or MiB between 1KiB and 10MiB, for example 512KiB"
     return limit if MIN_BODY_BYTES <= limit <= MAX_BODY_BYTES else _reject(text, expected)
 
@@ -157,6 +179,11 @@ _DURABILITY_HELP = (
     "full: also a power failure."
 )
 _DURABILITIES = click.Choice(("normal", "full"), case_sensitive=False)
+_CONTROL_HELP = "Do not serve the test-control API below /__mock/api, nor named sandboxes."
+_TOKEN_HELP = "Token that test control requires; without one it is off beyond loopback."
+_REQUIRE_HELP = "Reject requests to sandboxes that do not exist; default: create them."
+_MEMORY_HELP = "Memory of all named sandboxes."
+_IDLE_HELP = "Minutes after which an unused sandbox is deleted."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -180,6 +207,11 @@ OPTIONS = (
     _create_option("--tls-cert", "PEM file of a certificate, to serve https.", type=_FILE, metavar="FILE"),
     _create_option("--tls-key", "PEM file of the key of --tls-cert.", type=_FILE, metavar="FILE"),
     _create_option("--max-body", _BODY_HELP, type=_parse_body_limit, default="1MiB", metavar="SIZE"),
+    _create_option("--no-control", _CONTROL_HELP, is_flag=True),
+    _create_option("--control-token", _TOKEN_HELP, type=_parse_control_token, metavar="TOKEN"),
+    _create_option("--require-sandbox", _REQUIRE_HELP, is_flag=True),
+    _create_option("--sandbox-memory", _MEMORY_HELP, type=_parse_memory, default="1GiB", metavar="SIZE"),
+    _create_option("--sandbox-idle", _IDLE_HELP, type=click.IntRange(1, 525600), default=60, metavar="MINUTES"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mock_server.query import Viewer
 from spec.model import Contract, Relation, Resource
+from spec.record import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,19 @@ class RecordDefaults:
             tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
             tuple(r.name for r in relations if tenant and r.targets == (tenant.name,) and (r.name,) == path),
         )
+
+    def get_references(self, contract: Contract, viewer: Viewer | None) -> dict[str, Reference]:
+        """Return the viewer as owner and the viewer's first tenant as tenant, for the relations that store them."""
+        references: dict[str, Reference] = {}
+        if viewer is None or not (self.tenant_relations or self.owner_relations):
+            return references
+        if contract.tenant_resource and viewer.tenant_keys:
+            tenant = Reference(contract.tenant_resource.name, viewer.tenant_keys[0])
+            references |= dict.fromkeys(self.tenant_relations, tenant)
+        if contract.account_resource:
+            owner = Reference(contract.account_resource.name, viewer.user_key)
+            references |= dict.fromkeys(self.owner_relations, owner)
+        return references
 
 
 def _is_owner(account: Resource, resource: Resource, relation: Relation) -> bool:

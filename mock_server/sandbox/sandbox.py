@@ -66,7 +66,7 @@ class StoreReaders:
         return cls(store, encoder, responses, orjson.loads(store.read_metadata().get("phrases", "{}")))
 
 
-class WriteGuard(Protocol):
+class SandboxOwner(Protocol):
     """Prepares the writes to a named sandbox. Raises ApiError (429) if there is no memory for them."""
 
     def prepare_write(self, sandbox: "Sandbox") -> None: ...
@@ -76,7 +76,7 @@ class WriteGuard(Protocol):
 class Sandbox:
     """The complete state of a mock. Sandboxes share nothing that can be written.
 
-    `write_guard`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
+    `owner`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
     """
 
     contract: Contract
@@ -85,7 +85,7 @@ class Sandbox:
     clock: Clock
     seed: int
     name: str = DEFAULT_NAME
-    write_guard: WriteGuard | None = None
+    owner: SandboxOwner | None = None
     is_alias: bool = False
     shared_readers: InitVar[StoreReaders | None] = None
     encoder: RecordEncoder = field(init=False)
@@ -110,8 +110,8 @@ class Sandbox:
 
     def prepare_write(self) -> None:
         """Make the store writable. Raises ApiError (429)."""
-        if self.write_guard is not None:
-            self.write_guard.prepare_write(self)
+        if self.owner is not None:
+            self.owner.prepare_write(self)
 
     def _on_write(self, changed_tags: Iterable[Tag] | None) -> None:
         if changed_tags is None:  # a rollback may have removed scheduled changes

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_PENDING_WRITES = 100  # takes about a millisecond
+MAX_DESERIALIZED_BYTES = 512 * 1024 * 1024
+DESERIALIZED_CACHE_KIB = 256  # of pages, which SQLite copies from the memory of the database
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
 
@@ -63,10 +65,26 @@ def connect(
 def copy_image(image: bytes | Path, connection: sqlite3.Connection) -> None:
     """Fill an empty store from an image. Copies it, since a database that SQLite deserializes is limited to 1 GiB."""
     database_uri = f"{image.absolute().as_uri()}?mode=ro&immutable=1" if isinstance(image, Path) else ":memory:"
+    if isinstance(connection, WriteBehindConnection):
+        connection.flush()
     with closing(sqlite3.connect(database_uri, uri=True)) as source:
         if isinstance(image, bytes):
-            source.deserialize(image)
+            source.deserialize(_without_wal(image))
         source.backup(connection)
+
+
+def load_bytes(content: bytes, connection: sqlite3.Connection) -> None:
+    """Fill an empty store in memory from a serialized one. SQLite limits its size to 1 GiB: larger ones are copied."""
+    if len(content) > MAX_DESERIALIZED_BYTES:
+        copy_image(content, connection)
+        return
+    connection.deserialize(_without_wal(content))
+    connection.execute(f"PRAGMA cache_size = -{DESERIALIZED_CACHE_KIB}")
+
+
+def _without_wal(content: bytes) -> bytes:
+    """Set the format versions of a database to the rollback journal: a database in memory cannot have a WAL."""
+    return content if content[18:20] == b"\1\1" else content[:18] + b"\1\1" + content[20:]
 
 
 def write_later(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:

@@ -56,9 +56,14 @@ class TrigramIndex:
             name: TrigramIndex(connection, table, NO_RECORD) for name, table in tables.items() if table.search_columns
         }
         for index in indexes.values():
-            last_indexed = connection.execute("SELECT value FROM _meta WHERE name = ?", (index.meta_key,)).fetchone()
-            index.last_indexed = NO_RECORD if last_indexed is None else int(last_indexed[0])
+            index.reload()
         return indexes
+
+    def reload(self) -> None:
+        """Read the state of the index from the store."""
+        row = self.connection.execute("SELECT value FROM _meta WHERE name = ?", (self.meta_key,)).fetchone()
+        self.last_indexed = NO_RECORD if row is None else int(row[0])
+        self.common_terms.clear()
 
     def find_candidates(self, term: str, max_candidates: int) -> list[int] | None:
         """Return the numbers of all indexed records that may contain a case-folded term.

@@ -29,6 +29,7 @@ class RequestContext:
         raw_path: The path as sent, percent-encoded.
         headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
         response_headers: Headers of every response to this request (request id, CORS).
+        names_sandbox: Whether the request selects its sandbox, even if it is the default one.
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
@@ -44,6 +45,7 @@ class RequestContext:
     base_url: str
     now: datetime
     sandbox: Sandbox
+    names_sandbox: bool = False
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     viewer: Viewer | None = None

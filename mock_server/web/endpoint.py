@@ -5,10 +5,11 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from mock_server.actions import check_access
+from mock_server.actions import SIGN_IN_ACTION, check_access
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
+from mock_server.web.sandbox_selection import SandboxSelector
 from spec.model import Operation
 
 RunAction = Callable[[ActionRequest], ActionResult]
@@ -17,8 +18,9 @@ RunAction = Callable[[ActionRequest], ActionResult]
 class Endpoint:
     """Runs the actions of validated requests, each in the sandbox of its context."""
 
-    def __init__(self, run_action: RunAction) -> None:
+    def __init__(self, run_action: RunAction, selector: SandboxSelector | None = None) -> None:
         self.run_action = run_action
+        self.selector = selector
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -27,8 +29,10 @@ class Endpoint:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
+        if operation.action == SIGN_IN_ACTION and self.selector is not None:
+            self.selector.select_by_login(context, context.sandbox.contract)
         context.sandbox.apply_scheduled_changes(context.now)
-        if context.sandbox.write_guard is not None and operation.is_write and not operation.has_query_body:
+        if context.sandbox.owner is not None and operation.is_write and not operation.has_query_body:
             context.sandbox.prepare_write()
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored

@@ -19,6 +19,7 @@ from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, s
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
+from mock_server.web.sandbox_selection import CONTROL_PREFIX, SandboxSelector
 
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # Scope type of a connection that failed before its request was complete.
@@ -28,13 +29,16 @@ _REQUEST_ID_HEADER = b"x-request-id"
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
+ControlApp = Callable[[RequestContext, Scope, Receive, Send], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class MockApp:
     """The outermost ASGI application.
 
     `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
-    request headers passed to inner layers. `request_ids`: ids of requests without X-Request-Id.
+    request headers passed to inner layers. `sandbox`: the default one. `control`: serves the paths below
+    CONTROL_PREFIX; None if they do not exist. `request_ids`: ids of requests without X-Request-Id.
     """
 
     api: ASGIApp
@@ -45,6 +49,8 @@ class MockApp:
     request_log: RequestLog
     sandbox: Sandbox
     allowed_headers: frozenset[bytes]
+    selector: SandboxSelector | None = None
+    control: ControlApp | None = None
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,8 +86,12 @@ class MockApp:
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response of the API or of a system route. Raises ApiError."""
         context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
+        if self.selector is not None and self.selector.may_name_sandbox(context):
+            await self.selector.select(context)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
+        elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
+            await self.control(context, scope, receive, send)
         elif self.is_api_path(context.raw_path) or not await self.serve_system_route(context, send):
             await self.api(scope, receive, send)
 
@@ -135,7 +145,7 @@ class MockApp:
         if match is not None:
             methods = match.route.allowed_methods
         else:
-            is_below_base = context.raw_path.startswith(self.routes.base_path + b"/")
+            is_below_base = context.raw_path.startswith((self.routes.base_path + b"/", CONTROL_PREFIX))
             methods = ALL_METHODS if is_below_base else READ_METHODS
         headers = {"Allow": methods} | self.cors_policy.build_preflight_headers(context.headers, methods)
         await send_response(send, context, 204, headers=headers)

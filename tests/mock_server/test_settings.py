@@ -50,6 +50,11 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "tls_cert": (str(LIBRARY), str(Path(__file__))),
         "tls_key": (str(LIBRARY), str(Path(__file__))),
         "documented_urls": ("1", "0"),
+        "no_control": ("1", "0"),
+        "control_token": ("a-secret-token", "another-token"),
+        "require_sandbox": ("1", "0"),
+        "sandbox_memory": ("512MiB", "1048576"),
+        "sandbox_idle": ("5", "90"),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }

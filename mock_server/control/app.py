@@ -1,0 +1,108 @@
+"""The ASGI application of the control API, built at its first request: it takes a tenth of a second."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mock_server.control import clocks, sandboxes
+from mock_server.control.access import ControlAccess
+from mock_server.control.call import ControlRequest, ControlResult
+from mock_server.control.document import build_control_document
+from mock_server.control.records import create_records
+from mock_server.errors import ApiError
+from mock_server.registry.registry import SandboxRegistry
+from mock_server.web.connexion_app import build_connexion_app
+from mock_server.web.context import RequestContext, get_context, send_response
+from mock_server.web.routing import Routes, RoutingMiddleware
+from mock_server.web.sandbox_selection import CONTROL_PREFIX
+from mock_server.web.validation import ValidationMiddleware
+from spec.document import Document
+from spec.loader import parse_contract
+from spec.validators import SchemaValidators
+
+DOCUMENT_PATH = CONTROL_PREFIX + b"/openapi.json"
+_CONTENT_TYPE, _JSON = b"content-type", b"application/json"
+_FORM = b"application/x-www-form-urlencoded"  # what curl sends with -d
+
+OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] = {
+    "list-sandboxes": sandboxes.list_sandboxes,
+    "create-sandbox": sandboxes.create_sandbox,
+    "retrieve-sandbox": sandboxes.retrieve_sandbox,
+    "delete-sandbox": sandboxes.delete_sandbox,
+    "reset-sandbox": sandboxes.reset_sandbox,
+    "list-snapshots": sandboxes.list_snapshots,
+    "save-snapshot": sandboxes.save_snapshot,
+    "restore-snapshot": sandboxes.restore_snapshot,
+    "delete-snapshot": sandboxes.delete_snapshot,
+    "list-changes": sandboxes.list_changes,
+    "create-records": create_records,
+    "retrieve-clock": clocks.retrieve_clock,
+    "update-clock": clocks.update_clock,
+    "advance-clock": clocks.advance_clock,
+}
+
+
+@dataclass(slots=True)
+class ControlApi:
+    """Serves the paths below CONTROL_PREFIX. `dataset_names`: the datasets that a sandbox can be created from."""
+
+    registry: SandboxRegistry
+    access: ControlAccess
+    dataset_names: Collection[str]
+    max_body_bytes: int
+    _document: Document | None = None
+    _app: ASGIApp | None = field(default=None, repr=False)
+
+    async def __call__(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response. Raises ApiError."""
+        self.access.check(context)
+        if context.headers.get(_CONTENT_TYPE, _FORM).partition(b";")[0].strip().lower() == _FORM:
+            context.headers = {**context.headers, _CONTENT_TYPE: _JSON}
+        app = self._app or self.build()
+        if context.raw_path == DOCUMENT_PATH and context.method in ("GET", "HEAD") and self._document is not None:
+            servers = [{"url": context.base_url + CONTROL_PREFIX.decode()}]
+            await send_response(send, context, 200, orjson.dumps({**self._document.root, "servers": servers}))
+            return
+        try:
+            await app(scope, receive, send)
+        except ApiError as error:
+            context.operation, error.location = None, None  # the request log shows places of the served contract
+            raise
+
+    def build(self) -> ASGIApp:
+        """Build the application."""
+        self._document = build_control_document(self.registry.default.contract, self.dataset_names)
+        # `records` validates each record by its own schema: the errors of alternatives would name no property.
+        components = self._document.root["components"]
+        schemas = {**components["schemas"], "Records": {"type": "object"}}
+        root = {**self._document.root, "components": {**components, "schemas": schemas}}
+        contract = parse_contract(replace(self._document, root=root))
+        validators = SchemaValidators.from_document(contract.document)
+        self._app = build_connexion_app(
+            contract,
+            ControlEndpoint(self.registry, validators),
+            [RoutingMiddleware, ValidationMiddleware],
+            routes=Routes.from_contract(contract),
+            schemas=validators,
+            max_body_bytes=self.max_body_bytes,
+        )
+        return self._app
+
+
+@dataclass(frozen=True, slots=True)
+class ControlEndpoint:
+    """Runs the operation of a validated request."""
+
+    registry: SandboxRegistry
+    validators: SchemaValidators
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = get_context(scope)
+        operation = context.operation
+        assert operation is not None
+        sent = (context.path_parameters, context.query, context.body, context.base_url)
+        result = await OPERATIONS[operation.action](ControlRequest(self.registry, self.validators, *sent))
+        body = None if result.body is None else orjson.dumps(result.body)
+        await send_response(send, context, result.status, body, headers=result.headers)

@@ -1,0 +1,50 @@
+"""The request that an operation of the control API gets, and its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.registry.entries import SandboxEntry
+from mock_server.registry.registry import NAME_PATTERN, SandboxRegistry
+from spec.validators import SchemaValidators
+
+LOADING_TIMEOUT = 0.5  # seconds that a request waits for a dataset before it gets a 202
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """A validated request. `base_url`: of the mock; `validators`: of the document of the control API."""
+
+    registry: SandboxRegistry
+    validators: SchemaValidators
+    path_parameters: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Any
+    base_url: str
+
+    def get_name(self, parameter: str) -> str:
+        """Return a name in the path. Raises ApiError (422)."""
+        name = self.path_parameters[parameter]
+        if not NAME_PATTERN.fullmatch(name):
+            message = f"The {parameter} must have 1 to 63 lower-case letters, digits and hyphens."
+            raise ApiError(ErrorKind.VALIDATION_FAILED, errors={parameter: [message]})
+        return name
+
+    async def find_entry(self) -> SandboxEntry:
+        """Return the sandbox in the path. Raises ApiError (404, 422, 503)."""
+        name = self.get_name("name")
+        entry = await self.registry.wait_until_ready(name, LOADING_TIMEOUT)
+        if entry is None:
+            message = f"The dataset of the sandbox {name} is being built."
+            raise ApiError(ErrorKind.SANDBOX_NOT_READY, message=message, headers={"Retry-After": "1"})
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """A response. `body` None: without a body."""
+
+    status: int
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = None

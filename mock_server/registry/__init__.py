@@ -1,0 +1,1 @@
+"""The sandboxes of a mock: creation, selection by name, reset, snapshots and limits."""

@@ -1,0 +1,49 @@
+"""What the registry stores about each sandbox."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mock_server.images import DatasetParameters
+from mock_server.sandbox.clock import ClockState
+from mock_server.sandbox.sandbox import Sandbox, StoreReaders
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxParameters:
+    """What determines a new sandbox. `starts_at_epoch`: its clock starts at the epoch, else at the system's time."""
+
+    data: DatasetParameters
+    starts_at_epoch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A saved state. `content`: of the store; None: the one of the dataset's image."""
+
+    name: str
+    saved_at: datetime
+    clock: ClockState
+    content: bytes | None
+
+    def count_bytes(self) -> int:
+        return len(self.content) if self.content is not None else 0
+
+
+@dataclass(slots=True)
+class SandboxEntry:
+    """A sandbox with its parameters.
+
+    `dataset`: the store of its image; None until the default sandbox needs it. `private_bytes`: memory of its private
+    store, as measured at `measured_generation`. `used_at`: seconds of a monotonic clock.
+    """
+
+    sandbox: Sandbox
+    parameters: SandboxParameters
+    dataset: StoreReaders | None
+    used_at: float
+    private_bytes: int = 0
+    measured_generation: int = 0
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+    def count_snapshot_bytes(self) -> int:
+        return sum(snapshot.count_bytes() for snapshot in self.snapshots.values())

@@ -1,0 +1,29 @@
+"""Pools of generated attributes in the image of a dataset, by resource: values of records that a test creates.
+
+The server cannot generate values, since it does not import Faker. A store that was imported has no pools.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+POOL_SIZE = 10  # records of each resource
+_CREATE_TABLE = "CREATE TABLE _pools (resource TEXT PRIMARY KEY, records TEXT NOT NULL) WITHOUT ROWID"
+
+
+def write_pools(connection: sqlite3.Connection, pools: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    """Write the attributes in `pools`, by resource, to a new store."""
+    connection.execute(_CREATE_TABLE)
+    rows = [(resource, orjson.dumps([*records]).decode()) for resource, records in pools.items()]
+    connection.executemany("INSERT INTO _pools VALUES (?, ?)", rows)
+
+
+def read_pool(connection: sqlite3.Connection, resource: str) -> list[dict[str, Any]]:
+    """Return the attributes in the pool of a resource; empty without one."""
+    has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_pools'").fetchone()
+    sql = "SELECT records FROM _pools WHERE resource = ?"
+    row = connection.execute(sql, (resource,)).fetchone() if has_table else None
+    records: list[dict[str, Any]] = [] if row is None else orjson.loads(row[0])
+    return records

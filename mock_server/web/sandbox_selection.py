@@ -1,0 +1,126 @@
+"""Selects the sandbox of a request.
+
+Each of these alone selects the sandbox NAME; others than the path are optional for clients that can only set one:
+
+    /__mock/s/NAME/api/v1/...        a path
+    Host: NAME.localhost             a host
+    X-Mock-Sandbox: NAME             a header
+    baggage: mock-sandbox=NAME       W3C baggage, which servers pass on with their own requests
+    Authorization: Bearer ...~NAME   a token
+    ada+NAME@example.com             the login of a sign-in
+
+Two that name different sandboxes are an error (400). A request that names none uses the default sandbox. URLs in a
+response keep the selection.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.registry.registry import NAME_PATTERN, SandboxRegistry
+from mock_server.sandbox.sandbox import DEFAULT_NAME, LOGIN_SEPARATOR, TOKEN_SEPARATOR, Sandbox
+from mock_server.web.context import RequestContext
+from spec.model import Contract
+
+PATH_PREFIX, CONTROL_PREFIX = b"/__mock/s/", b"/__mock/api"
+SANDBOX_HEADER = b"x-mock-sandbox"
+BAGGAGE_HEADER, BAGGAGE_KEY = b"baggage", "mock-sandbox"
+_NAMING_HEADERS = frozenset({SANDBOX_HEADER, BAGGAGE_HEADER})
+READ_HEADERS = tuple(_NAMING_HEADERS)
+HOST_SUFFIX = ".localhost"
+_HOST_SUFFIX_BYTES = HOST_SUFFIX.encode()
+_TOKEN_SEPARATOR_BYTES = TOKEN_SEPARATOR.encode()
+_LOGIN_SUFFIX = re.compile(rf"{re.escape(LOGIN_SEPARATOR)}({NAME_PATTERN.pattern})(?:@[^@]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSelector:
+    """Selects sandboxes of `registry`. `credential_headers`: those that contain tokens."""
+
+    registry: SandboxRegistry
+    credential_headers: tuple[bytes, ...]
+
+    def may_name_sandbox(self, context: RequestContext) -> bool:
+        """Return whether a request may name a sandbox: a fast check, which takes half a microsecond."""
+        headers = context.headers
+        if context.raw_path.startswith(PATH_PREFIX) or not _NAMING_HEADERS.isdisjoint(headers):
+            return True
+        if _HOST_SUFFIX_BYTES in headers.get(b"host", b"").lower():
+            return True
+        return any(_TOKEN_SEPARATOR_BYTES in headers[name] for name in self.credential_headers if name in headers)
+
+    async def select(self, context: RequestContext) -> None:
+        """Select the sandbox that a request names, if any. Raises ApiError (400, 404, 429, 503)."""
+        if context.raw_path.startswith(CONTROL_PREFIX):
+            return
+        names = dict(self._iter_names(context))
+        if not names:
+            return
+        distinct_names = set(names.values())
+        if len(distinct_names) > 1:
+            raise _conflict_error(", ".join(f"{source} names {name}" for source, name in names.items()))
+        self._set_sandbox(context, await self.registry.use(distinct_names.pop()), "path" in names)
+        context.names_sandbox = True
+
+    def select_by_login(self, context: RequestContext, contract: Contract) -> None:
+        """Select the existing sandbox that the login of a sign-in names. Raises ApiError (400).
+
+        An account whose own login looks like that of another sandbox takes precedence.
+        """
+        account = contract.account_resource
+        credentials = account.credentials if account else None
+        login = context.body.get(credentials.login) if credentials and isinstance(context.body, dict) else None
+        name = find_login_sandbox(login) if isinstance(login, str) else None
+        entry = self.registry.find(name) if name else None
+        if entry is None or entry.sandbox is context.sandbox or context.sandbox.find_account(str(login)) is not None:
+            return
+        if context.names_sandbox:
+            raise _conflict_error(f"the request names {context.sandbox.name}, the login names {name}")
+        self._set_sandbox(context, entry.sandbox, False)
+
+    def _iter_names(self, context: RequestContext) -> Iterator[tuple[str, str]]:
+        """Yield (source, name); removes the sandbox's part of the path."""
+        headers = context.headers
+        if context.raw_path.startswith(PATH_PREFIX):
+            name, _, rest = context.raw_path[len(PATH_PREFIX) :].partition(b"/")
+            context.raw_path = b"/" + rest
+            yield "path", name.decode("latin-1")
+        host = context.get_header(b"host").lower().partition(":")[0].removesuffix(".")
+        label = host.removesuffix(HOST_SUFFIX)
+        if host.endswith(HOST_SUFFIX) and NAME_PATTERN.fullmatch(label):
+            yield "host", label
+        if SANDBOX_HEADER in headers:
+            yield "header X-Mock-Sandbox", context.get_header(SANDBOX_HEADER)
+        if BAGGAGE_HEADER in headers and (name_in_baggage := parse_baggage(context.get_header(BAGGAGE_HEADER))):
+            yield "baggage", name_in_baggage
+        for header in self.credential_headers:
+            _, separator, name_in_token = context.get_header(header).rpartition(TOKEN_SEPARATOR)
+            if separator and NAME_PATTERN.fullmatch(name_in_token):
+                yield "token", name_in_token
+
+    def _set_sandbox(self, context: RequestContext, sandbox: Sandbox, is_in_path: bool) -> None:
+        context.sandbox, context.now = sandbox, sandbox.clock.now()
+        is_in_host = context.base_url.partition("://")[2].startswith(f"{sandbox.name}{HOST_SUFFIX}")
+        if is_in_path or not (is_in_host or sandbox.name == DEFAULT_NAME):
+            context.base_url += f"{PATH_PREFIX.decode()}{sandbox.name}"
+
+
+def parse_baggage(text: str) -> str | None:
+    """Return the value of the key ``mock-sandbox`` in a baggage header (W3C); None without it."""
+    for member in text.split(","):
+        key, _, value = member.partition(";")[0].partition("=")
+        if key.strip() == BAGGAGE_KEY:
+            return value.strip()
+    return None
+
+
+def find_login_sandbox(login: str) -> str | None:
+    """Return the name of the sandbox in a login (``ada+NAME@example.com``); None without one."""
+    local_part, separator, rest = login.rpartition(LOGIN_SEPARATOR)
+    match = _LOGIN_SUFFIX.fullmatch(separator + rest) if local_part else None
+    return match[1] if match else None
+
+
+def _conflict_error(detail: str) -> ApiError:
+    return ApiError(ErrorKind.SANDBOX_CONFLICT, message=f"The request names different sandboxes: {detail}.")

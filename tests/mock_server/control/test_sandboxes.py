@@ -1,0 +1,308 @@
+"""Sandboxes: isolation, everything that selects one, creation, reset and deletion."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from mock_server.images import DatasetParameters
+from mock_server.registry.registry import ALIAS_BYTES, DEFAULT_IDLE_SECONDS
+from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock, build_image_with_pools
+
+
+def count_agents(mock: ControlledMock, sandbox: str) -> int:
+    reply = mock.call(sandbox, "GET", "/agents?per_page=1")
+    assert reply.status == 200
+    return int(reply.json["meta"]["total"])
+
+
+def create_agent(mock: ControlledMock, sandbox: str, name: str = "New") -> str:
+    reply = mock.call(sandbox, "POST", "/agents", {"name": name, "instruction": "Answer."})
+    assert reply.status == 201, reply.body
+    return str(reply.json["data"]["uuid"])
+
+
+def test_write_in_a_sandbox_is_visible_only_there(mock: ControlledMock) -> None:
+    counts = {name: count_agents(mock, name) for name in ("default", "a", "b")}
+    assert len(set(counts.values())) == 1
+    create_agent(mock, "a")
+    assert {name: count_agents(mock, name) - counts[name] for name in counts} == {"default": 0, "a": 1, "b": 0}
+
+
+def test_response_describes_how_to_select_the_sandbox(mock: ControlledMock) -> None:
+    reply = mock.request("PUT", f"{SANDBOXES}/checkout")
+    assert reply.status == 201
+    body = reply.json
+    assert body["base_url"] == "http://localhost:8000/__mock/s/checkout/api/v1"
+    assert (body["host"], body["header"]) == ("checkout.localhost:8000", "X-Mock-Sandbox: checkout")
+    assert set(body["tokens"]) == {"demo", "other", "viewer", "expired"}
+    assert body["accounts"][0] == {"email": "john.doe+checkout@example.com", "password": "password"}
+    assert not body["is_modified"]
+
+
+# What selects the sandbox `a`: path, and headers without the token.
+SELECTIONS: Mapping[str, tuple[str, dict[str, str]]] = {
+    "path": ("/__mock/s/a/api/v1", {}),
+    "host": ("/api/v1", {"host": "a.localhost:8000"}),
+    "header": ("/api/v1", {"x_mock_sandbox": "a"}),
+    "baggage": ("/api/v1", {"baggage": "user=7, mock-sandbox=a;ttl=1"}),
+    "token": ("/api/v1", {"authorization": "Bearer demo-token~a"}),
+}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_each_selection_alone_selects(mock: ControlledMock, selection: str) -> None:
+    key = create_agent(mock, "a")
+    base, headers = SELECTIONS[selection]
+    headers = {"authorization": "Bearer demo-token", **headers}
+    assert mock.request("GET", f"{base}/agents/{key}", **headers).status == 200
+    assert mock.request("GET", f"/api/v1/agents/{key}", authorization="Bearer demo-token").status == 404
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_urls_in_a_response_keep_the_selection(mock: ControlledMock, selection: str) -> None:
+    create_agent(mock, "a", "Newest")
+    base, headers = SELECTIONS[selection]
+    headers = {"authorization": "Bearer demo-token", **headers}
+    page = mock.request("GET", f"{base}/agents?per_page=1", **headers).json
+    next_url, picture = page["links"]["next"], page["data"][0]["profile_photo_url"]
+    plain = {"authorization": "Bearer demo-token"}
+    for url in (next_url, picture) if picture else (next_url,):
+        host, _, path = url.removeprefix("http://").partition("/")
+        assert mock.request("GET", f"/{path}", host=host, **plain).status == 200, url
+    assert "/__mock/s/a/" in next_url or "//a.localhost:8000/" in next_url
+
+
+def test_selections_that_disagree_are_rejected(mock: ControlledMock) -> None:
+    reply = mock.request("GET", "/__mock/s/a/api/v1/agents", x_mock_sandbox="b", authorization="Bearer demo-token~a")
+    assert reply.status == 400
+    assert reply.headers["x-mock-reason"] == "sandbox"
+    message = "The request names different sandboxes: path names a, header X-Mock-Sandbox names b, token names a."
+    assert reply.json == {"message": message}
+
+
+def test_selections_that_agree_are_accepted(mock: ControlledMock) -> None:
+    headers = {"host": "a.localhost", "x_mock_sandbox": "a", "authorization": "Bearer demo-token~a"}
+    assert mock.request("GET", "/__mock/s/a/api/v1/agents", **headers).status == 200
+
+
+@pytest.mark.parametrize("name", ["A", "a_b", "-a", "a" * 64, "", "a.b"])
+def test_invalid_name_is_rejected(mock: ControlledMock, name: str) -> None:
+    assert mock.request("GET", "/api/v1/agents", x_mock_sandbox=name).status == 400
+    if name:
+        reply = mock.request("PUT", f"{SANDBOXES}/{name}")
+        assert (reply.status, list(reply.json["errors"])) == (422, ["name"])
+
+
+def test_unrelated_host_label_baggage_and_token_select_the_default_sandbox(mock: ControlledMock) -> None:
+    for headers in ({"host": "a.b.localhost"}, {"baggage": "sandbox=a"}, {"authorization": "Bearer x~A!"}):
+        mock.request("GET", "/api/v1/agents", **headers)
+    assert list(mock.registry.entries) == ["default"]
+
+
+def test_sign_in_with_an_account_of_a_sandbox_selects_it(mock: ControlledMock) -> None:
+    account = mock.control("PUT", "/sandboxes/a")["accounts"][0]
+    reply = mock.request("POST", "/api/v1/auth/sign-in", account)
+    assert reply.status == 200, reply.body
+    token = reply.json["data"]["token"]
+    assert token.endswith("~a")
+    key = create_agent(mock, "a")
+    assert mock.request("GET", f"/api/v1/agents/{key}", authorization=f"Bearer {token}").status == 200
+
+
+def test_sign_in_with_an_account_of_another_sandbox_is_rejected(mock: ControlledMock) -> None:
+    account = mock.control("PUT", "/sandboxes/a")["accounts"][0]
+    assert mock.request("POST", "/__mock/s/b/api/v1/auth/sign-in", account).status == 400
+
+
+def test_account_whose_own_login_has_a_plus_sign_stays_in_the_default_sandbox(mock: ControlledMock) -> None:
+    mock.control("PUT", "/sandboxes/a")
+    login = {"email": "bob+a@example.com", "password": "correct horse"}
+    mock.control("POST", "/sandboxes/default/records", {"User": [{**login, "name": "Bob"}]})
+    reply = mock.request("POST", "/api/v1/auth/sign-in", login)
+    assert reply.status == 200
+    assert "~" not in reply.json["data"]["token"]
+
+
+def test_expired_token_of_a_sandbox_is_rejected(mock: ControlledMock) -> None:
+    tokens = mock.control("PUT", "/sandboxes/a")["tokens"]
+    statuses = {n: mock.request("GET", "/api/v1/agents", authorization=f"Bearer {t}").status for n, t in tokens.items()}
+    assert statuses == {"demo": 200, "other": 200, "viewer": 200, "expired": 401}
+
+
+def test_unknown_sandbox_is_404_if_creation_is_required() -> None:
+    mock = ControlledMock.create(requires_creation=True)
+    reply = mock.call("a", "GET", "/agents")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "sandbox")
+    mock.control("PUT", "/sandboxes/a")
+    assert mock.call("a", "GET", "/agents").status == 200
+
+
+def test_ids_and_times_depend_on_the_sandbox_alone(mock: ControlledMock) -> None:
+    keys = {name: create_agent(mock, name) for name in ("a", "b")}
+    create_agent(mock, "a")
+    mock.control("PUT", "/sandboxes/c")
+    assert create_agent(mock, "c") == keys["a"] == keys["b"]
+    bodies = {name: mock.call(name, "GET", f"/agents/{keys['a']}").body for name in ("b", "c")}
+    assert bodies["b"].replace(b"/__mock/s/b/", b"/__mock/s/c/") == bodies["c"]
+
+
+def test_second_put_keeps_the_sandbox_and_other_parameters_replace_it(mock: ControlledMock) -> None:
+    create_agent(mock, "a")
+    assert mock.control_status("PUT", "/sandboxes/a") == 200
+    assert mock.control("GET", "/sandboxes/a")["is_modified"]
+    assert mock.control_status("PUT", "/sandboxes/a", {"dataset": "empty"}) in (201, 202)
+    wait_until_ready(mock, "a")
+    assert mock.control("GET", "/sandboxes/a")["dataset"] == "empty"
+    assert count_agents(mock, "a") == 0
+
+
+def wait_until_ready(mock: ControlledMock, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while mock.request("GET", f"{SANDBOXES}/{name}").status == 202:
+        assert time.monotonic() < deadline
+
+
+def test_epoch_and_seed_determine_the_data_and_the_clock(mock: ControlledMock) -> None:
+    parameters = {"dataset": "empty", "epoch": "2027-01-02T03:04:05Z", "seed": 7}
+    mock.request("PUT", f"{SANDBOXES}/a", parameters)
+    wait_until_ready(mock, "a")
+    assert mock.control("GET", "/sandboxes/a/clock")["now"] == "2027-01-02T03:04:05.000000Z"
+    body = mock.control("GET", "/sandboxes/a")
+    assert (body["dataset"], body["seed"], body["epoch"]) == ("empty", 7, "2027-01-02T03:04:05.000000Z")
+
+
+def test_dataset_that_is_being_built_is_a_202() -> None:
+    may_build = Event()
+
+    def get_image(parameters: DatasetParameters) -> bytes | Path:
+        may_build.wait(30)
+        return build_image_with_pools(parameters)
+
+    mock = ControlledMock.create(get_image=get_image)
+    reply = mock.request("PUT", f"{SANDBOXES}/a")
+    assert (reply.status, reply.headers["retry-after"]) == (202, "1")
+    assert reply.json["name"] == "a"
+    assert mock.request("PUT", f"{SANDBOXES}/a").status == 202
+    may_build.set()
+    wait_until_ready(mock, "a")
+    assert count_agents(mock, "a") > 0
+
+
+def test_dataset_that_cannot_be_built_is_a_422() -> None:
+    def get_image(parameters: DatasetParameters) -> bytes:
+        raise ValueError("no space for the image")
+
+    mock = ControlledMock.create(get_image=get_image)
+    reply = mock.request("PUT", f"{SANDBOXES}/a")
+    assert (reply.status, reply.json["errors"]) == (422, {"dataset": ["no space for the image"]})
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"dataset": "nope"}, ["dataset"]),
+        ({"dataset": "/etc/passwd"}, ["dataset"]),
+        ({"seed": -1, "epoch": "yesterday"}, ["epoch", "seed"]),
+        ({"epoch": "2026-02-30T00:00:00Z"}, ["epoch"]),
+        ({"sed": 1}, ["sed"]),
+    ],
+)
+def test_invalid_parameters_are_all_named_and_change_nothing(
+    mock: ControlledMock, body: dict[str, Any], fields: list[str]
+) -> None:
+    reply = mock.request("PUT", f"{SANDBOXES}/a", body)
+    assert (reply.status, sorted(reply.json["errors"])) == (422, fields)
+    assert "a" not in mock.registry.entries
+    assert mock.request("GET", f"{SANDBOXES}/a").status == 404
+
+
+@pytest.mark.parametrize("name", ["a", "default"])
+def test_reset_restores_records_tokens_and_clock(mock: ControlledMock, name: str) -> None:
+    before = mock.call(name, "GET", "/agents?per_page=100").body
+    first_token = mock.call(name, "POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"})
+    key = create_agent(mock, name)
+    mock.control("PATCH", f"/sandboxes/{name}/clock", {"now": "2030-01-01T00:00:00Z", "frozen": True})
+    mock.control("POST", f"/sandboxes/{name}/reset")
+    assert mock.call(name, "GET", "/agents?per_page=100").body == before
+    assert mock.control("GET", f"/sandboxes/{name}/clock") == {
+        "now": "2026-03-01T00:00:00.000000Z",
+        "frozen": False,
+        "speed": 1.0,
+    }
+    token = first_token.json["data"]["token"]
+    assert mock.call(name, "GET", "/agents", token=token).status == 401
+    assert create_agent(mock, name) == key
+
+
+def test_deleted_sandbox_is_created_again_on_use(mock: ControlledMock) -> None:
+    count = count_agents(mock, "a")
+    create_agent(mock, "a")
+    assert mock.control_status("DELETE", "/sandboxes/a") == 204
+    assert mock.control_status("GET", "/sandboxes/a") == 404
+    assert mock.control_status("DELETE", "/sandboxes/a") == 404
+    assert count_agents(mock, "a") == count
+
+
+def test_default_sandbox_is_neither_deleted_nor_replaced(mock: ControlledMock) -> None:
+    assert mock.control_status("DELETE", "/sandboxes/default") == 409
+    assert mock.control_status("PUT", "/sandboxes/default", {"seed": 5}) == 409
+    assert mock.control_status("PUT", "/sandboxes/default") == 200
+
+
+def test_sandboxes_are_listed_by_name(mock: ControlledMock) -> None:
+    for name in ("b", "a"):
+        mock.control("PUT", f"/sandboxes/{name}")
+    assert [item["name"] for item in mock.control("GET", "/sandboxes")["sandboxes"]] == ["a", "b", "default"]
+
+
+# Memory
+
+
+def test_reads_share_the_store_until_the_first_write(mock: ControlledMock) -> None:
+    for name in ("a", "b"):
+        count_agents(mock, name)
+    stores = [mock.registry.entries[name].sandbox.store for name in ("a", "b")]
+    assert stores[0] is stores[1]
+    assert mock.call("a", "POST", "/agents", {"visibility": 7}).status == 422
+    assert mock.registry.entries["a"].sandbox.is_alias
+    create_agent(mock, "a")
+    assert not mock.registry.entries["a"].sandbox.is_alias
+    assert mock.registry.entries["b"].sandbox.is_alias
+
+
+def test_write_beyond_the_memory_limit_is_a_429() -> None:
+    mock = ControlledMock.create(max_bytes=5 * 1024 * 1024)
+    create_agent(mock, "a")
+    count = count_agents(mock, "b")
+    reply = mock.call("b", "POST", "/agents", {"name": "New", "instruction": "Answer."})
+    assert (reply.status, reply.headers["x-mock-reason"]) == (429, "sandbox-memory")
+    assert "--sandbox-memory" in reply.json["message"]
+    assert count_agents(mock, "b") == count
+    mock.control("DELETE", "/sandboxes/a")
+    create_agent(mock, "b")
+
+
+def test_creation_beyond_the_memory_limit_is_a_429() -> None:
+    mock = ControlledMock.create(max_bytes=ALIAS_BYTES)
+    assert mock.control_status("PUT", "/sandboxes/a") == 429
+
+
+def test_growing_sandbox_is_limited() -> None:
+    mock = ControlledMock.create(max_bytes=6 * 1024 * 1024)
+    mock.control("PUT", "/sandboxes/a")
+    mock.control("POST", "/sandboxes/a/records", {"Message": {"count": 30, "content": "x" * 100_000}})
+    statuses = {mock.call("a", "POST", "/agents", {"name": "A", "instruction": "B"}).status for _ in range(100)}
+    assert statuses == {201, 429}
+
+
+def test_idle_sandbox_is_deleted_and_a_used_one_is_not(mock: ControlledMock) -> None:
+    for name in ("used", "idle"):
+        count_agents(mock, name)
+    mock.timer.seconds = DEFAULT_IDLE_SECONDS - 1
+    count_agents(mock, "used")
+    mock.timer.seconds = DEFAULT_IDLE_SECONDS + 1
+    assert [item["name"] for item in mock.control("GET", "/sandboxes")["sandboxes"]] == ["default", "used"]
