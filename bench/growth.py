@@ -30,6 +30,7 @@ from fixtures import dataset, generator
 from fixtures.personas import PersonaLibrary
 from mock_server import images
 from mock_server.app import create_app
+from mock_server.registry.registry import SandboxRegistry
 from mock_server.sandbox.clock import format_timestamp, get_system_time
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -113,7 +114,8 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
         trigrams.index_all()
     sandbox = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
-    app = create_app(contract, sandbox, request_log=request_log)
+    registry = SandboxRegistry.create(sandbox, lambda parameters: demo_image_bytes, starts_at_epoch=True)
+    app = create_app(contract, sandbox, request_log=request_log, registry=registry)
     return InProcessApp(app, sandbox, contract.base_path)
 
 

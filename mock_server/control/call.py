@@ -32,12 +32,12 @@ class ControlRequest:
         return name
 
     async def find_entry(self) -> SandboxEntry:
-        """Return the sandbox in the path. Raises ApiError (404, 422, 503)."""
+        """Return the sandbox in the path. Raises ApiError (404, 409, 422)."""
         name = self.get_name("name")
         entry = await self.registry.wait_until_ready(name, LOADING_TIMEOUT)
         if entry is None:
             message = f"The dataset of the sandbox {name} is being built."
-            raise ApiError(ErrorKind.SANDBOX_NOT_READY, message=message, headers={"Retry-After": "1"})
+            raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message, headers={"Retry-After": "1"})
         return entry
 
 

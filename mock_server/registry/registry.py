@@ -181,7 +181,7 @@ class SandboxRegistry:
         entry.private_bytes = 0
 
     async def load_dataset(self, entry: SandboxEntry) -> StoreReaders:
-        """Return the store of a sandbox's image. Raises ApiError (503) while it is being built."""
+        """Return the store of a sandbox's image. Raises ApiError (409) if it cannot be loaded yet."""
         if entry.dataset is None:
             future = self.datasets.request(entry.parameters.data)
             with suppress(asyncio.TimeoutError):
@@ -189,7 +189,7 @@ class SandboxRegistry:
             if not future.done() or future.exception() is not None:
                 problem = f"cannot be loaded: {future.exception()}" if future.done() else "is being built"
                 message = f"The dataset of the sandbox {entry.sandbox.name} {problem}."
-                raise ApiError(ErrorKind.SANDBOX_NOT_READY, message=message, headers={"Retry-After": "1"})
+                raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message, headers={"Retry-After": "1"})
             entry.dataset = future.result()
         return entry.dataset
 

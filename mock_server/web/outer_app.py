@@ -90,9 +90,11 @@ class MockApp:
             await self.selector.select(context)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
+        elif self.is_api_path(context.raw_path):
+            await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
             await self.control(context, scope, receive, send)
-        elif self.is_api_path(context.raw_path) or not await self.serve_system_route(context, send):
+        elif not await self.serve_system_route(context, send):
             await self.api(scope, receive, send)
 
     def error_app(self, error: ApiError) -> ASGIApp:
