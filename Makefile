@@ -36,7 +36,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
-	test-reference-backend nightly check facts fuzz bench \
+	test-reference-backend nightly check facts fuzz fuzz-control bench \
 	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
@@ -82,6 +82,7 @@ nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of 
 	@$(MAKE) test-slow
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
+	@$(MAKE) fuzz-control
 	@$(MAKE) bench
 	@$(MAKE) sbom
 	@$(MAKE) audit
@@ -99,6 +100,9 @@ facts: $(READY)  ## check the contract against the known facts of the API
 
 fuzz: $(READY)  ## run Schemathesis with default settings against the mock
 	@$(PY) -m tests.fuzz.run $(ARGS)
+
+fuzz-control: $(READY)  ## run Schemathesis with default settings against the control API of the mock, three minutes
+	@$(PY) -m tests.fuzz.control $(ARGS)
 
 bench: $(READY)  ## compare the mock with its peers, about ten minutes; ARGS="--seconds 2 --rounds 2"
 	@$(PY) -m bench.compare $(ARGS)

@@ -1,0 +1,30 @@
+"""Run Schemathesis with default settings against the control API of the mock.
+
+    python -m tests.fuzz.control [SEED] [-- further options of `schemathesis run`]
+
+Starts a mock on a free loopback port. Prints the seed; the exit code is that of Schemathesis.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.fuzz.run import run_mock
+
+DOCUMENT_PATH = "/__mock/api/openapi.json"
+
+
+def main(arguments: list[str]) -> int:
+    """Run Schemathesis and return the exit code."""
+    seed = arguments[0] if arguments and arguments[0] != "--" else "1"
+    options = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    with tempfile.TemporaryDirectory() as name, run_mock(Path(name)) as base:
+        command = [str(Path(sys.executable).with_name("schemathesis")), "run", base + DOCUMENT_PATH]
+        command += ["--workers", "1", "--seed", seed, *options]
+        print("seed", seed, flush=True)
+        return subprocess.run(command, cwd=name).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
