@@ -28,7 +28,9 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
 	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
-	$(call setting,MAX_BODY,max-body) \
+	$(call setting,MAX_BODY,max-body) $(call setting,CONTROL_TOKEN,control-token) \
+	$(call setting,SANDBOX_MEMORY,sandbox-memory) $(call setting,SANDBOX_IDLE,sandbox-idle) \
+	$(call switch,NO_CONTROL,no-control) $(call switch,REQUIRE_SANDBOX,require-sandbox) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
 
 # TARGET also comes from the command line only.
