@@ -10,7 +10,8 @@ import pytest
 
 from mock_server.images import DatasetParameters
 from mock_server.registry.registry import ALIAS_BYTES, DEFAULT_IDLE_SECONDS
-from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock, build_image_with_pools
+from tests.mock_server.athena import athena_contract
+from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock, build_image_with_pools, use_dataset
 
 
 def count_agents(mock: ControlledMock, sandbox: str) -> int:
@@ -306,3 +307,26 @@ def test_idle_sandbox_is_deleted_and_a_used_one_is_not(mock: ControlledMock) -> 
     count_agents(mock, "used")
     mock.timer.seconds = DEFAULT_IDLE_SECONDS + 1
     assert [item["name"] for item in mock.control("GET", "/sandboxes")["sandboxes"]] == ["default", "used"]
+
+
+@pytest.mark.parametrize("dataset", ["demo", "empty"])
+def test_every_read_is_the_same_in_an_unmodified_sandbox(dataset: str) -> None:
+    build_image_with_pools(use_dataset(dataset))
+    mock = ControlledMock.create()
+    mock.control("PUT", "/sandboxes/a", {"dataset": dataset})
+    mock.control("PUT", "/sandboxes/b", {"dataset": dataset})
+    mock.registry.entries["b"].sandbox.prepare_write()
+    for operation in athena_contract().operations.values():
+        if operation.method == "get":
+            resource = athena_contract().resources.get(operation.resource or "")
+            records = (
+                mock.registry.entries["a"].sandbox.store.select(resource.name, limit="LIMIT 1") if resource else []
+            )
+            key = records[0].key if records else "550e8400-e29b-41d4-a716-446655440000"
+            path = operation.path
+            for name in operation.path_parameter_names:
+                path = path.replace(f"{{{name}}}", str(key))
+            replies = [mock.call(name, "GET", f"{path}?search=age") for name in ("a", "b")]
+            assert replies[0].status == replies[1].status < 500
+            assert replies[0].body.replace(b"/__mock/s/a/", b"/__mock/s/b/") == replies[1].body
+    assert mock.registry.entries["a"].sandbox.is_alias
