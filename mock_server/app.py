@@ -10,9 +10,10 @@ from mock_server.registry.registry import SandboxRegistry
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.router import SystemRoutes
-from mock_server.web import body, hosts_and_cors, parameters, sandbox_selection, security, validation
+from mock_server.web import body, forced_responses, hosts_and_cors, parameters, sandbox_selection, security, validation
 from mock_server.web.connexion_app import build_connexion_app
 from mock_server.web.endpoint import Endpoint, RunAction
+from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import LOOPBACK_KINDS, NETWORK_KINDS, CorsPolicy, HostPolicy
 from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
@@ -64,7 +65,7 @@ def create_app(
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS, *credential_headers}
     read_headers.update(parameters.list_header_names(contract))
     if registry is not None:
-        read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS)
+        read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
     return MockApp(
         ResponseCacheMiddleware(api),
         routes,
@@ -76,4 +77,5 @@ def create_app(
         frozenset(read_headers),
         selector,
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
+        ResponseForcer(contract, routes) if selector else None,
     )

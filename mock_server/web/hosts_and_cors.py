@@ -14,7 +14,7 @@ from mock_server.web.host_names import HOST_ALIASES, HostKind, ParsedHost, is_lo
 
 _MAX_CACHED_HOSTS = 256
 _MAX_REPORTED_ORIGINS = 256
-EXPOSED_HEADERS = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location"
+EXPOSED_HEADERS = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location, Preference-Applied"
 PREFLIGHT_MAX_AGE = 600
 
 # The kinds of hosts that are served on a loopback address, and on other ones.

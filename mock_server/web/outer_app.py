@@ -16,6 +16,7 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
 from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -51,6 +52,7 @@ class MockApp:
     allowed_headers: frozenset[bytes]
     selector: SandboxSelector | None = None
     control: ControlApp | None = None
+    forcer: ResponseForcer | None = None
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +93,8 @@ class MockApp:
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
         elif self.is_api_path(context.raw_path):
+            if self.forcer is not None and self.forcer.may_apply(context) and await self.forcer.respond(context, send):
+                return
             await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
             await self.control(context, scope, receive, send)
