@@ -19,6 +19,7 @@ from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
 from mock_server.web.response_cache import ResponseCacheMiddleware
 from mock_server.web.routing import Routes, RoutingMiddleware
+from mock_server.web.rule_responses import RuleResponder
 from mock_server.web.sandbox_selection import SandboxSelector
 from mock_server.web.security import FastPathSecurityMiddleware, security_map
 from mock_server.web.validation import ValidationMiddleware
@@ -66,6 +67,7 @@ def create_app(
     read_headers.update(parameters.list_header_names(contract))
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
+    forcer = ResponseForcer(contract, routes) if selector else None
     return MockApp(
         ResponseCacheMiddleware(api),
         routes,
@@ -77,5 +79,6 @@ def create_app(
         frozenset(read_headers),
         selector,
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
-        ResponseForcer(contract, routes) if selector else None,
+        forcer,
+        RuleResponder(routes, forcer) if forcer else None,
     )

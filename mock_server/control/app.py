@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server.control import clocks, sandboxes
+from mock_server.control import clocks, rules, sandboxes
 from mock_server.control.access import ControlAccess
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.document import build_control_document
@@ -38,6 +38,10 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "delete-snapshot": sandboxes.delete_snapshot,
     "list-changes": sandboxes.list_changes,
     "create-records": create_records,
+    "list-rules": rules.list_rules,
+    "create-rule": rules.create_rule,
+    "delete-rules": rules.delete_rules,
+    "delete-rule": rules.delete_rule,
     "retrieve-clock": clocks.retrieve_clock,
     "update-clock": clocks.update_clock,
     "advance-clock": clocks.advance_clock,

@@ -35,6 +35,9 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     schemas = root["components"]["schemas"]
     if dataset_names:
         schemas["SandboxParameters"]["properties"]["dataset"]["enum"] = sorted(dataset_names)
+    match = schemas["RuleParameters"]["properties"]["match"]["properties"]
+    match["operation"]["enum"] = sorted(contract.operations)
+    match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})
     lists: dict[str, Any] = {}
     for resource in contract.resources.values():
         name = resource.name + RECORD_SCHEMA_SUFFIX

@@ -194,9 +194,10 @@ class SandboxRegistry:
         return entry.dataset
 
     async def reset(self, entry: SandboxEntry) -> None:
-        """Restore the records of the dataset and the initial clock; delete the tokens that were issued."""
+        """Restore the records of the dataset and the initial clock; delete the tokens that were issued, and rules."""
         dataset = await self.load_dataset(entry)
         self.set_content(entry, None, dataset)
+        entry.sandbox.rules.clear()
         self.set_clock(entry, self.create_clock(entry.parameters).get_state())
 
     def save_snapshot(self, entry: SandboxEntry, name: str) -> Snapshot:

@@ -17,6 +17,7 @@ from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.response_cache import ResponseCache
+from mock_server.sandbox.rules import RuleSet
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.errors import to_store_failure
@@ -88,6 +89,7 @@ class Sandbox:
     owner: SandboxOwner | None = None
     is_alias: bool = False
     shared_readers: InitVar[StoreReaders | None] = None
+    rules: RuleSet = field(default_factory=RuleSet)
     encoder: RecordEncoder = field(init=False)
     responses: ResponseCache = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)

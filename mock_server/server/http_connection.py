@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.server.response_coalescing import Coalescer
+from mock_server.web.faults import TRANSPORT_KEY
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
@@ -77,6 +78,12 @@ class HttpConnection(HttpToolsProtocol):
             self.app = error_app
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Let the application find the connection of a request."""
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope[TRANSPORT_KEY] = self.transport
 
     def pause_writing(self) -> None:
         """Limit the size of all write buffers: abort the connection that has been paused longest."""

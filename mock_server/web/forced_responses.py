@@ -22,7 +22,7 @@ import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.web.context import RequestContext, send_response
+from mock_server.web.context import Header, RequestContext, send_response
 from mock_server.web.routing import Routes
 from mock_server.web.security import CHALLENGE
 from mock_server.web.validation_messages import required_error
@@ -104,11 +104,7 @@ class ResponseForcer:
         status = int(code) if code is not None else _find_status(operation, examples, forced.example)
         known = examples.get(status, {})
         if forced.example is not None:
-            if forced.example not in known:
-                expected = ", ".join(known) or "none"
-                message = f"{operation.id} has no example {forced.example[:100]!r} for {status} (expected {expected})."
-                raise _bad_request(message)
-            return status, orjson.dumps(known[forced.example])
+            return status, self.encode_example(operation, status, forced.example)
         if status in operation.responses and operation.responses[status] is None:
             return status, None
         if status >= HTTPStatus.BAD_REQUEST:
@@ -118,6 +114,20 @@ class ResponseForcer:
                 raise _bad_request(f"{operation.id} has no example for {status}.")
             return status, orjson.dumps(next(iter(known.values())))
         return status, None
+
+    def encode_example(self, operation: Operation, status: int, name: str) -> bytes:
+        """Return an example of the contract as JSON. Raises ApiError (400) if it does not exist."""
+        examples = _find_examples(self.contract, operation, status)
+        if name not in examples:
+            expected = ", ".join(examples) or "none"
+            raise _bad_request(f"{operation.id} has no example {name[:100]!r} for {status} (expected {expected}).")
+        return orjson.dumps(examples[name])
+
+
+def get_response_headers(status: int) -> list[Header]:
+    """Return the headers that Laravel sends with a status."""
+    headers = _RESPONSE_HEADERS.get(status, {})
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def _find_status(operation: Operation, examples: Mapping[int, Mapping[str, Any]], name: str | None) -> int:

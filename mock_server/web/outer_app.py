@@ -20,6 +20,7 @@ from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
+from mock_server.web.rule_responses import RuleResponder
 from mock_server.web.sandbox_selection import CONTROL_PREFIX, SandboxSelector
 
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -53,6 +54,7 @@ class MockApp:
     selector: SandboxSelector | None = None
     control: ControlApp | None = None
     forcer: ResponseForcer | None = None
+    rule_responder: RuleResponder | None = None
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,11 +97,28 @@ class MockApp:
         elif self.is_api_path(context.raw_path):
             if self.forcer is not None and self.forcer.may_apply(context) and await self.forcer.respond(context, send):
                 return
-            await self.api(scope, receive, send)
+            if self.rule_responder is not None and context.sandbox.rules.rules:
+                await self.respond_by_rules(self.rule_responder, context, scope, receive, send)
+            else:
+                await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
             await self.control(context, scope, receive, send)
         elif not await self.serve_system_route(context, send):
             await self.api(scope, receive, send)
+
+    async def respond_by_rules(
+        self, responder: RuleResponder, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send the response of a rule of the sandbox, or the usual one. Raises ApiError."""
+
+        async def respond_as_usual(usual_receive: Receive, usual_send: Send) -> None:
+            try:
+                await self.api(scope, usual_receive, usual_send)
+            except ApiError as error:
+                self.log_error(context, error)
+                await self.send_error(context, error, usual_send)
+
+        await responder.respond(context, scope, receive, send, respond_as_usual)
 
     def error_app(self, error: ApiError) -> ASGIApp:
         """Return an application that responds with `error`, for requests that the HTTP layer rejects."""

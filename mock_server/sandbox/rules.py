@@ -1,0 +1,181 @@
+"""Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import parse_qsl
+
+from spec.model import Operation
+
+ANY_REQUEST = "*"
+
+
+class Fault(Enum):
+    """What happens to a connection instead of a complete response."""
+
+    CONNECTION_RESET = "connection-reset"
+    EMPTY_RESPONSE = "empty-response"
+    MALFORMED_CHUNK = "malformed-chunk"
+    RANDOM_THEN_CLOSE = "random-then-close"
+    NO_RESPONSE = "no-response"
+    TRUNCATE = "truncate"
+    DRIBBLE = "dribble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleMatch:
+    """Which requests a rule matches: all conditions that are set. `path`: below the base path, with ``*`` for any part.
+
+    `query`, `headers`: values by name. `body`: a part of the JSON body.
+    """
+
+    operation: str | None = None
+    tag: str | None = None
+    method: str | None = None
+    path: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    has_body: bool = False
+
+    def matches(self, request: "MatchedRequest") -> bool:
+        operation = request.operation
+        if self.operation not in (None, operation.id) or self.tag not in (None, operation.tag):
+            return False
+        if self.method not in (None, request.method) or not fnmatchcase(request.path, self.path or ANY_REQUEST):
+            return False
+        sent = dict(parse_qsl(request.raw_query, keep_blank_values=True)) if self.query else {}
+        if any(sent.get(name) != value for name, value in self.query.items()):
+            return False
+        if any(request.headers.get(name.lower()) != value for name, value in self.headers.items()):
+            return False
+        return not self.has_body or contains(request.body, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRequest:
+    """What rules see of a request. `path`: below the base path; `headers`: by lower-case name."""
+
+    operation: Operation
+    method: str
+    path: str
+    raw_query: str
+    headers: Mapping[str, str]
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResponse:
+    """A response of a rule.
+
+    `status` None: the request is processed as usual. `patch`: JSON merge patch (RFC 7396) of the body. `headers`: names
+    and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE.
+    """
+
+    status: int | None = None
+    body: Any = None
+    has_body: bool = False
+    example: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    patch: Any = None
+    has_patch: bool = False
+    delay_ms: int = 0
+    fault: Fault | None = None
+    chunks: int = 10
+    duration_ms: int = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class Rule:
+    """A rule. `responses`: in order, the last one repeats. `times`: how often it applies; None: always.
+
+    `hits`: how often it matched; `applied`: how often it determined a response, which `probability` makes rarer.
+    """
+
+    name: str
+    match: RuleMatch
+    responses: Sequence[RuleResponse]
+    source: Mapping[str, Any]
+    times: int | None = None
+    probability: float = 1.0
+    priority: int = 0
+    hits: int = 0
+    applied: int = 0
+
+    def choose(self, seed: int) -> RuleResponse | None:
+        """Count a hit and return its response; None if the rule does not apply this time."""
+        if self.times is not None and self.applied >= self.times:
+            return None
+        self.hits += 1
+        if self.probability < 1 and _draw(f"{seed}/{self.name}/{self.hits}") >= self.probability:
+            return None
+        response = self.responses[min(self.applied, len(self.responses) - 1)]
+        self.applied += 1
+        return response
+
+
+@dataclass(slots=True)
+class RuleSet:
+    """The rules of a sandbox, the one that takes precedence first. `created_count`: for the names of new rules."""
+
+    rules: list[Rule] = field(default_factory=list)
+    created_count: int = 0
+
+    def add(self, rule: Rule) -> None:
+        """Add a rule, instead of one with its name. Of equal priority, the latest takes precedence."""
+        self.remove(rule.name)
+        self.rules.insert(0, rule)
+        self.rules.sort(key=lambda item: -item.priority)
+
+    def create_name(self) -> str:
+        self.created_count += 1
+        return f"rule-{self.created_count}"
+
+    def remove(self, name: str) -> bool:
+        """Remove a rule. Returns False if there is none of this name."""
+        remaining = [rule for rule in self.rules if rule.name != name]
+        is_removed = len(remaining) < len(self.rules)
+        self.rules = remaining
+        return is_removed
+
+    def clear(self) -> None:
+        self.rules, self.created_count = [], 0
+
+    def find_response(self, request: MatchedRequest, seed: int) -> tuple[Rule, RuleResponse] | None:
+        """Return the first rule that applies to a request, with its response."""
+        for rule in self.rules:
+            if rule.match.matches(request):
+                response = rule.choose(seed)
+                if response is not None:
+                    return rule, response
+        return None
+
+
+def contains(value: Any, part: Any) -> bool:
+    """Whether a JSON value contains another one: an object its properties, an array each item, in any order."""
+    if isinstance(part, dict):
+        return isinstance(value, dict) and all(name in value and contains(value[name], part[name]) for name in part)
+    if isinstance(part, list):
+        return isinstance(value, list) and all(any(contains(item, p) for item in value) for p in part)
+    return type(value) is type(part) and bool(value == part)
+
+
+def merge_patch(value: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(value) if isinstance(value, dict) else {}
+    for name, item in patch.items():
+        if item is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), item)
+    return merged
+
+
+def _draw(text: str) -> float:
+    """Return a number from 0 to 1 that is a function of `text`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

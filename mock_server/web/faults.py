@@ -1,0 +1,80 @@
+"""Faults of a connection: responses that are incomplete, malformed or missing."""
+
+import asyncio
+import hashlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message, Receive, Scope, Send
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.rules import Fault, RuleResponse
+from mock_server.web.context import Header
+
+TRANSPORT_KEY = "mock.transport"  # in the scope: the transport of the connection
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+_RANDOM_BYTES = 512
+# Faults of a response that is otherwise sent as usual.
+BODY_FAULTS = (Fault.TRUNCATE, Fault.DRIBBLE)
+
+
+async def inject_fault(fault: Fault, seed: str, scope: Scope, receive: Receive) -> None:
+    """Break the connection instead of a response, and wait until it is closed. Raises ApiError without a connection."""
+    transport = scope.get(TRANSPORT_KEY)
+    if transport is None:
+        raise ApiError(ErrorKind.BAD_REQUEST, message=f"The fault {fault.value} needs a network connection.")
+    if fault is Fault.CONNECTION_RESET:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:  # the system then sends RST instead of FIN
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    elif fault is Fault.EMPTY_RESPONSE:
+        transport.close()
+    elif fault is Fault.MALFORMED_CHUNK:
+        transport.write(_CHUNKED_HEAD + b"not a chunk size\r\n")
+        transport.close()
+    elif fault is Fault.RANDOM_THEN_CLOSE:
+        transport.write(hashlib.shake_128(seed.encode()).digest(_RANDOM_BYTES))
+        transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_with_fault(
+    response: RuleResponse, status: int, headers: list[Header], body: bytes, scope: Scope, send: Send
+) -> None:
+    """Send a response in small parts, or only its first half, after which the connection is closed."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if response.fault is Fault.TRUNCATE:
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        transport = scope.get(TRANSPORT_KEY)
+        if transport is not None:
+            transport.close()
+        return
+    size = max(1, -(-len(body) // response.chunks))
+    for start in range(0, len(body), size):
+        await asyncio.sleep(response.duration_ms / 1000 / response.chunks)
+        await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class CapturedResponse:
+    """Collects a response instead of sending it."""
+
+    def __init__(self) -> None:
+        self.status, self.headers, self.body = 0, list[Header](), b""
+
+    async def send(self, message: Message) -> None:
+        """Called instead of the server's `send`."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message["headers"])
+        else:
+            self.body += message.get("body", b"")
+
+
+async def capture_response(call: Callable[[Send], Awaitable[None]]) -> CapturedResponse:
+    """Call an application that gets a `send`, and return its response."""
+    captured = CapturedResponse()
+    await call(captured.send)
+    return captured

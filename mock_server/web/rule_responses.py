@@ -1,0 +1,128 @@
+"""Applies the rules of a sandbox to requests of the API."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from mock_server.sandbox.rules import MatchedRequest, RuleResponse, merge_patch
+from mock_server.web.context import JSON_CONTENT_TYPE, Header, RequestContext
+from mock_server.web.faults import BODY_FAULTS, CapturedResponse, capture_response, inject_fault, send_with_fault
+from mock_server.web.forced_responses import ResponseForcer, build_error_body, get_response_headers
+from mock_server.web.routing import Routes
+from spec.model import Operation
+
+RULE_HEADER = b"x-mock-rule"
+# Sends the usual response of a request, also if it is rejected.
+RespondAsUsual = Callable[[Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResponder:
+    """Sends the responses of rules."""
+
+    routes: Routes
+    forcer: ResponseForcer
+
+    async def respond(
+        self, context: RequestContext, scope: Scope, receive: Receive, send: Send, respond_as_usual: RespondAsUsual
+    ) -> None:
+        """Send the response of the first rule that applies, else the usual one. Raises ApiError."""
+        match = self.routes.find(context.raw_path)
+        operation = match.route.find_operation(context.method) if match else None
+        if operation is None:
+            await respond_as_usual(receive, send)
+            return
+        body: Any = None
+        if any(rule.match.has_body for rule in context.sandbox.rules.rules):
+            raw, receive = await _read_body(receive)
+            body = _parse_body(raw)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path = context.display_path.removeprefix(self.routes.base_path.decode())
+        query = context.raw_query.decode("latin-1")
+        request = MatchedRequest(operation, context.method, path, query, headers, body)
+        found = context.sandbox.rules.find_response(request, context.sandbox.seed)
+        if found is None:
+            await respond_as_usual(receive, send)
+            return
+        rule, response = found
+        context.response_headers.append((RULE_HEADER, rule.name.encode()))
+        if response.delay_ms:
+            await asyncio.sleep(response.delay_ms / 1000)
+            context.now = context.sandbox.clock.now()
+        if response.fault is not None and response.fault not in BODY_FAULTS:
+            await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)
+            return
+        captured = self.create_response(context, operation, response)
+        if captured is None:
+            captured = await capture_response(lambda captured_send: respond_as_usual(receive, captured_send))
+        await _send(context, scope, send, response, captured)
+
+    def create_response(
+        self, context: RequestContext, operation: Operation, response: RuleResponse
+    ) -> CapturedResponse | None:
+        """Return the response that a rule determines; None if the request is processed as usual."""
+        captured = CapturedResponse()
+        captured.status = operation.envelope.status if response.status is None else response.status
+        if response.has_body:
+            captured.body = orjson.dumps(response.body)
+        elif response.example is not None:
+            captured.body = self.forcer.encode_example(operation, captured.status, response.example)
+        elif captured.status >= HTTPStatus.BAD_REQUEST:
+            captured.body = build_error_body(operation, captured.status)
+        elif captured.status == operation.envelope.status:
+            return None
+        captured.headers = [*context.response_headers, *get_response_headers(captured.status)]
+        if captured.body:
+            captured.headers.append(JSON_CONTENT_TYPE)
+        context.operation = operation
+        return captured
+
+
+async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Read the complete body; return it with a function that receives it again."""
+    messages, chunks = [], []
+    while True:
+        message = await receive()
+        messages.append(message)
+        chunks.append(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+
+    async def receive_again() -> Any:
+        return messages.pop(0) if messages else await receive()
+
+    return b"".join(chunks), receive_again
+
+
+def _parse_body(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def _send(
+    context: RequestContext, scope: Scope, send: Send, response: RuleResponse, captured: CapturedResponse
+) -> None:
+    """Send a response with the headers, patch and fault of a rule."""
+    body = captured.body
+    if response.has_patch and body:
+        body = orjson.dumps(merge_patch(_parse_body(body), response.patch))
+    replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in response.headers}
+    headers: list[Header] = [(n, v) for n, v in captured.headers if n not in replaced and n != b"content-length"]
+    headers += replaced.items()
+    has_body = context.method != "HEAD" and captured.status not in (204, 304)
+    if has_body:
+        headers.append((b"content-length", b"%d" % len(body)))
+    context.status, context.response_body, context.dependencies = captured.status, body, None
+    sent = body if has_body else b""
+    if response.fault is not None:
+        await send_with_fault(response, captured.status, headers, sent, scope, send)
+        return
+    await send({"type": "http.response.start", "status": captured.status, "headers": headers})
+    await send({"type": "http.response.body", "body": sent})

@@ -1,0 +1,117 @@
+"""Faults of a connection, over sockets."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a mock."""
+    folder: Path = tmp_path_factory.mktemp("faults")
+    command = (*MODULE, "--port", "0", "--epoch", "2026-03-01T00:00:00Z")
+    with run_mock(command, build_environment(folder) | {"PYTHONPATH": str(ROOT)}) as (_, banner):
+        yield next(word for word in banner.split() if word.startswith("http://")).removesuffix("/api/v1")
+
+
+def set_rule(address: str, respond: Any) -> None:
+    """Let the sandbox `a` have one rule."""
+    httpx.put(f"{address}/__mock/api/sandboxes/a", timeout=30).raise_for_status()
+    rule = {"name": "fault", "respond": respond}
+    httpx.post(f"{address}/__mock/api/sandboxes/a/rules", json=rule, timeout=30).raise_for_status()
+
+
+def exchange(address: str, timeout: float = 10) -> tuple[bytes, str]:
+    """Send a request; return the received bytes and how the connection ended: closed, reset or timeout."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout) as connection:
+        connection.sendall(
+            b"GET /__mock/s/a/api/v1/agents?per_page=5 HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer demo-token\r\nConnection: close\r\n\r\n"
+        )
+        with suppress(TimeoutError):
+            try:
+                while data := connection.recv(65536):
+                    received += data
+            except ConnectionResetError:
+                return received, "reset"
+            return received, "closed"
+    return received, "timeout"
+
+
+def test_usual_response_is_complete(address: str) -> None:
+    set_rule(address, {})
+    received, end = exchange(address)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert (b"content-length: %d" % len(body)) in head.lower()
+    assert end == "closed"
+
+
+def test_connection_is_reset(address: str) -> None:
+    set_rule(address, {"fault": "connection-reset"})
+    assert exchange(address) == (b"", "reset")
+
+
+def test_empty_response(address: str) -> None:
+    set_rule(address, {"fault": "empty-response"})
+    assert exchange(address) == (b"", "closed")
+
+
+def test_malformed_chunk(address: str) -> None:
+    set_rule(address, {"fault": "malformed-chunk"})
+    received, end = exchange(address)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.endswith(b"\r\n\r\nnot a chunk size\r\n")
+    assert end == "closed"
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{address}/__mock/s/a/api/v1/agents")
+
+
+def test_random_bytes(address: str) -> None:
+    set_rule(address, {"fault": "random-then-close"})
+    first, end = exchange(address)
+    assert (len(first), end) == (512, "closed")
+    assert not first.startswith(b"HTTP")
+    assert exchange(address)[0] != first
+    set_rule(address, {"fault": "random-then-close"})
+    assert exchange(address)[0] == first
+
+
+def test_no_response(address: str) -> None:
+    set_rule(address, {"fault": "no-response"})
+    assert exchange(address, timeout=1) == (b"", "timeout")
+
+
+def test_truncated_body(address: str) -> None:
+    set_rule(address, {"fault": "truncate"})
+    received, end = exchange(address)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    assert (len(body), end) == (length // 2, "closed")
+
+
+def test_dribbled_body_is_complete_and_slow(address: str) -> None:
+    set_rule(address, {})
+    usual = exchange(address)[0].partition(b"\r\n\r\n")[2]
+    set_rule(address, {"fault": "dribble", "chunks": 5, "duration_ms": 500})
+    started_at = time.monotonic()
+    body = exchange(address)[0].partition(b"\r\n\r\n")[2]
+    assert time.monotonic() - started_at >= 0.5
+    assert body == usual
+
+
+def test_mock_serves_other_requests_after_each_fault(address: str) -> None:
+    for fault in ("connection-reset", "empty-response", "malformed-chunk", "random-then-close", "truncate"):
+        set_rule(address, {"fault": fault})
+        exchange(address)
+        assert httpx.get(f"{address}/__mock/health").json()["status"] == "ok"
