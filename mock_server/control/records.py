@@ -76,7 +76,7 @@ async def create_records(request: ControlRequest) -> ControlResult:
 
 
 def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -> dict[str, list[NewRecord]]:
-    """Return the records by resource. Raises ApiError (422) with all errors."""
+    """Return the records by resource. Raises ApiError (422) with all errors, and (409) for too many records."""
     records: dict[str, list[NewRecord]] = {}
     errors: FieldErrors = {}
     for name, value in body.items():
@@ -93,11 +93,12 @@ def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -
             if record.path not in validated_paths:
                 validated_paths.add(record.path)
                 _validate_record(validators, pointer, record, errors)
-    total = sum(map(len, records.values()))
-    if total > MAX_RECORDS:
-        errors["records"] = [f"The request has {total} records (maximum {MAX_RECORDS})."]
     if errors:
         raise _create_error(ErrorKind.VALIDATION_FAILED, errors)
+    total = sum(map(len, records.values()))
+    if total > MAX_RECORDS:
+        message = f"The request has {total} records (maximum {MAX_RECORDS})."
+        raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message)
     return records
 
 
