@@ -102,7 +102,8 @@ def _populate(
 ) -> None:
     with store.transaction():
         bulk_load(store, records)
-        write_pools(store.connection, _collect_pools(store.contract, pool_records))
+        if pools := _collect_pools(store.contract, pool_records):
+            write_pools(store.connection, pools)
         values = {"phrases": orjson.dumps(dict(phrases)).decode(), NEWEST_RECORD_KEY: _find_newest(store)}
         store.write_metadata(build_metadata(store.contract, parameters) | values)
     store.connection.execute("ANALYZE")
@@ -112,9 +113,9 @@ def _populate(
 
 def _collect_pools(contract: Contract, records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
     """Return the first attributes of each resource, without key and attributes that the server sets."""
-    pools: dict[str, list[dict[str, Any]]] = {name: [] for name in contract.resources}
+    pools: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        resource, pool = contract.resources[record.resource], pools[record.resource]
+        resource, pool = contract.resources[record.resource], pools.setdefault(record.resource, [])
         if len(pool) < POOL_SIZE:
             known = {n: a for n, a in resource.attributes.items() if a.stamp is None and n != resource.key_attribute}
             pool.append({name: value for name, value in record.attributes.items() if name in known})

@@ -1,11 +1,12 @@
 """Exports a store as JSON Lines, without its contract, so that the data can be imported with another contract.
 
-The first line is the header, the others are records in the order of their numbers, tokens and scheduled changes:
+The first line is the header, the others are records in the order of their numbers, tokens, scheduled changes and pools:
 
     {"format": "athena-mock-store", "version": 1, "counts": {...}, "last_numbers": {...}, "metadata": {...}}
     {"resource": "Thread", "number": 3, "key": "...", "attributes": {...}, "references": {"agent": "Agent/..."}}
     {"token": "...", "user": 123, "expires": "..."}
     {"scheduled_change": {"at": "...", "resource": "...", "key": "...", "changes": {...}}}
+    {"pool": {"resource": "...", "records": [{...}, ...]}}
 
 A reference is ``RESOURCE/KEY``; a relation to many records has a list of them. `counts` detects an incomplete file.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 
 from mock_server.store.file_format import RELATIONS_KEY, read_metadata
+from mock_server.store.pools import read_pools
 from mock_server.store.schema import quote_identifier, reference_column
 
 EXPORT_FORMAT, EXPORT_VERSION = "athena-mock-store", 1
@@ -41,6 +43,8 @@ def export_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
     for at, resource, key, changes in connection.execute(sql):
         change = {"at": at, "resource": resource, "key": key, "changes": orjson.loads(changes)}
         yield _encode({"scheduled_change": change})
+    for resource, records in read_pools(connection).items():
+        yield _encode({"pool": {"resource": resource, "records": records}})
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
@@ -60,6 +64,7 @@ def _build_header(
             "records": sum(count(quote_identifier(resource)) for resource in relations),
             "tokens": count("_tokens"),
             "scheduled_changes": count("_scheduled_changes"),
+            "pools": len(read_pools(connection)),
         },
         "last_numbers": dict(connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")),
         "metadata": {

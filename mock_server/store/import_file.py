@@ -25,6 +25,8 @@ RECORD_FIELDS: Mapping[str, _Kinds] = {
     "references": dict,
 }
 TOKEN_FIELDS: Mapping[str, _Kinds] = {"token": str, "user": (str, int), "expires": str}
+LINE_KINDS = ("resource", "token", "scheduled_change", "pool")
+POOL_FIELDS: Mapping[str, _Kinds] = {"resource": str, "records": list}
 SCHEDULED_CHANGE_FIELDS: Mapping[str, _Kinds] = {"at": str, "resource": str, "key": (str, int), "changes": dict}
 
 
@@ -33,8 +35,9 @@ def parse_line(number: int, content: bytes) -> Mapping[str, Any]:
         line = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ImportFileError(f"line {number}: not valid JSON: {error}") from None
-    if not isinstance(line, dict) or not any(name in line for name in ("resource", "token", "scheduled_change")):
-        raise ImportFileError(f"line {number}: got {content[:60]!r}, expected a record, token or scheduled change")
+    if not isinstance(line, dict) or not any(name in line for name in LINE_KINDS):
+        expected = "a record, token, scheduled change or pool"
+        raise ImportFileError(f"line {number}: got {content[:60]!r}, expected {expected}")
     return line
 
 

@@ -12,6 +12,7 @@ from mock_server.store import schema
 from mock_server.store.bulk_load import without_indexes
 from mock_server.store.expressions import SqlExpression
 from mock_server.store.import_file import (
+    POOL_FIELDS,
     RECORD_FIELDS,
     SCHEDULED_CHANGE_FIELDS,
     TOKEN_FIELDS,
@@ -20,6 +21,7 @@ from mock_server.store.import_file import (
     parse_header,
     parse_line,
 )
+from mock_server.store.pools import write_pools
 from mock_server.store.reader import StoredRecord
 from mock_server.store.record_format import RecordFormat
 from mock_server.store.schema import Table
@@ -91,7 +93,7 @@ class _Importer:
     def read(self, lines: Iterator[bytes]) -> Mapping[str, Any]:
         """Import all lines; return the header."""
         header = parse_header(next(lines, b""))
-        counts = {"records": 0, "tokens": 0, "scheduled_changes": 0}
+        counts, pools = {"records": 0, "tokens": 0, "scheduled_changes": 0, "pools": 0}, dict[str, list[Any]]()
         for number, content in enumerate(lines, start=2):
             line = parse_line(number, content)
             if "resource" in line:
@@ -101,14 +103,27 @@ class _Importer:
                 counts["tokens"] += 1
                 row = [get_field(number, line, name, kinds) for name, kinds in TOKEN_FIELDS.items()]
                 self.store.connection.execute("INSERT OR REPLACE INTO _tokens VALUES (?, ?, ?)", row)
+            elif "pool" in line:
+                counts["pools"] += 1
+                pools |= self.read_pool(number, get_field(number, line, "pool", dict))
             else:
                 counts["scheduled_changes"] += 1
                 self.add_scheduled_change(number, get_field(number, line, "scheduled_change", dict))
-        expected = {name: header["counts"].get(name) for name in counts}
+        expected = {name: header["counts"].get(name) for name in counts} | {"pools": header["counts"].get("pools", 0)}
         if counts != expected:
             shown = ", ".join(f"{count} {name} of {expected[name]}" for name, count in counts.items())
             raise ImportFileError(f"the file is incomplete: it has {shown}")
+        if pools:
+            write_pools(self.store.connection, pools)
         return header
+
+    def read_pool(self, line_number: int, pool: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the pool of a resource, with the attributes that fit the contract; empty for an unknown resource."""
+        resource, records = (get_field(line_number, pool, name, kinds) for name, kinds in POOL_FIELDS.items())
+        record_format = self.get_format(resource)
+        if record_format is None:
+            return {}
+        return {resource: [record_format.select_valid(record) for record in records if isinstance(record, dict)]}
 
     def get_format(self, resource: str) -> RecordFormat | None:
         table = self.store.tables.get(resource)

@@ -1,6 +1,6 @@
 """Pools of generated attributes in the image of a dataset, by resource: values of records that a test creates.
 
-The server cannot generate values, since it does not import Faker. A store that was imported has no pools.
+The server cannot generate values, since it does not import Faker. A store of an earlier version has no pools.
 """
 
 import sqlite3
@@ -20,10 +20,21 @@ def write_pools(connection: sqlite3.Connection, pools: Mapping[str, Iterable[Map
     connection.executemany("INSERT INTO _pools VALUES (?, ?)", rows)
 
 
+def read_pools(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    """Return all pools by resource; empty without any."""
+    if not _has_pools(connection):
+        return {}
+    rows = connection.execute("SELECT resource, records FROM _pools ORDER BY resource")
+    return {resource: orjson.loads(records) for resource, records in rows}
+
+
 def read_pool(connection: sqlite3.Connection, resource: str) -> list[dict[str, Any]]:
     """Return the attributes in the pool of a resource; empty without one."""
-    has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_pools'").fetchone()
     sql = "SELECT records FROM _pools WHERE resource = ?"
-    row = connection.execute(sql, (resource,)).fetchone() if has_table else None
+    row = connection.execute(sql, (resource,)).fetchone() if _has_pools(connection) else None
     records: list[dict[str, Any]] = [] if row is None else orjson.loads(row[0])
     return records
+
+
+def _has_pools(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_pools'").fetchone() is not None

@@ -66,6 +66,14 @@ class RecordFormat:
         names = [name for name in known if name in present or name in attributes or name in self.required]
         return None if missing else {name: present.get(name) for name in names}
 
+    def select_valid(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the attributes that the contract permits, without regard to missing ones."""
+        known = self.table.resource.attributes
+        present = {name: value for name, value in attributes.items() if name in known and value is not None}
+        invalid = self._find_invalid(present)
+        nullable = {name for name, value in attributes.items() if name in known and value is None}
+        return {n: v for n, v in attributes.items() if n in nullable or (n in present and n not in invalid)}
+
     def _find_invalid(self, attributes: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the invalid attributes with the first message for each."""
         invalid: dict[str, str] = {}

@@ -361,7 +361,7 @@ def append(line: bytes) -> Callable[[list[bytes]], list[bytes]]:
         (lambda lines: [lines[0].replace(b'"seed"', b'"sead"'), *lines[1:]], "line 1: seed: got None, expected str"),
         (lambda lines: lines[:-1], r"the file is incomplete: it has \d+ records of \d+, 0 tokens of 0"),
         (lambda lines: [*lines[:-1], lines[-1][:-5]], r"line \d+: not valid JSON: "),
-        (append(b"[]"), r"line \d+: got b'\[\]', expected a record, token or scheduled change"),
+        (append(b"[]"), r"line \d+: got b'\[\]', expected a record, token, scheduled change or pool"),
         (append(b'{"resource": 7}'), r"line \d+: resource: got 7, expected str"),
         (append(b'{"token": "x", "user": true}'), r"line \d+: user: got True, expected str or int"),
         (append(b'{"scheduled_change": []}'), r"line \d+: scheduled_change: got \[\], expected dict"),
