@@ -81,4 +81,5 @@ def create_app(
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
         forcer,
         RuleResponder(routes, forcer) if forcer else None,
+        selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
     )

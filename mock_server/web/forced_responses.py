@@ -31,8 +31,7 @@ from spec.model import Contract, Operation
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
 _PREFER, _DELAY = b"prefer", b"x-mock-delay"
-_HEADERS = frozenset({_PREFER, _DELAY})
-READ_HEADERS = tuple(_HEADERS)
+READ_HEADERS = (_PREFER, _DELAY)
 _CODE, _EXAMPLE = "code", "example"
 _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {
@@ -63,10 +62,6 @@ class ResponseForcer:
 
     contract: Contract
     routes: Routes
-
-    def may_apply(self, context: RequestContext) -> bool:
-        """Return whether a request may ask for a response or a delay: a fast check."""
-        return not _HEADERS.isdisjoint(context.headers) or b"__" in context.raw_query
 
     async def respond(self, context: RequestContext, send: Send) -> bool:
         """Wait, and send the response that a request asks for. Returns True if sent. Raises ApiError (400)."""

@@ -21,7 +21,14 @@ from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
 from mock_server.web.rule_responses import RuleResponder
-from mock_server.web.sandbox_selection import CONTROL_PREFIX, SandboxSelector
+from mock_server.web.sandbox_selection import (
+    AUTHORIZATION,
+    CONTROL_PREFIX,
+    HOST_SUFFIX,
+    PATH_PREFIX,
+    TOKEN_SEPARATOR_BYTES,
+    SandboxSelector,
+)
 
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # Scope type of a connection that failed before its request was complete.
@@ -40,7 +47,8 @@ class MockApp:
 
     `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
     request headers passed to inner layers. `sandbox`: the default one. `control`: serves the paths below
-    CONTROL_PREFIX; None if they do not exist. `request_ids`: ids of requests without X-Request-Id.
+    CONTROL_PREFIX; None if they do not exist. `rare_headers`: those that may select a sandbox or force a response.
+    `request_ids`: ids of requests without X-Request-Id.
     """
 
     api: ASGIApp
@@ -55,6 +63,7 @@ class MockApp:
     control: ControlApp | None = None
     forcer: ResponseForcer | None = None
     rule_responder: RuleResponder | None = None
+    rare_headers: frozenset[bytes] = frozenset()
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,20 +99,35 @@ class MockApp:
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response of the API or of a system route. Raises ApiError."""
         context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
-        if self.selector is not None and self.selector.may_name_sandbox(context):
+        # One expression, since each request pays for it: whether it may name a sandbox or ask for a response.
+        is_special = self.selector is not None and (
+            not self.rare_headers.isdisjoint(context.headers)
+            or TOKEN_SEPARATOR_BYTES in context.headers.get(AUTHORIZATION, b"")
+            or HOST_SUFFIX in context.base_url
+            or b"__" in context.raw_query
+            or context.raw_path.startswith(PATH_PREFIX)
+        )
+        if is_special and self.selector is not None:
             await self.selector.select(context)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
         elif self.is_api_path(context.raw_path):
-            if self.forcer is not None and self.forcer.may_apply(context) and await self.forcer.respond(context, send):
-                return
-            if self.rule_responder is not None and context.sandbox.rules.rules:
-                await self.respond_by_rules(self.rule_responder, context, scope, receive, send)
+            if is_special or context.sandbox.rules.rules:
+                await self.serve_api(context, scope, receive, send)
             else:
                 await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
             await self.control(context, scope, receive, send)
         elif not await self.serve_system_route(context, send):
+            await self.api(scope, receive, send)
+
+    async def serve_api(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response that the request or a rule of the sandbox forces, or the usual one. Raises ApiError."""
+        if self.forcer is not None and await self.forcer.respond(context, send):
+            return
+        if self.rule_responder is not None and context.sandbox.rules.rules:
+            await self.respond_by_rules(self.rule_responder, context, scope, receive, send)
+        else:
             await self.api(scope, receive, send)
 
     async def respond_by_rules(
