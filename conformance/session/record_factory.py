@@ -62,6 +62,7 @@ class RecordFactory:
         body = {**self.payloads.build(operation, self.parent), **tenant_fields, **(changes or {})}
         if path_values:
             body = {**self.payloads.optional_lists(operation), **body}
+        body = self.payloads.ensure_marker(operation, body)
         previous_total = None if resource in self._measured else self._list_total(resource)
         exchange = client.send(operation, path=path_values, body=body)
         key, record = self._read_created_record(resource, operation, exchange)

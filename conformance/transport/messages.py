@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -32,6 +32,19 @@ def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return [map_texts(child, function) for child in value]
     return function(value) if isinstance(value, str) else value
+
+
+def iter_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in JSON at any depth: names of properties and values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield str(name)
+            yield from iter_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from iter_texts(item)
 
 
 @dataclass(frozen=True, slots=True)
