@@ -49,7 +49,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "conformance": (
-        ("errors", "interrupts"),
+        ("errors", "interrupts", "atomic_write"),
         ("transport", "config"),
         ("results", "responses"),
         ("session", "contract_edits"),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from conformance.atomic_write import write_atomically
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path, resolve_contract
 from conformance.config.settings import Settings
@@ -60,7 +61,7 @@ def _edit_contract(contract: Contract, edits: Sequence[Edit]) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_bytes(text.encode())
+        write_atomically(path, text.encode())
     except OSError as error:
         raise UsageError(f"--output: cannot write {path}: {error.strerror} (expected a writable file)") from None
 

@@ -1,14 +1,13 @@
 """Builds reports, prints them and writes the report files."""
 
-import os
 import secrets
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from conformance.atomic_write import write_atomically
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path
 from conformance.config.settings import Settings
@@ -86,11 +85,7 @@ def create_folder(path: Path) -> Path:
 
 def write_file(path: Path, text: str) -> None:
     """Write a file in the folder of --report-dir: complete, or not at all. Raises UsageError."""
-    temporary_path = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary_path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary_path.replace(path)
+        write_atomically(path, text.encode(errors="backslashreplace"))
     except OSError as error:
-        with suppress(OSError):
-            temporary_path.unlink()
         raise UsageError(f"--report-dir: cannot write {path}: {error.strerror} (expected a writable folder)") from None

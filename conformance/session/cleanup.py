@@ -31,7 +31,7 @@ class RunCleanup:
     def clean_up(self) -> list[tuple[str, Any]]:
         """Delete everything; returns what remains. Raises TargetUnreachable."""
         for resource in self.session.contract.resources:
-            self._discover(resource)
+            self.discover_records(resource)
         keys = dict(self.logged_run.original_values.keys())
         original_values = {resource: values for (resource, _), values in self.logged_run.original_values.items()}
         self.session.client.mutable_records = MutableRecords(keys, original_values)
@@ -42,8 +42,8 @@ class RunCleanup:
             remaining = self.session.clean_up()
         return remaining
 
-    def _discover(self, resource: str) -> None:
-        """Log the records of a resource that contain the marker."""
+    def discover_records(self, resource: str) -> None:
+        """Log the records of a resource that the write log lacks: those that contain the marker of the run."""
         writes = self.logged_run.write_operations
         create_operations = [name for name in writes if resource in self._resources_created_by(name)]
         is_pending = self.logged_run.pending_write[0] in create_operations
