@@ -36,8 +36,7 @@ from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 TARGET = "http://127.0.0.1:8000/api/v1"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-MOMENTS = 20
-MAX_RUN_SECONDS = 40.0  # of a run whose creates are all verified
+MAX_RUN_SECONDS = 30.0  # of a run whose creates are all verified
 MIN_CREATES = 30
 SHORT = Depth(PHASES, max_examples=5, max_steps=3)
 
@@ -327,7 +326,7 @@ def test_record_renamed_by_the_run_through_another_spelling_of_its_key_is_delete
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_every_create_of_a_run_is_found_without_its_response(api: Api, tmp_path: Path, seed: int) -> None:
     """Checks, exploration and Schemathesis: as if the run were killed after each create, before its response."""
     api.reset()
@@ -452,19 +451,20 @@ def totals(base: str) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path) -> None:
-    """`kill -9` at 20 random moments of writing, then `cleanup`."""
-    rng = random.Random(20)
+@pytest.mark.parametrize(("kills", "max_lines"), [(3, 500), (20, 1500)], ids=["3_kills", "20_kills"])
+def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path, kills: int, max_lines: int) -> None:
+    """`kill -9` at random moments of writing, then `cleanup`."""
+    rng = random.Random(kills)
     env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | TOKENS | {"PYTHONPATH": str(ROOT)}
     mock = (*MODULE, "--port", "0", "--quiet", "--epoch", "2026-03-01T00:00:00Z")
     with run_mock(mock, build_environment(tmp_path)) as (_, startup_line):
         base = next(word for word in startup_line.split() if word.startswith("http://127.0.0.1:")).rstrip("/")
         base = base if base.endswith("/api/v1") else f"{base}/api/v1"
         before = totals(base)
-        for moment in range(MOMENTS):
+        for moment in range(kills):
             path = tmp_path / f"{moment}.jsonl"
             command = (sys.executable, "-m", "conformance", "run", "--base-url", base, "--write-log", str(path))
-            lines = rng.randrange(2, 1500)
+            lines = rng.randrange(2, max_lines)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as killed_run:
                 while count_lines(path) < lines and killed_run.poll() is None:
                     time.sleep(rng.random() / 100)
@@ -472,8 +472,8 @@ def test_cleanup_deletes_everything_of_a_run_killed_at_any_moment(tmp_path: Path
             done = subprocess.run(
                 (sys.executable, "-m", "conformance", "cleanup", str(path)), capture_output=True, text=True, env=env
             )
-            # A record without a list operation is reported as unverified if the last write may have created it.
-            is_unverified = done.returncode == ExitCode.INCOMPLETE and "a CommandRoomTask may remain" in done.stdout
+            # Only reported: a record without a list operation, and one of an invalid create without the marker.
+            is_unverified = done.returncode == ExitCode.INCOMPLETE and "may remain: the " in done.stdout
             assert done.returncode == ExitCode.PASSED or is_unverified, done.stdout + done.stderr
             assert "nothing left" in done.stdout
             changed = {name: total for name, total in totals(base).items() if total != before[name]}
