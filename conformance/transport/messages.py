@@ -25,13 +25,18 @@ class Actor(StrEnum):
     ANONYMOUS = "anonymous"
 
 
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to each value in JSON that is neither an object nor a list."""
+    if isinstance(value, Mapping):
+        return {name: map_leaves(child, function) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_leaves(child, function) for child in value]
+    return function(value)
+
+
 def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
     """Apply a function to each text in JSON, except to names."""
-    if isinstance(value, Mapping):
-        return {name: map_texts(child, function) for name, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [map_texts(child, function) for child in value]
-    return function(value) if isinstance(value, str) else value
+    return map_leaves(value, lambda leaf: function(leaf) if isinstance(leaf, str) else leaf)
 
 
 @dataclass(frozen=True, slots=True)
