@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from conformance.cli.reports import create_folder, write_file
+from conformance.cli.reports import create_folder
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import contract_path, display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
+from conformance.files import write_text
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
 from conformance.mutation.parallel import VariantResult, evaluate_all, select_mutants
@@ -53,8 +54,8 @@ def command(settings: Settings, checks: object = None) -> int:
     write_stdout(render_terminal(report))
     if settings.report_dir is not None:
         folder = create_folder(settings.report_dir)
-        write_file(folder / "score.json", render_json(report))
-        write_file(folder / "score.md", render_markdown(report))
+        write_text("--report-dir", folder / "score.json", render_json(report))
+        write_text("--report-dir", folder / "score.md", render_markdown(report))
     return 1 if report.reasons else 0
 
 

@@ -18,6 +18,7 @@ from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.reporting import Report
+from conformance.reporting.names import describe_failure, display_name
 from conformance.results import CheckResult
 from conformance.runner.runner import RunResult, build_cases
 from conformance.session.session import Session
@@ -102,16 +103,6 @@ def _run_pytest(
 
 
 def _format_failure(report: Report, result: CheckResult) -> str:
-    """Return the text of a failed item: one failure with the facts that the terminal report shows for a group."""
-    requirement = result.requirement
-    failed, total = report.rerun_counts(result) or (1, 1)
-    parameter = f" {requirement.parameter}" if requirement.parameter else ""
-    provenance = f"[{requirement.provenance}; failed {failed} of {total} times]"
-    lines = [
-        f"{requirement.operation}{parameter} {requirement.check}  {provenance}",
-        f"requirement: {requirement.summary}",
-        f"message:     {report.message(result)}",
-        f"location:    {report.location(requirement)}",
-        report.curl_command(result),
-    ]
-    return "\n".join(filter(None, lines))
+    """Return the text of a failed item."""
+    message = f"message: {report.message(result)}"
+    return "\n".join([display_name(result.requirement), message, *describe_failure(report, result)])

@@ -1,12 +1,12 @@
 """Reader of the JSON report of an earlier run."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conformance.errors import UsageError
+from conformance.files import read_json
 from conformance.gate.verdict import join_names
 from conformance.reporting.json_report import VERSION
 from conformance.results import FailureKind
@@ -84,7 +84,7 @@ class PastReport:
 
 def read_report(path: Path) -> PastReport:
     """Read a report file. Raises UsageError if it is not a report of the current version."""
-    root = _read_json(path)
+    root = read_json(path, MAX_REPORT_BYTES, EXPECTED)
     version = root.get("version") if isinstance(root, dict) else None
     if version != VERSION:
         hint = "; rerun the suite to create a new report" if version == 1 else ""
@@ -103,18 +103,6 @@ def read_report(path: Path) -> PastReport:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: invalid report: {error!r:.100} (expected {EXPECTED})") from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        size = path.stat().st_size
-        if size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path}: invalid size {size} bytes (expected at most {MAX_REPORT_BYTES})")
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror} (expected {EXPECTED})") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected {EXPECTED})") from None
 
 
 def _parse_result(data: Mapping[str, Any]) -> ReportedResult:

@@ -246,7 +246,7 @@ def test_invalid_report_is_a_usage_error(
 
 
 def test_missing_report_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "cannot be read: No such file or directory" in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
+    assert "cannot read the file: No such file" in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
 
 
 def test_unknown_id_lists_the_ids_of_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
