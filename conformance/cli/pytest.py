@@ -13,7 +13,6 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder
 from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
-from conformance.cli.wiring import clean_up
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
@@ -89,7 +88,7 @@ def _run_pytest(
     isolation = [*config, "--disable-plugin-autoload", "-p", "no:cacheprovider"]
     pytest_code = int(pytest.main([str(path), *isolation, *settings.arguments], plugins=[plugin]))
     target.budget.start_cleanup()
-    remaining = clean_up(session)
+    remaining = wiring.clean_up(session)
     if remaining:
         names = ", ".join(f"{resource} {key}" for resource, key in remaining)
         write_stdout(f"records not deleted: {redaction.line(names)}\n")

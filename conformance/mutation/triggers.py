@@ -38,8 +38,9 @@ def required_query(session: Session, operation: Operation) -> dict[str, Any]:
 
 
 def build_body(session: Session, operation: Operation, **changes: Any) -> dict[str, Any] | None:
-    """Build a valid body with `changes`; None if the operation has none."""
-    return {**session.payloads.build(operation, session.records.parent), **changes} if operation.request_body else None
+    """Build a valid body with `changes`, without the fields that are OMITTED; None if the operation has none."""
+    body = {**session.payloads.build(operation, session.records.parent), **changes}
+    return {n: v for n, v in body.items() if v is not OMITTED} if operation.request_body else None
 
 
 def trigger_success(session: Session, operation: Operation, **changes: Any) -> None:
@@ -206,10 +207,7 @@ def trigger_partial_update(session: Session, operation: Operation) -> None:
 def trigger_field_value(session: Session, operation: Operation, name: str, value: Any) -> None:
     """Send a valid body, then one with another value of a field; OMITTED removes it."""
     trigger_success(session, operation)
-    body = {**session.payloads.build(operation, session.records.parent), name: value}
-    if value is OMITTED:
-        del body[name]
-    session.client.send(operation, path=resolve_path(session, operation), body=body)
+    trigger_success(session, operation, **{name: value})
 
 
 def trigger_parameter_value(session: Session, operation: Operation, name: str, value: Any) -> None:

@@ -86,7 +86,7 @@ class _DependencySlice:
             reachable = {self.recorder.sources[name].step for name in new}
             reachable |= {step for step in pending for step in self._siblings(step)}
             if new:
-                reachable |= {step for step in self._writes(last) if names.intersection(self._path_values(step))}
+                reachable |= {step for step in self._writes(last) if names & self._path_values(step)}
             pending = {step for step in reachable if step <= last} - needed
         return needed
 
@@ -104,9 +104,9 @@ class _DependencySlice:
             if exchange.request.method in UNSAFE_METHODS and (200 <= exchange.status < 300 or is_in_span):
                 yield step
 
-    def _path_values(self, step: int) -> Iterator[str]:
-        """Yield the keys in the path of a request."""
-        return (str(value) for value in self.recorder.exchanges[step].request.path_values.values())
+    def _path_values(self, step: int) -> set[str]:
+        """Return the keys in the path of a request."""
+        return set(map(str, self.recorder.exchanges[step].request.path_values.values()))
 
     def _siblings(self, step: int) -> list[int]:
         """Return the earlier requests of the execution that created records of the listed resource."""

@@ -19,8 +19,8 @@ from conformance.mutation.faults import (
     MakeFault,
     accept,
     build_response,
-    change_record,
     change_request,
+    change_value,
     ignore_parameters,
     on_status,
     respond_if,
@@ -68,7 +68,7 @@ def is_high_page(request: InterceptedRequest) -> bool:
 
 FAULTS = {
     "violates the schema": ReplayedFault(
-        "retrieveAgent", "response-matches-schema", change_record(name=lambda name: 7)
+        "retrieveAgent", "response-matches-schema", change_value(lambda name: 7, ("data", "name"))
     ),
     "returns 202": ReplayedFault(
         "createAgent", "status-is-documented", on_status(201, set_status(202)), is_status=True
