@@ -92,13 +92,12 @@ def _record_sequences(
     recorder: Recorder, session: Session, run_result: RunResult
 ) -> dict[str, sequence.RequestSequence]:
     """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
-    sequences = {
-        failure.requirement.fingerprint: sequence.from_recording(
-            recorder, session.contract, session.payloads.marker, failure
-        )
+    contract, marker = session.contract, session.payloads.marker
+    return {
+        failure.requirement.fingerprint: steps
         for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky)
+        if (steps := sequence.from_recording(recorder, contract, marker, failure)) is not None
     }
-    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
 
 
 def _run_checks(

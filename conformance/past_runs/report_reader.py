@@ -9,7 +9,7 @@ from conformance.errors import UsageError
 from conformance.files import read_json
 from conformance.gate.verdict import join_names
 from conformance.reporting.json_report import VERSION
-from conformance.results import FailureKind
+from conformance.runner.rerun import BLOCKING_KINDS
 from spec.model import Contract
 
 MAX_REPORT_BYTES = 500_000_000
@@ -17,12 +17,7 @@ MIN_ID_CHARS = 4  # of an abbreviated id
 MAX_LISTED_IDS = 12  # ids listed in a message
 EXPECTED = "the conformance.json of an earlier run"
 TEXTS = ("fingerprint", "id", "check", "operation", "parameter", "requirement", "status", "message", "provenance")
-RECURRING_KINDS = (
-    "",
-    FailureKind.DETERMINISTIC.value,
-    FailureKind.STATE_DEPENDENT.value,
-    FailureKind.NOT_REPEATED.value,
-)
+RECURRING_KINDS = ("", *(kind.value for kind in BLOCKING_KINDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from conformance.trace.recorder import find_uuids
+from conformance.trace.recorder import UUID
 from conformance.transport.messages import Request, map_leaves, map_texts
 from spec.model import Contract
 
@@ -60,7 +60,7 @@ def _value(value: Any, replacement: ReplaceIdentifier, *, is_key: bool) -> Any:
 
 
 def _replace_in_text(text: str, replacement: ReplaceIdentifier) -> str:
-    for identifier in dict.fromkeys(find_uuids(text)):
+    for identifier in dict.fromkeys(UUID.findall(text)):
         new = replacement(identifier)
         text = text if new is None else text.replace(identifier, str(new))
     return text

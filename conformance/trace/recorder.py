@@ -15,7 +15,7 @@ from spec.model import Contract
 
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Path = tuple[str | int, ...]
 
@@ -107,10 +107,6 @@ def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
-    if isinstance(node, str) and _UUID.fullmatch(node):
+    if isinstance(node, str) and UUID.fullmatch(node):
         return True
     return bool(path) and path[-1] in keys and isinstance(node, (str, int)) and not isinstance(node, bool)
-
-
-def find_uuids(text: str) -> list[str]:
-    return _UUID.findall(text)
