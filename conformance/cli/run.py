@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,10 +59,8 @@ def _build_report(
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
-    try:
+    with closing(target):
         run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
-    finally:
-        target.close()
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     policy = replace(
         GatePolicy.from_settings(settings, read_only=session.options.read_only),

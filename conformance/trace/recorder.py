@@ -49,14 +49,15 @@ class RequestSpan:
 class Recorder:
     """Records the exchanges of a target (`HttpTarget.observe`).
 
-    `keys`: names of key attributes. `spans`: fingerprint of a failure -> its latest execution.
+    `keys`: names of key attributes. `spans`: fingerprint of a failure -> its latest execution. `steps`: number of a
+    request in this process -> its index in `exchanges`.
     """
 
     keys: frozenset[str]
     exchanges: list[RecordedExchange] = field(default_factory=list)
     sources: dict[str, IdentifierSource] = field(default_factory=dict)
     spans: dict[str, RequestSpan] = field(default_factory=dict)
-    _step_by_number: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
@@ -67,15 +68,11 @@ class Recorder:
         if len(self.exchanges) >= MAX_RECORDED:
             return
         step = len(self.exchanges)
-        self._step_by_number[request.number] = step
+        self.steps[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
         for value, path in _identifiers(response.json, self.keys):
             if value not in self.sources and len(self.sources) < MAX_RECORDED:
                 self.sources[value] = IdentifierSource(step, path)
-
-    def step_of(self, request: Request) -> int | None:
-        """Return the number of a request; None if it was not recorded."""
-        return self._step_by_number.get(request.number)
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""

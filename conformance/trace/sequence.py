@@ -49,7 +49,7 @@ def from_recording(recorder: Recorder, contract: Contract, marker: str, result: 
     """Build the sequence of a failed result; None if it was not recorded or is too long."""
     span = recorder.spans.get(result.requirement.fingerprint)
     evidence = span.evidence if span else tuple(exchange.request for exchange in result.evidence)
-    roots = {step for step in map(recorder.step_of, evidence) if step is not None}
+    roots = {recorder.steps[request.number] for request in evidence if request.number in recorder.steps}
     if span and span.end > span.start and (not evidence or evidence[-1].method in UNSAFE_METHODS):
         roots.add(span.end - 1)  # the last request reads the result of the write
     if not roots:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -74,7 +74,7 @@ class Request:
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response:
     """A response. `headers`: lower-case names. `elapsed`: seconds.
 
@@ -86,7 +86,6 @@ class Response:
     content: bytes
     elapsed: float
     read_problem: str = ""
-    _json_cache: list[tuple[Any, str]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
@@ -98,15 +97,12 @@ class Response:
         """Why the body is not JSON, as the end of a sentence; "" if it is."""
         return self._parsed[1]
 
-    @property
+    @cached_property  # bodies are large and used by many checks
     def _parsed(self) -> tuple[Any, str]:
-        if not self._json_cache:  # bodies are large and used by many checks
-            try:
-                parsed = None if self.read_problem else parse_json(self.content), self.read_problem
-            except ValueError as error:
-                parsed = None, str(error)
-            self._json_cache.append(parsed)
-        return self._json_cache[0]
+        try:
+            return None if self.read_problem else parse_json(self.content), self.read_problem
+        except ValueError as error:
+            return None, str(error)
 
     @property
     def excerpt(self) -> str:
