@@ -49,8 +49,8 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "conformance": (
-        ("errors", "interrupts", "atomic_write"),
-        ("transport", "config"),
+        ("errors", "interrupts"),
+        ("transport", "config", "files"),
         ("results", "responses"),
         ("session", "contract_edits"),
         ("checks.support", "schemathesis_engine"),

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conformance.atomic_write import write_atomically
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path, resolve_contract
 from conformance.config.settings import Settings
 from conformance.contract_edits.yaml_patch import Edit, EditError, apply_edits
 from conformance.errors import UsageError
+from conformance.files import write_atomically
 from conformance.gate.verdict import ExitCode, pluralize
 from conformance.past_runs import report_reader
 from conformance.past_runs.promotion import Confirmation, build_confirmation, proposal_edits

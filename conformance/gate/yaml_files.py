@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from conformance.atomic_write import write_atomically
 from conformance.errors import UsageError
+from conformance.files import write_text
 
 VERSION = 1
 MAX_FILE_BYTES = 10_000_000
@@ -59,7 +59,4 @@ def write(flag: str, path: Path, heading: str, part: str, content: Any) -> None:
     """Write a file with the key `part` below a comment, completely or not at all. Raises UsageError."""
     document = {"version": VERSION, part: content}
     text = yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10_000)
-    try:
-        write_atomically(path, f"# {heading}\n{text}".encode())
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot write {path}: {error.strerror} (expected a writable file)") from None
+    write_text(flag, path, f"# {heading}\n{text}")

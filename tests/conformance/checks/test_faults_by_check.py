@@ -9,7 +9,7 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.mutation.faults import MakeFault, change_json, change_record, change_request, on_status, set_status
+from conformance.mutation.faults import MakeFault, change_json, change_request, change_value, on_status, set_status
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.support import clinic_faults as faults
@@ -149,7 +149,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("token-identifies-account", faults.return_first_account, "whoseDesk"),
     fault_case("creator-owns-record", faults.return_another_owner, "createPatient"),
     fault_case("wrong-credentials-are-401", faults.accept_any_password, "openSession"),
-    fault_case("login-token-works", change_record(token=lambda token: token[::-1]), "openSession"),
+    fault_case("login-token-works", change_value(lambda token: token[::-1], ("data", "token")), "openSession"),
     fault_case("model-create", faults.return_first_key, "createWard"),
     fault_case("model-create", faults.accept_server_set_fields, "createWard", "retrieveWard"),
     fault_case("model-update", faults.increase_at_every_update, "updateTreatment"),
@@ -160,7 +160,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("model-create", faults.hide_referenced_record, "retrieveWard", operation="createWard"),
     fault_case(
         "model-create",
-        change_record(treatments_count=lambda n: max(0, n - 1)),
+        change_value(lambda n: max(0, n - 1), ("data", "treatments_count")),
         "retrievePatient",
         operation="createTreatment",
     ),
@@ -172,7 +172,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "model-update", faults.embed_first_version, "createTreatment", "retrieveTreatment", operation="updatePatient"
     ),
     fault_case("model-sequence", faults.change_name_after_delete, "createWard", "deleteWard"),
-    fault_case("action-result-is-stored", change_record(reason=str.swapcase), "stopTreatment"),
+    fault_case("action-result-is-stored", change_value(str.swapcase, ("data", "reason")), "stopTreatment"),
     fault_case("action-result-concerns-record", faults.return_another_record, "stopTreatment"),
     fault_case("terminal-state-is-final", faults.accept_second_stop, "stopTreatment"),
     fault_case("sharing-grants-access", faults.hide_shared_records, "retrievePatient", operation="referPatient"),
@@ -208,8 +208,10 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "retrievePatient",
         provided_by=("tenant-isolation",),
     ),
-    fault_case("token-identifies-account", change_record(id=lambda key: key + 1), "whoseDesk", parameter="self"),
-    fault_case("login-token-works", change_record(token=lambda token: faults.OTHER_TOKEN), "openSession"),
+    fault_case(
+        "token-identifies-account", change_value(lambda key: key + 1, ("data", "id")), "whoseDesk", parameter="self"
+    ),
+    fault_case("login-token-works", change_value(lambda token: faults.OTHER_TOKEN, ("data", "token")), "openSession"),
     fault_case("model-create", faults.drop_field("story"), "createPatient", parameter="story"),
     fault_case("model-delete", faults.restrict_delete, "deletePatient", parameter="delete"),
     fault_case("model-retrieve", faults.change_update_time_on_read, "retrievePatient", parameter="updated_at"),
