@@ -44,10 +44,9 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Compares bodies with a model. `identity_key`: key of the account of the run, None if unknown."""
+    """Compares bodies with a model."""
 
     model: Model
-    identity_key: Any = None
 
     @property
     def contract(self) -> Contract:
@@ -96,7 +95,7 @@ class Comparison:
                 if isinstance(actual, Mapping) and name in actual:
                     yield from self._compare_derived(record, (*path, name), part, actual[name])
             return
-        expected = self.model.evaluate(record, derived, self.identity_key)
+        expected = self.model.evaluate(record, derived)
         if expected is UNKNOWN or matches(expected, actual):
             return
         relation = record.resource.relations.get(derived.path[0]) if derived.path else None
@@ -111,9 +110,11 @@ class Comparison:
 
     def _compare_relation(self, record: ModelRecord, relation: Relation, value: Any, depth: int) -> Iterator[Mismatch]:
         ids = self.model.related_ids(record, relation)
+        embedded = dict(self._embedded(relation, value))
+        if ids is None and embedded and self.model.is_owner_of_created(record, relation):
+            ids = [(relation.targets[0], self.model.account_key)]
         if ids is None:
             return
-        embedded = dict(self._embedded(relation, value))
         known = {record_id for record_id in embedded if record_id in self.model.records}
         expected = set(map(normalize_id, ids))
         actual = set(map(normalize_id, embedded))

@@ -90,25 +90,24 @@ class Execution:
     last_write: Write | None = None
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
-    _identity_key: Any = field(default=UNKNOWN)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def start(cls, session: Session) -> "Execution":
-        """Start a sequence without records."""
-        return cls(session, Model(session.contract))
+        """Start a sequence; the model contains only the account and its tenant."""
+        execution = cls(session, Model(session.contract))
+        account = session.contract.account_resource
+        if account is not None:
+            with suppress(SkipCheck):
+                identity = session.client.identity()
+                execution.model.account_key = identity.get(account.key_attribute)
+                execution._add_foreign(account, identity)
+        return execution
 
     @property
     def comparison(self) -> Comparison:
-        """Compares records with the model of this sequence; the account and its tenant belong to the model."""
-        if self._identity_key is UNKNOWN:
-            self._identity_key = None
-            account = self.session.contract.account_resource
-            with suppress(SkipCheck):
-                identity = self.session.client.identity() if account else {}
-                self._identity_key = identity.get(account.key_attribute) if account else None
-                self._add_foreign(account, identity)
-        return Comparison(self.model, self._identity_key)
+        """Compares records with the model of this sequence."""
+        return Comparison(self.model)
 
     def _add_foreign(self, resource: Resource | None, body: Any) -> None:
         """Add the stable attributes of the account, and of the records that it embeds."""

@@ -59,11 +59,15 @@ class ModelRecord:
 
 @dataclass(slots=True)
 class Model:
-    """The records of the run. `write_count`: number of successful writes so far."""
+    """The records of the run.
+
+    `write_count`: number of successful writes so far. `account_key`: key of the account of the run, None if unknown.
+    """
 
     contract: Contract
     records: dict[RecordId, ModelRecord] = field(default_factory=dict)
     write_count: int = 0
+    account_key: Any = None
 
     # Writes
 
@@ -162,13 +166,18 @@ class Model:
         inverses = [(name, self.contract.resources[name].relations[relation.inverse]) for name in relation.targets]
         return [r.id for name, inverse in inverses for r in self.find_referrers(record.id, name, inverse)]
 
-    def evaluate(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+    def is_owner_of_created(self, record: ModelRecord, relation: Relation) -> bool:
+        """Whether a relation is the owner of a record of the run, which is the account that created it."""
+        is_owner = record.resource.owner_path == (relation.name,) and not relation.to_many
+        return is_owner and self.account_key is not None and not (record.is_foreign or record.is_borrowed)
+
+    def evaluate(self, record: ModelRecord, derived: DerivedProperty) -> Any:
         """Return the value of a computed property, or UNKNOWN.
 
-        Counts, sums and maxima are lower bounds for an inverse relation. `identity_key`: key of the run's account.
+        Counts, sums and maxima are lower bounds for an inverse relation.
         """
         if derived.kind == "viewer":
-            return self._evaluate_viewer(record, derived, identity_key)
+            return self._evaluate_viewer(record, derived)
         relation = record.resource.relations.get(derived.path[0]) if derived.path else None
         ids = self.related_ids(record, relation) if relation is not None else None
         if relation is None or ids is None or derived.kind not in ("count", "sum", "max", "from"):
@@ -193,13 +202,13 @@ class Model:
         present = [value for value in values if value is not None]
         return sum(present) if derived.kind == "sum" else max(present, default=None)
 
-    def _evaluate_viewer(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+    def _evaluate_viewer(self, record: ModelRecord, derived: DerivedProperty) -> Any:
         path = record.resource.owner_path if derived.path == ("owner",) else derived.path
         relation = record.resource.relations.get(path[0]) if len(path) == 1 else None
         ids = self.related_ids(record, relation) if relation is not None else None
-        if ids is None or len(ids) != 1 or identity_key is None:
+        if ids is None or len(ids) != 1 or self.account_key is None:
             return UNKNOWN
-        return ids[0][1] == identity_key
+        return ids[0][1] == self.account_key
 
 
 def _default_relations(resource: Resource) -> tuple[str, ...]:

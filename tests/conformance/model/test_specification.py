@@ -79,18 +79,18 @@ def test_count_follows_creates_deletes_and_moves(clinic: Contract) -> None:
     first, second = (create(model, "createPatient", key, name="Rex") for key in ("p", "q"))
     count = first.resource.derived_properties["treatments_count"]
     treatment = create(model, "createTreatment", "t", patient_uuid="p", reason="check")
-    assert [model.evaluate(record, count, None) for record in (first, second)] == [1, 0]
+    assert [model.evaluate(record, count) for record in (first, second)] == [1, 0]
     treatment.references["patient"] = second.id
-    assert [model.evaluate(record, count, None) for record in (first, second)] == [0, 1]
+    assert [model.evaluate(record, count) for record in (first, second)] == [0, 1]
     model.delete(treatment)
-    assert [model.evaluate(record, count, None) for record in (first, second)] == [0, 0]
+    assert [model.evaluate(record, count) for record in (first, second)] == [0, 0]
 
 
 def test_relations_of_a_foreign_record_are_unknown(clinic: Contract) -> None:
     model = Model(clinic)
     record = ModelRecord(clinic.resources["Patient"], "p", is_foreign=True)
     model.records[record.id] = record
-    assert model.evaluate(record, record.resource.derived_properties["treatments_count"], None) is UNKNOWN
+    assert model.evaluate(record, record.resource.derived_properties["treatments_count"]) is UNKNOWN
 
 
 def test_mismatch_names_the_property_and_adoption_ends_it(clinic: Contract) -> None:
