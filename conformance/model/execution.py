@@ -431,19 +431,21 @@ class Execution:
         They may have changed a record that is theirs, or created records that are counted: these are read.
         """
         if mismatch.record.is_foreign and any(record is mismatch.record for record in self.records.values()):
-            return self._is_changed_by_others(operation, mismatch)
-        relation = mismatch.excess_of
-        if relation is None:
+            return self._is_confirmed_by_other_read(operation, mismatch)
+        derived = mismatch.excess_of
+        if derived is None:
             return False
-        rows = self._fetch_referring_rows(mismatch.record, relation)
+        is_plain_count = derived.kind == "count" and not derived.where
+        relation = mismatch.record.resource.relations[derived.path[0]]
+        rows = self._fetch_referring_rows(mismatch.record, relation) if is_plain_count else None
         if rows is None:
-            return True
+            return self._is_confirmed_by_other_read(operation, mismatch)
         own = {key for _, key in self.model.records}
         others = sum(1 for key in rows if key not in own)
         return bool(mismatch.actual <= mismatch.expected + others)
 
-    def _is_changed_by_others(self, operation: Operation, mismatch: Mismatch) -> bool:
-        """Whether another read operation shows the same new value of a record of another client, or cannot show it."""
+    def _is_confirmed_by_other_read(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether another read operation shows the same value of a record, or cannot show it."""
         record = mismatch.record
         resource = record.resource.name
         is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
@@ -479,9 +481,9 @@ class Execution:
         for parameter in operation.query_parameters if operation is not None else ():
             x_query = parameter.x_query
             if operation and x_query and (x_query.role, x_query.operator, x_query.paths) == ("filter", "eq", (path,)):
-                listing = Listing(self.session, operation, ((parameter.name, str(record.key)),))
                 with suppress(SkipCheck):
-                    return listing.get_keys(listing.fetch_all()[0])
+                    rows = self.session.records.rows(operation, {parameter.name: record.key})
+                    return [self.session.operations.key_of(source, row) for row in rows]
         return None
 
     def _explain_written(self, name: RecordName, mismatch: Mismatch) -> str:

@@ -75,11 +75,11 @@ class Model:
         """Add the record that a create operation stores."""
         definition = self.contract.resources[resource]
         record = ModelRecord(definition, key, {definition.key_attribute: key})
-        for attribute, name in iter_writable_attributes(definition, operation):
-            if name not in body and attribute.has_default:
-                record.attributes[name] = attribute.default
-            elif name not in body and attribute.nullable:
-                record.attributes[name] = None
+        for attribute in iter_writable_attributes(definition, operation):
+            if attribute.name not in body and attribute.has_default:
+                record.attributes[attribute.name] = attribute.default
+            elif attribute.name not in body and attribute.nullable:
+                record.attributes[attribute.name] = None
         server_set = (definition.key_attribute, *(name for name, a in definition.attributes.items() if a.stamp))
         fields = operation.body_fields
         record.excluded = {name: body[name] for name in server_set if name in body and name not in fields}
@@ -93,7 +93,8 @@ class Model:
 
     def _apply(self, record: ModelRecord, operation: Operation, body: Mapping[str, Any], *, is_new: bool) -> None:
         self.write_count += 1
-        for attribute, name in iter_writable_attributes(record.resource, operation):
+        for attribute in iter_writable_attributes(record.resource, operation):
+            name = attribute.name
             if name in body:
                 before = attribute.default if is_new else record.attributes.get(name)
                 record.attributes[name] = merge_object(attribute, before, body[name])
@@ -216,14 +217,14 @@ def _default_relations(resource: Resource) -> tuple[str, ...]:
     return (*resource.owner_path[:1], *resource.tenant_path[:1])
 
 
-def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[tuple[Attribute, str]]:
-    """Yield the attributes that the body of an operation sets, with the name of the field."""
+def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[Attribute]:
+    """Yield the attributes that the body of an operation sets."""
     discriminators = {discriminator for _, _, discriminator in iter_setters(resource, operation)}
     for field_ in operation.body_fields.values():
         attribute = resource.attributes.get(field_.name)
         is_plain = field_.relation_setter is None and field_.x_query is None and field_.name not in discriminators
         if attribute is not None and is_plain and attribute.stamp is None:
-            yield attribute, field_.name
+            yield attribute
 
 
 def iter_setters(resource: Resource, operation: Operation) -> Iterator[tuple[str, Relation, str | None]]:

@@ -11,14 +11,14 @@ from datetime import timedelta
 from itertools import combinations, zip_longest
 from typing import Any
 
-from conformance.checks.support.parameters import find_parameter
+from conformance.checks.support.parameters import find_parameter, get_enum_values
 from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
 from conformance.model.queries import NIL_UUID, is_unmatched
-from conformance.model.specification import iter_setters
+from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
 from conformance.session.session import Session
@@ -148,11 +148,8 @@ class Tour:
 
     def _fields(self, operation: Operation) -> list[BodyField]:
         """Return the body fields that set attributes."""
-        fields = list(operation.body_fields.values())
-        discriminators = {f.relation_setter.discriminator for f in fields if f.relation_setter}
-        attributes = self.session.contract.resources[self.resource].attributes
-        plain = [f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators]
-        return [f for f in plain if f.name in attributes and attributes[f.name].stamp is None]
+        definition = self.session.contract.resources[self.resource]
+        return [operation.body_fields[a.name] for a in iter_writable_attributes(definition, operation)]
 
     # Create
 
@@ -342,7 +339,9 @@ class Tour:
         """Retrieve records with each relation alone, with pairs, and with all."""
         yield from self.list_records(2)
         yield from self._create_referrers_of_newest()
-        self._adopt_rows()
+        yield from self.observe(*self.execution.live_names())  # a wrong embedded record is then a fault of the retrieve
+        if not self.execution.live_names(self.resource):
+            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
         names = self.execution.live_names(self.resource)[-2:]
         for role in ("include", "count"):
             parameter = find_parameter(self.operation, role)
@@ -411,15 +410,13 @@ class Tour:
         """List with each parameter alone, with pairs of them, with each order in pages, and with each relation."""
         yield from self.list_records(LIST_RECORDS)
         yield from self._create_referrers_of_newest()
-        yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then a fault of the list
+        yield from self.observe(*self.execution.live_names())  # a wrong row is then a fault of the list
         if not self.execution.live_names(self.resource):
             with suppress(SkipCheck):  # a create with effects, which `create` does not use
                 self.session.records.shared_record(self.resource)
-        own = len(self.execution.live_names(self.resource))
-        self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
-        yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
+        yield from self.adopt_rows()
         yield Step(Action.LIST, self.resource)
-        conditions = list(self._conditions())
+        conditions = list(self.conditions())
         yield from (Step(Action.LIST, self.resource, query={name: value}) for name, value in conditions)
         size = find_parameter(self.operation, "size")
         paging = {size.name: 2} if size is not None else {}
@@ -442,7 +439,7 @@ class Tour:
     def list_queries(self) -> list[dict[str, Any]]:
         """Return queries for exploration: one condition, order, page size or selection each."""
         size = find_parameter(self.operation, "size")
-        queries = [{name: value} for name, value in self._conditions()] + list(self._orders())
+        queries = [{name: value} for name, value in self.conditions()] + list(self._orders())
         queries += [{size.name: number} for number in (1, 2, 3)] if size is not None else []
         for role in ("include", "count"):
             parameter = find_parameter(self.operation, role)
@@ -467,12 +464,13 @@ class Tour:
                 choices[name].append({name: None})
         return {name: bodies for name, bodies in choices.items() if bodies}
 
-    def _adopt_rows(self) -> None:
-        """Use records of other clients if the run has none of the resource."""
-        if not self.execution.live_names(self.resource):
-            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+    def adopt_rows(self) -> Iterator[Step]:
+        """Add records of other clients to the sequence, and retrieve some of them."""
+        own = len(self.execution.live_names(self.resource))
+        self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+        yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
 
-    def _conditions(self) -> Iterator[tuple[str, Any]]:
+    def conditions(self) -> Iterator[tuple[str, Any]]:
         """Yield (parameter, value) of each filter and search, with values that some records have and some do not."""
         for parameter in self.operation.query_parameters:
             x_query = parameter.x_query
@@ -591,8 +589,7 @@ def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
 
 def _selections(parameter: Parameter | None) -> Iterator[list[str]]:
     """Yield the values of an include or count parameter: each alone, and all."""
-    schema = parameter.schema.get("items", parameter.schema) if parameter is not None else {}
-    values = [str(value) for value in schema.get("enum", ()) if value]
+    values = get_enum_values(parameter)
     yield from ([value] for value in values)
     if len(values) > 1:
         yield values
