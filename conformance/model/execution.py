@@ -410,7 +410,7 @@ class Execution:
             cause = self._find_cause(operation, owner, mismatch.path[-1], exchange)
             blamed, evidence = cause if is_own else (operation, (exchange,))
             message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
-            locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
+            locations = self._find_locations(operation, blamed, mismatch)
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
             is_write = operation.method != "get" and len(mismatch.path) == 1
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
@@ -424,6 +424,19 @@ class Execution:
         self.comparison.adopt(view, record, body)
         if record.is_foreign:
             record.row = {**record.row, **body}
+
+    def _find_locations(
+        self, operation: Operation, blamed: Operation, mismatch: Mismatch
+    ) -> tuple[tuple[str, str | None], ...]:
+        """Return the parts of the contract that an expectation depends on. `blamed`: what the value is attributed to.
+
+        If two reads show different values of a relation or a derived property, it does not depend on any operation.
+        """
+        is_attribute = len(mismatch.path) == 1 and mismatch.path[0] in mismatch.record.resource.attributes
+        is_read = operation.method == "get" and not is_attribute
+        if is_read and (blamed is operation or not self._is_confirmed_by_other_read(operation, mismatch)):
+            return ((mismatch.pointer, None),)
+        return ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
 
     def _is_explained(self, operation: Operation, mismatch: Mismatch) -> bool:
         """Whether other clients explain a difference.
