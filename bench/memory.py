@@ -110,7 +110,7 @@ def build_table(result: MemoryResult) -> Iterator[str]:
     """The samples as the lines of a Markdown table with at most eleven rows."""
     yield "| s | MiB |"
     yield "|--:|--:|"
-    for index in range(0, len(result.samples), max(1, (len(result.samples) - 1) // 10)):
+    for index in range(0, len(result.samples), max(1, -(-(len(result.samples) - 1) // 10))):
         yield f"| {index * SAMPLE_SECONDS} | {result.samples[index]:.1f} |"
 
 
