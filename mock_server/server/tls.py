@@ -4,11 +4,66 @@ import ssl
 from pathlib import Path
 from typing import NoReturn
 
+from mock_server.errors import ApiError, ErrorKind
+
 _MAX_PEM_BYTES = 1024 * 1024
 
 
 class TlsError(Exception):
     """A certificate or key cannot be used. The message is shown to the user."""
+
+
+class _Handshake(ssl.SSLObject):
+    """The server's side of a TLS connection, which responds to a plain http request instead of a handshake.
+
+    OpenSSL recognizes GET, HEAD, POST and PUT requests.
+    """
+
+    outgoing: ssl.MemoryBIO
+    has_responded = False
+
+    def do_handshake(self) -> None:
+        """Do a step of the handshake; for an http request, write the response and wait for the client to close."""
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST" or self.has_responded:
+                raise
+            self.has_responded = True
+            self.outgoing.write(_build_http_response())
+            raise ssl.SSLWantReadError from None
+
+
+class _Context(ssl.SSLContext):
+    """A TLS context whose connections respond to plain http requests."""
+
+    sslobject_class = _Handshake
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        handshake = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        assert isinstance(handshake, _Handshake)
+        handshake.outgoing = outgoing
+        return handshake
+
+
+def _build_http_response() -> bytes:
+    error = ApiError(ErrorKind.BAD_REQUEST, message="This port serves HTTPS, not HTTP: use https:// in the URL.")
+    body = error.encode_body()
+    lines = (
+        "HTTP/1.1 400 Bad Request",
+        f"X-Mock-Reason: {error.reason}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + body
 
 
 def create_tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -19,7 +74,7 @@ def create_tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     def reject_password() -> NoReturn:
         raise TlsError(f"--tls-key {key}: the key is encrypted (expected a key without a password).")
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(certificate, key, reject_password)

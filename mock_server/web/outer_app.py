@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
-from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import CONTEXT_KEY, KEEP_ALIVE_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -25,6 +25,7 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
+_KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
@@ -122,7 +123,11 @@ class MockApp:
             scope["path"].encode() if raw_path is None else raw_path,
             scope["query_string"],
             headers,
-            [(_REQUEST_ID_HEADER, request_id), *self.cors_policy.get_response_headers(headers)],
+            [
+                (_REQUEST_ID_HEADER, request_id),
+                *self.cors_policy.get_response_headers(headers),
+                *scope.get(KEEP_ALIVE_KEY, ()),
+            ],
             "",
             self.sandbox.clock.now(),
         )
@@ -157,4 +162,6 @@ class MockApp:
 
     async def send_error(self, context: RequestContext, error: ApiError, send: Send) -> None:
         headers = {"X-Mock-Reason": error.reason, **error.headers}
+        if "Connection" in headers:
+            context.response_headers = [h for h in context.response_headers if h[0] not in _KEEP_ALIVE_HEADERS]
         await send_response(send, context, error.status, error.encode_body(), headers=headers)

@@ -108,9 +108,13 @@ def test_certificate_does_not_cover_other_names(banner: str) -> None:
         context.wrap_socket(sock, server_hostname="other.example.test")
 
 
-def test_http_request_to_an_https_port_is_closed(banner: str) -> None:
-    with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://127.0.0.1:{find_port(banner)}/", trust_env=False)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+def test_http_request_to_an_https_port_returns_advice_to_use_https(banner: str, method: str) -> None:
+    content = b"x" * 100_000 if method in ("POST", "PUT") else None
+    response = httpx.request(method, f"http://127.0.0.1:{find_port(banner)}/", content=content, trust_env=False)
+    assert (response.status_code, response.headers["x-mock-reason"]) == (400, "validation")
+    if method != "HEAD":
+        assert response.json() == {"message": "This port serves HTTPS, not HTTP: use https:// in the URL."}
     assert get(banner, "/__mock/health").status_code == 200
 
 
