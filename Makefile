@@ -27,6 +27,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DURABILITY,durability) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
+	$(call setting,TRUSTED_PROXIES,trusted-proxies) \
 	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
 	$(call setting,MAX_BODY,max-body) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)

@@ -254,6 +254,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         allowed_hosts=(*settings.allowed_hosts, settings.host),
         cors_origins=settings.cors_origin,
         serves_network=not is_loopback(settings.host),
+        trusted_proxies=settings.trusted_proxies,
         max_body_bytes=settings.max_body,
     )
     return app, sandbox
