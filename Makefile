@@ -27,6 +27,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DURABILITY,durability) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
+	$(call setting,TRUSTED_PROXIES,trusted-proxies) \
 	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
 	$(call setting,MAX_BODY,max-body) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
@@ -35,7 +36,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
+.PHONY: help install install-mock install-conformance mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
 	test-reference-backend nightly check facts fuzz bench \
 	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
@@ -44,6 +45,10 @@ help:  ## list the targets
 
 install: $(READY)  ## create .venv with everything for development (other targets install what they need)
 	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
+
+install-mock: $(READY_MOCK)  ## install .venv/bin/athena-mock only
+
+install-conformance: $(READY_CONFORMANCE)  ## install .venv/bin/athena-conformance and athena-mock only
 
 $(READY) $(READY_MOCK) $(READY_CONFORMANCE): $(VENV)/.ready-%: locks/run.lock locks/conformance.lock requirements.lock \
 		pyproject.toml setup.py scripts/install.sh

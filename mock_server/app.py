@@ -1,6 +1,7 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from connexion.middleware import ConnexionMiddleware
@@ -30,14 +31,15 @@ def create_app(
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
     serves_network: bool = False,
+    trusted_proxies: Collection[IPv4Network | IPv6Network] = (),
     max_body_bytes: int = body.DEFAULT_MAX_BODY_BYTES,
     run_action: RunAction = actions.run_action,
 ) -> MockApp:
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any. `serves_network`: the mock
-    listens on more than loopback, so that hosts of the local network are accepted too. `max_body_bytes`: limit of
-    a request body.
+    listens on more than loopback, so that hosts of the local network are accepted too. `trusted_proxies`: networks
+    whose forwarded headers are used, in addition to this machine. `max_body_bytes`: limit of a request body.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     routes, endpoint = Routes.from_contract(contract), Endpoint(sandbox, run_action)
@@ -62,7 +64,7 @@ def create_app(
         ResponseCacheMiddleware(api, sandbox),
         routes,
         SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
-        HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds),
+        HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds, trusted_proxies),
         CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds),
         request_log,
         sandbox,

@@ -131,6 +131,13 @@ def test_mock_then_conform_then_test_install_each_package_once(checkout: Checkou
         assert not checkout.log.exists()  # pip was not called
 
 
+def test_commands_are_installed_without_starting_them(checkout: Checkout) -> None:
+    assert "mock" not in checkout.make("install-mock").splitlines()
+    assert checkout.installed() == ["mock", "project"]
+    assert "suite" not in checkout.make("install-conformance").splitlines()
+    assert checkout.installed() == ["suite"]
+
+
 def test_test_then_mock_installs_each_package_once(checkout: Checkout) -> None:
     assert "pytest" in checkout.make("test")
     assert sorted(checkout.installed()) == ["mock", "project", "pytest", "suite"]

@@ -105,6 +105,8 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     sockets, port = listen(settings.host, settings.port)
     standard_streams.replace_stderr()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    if tls is not None and tls.warning is not None:
+        _print_warning(tls.warning)
     for number in list_stop_signals():  # until the server handles signals itself
         signal.signal(number, _raise_keyboard_interrupt)
     try:
@@ -204,7 +206,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        banner = build_banner(sandbox, url, colour=colour, issuer=tls.issuer if tls else None)
+        banner = build_banner(sandbox, url, colour=colour, ca=tls.ca if tls else None)
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
@@ -252,6 +254,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         allowed_hosts=(*settings.allowed_hosts, settings.host),
         cors_origins=settings.cors_origin,
         serves_network=not is_loopback(settings.host),
+        trusted_proxies=settings.trusted_proxies,
         max_body_bytes=settings.max_body,
     )
     return app, sandbox

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -47,6 +47,7 @@ class MockSettings:
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     tls: SelfSignedTls | None
     tls_cert: Path | None
     tls_key: Path | None
@@ -121,6 +122,19 @@ def _parse_origins(text: str) -> Sequence[str]:
     return _split(text.lower())
 
 
+def _parse_networks(text: str) -> Sequence[IPv4Network | IPv6Network]:
+    return [network for part in _split(text) for network in _parse_network(part)]
+
+
+def _parse_network(text: str) -> Sequence[IPv4Network | IPv6Network]:
+    if text == "*":
+        return (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+    try:
+        return (ip_network(text.strip("[]"), strict=False),)
+    except ValueError:
+        _reject(text, "an IP address or a network, for example 172.16.0.0/12, or * for any")
+
+
 def _parse_tls(text: str) -> SelfSignedTls:
     kind, separator, folder = text.partition(":")
     if kind != "self-signed" or (separator and not folder):
@@ -146,7 +160,8 @@ _EPOCH_HELP = "End of the data, start of the clock."
 _CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
-_TLS_HELP = "self-signed or self-signed:FOLDER serves https with a certificate that is created there."
+_PROXIES_HELP = "Proxies whose Forwarded and X-Forwarded-* are used, in addition to this machine; * is any."
+_TLS_HELP = "Serve https. self-signed: create a certificate in the cache folder; self-signed:FOLDER: in FOLDER."
 _URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
 _BODY_HELP = "Largest request body, at most 10MiB."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
@@ -176,6 +191,7 @@ OPTIONS = (
     _create_option("--durability", _DURABILITY_HELP, type=_DURABILITIES, default="normal"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
+    _create_option("--trusted-proxies", _PROXIES_HELP, type=_parse_networks, metavar="ADDRESS,...", **_LIST),
     _create_option("--tls", _TLS_HELP, type=_parse_tls, metavar="KIND"),
     _create_option("--tls-cert", "PEM file of a certificate, to serve https.", type=_FILE, metavar="FILE"),
     _create_option("--tls-key", "PEM file of the key of --tls-cert.", type=_FILE, metavar="FILE"),

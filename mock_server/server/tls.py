@@ -79,12 +79,27 @@ def create_tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, reject_password)
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            text = f"--tls-key {key}: does not belong to the first certificate of --tls-cert {certificate}."
-            raise TlsError(text) from None
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        raise TlsError(f"--tls-cert {certificate}, --tls-key {key}: {reason} (expected valid PEM files).") from None
+        raise TlsError(_describe_error(error, certificate, key)) from None
     return context
+
+
+def _describe_error(error: ssl.SSLError, certificate: Path, key: Path) -> str:
+    """Describe which of the files cannot be used, and why."""
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"--tls-key {key}: does not belong to the first certificate of --tls-cert {certificate}."
+    if not _is_readable_certificate(certificate):
+        return f"--tls-cert {certificate}: a PEM block is damaged or is not an X.509 certificate."
+    if error.reason is None:
+        return f"--tls-key {key}: the private key is damaged, or of a type that is not supported."
+    return f"--tls-cert {certificate}: {error.reason.lower().replace('_', ' ')}."  # for example: ee key too small
+
+
+def _is_readable_certificate(path: Path) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def _check_pem(option: str, path: Path, marker: bytes, expected: str) -> None:

@@ -46,6 +46,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "max_body": ("512KiB", "2048"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
+        "trusted_proxies": ("10.0.0.0/8, ::1", "*"),
         "tls": ("self-signed", "self-signed:folder"),
         "tls_cert": (str(LIBRARY), str(Path(__file__))),
         "tls_key": (str(LIBRARY), str(Path(__file__))),
@@ -77,6 +78,11 @@ def test_host_is_parsed_like_a_host_header(text: str, host: str) -> None:
     assert read("--allowed-hosts", text).allowed_hosts == (host,)
     parsed_host = parse_host(f"{text}:8000")
     assert text == "*" or (parsed_host is not None and parsed_host.name == host)
+
+
+def test_proxy_is_an_address_or_a_network() -> None:
+    networks = read("--trusted-proxies", "10.0.0.7, 192.168.1.9/16,[fd00::1]", "--trusted-proxies", "*").trusted_proxies
+    assert list(map(str, networks)) == ["10.0.0.7/32", "192.168.0.0/16", "fd00::1/128", "0.0.0.0/0", "::/0"]
 
 
 def test_origin_may_have_the_scheme_of_an_app() -> None:
@@ -118,6 +124,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--cors-origin", "x.test"), "'x.test'", "an origin, for example"),
         (("--cors-origin", "http://x.test/"), "'http://x.test/'", "an origin, for example"),
         (("--cors-origin", "http://"), "'http://'", "an origin, for example"),
+        (("--trusted-proxies", "10.0.0.0/8,proxy"), "'proxy'", "an IP address or a network, for example"),
+        (("--trusted-proxies", "10.0.0.0/33"), "'10.0.0.0/33'", "an IP address or a network, for example"),
         (("--log-level", "loud"), "'loud'", "'critical', 'error', 'warning', 'info', 'debug'"),
         (("--prot", "1"), "--prot", "--port"),
         (("--port",), "--port", "requires an argument"),

@@ -26,7 +26,7 @@ def test_banner_has_no_tokens_without_users() -> None:
 
 
 def test_banner_names_the_certificate_to_trust() -> None:
-    lines = build_banner(create_sandbox(), "https://h", colour=False, issuer=Path("/my certs/ca.pem")).splitlines()
+    lines = build_banner(create_sandbox(), "https://h", colour=False, ca=Path("/my certs/ca.pem")).splitlines()
     assert lines[lines.index("Certificate for clients to trust") + 1] == "  /my certs/ca.pem"
     commands = [line for line in lines if line.startswith("  curl ")]
     assert len(commands) == 2
