@@ -151,7 +151,9 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("model-create", faults.return_another_owner, "createPatient"),
     fault_case("wrong-credentials-are-401", faults.accept_any_password, "openSession"),
     fault_case(
-        "embedded-matches-retrieved", change_value(lambda home: {**home, "name": "of old"}, ("data", "home")), "whoseDesk"
+        "embedded-matches-retrieved",
+        change_value(lambda home: {**home, "name": "of old"}, ("data", "home")),
+        "whoseDesk",
     ),
     fault_case(
         "embedded-matches-retrieved",
