@@ -115,7 +115,9 @@ def test_baseline_and_ratchet_are_optional() -> None:
     """A first run has neither file."""
     assert read_baseline_options("gitlab-ci/release-gate.yml") == BASELINE_OPTIONS
     for script in (find_step("Check")["run"], *CONFORMANCE["script"]):
-        settings, first_run = (parse_settings(*suite_calls(script, options), {}) for options in (BASELINE_OPTIONS, ""))
+        settings, first_run = (
+            parse_settings(suite_calls(script, options)[0], {}) for options in (BASELINE_OPTIONS, "")
+        )
         assert (str(settings.baseline), str(settings.ratchet)) == ("baseline.yaml", "ratchet.yaml")
         assert (first_run.baseline, first_run.ratchet) == (None, None)
 
