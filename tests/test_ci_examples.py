@@ -115,8 +115,9 @@ def test_baseline_and_ratchet_are_optional() -> None:
     """A first run has neither file."""
     assert read_baseline_options("gitlab-ci/release-gate.yml") == BASELINE_OPTIONS
     for script in (find_step("Check")["run"], *CONFORMANCE["script"]):
-        (arguments,), (first_arguments,) = suite_calls(script, BASELINE_OPTIONS), suite_calls(script)
-        settings, first_run = parse_settings(arguments, {}), parse_settings(first_arguments, {})
+        settings, first_run = (
+            parse_settings(suite_calls(script, options)[0], {}) for options in (BASELINE_OPTIONS, "")
+        )
         assert (str(settings.baseline), str(settings.ratchet)) == ("baseline.yaml", "ratchet.yaml")
         assert (first_run.baseline, first_run.ratchet) == (None, None)
 

@@ -26,11 +26,13 @@ _INSTALL_ADVICE = (
 class TlsSetup:
     """The TLS context of the server.
 
-    `ca`: the certificate that clients must trust, if the mock created it. `warning`: a message for the user.
+    `ca`: a file with which clients trust the mock. `is_created`: whether the mock created it. `warning`: a message for
+    the user.
     """
 
     context: "ssl.SSLContext"
-    ca: Path | None
+    ca: Path
+    is_created: bool = False
     warning: str | None = None
 
 
@@ -47,7 +49,7 @@ def create_tls_setup(settings: MockSettings) -> TlsSetup | None:
         if settings.tls is not None:
             return _create_self_signed(settings.tls, settings)
         if settings.tls_cert is not None and settings.tls_key is not None:
-            return TlsSetup(tls.create_tls_context(settings.tls_cert, settings.tls_key), None)
+            return TlsSetup(tls.create_tls_context(settings.tls_cert, settings.tls_key), settings.tls_cert)
     except tls.TlsError as error:
         raise click.UsageError(str(error)) from None
     return None
@@ -72,7 +74,7 @@ def _create_self_signed(options: SelfSignedTls, settings: MockSettings) -> TlsSe
     warning = (
         f"replaced the certificate in {folder}: clients must trust the new file" if files.replaces_others else None
     )
-    return TlsSetup(tls.create_tls_context(files.server, files.server), files.ca.absolute(), warning)
+    return TlsSetup(tls.create_tls_context(files.server, files.server), files.ca.absolute(), True, warning)
 
 
 def list_certificate_names(settings: MockSettings) -> frozenset[str]:

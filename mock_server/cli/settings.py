@@ -16,6 +16,7 @@ import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
+_MAX_PORT, _MAX_SEED = 65535, 2**63 - 1
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 
@@ -59,6 +60,20 @@ class MockSettings:
 
 def _reject(text: str, expected: str) -> NoReturn:
     raise click.BadParameter(f"{text[:100]!r} is not {expected}.")
+
+
+def _parse_port(text: str | int) -> int:
+    return _parse_integer(text, _MAX_PORT)
+
+
+def _parse_seed(text: str | int) -> int:
+    return _parse_integer(text, _MAX_SEED)
+
+
+def _parse_integer(text: str | int, maximum: int) -> int:
+    """Parse an integer between 0 and `maximum`. A default of click is an integer."""
+    is_integer = re.fullmatch(r"\+?[0-9]{1,19}", str(text), re.ASCII) is not None and int(text) <= maximum
+    return int(text) if is_integer else _reject(str(text), f"an integer between 0 and {maximum}")
 
 
 def _parse_size(text: str) -> float:
@@ -164,7 +179,6 @@ _PROXIES_HELP = "Proxies whose Forwarded and X-Forwarded-* are used, in addition
 _TLS_HELP = "Serve https. self-signed: create a certificate in the cache folder; self-signed:FOLDER: in FOLDER."
 _URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
 _BODY_HELP = "Largest request body, at most 10MiB."
-_PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
 _DURABILITY_HELP = (
@@ -177,7 +191,7 @@ _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 # The options that determine the dataset.
 DATASET_OPTIONS = (
     _create_option("--dataset", "Name or file of a dataset.", type=_parse_name, default="demo", metavar="NAME"),
-    _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
+    _create_option("--seed", "Seed of the generated data.", type=_parse_seed, default=0, metavar="N"),
     _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
     _create_option("--documented-urls", _URLS_HELP, is_flag=True),
@@ -185,7 +199,9 @@ DATASET_OPTIONS = (
 )
 OPTIONS = (
     _create_option("--host", _HOST_HELP, type=_parse_name, default="127.0.0.1", metavar="HOST"),
-    _create_option("--port", "Port to listen on; 0 selects a free port.", type=_PORT, default=8000, metavar="PORT"),
+    _create_option(
+        "--port", "Port to listen on; 0 selects a free port.", type=_parse_port, default=8000, metavar="PORT"
+    ),
     *DATASET_OPTIONS,
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
     _create_option("--durability", _DURABILITY_HELP, type=_DURABILITIES, default="normal"),

@@ -3,13 +3,14 @@
 import shlex
 from pathlib import Path
 
+from mock_server.cli.certificates import TlsSetup
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
 from spec.model import Operation
 
 
-def build_banner(sandbox: Sandbox, url: str, *, colour: bool, ca: Path | None = None) -> str:
-    """Build the banner. `url`: of the mock, without a path. `ca`: the certificate that clients must trust."""
+def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None) -> str:
+    """Build the banner. `url`: of the mock, without a path."""
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -23,9 +24,9 @@ def build_banner(sandbox: Sandbox, url: str, *, colour: bool, ca: Path | None = 
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
-        *(["Certificate for clients to trust", f"  {ca}", ""] if ca else []),
+        *(["Certificate for clients to trust", f"  {tls.ca}", ""] if tls and tls.is_created else []),
         "Try",
-        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, ca)),
+        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, tls.ca if tls else None)),
     ]
     return "\n".join(lines) + "\n"
 

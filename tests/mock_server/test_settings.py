@@ -105,9 +105,9 @@ def test_blank_environment_variable_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("arguments", "value", "expected"),
     [
-        (("--port", "x"), "'x'", "not a valid integer"),
-        (("--port", "65536"), "65536", "not in the range 0<=x<=65535"),
-        (("--seed", "-1"), "-1", "not in the range 0<=x<=9223372036854775807"),
+        (("--port", "x"), "'x'", "'x' is not an integer between 0 and 65535."),
+        (("--port", "65536"), "65536", "an integer between 0 and 65535"),
+        (("--seed", "-1"), "-1", "an integer between 0 and 9223372036854775807"),
         (("--seed", "9" * 5000), "'999", "--seed"),
         (("--size", "0"), "'0'", "a number greater than 0"),
         (("--size", "nan"), "'nan'", "a number greater than 0"),
@@ -149,7 +149,7 @@ def test_invalid_option_is_an_error(
 def test_invalid_environment_variable_is_named_in_the_error() -> None:
     with pytest.raises(click.BadParameter) as error:
         read(ATHENA_MOCK_PORT="x")
-    assert error.value.format_message() == f"{INVALID_PORT}: 'x' is not a valid integer range."
+    assert error.value.format_message() == f"{INVALID_PORT}: 'x' is not an integer between 0 and 65535."
     with pytest.raises(click.UsageError, match=r"ATHENA_MOCK_PROT\. Did you mean ATHENA_MOCK_PORT\?"):
         read(ATHENA_MOCK_PROT="1")
     with pytest.raises(click.BadParameter) as error:
@@ -163,14 +163,15 @@ def test_explicit_fields_are_those_of_command_line_and_environment() -> None:
 
 
 def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (main(["--version"]), capsys.readouterr().out) == (0, f"{format_version('athena-mock')}\n")
+    for arguments in (["--version"], ["serve", "--version"], ["--port", "1", "--tls", "self-signed", "--version"]):
+        assert (main(arguments), capsys.readouterr().out) == (0, f"{format_version('athena-mock')}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
-        (("serve", "--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
+        (("--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not an integer between 0 and 65535.\n"),
+        (("serve", "--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not an integer between 0 and 65535.\n"),
         (("serv",), "athena-mock: No such command 'serv'. Did you mean 'serve'?\n"),
         (("build-image", "a", "b"), "athena-mock: Got unexpected extra argument (b)\n"),
         (("--por\n\x1b",), "athena-mock: No such option '--por\\n\\x1b'. Did you mean '--port'?\n"),

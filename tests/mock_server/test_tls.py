@@ -261,6 +261,7 @@ def test_files_of_the_user_are_served(environment: dict[str, str], pem: dict[str
     with run_library_mock(environment | variables) as (_, text):
         assert text.startswith("https://127.0.0.1:")
         assert "to trust" not in text
+        assert f"  curl --cacert {pem['cert']} -H " in text
         context = ssl.create_default_context(cafile=pem["cert"])
         url = f"https://localhost:{find_port(text)}/__mock/health"
         assert httpx.get(url, verify=context, trust_env=False).status_code == 200
