@@ -36,7 +36,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
-	test-reference-backend nightly check facts fuzz bench \
+	test-reference-backend nightly check contract facts fuzz bench \
 	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
@@ -93,6 +93,9 @@ check: $(READY)  ## lint, format, types, architecture, language, and the contrac
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_imports.py tests/test_contract_names.py tests/test_layout.py tests/test_language.py
 	$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
+
+contract: $(READY)  ## write the published contract and the Postman collection to spec/dist
+	@$(PY) -m scripts.publish_contract $(ARGS)
 
 facts: $(READY)  ## check the contract against the known facts of the API
 	@$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml

@@ -62,6 +62,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
+    "spec/publish.py": words("limit results"),  # keys of x-speakeasy-pagination
 }
 
 

@@ -46,11 +46,13 @@ class SystemRoutes:
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
             "/openapi.yaml": (docs.render_yaml, "application/yaml", _NO_CACHE_HEADERS),
             "/openapi.json": (docs.render_json, "application/json", _NO_CACHE_HEADERS),
+            "/openapi-3.1.json": (docs.render_json_31, "application/json", _NO_CACHE_HEADERS),
+            "/__mock/contract.yaml": (docs.render_source, "application/yaml", _NO_CACHE_HEADERS),
             "/__mock/health": (self.render_health, "application/json", {"Cache-Control": "no-store"}),
         }
 
     def render_examples(self, base_url: str) -> bytes:
-        """Render the contract with example keys, for Swagger UI."""
+        """Render the published contract with example keys, for Swagger UI."""
         keys = {operation.id: key for operation, key in iter_example_keys(self.sandbox)}
         return self.docs.render_json_with_examples(base_url, keys)
 
