@@ -146,5 +146,5 @@ lock:  ## write the lock files from pyproject.toml; ARGS=--upgrade updates the v
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove .venv and the files created by tools
-	rm -rf $(VENV) .venv-bootstrap .venv-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-bootstrap .venv-tools .venv-clients tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

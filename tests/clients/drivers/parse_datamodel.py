@@ -1,0 +1,62 @@
+"""Parses answers with models of datamodel-code-generator; prints answer name -> error as JSON.
+
+Usage: parse_datamodel.py ANSWERS (JSON file), in the folder with the module `generated` and the contract `contract.json`.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from compare import find_difference
+
+
+def resolve(root: Any, node: Any) -> Any:
+    while isinstance(node, dict) and "$ref" in node:
+        target = root
+        for part in node["$ref"].split("/")[1:]:
+            target = target[part]
+        node = target
+    return node
+
+
+def find_models(root: Any) -> dict[tuple[str, int], str]:
+    """Return (operationId, status) -> name of the schema of the body, for responses with a named schema."""
+    models = {}
+    for item in root["paths"].values():
+        for operation in (value for value in item.values() if isinstance(value, dict) and "operationId" in value):
+            for status, response in operation["responses"].items():
+                schema = resolve(root, response).get("content", {}).get("application/json", {}).get("schema", {})
+                if "$ref" in schema:
+                    models[operation["operationId"], int(status)] = schema["$ref"].rpartition("/")[2]
+    return models
+
+
+def parse_answer(generated: Any, models: dict[tuple[str, int], str], answer: dict[str, Any]) -> str:
+    """Return why the models cannot parse an answer, "" if they can."""
+    if answer["body"] is None:
+        return ""
+    name = models.get((answer["operation"], answer["status"]))
+    if name is None:
+        return "the response has no named schema"
+    record = getattr(generated, name).model_validate_json(json.dumps(answer["body"]))
+    return find_difference(answer["body"], record.model_dump(mode="json", by_alias=True, exclude_unset=True))
+
+
+def main() -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    generated = importlib.import_module("generated")
+    models = find_models(json.loads(Path("contract.json").read_bytes()))
+    errors = {}
+    for answer in json.loads(Path(sys.argv[1]).read_bytes()):
+        try:
+            error = parse_answer(generated, models, answer)
+        except Exception as exception:
+            error = f"{type(exception).__name__}: {exception}"
+        if error:
+            errors[answer["name"]] = error
+    sys.stdout.write(json.dumps(errors) + "\n")
+
+
+main()
