@@ -29,7 +29,8 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
     level, keyword_levels = _read_levels(node, INFERRED)
     is_request = _is_request_body(parts)
     for index, part in enumerate(parts):
-        default = INFERRED if _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) else level
+        is_inferred = _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) or part == "x-resource"
+        default = INFERRED if is_inferred else level
         inherited = keyword_levels.get(part, default)
         node = node[int(part)] if isinstance(node, list) else node[part]
         level, keyword_levels = _read_levels(node, inherited)

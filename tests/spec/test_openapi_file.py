@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 
 from spec.document import escape, iter_keyword_objects
 from spec.loader import load_contract
-from spec.model import Contract, Operation
+from spec.model import Contract, Operation, Resource
 from spec.provenance import get_provenance
 from spec.validators import Direction, SchemaValidators
 from tests.spec.facts import check_facts
@@ -171,7 +171,7 @@ def collect_referenced_pointers(*pointers: str | None) -> set[str]:
             continue
         for node, pointer in iter_keyword_objects(contract().document.resolve(start), start):
             visited.add(pointer)
-            pending += [node["$ref"]] if "$ref" in node else []
+            pending += [node["$ref"]] if "$ref" in node and "/x-resource/" not in pointer else []
     return visited
 
 
@@ -251,6 +251,36 @@ def test_only_the_calculation_of_metrics_is_published(operation: Operation) -> N
     }
     assert {name for name, level in levels.items() if level != "inferred"} == {"calculation"}
     assert levels["calculation"] == "published"
+
+
+# Storage
+
+
+def test_public_schemas_have_neither_storage_nor_defaults() -> None:
+    views = [v for v in contract().views.values() if not contract().resources[v.resource].is_stored_only]
+    assert views
+    for view in views:
+        properties = contract().document.resolve(view.pointer)["properties"]
+        assert [name for name, schema in properties.items() if "default" in schema or "writeOnly" in schema] == []
+
+
+def test_only_secrets_are_write_only() -> None:
+    names = {name for _, name, schema in iter_properties() if schema.get("writeOnly")}
+    assert names == {"credentials"}
+
+
+def test_resources_that_no_operation_returns_are_only_stored() -> None:
+    shown = collect_referenced_pointers(*(o.envelope.schema_pointer for o in OPERATIONS.values()))
+    hidden = {name for name, resource in contract().resources.items() if resource.pointer not in shown}
+    assert hidden == {name for name, resource in contract().resources.items() if resource.is_stored_only}
+    assert hidden == {"AgentRun", "WorkflowApproval"}
+
+
+@pytest.mark.parametrize("resource", contract().resources.values(), ids=lambda resource: resource.name)
+def test_creation_defaults_match_their_schema(resource: Resource) -> None:
+    for attribute in resource.attributes.values():
+        if attribute.has_default:
+            assert list_violations(attribute.pointer, "read", attribute.default) == [], attribute.name
 
 
 # Enums

@@ -60,6 +60,7 @@ components:
         in: {type: string}
         name: {type: string}
         schema: {type: string}
+      x-resource: {stores: {hidden: {type: string}, stated: {type: string, x-source: confirmed}}}
     Sent:
       x-source: {"*": documented, required: inferred}
       type: object
@@ -110,6 +111,9 @@ JSON = "content/application~1json/schema"
         ("#/components/schemas/Sent", "type", "documented"),
         ("#/components/schemas/Sent", "required", "inferred"),
         ("#/components/schemas/Sent/properties/required", "type", "documented"),
+        # no page shows what a server stores
+        (f"{A}/x-resource/stores/hidden", "type", "inferred"),
+        (f"{A}/x-resource/stores/stated", "type", "confirmed"),
         # a parameter is sent as text, so its name does not show its type
         (f"{GET}/parameters/0", "name", "documented"),
         (f"{GET}/parameters/0", "in", "documented"),
