@@ -35,8 +35,8 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
-	test-reference-backend nightly check contract facts fuzz bench \
+.PHONY: help install mock test test-slow test-browser test-clients test-clients-all conform conform-pytest \
+	mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz bench \
 	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
@@ -53,14 +53,22 @@ mock: $(READY_MOCK)  ## serve the API with a dataset; PORT= HOST= SEED= DATASET=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## run the fast tests
-	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser and not clients" $(ARGS)
 
 test-slow: $(READY)  ## run the slow tests
-	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m slow $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m "slow and not clients" $(ARGS)
 
 test-browser: $(READY)  ## run the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS)
+
+test-clients: $(READY)  ## run two client generators on the published contract (Node.js 20 or newer)
+	@scripts/clients.sh
+	@$(PY) -m pytest -q -m "clients and not slow" tests/clients $(ARGS)
+
+test-clients-all: $(READY)  ## run all client generators on the published contract (Node.js 20 or newer, Java 11 or newer)
+	@scripts/clients.sh
+	@$(PY) -m pytest -q -m clients tests/clients $(ARGS)
 
 conform: $(READY_CONFORMANCE)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
@@ -80,6 +88,7 @@ test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite de
 nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
+	@$(MAKE) test-clients-all
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
 	@$(MAKE) bench

@@ -22,6 +22,14 @@ BADGE_COLORS = {"documented": "#1a7f37", "published": "#0969da", "confirmed": "#
 # Objects in a schema that are not schemas.
 _NO_SCHEMAS = frozenset({"discriminator", "externalDocs", "xml"})
 _LITERAL_TYPES = (dict, list)
+NULL_NAME = "NullValue"
+_NULL_POINTER = f"#/components/schemas/{NULL_NAME}"
+_NULL_SCHEMA: Mapping[str, Any] = {
+    "description": "The value null.",
+    "type": "string",
+    "nullable": True,
+    "enum": [None],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,33 @@ class _Place:
 
 def build_openapi(contract: Contract) -> dict[str, Any]:
     """Return the published OpenAPI 3.0 document of a contract."""
-    publisher = _Publisher(contract)
-    root: dict[str, Any] = publisher.convert(contract.document.root, _Place("#"))
-    return _drop_dangling_links(root)
+    root = _Publisher(contract, names_null=True).build()
+    schemas = root.get("components", {}).get("schemas", {})
+    if NULL_NAME not in schemas and f'"{_NULL_POINTER}"' in json.dumps(root):
+        schemas[NULL_NAME] = dict(_NULL_SCHEMA)
+    return root
+
+
+def build_openapi_31(contract: Contract) -> dict[str, Any]:
+    """Return the published OpenAPI 3.1 document of a contract."""
+    return convert_to_31(_Publisher(contract, names_null=False).build())
 
 
 class _Publisher:
-    def __init__(self, contract: Contract) -> None:
+    """Converts the nodes of a contract. `names_null`: replace schemas of null by a reference to a component.
+
+    OpenAPI 3.0 has no type for null. Generators turn an enum of null into invalid code, unless it has a name.
+    """
+
+    def __init__(self, contract: Contract, *, names_null: bool) -> None:
         self.document: Document = contract.document
         self.operations = {operation.pointer: operation for operation in contract.operations.values()}
+        self.names_null = names_null
+
+    def build(self) -> dict[str, Any]:
+        """Return the published document."""
+        root: dict[str, Any] = self.convert(self.document.root, _Place("#"))
+        return _drop_dangling_links(root)
 
     def convert(self, node: Any, place: _Place, *, keys_are_names: bool = False) -> Any:
         """Return the published form of a node of the contract."""
@@ -71,6 +97,8 @@ class _Publisher:
 
     def _convert_object(self, node: Mapping[str, Any], place: _Place) -> dict[str, Any]:
         """Convert an object whose keys are keywords."""
+        if self.names_null and place.is_schema and node.get("enum") == [None]:
+            return {"$ref": _NULL_POINTER}
         is_parameter = place.is_parameter or _is_parameter(node)
         level = self._read_displayed_level(node, place)
         inner = _Place(
@@ -214,5 +242,5 @@ def render_yaml(root: Mapping[str, Any]) -> bytes:
 PUBLISHED_FILES: Mapping[str, Callable[[Contract], bytes]] = {
     "openapi.json": lambda contract: render_json(build_openapi(contract)),
     "openapi.yaml": lambda contract: render_yaml(build_openapi(contract)),
-    "openapi-3.1.json": lambda contract: render_json(convert_to_31(build_openapi(contract))),
+    "openapi-3.1.json": lambda contract: render_json(build_openapi_31(contract)),
 }

@@ -70,9 +70,9 @@ class PublishedContract:
     @cached_property
     def openapi_31(self) -> Mapping[str, Any]:
         """The OpenAPI 3.1 document."""
-        from spec.openapi31 import convert_to_31
+        from spec.publish import build_openapi_31
 
-        return convert_to_31(self.openapi)
+        return build_openapi_31(self.contract)
 
     @cached_property
     def yaml(self) -> bytes:

@@ -1,6 +1,6 @@
 """Runs the client generators on contract files and prints what works as a Markdown table.
 
-    python -m tests.clients.matrix spec/openapi.yaml spec/dist/openapi.json spec/dist/openapi-3.1.json
+Usage: python -m tests.clients.matrix spec/openapi.yaml spec/dist/openapi.json spec/dist/openapi-3.1.json
 """
 
 import json
@@ -55,12 +55,12 @@ def format_row(result: ToolResult, answers: Sequence[Answer]) -> str:
     documented = [answer.name for answer in answers if answer.name.startswith("documented")]
     recorded = [answer.name for answer in answers if answer.name not in documented]
     generates = "yes" if result.output.status == 0 else "**no**"
-    compiles = "–" if result.errors is None else "yes" if not result.errors else f"{len(result.errors)} errors"
+    compiles = "-" if result.errors is None else "yes" if not result.errors else f"{len(result.errors)} errors"
     warnings = str(len(result.unexpected_warnings))
     cells = [result.tool.name, generates, warnings, compiles]
     for names in (documented, recorded):
         parsed = None if result.rejected is None else sum(name not in result.rejected for name in names)
-        cells.append("–" if parsed is None else f"{parsed} of {len(names)}")
+        cells.append("-" if parsed is None else f"{parsed} of {len(names)}")
     return "| " + " | ".join(cells) + " |"
 
 

@@ -13,7 +13,7 @@ from spec.document import Document, iter_keyword_objects, parse_document
 from spec.extensions import KNOWN_EXTENSIONS
 from spec.loader import load_contract, parse_contract
 from spec.openapi31 import convert_to_31
-from spec.publish import build_openapi, render_yaml
+from spec.publish import NULL_NAME, build_openapi, build_openapi_31, render_yaml
 
 SMALL = """
 openapi: 3.0.3
@@ -112,7 +112,10 @@ def test_every_operation_and_schema_is_published() -> None:
     contract, root = load_contract(CONTRACT), json.loads((FOLDER / "openapi.json").read_bytes())
     published = {operation["operationId"] for item in root["paths"].values() for operation in _list_operations(item)}
     assert published == set(contract.operations)
-    assert set(root["components"]["schemas"]) == set(contract.document.root["components"]["schemas"])
+    schemas = set(contract.document.root["components"]["schemas"])
+    assert set(root["components"]["schemas"]) - {NULL_NAME} == schemas
+    schemas_31 = json.loads((FOLDER / "openapi-3.1.json").read_bytes())["components"]["schemas"]
+    assert set(schemas_31) == schemas
 
 
 def _list_operations(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -209,7 +212,8 @@ def test_list_without_page_numbers_has_no_pagination(removed: str) -> None:
 def test_contract_is_not_changed() -> None:
     contract = parse_contract(parse_document(SMALL.encode(), "small.yaml"))
     before = json.dumps(contract.document.root)
-    convert_to_31(build_openapi(contract))
+    build_openapi_31(contract)
+    build_openapi(contract)
     assert json.dumps(contract.document.root) == before
 
 
@@ -217,6 +221,22 @@ def test_yaml_has_no_anchors_and_literal_blocks() -> None:
     shared = {"type": "string"}
     text = render_yaml({"a": shared, "b": shared, "c": "one\ntwo\n"}).decode()
     assert text == "a:\n  type: string\nb:\n  type: string\nc: |\n  one\n  two\n"
+
+
+NULL = "label: {anyOf: [{$ref: '#/components/schemas/Item'}, {type: object, nullable: true, enum: [null]}]}"
+
+
+def test_schema_of_null_has_a_name_in_30_and_a_type_in_31() -> None:
+    text = SMALL.replace("label: {type: string}", NULL)
+    contract = parse_contract(parse_document(text.encode(), "small.yaml"))
+    item = {"$ref": "#/components/schemas/Item"}
+    schemas = build_openapi(contract)["components"]["schemas"]
+    assert schemas["Item"]["properties"]["label"] == {"anyOf": [item, {"$ref": "#/components/schemas/NullValue"}]}
+    assert (schemas["NullValue"]["nullable"], schemas["NullValue"]["enum"]) == (True, [None])
+    schemas = build_openapi_31(contract)["components"]["schemas"]
+    assert schemas["Item"]["properties"]["label"] == {"anyOf": [item, {"type": "null"}]}
+    assert "NullValue" not in schemas
+    assert "NullValue" not in build_small()["components"]["schemas"]
 
 
 # OpenAPI 3.1

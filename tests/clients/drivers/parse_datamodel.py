@@ -1,6 +1,6 @@
 """Parses answers with models of datamodel-code-generator; prints answer name -> error as JSON.
 
-Usage: parse_datamodel.py ANSWERS (JSON file), in the folder with the module `generated` and the contract `contract.json`.
+Usage: parse_datamodel.py ANSWERS (JSON file), in the folder with `generated.py` and `contract.json`.
 """
 
 import importlib
