@@ -43,7 +43,17 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
         return get_provenance(document, f"{pointer}/schema") if keyword in node else INFERRED
     if keyword == "required" and is_request:
         return INFERRED
-    return level if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else INFERRED
+    if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS:
+        return level
+    referenced = _find_reference(node) if keyword not in node else None
+    return get_provenance(document, referenced, keyword) if referenced else INFERRED
+
+
+def _find_reference(node: Mapping[str, Any]) -> str | None:
+    """Return the pointer of the schema that defines the bounds of `node`: its `$ref`, or its only `allOf`."""
+    parts = node.get("allOf", ())
+    reference = node.get("$ref", parts[0].get("$ref") if len(parts) == 1 else None)
+    return reference if isinstance(reference, str) else None
 
 
 def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:

@@ -407,6 +407,27 @@ def test_pagination_roles_are_assigned_by_property() -> None:
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
 
 
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"$ref": f"{SCHEMAS}/Genre"}, {"type": "string", "enum": ["novel", "essay", "poem", "play"]}),
+        (
+            {"allOf": [{"$ref": f"{SCHEMAS}/Genre"}], "default": "poem"},
+            {"type": "string", "enum": ["novel", "essay", "poem", "play"], "default": "poem"},
+        ),
+        (
+            {"type": "array", "items": {"$ref": f"{SCHEMAS}/Genre"}},
+            {"type": "array", "items": {"type": "string", "enum": ["novel", "essay", "poem", "play"]}},
+        ),
+    ],
+)
+def test_parameter_schema_contains_what_it_refers_to(schema: Any, expected: Any) -> None:
+    pointer = f"{LIST}/4"
+    parameters = load_edited_contract("library", (f"{pointer}/schema", schema)).operations["listAuthors"].parameters
+    (parameter,) = (p for p in parameters if p.pointer == pointer)
+    assert parameter.schema == expected
+
+
 def test_status_without_quotes_is_accepted() -> None:
     text = (FOREIGN / "library.yaml").read_bytes().replace(b'"200":', b"200:").replace(b'"404":', b"404:")
     operations = parse_contract(parse_document(text, "x")).operations

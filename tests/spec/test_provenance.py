@@ -67,6 +67,11 @@ components:
       required: [a]
       properties: {required: {type: string}}
     B: {properties: {b: {type: string}}}
+    Named: {x-source: {enum: published, type: confirmed}, type: string, enum: [a]}
+    User:
+      properties:
+        reference: {$ref: "#/components/schemas/Named"}
+        part: {allOf: [{$ref: "#/components/schemas/Named"}], enum: [a]}
 """
 
 
@@ -111,6 +116,11 @@ JSON = "content/application~1json/schema"
         ("#/components/schemas/Sent", "type", "documented"),
         ("#/components/schemas/Sent", "required", "inferred"),
         ("#/components/schemas/Sent/properties/required", "type", "documented"),
+        # the bounds of a reference are those of the schema that it names; its type is not
+        ("#/components/schemas/User/properties/reference", "enum", "published"),
+        ("#/components/schemas/User/properties/reference", "format", "inferred"),
+        ("#/components/schemas/User/properties/reference", "type", "published"),
+        ("#/components/schemas/User/properties/part", "enum", "inferred"),
         # no page shows what a server stores
         (f"{A}/x-resource/stores/hidden", "type", "inferred"),
         (f"{A}/x-resource/stores/stated", "type", "confirmed"),
