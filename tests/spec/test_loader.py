@@ -50,6 +50,9 @@ LIBRARY = [
     (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
     ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"song": "inferred"}}, f"{SCHEMAS}/Genre/x-source/enum", "invalid value 'song'", "novel, essay, poem, play"),
+    (f"{SCHEMAS}/Genre/x-source", {"type": {"string": "inferred"}}, f"{SCHEMAS}/Genre/x-source/type", "invalid value {'string': 'inferred'}", "documented, published, confirmed, inferred"),
     # Evidence
     ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence without a confirmed level", "x-source: confirmed"),
     ("#/info/x-evidence", "seen", "#/info/x-evidence", "invalid value 'seen'", "a mapping of date, found"),

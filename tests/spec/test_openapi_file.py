@@ -15,7 +15,7 @@ from openapi_spec_validator import validate
 from spec.document import escape, iter_keyword_objects
 from spec.loader import load_contract
 from spec.model import Contract, Operation, Resource
-from spec.provenance import get_provenance
+from spec.provenance import get_provenance, get_value_provenance
 from spec.validators import Direction, SchemaValidators
 from tests.spec.facts import check_facts
 
@@ -309,6 +309,56 @@ def test_enums_are_named() -> None:
         assert values == [None] or values[:-1] in ENUMS.values(), pointer
 
 
+def iter_scalars(value: Any) -> Iterator[Any]:
+    """Yield all scalars in a JSON value."""
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from iter_scalars(child)
+    else:
+        yield value
+
+
+def test_documented_enum_values_are_in_the_documented_bodies() -> None:
+    bodies = [
+        json.loads((FACTS / f"{name}.json").read_text()) for name in ("create_message_request", "get_messages_200")
+    ]
+    shown = set(map(str, iter_scalars(bodies)))
+    levels = {
+        (name, value): get_value_provenance(contract().document, f"#/components/schemas/{name}", value)
+        for name, values in ENUMS.items()
+        for value in values
+    }
+    for (name, value), level in levels.items():
+        assert level != "documented" or value in shown, f"{name}: {value}"
+        assert level != "published" or re.search(rf"\b{value}\b", FACTS_TEXT), f"{name}: {value}"
+    assert levels["ExecutionStatus", "pending"] == levels["ExecutionStatus", "error"] == "documented"
+    assert levels["ExecutionStatus", "running"] == "published"
+    assert levels["ExecutionStatus", "waiting"] == levels["MessageRole", "assistant"] == "inferred"
+
+
+def test_type_of_a_property_that_is_null_in_the_documentation_is_inferred() -> None:
+    """The execution in the documented body embeds the workflow; null shows that it is nullable, but not its type."""
+    message = json.loads((FACTS / "create_message_201.json").read_text())["data"]
+    workflow = message["attachments"][0]["attachable"]["workflow"]
+    pointer = "#/components/schemas/WorkflowSummary"
+    assert list(contract().document.resolve(f"{pointer}/properties")) == list(workflow)
+    levels = {
+        name: tuple(
+            get_provenance(contract().document, f"{pointer}/properties/{name}", k) for k in ("type", "nullable")
+        )
+        for name, value in workflow.items()
+        if value is None
+    }
+    names = ("template_id", "profile_photo_url", "profile_photo_config", "deleted_at")
+    assert levels == dict.fromkeys(names, ("inferred", "documented"))
+
+
+def test_both_published_methods_of_an_update_are_defined() -> None:
+    methods = {o.method: o for o in OPERATIONS.values() if o.summary == "Update a Workflow Execution"}
+    assert methods.keys() == {"put", "patch"}
+    assert methods["put"].action == methods["patch"].action == "update"
+
+
 def test_objects_with_properties_are_named() -> None:
     assert [pointer for pointer, node in iter_inline_schemas() if node.get("properties")] == []
 
@@ -334,7 +384,7 @@ STATUS_OPERATIONS = {
     403: {
         *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
         *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
-        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "delete", "stop")),
+        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "patch", "delete", "stop")),
         "trainAgent",
         "triggerWebhook",
     },
