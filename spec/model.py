@@ -150,7 +150,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation; a reference at the top of its `schema` is resolved."""
+    """A parameter of an operation; references at the top of its `schema` and of its items are resolved."""
 
     name: str
     location: str

@@ -57,7 +57,7 @@ class SystemRoutes:
         return self.docs.render_json_with_examples(base_url, keys)
 
     def render_health(self, base_url: str) -> bytes:
-        """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
+        """Render ``{"status": "ok", "operations": 76, "records": {"Message": 240, ...}}``."""
         operations, records = len(self.sandbox.contract.operations), dict(self.sandbox.store.count_by_resource())
         return orjson.dumps({"status": "ok", "operations": operations, "records": records})
 

@@ -50,6 +50,9 @@ LIBRARY = [
     (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
     ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"song": "inferred"}}, f"{SCHEMAS}/Genre/x-source/enum", "invalid value 'song'", "novel, essay, poem, play"),
+    (f"{SCHEMAS}/Genre/x-source", {"type": {"string": "inferred"}}, f"{SCHEMAS}/Genre/x-source/type", "invalid value {'string': 'inferred'}", "documented, published, confirmed, inferred"),
     # Evidence
     ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence without a confirmed level", "x-source: confirmed"),
     ("#/info/x-evidence", "seen", "#/info/x-evidence", "invalid value 'seen'", "a mapping of date, found"),
@@ -405,6 +408,27 @@ def test_list_has_an_envelope_with_its_view() -> None:
 def test_pagination_roles_are_assigned_by_property() -> None:
     pages = load_edited_contract("museum").operations["listRooms"].envelope.pagination
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"$ref": f"{SCHEMAS}/Genre"}, {"type": "string", "enum": ["novel", "essay", "poem", "play"]}),
+        (
+            {"allOf": [{"$ref": f"{SCHEMAS}/Genre"}], "default": "poem"},
+            {"type": "string", "enum": ["novel", "essay", "poem", "play"], "default": "poem"},
+        ),
+        (
+            {"type": "array", "items": {"$ref": f"{SCHEMAS}/Genre"}},
+            {"type": "array", "items": {"type": "string", "enum": ["novel", "essay", "poem", "play"]}},
+        ),
+    ],
+)
+def test_parameter_schema_contains_what_it_refers_to(schema: Any, expected: Any) -> None:
+    pointer = f"{LIST}/4"
+    parameters = load_edited_contract("library", (f"{pointer}/schema", schema)).operations["listAuthors"].parameters
+    (parameter,) = (p for p in parameters if p.pointer == pointer)
+    assert parameter.schema == expected
 
 
 def test_status_without_quotes_is_accepted() -> None:
