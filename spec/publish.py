@@ -91,7 +91,7 @@ class _Publisher:
             return {
                 name: self.convert(value, place.enter(name, is_schema=place.is_schema or place.key == "schemas"))
                 for name, value in node.items()
-                if not (place.key == "links" and _has_object_body(value))
+                if not (place.key == "links" and _has_object_body(value)) and not _is_stored_only(value)
             }
         return self._convert_object(node, place)
 
@@ -148,6 +148,12 @@ def _remove_extensions(example: Any) -> Any:
     if not isinstance(example, dict):
         return example
     return {key: value for key, value in example.items() if key not in KNOWN_EXTENSIONS}
+
+
+def _is_stored_only(schema: Any) -> bool:
+    """Whether a schema describes records that no response shows."""
+    extension = schema.get("x-resource") if isinstance(schema, dict) else None
+    return isinstance(extension, dict) and extension.get("stored-only") is True
 
 
 def _has_object_body(link: Any) -> bool:

@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests.clients.compare import find_difference
 from tests.clients.recording import Answer
 
 ROOT = Path(__file__).parents[2]
@@ -137,10 +139,15 @@ def build_python_parser(driver: str) -> Callable[[Path, Sequence[Answer]], dict[
         output = run((PYTHON / "python", DRIVERS / driver, "answers.json"), folder)
         if output.status != 0:
             raise AssertionError(output.text[-3000:])
-        errors: dict[str, str] = json.loads(output.text.strip().splitlines()[-1])
-        return errors
+        results = json.loads(output.text.strip().splitlines()[-1])
+        errors = {answer.name: _find_error(answer, results[answer.name]) for answer in answers}
+        return {name: error for name, error in errors.items() if error}
 
     return parse
+
+
+def _find_error(answer: Answer, result: Mapping[str, Any]) -> str:
+    return str(result["error"]) if "error" in result else find_difference(answer.body, result["parsed"])
 
 
 # The tools
@@ -184,13 +191,8 @@ OTHER_TOOLS = (
         name="orval",
         language="TypeScript",
         generate=lambda file: (
-            NPM / "orval",
-            "--input",
-            file,
-            "--output",
-            f"{GENERATED}/client.ts",
-            "--client",
-            "fetch",
+            *(NPM / "orval", "--input", file, "--client", "fetch"),
+            *("--output", f"{GENERATED}/client.ts"),
         ),
         compile=compile_typescript,
         parse=build_typescript_parser(

@@ -1,4 +1,4 @@
-"""Parses answers with models of datamodel-code-generator; prints answer name -> error as JSON.
+"""Parses answers with models of datamodel-code-generator; prints answer name -> what was parsed as JSON.
 
 Usage: parse_datamodel.py ANSWERS (JSON file), in the folder with `generated.py` and `contract.json`.
 """
@@ -8,8 +8,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-
-from compare import find_difference
 
 
 def resolve(root: Any, node: Any) -> Any:
@@ -29,34 +27,31 @@ def find_models(root: Any) -> dict[tuple[str, int], str]:
             for status, response in operation["responses"].items():
                 schema = resolve(root, response).get("content", {}).get("application/json", {}).get("schema", {})
                 if "$ref" in schema:
-                    models[operation["operationId"], int(status)] = schema["$ref"].rpartition("/")[2]
+                    models[operation["operationId"], int(status)] = str(schema["$ref"]).rpartition("/")[2]
     return models
 
 
-def parse_answer(generated: Any, models: dict[tuple[str, int], str], answer: dict[str, Any]) -> str:
-    """Return why the models cannot parse an answer, "" if they can."""
+def parse_answer(generated: Any, models: dict[tuple[str, int], str], answer: dict[str, Any]) -> Any:
+    """Return the JSON of the record that a model makes of an answer, None if the answer has no body."""
     if answer["body"] is None:
-        return ""
-    name = models.get((answer["operation"], answer["status"]))
-    if name is None:
-        return "the response has no named schema"
-    record = getattr(generated, name).model_validate_json(json.dumps(answer["body"]))
-    return find_difference(answer["body"], record.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        return None
+    model = getattr(generated, models[answer["operation"], answer["status"]])
+    return model.model_validate_json(json.dumps(answer["body"])).model_dump(
+        mode="json", by_alias=True, exclude_unset=True
+    )
 
 
 def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     generated = importlib.import_module("generated")
     models = find_models(json.loads(Path("contract.json").read_bytes()))
-    errors = {}
+    results: dict[str, dict[str, Any]] = {}
     for answer in json.loads(Path(sys.argv[1]).read_bytes()):
         try:
-            error = parse_answer(generated, models, answer)
+            results[answer["name"]] = {"parsed": parse_answer(generated, models, answer)}
         except Exception as exception:
-            error = f"{type(exception).__name__}: {exception}"
-        if error:
-            errors[answer["name"]] = error
-    sys.stdout.write(json.dumps(errors) + "\n")
+            results[answer["name"]] = {"error": f"{type(exception).__name__}: {exception}"}
+    sys.stdout.write(json.dumps(results) + "\n")
 
 
 main()

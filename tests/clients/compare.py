@@ -1,4 +1,4 @@
-"""Compares a body with what a client made of it. Runs in the environment of the client generators."""
+"""Compares a body with what a client made of it."""
 
 from datetime import datetime
 from typing import Any
