@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from spec.loader import load_contract
-from spec.publish import PUBLISHED_FILES
+from spec.publishing.openapi30 import PUBLISHED_FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT = ROOT / "spec" / "openapi.yaml"

@@ -63,21 +63,21 @@ class PublishedContract:
     @cached_property
     def openapi(self) -> Mapping[str, Any]:
         """The OpenAPI 3.0 document."""
-        from spec.publish import build_openapi  # not imported by a server that starts
+        from spec.publishing.openapi30 import build_openapi  # not imported by a server that starts
 
         return build_openapi(self.contract)
 
     @cached_property
     def openapi_31(self) -> Mapping[str, Any]:
         """The OpenAPI 3.1 document."""
-        from spec.publish import build_openapi_31
+        from spec.publishing.openapi30 import build_openapi_31
 
         return build_openapi_31(self.contract)
 
     @cached_property
     def yaml(self) -> bytes:
         """The OpenAPI 3.0 document as YAML."""
-        from spec.publish import render_yaml
+        from spec.publishing.openapi30 import render_yaml
 
         return render_yaml(self.openapi)
 

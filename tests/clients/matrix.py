@@ -20,7 +20,7 @@ MAX_CELL_CHARS = 90
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class ClientResult:
     """What a generator makes of a contract file. None: not possible, since nothing was generated or no compiler exists.
 
     `rejected`: answer name -> error.
@@ -37,7 +37,7 @@ class ToolResult:
         return [w for w in self.output.warnings if not any(part in w for part in ACCEPTED_WARNINGS)]
 
 
-def run_tool(tool: ClientTool, contract: Path, folder: Path, answers: Sequence[Answer]) -> ToolResult:
+def run_tool(tool: ClientTool, contract: Path, folder: Path, answers: Sequence[Answer]) -> ClientResult:
     """Generate a client in the empty `folder`, compile it and parse answers with it."""
     copy = folder / ("contract" + contract.suffix)
     shutil.copy(contract, copy)
@@ -47,10 +47,10 @@ def run_tool(tool: ClientTool, contract: Path, folder: Path, answers: Sequence[A
     generated = output.status == 0 and any(folder.glob(f"{GENERATED}*"))
     errors = tool.compile(folder) if generated and tool.compile else None
     rejected = tool.parse(folder, answers) if generated and tool.parse else None
-    return ToolResult(tool, output, errors, rejected)
+    return ClientResult(tool, output, errors, rejected)
 
 
-def format_row(result: ToolResult, answers: Sequence[Answer]) -> str:
+def format_row(result: ClientResult, answers: Sequence[Answer]) -> str:
     """Format a result as a row of the table."""
     documented = [answer.name for answer in answers if answer.name.startswith("documented")]
     recorded = [answer.name for answer in answers if answer.name not in documented]
@@ -64,7 +64,7 @@ def format_row(result: ToolResult, answers: Sequence[Answer]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def iter_details(result: ToolResult) -> Iterable[str]:
+def iter_details(result: ClientResult) -> Iterable[str]:
     """Yield the first problems of a result."""
     if result.output.status != 0:
         yield result.output.text[-500:]

@@ -20,7 +20,7 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.media import generate_file
 from spec.document import parse_document
-from spec.publish import build_openapi, build_openapi_31
+from spec.publishing.openapi30 import build_openapi, build_openapi_31
 from spec.record import Reference
 from tests.asgi import Client
 from tests.mock_process import ROOT
@@ -122,7 +122,7 @@ def test_server_start_does_not_import_the_publisher() -> None:
     code = "import sys, mock_server.cli.main, mock_server.app; print([m for m in sys.modules if m.startswith('spec.')])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "spec.document" in result.stdout
-    assert "spec.publish" not in result.stdout
+    assert "spec.publishing" not in result.stdout
 
 
 @pytest.mark.parametrize(

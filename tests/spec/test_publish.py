@@ -12,8 +12,8 @@ from scripts.publish_contract import CONTRACT, FOLDER, build_files
 from spec.document import Document, iter_keyword_objects, parse_document
 from spec.extensions import KNOWN_EXTENSIONS
 from spec.loader import load_contract, parse_contract
-from spec.openapi31 import convert_to_31
-from spec.publish import NULL_NAME, build_openapi, build_openapi_31, render_yaml
+from spec.publishing.openapi30 import NULL_NAME, build_openapi, build_openapi_31, render_yaml
+from spec.publishing.openapi31 import convert_to_31
 
 SMALL = """
 openapi: 3.0.3

@@ -15,8 +15,8 @@ import yaml
 from spec.document import METHODS, Document, escape, is_literal, maps_names
 from spec.extensions import KNOWN_EXTENSIONS
 from spec.model import Contract, Operation
-from spec.openapi31 import convert_to_31
 from spec.provenance import get_provenance
+from spec.publishing.openapi31 import convert_to_31
 
 BADGE_COLORS = {"documented": "#1a7f37", "published": "#0969da", "confirmed": "#8250df", "inferred": "#9a6700"}
 # Objects in a schema that are not schemas.
