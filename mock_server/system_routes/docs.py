@@ -147,15 +147,24 @@ class Docs:
 def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
     """Merge the parameters of path and operation; Swagger UI shows one that is in both twice.
 
-    `key`: the example of the path parameter; None: the contract's example.
+    `key`: the example of the path parameter; None: the contract's example. Swagger UI sends the example of an optional
+    parameter with each request, so only those of choices that select no records remain.
     """
+    parameters = {(p.name, p.location): p for p in operation.parameters}
     merged: dict[tuple[str, str], Any] = {}
     for parameter_node in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
         parameter, _ = document.dereference(parameter_node, "")
         if parameter["in"] == "path" and key is not None:
             parameter_node = {k: v for k, v in parameter.items() if k != "examples"} | {"example": key}
-        merged[parameter["name"], parameter["in"]] = parameter_node
+        parsed = parameters[parameter["name"], parameter["in"]]
+        if not parsed.required and (parsed.x_query or "enum" not in parsed.schema):
+            parameter_node = _remove_examples(parameter) | {"schema": _remove_examples(parsed.schema)}
+        merged[parsed.name, parsed.location] = parameter_node
     return list(merged.values())
+
+
+def _remove_examples(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {keyword: value for keyword, value in node.items() if keyword not in ("example", "examples")}
 
 
 def _find_assets_folder() -> Path | None:

@@ -466,6 +466,69 @@ def list_examples(schema: str) -> list[Any]:
     return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named_examples)]
 
 
+def iter_schema_examples() -> Iterator[tuple[str, Any]]:
+    """Yield (pointer of the schema, example) of each example of a schema or parameter."""
+    for node, pointer in iter_keyword_objects(contract().document.root):
+        if "example" in node and "/content/" not in pointer:
+            yield f"{pointer}/schema" if "schema" in node else pointer, node["example"]
+
+
+@pytest.mark.parametrize(("pointer", "example"), list(iter_schema_examples()))
+def test_example_matches_its_schema(pointer: str, example: Any) -> None:
+    is_request = "/parameters/" in pointer or re.match("#/components/schemas/[A-Za-z]+(Request|Changes)/", pointer)
+    assert list_violations(pointer, "write" if is_request else "read", example) == []
+
+
+def has_example(pointer: str, node: Any) -> bool:
+    """Whether a schema has an example: its own, or that of the schemas, properties or items it consists of."""
+    if "example" in node:
+        return True
+    parts = [node] if "$ref" in node else [part for k in ("allOf", "anyOf") for part in node.get(k, ())]
+    if parts:
+        return any(
+            has_example(p, target) for target, p in (contract().document.dereference(part, "") for part in parts)
+        )
+    return bool(node.get("properties")) or ("items" in node and has_example(pointer, node["items"]))
+
+
+# Documentation
+
+NODES = {pointer: node for node, pointer in iter_keyword_objects(contract().document.root)}
+
+
+def test_every_tag_and_operation_is_described() -> None:
+    assert [tag["name"] for tag in contract().document.root["tags"] if not tag.get("description")] == []
+    assert [o.id for o in OPERATIONS.values() if not NODES[o.pointer].get("description")] == []
+
+
+@pytest.mark.parametrize("pointer", PARAMETERS)
+def test_every_parameter_has_a_description_and_an_example(pointer: str) -> None:
+    node = contract().document.resolve(pointer)
+    assert node.get("description")
+    assert "example" in node
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["schemas"])
+def test_every_schema_is_described(name: str) -> None:
+    assert NODES[f"#/components/schemas/{name}"].get("description")
+
+
+@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
+def test_every_property_has_a_description_and_an_example(pointer: str, name: str, schema: Any) -> None:
+    assert schema.get("description") or "$ref" in schema
+    assert has_example(pointer, schema)
+
+
+def normalize(text: str) -> str:
+    """Return the words of a text without articles, in lower case."""
+    return " ".join(word for word in re.findall("[a-z0-9]+", text.lower()) if word not in ("a", "an", "the"))
+
+
+@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
+def test_no_description_only_restates_the_name(pointer: str, name: str, schema: Any) -> None:
+    assert normalize(schema.get("description", "x")) != normalize(name.replace("_", " "))
+
+
 @each_operation
 def test_each_body_has_an_example(operation: Operation) -> None:
     assert all(list_examples(schema) for schema, _ in iter_body_schemas(operation))
