@@ -5,7 +5,10 @@ from typing import Any
 
 
 def find_difference(body: Any, parsed: Any, location: str = "$") -> str:
-    """Return the first difference between two JSON values, "" if there is none. Times and URLs may be formatted differently."""
+    """Return the first difference between two JSON values, "" if there is none.
+
+    Times and URLs may be formatted differently.
+    """
     if isinstance(body, dict) and isinstance(parsed, dict):
         if body.keys() != parsed.keys():
             return f"{location}: got the keys {sorted(parsed)}, expected {sorted(body)}"

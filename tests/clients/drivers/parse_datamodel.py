@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+SecretStr.__str__ = SecretStr.get_secret_value  # type: ignore[method-assign]  # dumps the value, not asterisks
+
 
 def resolve(root: Any, node: Any) -> Any:
     while isinstance(node, dict) and "$ref" in node:
