@@ -6,12 +6,9 @@ Usage: parse_datamodel.py ANSWERS (JSON file), in the folder with `generated.py`
 import importlib
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any
-
-from pydantic import SecretStr
-
-SecretStr.__str__ = SecretStr.get_secret_value  # type: ignore[method-assign]  # dumps the value, not asterisks
 
 
 def resolve(root: Any, node: Any) -> Any:
@@ -40,9 +37,15 @@ def parse_answer(generated: Any, models: dict[tuple[str, int], str], answer: dic
     if answer["body"] is None:
         return None
     model = getattr(generated, models[answer["operation"], answer["status"]])
-    return model.model_validate_json(json.dumps(answer["body"])).model_dump(
-        mode="json", by_alias=True, exclude_unset=True
-    )
+    record = model.model_validate_json(json.dumps(answer["body"]))
+    return json.loads(json.dumps(record.model_dump(by_alias=True, exclude_unset=True), default=to_json))
+
+
+def to_json(value: Any) -> Any:
+    """Return the JSON of a value; a secret as it is, where Pydantic prints asterisks."""
+    if isinstance(value, Enum):
+        return value.value
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
 
 
 def main() -> None:
