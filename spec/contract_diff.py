@@ -145,6 +145,13 @@ class _Comparison:
     def _dereference(self, node: Any, document: Document) -> Any:
         return document.dereference(node, "")[0] if node else node
 
+    def _unwrap(self, schema: Mapping[str, Any], document: Document) -> Mapping[str, Any]:
+        """Return a schema whose `allOf` has one part together with that part."""
+        if len(schema.get("allOf", ())) != 1:
+            return schema
+        rest = {key: value for key, value in schema.items() if key != "allOf"}
+        return {**self._dereference(schema["allOf"][0], document), **rest}
+
     # Schemas
 
     def _compare_schemas(self, old: Any, new: Any, location: str, flows: Flows) -> Iterator[Change]:
@@ -155,6 +162,8 @@ class _Comparison:
             return
         if "$ref" in old or "$ref" in new:
             old, new = (self._dereference(node, document) for node, document in self._pair(old, new))
+        if len(old.get("allOf", ())) != len(new.get("allOf", ())):
+            old, new = (self._unwrap(node, document) for node, document in self._pair(old, new))
         yield from _compare_texts(old, new, location)
         yield from _compare_values("type", _list_types(old), _list_types(new), location, flows)
         if "enum" in old or "enum" in new:
@@ -275,4 +284,5 @@ def _compare_constraints(old: Any, new: Any, location: str, flows: Flows) -> Ite
             kind = _judge(flows, narrows=after not in (None, True) or before is False)
         yield Change(kind, location, f"{keyword}: {before} to {after}")
     if old.get("default") != new.get("default"):
-        yield Change(ChangeKind.BREAKING, location, f"default: {old.get('default')!r} to {new.get('default')!r}")
+        kind = ChangeKind.BREAKING if Flow.REQUEST in flows else ChangeKind.DOCUMENTATION
+        yield Change(kind, location, f"default: {old.get('default')!r} to {new.get('default')!r}")

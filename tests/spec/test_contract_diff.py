@@ -95,6 +95,7 @@ BREAKING, COMPATIBLE, DOCUMENTATION = ChangeKind.BREAKING, ChangeKind.COMPATIBLE
         ("{type: integer}]", "{type: integer}, {type: boolean}]", BREAKING, "anyOf added: boolean"),
         ("note: {type: string}", "note: {type: string, format: uri}", BREAKING, "schemas/NewItem.note: format"),
         ("note: {type: string}", "note: {type: string, description: D.}", DOCUMENTATION, "changed: description"),
+        ("maxLength: 10}\n        parent", "maxLength: 10, default: a}\n        parent", DOCUMENTATION, "default:"),
         ("title: Small", "title: Large", DOCUMENTATION, "info: changed: title"),
     ],
 )  # fmt: skip
@@ -118,6 +119,14 @@ def test_component_of_requests_and_responses_may_not_change_in_either_direction(
         new = edit(text, "maxLength: 10}\n        parent", f"maxLength: {limit}}}\n        parent")
         (change,) = compare_contracts(parse_document(text.encode(), "old.yaml"), new)
         assert change.kind is BREAKING
+
+
+def test_reference_with_a_description_equals_the_reference_and_the_schema() -> None:
+    reference = "schema: {$ref: '#/components/schemas/Sort'}"
+    inline = edit(SMALL, reference, "schema: {type: string, enum: [asc, desc]}")
+    wrapped = edit(SMALL, reference, "schema: {allOf: [{$ref: '#/components/schemas/Sort'}]}")
+    for old, new in ((inline, wrapped), (wrapped, inline), (wrapped, parse_document(SMALL.encode(), "new.yaml"))):
+        assert compare_contracts(old, new) == []
 
 
 # The command, on the published contract
