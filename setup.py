@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 FOLDERS = ("spec", "fixtures", "mock_server", "conformance")  # at the root of the repository
 
 patterns = [pattern for folder in FOLDERS for pattern in (folder, f"{folder}.*")]
-packages = find_namespace_packages(include=patterns, exclude=["*.__pycache__"])
+packages = find_namespace_packages(include=patterns, exclude=["*.__pycache__", "spec.dist"])
 
 
 class CleanBuildPy(build_py):  # type: ignore[misc]  # setuptools has no py.typed

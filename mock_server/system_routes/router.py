@@ -46,16 +46,18 @@ class SystemRoutes:
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
             "/openapi.yaml": (docs.render_yaml, "application/yaml", _NO_CACHE_HEADERS),
             "/openapi.json": (docs.render_json, "application/json", _NO_CACHE_HEADERS),
+            "/openapi-3.1.json": (docs.render_json_31, "application/json", _NO_CACHE_HEADERS),
+            "/__mock/contract.yaml": (docs.render_source, "application/yaml", _NO_CACHE_HEADERS),
             "/__mock/health": (self.render_health, "application/json", {"Cache-Control": "no-store"}),
         }
 
     def render_examples(self, base_url: str) -> bytes:
-        """Render the contract with example keys, for Swagger UI."""
+        """Render the published contract with example keys, for Swagger UI."""
         keys = {operation.id: key for operation, key in iter_example_keys(self.sandbox)}
         return self.docs.render_json_with_examples(base_url, keys)
 
     def render_health(self, base_url: str) -> bytes:
-        """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
+        """Render ``{"status": "ok", "operations": 76, "records": {"Message": 240, ...}}``."""
         operations, records = len(self.sandbox.contract.operations), dict(self.sandbox.store.count_by_resource())
         return orjson.dumps({"status": "ok", "operations": operations, "records": records})
 

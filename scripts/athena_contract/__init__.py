@@ -1,4 +1,4 @@
-"""Entry points of the commands `athena-mock` and `athena-conformance`.
+"""Entry points of the commands `athena-mock`, `athena-conformance` and `athena-contract`.
 
 A wheel installs this package only. It contains the packages `spec`, `fixtures`, `mock_server` and `conformance` in the
 folder `_packages`, because other distributions use these names too. Only the two commands add this folder to
@@ -25,6 +25,14 @@ def run_conformance() -> int:
     from conformance.cli.main import main
 
     return main()
+
+
+def run_contract() -> None:
+    """Run `athena-contract` with the arguments of this process."""
+    _add_packages_to_path()
+    from spec.cli import main
+
+    main()
 
 
 def _add_packages_to_path() -> None:
