@@ -60,15 +60,17 @@ def create_app(
     )
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
     read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))
+    system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox)
     return MockApp(
         ResponseCacheMiddleware(api, sandbox),
         routes,
-        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
+        system_routes.serve,
         HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds, trusted_proxies),
         CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds),
         request_log,
         sandbox,
         frozenset(read_headers),
+        tuple(system_routes.handlers),
     )
 
 

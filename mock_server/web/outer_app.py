@@ -6,7 +6,7 @@ response.
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -35,7 +35,8 @@ class MockApp:
     """The outermost ASGI application.
 
     `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
-    request headers passed to inner layers. `request_ids`: ids of requests without X-Request-Id.
+    request headers passed to inner layers. `system_paths`: paths to suggest in the log of an unknown path.
+    `request_ids`: ids of requests without X-Request-Id.
     """
 
     api: ASGIApp
@@ -46,6 +47,7 @@ class MockApp:
     request_log: RequestLog
     sandbox: Sandbox
     allowed_headers: frozenset[bytes]
+    system_paths: Collection[str] = ()
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +150,7 @@ class MockApp:
         """Print one line for an error; for an unknown route with the most similar routes."""
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
-                error = self.routes.not_found_error(context.display_path)
+                error = self.routes.not_found_error(context.display_path, self.system_paths)
             self.request_log.log_error(context, error)
 
     def log_response(self, context: RequestContext) -> None:
