@@ -59,6 +59,18 @@ def get_pagination_roles(operation: Operation) -> set[str]:
     return {role for roles in operation.envelope.pagination.values() for role in roles.values()}
 
 
+def compute_pagination_values(number: int, size: int, total: int) -> dict[str, int]:
+    """Return the number of each pagination role for a page with rows. `size`: rows per page."""
+    return {
+        "total": total,
+        "size": size,
+        "current-page": number,
+        "last-page": max(1, -(-total // size)),
+        "first-item": (number - 1) * size + 1,
+        "last-item": min(number * size, total),
+    }
+
+
 def evaluate_requirement(case: Case, requirement: Requirement, evaluate: Callable[[], Evaluation]) -> CheckResult:
     """Run one evaluation: a rejected list request is a failure, any other SkipCheck a skip."""
     try:

@@ -166,7 +166,12 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("model-update", faults.increase_at_every_update, "updateTreatment"),
     fault_case("created-timestamp-correct", faults.shift_date_header(-2), "createTreatment"),
     fault_case(
-        "updated-timestamp-monotonic", faults.decrease_update_time, "retrieveTreatment", operation="updateTreatment"
+        "updated-timestamp-advances", faults.decrease_update_time, "retrieveTreatment", operation="updateTreatment"
+    ),
+    fault_case(
+        "updated-timestamp-advances",
+        change_value(lambda _: "2099-01-01T00:00:00Z", ("data", "updated_at")),
+        "updateTreatment",
     ),
     fault_case("model-create", faults.hide_referenced_record, "retrieveWard", operation="createWard"),
     fault_case(
