@@ -64,8 +64,10 @@ def get_value_provenance(document: Document, pointer: str, value: Any) -> str:
     return get_provenance(document, pointer, "enum")
 
 
-def _find_reference(node: Mapping[str, Any]) -> str | None:
+def _find_reference(node: Any) -> str | None:
     """Return the pointer of the schema that defines the bounds of `node`: its `$ref`, or its only `allOf`."""
+    if not isinstance(node, Mapping):
+        return None
     parts = node.get("allOf", ())
     reference = node.get("$ref", parts[0].get("$ref") if len(parts) == 1 else None)
     return reference if isinstance(reference, str) else None

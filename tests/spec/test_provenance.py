@@ -185,6 +185,11 @@ def test_default_level_is_inferred() -> None:
     assert get_provenance(parse_document(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
 
 
+def test_keyword_of_a_list_is_inferred(document: Document) -> None:
+    """A parameter that the contract does not have is located at the list of parameters."""
+    assert get_provenance(document, "#/paths/~1a/get/parameters", "colour") == "inferred"
+
+
 @given(st.lists(st.none() | st.sampled_from(PROVENANCE_LEVELS), min_size=1, max_size=6))
 def test_nearest_ancestor_sets_level(levels: list[str | None]) -> None:
     node: dict[str, object] = {}
