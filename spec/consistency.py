@@ -1,6 +1,6 @@
 """Checks that the extensions of a contract refer to resources, properties and relations that exist."""
 
-from spec.document import iter_keyword_objects
+from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, invalid_value
 from spec.extensions import QueryExtension, require_one_of
 from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
@@ -20,6 +20,7 @@ def check_consistency(contract: Contract) -> None:
         _check_resource_extension(resource, location)
         for relation in resource.relations.values():
             _check_relation(contract, relation)
+            _check_discriminator(resource, relation)
         _check_to_one_path(contract, resource, resource.tenant_path, f"{location}/tenant")
         _check_to_one_path(contract, resource, resource.owner_path, f"{location}/owner")
         for derived in resource.derived_properties.values():
@@ -54,6 +55,18 @@ def _check_resource_extension(resource: Resource, location: str) -> None:
         rules.append(("grants", grant.permission, attributes))
     for key, name, allowed in rules:
         require_one_of(name, allowed, f"{location}/{key}")
+
+
+def _check_discriminator(resource: Resource, relation: Relation) -> None:
+    """Check that `by` is a property whose values are the names of the referenced resources."""
+    if relation.discriminator is None:
+        return
+    location = f"{relation.pointer}/x-relation/by"
+    values = {snake_case(target) for target in relation.targets}
+    allowed = [a.name for a in resource.attributes.values() if set(a.enum_values) == values]
+    require_one_of(relation.discriminator, tuple(allowed), location)
+    if len(values) < 2 or relation.to_many:
+        raise ContractError(location, "a relation to one resource or to many records", "a to-one polymorphic relation")
 
 
 def _check_relation(contract: Contract, relation: Relation) -> None:

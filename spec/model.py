@@ -48,6 +48,7 @@ class Relation:
     `targets`: resources of these records (several: polymorphic). `inverse`: the relation of `targets` that stores the
     reference; None if this relation stores it. `target_views`: the schema that shows each of `targets`.
     `write_only`: no response shows it. `allows_empty_object`: an empty object may replace a record in a cycle.
+    `discriminator`: the property that names the resource of the record, in snake case; None if there is none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Relation:
     nullable: bool
     allows_empty_object: bool
     target_views: Mapping[str, str]
+    discriminator: str | None = None
 
     @property
     def is_stored(self) -> bool:

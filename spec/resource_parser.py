@@ -135,7 +135,7 @@ def _parse_attribute(components: ComponentSchemas, prop: _ResourceProperty) -> A
 
 def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Relation:
     node, location = prop.node, f"{prop.pointer}/x-relation"
-    extension = require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed"), location)
+    extension = require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed", "by"), location)
     targets = tuple(extension["to"]) if isinstance(extension.get("to"), list) else (extension.get("to"),)
     target_views: dict[str, str] = {}
     allows_empty_object = False
@@ -171,6 +171,7 @@ def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Re
         bool(node.get("nullable")) or any(o.get("nullable") is True for o in options),
         allows_empty_object,
         target_views,
+        extension.get("by"),
     )
 
 

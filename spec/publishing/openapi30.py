@@ -17,6 +17,7 @@ from spec.extensions import KNOWN_EXTENSIONS
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 from spec.publishing.openapi31 import convert_to_31
+from spec.publishing.unions import split_polymorphic_schemas
 
 BADGE_COLORS = {"documented": "#1a7f37", "published": "#0969da", "confirmed": "#8250df", "inferred": "#9a6700"}
 # Objects in a schema that are not schemas.
@@ -53,7 +54,7 @@ class _Place:
 
 def build_openapi(contract: Contract) -> dict[str, Any]:
     """Return the published OpenAPI 3.0 document of a contract."""
-    root = _Publisher(contract, names_null=True).build()
+    root = split_polymorphic_schemas(_Publisher(contract, names_null=True).build(), contract)
     schemas = root.get("components", {}).get("schemas", {})
     if NULL_NAME not in schemas and f'"{_NULL_POINTER}"' in json.dumps(root):
         schemas[NULL_NAME] = dict(_NULL_SCHEMA)
@@ -62,7 +63,7 @@ def build_openapi(contract: Contract) -> dict[str, Any]:
 
 def build_openapi_31(contract: Contract) -> dict[str, Any]:
     """Return the published OpenAPI 3.1 document of a contract."""
-    return convert_to_31(_Publisher(contract, names_null=False).build())
+    return convert_to_31(split_polymorphic_schemas(_Publisher(contract, names_null=False).build(), contract))
 
 
 class _Publisher:

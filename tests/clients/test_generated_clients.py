@@ -111,6 +111,12 @@ def test_typescript_client_creates_lists_updates_and_deletes(base_url: str, tmp_
     assert result.text.startswith("deleted: 404 "), result.text
 
 
+def test_discriminator_narrows_a_union(tmp_path: Path) -> None:
+    assert run(TYPESCRIPT_TYPES.generate(FOLDER / "openapi.json"), tmp_path).status == 0
+    (tmp_path / "narrowing.ts").write_bytes((DRIVERS / "narrowing.ts").read_bytes())
+    assert run((NPM / "tsc", *TYPESCRIPT_OPTIONS, "narrowing.ts"), tmp_path).text == ""
+
+
 def test_python_client_creates_lists_updates_and_deletes(base_url: str, tmp_path: Path) -> None:
     assert run(PYTHON_CLIENT.generate(FOLDER / "openapi.json"), tmp_path).status == 0
     result = run((PYTHON / "python", DRIVERS / "round_python.py", base_url), tmp_path)

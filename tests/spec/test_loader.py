@@ -93,7 +93,8 @@ LIBRARY = [
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "keep", f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value 'keep'", "cascade, clear, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", REMOVED, f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value None", "cascade, clear, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear without nullable", "nullable, or cascade, refuse"),
-    (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed"),
+    (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed, by"),
+    (f"{AUTHOR}/properties/library/x-relation/by", "name", f"{AUTHOR}/properties/library/x-relation/by", "invalid value 'name'", ""),
     # Derived properties
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "shelves"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'shelves'", "one of Author: library, keeper, books"),
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books.pages"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books.pages'", "a relation"),
