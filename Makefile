@@ -27,6 +27,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DURABILITY,durability) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
+	$(call setting,TRUSTED_PROXIES,trusted-proxies) \
 	$(call setting,TLS,tls) $(call setting,TLS_CERT,tls-cert) $(call setting,TLS_KEY,tls-key) \
 	$(call setting,MAX_BODY,max-body) $(call setting,CONTROL_TOKEN,control-token) \
 	$(call setting,SANDBOX_MEMORY,sandbox-memory) $(call setting,SANDBOX_IDLE,sandbox-idle) \
@@ -37,15 +38,19 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
-	test-reference-backend nightly check facts fuzz fuzz-control bench \
-	bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
+.PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
+	conform conform-pytest mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz \
+	fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: $(READY)  ## create .venv with everything for development (other targets install what they need)
 	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
+
+install-mock: $(READY_MOCK)  ## install .venv/bin/athena-mock only
+
+install-conformance: $(READY_CONFORMANCE)  ## install .venv/bin/athena-conformance and athena-mock only
 
 $(READY) $(READY_MOCK) $(READY_CONFORMANCE): $(VENV)/.ready-%: locks/run.lock locks/conformance.lock requirements.lock \
 		pyproject.toml setup.py scripts/install.sh
@@ -55,14 +60,22 @@ mock: $(READY_MOCK)  ## serve the API with a dataset; PORT= HOST= SEED= DATASET=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## run the fast tests
-	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser and not clients" $(ARGS)
 
 test-slow: $(READY)  ## run the slow tests
-	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m slow $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m "slow and not clients" $(ARGS)
 
 test-browser: $(READY)  ## run the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS)
+
+test-clients: $(READY)  ## run two client generators on the published contract (Node.js 20 or newer)
+	@scripts/clients.sh
+	@$(PY) -m pytest -q -m "clients and not slow" tests/clients $(ARGS)
+
+test-clients-all: $(READY)  ## run all client generators on the published contract (Node.js 20 or newer, Java 11 or newer)
+	@scripts/clients.sh
+	@$(PY) -m pytest -q -m clients tests/clients $(ARGS)
 
 conform: $(READY_CONFORMANCE)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
@@ -82,6 +95,7 @@ test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite de
 nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
+	@$(MAKE) test-clients-all
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
 	@$(MAKE) fuzz-control
@@ -96,6 +110,9 @@ check: $(READY)  ## lint, format, types, architecture, language, and the contrac
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_imports.py tests/test_contract_names.py tests/test_layout.py tests/test_language.py
 	$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
+
+contract: $(READY)  ## write the published contract and the Postman collection to spec/dist
+	@$(PY) -m scripts.publish_contract $(ARGS)
 
 facts: $(READY)  ## check the contract against the known facts of the API
 	@$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
@@ -149,5 +166,5 @@ lock:  ## write the lock files from pyproject.toml; ARGS=--upgrade updates the v
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove .venv and the files created by tools
-	rm -rf $(VENV) .venv-bootstrap .venv-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-bootstrap .venv-tools .venv-clients tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

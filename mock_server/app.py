@@ -1,6 +1,7 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
 from collections.abc import Collection, Iterable
+from ipaddress import IPv4Network, IPv6Network
 
 from mock_server import actions
 from mock_server.control import access as control_access
@@ -34,6 +35,7 @@ def create_app(
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
     serves_network: bool = False,
+    trusted_proxies: Collection[IPv4Network | IPv6Network] = (),
     max_body_bytes: int = body.DEFAULT_MAX_BODY_BYTES,
     run_action: RunAction = actions.run_action,
     registry: SandboxRegistry | None = None,
@@ -43,9 +45,10 @@ def create_app(
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
     `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any. `serves_network`: the mock
-    listens on more than loopback, so that hosts of the local network are accepted too. `max_body_bytes`: limit of
-    a request body. `registry`: the named sandboxes; None: there are none, and no control API. `control_token`: what the
-    control API requires; without one it is off if the mock serves the network. `dataset_names`: of new sandboxes.
+    listens on more than loopback, so that hosts of the local network are accepted too. `trusted_proxies`: networks
+    whose forwarded headers are used, in addition to this machine. `max_body_bytes`: limit of a request body.
+    `registry`: the named sandboxes; None: there are none, and no control API. `control_token`: what the control API
+    requires; without one it is off if the mock serves the network. `dataset_names`: of new sandboxes.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
@@ -68,15 +71,17 @@ def create_app(
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
     forcer = ResponseForcer(contract, routes) if selector else None
+    system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract)
     return MockApp(
         ResponseCacheMiddleware(api),
         routes,
-        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract).serve,
-        HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds),
+        system_routes.serve,
+        HostPolicy(frozenset(host.lower() for host in allowed_hosts), kinds, trusted_proxies),
         cors_policy,
         request_log,
         sandbox,
         frozenset(read_headers),
+        tuple(system_routes.handlers),
         selector,
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
         forcer,

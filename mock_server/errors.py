@@ -40,6 +40,7 @@ class ErrorKind(Enum):
     HEADERS_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
     MISDIRECTED_REQUEST = ErrorSpec(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
+    EXPECTATION_FAILED = ErrorSpec(HTTPStatus.EXPECTATION_FAILED, "validation", "{message}")
     REQUEST_TIMEOUT = ErrorSpec(HTTPStatus.REQUEST_TIMEOUT, "timeout", "The request did not arrive in time.")
     STORE_FULL = ErrorSpec(
         HTTPStatus.INSUFFICIENT_STORAGE, "store-full", "The store has no space for the write: {cause}."

@@ -25,12 +25,18 @@ die() { say "$*"; exit 1; }
 # "3.12.1", or nothing if the command is missing or does not run.
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null || :; }
 
+# Why a command does not run: ": " and the first line of its stderr; nothing if it prints none.
+reason_of() {
+    command -v "$1" >/dev/null || { printf ': no such command'; return; }
+    "$1" --version </dev/null 2>&1 >/dev/null | sed -n '1s/^/: /p'
+}
+
 fits() { case $1 in 3.11.* | 3.12.* | 3.13.*) return 0 ;; *) return 1 ;; esac; }
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         found=$(version_of "$PYTHON")
-        [ -n "$found" ] || die "PYTHON=$PYTHON does not run ($NEEDED is required)."
+        [ -n "$found" ] || die "PYTHON=$PYTHON does not run$(reason_of "$PYTHON") ($NEEDED is required)."
         fits "$found" || die "PYTHON=$PYTHON is Python $found ($NEEDED is required)."
         printf '%s\n' "$PYTHON"
         return
@@ -98,6 +104,10 @@ has_packages_of() { # level: whether they were installed, alone or as a part of 
     done
 }
 
+die_of_pip() { # lock
+    die "pip did not install $1. Without access to pypi.org, set an index (PIP_INDEX_URL) or a proxy (HTTPS_PROXY)."
+}
+
 install_packages() { # level
     lock=$(lock_of "$1")
     say "Installing the packages of $lock into .venv, 10 to 60 seconds ..."
@@ -108,10 +118,10 @@ install_packages() { # level
     if [ "$status" -eq 0 ]; then
         : >"$VENV/.packages-$1"
     elif ! has_packages_of mock; then
-        exit "$status"
+        die_of_pip "$lock"
     fi
     mark >"$LOCKED"
-    [ "$status" -eq 0 ] || exit "$status"
+    [ "$status" -eq 0 ] || die_of_pip "$lock"
 }
 
 install_project() {

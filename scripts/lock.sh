@@ -8,6 +8,7 @@
 #   locks/browser.lock     additional packages of the browser tests
 #   locks/docs.lock        additional packages of the documentation site
 #   locks/tools.lock       tools with an environment apart from .venv: linters of examples, SBOM, audit (scripts/tools.sh)
+#   locks/clients.lock     client generators with an environment apart from .venv (scripts/clients.sh)
 #   locks/bootstrap.lock   virtualenv, for a Python without venv
 set -eu
 cd "$(dirname "$0")/.."
@@ -30,4 +31,5 @@ compile pyproject.toml locks/run.lock --extra build --extra tls --constraints re
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
 compile locks/tools.in locks/tools.lock "$@"
+compile locks/clients.in locks/clients.lock "$@"
 compile locks/bootstrap.in locks/bootstrap.lock "$@"

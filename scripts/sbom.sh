@@ -10,7 +10,10 @@ cyclonedx() { # kind, output, options
     kind=$1 output=$2
     shift 2
     PYTHONWARNINGS=ignore::UserWarning .venv-tools/bin/cyclonedx-py "$kind" --output-reproducible --pyproject pyproject.toml \
-        --output-file "$folder/$output" "$@"
+        --output-file "$folder/complete.json" "$@"
+    # The description of a component of a lock is its line, with all hashes a second time.
+    grep -v '"description": "requirements line ' "$folder/complete.json" >"$folder/$output"
+    rm "$folder/complete.json"
     echo "$folder/$output: $(grep -c '"purl"' "$folder/$output") packages"
 }
 

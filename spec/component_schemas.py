@@ -33,6 +33,23 @@ class ComponentSchemas:
                 return schema, pointer
         raise ContractError(pointer, f"more than {MAX_WRAPPERS} nested $ref and allOf", "a schema")
 
+    def merge(self, schema: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
+        """Return the schema with the type of `schema` and of its items; outer keywords take precedence."""
+        merged: dict[str, Any] = {}
+        for _ in range(MAX_WRAPPERS):
+            if "$ref" in schema:  # keywords next to it are ignored
+                schema, pointer = self.document.dereference(schema, pointer)
+            merged = {**schema, **merged}
+            if len(schema.get("allOf", ())) != 1:
+                break
+            del merged["allOf"]
+            schema, pointer = schema["allOf"][0], f"{pointer}/allOf/0"
+        else:
+            raise ContractError(pointer, f"more than {MAX_WRAPPERS} nested $ref and allOf", "a schema")
+        if isinstance(merged.get("items"), dict):
+            merged["items"] = self.unwrap(merged["items"], f"{pointer}/items")[0]
+        return merged
+
     def iter_referenced_names(self, schema: Mapping[str, Any]) -> Iterator[str]:
         """Yield the names of the component schemas that `schema` refers to (also by allOf, anyOf, oneOf, items)."""
         if "$ref" in schema:

@@ -1,5 +1,6 @@
 """Checks that the extensions of a contract refer to resources, properties and relations that exist."""
 
+from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, invalid_value
 from spec.extensions import QueryExtension, require_one_of
 from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
@@ -8,6 +9,7 @@ from spec.property_paths import resolve_count, resolve_include, resolve_property
 
 def check_consistency(contract: Contract) -> None:
     """Raise ContractError for the first extension that does not fit the rest of the contract."""
+    _check_stored_only(contract)
     collections: dict[str, str] = {}
     for resource in contract.resources.values():
         location = f"{resource.pointer}/x-resource"
@@ -18,6 +20,7 @@ def check_consistency(contract: Contract) -> None:
         _check_resource_extension(resource, location)
         for relation in resource.relations.values():
             _check_relation(contract, relation)
+            _check_discriminator(resource, relation)
         _check_to_one_path(contract, resource, resource.tenant_path, f"{location}/tenant")
         _check_to_one_path(contract, resource, resource.owner_path, f"{location}/owner")
         for derived in resource.derived_properties.values():
@@ -27,6 +30,15 @@ def check_consistency(contract: Contract) -> None:
             _check_derived_property(contract, contract.resources[view.resource], derived)
     for operation in contract.operations.values():
         _check_operation(contract, operation)
+
+
+def _check_stored_only(contract: Contract) -> None:
+    """Check that only stored properties refer to a resource that is only stored."""
+    names = {f"#/components/schemas/{r.name}": r.name for r in contract.resources.values() if r.is_stored_only}
+    for node, pointer in iter_keyword_objects(contract.document.root) if names else ():
+        if node.get("$ref") in names and "/x-resource/stores/" not in pointer:
+            problem = f"reference to {names[node['$ref']]}, which is only stored"
+            raise ContractError(pointer, problem, "a schema without stored-only, or a property in x-resource: stores")
 
 
 def _check_resource_extension(resource: Resource, location: str) -> None:
@@ -43,6 +55,18 @@ def _check_resource_extension(resource: Resource, location: str) -> None:
         rules.append(("grants", grant.permission, attributes))
     for key, name, allowed in rules:
         require_one_of(name, allowed, f"{location}/{key}")
+
+
+def _check_discriminator(resource: Resource, relation: Relation) -> None:
+    """Check that `by` is a property whose values are the names of the referenced resources."""
+    if relation.discriminator is None:
+        return
+    location = f"{relation.pointer}/x-relation/by"
+    values = {snake_case(target) for target in relation.targets}
+    allowed = [a.name for a in resource.attributes.values() if set(a.enum_values) == values]
+    require_one_of(relation.discriminator, tuple(allowed), location)
+    if len(values) < 2 or relation.to_many:
+        raise ContractError(location, "a relation to one resource or to many records", "a to-one polymorphic relation")
 
 
 def _check_relation(contract: Contract, relation: Relation) -> None:

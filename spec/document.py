@@ -244,16 +244,18 @@ def _iter_child_objects(key: str, value: Any, pointer: str) -> Iterator[tuple[Ma
     """Yield the keyword objects in the value of one keyword."""
     if key == "links" and isinstance(value, dict):  # the fields of a link are literal values
         yield from ((link, f"{pointer}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
-    elif not _is_literal(key, value):
-        yield from iter_keyword_objects(value, pointer, keys_are_names=_maps_names(key, value))
+    elif key == "x-resource" and isinstance(value, dict):
+        yield from iter_keyword_objects(value.get("stores"), f"{pointer}/stores", keys_are_names=True)
+    elif not is_literal(key, value):
+        yield from iter_keyword_objects(value, pointer, keys_are_names=maps_names(key, value))
 
 
-def _maps_names(key: str, value: Any) -> bool:
+def maps_names(key: str, value: Any) -> bool:
     """Whether the value of a keyword maps names, and not keywords."""
     return isinstance(value, dict) and (key in NAME_MAP_KEYWORDS or key == "parameters")
 
 
-def _is_literal(key: str, value: Any) -> bool:
+def is_literal(key: str, value: Any) -> bool:
     return key in LITERAL_KEYWORDS or key.startswith("x-") or (key == "examples" and isinstance(value, dict))
 
 
@@ -265,11 +267,16 @@ def _remove_annotations(node: Any, *, keys_are_names: bool = False) -> Any:
         return node
     if keys_are_names:
         return {name: _remove_annotations(value) for name, value in node.items()}
-    return {
-        key: value if _is_literal(key, value) else _remove_annotations(value, keys_are_names=_maps_names(key, value))
-        for key, value in node.items()
-        if key not in ANNOTATION_KEYWORDS
-    }
+    return {key: _remove_value_annotations(key, value) for key, value in node.items() if key not in ANNOTATION_KEYWORDS}
+
+
+def _remove_value_annotations(key: str, value: Any) -> Any:
+    """Return a copy of the value of one keyword without the annotation keywords."""
+    if key == "x-resource" and isinstance(value, dict) and "stores" in value:
+        return value | {"stores": _remove_annotations(value["stores"], keys_are_names=True)}
+    if is_literal(key, value):
+        return value
+    return _remove_annotations(value, keys_are_names=maps_names(key, value))
 
 
 def find_line_numbers(content: bytes) -> dict[str, int]:

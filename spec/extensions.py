@@ -69,15 +69,30 @@ def check_extensions(document: Document) -> None:
             if key not in KNOWN_EXTENSIONS:
                 raise ContractError(location, f"unknown extension {key!r}", ", ".join(KNOWN_EXTENSIONS))
             if key == "x-source":
-                for level in list_provenance_levels(value):
-                    require_one_of(level, PROVENANCE_LEVELS, location)
+                _check_provenance(node, value, location)
             elif key == "x-evidence":
                 _check_evidence(node, location)
 
 
 def list_provenance_levels(source: Any) -> tuple[Any, ...]:
-    """Return the levels in an `x-source`: one, or one for each keyword."""
-    return tuple(source.values()) if isinstance(source, dict) else (source,)
+    """Return the levels in an `x-source`: one, or those of each keyword and of each enum value."""
+    if isinstance(source, dict):
+        return tuple(level for value in source.values() for level in list_provenance_levels(value))
+    return (source,)
+
+
+def _check_provenance(node: Mapping[str, Any], source: Any, location: str) -> None:
+    """Require known levels, and a level for values of the enum only."""
+    for level in list_provenance_levels(source):
+        require_one_of(level, PROVENANCE_LEVELS, location)
+    for keyword, levels in source.items() if isinstance(source, dict) else ():
+        if not isinstance(levels, dict):
+            continue
+        if keyword != "enum":
+            raise ContractError(f"{location}/{escape(keyword)}", invalid_value(levels), ", ".join(PROVENANCE_LEVELS))
+        values = tuple(str(value) for value in node.get("enum", ()) if value is not None)
+        for value in levels:
+            require_one_of(value, values, f"{location}/enum")
 
 
 def _check_evidence(node: Mapping[str, Any], location: str) -> None:

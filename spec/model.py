@@ -18,7 +18,7 @@ class Attribute:
     """A property that is stored with the record.
 
     `schema`: the schema as written, with its references; `type`, `format` and `enum_values` (() without an enum) are
-    taken from the referenced schema. `stamp`: created, updated, number or None.
+    taken from the referenced schema. `write_only`: no response shows it. `stamp`: created, updated, number or None.
     """
 
     name: str
@@ -47,7 +47,8 @@ class Relation:
 
     `targets`: resources of these records (several: polymorphic). `inverse`: the relation of `targets` that stores the
     reference; None if this relation stores it. `target_views`: the schema that shows each of `targets`.
-    `allows_empty_object`: an empty object may replace a record in a cycle.
+    `write_only`: no response shows it. `allows_empty_object`: an empty object may replace a record in a cycle.
+    `discriminator`: the property that names the resource of the record, in snake case; None if there is none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Relation:
     nullable: bool
     allows_empty_object: bool
     target_views: Mapping[str, str]
+    discriminator: str | None = None
 
     @property
     def is_stored(self) -> bool:
@@ -120,7 +122,7 @@ class CredentialAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A stored resource, defined by `x-resource`."""
+    """A stored resource, defined by `x-resource`. `is_stored_only`: no operation returns its records."""
 
     name: str
     pointer: str
@@ -133,6 +135,7 @@ class Resource:
     public_when: Mapping[str, Any]
     writers: str
     access_grant: AccessGrant | None
+    is_stored_only: bool
     attributes: Mapping[str, Attribute]
     relations: Mapping[str, Relation]
     derived_properties: Mapping[str, DerivedProperty]
@@ -149,7 +152,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation; a reference at the top of its `schema` is resolved."""
+    """A parameter of an operation; references at the top of its `schema` and of its items are resolved."""
 
     name: str
     location: str

@@ -82,7 +82,7 @@ class OperationParser:
 
     def _parse_parameter(self, parameter_node: Mapping[str, Any], pointer: str) -> Parameter:
         node, pointer = self.components.document.dereference(parameter_node, pointer)
-        schema, _ = self.components.unwrap(node.get("schema", {}), f"{pointer}/schema")
+        schema = self.components.merge(node.get("schema", {}), f"{pointer}/schema")
         location = node["in"]
         style = node.get("style", "form" if location in ("query", "cookie") else "simple")
         return Parameter(

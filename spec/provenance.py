@@ -1,7 +1,8 @@
 """The provenance of each part of a contract: documented, published, confirmed or inferred.
 
 `x-source` sets the provenance level of a node and of everything below it, until another `x-source` overrides it. It
-may also map keywords to levels: a level applies to the value of that keyword, ``*`` to the others. A level above
+may also map keywords to levels: a level applies to the value of that keyword, ``*`` to the others. The level of `enum`
+may be a mapping of enum values to levels; whether the API has further values is then ``inferred``. A level above
 ``inferred`` on a schema means that an example or a text shows the key with that JSON type; on an operation, that a
 page names it with its parameters and bodies. What these cannot show is ``inferred`` unless it has its own level:
 formats, enums and bounds; response statuses; parameter types (parameters are sent as text); required request fields.
@@ -29,7 +30,8 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
     level, keyword_levels = _read_levels(node, INFERRED)
     is_request = _is_request_body(parts)
     for index, part in enumerate(parts):
-        default = INFERRED if _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) else level
+        is_inferred = _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) or part == "x-resource"
+        default = INFERRED if is_inferred else level
         inherited = keyword_levels.get(part, default)
         node = node[int(part)] if isinstance(node, list) else node[part]
         level, keyword_levels = _read_levels(node, inherited)
@@ -37,15 +39,41 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
     if keyword is None:
         return level
     if keyword in keyword_levels:
-        return str(keyword_levels[keyword])
+        keyword_level = keyword_levels[keyword]
+        return keyword_level if isinstance(keyword_level, str) else INFERRED
     if keyword == "schema" and _is_parameter_schema(node, keyword):
         return get_provenance(document, f"{pointer}/schema") if keyword in node else INFERRED
     if keyword == "required" and is_request:
         return INFERRED
-    return level if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else INFERRED
+    if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS:
+        return level
+    referenced = _find_reference(node) if keyword not in node else None
+    return get_provenance(document, referenced, keyword) if referenced else INFERRED
 
 
-def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:
+def get_value_provenance(document: Document, pointer: str, value: Any) -> str:
+    """Return the provenance level of one value in the enum of the schema at `pointer`."""
+    node = document.resolve(pointer)
+    referenced = _find_reference(node) if "enum" not in node else None
+    if referenced:
+        return get_value_provenance(document, referenced, value)
+    source = node.get("x-source")
+    levels = source.get("enum") if isinstance(source, Mapping) else None
+    if isinstance(levels, Mapping):
+        return str(levels.get(str(value), INFERRED))
+    return get_provenance(document, pointer, "enum")
+
+
+def _find_reference(node: Any) -> str | None:
+    """Return the pointer of the schema that defines the bounds of `node`: its `$ref`, or its only `allOf`."""
+    if not isinstance(node, Mapping):
+        return None
+    parts = node.get("allOf", ())
+    reference = node.get("$ref", parts[0].get("$ref") if len(parts) == 1 else None)
+    return reference if isinstance(reference, str) else None
+
+
+def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, Any]]:
     """Return the level of a node and the levels of its keywords."""
     source = node.get("x-source") if isinstance(node, Mapping) else None
     if isinstance(source, str):

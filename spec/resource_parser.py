@@ -1,6 +1,7 @@
 """Parses the component schemas with `x-resource` into resources and views."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spec.component_schemas import ComponentSchemas
@@ -9,7 +10,10 @@ from spec.errors import ContractError, invalid_value
 from spec.extensions import ON_DELETE, STAMPS, parse_path, require_mapping, require_one_of
 from spec.model import AccessGrant, Attribute, CredentialAttributes, DerivedProperty, Relation, Resource, View
 
-_RESOURCE_KEYS = ("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants")
+_RESOURCE_KEYS = (
+    *("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants"),
+    *("stores", "defaults", "stored-only"),
+)
 _DERIVED_KINDS = ("count", "sum", "max", "from", "viewer", "number", "group")
 
 
@@ -32,16 +36,17 @@ def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str
     relations: dict[str, Relation] = {}
     derived_properties: dict[str, DerivedProperty] = {}
     required = schema.get("required", ())
-    for property_name, node in schema.get("properties", {}).items():
-        child = f"{pointer}/properties/{escape(property_name)}"
-        if "x-relation" in node:
-            relations[property_name] = _parse_relation(components, property_name, node, child)
-        elif "x-derived" in node:
-            derived_properties[property_name] = _parse_derived_property(
-                components, property_name, node, child, property_name in required
+    for prop in _list_properties(schema, pointer):
+        if "x-relation" in prop.node:
+            relations[prop.name] = _parse_relation(components, prop)
+        elif "x-derived" in prop.node:
+            derived_properties[prop.name] = _parse_derived_property(
+                components, prop.name, prop.node, prop.pointer, prop.name in required
             )
         else:
-            attributes[property_name] = _parse_attribute(components, property_name, node, child)
+            attributes[prop.name] = _parse_attribute(components, prop)
+    for property_name in extension.get("defaults", {}):
+        require_one_of(property_name, tuple(attributes), f"{location}/defaults")
     if extension["key"] not in attributes:
         raise ContractError(f"{location}/key", invalid_value(extension["key"]), "one of " + ", ".join(attributes))
     return Resource(
@@ -56,13 +61,55 @@ def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str
         extension.get("public", {}),
         require_one_of(extension.get("writers", "members"), ("members", "owner"), f"{location}/writers"),
         _parse_access_grant(extension, location),
+        bool(extension.get("stored-only", False)),
         attributes,
         relations,
         derived_properties,
     )
 
 
-def _parse_attribute(components: ComponentSchemas, name: str, node: Mapping[str, Any], pointer: str) -> Attribute:
+@dataclass(frozen=True, slots=True)
+class _ResourceProperty:
+    """A property of a resource: its schema with its default on creation. `is_hidden`: no response shows it."""
+
+    name: str
+    node: Mapping[str, Any]
+    pointer: str
+    is_hidden: bool
+
+
+def _list_properties(schema: Mapping[str, Any], pointer: str) -> list[_ResourceProperty]:
+    """Return the properties of a resource: those of the schema, then those that are only stored."""
+    extension, location = schema["x-resource"], f"{pointer}/x-resource"
+    for key in ("stores", "defaults"):
+        if not isinstance(extension.get(key, {}), dict):
+            raise ContractError(f"{location}/{key}", invalid_value(extension[key]), "a mapping of property names")
+    public, stored, defaults = schema.get("properties", {}), extension.get("stores", {}), extension.get("defaults", {})
+    properties = [
+        _ResourceProperty(name, node, f"{pointer}/properties/{escape(name)}", bool(node.get("writeOnly")))
+        for name, node in public.items()
+    ]
+    for name, node in stored.items():
+        child = f"{location}/stores/{escape(name)}"
+        if not isinstance(node, dict):
+            raise ContractError(child, invalid_value(node), "a schema")
+        if name in public:
+            raise ContractError(child, f"{name!r} is also in properties", "a property of the schema, or a stored one")
+        properties.append(_ResourceProperty(name, node, child, True))
+    for prop in properties:
+        if prop.name in defaults and "default" in prop.node:
+            expected = "default in the schema, or in x-resource"
+            raise ContractError(f"{location}/defaults/{escape(prop.name)}", "two defaults", expected)
+    return [_add_default(prop, defaults[prop.name]) if prop.name in defaults else prop for prop in properties]
+
+
+def _add_default(prop: _ResourceProperty, value: Any) -> _ResourceProperty:
+    node = {"allOf": [prop.node]} if "$ref" in prop.node else prop.node  # keywords next to $ref are ignored
+    return replace(prop, node={**node, "default": value})
+
+
+def _parse_attribute(components: ComponentSchemas, prop: _ResourceProperty) -> Attribute:
+    node, pointer = prop.node, prop.pointer
     schema, _ = components.unwrap(node, pointer)
     options = [components.unwrap(o, pointer)[0] for o in schema.get("anyOf", schema.get("oneOf", ()))]
     main_schema = next((o for o in options if o.get("enum") != [None]), schema)
@@ -70,14 +117,14 @@ def _parse_attribute(components: ComponentSchemas, name: str, node: Mapping[str,
     if stamp is not None:
         require_one_of(stamp, STAMPS, f"{pointer}/x-stamp")
     return Attribute(
-        name,
+        prop.name,
         pointer,
         node,
         str(main_schema.get("type", "object")),
         main_schema.get("format"),
         tuple(main_schema.get("enum", ())),
         any(s.get("nullable") is True for s in (node, schema, *options)),
-        bool(node.get("writeOnly")),
+        prop.is_hidden,
         bool(node.get("readOnly")),
         stamp,
         node.get("x-faker"),
@@ -86,9 +133,9 @@ def _parse_attribute(components: ComponentSchemas, name: str, node: Mapping[str,
     )
 
 
-def _parse_relation(components: ComponentSchemas, name: str, node: Mapping[str, Any], pointer: str) -> Relation:
-    location = f"{pointer}/x-relation"
-    extension = require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed"), location)
+def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Relation:
+    node, location = prop.node, f"{prop.pointer}/x-relation"
+    extension = require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed", "by"), location)
     targets = tuple(extension["to"]) if isinstance(extension.get("to"), list) else (extension.get("to"),)
     target_views: dict[str, str] = {}
     allows_empty_object = False
@@ -113,17 +160,18 @@ def _parse_relation(components: ComponentSchemas, name: str, node: Mapping[str, 
         raise ContractError(f"{location}/on-delete", invalid_value(on_delete), expected)
     options = node.get("anyOf", node.get("oneOf", ()))
     return Relation(
-        name,
-        pointer,
+        prop.name,
+        prop.pointer,
         targets,
         node.get("type") == "array",
         extension.get("via"),
         on_delete,
         bool(extension.get("embed", False)),
-        bool(node.get("writeOnly")),
+        prop.is_hidden,
         bool(node.get("nullable")) or any(o.get("nullable") is True for o in options),
         allows_empty_object,
         target_views,
+        extension.get("by"),
     )
 
 

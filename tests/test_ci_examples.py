@@ -80,11 +80,21 @@ def test_steps_after_the_suite_run_if_it_failed() -> None:
 # Options
 
 
-def suite_calls(script: str) -> list[list[str]]:
-    """The arguments of each call of the suite, with the variables of the shell replaced by a host."""
-    joined = (
-        script.replace("\\\n", " ").replace('"$STAGING"', "https://a.test/api").replace('"$STAGING_HOST"', "a.test")
-    )
+def read_baseline_options(name: str) -> str:
+    """Return the value of the variable BASELINE, which is a comment in a file."""
+    (options,) = re.findall("# BASELINE: (.+)", FILES[name].read_text(encoding="utf-8"))
+    return str(options)
+
+
+BASELINE_OPTIONS = read_baseline_options("github-actions/release-gate.yml")
+
+
+def suite_calls(script: str, baseline_options: str = "") -> list[list[str]]:
+    """The arguments of each call of the suite, with the variables of the shell replaced."""
+    variables = {'"$STAGING"': "https://a.test/api", '"$STAGING_HOST"': "a.test", "${BASELINE-}": baseline_options}
+    joined = script.replace("\\\n", " ")
+    for variable, value in variables.items():
+        joined = joined.replace(variable, value)
     return [call.split("||")[0].split() for call in re.findall(r"athena-conformance (.*)", joined)]
 
 
@@ -99,6 +109,28 @@ def suite_calls(script: str) -> list[list[str]]:
 def test_options_of_a_workflow_are_valid(script: str) -> None:
     (arguments,) = suite_calls(script)
     assert parse_settings(arguments, {}).allow_writes_to == ("a.test",)
+
+
+def test_baseline_and_ratchet_are_optional() -> None:
+    """A first run has neither file."""
+    assert read_baseline_options("gitlab-ci/release-gate.yml") == BASELINE_OPTIONS
+    for script in (find_step("Check")["run"], *CONFORMANCE["script"]):
+        settings, first_run = (
+            parse_settings(suite_calls(script, options)[0], {}) for options in (BASELINE_OPTIONS, "")
+        )
+        assert (str(settings.baseline), str(settings.ratchet)) == ("baseline.yaml", "ratchet.yaml")
+        assert (first_run.baseline, first_run.ratchet) == (None, None)
+
+
+def test_jobs_install_what_they_need_only() -> None:
+    text = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
+    targets = {name: re.findall("make -C athena-contract (.+)", content) for name, content in text.items()}
+    assert targets == {
+        "github-actions/frontend-tests.yml": ["install-mock"],
+        "github-actions/release-gate.yml": ["install-conformance"],
+        "gitlab-ci/frontend-tests.yml": [],
+        "gitlab-ci/release-gate.yml": ["install-conformance"],
+    }
 
 
 # Exit codes
@@ -215,6 +247,7 @@ def is_enabled(step: Mapping[str, Any], folder: Path) -> bool:
 def test_github_gate_writes_reports_summary_and_annotations(job_folder: Path, mock_url: str) -> None:
     write_baselines(job_folder)
     env = TOKENS | {"STAGING": mock_url, "STAGING_HOST": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    env["BASELINE"] = BASELINE_OPTIONS
     check = find_step("Check")
     result = run_step(check | {"run": shorten(check["run"])}, job_folder, **env)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -249,7 +282,6 @@ def run_gitlab(lines: list[str], folder: Path, **env: str) -> "subprocess.Comple
 @needs_commands
 @pytest.mark.slow
 def test_gitlab_gate_writes_the_junit_report(job_folder: Path, mock_url: str) -> None:
-    write_baselines(job_folder)
     env = TOKENS | {"STAGING": mock_url, "STAGING_HOST": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     assert run_gitlab(CONFORMANCE["after_script"], job_folder, **env).returncode == 0  # without a log of writes
     result = run_gitlab([shorten(line) for line in CONFORMANCE["script"]], job_folder, **env)

@@ -21,10 +21,10 @@ from conformance.cli.commands import parse_settings
 from fixtures import dataset
 from mock_server.cli.main import parse_settings as parse_mock_settings
 from mock_server.cli.settings import OPTIONS
-from scripts.container_health import build_url
+from scripts.container_health import build_urls
 from tests.dockerfile import DockerfileBuild, list_context_files, parse_dockerfile
 from tests.document_texts import read
-from tests.mock_process import ROOT
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.test_document_commands import find_free_port
 
 STAGES = {stage.name: stage for stage in parse_dockerfile((ROOT / "Dockerfile").read_text(encoding="utf-8"))}
@@ -92,13 +92,26 @@ def test_epoch_of_the_image_is_documented() -> None:
     ],
 )
 def test_health_check_requests_the_configured_address(env: dict[str, str], url: str) -> None:
-    assert build_url(env) == url
+    urls = build_urls(env)
+    assert urls[0] == url
+    assert sorted(urls) == [re.sub("https?", scheme, url) for scheme in ("http", "https")]
+
+
+def run_health_check(**env: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "scripts/container_health.py")]
+    return subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=20)
+
+
+def test_health_check_of_a_mock_with_the_argument_tls_succeeds(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="the optional dependency tls is not installed")
+    port = str(find_free_port())
+    with run_mock((*MODULE, "--port", port, "--tls", "self-signed"), build_environment(tmp_path)):
+        result = run_health_check(ATHENA_MOCK_PORT=port)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_health_check_of_no_server_is_one_line() -> None:
-    command = [sys.executable, str(ROOT / "scripts/container_health.py")]
-    env = os.environ | {"ATHENA_MOCK_PORT": str(find_free_port())}
-    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
+    result = run_health_check(ATHENA_MOCK_PORT=str(find_free_port()))
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "/__mock/health: " in result.stderr
 
@@ -125,6 +138,13 @@ def test_ports_of_the_compose_file_are_published_on_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 2
     assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:8000", port)] == []
+
+
+def test_variables_of_the_compose_file_are_documented() -> None:
+    text = (ROOT / "examples/compose/compose.yaml").read_text(encoding="utf-8")
+    variables = set(re.findall(r"\$\{(\w+)", text))
+    assert {"MOCK_PORT", "MOCK_STORE_PORT", "TARGET"} < variables
+    assert [name for name in variables if name not in read(GUIDE)] == []
 
 
 def test_environment_of_the_compose_mocks_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
+    "spec/contract_diff.py": words("property"),  # a term of messages
+    "spec/publishing/openapi30.py": words("limit results"),  # keys of x-speakeasy-pagination
 }
 
 
@@ -105,7 +107,7 @@ def defined_names(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def generic_files(root: Path) -> Iterator[Path]:
     """The files that serve any contract: spec, fixtures and mock_server, except named actions."""
-    yield from sorted((root / "spec").glob("*.py"))
+    yield from sorted((root / "spec").rglob("*.py"))
     yield from sorted((root / "fixtures").glob("*.py"))
     actions = root / "mock_server" / "actions"
     for file in sorted((root / "mock_server").rglob("*.py")):

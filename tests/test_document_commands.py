@@ -41,9 +41,14 @@ NOT_EXECUTED: Mapping[str, str] = {
     "uvx": "needs uv",
     "export ATHENA_TOKEN=...": "the host is a placeholder; its options are parsed below",
     "docker build": "needs Docker; test_containers.py builds and runs the images without it",
+    "docker run": "the same",
     "export TARGET=": "needs Docker; test_containers.py tests the Compose file",
     ".venv/bin/athena-mock store": "needs a store file; tests/mock_server/test_store_commands.py runs these commands",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
+    "npx ": "downloads a client generator; tests/clients runs them",
+    "pip install openapi-": "the same",
+    "pip install 'datamodel-": "the same",
+    ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",
 }
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
 NOT_EXECUTED_INLINE: Mapping[str, str] = {
@@ -52,6 +57,7 @@ NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
     "rm -r ~/Library/Caches/athena-mock": "deletes files of the user, on macOS",
     "docker build --build-arg EPOCH=2027-01-01T00:00:00Z .": "needs Docker",
+    "docker network inspect NAME": "needs Docker",
     "docker compose up": "needs Docker; test_containers.py tests the Compose file",
     "docker compose --profile store up mock-store": "needs Docker",
     "docker compose --profile suite up --exit-code-from suite suite": "needs Docker",

@@ -51,7 +51,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "conformance": (
         ("errors", "interrupts"),
-        ("transport", "config"),
+        ("transport", "config", "files"),
         ("results", "responses"),
         ("session", "contract_edits"),
         ("checks.support", "schemathesis_engine"),

@@ -131,6 +131,13 @@ def test_mock_then_conform_then_test_install_each_package_once(checkout: Checkou
         assert not checkout.log.exists()  # pip was not called
 
 
+def test_commands_are_installed_without_starting_them(checkout: Checkout) -> None:
+    assert "mock" not in checkout.make("install-mock").splitlines()
+    assert checkout.installed() == ["mock", "project"]
+    assert "suite" not in checkout.make("install-conformance").splitlines()
+    assert checkout.installed() == ["suite"]
+
+
 def test_test_then_mock_installs_each_package_once(checkout: Checkout) -> None:
     assert "pytest" in checkout.make("test")
     assert sorted(checkout.installed()) == ["mock", "project", "pytest", "suite"]
@@ -163,7 +170,8 @@ def test_moved_checkout_rebuilds_the_environment(checkout: Checkout) -> None:
 
 def test_failed_download_leaves_the_mock_usable(checkout: Checkout) -> None:
     checkout.make("mock")
-    checkout.make("test", status=2, PIP_FIND_LINKS="")
+    output = checkout.make("test", status=2, PIP_FIND_LINKS="")
+    assert "pip did not install requirements.lock. Without access to pypi.org, set an index (PIP_INDEX_URL)" in output
     assert "mock" in checkout.make("mock")
     assert not checkout.log.exists()
     assert "pytest" in checkout.make("test")
@@ -190,7 +198,7 @@ def test_python_of_another_version_rebuilds_the_environment(checkout: Checkout) 
 @pytest.mark.parametrize(
     ("python", "message"),
     [
-        ("/no/such/python", "PYTHON=/no/such/python does not run (Python 3.11, 3.12 or 3.13 is required)."),
+        ("/no/such/python", "PYTHON=/no/such/python does not run: no such command (Python 3.11, 3.12 or 3.13 is"),
         ("true", "PYTHON=true does not run"),
     ],
 )
@@ -198,6 +206,15 @@ def test_unusable_python_is_one_line(checkout: Checkout, python: str, message: s
     output = checkout.make("mock", status=2, PYTHON=python)
     assert output.startswith(message)
     assert len(output.splitlines()) == 2  # the other one is make's
+
+
+def test_reason_of_a_shim_is_printed(checkout: Checkout) -> None:
+    shim = checkout.folder.parent / "python3.12"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\necho more >&2\nexit 127\n")
+    shim.chmod(0o755)
+    output = checkout.make("mock", status=2, PYTHON=str(shim))
+    reason = "pyenv: python3.12: command not found (Python 3.11, 3.12 or 3.13 is required)."
+    assert output.startswith(f"PYTHON={shim} does not run: {reason}\n")
 
 
 def test_unknown_level_is_a_usage_error() -> None:

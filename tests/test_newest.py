@@ -1,5 +1,8 @@
 """Tests of `make newest`, with made-up packages and environments."""
 
+import importlib.metadata
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,3 +99,36 @@ def test_errors_of_the_copy_do_not_fail(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(newest, "copy_checkout", fail)
     assert newest.main() == 0
     assert capsys.readouterr().out == "skip  the checkout cannot be copied: not a git repository\n"
+
+
+def test_failing_newest_version_is_reported_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newest Schemathesis whose tests fail: the end of pytest's output is printed, and nothing else changes."""
+    commands: list[list[str]] = []
+
+    def start(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+        commands.append([*command])
+        is_test = "pytest" in command
+        output = "E   AttributeError: no attribute 'Case'\n==== 2 failed, 1 passed in 3.21s ====\n" if is_test else ""
+        return subprocess.CompletedProcess(command, int(is_test), output, "")
+
+    lock = (ROOT / newest.LOCK).read_bytes()
+    installed = importlib.metadata.version("schemathesis")
+    monkeypatch.setattr(newest, "PACKAGES", PACKAGES[1:])
+    monkeypatch.setattr(newest, "copy_checkout", lambda target: target.mkdir(exist_ok=True))
+    monkeypatch.setattr(newest, "find_newest_version", lambda name: "99.1")
+    monkeypatch.setattr(newest, "_start", start)
+    assert newest.main() == 0
+    line = (
+        f"FAIL  schemathesis 99.1 (pinned: {newest.read_pinned_version('schemathesis')}): 2 failed, 1 passed in 3.21s"
+    )
+    assert capsys.readouterr().out.splitlines()[0] == line
+    assert (ROOT / newest.LOCK).read_bytes() == lock
+    assert importlib.metadata.version("schemathesis") == installed
+    installations = [command for command in commands if "install" in command]
+    assert installations
+    for command in installations:  # into the temporary environment, never into that of the checkout
+        python = Path(command[command.index("--python") + 1])
+        assert not python.is_relative_to(ROOT)
+        assert python != Path(sys.executable)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -18,23 +19,23 @@ FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 FOLDERS = ("spec", "fixtures", "mock_server", "conformance")
 WHEEL_ROOT = "athena_contract/_packages"
 INTERPRETERS = ("3.11", "3.12", "3.13")
-BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
-MODULES = "import importlib.util, sys; print(*[n for n in sys.argv[1:] if importlib.util.find_spec(n)])"
+BUILD_SCRIPT = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
+FIND_MODULES_SCRIPT = "import importlib.util, sys; print(*[n for n in sys.argv[1:] if importlib.util.find_spec(n)])"
 
 # The distribution
 
 
 def run(*command: str | Path, folder: Path, **env: str) -> str:
-    """The output of a command that succeeds."""
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    """Run a command and return its output; fail if it exits with an error."""
+    result = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
 
 
 def build(command: str, source: Path, target: Path) -> Path:
     """Build the distribution of the project in `source`. `command`: a hook of its build backend."""
     target.mkdir()
-    run(sys.executable, "-c", BUILD, command, target, folder=source)
+    run(sys.executable, "-c", BUILD_SCRIPT, command, target, folder=source)
     (file,) = target.iterdir()
     return file
 
@@ -61,22 +62,25 @@ def wheel(folder: Path, source: Path) -> Path:
     return build("build_wheel", source, folder / "wheel")
 
 
-def contents(wheel: Path) -> dict[str, bytes]:
+def read_contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_wheel_installs_one_top_level_package(wheel: Path) -> None:
-    names = {name.partition("/")[0] for name in contents(wheel)}
+    names = {name.partition("/")[0] for name in read_contents(wheel)}
     assert {name for name in names if not name.endswith(".dist-info")} == {"athena_contract"}
 
 
 def test_wheel_has_all_files_of_the_packages(wheel: Path, source: Path) -> None:
     files = [
-        path for folder in FOLDERS for path in (source / folder).rglob("*") if path.is_file() and path.suffix != ".md"
+        path
+        for folder in FOLDERS
+        for path in (source / folder).rglob("*")
+        if path.is_file() and path.suffix != ".md" and path.parent != source / "spec" / "dist"
     ]
     expected = {f"{WHEEL_ROOT}/{path.relative_to(source).as_posix()}": path.read_bytes() for path in files}
-    assert {name: data for name, data in contents(wheel).items() if name.startswith(WHEEL_ROOT)} == expected
+    assert {name: data for name, data in read_contents(wheel).items() if name.startswith(WHEEL_ROOT)} == expected
     assert f"{WHEEL_ROOT}/fixtures/dataset.schema.json" in expected
 
 
@@ -84,19 +88,45 @@ def test_wheel_of_the_sdist_is_the_same(wheel: Path, source: Path, folder: Path)
     with tarfile.open(build("build_sdist", source, folder / "sdist")) as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (unpacked,) = (folder / "unpacked").iterdir()
-    assert contents(build("build_wheel", unpacked, folder / "second-wheel")) == contents(wheel)
+    assert read_contents(build("build_wheel", unpacked, folder / "second-wheel")) == read_contents(wheel)
+
+
+@pytest.mark.slow
+def test_wheel_has_no_file_of_an_earlier_build(wheel: Path, source: Path, folder: Path) -> None:
+    deleted_file = source / "build/lib" / WHEEL_ROOT / "spec/deleted.yaml"
+    deleted_file.parent.mkdir(parents=True, exist_ok=True)
+    deleted_file.touch()
+    assert read_contents(build("build_wheel", source, folder / "later-wheel")) == read_contents(wheel)
+
+
+def test_uv_builds_another_wheel_after_a_change_of_any_file() -> None:
+    """Each file of a wheel matches a cache key of uv, which by default are only `pyproject.toml` and `setup.py`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    keys = [key["file"] for key in project["tool"]["uv"]["cache-keys"]]
+    assert {"pyproject.toml", "setup.py"} <= set(keys)
+    patterns = [re.compile(translate_glob(key)) for key in keys]
+    paths = [path for folder in (*FOLDERS, "scripts/athena_contract") for path in (ROOT / folder).rglob("*.*")]
+    files = {path.relative_to(ROOT).as_posix() for path in paths if path.suffix not in (".md", ".pyc")}
+    assert {"spec/openapi.yaml", "scripts/athena_contract/py.typed"} <= files
+    assert [file for file in files if not any(pattern.fullmatch(file) for pattern in patterns)] == []
+
+
+def translate_glob(glob: str) -> str:
+    """Return the regular expression for a glob with `**/`, `*` and `{a,b}`."""
+    tokens = {"**/": "(?:.+/)?", "*": "[^/]*", "{": "(?:", "}": ")", ",": "|"}
+    return re.sub(r"\*\*/|[*{},]|[^*{},]+", lambda match: tokens.get(match[0]) or re.escape(match[0]), glob)
 
 
 # The installed commands
 
 
 def find_interpreter(version: str) -> str | None:
-    """The Python of a version: this one, one on PATH, or one of pyenv."""
+    """Return the interpreter of a version: the current one, from PATH, or from pyenv."""
     if "{}.{}".format(*sys.version_info) == version:
         return sys.executable
     command = f"python{version}"
-    installed = Path(os.environ.get("PYENV_ROOT", "")).glob(f"versions/{version}.*/bin/{command}")
-    for candidate in (shutil.which(command), *map(str, sorted(installed))):
+    pyenv_paths = Path(os.environ.get("PYENV_ROOT", "")).glob(f"versions/{version}.*/bin/{command}")
+    for candidate in (shutil.which(command), *map(str, sorted(pyenv_paths))):
         if candidate and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
             return candidate
     return None
@@ -146,7 +176,7 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.mark.slow
 def test_installed_commands_work_next_to_other_packages(environment: Environment) -> None:
     """One test, since the second part changes the environment of the first one."""
-    modules = environment.execute("python", "-P", "-c", MODULES, *FOLDERS, "athena_contract", "testtools")
+    modules = environment.execute("python", "-P", "-c", FIND_MODULES_SCRIPT, *FOLDERS, "athena_contract", "testtools")
     assert modules.stdout.split() == ["fixtures", "athena_contract"], modules.stderr
     assert environment.execute("python", "-P", "-c", "import fixtures; fixtures.TempDir").returncode == 0
     for command in ("athena-mock", "athena-conformance"):
@@ -171,7 +201,8 @@ def test_installed_commands_work_next_to_other_packages(environment: Environment
     assert "PASSED" in suite.stdout
     assert pytest_items.returncode == 0, pytest_items.stdout + pytest_items.stderr
     selection = ("--operation", "listAgents", "--check", "unauthenticated-is-401")
+    # The child processes of this command must find the packages too.
     mutation_test = environment.execute(
         "athena-conformance", "mutation-test", "--sample", "1", "--min", "0", *selection
     )
-    assert mutation_test.returncode == 0, mutation_test.stdout + mutation_test.stderr  # it starts processes
+    assert mutation_test.returncode == 0, mutation_test.stdout + mutation_test.stderr

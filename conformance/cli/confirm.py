@@ -10,6 +10,7 @@ from conformance.cli.wiring import display_path, resolve_contract
 from conformance.config.settings import Settings
 from conformance.contract_edits.yaml_patch import Edit, EditError, apply_edits
 from conformance.errors import UsageError
+from conformance.files import write_atomically
 from conformance.gate.verdict import ExitCode, pluralize
 from conformance.past_runs import report_reader
 from conformance.past_runs.promotion import Confirmation, build_confirmation, proposal_edits
@@ -60,7 +61,7 @@ def _edit_contract(contract: Contract, edits: Sequence[Edit]) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_bytes(text.encode())
+        write_atomically(path, text.encode())
     except OSError as error:
         raise UsageError(f"--output: cannot write {path}: {error.strerror} (expected a writable file)") from None
 

@@ -3,7 +3,6 @@
 No request is sent, so neither an address nor a token is required.
 """
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from textwrap import wrap
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.cli.stdout import write_stdout
+from conformance.cli.stdout import format_table, write_stdout
 from conformance.cli.wiring import display_path, resolve_contract, select_operations
 from conformance.config.settings import Settings
 from conformance.gate.history import History
@@ -52,7 +51,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
         for op in operations
     ]
     write_stdout(f"Dry run with {display_path(Path(contract.document.name))}: no request is sent.\n\n")
-    _print_table([_cells(settings, row) for row in rows])
+    write_stdout(format_table([HEADER, *(_cells(settings, row) for row in rows)]))
     skips: dict[tuple[str, str], list[str]] = {}  # (reason, kind) -> names
     for reason, kind, name in _skips(settings, contract, selected, checks):
         skips.setdefault((reason, kind), []).append(name)
@@ -103,23 +102,6 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
     if operation.effects and not settings.allow_effects:
         return NO_EFFECTS
     return str(get_exclusion_reason(contract, operation, read_only=False, effects=True) or "")
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print the operations, as plain text if the output is no terminal."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        rich_table = Table(*HEADER)
-        for cells in rows:
-            rich_table.add_row(*cells)
-        Console(markup=False).print(rich_table)
-        return
-    table = [HEADER, *rows]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADER))]
-    for cells in table:
-        write_stdout("  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n")
 
 
 def _lines(

@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from conformance.cli.reports import create_folder, write_file
+from conformance.cli.reports import create_folder
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import contract_path, display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
+from conformance.files import write_text
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
 from conformance.mutation.parallel import VariantResult, evaluate_all, select_mutants
@@ -47,14 +48,13 @@ def command(settings: Settings, checks: object = None) -> int:
         sys.stderr.write("\r\x1b[K")
     description = f"{len(numbers)} mutants" + (f" drawn by seed {settings.seed}" if settings.sample is not None else "")
     seconds = time.monotonic() - started
-    report = MutationReport(
-        display_path(path), description, results, false_positives, settings.min, seconds, _describe_detector(settings)
-    )
+    detector = "fuzzing only" if settings.fuzzing_only else ", ".join(settings.check) or "gate"
+    report = MutationReport(display_path(path), description, results, false_positives, settings.min, seconds, detector)
     write_stdout(render_terminal(report))
     if settings.report_dir is not None:
         folder = create_folder(settings.report_dir)
-        write_file(folder / "score.json", render_json(report))
-        write_file(folder / "score.md", render_markdown(report))
+        write_text("--report-dir", folder / "score.json", render_json(report))
+        write_text("--report-dir", folder / "score.md", render_markdown(report))
     return 1 if report.reasons else 0
 
 
@@ -62,11 +62,6 @@ def _validate_patterns(patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not Detectors.select([pattern], fuzzing_only=False).checks:
             raise UsageError(f"--check {pattern}: no such check (expected an id of a report, or a pattern: 'model-*')")
-
-
-def _describe_detector(settings: Settings) -> str:
-    """Describe which part of the suite runs."""
-    return "fuzzing only" if settings.fuzzing_only else ", ".join(settings.check) or "gate"
 
 
 def _variant_runs(settings: Settings) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ Schemathesis does not run: it reports its results per operation, at the end.
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from conformance.checks.registry import CHECKS
@@ -13,11 +14,10 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder
 from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
-from conformance.cli.wiring import clean_up
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
-from conformance.reporting import Report
+from conformance.reporting.names import describe_failure, display_name
 from conformance.results import CheckResult
 from conformance.runner.runner import RunResult, build_cases
 from conformance.session.session import Session
@@ -26,14 +26,8 @@ from conformance.transport.redaction import Redactor
 from spec.model import Operation
 
 NO_FUZZING_NOTE = "the items are checks only; `run` also generates requests with Schemathesis"
-EXIT_CODES = {  # exit code of pytest -> ours
-    0: ExitCode.PASSED,
-    1: ExitCode.FAILED,
-    2: ExitCode.INCOMPLETE,
-    3: ExitCode.INCOMPLETE,
-    4: ExitCode.USAGE,
-    5: ExitCode.NO_CHECKS_RAN,
-}
+# Exit code of pytest -> ours, if not INCOMPLETE.
+EXIT_CODES = {0: ExitCode.PASSED, 1: ExitCode.FAILED, 4: ExitCode.USAGE, 5: ExitCode.NO_CHECKS_RAN}
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
@@ -44,7 +38,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     builder = ReportBuilder(settings, contract)
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     redaction = wiring.build_redactor(settings, contract, token_command)
-    try:
+    with closing(target):
         try:
             problem = find_target_problem(settings, session, operations)
         except TargetUnreachable as error:
@@ -57,8 +51,6 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
             write_stdout(f"note: {note}\n")
         selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
         return _run_pytest(builder, session, target, redaction, selected, CHECKS if checks is None else checks)
-    finally:
-        target.close()
 
 
 def _run_pytest(
@@ -76,19 +68,21 @@ def _run_pytest(
     settings, contract = builder.settings, builder.contract
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
 
-    def describe_failure(run_result: RunResult, result: CheckResult) -> str:
+    def format_failure(run_result: RunResult, result: CheckResult) -> str:
         gate_result = GateResult(run_result, contract, operations, session.responses.call_counts, policy)
-        return _format_failure(builder.build(target.base, target.budget.sent, gate_result, redaction), result)
+        report = builder.build(target.base, target.budget.sent, gate_result, redaction)
+        message = f"message: {report.message(result)}"
+        return "\n".join([display_name(result.requirement), message, *describe_failure(report, result)])
 
     path = Path(contract.document.name).resolve()
     cases = list(build_cases(session, checks, operations))
-    plugin = ConformancePlugin(path, cases, describe_failure, is_strict=settings.strict)
+    plugin = ConformancePlugin(path, cases, format_failure, is_strict=settings.strict)
     # pytest ignores the settings, plugins and caches of the current folder.
     config = [f"--config-file={os.devnull}", f"--rootdir={path.parent}"]
     isolation = [*config, "--disable-plugin-autoload", "-p", "no:cacheprovider"]
     pytest_code = int(pytest.main([str(path), *isolation, *settings.arguments], plugins=[plugin]))
     target.budget.start_cleanup()
-    remaining = clean_up(session)
+    remaining = wiring.clean_up(session)
     if remaining:
         names = ", ".join(f"{resource} {key}" for resource, key in remaining)
         write_stdout(f"records not deleted: {redaction.line(names)}\n")
@@ -99,19 +93,3 @@ def _run_pytest(
     exit_code = EXIT_CODES.get(pytest_code, ExitCode.INCOMPLETE)
     is_incomplete = plugin.abort_reason or plugin.has_internal_error
     return ExitCode.INCOMPLETE if is_incomplete and exit_code is ExitCode.PASSED else exit_code
-
-
-def _format_failure(report: Report, result: CheckResult) -> str:
-    """Return the text of a failed item: one failure with the facts that the terminal report shows for a group."""
-    requirement = result.requirement
-    failed, total = report.rerun_counts(result) or (1, 1)
-    parameter = f" {requirement.parameter}" if requirement.parameter else ""
-    provenance = f"[{requirement.provenance}; failed {failed} of {total} times]"
-    lines = [
-        f"{requirement.operation}{parameter} {requirement.check}  {provenance}",
-        f"requirement: {requirement.summary}",
-        f"message:     {report.message(result)}",
-        f"location:    {report.location(requirement)}",
-        report.curl_command(result),
-    ]
-    return "\n".join(filter(None, lines))

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.cli import wiring
 from conformance.cli.stdout import write_stdout
-from conformance.cli.wiring import (
-    build_redactor,
-    clean_up,
-    open_session,
-    resolve_contract,
-    resolve_scope,
-    resolve_token,
-)
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.gate.verdict import ExitCode
@@ -34,7 +27,7 @@ EXIT_CODES = {True: ExitCode.FAILED, False: ExitCode.PASSED, None: ExitCode.INCO
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Rerun the failure; 1 if it is reproduced, else 0. Raises UsageError, ContractError."""
-    contract = resolve_contract(settings)
+    contract = wiring.resolve_contract(settings)
     report = report_reader.read_report(Path(settings.arguments[0]))
     failure = report.failure(settings.arguments[1])
     if failure.operation not in contract.operations:
@@ -60,14 +53,14 @@ def _replay(
     checks: Sequence[Check],
 ) -> int:
     """Rerun the failure, print the requests and the result, delete the created records."""
-    settings, token_command = resolve_token(settings)
-    _, notes = resolve_scope(replace(settings, operation=(failure.operation,), tag=(), provenance=()), contract)
-    session, target = open_session(settings, contract, secrets.token_hex(4), token_command)
+    settings, token_command = wiring.resolve_token(settings)
+    _, notes = wiring.resolve_scope(replace(settings, operation=(failure.operation,), tag=(), provenance=()), contract)
+    session, target = wiring.open_session(settings, contract, secrets.token_hex(4), token_command)
     recorder = Recorder.from_contract(contract)
     remaining: list[tuple[str, object]] = []
 
     def print_result(lines: Sequence[str], label: str, message: str, exit_code: ExitCode) -> int:
-        redaction = build_redactor(settings, contract, token_command)
+        redaction = wiring.build_redactor(settings, contract, token_command)
         lines = [*lines, f"{label} (exit {exit_code:d}): {message}"]
         write_stdout("".join(redaction.line(line) + "\n" for line in lines))
         return exit_code
@@ -81,7 +74,7 @@ def _replay(
         except BudgetExhausted as error:
             result = replay.ReplayResult(None, str(error))
         finally:
-            remaining = clean_up(session)  # also after Ctrl-C
+            remaining = wiring.clean_up(session)  # also after Ctrl-C
         requests = _request_lines(recorder, contract, failure, result)
     except TargetUnreachable as error:
         return print_result([], "TARGET UNREACHABLE", str(error), ExitCode.TARGET_UNREACHABLE)

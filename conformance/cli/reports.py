@@ -1,10 +1,8 @@
 """Builds reports, prints them and writes the report files."""
 
-import os
 import secrets
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
+from conformance.files import write_text
 from conformance.gate.verdict import GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.transport.redaction import Redactor
@@ -69,7 +68,7 @@ def publish(settings: Settings, report: Report) -> int:
     try:
         if folder is not None:
             for name, render in REPORT_WRITERS.items():
-                write_file(folder / name, render(report))
+                write_text("--report-dir", folder / name, render(report))
     finally:
         write_stdout(text)
     return int(report.gate_result.exit_code)
@@ -82,15 +81,3 @@ def create_folder(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"--report-dir: cannot create {path}: {error.strerror} (expected a writable folder)") from None
     return path
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a file in the folder of --report-dir: complete, or not at all. Raises UsageError."""
-    temporary_path = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary_path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary_path.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary_path.unlink()
-        raise UsageError(f"--report-dir: cannot write {path}: {error.strerror} (expected a writable folder)") from None

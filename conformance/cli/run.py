@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,10 +59,8 @@ def _build_report(
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
-    try:
+    with closing(target):
         run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
-    finally:
-        target.close()
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     policy = replace(
         GatePolicy.from_settings(settings, read_only=session.options.read_only),
@@ -92,13 +91,12 @@ def _record_sequences(
     recorder: Recorder, session: Session, run_result: RunResult
 ) -> dict[str, sequence.RequestSequence]:
     """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
-    sequences = {
-        failure.requirement.fingerprint: sequence.from_recording(
-            recorder, session.contract, session.payloads.marker, failure
-        )
+    contract, marker = session.contract, session.payloads.marker
+    return {
+        failure.requirement.fingerprint: steps
         for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky)
+        if (steps := sequence.from_recording(recorder, contract, marker, failure)) is not None
     }
-    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
 
 
 def _run_checks(

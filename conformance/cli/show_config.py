@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.cli.stdout import make_printable, write_stdout
+from conformance.cli.stdout import format_table, make_printable, write_stdout
 from conformance.config.options import OPTIONS
 from conformance.config.settings import Settings
 
@@ -12,11 +12,7 @@ NOT_SET = "not set"
 
 def command(settings: Settings, checks: object = None) -> int:
     """Print the settings and return 0."""
-    rows = list(_rows(settings))
-    width = max(len(name) for name, _, _ in rows)
-    value_width = min(60, max(len(value) for _, value, _ in rows))
-    for name, value, origin in rows:
-        write_stdout(f"{name:{width}}  {value:{value_width}}  {origin}".rstrip() + "\n")
+    write_stdout(format_table(list(_rows(settings))))
     return 0
 
 

@@ -2,7 +2,10 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
+
+MAX_COLUMN_CHARS = 60
 
 
 def write_stdout(text: str) -> None:
@@ -39,6 +42,13 @@ def _discard(stream: TextIO) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, stream.fileno())
     os.close(devnull)
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Align the cells of rows in columns. Cells of more than `MAX_COLUMN_CHARS` do not widen their column."""
+    widths = [min(MAX_COLUMN_CHARS, max(map(len, column))) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def make_printable(text: str) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from http import HTTPStatus
+from http.client import responses as REASON_PHRASES
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, build_diff
@@ -104,10 +104,7 @@ class Proposer:
         )
         if references:
             return {"$ref": references.most_common(1)[0][0]}
-        try:
-            return {"description": f"{HTTPStatus(status).phrase}."}
-        except ValueError:
-            return {"description": f"Status {status}."}
+        return {"description": f"{REASON_PHRASES.get(status, f'Status {status}')}."}
 
     # Body -----------------------------------------------------------------------------------------------------------
 

@@ -278,13 +278,11 @@ def _remove_entry(text: str, collection: yaml.CollectionNode, index: int) -> _Sp
 
 
 def _remove_flow_entry(text: str, spans: Sequence[tuple[int, int]], index: int) -> _Splice:
-    """Remove an entry of a flow collection with one comma, preferably on the same line."""
+    """Remove one of several entries of a flow collection with one comma, preferably on the same line."""
     start, end = spans[index]
-    previous_end = spans[index - 1][1] if index else None
-    next_start = spans[index + 1][0] if index + 1 < len(spans) else None
-    if next_start is None or (previous_end is not None and "\n" not in text[previous_end:start]):
-        return _Splice(previous_end if previous_end is not None else start, end, "")
-    return _Splice(start, next_start, "")
+    if index and (index + 1 == len(spans) or "\n" not in text[spans[index - 1][1] : start]):
+        return _Splice(spans[index - 1][1], end, "")
+    return _Splice(start, spans[index + 1][0], "")
 
 
 def _entries(collection: yaml.CollectionNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from conformance.errors import UsageError
+from conformance.files import write_text
 
 VERSION = 1
 MAX_FILE_BYTES = 10_000_000
@@ -55,12 +56,7 @@ def check_keys(flag: str, where: str, value: Any, *, required: Sequence[str], op
 
 
 def write(flag: str, path: Path, heading: str, part: str, content: Any) -> None:
-    """Write a file with the key `part` below a comment. Raises UsageError."""
+    """Write a file with the key `part` below a comment, completely or not at all. Raises UsageError."""
     document = {"version": VERSION, part: content}
     text = yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10_000)
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_text(f"# {heading}\n{text}", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot write {path}: {error.strerror} (expected a writable file)") from None
+    write_text(flag, path, f"# {heading}\n{text}")

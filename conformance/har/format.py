@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from conformance.errors import UsageError
+from conformance.files import read_json
 from conformance.transport.messages import Response
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -51,7 +52,7 @@ class HarEntry:
 
 def read_har(path: Path) -> list[HarEntry]:
     """Read the entries of a file. Raises UsageError."""
-    root = _load_json(path)
+    root = read_json(path, MAX_FILE_BYTES, "a complete HAR file")
     log = root.get("log") if isinstance(root, dict) else None
     version = str(log.get("version", "1.1")) if isinstance(log, dict) else ""
     entries = log.get("entries") if isinstance(log, dict) else None
@@ -61,18 +62,6 @@ def read_har(path: Path) -> list[HarEntry]:
     if len(entries) > MAX_ENTRIES:
         raise UsageError(f"{path}: {len(entries)} entries (expected at most {MAX_ENTRIES})")
     return [_parse_entry(f"{path.name} entry {index}", raw_entry) for index, raw_entry in enumerate(entries)]
-
-
-def _load_json(path: Path) -> Any:
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise UsageError(f"{path}: {size} bytes (expected at most {MAX_FILE_BYTES})")
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the file: {error.strerror} (expected a HAR file)") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected a complete HAR file)") from None
 
 
 def _parse_entry(location: str, raw_entry: Any) -> HarEntry:

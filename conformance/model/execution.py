@@ -90,25 +90,24 @@ class Execution:
     last_write: Write | None = None
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
-    _identity_key: Any = field(default=UNKNOWN)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def start(cls, session: Session) -> "Execution":
-        """Start a sequence without records."""
-        return cls(session, Model(session.contract))
+        """Start a sequence; the model contains only the account and its tenant."""
+        execution = cls(session, Model(session.contract))
+        account = session.contract.account_resource
+        if account is not None:
+            with suppress(SkipCheck):
+                identity = session.client.identity()
+                execution.model.account_key = identity.get(account.key_attribute)
+                execution._add_foreign(account, identity)
+        return execution
 
     @property
     def comparison(self) -> Comparison:
-        """Compares records with the model of this sequence; the account and its tenant belong to the model."""
-        if self._identity_key is UNKNOWN:
-            self._identity_key = None
-            account = self.session.contract.account_resource
-            with suppress(SkipCheck):
-                identity = self.session.client.identity() if account else {}
-                self._identity_key = identity.get(account.key_attribute) if account else None
-                self._add_foreign(account, identity)
-        return Comparison(self.model, self._identity_key)
+        """Compares records with the model of this sequence."""
+        return Comparison(self.model)
 
     def _add_foreign(self, resource: Resource | None, body: Any) -> None:
         """Add the stable attributes of the account, and of the records that it embeds."""
@@ -411,7 +410,7 @@ class Execution:
             cause = self._find_cause(operation, owner, mismatch.path[-1], exchange)
             blamed, evidence = cause if is_own else (operation, (exchange,))
             message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
-            locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
+            locations = self._find_locations(operation, blamed, mismatch)
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
             is_write = operation.method != "get" and len(mismatch.path) == 1
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
@@ -426,25 +425,40 @@ class Execution:
         if record.is_foreign:
             record.row = {**record.row, **body}
 
+    def _find_locations(
+        self, operation: Operation, blamed: Operation, mismatch: Mismatch
+    ) -> tuple[tuple[str, str | None], ...]:
+        """Return the parts of the contract that an expectation depends on. `blamed`: what the value is attributed to.
+
+        If two reads show different values of a relation or a derived property, it does not depend on any operation.
+        """
+        is_attribute = len(mismatch.path) == 1 and mismatch.path[0] in mismatch.record.resource.attributes
+        is_read = operation.method == "get" and not is_attribute
+        if is_read and (blamed is operation or not self._is_confirmed_by_other_read(operation, mismatch)):
+            return ((mismatch.pointer, None),)
+        return ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
+
     def _is_explained(self, operation: Operation, mismatch: Mismatch) -> bool:
         """Whether other clients explain a difference.
 
         They may have changed a record that is theirs, or created records that are counted: these are read.
         """
         if mismatch.record.is_foreign and any(record is mismatch.record for record in self.records.values()):
-            return self._is_changed_by_others(operation, mismatch)
-        relation = mismatch.excess_of
-        if relation is None:
+            return self._is_confirmed_by_other_read(operation, mismatch)
+        derived = mismatch.excess_of
+        if derived is None:
             return False
-        rows = self._fetch_referring_rows(mismatch.record, relation)
+        is_plain_count = derived.kind == "count" and not derived.where
+        relation = mismatch.record.resource.relations[derived.path[0]]
+        rows = self._fetch_referring_rows(mismatch.record, relation) if is_plain_count else None
         if rows is None:
-            return True
+            return self._is_confirmed_by_other_read(operation, mismatch)
         own = {key for _, key in self.model.records}
         others = sum(1 for key in rows if key not in own)
         return bool(mismatch.actual <= mismatch.expected + others)
 
-    def _is_changed_by_others(self, operation: Operation, mismatch: Mismatch) -> bool:
-        """Whether another read operation shows the same new value of a record of another client, or cannot show it."""
+    def _is_confirmed_by_other_read(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether another read operation shows the same value of a record, or cannot show it."""
         record = mismatch.record
         resource = record.resource.name
         is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
@@ -480,9 +494,9 @@ class Execution:
         for parameter in operation.query_parameters if operation is not None else ():
             x_query = parameter.x_query
             if operation and x_query and (x_query.role, x_query.operator, x_query.paths) == ("filter", "eq", (path,)):
-                listing = Listing(self.session, operation, ((parameter.name, str(record.key)),))
                 with suppress(SkipCheck):
-                    return listing.get_keys(listing.fetch_all()[0])
+                    rows = self.session.records.rows(operation, {parameter.name: record.key})
+                    return [self.session.operations.key_of(source, row) for row in rows]
         return None
 
     def _explain_written(self, name: RecordName, mismatch: Mismatch) -> str:

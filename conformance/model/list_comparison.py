@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from conformance.checks.support.listing import Listing, ListPage, Row
+from conformance.checks.support.listing import Listing, ListPage, Row, compute_pagination_values
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
 from conformance.checks.support.tenancy import derive_value
 from conformance.checks.support.values import get_values_at, parse_integer
@@ -398,14 +398,9 @@ class ListComparison:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
             yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))
         for number, page in enumerate(pages, 1):
-            expected: dict[str, Any] = {
-                "total": len(keys),
-                "size": requested,
-                "last-page": max(1, -(-len(keys) // requested)),
-                "current-page": number,
-                "first-item": (number - 1) * requested + 1 if page.rows else None,
-                "last-item": min(number * requested, len(keys)) if page.rows else None,
-            }
+            expected: dict[str, int | None] = {**compute_pagination_values(number, requested, len(keys))}
+            if not page.rows:
+                expected |= {"first-item": None, "last-item": None}
             for role, value in expected.items():
                 actual = page.pagination_values.get(role, value)
                 if (parse_integer(actual) if value is not None else actual) != value:

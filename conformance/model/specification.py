@@ -59,11 +59,15 @@ class ModelRecord:
 
 @dataclass(slots=True)
 class Model:
-    """The records of the run. `write_count`: number of successful writes so far."""
+    """The records of the run.
+
+    `write_count`: number of successful writes so far. `account_key`: key of the account of the run, None if unknown.
+    """
 
     contract: Contract
     records: dict[RecordId, ModelRecord] = field(default_factory=dict)
     write_count: int = 0
+    account_key: Any = None
 
     # Writes
 
@@ -71,11 +75,11 @@ class Model:
         """Add the record that a create operation stores."""
         definition = self.contract.resources[resource]
         record = ModelRecord(definition, key, {definition.key_attribute: key})
-        for attribute, name in iter_writable_attributes(definition, operation):
-            if name not in body and attribute.has_default:
-                record.attributes[name] = attribute.default
-            elif name not in body and attribute.nullable:
-                record.attributes[name] = None
+        for attribute in iter_writable_attributes(definition, operation):
+            if attribute.name not in body and attribute.has_default:
+                record.attributes[attribute.name] = attribute.default
+            elif attribute.name not in body and attribute.nullable:
+                record.attributes[attribute.name] = None
         server_set = (definition.key_attribute, *(name for name, a in definition.attributes.items() if a.stamp))
         fields = operation.body_fields
         record.excluded = {name: body[name] for name in server_set if name in body and name not in fields}
@@ -89,7 +93,8 @@ class Model:
 
     def _apply(self, record: ModelRecord, operation: Operation, body: Mapping[str, Any], *, is_new: bool) -> None:
         self.write_count += 1
-        for attribute, name in iter_writable_attributes(record.resource, operation):
+        for attribute in iter_writable_attributes(record.resource, operation):
+            name = attribute.name
             if name in body:
                 before = attribute.default if is_new else record.attributes.get(name)
                 record.attributes[name] = merge_object(attribute, before, body[name])
@@ -162,13 +167,18 @@ class Model:
         inverses = [(name, self.contract.resources[name].relations[relation.inverse]) for name in relation.targets]
         return [r.id for name, inverse in inverses for r in self.find_referrers(record.id, name, inverse)]
 
-    def evaluate(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+    def is_owner_of_created(self, record: ModelRecord, relation: Relation) -> bool:
+        """Whether a relation is the owner of a record of the run, which is the account that created it."""
+        is_owner = record.resource.owner_path == (relation.name,) and not relation.to_many
+        return is_owner and self.account_key is not None and not (record.is_foreign or record.is_borrowed)
+
+    def evaluate(self, record: ModelRecord, derived: DerivedProperty) -> Any:
         """Return the value of a computed property, or UNKNOWN.
 
-        Counts, sums and maxima are lower bounds for an inverse relation. `identity_key`: key of the run's account.
+        Counts, sums and maxima are lower bounds for an inverse relation.
         """
         if derived.kind == "viewer":
-            return self._evaluate_viewer(record, derived, identity_key)
+            return self._evaluate_viewer(record, derived)
         relation = record.resource.relations.get(derived.path[0]) if derived.path else None
         ids = self.related_ids(record, relation) if relation is not None else None
         if relation is None or ids is None or derived.kind not in ("count", "sum", "max", "from"):
@@ -193,13 +203,13 @@ class Model:
         present = [value for value in values if value is not None]
         return sum(present) if derived.kind == "sum" else max(present, default=None)
 
-    def _evaluate_viewer(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+    def _evaluate_viewer(self, record: ModelRecord, derived: DerivedProperty) -> Any:
         path = record.resource.owner_path if derived.path == ("owner",) else derived.path
         relation = record.resource.relations.get(path[0]) if len(path) == 1 else None
         ids = self.related_ids(record, relation) if relation is not None else None
-        if ids is None or len(ids) != 1 or identity_key is None:
+        if ids is None or len(ids) != 1 or self.account_key is None:
             return UNKNOWN
-        return ids[0][1] == identity_key
+        return ids[0][1] == self.account_key
 
 
 def _default_relations(resource: Resource) -> tuple[str, ...]:
@@ -207,14 +217,14 @@ def _default_relations(resource: Resource) -> tuple[str, ...]:
     return (*resource.owner_path[:1], *resource.tenant_path[:1])
 
 
-def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[tuple[Attribute, str]]:
-    """Yield the attributes that the body of an operation sets, with the name of the field."""
+def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[Attribute]:
+    """Yield the attributes that the body of an operation sets."""
     discriminators = {discriminator for _, _, discriminator in iter_setters(resource, operation)}
     for field_ in operation.body_fields.values():
         attribute = resource.attributes.get(field_.name)
         is_plain = field_.relation_setter is None and field_.x_query is None and field_.name not in discriminators
         if attribute is not None and is_plain and attribute.stamp is None:
-            yield attribute, field_.name
+            yield attribute
 
 
 def iter_setters(resource: Resource, operation: Operation) -> Iterator[tuple[str, Relation, str | None]]:

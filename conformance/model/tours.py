@@ -11,14 +11,14 @@ from datetime import timedelta
 from itertools import combinations, zip_longest
 from typing import Any
 
-from conformance.checks.support.parameters import find_parameter
+from conformance.checks.support.parameters import find_parameter, get_enum_values
 from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
 from conformance.model.queries import NIL_UUID, is_unmatched
-from conformance.model.specification import iter_setters
+from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
 from conformance.session.session import Session
@@ -36,6 +36,7 @@ ADOPTED_ROWS = 20  # records of other clients that lists are compared with
 RETRIEVED_ROWS = 5  # of them, retrieved because a list may omit properties that it filters by
 WORDS = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")
 LIST_RECORDS = 6  # records with different values that lists are compared with
+CreateSteps = Generator[Step, None, RecordName | None]  # returns the name of the record, None if it was not created
 
 
 @dataclass(slots=True)
@@ -63,25 +64,25 @@ class Tour:
 
     # Building blocks
 
-    def create(self, resource: str, body: Mapping[str, Any] | None = None) -> Iterator[Step]:
+    def create(self, resource: str, body: Mapping[str, Any] | None = None) -> CreateSteps:
         """Create a record, with new parents for the references that are required."""
         references: dict[str, Any] = {}
         for name, relation, discriminator, required in self._references(resource):
             if required and name not in (body or {}):
                 parents = yield from self.parents(relation.targets[0], 1)
                 references |= self._refer(relation, name, discriminator, parents[:1])
-        yield Step(Action.CREATE, resource, self.execution.new_name(resource), {**references, **(body or {})})
+        created = self.execution.new_name(resource)
+        yield Step(Action.CREATE, resource, created, {**references, **(body or {})})
+        return created if created in self.execution.records else None
 
     def parents(self, resource: str, number: int) -> Generator[Step, None, list[RecordName]]:
         """Create records that others refer to; returns their names. Without a create operation there are none."""
         known = self._parents.setdefault(resource, [])
         while len(known) < number and self.can_create(self.session, resource):
-            before = len(self.execution.records)
-            yield from self.create(resource)
-            created = list(self.execution.records)[before:]
-            if not created:
+            created = yield from self.create(resource)
+            if created is None:
                 break
-            known.append(created[-1])
+            known.append(created)
         return known
 
     @staticmethod
@@ -127,51 +128,37 @@ class Tour:
         setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
         return setters[0] if setters else None
 
-    def _create_referrer(
-        self, source: str, relation: Relation, target: RecordName
-    ) -> Generator[Step, None, list[RecordName]]:
-        """Create a record that refers to another; returns its name, or nothing if it could not be created."""
+    def _create_referrer(self, source: str, relation: Relation, target: RecordName) -> CreateSteps:
+        """Create a record that refers to another; returns its name, or None if it was not created."""
         setter = self._find_setter(source, relation)
         if setter is None:
-            return []
-        before = len(self.execution.records)
-        yield from self.create(source, self._refer(relation, *setter, [target]))
-        return list(self.execution.records)[before:][-1:]
+            return None
+        return (yield from self.create(source, self._refer(relation, *setter, [target])))
 
-    def _create_referrers(self, target: RecordName) -> Generator[Step, None, list[RecordName]]:
+    def _create_referrers(self, target: RecordName) -> Generator[Step, None, list[RecordName | None]]:
         """Create a record for each relation to a record of the run; returns their names."""
-        names: list[RecordName] = []
+        names: list[RecordName | None] = []
         for source, relation in self.session.contract.find_relations_to(target.resource):
-            names += yield from self._create_referrer(source.name, relation, target)
+            names.append((yield from self._create_referrer(source.name, relation, target)))
         return names
 
-    def observe(self, *names: RecordName) -> Iterator[Step]:
-        """Retrieve records."""
-        yield from (Step(Action.RETRIEVE, name.resource, name) for name in names)
-
-    def find_newest(self) -> RecordName | None:
-        """Return the newest record of the resource."""
-        names = [name for name in self.execution.records if name.resource == self.resource]
-        return names[-1] if names else None
+    def observe(self, *names: RecordName | None) -> Iterator[Step]:
+        """Retrieve the records that were created."""
+        return (Step(Action.RETRIEVE, name.resource, name) for name in names if name is not None)
 
     def _fields(self, operation: Operation) -> list[BodyField]:
         """Return the body fields that set attributes."""
-        fields = list(operation.body_fields.values())
-        discriminators = {f.relation_setter.discriminator for f in fields if f.relation_setter}
-        attributes = self.session.contract.resources[self.resource].attributes
-        plain = [f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators]
-        return [f for f in plain if f.name in attributes and attributes[f.name].stamp is None]
+        definition = self.session.contract.resources[self.resource]
+        return [operation.body_fields[a.name] for a in iter_writable_attributes(definition, operation)]
 
     # Create
 
     def creates(self) -> Iterator[Step]:
         """Create records: with the required fields only, then with each value of each field, null and references."""
-        yield from self.create(self.resource)
-        witness = self.find_newest()
-        yield from self._observe_created()
+        witness = yield from self._create_observed()
         creator = self.session.operations.creator(self.resource)
         fields = self._fields(creator)
-        columns = [self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields]
+        columns = self._stagger([self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields])
         for row in zip_longest(*columns, fillvalue=None):
             body = {f.name: value for f, value in zip(fields, row, strict=True) if value is not None}
             yield from self._create_valid(body)
@@ -182,9 +169,18 @@ class Tour:
         yield from self._create_references()
         for body in self._foreign_references(creator):
             yield from self._create_valid(body)
-        if witness is not None:
-            yield from self.observe(witness)
+        yield from self.observe(witness)
         yield Step(Action.LIST, self.resource)
+
+    def _stagger(self, columns: list[list[Any]]) -> list[list[Any]]:
+        """Rotate every second column of texts by half, so that one text of a row has the marker of the run."""
+        marker, is_rotated, staggered = self.session.payloads.marker, True, []
+        for column in columns:
+            has_marked_text = any(isinstance(value, str) and marker in value for value in column)
+            is_rotated = is_rotated != has_marked_text
+            half = len(column) // 2 if has_marked_text and is_rotated else 0
+            staggered.append([*column[half:], *column[:half]])
+        return staggered
 
     def _create_references(self) -> Iterator[Step]:
         """Create records with each reference to each kind of record, and with none, several and reordered ones."""
@@ -193,38 +189,33 @@ class Tour:
                 parents = yield from self.parents(target, 2)
                 yield from self.observe(*parents)
                 if relation.to_many:
-                    yield from self.create(self.resource, {name: []})
-                    yield from self.create(self.resource, {name: list(reversed(parents))})
+                    yield from self._create_observed({name: []})
+                    yield from self._create_observed({name: list(reversed(parents))})
                 elif parents:
-                    body = self._refer(relation, name, discriminator, parents[-1:])
-                    yield from self.create(self.resource, body)
-                yield from self._observe_created()
+                    yield from self._create_observed(self._refer(relation, name, discriminator, parents[-1:]))
                 yield from self.observe(*parents)
 
     def _create_valid(self, body: Mapping[str, Any]) -> Iterator[Step]:
         """Create a record with several fields; if the target rejects that, with each field alone."""
-        before = self.find_newest()
-        yield from self.create(self.resource, body)
-        if self.find_newest() == before:
-            for name, value in body.items() if len(body) > 1 else ():
-                yield from self.create(self.resource, {name: value})
-        yield from self._observe_created()
+        created = yield from self._create_observed(body)
+        if created is None and len(body) > 1:
+            for name, value in body.items():
+                yield from self._create_observed({name: value})
 
-    def _observe_created(self) -> Iterator[Step]:
-        name = self.find_newest()
-        if name is not None:
-            yield from self.observe(name)
+    def _create_observed(self, body: Mapping[str, Any] | None = None) -> CreateSteps:
+        """Create a record of the resource and retrieve it."""
+        name = yield from self.create(self.resource, body)
+        yield from self.observe(name)
+        return name
 
     # Update
 
     def updates(self) -> Iterator[Step]:
         """Update each field to each of a few values, to null, then only a relation, nothing, and everything."""
-        yield from self.create(self.resource)
-        sibling = self.find_newest()
-        yield from self.create(self.resource, self._full_body())
-        name = self.find_newest()
-        if name is None or sibling is None:
-            return  # nothing can be created or borrowed
+        sibling = yield from self.create(self.resource)
+        name = (yield from self.create(self.resource, self._full_body())) or sibling  # a borrowed record exists once
+        if name is None:
+            return
         yield from self.observe(name, sibling)
         fields = self._fields(self.operation)
         for position, f in enumerate(fields):
@@ -311,21 +302,17 @@ class Tour:
 
         One sibling has the same parents, one has others.
         """
-        yield from self.create(self.resource)
-        sibling = self.find_newest()
+        sibling = yield from self.create(self.resource)
         references = yield from self._distinct_references(1)
-        yield from self.create(self.resource, references)
-        companion = self.find_newest()
-        yield from self.create(self.resource, references)
-        name = self.find_newest()
-        if name is None or sibling is None or name in (sibling, companion):
+        companion = yield from self.create(self.resource, references)
+        name = yield from self.create(self.resource, references)
+        if name is None:
             return
-        others = [sibling, *([companion] if companion and companion != sibling else [])]
-        yield from self.observe(name, *others)
+        yield from self.observe(name, sibling, companion)
         yield from self._observe_parents()
         yield from self._delete(name)
         yield Step(Action.UPDATE, self.resource, name, {})
-        yield from self.observe(*others)
+        yield from self.observe(sibling, companion)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
         for source, relation in self.session.contract.find_relations_to(self.resource):
@@ -343,14 +330,13 @@ class Tour:
         if self._find_setter(source, relation) is None or not self.can_create(self.session, self.resource):
             return
         targets: list[RecordName] = []
-        children: list[RecordName] = []
+        children: list[RecordName | None] = []
         for _ in range(2):
-            yield from self.create(self.resource)
-            target = self.find_newest()
-            if target is None or target in targets:
+            target = yield from self.create(self.resource)
+            if target is None:
                 return
             targets.append(target)
-            children += yield from self._create_referrer(source, relation, target)
+            children.append((yield from self._create_referrer(source, relation, target)))
         yield from self.observe(*targets, *children)
         yield Step(Action.DELETE, self.resource, targets[0])
         yield from self.observe(*children, *targets)
@@ -363,7 +349,9 @@ class Tour:
         """Retrieve records with each relation alone, with pairs, and with all."""
         yield from self.list_records(2)
         yield from self._create_referrers_of_newest()
-        self._adopt_rows()
+        yield from self.observe(*self.execution.live_names())  # a wrong embedded record is then a fault of the retrieve
+        if not self.execution.live_names(self.resource):
+            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
         names = self.execution.live_names(self.resource)[-2:]
         for role in ("include", "count"):
             parameter = find_parameter(self.operation, role)
@@ -386,15 +374,12 @@ class Tour:
             for position, f in enumerate(self._fields(creator)):
                 body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
-            before = self.find_newest()
-            yield from self.create(self.resource, body)
-            if self.find_newest() == before:
+            if (yield from self.create(self.resource, body)) is None:
                 yield from self.create(self.resource)
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
         """Create records that refer to the newest record: its counts and inverse relations differ from the others'."""
-        name = self.find_newest()
-        if name is not None:
+        for name in self.execution.live_names(self.resource)[-1:]:
             yield from self._create_referrers(name)
 
     def _distinct_references(self, index: int) -> Generator[Step, None, dict[str, Any]]:
@@ -435,15 +420,13 @@ class Tour:
         """List with each parameter alone, with pairs of them, with each order in pages, and with each relation."""
         yield from self.list_records(LIST_RECORDS)
         yield from self._create_referrers_of_newest()
-        yield from self.observe(*self.execution.live_names(self.resource))  # a wrong row is then a fault of the list
+        yield from self.observe(*self.execution.live_names())  # a wrong row is then a fault of the list
         if not self.execution.live_names(self.resource):
             with suppress(SkipCheck):  # a create with effects, which `create` does not use
                 self.session.records.shared_record(self.resource)
-        own = len(self.execution.live_names(self.resource))
-        self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
-        yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
+        yield from self.adopt_rows()
         yield Step(Action.LIST, self.resource)
-        conditions = list(self._conditions())
+        conditions = list(self.conditions())
         yield from (Step(Action.LIST, self.resource, query={name: value}) for name, value in conditions)
         size = find_parameter(self.operation, "size")
         paging = {size.name: 2} if size is not None else {}
@@ -466,7 +449,7 @@ class Tour:
     def list_queries(self) -> list[dict[str, Any]]:
         """Return queries for exploration: one condition, order, page size or selection each."""
         size = find_parameter(self.operation, "size")
-        queries = [{name: value} for name, value in self._conditions()] + list(self._orders())
+        queries = [{name: value} for name, value in self.conditions()] + list(self._orders())
         queries += [{size.name: number} for number in (1, 2, 3)] if size is not None else []
         for role in ("include", "count"):
             parameter = find_parameter(self.operation, role)
@@ -491,12 +474,13 @@ class Tour:
                 choices[name].append({name: None})
         return {name: bodies for name, bodies in choices.items() if bodies}
 
-    def _adopt_rows(self) -> None:
-        """Use records of other clients if the run has none of the resource."""
-        if not self.execution.live_names(self.resource):
-            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+    def adopt_rows(self) -> Iterator[Step]:
+        """Add records of other clients to the sequence, and retrieve some of them."""
+        own = len(self.execution.live_names(self.resource))
+        self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+        yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
 
-    def _conditions(self) -> Iterator[tuple[str, Any]]:
+    def conditions(self) -> Iterator[tuple[str, Any]]:
         """Yield (parameter, value) of each filter and search, with values that some records have and some do not."""
         for parameter in self.operation.query_parameters:
             x_query = parameter.x_query
@@ -615,8 +599,7 @@ def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
 
 def _selections(parameter: Parameter | None) -> Iterator[list[str]]:
     """Yield the values of an include or count parameter: each alone, and all."""
-    schema = parameter.schema.get("items", parameter.schema) if parameter is not None else {}
-    values = [str(value) for value in schema.get("enum", ()) if value]
+    values = get_enum_values(parameter)
     yield from ([value] for value in values)
     if len(values) > 1:
         yield values

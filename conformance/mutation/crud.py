@@ -304,38 +304,35 @@ def _change_text(name: str, change: Callable[[str], str]) -> MakeFault:
 STORED, READ_BACK = "An update is stored.", "The next request returns what was written."
 DELETED, MISSING = "A deleted record is gone.", "Deleting a missing record returns 404."
 FRAME, REJECTED = "A write changes no other record.", "A rejected write changes nothing."
-EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
 
 operator: Callable[..., CrudOperator] = Operator
-from_evomaster, from_restler = partial(operator, source=EVOMASTER), partial(operator, source=RESTLER)
 independent = partial(operator, provenance_independent=True)
 
 # Actions that the fault needs -> operators. The operation of the first action has the requirement.
 OPERATORS: Mapping[tuple[str, ...], tuple[CrudOperator, ...]] = {
     ("create", "delete"): (
-        from_evomaster("create", "lost", "A created record can be retrieved.", stateless(_delete_after_create)),
+        operator("create", "lost", "A created record can be retrieved.", stateless(_delete_after_create)),
     ),
     ("create",): (operator("create", "twice", "A create stores one record.", stateless(_create_twice)),),
     ("update",): (
-        from_evomaster("update", "lost", STORED, stateless(_discard_update)),
+        operator("update", "lost", STORED, stateless(_discard_update)),
         operator("update", "applied to another record", STORED, stateless(_update_other_instead)),
         independent("frame", "update changes another too", FRAME, stateless(_change_other_too)),
-        from_evomaster(
+        independent(
             "refused-write",
             "applied but for the wrong field",
             REJECTED,
             stateless(_store_valid_part),
-            provenance_independent=True,
             trigger=trigger_partial_update,
         ),
     ),
     ("delete",): (
-        from_evomaster("delete", "deletes nothing", DELETED, stateless(_delete_nothing)),
+        operator("delete", "deletes nothing", DELETED, stateless(_delete_nothing)),
         independent("frame", "deletes another too", FRAME, stateless(_change_other_too)),
-        from_restler("delete", "again and again", MISSING, stateless(_accept_repeated_delete)),
+        operator("delete", "again and again", MISSING, stateless(_accept_repeated_delete)),
     ),
-    ("delete", "retrieve"): (from_restler("delete", "still there to retrieve", DELETED, ShowDeletedRecord),),
-    ("delete", "list"): (from_restler("delete", "still there to list", DELETED, ShowDeletedRecord),),
+    ("delete", "retrieve"): (operator("delete", "still there to retrieve", DELETED, ShowDeletedRecord),),
+    ("delete", "list"): (operator("delete", "still there to list", DELETED, ShowDeletedRecord),),
     ("retrieve",): (operator("stale-read", "retrieve answers what it did first", READ_BACK, StaleRead),),
     ("list",): (operator("stale-read", "list answers what it did first", READ_BACK, StaleRead),),
 }
@@ -345,8 +342,8 @@ STORED_AS_SENT, OMITTED = "A create stores the values that were sent.", "An upda
 STORE_OTHER = operator(
     "create", "{name} not stored", STORED_AS_SENT, send_changed(_with_different_value, return_sent=True)
 )
-DROP_FIELD = from_evomaster("update", "{name} not stored", STORED, drop_field)
-RESET_FIELD = from_evomaster("update", "{name} reset", OMITTED, reset_omitted_field)
+DROP_FIELD = operator("update", "{name} not stored", STORED, drop_field)
+RESET_FIELD = operator("update", "{name} reset", OMITTED, reset_omitted_field)
 CHANGE_ON_READ = independent("reading", "changes {name}", "A read changes nothing.", stateless(_change_on_retrieve))
 RETURN_OTHER = operator(
     "reading", "another record", "The requested record is returned.", stateless(_return_other_record)

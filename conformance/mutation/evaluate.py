@@ -14,12 +14,11 @@ from itertools import chain
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.errors import SuiteError
 from conformance.mutation.equivalence import create_mutant_app, find_witness
 from conformance.mutation.in_process_mock import InProcessMock, InProcessTarget, create_session
 from conformance.mutation.mutant import Mutant
 from conformance.results import CheckResult, Status
-from conformance.runner.runner import build_cases, run_check
+from conformance.runner.runner import build_cases, run_check, run_check_safely
 from conformance.schemathesis_engine import GATE, Depth, run_engine
 from conformance.session.session import Session
 from spec.model import Contract, Operation
@@ -157,12 +156,7 @@ def _find_failures(
     for tier in tiers:
         for case in build_cases(session, all_checks, tier):
             finding_count = len(session.responses.findings)
-            try:
-                yield from _failures_of(run_check(case))
-            except SuiteError:
-                raise
-            except Exception:
-                continue
+            yield from _failures_of(run_check_safely(case))
             if len(session.responses.findings) > finding_count:
                 yield from _find_response_failures(session, all_checks, tier)
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import orjson
 from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conformance.transport.routes import Router
@@ -164,10 +165,7 @@ class FaultInjector:
             await self.app(scope, receive, send)
             return
         response = await self.fault(request, lambda inner_request: self._call_app(scope, inner_request))
-        headers = {**response.headers, "content-length": str(len(response.body))}
-        raw_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
-        await send({"type": "http.response.body", "body": response.body, "more_body": False})
+        await StarletteResponse(response.body, response.status, response.headers)(scope, receive, send)
 
     async def _intercept(self, scope: Scope, receive: Receive) -> InterceptedRequest | None:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]

@@ -80,19 +80,6 @@ def change_json(change: JsonChange) -> MakeFault:
     return on_success(lambda request, response: response.with_json(change(request, response.json)))
 
 
-def change_record(**changes: ValueChange) -> MakeFault:
-    """Change attributes of the record in successful responses; attributes that it lacks are not added."""
-
-    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
-        record = response.data(request.operation)
-        if not isinstance(record, dict):
-            return response
-        changed = {name: convert(record[name]) for name, convert in changes.items() if name in record}
-        return response.with_data(request.operation, {**record, **changed})
-
-    return on_success(change)
-
-
 def change_value(change: ValueChange, path: tuple[str, ...] = ()) -> MakeFault:
     """Change the value at a path of successful responses."""
     return on_success(lambda _, r: r.with_json(change_at_path(copy.deepcopy(r.json), path, change)))

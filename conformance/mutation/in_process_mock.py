@@ -191,12 +191,9 @@ def _create_basic_session(
 def _find_mutable_records(session: Session) -> Iterator[tuple[str, Any]]:
     """Find the first listed record of each resource whose records can be updated but not created."""
     for name in session.contract.resources:
-        list_operation = session.operations.find(name, "list")
-        if session.operations.find(name, "update") is None or list_operation is None:
-            continue
-        try:
-            session.operations.creator(name)
-        except SkipCheck:
+        list_operation, update = (session.operations.find(name, action) for action in ("list", "update"))
+        is_fixed = update is not None and session.contract.find_create_operation(name) is None
+        if list_operation is not None and is_fixed:
             for row in islice(session.records.rows(list_operation, {}, pages=1), 1):
                 yield name, session.operations.key_of(name, row)
 

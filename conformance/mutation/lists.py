@@ -211,7 +211,7 @@ wrap_to_first_page = merge_page(lambda number: 1, lambda rows, first_rows: rows 
 count_page_as_total = change_page(lambda page: page.with_pagination(total=lambda value: len(page.rows)))
 drop_first_match = replace_matches(lambda rows: rows[1:], total=lambda value: value - 1)
 
-operator: Callable[..., Operator[ListFault]] = partial(Operator, source="Segura et al., TSE 2018")
+operator: Callable[..., Operator[ListFault]] = Operator
 
 # Roles of the parameters that the fault needs -> operators. The first parameter has the requirement; {name}: its name.
 OperatorTable = Mapping[tuple[str, ...], tuple[Operator[ListFault], ...]]

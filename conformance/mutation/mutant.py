@@ -23,7 +23,7 @@ class Mutant:
     changed. `pointer`, `keyword`: location of the requirement in the contract. `make_fault`: creates the fault, with
     new state. `trigger`: sends requests, at least one of which should show the fault. `operations`: the operations
     with the fault, if not only `operation`. `provenance_independent`: the requirement does not depend on a fact about
-    the API. `violates_schema`: the witness has to violate the response schema. `source`: publication of the operator.
+    the API. `violates_schema`: the witness has to violate the response schema.
     `supporting_locations`: further (pointer, keyword) pairs on which the requirement depends, e.g. of the 422 response.
     """
 
@@ -38,7 +38,6 @@ class Mutant:
     operations: frozenset[str] = frozenset()
     provenance_independent: bool = False
     violates_schema: bool = False
-    source: str = ""
     supporting_locations: tuple[tuple[str, str | None], ...] = ()
 
     @property
@@ -73,7 +72,6 @@ class Operator(Generic[F]):
     fault: F
     keyword: str | None = None
     provenance_independent: bool = False
-    source: str = ""
     trigger: Trigger | None = None
 
     def named(self, **names: object) -> "Operator[F]":
@@ -86,10 +84,9 @@ class Operator(Generic[F]):
         self, operation: Operation, make_fault: MakeFault, trigger: Trigger, pointer: str = "", **options: Any
     ) -> Mutant:
         """Build a mutant. `trigger`: if the row has none. `options`: further fields of the mutant."""
-        row: dict[str, Any] = {"keyword": self.keyword, "source": self.source}
-        row |= {"provenance_independent": self.provenance_independent, **options}
+        options = {"keyword": self.keyword, "provenance_independent": self.provenance_independent, **options}
         head = (self.family, operation.id, self.detail, self.requirement, pointer or operation.pointer)
-        return Mutant(*head, make_fault, self.trigger or trigger, **row)
+        return Mutant(*head, make_fault, self.trigger or trigger, **options)
 
 
 def sample(items: Iterable[T], max_items: int, *seed: object) -> Iterator[T]:

@@ -17,6 +17,7 @@ from conformance.mutation.faults import (
 )
 from conformance.mutation.mutant import Mutant, Operator, Trigger, sample
 from conformance.mutation.triggers import trigger_list, trigger_retrieve, trigger_success
+from conformance.transport.messages import map_leaves
 from spec.model import BodyField, Contract, Operation, Parameter, Resource
 
 MAX_RELATIONS = 2
@@ -50,12 +51,6 @@ def _change_text(value: Any) -> Any:
     return f"{value} of old" if isinstance(value, str) else value
 
 
-def _increment_all(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _increment_all(nested) for name, nested in value.items()}
-    return [_increment_all(item) for item in value] if isinstance(value, list) else increment(value)
-
-
 # Role -> operators of its parameter; the fault is made of the parameter's name.
 PARAMETER_OPERATORS: Mapping[str, tuple[Operator[Callable[[str], MakeFault]], ...]] = {
     role: (
@@ -70,7 +65,7 @@ PARAMETER_OPERATORS: Mapping[str, tuple[Operator[Callable[[str], MakeFault]], ..
 REFERENCE = Operator("reference", "{name} leads nowhere", "Every reference resolves to a record.", _unknown_key)
 EMBEDDING = Operator("embedding", "{name} is stale", "An embedded record equals the retrieved record.", _change_text)
 COUNT = Operator("count", "{name} one too many", "A {kind} agrees with the records.", increment)
-METRIC = Operator("metric", "one too many", "A metric agrees with the records that it counts.", _increment_all)
+METRIC = Operator("metric", "one too many", "A metric agrees with the records that it counts.", increment)
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
@@ -83,7 +78,7 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
             yield from _derive_count_mutants(contract, operation)
         elif view is None and _filter_inputs(operation):
             support = ((_filter_inputs(operation)[0].pointer, None),)  # what relates the metric to records
-            make_fault = change_value(METRIC.fault)
+            make_fault = change_value(lambda body: map_leaves(body, METRIC.fault))
             yield METRIC.mutant(operation, make_fault, trigger_success, supporting_locations=support)
 
 

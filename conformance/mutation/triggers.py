@@ -32,19 +32,15 @@ def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
         return {operation.path_parameter_names[0]: session.operations.key_of(resource, row)}
 
 
-def required_query(session: Session, operation: Operation) -> dict[str, Any]:
-    """Values for the required query parameters."""
-    return {p.name: session.payloads.generate_value(p.schema, p.name) for p in operation.query_parameters if p.required}
-
-
 def build_body(session: Session, operation: Operation, **changes: Any) -> dict[str, Any] | None:
-    """Build a valid body with `changes`; None if the operation has none."""
-    return {**session.payloads.build(operation, session.records.parent), **changes} if operation.request_body else None
+    """Build a valid body with `changes`, without the fields that are OMITTED; None if the operation has none."""
+    body = {**session.payloads.build(operation, session.records.parent), **changes}
+    return {n: v for n, v in body.items() if v is not OMITTED} if operation.request_body else None
 
 
 def trigger_success(session: Session, operation: Operation, **changes: Any) -> None:
     """Send one valid request, with `changes` to its body. Raises SkipCheck."""
-    body, query = build_body(session, operation, **changes), required_query(session, operation)
+    body, query = build_body(session, operation, **changes), session.records.required_query(operation)
     session.client.send(operation, path=resolve_path(session, operation), query=query, body=body)
 
 
@@ -206,15 +202,12 @@ def trigger_partial_update(session: Session, operation: Operation) -> None:
 def trigger_field_value(session: Session, operation: Operation, name: str, value: Any) -> None:
     """Send a valid body, then one with another value of a field; OMITTED removes it."""
     trigger_success(session, operation)
-    body = {**session.payloads.build(operation, session.records.parent), name: value}
-    if value is OMITTED:
-        del body[name]
-    session.client.send(operation, path=resolve_path(session, operation), body=body)
+    trigger_success(session, operation, **{name: value})
 
 
 def trigger_parameter_value(session: Session, operation: Operation, name: str, value: Any) -> None:
     """Send a request with a value of a parameter."""
-    query = {**required_query(session, operation), name: str(value)}
+    query = {**session.records.required_query(operation), name: str(value)}
     session.client.send(operation, path=resolve_path(session, operation), query=query)
 
 
@@ -271,5 +264,5 @@ def trigger_unusual_input(session: Session, operation: Operation) -> None:
             if body_field.relation_setter is None and is_text:
                 trigger_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
                 break
-    query = {**required_query(session, operation), "x_unknown": "1"}
+    query = {**session.records.required_query(operation), "x_unknown": "1"}
     session.client.send(operation, path=resolve_path(session, operation), query=query)

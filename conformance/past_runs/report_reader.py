@@ -1,15 +1,15 @@
 """Reader of the JSON report of an earlier run."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conformance.errors import UsageError
+from conformance.files import read_json
 from conformance.gate.verdict import join_names
 from conformance.reporting.json_report import VERSION
-from conformance.results import FailureKind
+from conformance.runner.rerun import BLOCKING_KINDS
 from spec.model import Contract
 
 MAX_REPORT_BYTES = 500_000_000
@@ -17,12 +17,7 @@ MIN_ID_CHARS = 4  # of an abbreviated id
 MAX_LISTED_IDS = 12  # ids listed in a message
 EXPECTED = "the conformance.json of an earlier run"
 TEXTS = ("fingerprint", "id", "check", "operation", "parameter", "requirement", "status", "message", "provenance")
-RECURRING_KINDS = (
-    "",
-    FailureKind.DETERMINISTIC.value,
-    FailureKind.STATE_DEPENDENT.value,
-    FailureKind.NOT_REPEATED.value,
-)
+RECURRING_KINDS = ("", *(kind.value for kind in BLOCKING_KINDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +79,7 @@ class PastReport:
 
 def read_report(path: Path) -> PastReport:
     """Read a report file. Raises UsageError if it is not a report of the current version."""
-    root = _read_json(path)
+    root = read_json(path, MAX_REPORT_BYTES, EXPECTED)
     version = root.get("version") if isinstance(root, dict) else None
     if version != VERSION:
         hint = "; rerun the suite to create a new report" if version == 1 else ""
@@ -103,18 +98,6 @@ def read_report(path: Path) -> PastReport:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: invalid report: {error!r:.100} (expected {EXPECTED})") from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        size = path.stat().st_size
-        if size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path}: invalid size {size} bytes (expected at most {MAX_REPORT_BYTES})")
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror} (expected {EXPECTED})") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected {EXPECTED})") from None
 
 
 def _parse_result(data: Mapping[str, Any]) -> ReportedResult:

@@ -18,7 +18,7 @@ from conformance.reporting.templating import render_template
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
-from conformance.transport.messages import AUTHORIZATION, Actor, Request
+from conformance.transport.messages import Actor, Request
 from conformance.transport.redaction import plain
 from spec.model import Contract
 
@@ -89,12 +89,7 @@ def _variables(sequence: RequestSequence, contract: Contract, settings: Settings
 
 def _token_name(request: Request) -> str:
     """Return whose token is sent; "" without a token, or if the request has its own header."""
-    header_names = {name.lower() for name in request.headers}
-    return (
-        request.actor
-        if request.actor in (Actor.OWNER, Actor.OTHER_TENANT) and AUTHORIZATION.lower() not in header_names
-        else ""
-    )
+    return "" if request.token_actor == Actor.ANONYMOUS else request.token_actor
 
 
 def _variable(header: str) -> str:

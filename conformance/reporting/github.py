@@ -7,7 +7,7 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 from collections.abc import Iterator
 
 from conformance.reporting.model import Report
-from conformance.reporting.names import display_name, format_counts, format_headline, group_results
+from conformance.reporting.names import describe_failure, display_name, format_counts, format_headline, group_results
 from conformance.results import CheckResult
 
 MAX_ANNOTATIONS = 10
@@ -44,18 +44,10 @@ def _render_lines(report: Report) -> Iterator[str]:
 
 
 def _render_annotation(report: Report, level: str, result: CheckResult) -> str:
-    requirement = result.requirement
-    proposal = report.proposal_for(result)
-    lines = [
-        f"requirement: {requirement.summary}",
-        f"message: {report.message(result)} ({report.rerun_summary(result)})",
-        report.curl_command(result),
-        f"rerun: {report.replay_command(requirement)}",
-        proposal.message if proposal else "",
-    ]
+    requirement, lines = result.requirement, [report.message(result), *describe_failure(report, result)]
     title = escape_property(display_name(requirement))
     location = f"file={escape_property(report.contract)},line={report.line_number(requirement)},title={title}"
-    return f"::{level} {location}::{escape_data(chr(10).join(filter(None, lines)))}"
+    return f"::{level} {location}::{escape_data(chr(10).join(lines))}"
 
 
 def escape_data(message: str) -> str:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as etree
 
 from conformance.gate.verdict import ExitCode
 from conformance.reporting.model import Report
+from conformance.reporting.names import describe_failure
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS
 
@@ -60,23 +61,13 @@ def _add_test_case(
     case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, file=report.contract)
     case.set("line", str(report.line_number(requirement)))
     message, proposal = report.message(result), report.proposal_for(result)
-    proposal_text = f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
     if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
-        lines = (
-            requirement.summary,
-            f"message: {message}",
-            f"location: {report.location(requirement)}",
-            f"provenance: {requirement.provenance}",
-            report.rerun_summary(result),
-            report.curl_command(result),
-            report.replay_command(requirement),
-            proposal_text,
-        )
-        _set_text(_add_element(case, "failure", type=requirement.check, message=message), lines)
+        element = _add_element(case, "failure", type=requirement.check, message=message)
     elif result.status is not Status.PASSED:
-        skipped = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
-        if result.status is Status.FAILED:
-            _set_text(skipped, filter(None, (report.replay_command(requirement), proposal_text)))
+        element = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
+    if result.status is Status.FAILED:
+        diff = [proposal.diff] if proposal and proposal.diff else []
+        _set_text(element, [f"message: {message}", *describe_failure(report, result), *diff])
 
 
 def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:

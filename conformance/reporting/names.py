@@ -1,8 +1,7 @@
 """Names, sentences and groups of failures that several reports share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category
@@ -14,6 +13,8 @@ MAX_OPERATION_NAMES = 3  # in the title of a group
 OTHER_CATEGORY = "other"
 ENGINE_CATEGORY = "Schemathesis"
 TRAFFIC_CHECK_IDS = ("request-matches-contract", "path-is-documented", "parameter-is-documented")  # `har.audit`
+# Check -> label of its category.
+CATEGORIES = dict.fromkeys(TRAFFIC_CHECK_IDS, str(Category.REQUESTS)) | {c.id: str(c.category) for c in CHECKS}
 
 
 def display_name(requirement: Requirement) -> str:
@@ -43,13 +44,21 @@ def format_counts(report: Report) -> str:
 
 def check_category(check: str) -> str:
     """Return the label of the category of a check; all Schemathesis checks share one."""
-    return ENGINE_CATEGORY if check.startswith("engine-") else _categories().get(check, OTHER_CATEGORY)
+    return ENGINE_CATEGORY if check.startswith("engine-") else CATEGORIES.get(check, OTHER_CATEGORY)
 
 
-@cache
-def _categories() -> Mapping[str, str]:
-    traffic_categories = dict.fromkeys(TRAFFIC_CHECK_IDS, str(Category.REQUESTS))
-    return traffic_categories | {check.id: str(check.category) for check in CHECKS}
+def describe_failure(report: Report, result: CheckResult) -> list[str]:
+    """Return the lines that follow the message of a failure where a report has plain text only."""
+    requirement, proposal = result.requirement, report.proposal_for(result)
+    lines = (
+        f"requirement: {requirement.summary}",
+        f"location: {report.location(requirement)}",
+        f"provenance: {report.provenance_level(requirement)}; {report.rerun_summary(result)}",
+        report.curl_command(result),
+        f"rerun: {report.replay_command(requirement)}",
+        proposal.message if proposal else "",
+    )
+    return list(filter(None, lines))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import check_category, display_name, format_headline
+from conformance.reporting.names import check_category, describe_failure, display_name, format_headline
 from conformance.results import CheckResult
 from spec.version import get_version
 
@@ -67,14 +67,8 @@ def _build_result(report: Report, result: CheckResult, level: str, rules: list[s
     requirement = result.requirement
     provenance = report.provenance_level(requirement)
     proposal = report.proposal_for(result)
-    message_lines = (
-        f"{display_name(requirement)}: {report.message(result)}",
-        f"Requirement: {requirement.summary}",
-        report.curl_command(result),
-        f"Rerun: {report.replay_command(requirement)}",
-        proposal.message if proposal else "",
-    )
-    text = "\n".join(filter(None, message_lines)).replace("](", "] (")  # "](" would be a link
+    lines = [f"{display_name(requirement)}: {report.message(result)}", *describe_failure(report, result)]
+    text = "\n".join(lines).replace("](", "] (")  # "](" would be a link
     properties: dict[str, Any] = {
         "id": requirement.id,
         "provenance": provenance,

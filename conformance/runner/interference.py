@@ -41,10 +41,8 @@ class InterferenceMonitor:
         resource = self.session.contract.resources.get(case.operation.resource or "")
         if not case.check.affected_by_other_clients or resource is None:
             return
-        names = {resource.name: None} | {
-            name: None for relation in resource.relations.values() for name in relation.targets
-        }
-        for name in names:
+        related = (name for relation in resource.relations.values() for name in relation.targets)
+        for name in dict.fromkeys([resource.name, *related]):
             listing = self.session.operations.find(name, "list")
             if listing is not None and not any(p.required for p in listing.query_parameters):
                 yield listing

@@ -1,7 +1,6 @@
 """Runs checks on operations and reports each result. Failures are rerun (`conformance.runner.rerun`)."""
 
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -153,11 +152,9 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
                 )
                 first, times = flaky.get(result.requirement.fingerprint, (result, 0))
                 flaky[result.requirement.fingerprint] = first, times + 1
-    responses = Counter[str]()
-    for (name, _), times in session.responses.call_counts.items():
-        responses[name] += times
+    call_counts = session.responses.call_counts.items()
     for fingerprint, (result, times) in flaky.items():
-        total = responses[result.requirement.operation] + times
+        total = times + sum(calls for (name, _), calls in call_counts if name == result.requirement.operation)
         run_result.results = [o for o in run_result.results if o.requirement.fingerprint != fingerprint]
         message = f"{result.message}; a retry of the same request succeeded"
         run_result.record(replace(result, message=message, failure_kind=FailureKind.FLAKY), (times, total))

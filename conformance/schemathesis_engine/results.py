@@ -189,10 +189,10 @@ def _passed_results(
     failed = {(failure.result.requirement.operation, failure.check.name) for failure in collector.failures.values()}
     for operation in runnable:
         check_names = [name for name in ENGINE_CHECKS if (operation.id, name) in collector.completed_checks]
-        for check_name in check_names:
-            if (operation.id, check_name) not in failed:
-                requirement = _build_requirement(collector.transport.session, operation, ENGINE_CHECKS[check_name])
-                yield EngineResult(CheckResult(requirement, Status.PASSED))
+        level = get_provenance(collector.transport.session.contract.document, operation.pointer)
+        for check in (ENGINE_CHECKS[name] for name in check_names if (operation.id, name) not in failed):
+            head = (check.check_id, operation.id, check.requirement, operation.pointer, level)
+            yield EngineResult(CheckResult(Requirement(*head, check.provenance_independent), Status.PASSED))
         if operation.id in collector.block_reasons and operation.id not in collector.successful_operations:
             yield _skipped_result(operation, collector.block_reasons[operation.id])
         elif no_case_reason and not check_names:
@@ -205,11 +205,6 @@ def _engine_error_results(collector: FailureCollector, runnable: Sequence[Operat
         for operation in runnable:
             if label == f"{operation.method.upper()} {operation.path}":
                 yield _skipped_result(operation, f"Schemathesis error: {error!r:.300}", "cases")
-
-
-def _build_requirement(session: Session, operation: Operation, check: EngineCheck) -> Requirement:
-    pointer, level = operation.pointer, get_provenance(session.contract.document, operation.pointer)
-    return Requirement(check.check_id, operation.id, check.requirement, pointer, level, check.provenance_independent)
 
 
 def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: str = "") -> EngineResult:

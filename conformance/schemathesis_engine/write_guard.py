@@ -173,7 +173,10 @@ class WriteGuard:
         body = map_texts(case_request.body, _neutralize_address)
         for body_field in operation.body_fields.values():
             self._set_reference(operation, body_field, body)
-        return self._add_marker(operation, body) if case_request.is_valid else body
+        if case_request.is_valid or self.is_create(operation):
+            body = self._add_marker(operation, body)
+        is_valid_create = case_request.is_valid and self.is_create(operation)
+        return self.session.payloads.ensure_marker(operation, body) if is_valid_create else body
 
     def _set_reference(self, operation: Operation, body_field: BodyField, body: dict[str, Any]) -> None:
         """Replace a reference in a body by an allowed one, or remove it. A value that is no key remains."""
@@ -215,18 +218,16 @@ class WriteGuard:
             raise BlockedRequest("it references a record that the run did not create")
 
     def _add_marker(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
-        """Add the run's marker to the first free text of a body."""
-        for body_field in operation.body_fields.values():
-            schema = self.session.payloads.resolve_schema(body_field.schema)
-            value = body.get(body_field.name)
-            is_free_text = schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys()
-            is_attribute = body_field.x_query is None and body_field.relation_setter is None
-            if is_free_text and is_attribute and isinstance(value, str):
-                marker = self.session.payloads.marker
-                if marker in value:
-                    return body
-                marked_text = f"{marker} {value}".rstrip()
-                if len(marked_text) <= schema.get("maxLength", len(marked_text)):
+        """Add the run's marker to the first valid free text of a body that a response shows."""
+        payloads = self.session.payloads
+        if payloads.has_marker(operation, body):
+            return body
+        for body_field in payloads.readable_fields(operation):
+            schema, value = payloads.resolve_schema(body_field.schema), body.get(body_field.name)
+            if schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys():
+                validator = self.session.schemas.get(body_field.pointer, "write")
+                marked_text = f"{payloads.marker} {value}".rstrip()
+                if isinstance(value, str) and validator.is_valid(value) and validator.is_valid(marked_text):
                     return {**body, body_field.name: marked_text}
         return body
 

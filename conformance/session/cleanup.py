@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.errors import SkipCheck
-from conformance.session.created_records import iter_texts
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey
+from conformance.transport.messages import iter_texts
 from spec.model import Operation, Resource
 
 MAX_PAGES = 50  # pages of a list that are searched
@@ -31,7 +31,7 @@ class RunCleanup:
     def clean_up(self) -> list[tuple[str, Any]]:
         """Delete everything; returns what remains. Raises TargetUnreachable."""
         for resource in self.session.contract.resources:
-            self._discover(resource)
+            self.discover_records(resource)
         keys = dict(self.logged_run.original_values.keys())
         original_values = {resource: values for (resource, _), values in self.logged_run.original_values.items()}
         self.session.client.mutable_records = MutableRecords(keys, original_values)
@@ -42,26 +42,53 @@ class RunCleanup:
             remaining = self.session.clean_up()
         return remaining
 
-    def _discover(self, resource: str) -> None:
-        """Log the records of a resource that contain the marker."""
+    def discover_records(self, resource: str) -> None:
+        """Log the records of a resource that the write log lacks: those that contain the marker of the run."""
         writes = self.logged_run.write_operations
         create_operations = [name for name in writes if resource in self._resources_created_by(name)]
-        is_uncertain = self.logged_run.pending_write[0] in create_operations
+        is_pending = self.logged_run.pending_write[0] in create_operations
         list_operation = self.session.operations.find(resource, "list")
         if list_operation is None or self.session.operations.find(resource, "delete") is None:
-            if is_uncertain and not self._is_covered_by_cascade(resource):
+            if is_pending and not self._is_covered_by_cascade(resource):
                 self.unverified.append(f"a {resource} may remain: the contract defines no list or delete operation")
             return
         if not create_operations:
             return
-        known_records = set(self.session.write_log.list_remaining())
         try:
-            for key in self._keys_with_marker(list_operation, is_uncertain=is_uncertain):
-                if RecordKey(resource, key) not in known_records:
-                    self.discovered_count += 1
-                    self.session.write_log.log_created(resource, key)
+            is_found = self._log_unlogged(list_operation, is_last=self.logged_run.last_write in create_operations)
+            if is_pending and not is_found:
+                self.session.client.sleep(self.session.options.consistency_timeout)  # it may still be executed
+                is_found = self._log_unlogged(list_operation, is_last=True)
+            if is_pending and not is_found and self.logged_run.unmarked_values is not None:
+                self._report_unmarked(list_operation, self.logged_run.unmarked_values)
         except SkipCheck as error:
             self.unverified.append(f"a {resource} may remain: {error}")
+
+    def _log_unlogged(self, list_operation: Operation, *, is_last: bool) -> bool:
+        """Log the records of the run that its write log lacks; returns whether there are any.
+
+        `is_last`: the last write may have created one.
+        """
+        resource = self.session.operations.resource(list_operation).name
+        known_records = set(self.session.write_log.list_remaining())
+        keys = self._keys_with_marker(list_operation, is_uncertain=is_last)
+        unlogged = [key for key in keys if RecordKey(resource, key) not in known_records]
+        for key in unlogged:
+            self.session.write_log.log_created(resource, key)
+        self.discovered_count += len(unlogged)
+        return bool(unlogged)
+
+    def _report_unmarked(self, list_operation: Operation, values: Mapping[str, Any]) -> None:
+        """Report the records that the last write may have created, whose body had no marker: they are not deleted."""
+        resource = self.session.operations.resource(list_operation).name
+        if not values:
+            self.unverified.append(f"a {resource} may remain: the last create contained no text with the marker")
+            return
+        known_records = set(self.session.write_log.list_remaining())
+        for row in self.session.records.rows(list_operation, {}, pages=MAX_PAGES):
+            key = self.session.operations.key_of(resource, row)
+            if RecordKey(resource, key) not in known_records and _has_values(row, values):
+                self.unverified.append(f"{resource} {key} may be of the run: it has the values of the last create")
 
     def _is_covered_by_cascade(self, resource: str) -> bool:
         """Whether the unanswered write created nothing, or only what is deleted with another record."""
@@ -107,3 +134,14 @@ class RunCleanup:
 
     def _has_marker(self, record: Mapping[str, Any]) -> bool:
         return any(self.logged_run.marker in text for text in iter_texts(dict(record)))
+
+
+def _has_values(row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a row shows the values of a create; those that it does not show are ignored."""
+    names = values.keys() & row.keys()
+    return bool(names) and all(_normalize(row[name]) == _normalize(values[name]) for name in names)
+
+
+def _normalize(value: Any) -> Any:
+    """A value as most targets store it: text without surrounding spaces, and "" as null."""
+    return value.strip().casefold() or None if isinstance(value, str) else value

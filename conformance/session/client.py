@@ -68,7 +68,8 @@ class TrackedClient:
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, actor, headers or {}
         )
         if request.method in UNSAFE_METHODS:
-            self.write_log.log_write(operation.id, request.target, request.token_actor)
+            unmarked_values = self.created_records.find_unmarked_values(operation, request)
+            self.write_log.log_write(operation.id, request.target, request.token_actor, unmarked_values)
         elif self._pending_delay:
             self.sleep(self._pending_delay)
             self._pending_delay = 0.0

@@ -6,7 +6,8 @@ from typing import Any
 
 from conformance.responses.records import NestedRecord, find_records
 from conformance.session.write_log import RecordKey, WriteLog, is_key
-from conformance.transport.messages import Exchange
+from conformance.transport.json_body import parse_leniently
+from conformance.transport.messages import Exchange, Request, iter_texts
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 
@@ -27,6 +28,22 @@ class CreatedRecordFinder:
         pointer = operation.envelope.schema_pointer if exchange.response.ok else None
         if pointer is not None:
             yield from find_records(self.contract, self.schemas, pointer, exchange.response.json)
+
+    def find_unmarked_values(self, operation: Operation, request: Request) -> dict[str, Any] | None:
+        """Return the values that a create sets, if none of them has the marker.
+
+        None if one has, if the operation creates no record, and if the record is deleted with one of the run.
+        """
+        view = self.contract.views.get(operation.envelope.view_name or "")
+        if view is None or (request.method, operation.method, operation.envelope.status) != ("post", "post", 201):
+            return None
+        body, relations = _read_fields(request), self.contract.resources[view.resource].relations
+        cascades = {name for r in relations.values() if r.on_delete == "cascade" for name in r.targets}
+        parents = {str(record.key) for record in self.write_log.created_records if record.resource in cascades}
+        if parents & {*iter_texts(body), *map(str, request.path_values.values())}:
+            return None
+        values = {name: value for name, value in body.items() if name in view.property_names}
+        return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that the response to a POST shows as created.
@@ -77,10 +94,12 @@ class CreatedRecordFinder:
         return False
 
 
-def iter_texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from iter_texts(item)
+def _read_fields(request: Request) -> dict[str, Any]:
+    """The fields of a request body; empty if it is no JSON object."""
+    body = request.body
+    if request.raw_body is not None:
+        try:
+            body = parse_leniently(request.raw_body)
+        except ValueError:
+            return {}
+    return dict(body) if isinstance(body, Mapping) else {}

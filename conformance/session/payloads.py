@@ -2,7 +2,6 @@
 marker.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from random import Random
 from typing import Any
 
 from conformance.errors import SkipCheck
+from conformance.transport.messages import iter_texts
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
 
@@ -42,15 +42,52 @@ class PayloadFactory:
         for field in operation.request_body.fields.values():
             if field.required and field.name not in body:
                 body |= self.build_field(operation, field, provide_parent)
-        return body if self.marker in json.dumps(body) else {**self.marker_field(operation), **body}
+        return self.ensure_marker(operation, body)
 
-    def marker_field(self, operation: Operation) -> dict[str, Any]:
-        """An optional free text with the marker, if the body has one: it identifies the record later."""
-        for field in attribute_fields(operation):
-            schema = self.resolve_schema(field.schema)
-            is_free_text = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
-            if is_free_text and int(schema.get("maxLength", 10_000)) > len(self.marker):
-                return {field.name: self.generate_value(field.schema, field.name)}
+    def ensure_marker(self, operation: Operation, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A body with one more optional field that contains the marker, if no field does and one can.
+
+        It identifies a created record if the run is killed before its response.
+        """
+        if self.has_marker(operation, body):
+            return dict(body)
+        fields = [field for field in self.readable_fields(operation) if field.name not in body]
+        marked_field = next((f for f in fields if self._can_contain_marker(f.schema)), None)
+        if marked_field is not None:
+            return {marked_field.name: self.generate_value(marked_field.schema, marked_field.name), **body}
+        if any(isinstance(body.get(field.name), str) for field in attribute_fields(operation)):
+            for field in fields:
+                if value := self._build_marked_object(field):
+                    return {field.name: value, **body}
+        return dict(body)
+
+    def has_marker(self, operation: Operation, body: Mapping[str, Any]) -> bool:
+        """Whether a field of a body contains the marker and the response of a create shows that field."""
+        values = (body.get(field.name) for field in self.readable_fields(operation))
+        return any(self.marker in text for value in values for text in iter_texts(value))
+
+    def readable_fields(self, operation: Operation) -> list[BodyField]:
+        """The fields that set attributes; of an operation that creates a record, those that its response shows."""
+        view = self.contract.views.get(operation.envelope.view_name or "")
+        if view is None or operation.envelope.status != 201:
+            return list(attribute_fields(operation))
+        return [field for field in attribute_fields(operation) if field.name in view.property_names]
+
+    def _can_contain_marker(self, schema: Mapping[str, Any]) -> bool:
+        """Whether a schema describes a free text with room for the marker."""
+        resolved = self.resolve_schema(schema)
+        is_free_text = resolved.get("type") == "string" and not {"enum", "format", "pattern"} & resolved.keys()
+        return is_free_text and int(resolved.get("maxLength", 10_000)) > len(self.marker)
+
+    def _build_marked_object(self, field: BodyField) -> dict[str, Any]:
+        """An object with one free text more than it requires; empty if the field is no object or has no free text."""
+        schema = self.resolve_schema(field.schema)
+        if schema.get("type") != "object":
+            return {}
+        for name, property_schema in schema.get("properties", {}).items():
+            if self._can_contain_marker(property_schema):
+                required = self.generate_value(schema, field.name)
+                return {**required, name: self.generate_value(property_schema, name)}
         return {}
 
     def build_field(self, operation: Operation, field: BodyField, provide_parent: ParentProvider) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class RecordFactory:
         body = {**self.payloads.build(operation, self.parent), **tenant_fields, **(changes or {})}
         if path_values:
             body = {**self.payloads.optional_lists(operation), **body}
+        body = self.payloads.ensure_marker(operation, body)
         previous_total = None if resource in self._measured else self._list_total(resource)
         exchange = client.send(operation, path=path_values, body=body)
         key, record = self._read_created_record(resource, operation, exchange)
@@ -138,14 +139,22 @@ class RecordFactory:
         records = self._distinct.setdefault(resource, [])
         operation = self.client.operations.creator(resource)
         while len(records) < number and not operation.path_parameter_names:
-            changes = self.payloads.build_variation(operation, len(records), self.parent)
-            try:
-                records.append(self.create(resource, changes))
-            except SkipCheck:
-                if not changes or self.client.options.read_only:
-                    raise
-                records.append(self.create(resource))
+            records.append(self.create_variation(resource, len(records)))
         return records
+
+    def create_variation(self, resource: str, number: int) -> CreatedRecord:
+        """Create a record whose optional fields depend on `number`; without them if they are rejected.
+
+        Raises SkipCheck.
+        """
+        operation = self.client.operations.find(resource, "create")
+        changes = self.payloads.build_variation(operation, number, self.parent) if operation is not None else {}
+        try:
+            return self.create(resource, changes)
+        except SkipCheck:
+            if not changes or self.client.options.read_only:
+                raise
+            return self.create(resource)
 
     def parent(self, relation: Relation) -> tuple[str, Any]:
         """Return (resource, key) of a record that a relation may refer to.

@@ -4,6 +4,7 @@ A file of JSON lines. Each run starts with a header line, so that one file can h
 
     {"write_log": 1, "run": id, "target": base URL, "marker": marker in all texts of the run}
     {"run": id, "write": operationId, "target": path, "as": actor}              before it is sent
+    {..., "unmarked": {property: value}}    also in the line of a create whose body has the marker in no readable text
     {"run": id, "created": resource, "key": key, "marked": true}    "marked" only if a readable text has the marker
     {"run": id, "deleted": resource, "key": key}
     {"run": id, "changing": resource, "key": key, "original": {property: value}}    a record that the run borrows
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from conformance.errors import UsageError, WriteLogError
 from conformance.transport.messages import Actor
@@ -65,11 +67,21 @@ class WriteLog:
         self._append({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
         return self
 
-    def log_write(self, operation: str, target: str, actor: Actor = Actor.OWNER) -> None:
-        """Log a write before it is sent; `actor`: whose token it uses. Raises WriteLogError."""
+    def log_write(
+        self,
+        operation: str,
+        target: str,
+        actor: Actor = Actor.OWNER,
+        unmarked_values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log a write before it is sent. Raises WriteLogError.
+
+        `actor`: whose token it uses. `unmarked_values`: the values of a create without the marker in a readable text.
+        """
         if actor == Actor.OWNER:
             self.marked_records -= find_records_in(target, self.marked_records)
-        self._append({"run": self.run_id, "write": operation, "target": target, "as": actor})
+        unmarked = {} if unmarked_values is None else {"unmarked": dict(unmarked_values)}
+        self._append({"run": self.run_id, "write": operation, "target": target, "as": actor, **unmarked})
 
     def log_created(self, resource: str, key: Any, *, is_marked: bool = False) -> None:
         """Log a record that the run created; `is_marked`: a readable text of it has the marker."""
@@ -106,9 +118,9 @@ class WriteLog:
 
 
 def find_records_in(target: str, records: Iterable[RecordKey]) -> set[RecordKey]:
-    """The records whose keys are segments of a path."""
-    segments = target.partition("?")[0].split("/")
-    return {record for record in records if str(record.key) in segments}
+    """The records whose keys are segments of a path, in any case and encoding."""
+    segments = {unquote(segment).casefold() for segment in target.partition("?")[0].split("/")}
+    return {record for record in records if str(record.key).casefold() in segments}
 
 
 def _terminate_last_line(path: Path) -> Path:
@@ -125,7 +137,9 @@ class LoggedRun:
 
     `created`: all created records; `remaining`: those not deleted; `marked`: as in `WriteLog`.
     `write_operations`: operationIds of its writes.
-    `pending_write`: operationId and path of the last write of the run's own token if no response was logged, else "".
+    `last_write`: operationId of the last write of the run's own token, or "".
+    `pending_write`: operationId and path of that write if no response to it was logged, else "".
+    `unmarked_values`: the values of that write, if it is a create without the marker in a readable text.
     `original_values`: borrowed record -> values.
     """
 
@@ -136,7 +150,9 @@ class LoggedRun:
     created: list[RecordKey] = field(default_factory=list)
     marked: set[RecordKey] = field(default_factory=set)
     write_operations: list[str] = field(default_factory=list)
+    last_write: str = ""
     pending_write: tuple[str, str] = ("", "")
+    unmarked_values: Mapping[str, Any] | None = None
     original_values: dict[RecordKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -191,7 +207,9 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
     logged_run = runs[run_id]
     if "write" in event:
         is_run_token = event.get("as", Actor.OWNER) == Actor.OWNER
+        logged_run.last_write = event["write"] if is_run_token else ""
         logged_run.pending_write = (event["write"], event["target"]) if is_run_token else ("", "")
+        logged_run.unmarked_values = dict(event["unmarked"]) if "unmarked" in event else None
         logged_run.marked -= find_records_in(event["target"], logged_run.marked) if is_run_token else set()
         if is_run_token and event["write"] not in logged_run.write_operations:
             logged_run.write_operations.append(event["write"])

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from conformance.trace.recorder import find_uuids
-from conformance.transport.messages import Request, map_texts
+from conformance.trace.recorder import UUID
+from conformance.transport.messages import Request, map_leaves, map_texts
 from spec.model import Contract
 
 ReplaceIdentifier = Callable[[str], Any]  # identifier as text -> its replacement, or None to leave it unchanged
@@ -48,19 +48,19 @@ def replace_identifiers(contract: Contract, request: Request, replacement: Repla
 
 def _value(value: Any, replacement: ReplaceIdentifier, *, is_key: bool) -> Any:
     """Replace the identifiers in a value; a text stays a text."""
-    if isinstance(value, Mapping):
-        return {name: _value(child, replacement, is_key=is_key) for name, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_value(child, replacement, is_key=is_key) for child in value]
-    if is_key and isinstance(value, (str, int)) and not isinstance(value, bool):
-        new = replacement(str(value))
-        if new is not None:
-            return str(new) if isinstance(value, str) else new
-    return _replace_in_text(value, replacement) if isinstance(value, str) else value
+
+    def replace_leaf(leaf: Any) -> Any:
+        if is_key and isinstance(leaf, (str, int)) and not isinstance(leaf, bool):
+            new = replacement(str(leaf))
+            if new is not None:
+                return str(new) if isinstance(leaf, str) else new
+        return _replace_in_text(leaf, replacement) if isinstance(leaf, str) else leaf
+
+    return map_leaves(value, replace_leaf)
 
 
 def _replace_in_text(text: str, replacement: ReplaceIdentifier) -> str:
-    for identifier in dict.fromkeys(find_uuids(text)):
+    for identifier in dict.fromkeys(UUID.findall(text)):
         new = replacement(identifier)
         text = text if new is None else text.replace(identifier, str(new))
     return text

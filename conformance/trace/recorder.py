@@ -15,7 +15,7 @@ from spec.model import Contract
 
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Path = tuple[str | int, ...]
 
@@ -49,14 +49,15 @@ class RequestSpan:
 class Recorder:
     """Records the exchanges of a target (`HttpTarget.observe`).
 
-    `keys`: names of key attributes. `spans`: fingerprint of a failure -> its latest execution.
+    `keys`: names of key attributes. `spans`: fingerprint of a failure -> its latest execution. `steps`: number of a
+    request in this process -> its index in `exchanges`.
     """
 
     keys: frozenset[str]
     exchanges: list[RecordedExchange] = field(default_factory=list)
     sources: dict[str, IdentifierSource] = field(default_factory=dict)
     spans: dict[str, RequestSpan] = field(default_factory=dict)
-    _step_by_number: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
@@ -67,15 +68,11 @@ class Recorder:
         if len(self.exchanges) >= MAX_RECORDED:
             return
         step = len(self.exchanges)
-        self._step_by_number[request.number] = step
+        self.steps[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
         for value, path in _identifiers(response.json, self.keys):
             if value not in self.sources and len(self.sources) < MAX_RECORDED:
                 self.sources[value] = IdentifierSource(step, path)
-
-    def step_of(self, request: Request) -> int | None:
-        """Return the number of a request; None if it was not recorded."""
-        return self._step_by_number.get(request.number)
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""
@@ -107,10 +104,6 @@ def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
-    if isinstance(node, str) and _UUID.fullmatch(node):
+    if isinstance(node, str) and UUID.fullmatch(node):
         return True
     return bool(path) and path[-1] in keys and isinstance(node, (str, int)) and not isinstance(node, bool)
-
-
-def find_uuids(text: str) -> list[str]:
-    return _UUID.findall(text)

@@ -49,7 +49,7 @@ def from_recording(recorder: Recorder, contract: Contract, marker: str, result: 
     """Build the sequence of a failed result; None if it was not recorded or is too long."""
     span = recorder.spans.get(result.requirement.fingerprint)
     evidence = span.evidence if span else tuple(exchange.request for exchange in result.evidence)
-    roots = {step for step in map(recorder.step_of, evidence) if step is not None}
+    roots = {recorder.steps[request.number] for request in evidence if request.number in recorder.steps}
     if span and span.end > span.start and (not evidence or evidence[-1].method in UNSAFE_METHODS):
         roots.add(span.end - 1)  # the last request reads the result of the write
     if not roots:
@@ -86,7 +86,7 @@ class _DependencySlice:
             reachable = {self.recorder.sources[name].step for name in new}
             reachable |= {step for step in pending for step in self._siblings(step)}
             if new:
-                reachable |= {step for step in self._writes(last) if names.intersection(self._path_values(step))}
+                reachable |= {step for step in self._writes(last) if names & self._path_values(step)}
             pending = {step for step in reachable if step <= last} - needed
         return needed
 
@@ -104,9 +104,9 @@ class _DependencySlice:
             if exchange.request.method in UNSAFE_METHODS and (200 <= exchange.status < 300 or is_in_span):
                 yield step
 
-    def _path_values(self, step: int) -> Iterator[str]:
-        """Yield the keys in the path of a request."""
-        return (str(value) for value in self.recorder.exchanges[step].request.path_values.values())
+    def _path_values(self, step: int) -> set[str]:
+        """Return the keys in the path of a request."""
+        return set(map(str, self.recorder.exchanges[step].request.path_values.values()))
 
     def _siblings(self, step: int) -> list[int]:
         """Return the earlier requests of the execution that created records of the listed resource."""

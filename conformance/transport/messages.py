@@ -2,10 +2,10 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,13 +25,31 @@ class Actor(StrEnum):
     ANONYMOUS = "anonymous"
 
 
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to each value in JSON that is neither an object nor a list."""
+    if isinstance(value, Mapping):
+        return {name: map_leaves(child, function) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_leaves(child, function) for child in value]
+    return function(value)
+
+
 def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
     """Apply a function to each text in JSON, except to names."""
-    if isinstance(value, Mapping):
-        return {name: map_texts(child, function) for name, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [map_texts(child, function) for child in value]
-    return function(value) if isinstance(value, str) else value
+    return map_leaves(value, lambda leaf: function(leaf) if isinstance(leaf, str) else leaf)
+
+
+def iter_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in JSON at any depth: names of properties and values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield str(name)
+            yield from iter_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from iter_texts(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ class Request:
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response:
     """A response. `headers`: lower-case names. `elapsed`: seconds.
 
@@ -81,7 +99,6 @@ class Response:
     content: bytes
     elapsed: float
     read_problem: str = ""
-    _json_cache: list[tuple[Any, str]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
@@ -93,15 +110,12 @@ class Response:
         """Why the body is not JSON, as the end of a sentence; "" if it is."""
         return self._parsed[1]
 
-    @property
+    @cached_property  # bodies are large and used by many checks
     def _parsed(self) -> tuple[Any, str]:
-        if not self._json_cache:  # bodies are large and used by many checks
-            try:
-                parsed = None if self.read_problem else parse_json(self.content), self.read_problem
-            except ValueError as error:
-                parsed = None, str(error)
-            self._json_cache.append(parsed)
-        return self._json_cache[0]
+        try:
+            return None if self.read_problem else parse_json(self.content), self.read_problem
+        except ValueError as error:
+            return None, str(error)
 
     @property
     def excerpt(self) -> str:

@@ -1,4 +1,4 @@
-"""The certificate of the mock: files of the user, or files that are created in the cache folder."""
+"""The certificate of the mock: files of the user, or files that the mock creates."""
 
 import hashlib
 import re
@@ -24,14 +24,20 @@ _INSTALL_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class TlsSetup:
-    """The TLS context of the server. `issuer`: the certificate that clients must trust, if the mock created it."""
+    """The TLS context of the server.
+
+    `ca`: a file with which clients trust the mock. `is_created`: whether the mock created it. `warning`: a message for
+    the user.
+    """
 
     context: "ssl.SSLContext"
-    issuer: Path | None
+    ca: Path
+    is_created: bool = False
+    warning: str | None = None
 
 
 def create_tls_setup(settings: MockSettings) -> TlsSetup | None:
-    """Return the certificate of the mock for its settings; None for http.
+    """Return the TLS setup for the settings; None for http.
 
     Raises click.UsageError if the certificate cannot be used or created.
     """
@@ -43,7 +49,7 @@ def create_tls_setup(settings: MockSettings) -> TlsSetup | None:
         if settings.tls is not None:
             return _create_self_signed(settings.tls, settings)
         if settings.tls_cert is not None and settings.tls_key is not None:
-            return TlsSetup(tls.create_tls_context(settings.tls_cert, settings.tls_key), None)
+            return TlsSetup(tls.create_tls_context(settings.tls_cert, settings.tls_key), settings.tls_cert)
     except tls.TlsError as error:
         raise click.UsageError(str(error)) from None
     return None
@@ -65,7 +71,10 @@ def _create_self_signed(options: SelfSignedTls, settings: MockSettings) -> TlsSe
         folder = find_cache_folder() / f"tls-{digest}"
     machine_names = filter(_is_certificate_name, [socket.gethostname().lower()])
     files = self_signed.ensure_certificate(folder, names, machine_names, get_system_time())
-    return TlsSetup(tls.create_tls_context(files.server, files.server), files.issuer.absolute())
+    warning = (
+        f"replaced the certificate in {folder}: clients must trust the new file" if files.replaces_others else None
+    )
+    return TlsSetup(tls.create_tls_context(files.server, files.server), files.ca.absolute(), True, warning)
 
 
 def list_certificate_names(settings: MockSettings) -> frozenset[str]:

@@ -43,7 +43,7 @@ Examples:
 \b
 Exit status:
   0  stopped by SIGINT, SIGTERM or SIGHUP
-  1  the address is not available
+  1  cannot listen on this host and port
   2  invalid option, environment variable, contract, dataset or store file
 
 \b
@@ -79,26 +79,31 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
+def _create_version_option(*, hidden: bool = False) -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        hidden=hidden,
+        callback=_print_version,
+        help="Show the versions of athena-mock and its contract.",
+    )
+
+
 @click.group(
     cls=_DefaultCommandGroup,
     epilog=_EPILOG,
     options_metavar="[serve] [OPTIONS]",
     subcommand_metavar="",
     context_settings={"max_content_width": 110},
-)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the versions of athena-mock and its contract.",
+    params=[_create_version_option()],
 )
 def athena_mock() -> None:
     """Serve an OpenAPI contract with state: records, relations, filters, access rules and validation."""
 
 
-@athena_mock.command(params=[*OPTIONS])
+@athena_mock.command(params=[*OPTIONS, _create_version_option(hidden=True)])
 @click.pass_context
 def serve(ctx: click.Context, /, **values: Any) -> int:
     """Start the server (default command)."""
@@ -107,6 +112,8 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     sockets, port = listen(settings.host, settings.port)
     standard_streams.replace_stderr()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    if tls is not None and tls.warning is not None:
+        _print_warning(tls.warning)
     for number in list_stop_signals():  # until the server handles signals itself
         signal.signal(number, _raise_keyboard_interrupt)
     try:
@@ -206,7 +213,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        banner = build_banner(sandbox, url, colour=colour, issuer=tls.issuer if tls else None)
+        banner = build_banner(sandbox, url, colour=colour, tls=tls)
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
@@ -255,6 +262,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         allowed_hosts=(*settings.allowed_hosts, settings.host),
         cors_origins=settings.cors_origin,
         serves_network=not is_loopback(settings.host),
+        trusted_proxies=settings.trusted_proxies,
         max_body_bytes=settings.max_body,
         registry=registry,
         control_token=settings.control_token,

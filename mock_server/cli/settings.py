@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -16,8 +16,9 @@ import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
-_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
 MIN_SANDBOX_BYTES, MAX_SANDBOX_BYTES = 1024 * 1024, 1024 * 1024 * 1024 * 1024
+_MAX_PORT, _MAX_SEED = 65535, 2**63 - 1
+_UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class MockSettings:
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     tls: SelfSignedTls | None
     tls_cert: Path | None
     tls_key: Path | None
@@ -65,6 +67,20 @@ class MockSettings:
 
 def _reject(text: str, expected: str) -> NoReturn:
     raise click.BadParameter(f"{text[:100]!r} is not {expected}.")
+
+
+def _parse_port(text: str | int) -> int:
+    return _parse_integer(text, _MAX_PORT)
+
+
+def _parse_seed(text: str | int) -> int:
+    return _parse_integer(text, _MAX_SEED)
+
+
+def _parse_integer(text: str | int, maximum: int) -> int:
+    """Parse an integer between 0 and `maximum`. A default of click is an integer."""
+    is_integer = re.fullmatch(r"\+?[0-9]{1,19}", str(text), re.ASCII) is not None and int(text) <= maximum
+    return int(text) if is_integer else _reject(str(text), f"an integer between 0 and {maximum}")
 
 
 def _parse_size(text: str) -> float:
@@ -143,6 +159,19 @@ def _parse_origins(text: str) -> Sequence[str]:
     return _split(text.lower())
 
 
+def _parse_networks(text: str) -> Sequence[IPv4Network | IPv6Network]:
+    return [network for part in _split(text) for network in _parse_network(part)]
+
+
+def _parse_network(text: str) -> Sequence[IPv4Network | IPv6Network]:
+    if text == "*":
+        return (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+    try:
+        return (ip_network(text.strip("[]"), strict=False),)
+    except ValueError:
+        _reject(text, "an IP address or a network, for example 172.16.0.0/12, or * for any")
+
+
 def _parse_tls(text: str) -> SelfSignedTls:
     kind, separator, folder = text.partition(":")
     if kind != "self-signed" or (separator and not folder):
@@ -168,10 +197,10 @@ _EPOCH_HELP = "End of the data, start of the clock."
 _CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
-_TLS_HELP = "self-signed or self-signed:FOLDER serves https with a certificate that is created there."
+_PROXIES_HELP = "Proxies whose Forwarded and X-Forwarded-* are used, in addition to this machine; * is any."
+_TLS_HELP = "Serve https. self-signed: create a certificate in the cache folder; self-signed:FOLDER: in FOLDER."
 _URLS_HELP = "Keep picture URLs at example.com; default: the mock serves those pictures."
 _BODY_HELP = "Largest request body, at most 10MiB."
-_PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
 _DURABILITY_HELP = (
@@ -189,7 +218,7 @@ _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 # The options that determine the dataset.
 DATASET_OPTIONS = (
     _create_option("--dataset", "Name or file of a dataset.", type=_parse_name, default="demo", metavar="NAME"),
-    _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
+    _create_option("--seed", "Seed of the generated data.", type=_parse_seed, default=0, metavar="N"),
     _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
     _create_option("--documented-urls", _URLS_HELP, is_flag=True),
@@ -197,12 +226,15 @@ DATASET_OPTIONS = (
 )
 OPTIONS = (
     _create_option("--host", _HOST_HELP, type=_parse_name, default="127.0.0.1", metavar="HOST"),
-    _create_option("--port", "Port to listen on; 0 selects a free port.", type=_PORT, default=8000, metavar="PORT"),
+    _create_option(
+        "--port", "Port to listen on; 0 selects a free port.", type=_parse_port, default=8000, metavar="PORT"
+    ),
     *DATASET_OPTIONS,
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
     _create_option("--durability", _DURABILITY_HELP, type=_DURABILITIES, default="normal"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
+    _create_option("--trusted-proxies", _PROXIES_HELP, type=_parse_networks, metavar="ADDRESS,...", **_LIST),
     _create_option("--tls", _TLS_HELP, type=_parse_tls, metavar="KIND"),
     _create_option("--tls-cert", "PEM file of a certificate, to serve https.", type=_FILE, metavar="FILE"),
     _create_option("--tls-key", "PEM file of the key of --tls-cert.", type=_FILE, metavar="FILE"),

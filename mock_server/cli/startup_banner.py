@@ -3,13 +3,14 @@
 import shlex
 from pathlib import Path
 
+from mock_server.cli.certificates import TlsSetup
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
 from spec.model import Operation
 
 
-def build_banner(sandbox: Sandbox, url: str, *, colour: bool, issuer: Path | None = None) -> str:
-    """Build the banner. `url`: of the mock, without a path. `issuer`: a certificate that clients must trust."""
+def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None) -> str:
+    """Build the banner. `url`: of the mock, without a path."""
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -23,9 +24,9 @@ def build_banner(sandbox: Sandbox, url: str, *, colour: bool, issuer: Path | Non
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
-        *(["Certificate for clients to trust", f"  {issuer}", ""] if issuer else []),
+        *(["Certificate for clients to trust", f"  {tls.ca}", ""] if tls and tls.is_created else []),
         "Try",
-        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, issuer)),
+        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, tls.ca if tls else None)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -40,9 +41,9 @@ def _build_token_lines(sandbox: Sandbox) -> list[str]:
     return ["Tokens", *(f"  {name:<14} {token.description}" for name, token in shown), ""]
 
 
-def _build_example_requests(sandbox: Sandbox, base_url: str, issuer: Path | None) -> list[str]:
+def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) -> list[str]:
     """Return a request that succeeds and one that fails validation (422), as curl commands."""
-    curl = f"curl --cacert {shlex.quote(str(issuer))}" if issuer else "curl"
+    curl = f"curl --cacert {shlex.quote(str(ca))}" if ca else "curl"
     curl += f" -H 'Authorization: Bearer {next(iter(BUILTIN_TOKENS))}'"
     commands = []
     retrieve, key = next(((o, key) for o, key in iter_example_keys(sandbox) if o.action == "retrieve"), (None, None))

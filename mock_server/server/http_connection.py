@@ -8,19 +8,25 @@ import asyncio
 import re
 import time
 from http import HTTPMethod
+from types import SimpleNamespace
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
+from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, apply_rules, build_head
 from mock_server.server.response_coalescing import Coalescer
+from mock_server.web.context import KEEP_ALIVE_KEY
 from mock_server.web.faults import TRANSPORT_KEY
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
 MAX_TARGET_BYTES = 65535  # limit of httptools' URL parser
 REQUEST_TIMEOUT = 15.0  # seconds until a request is complete
+KEEP_ALIVE_SECONDS = 30  # announced; an idle connection is closed one second later
+LINGER_TIMEOUT = 10.0  # seconds in which a client can finish an unread request and read its response
+MAX_DISCARDED_BYTES = 128 * 1024 * 1024  # of such a request
 WRITE_TIMEOUT = 30.0  # seconds in which a client must read some of its response
 TLS_CLOSE_TIMEOUT = 0.5  # seconds in which a client must confirm the end of an idle TLS connection at shutdown
 MAX_UNSENT_BYTES = 64 * 1024 * 1024  # in the write buffers of all connections
@@ -31,7 +37,11 @@ _REQUEST_LINE = re.compile(_METHOD_PATTERN + rb" [!-~]+ HTTP/1\.[01]\r\n")
 _REQUEST_START = re.compile(_METHOD_PATTERN + rb" +([^ \r\n?]{1,600})")
 _STANDARD_METHODS = frozenset(method.encode() for method in HTTPMethod)
 _PLACEHOLDER_METHOD = b"TRACE"
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 _TLS_PREFIX = b"\x16\x03"
+_KEEP_ALIVE_HEADERS = ((b"connection", b"keep-alive"), (b"keep-alive", b"timeout=%d" % KEEP_ALIVE_SECONDS))
+_NO_CYCLE: Any = SimpleNamespace(response_complete=True)
+_TRAILERS = IgnoredFields()
 _EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty line"
 
 
@@ -47,30 +57,37 @@ class CustomMethodRequest:
 
     def on_headers_complete(self) -> None:
         """Replace the placeholder method by the one that was sent."""
-        self.connection.on_headers_complete()
-        if self.method is not None:
-            self.connection.scope["method"] = self.method
-            self.method = None
+        try:
+            self.connection.on_headers_complete()
+        finally:
+            if self.method is not None:
+                self.connection.scope["method"] = self.method
+                self.method = None
 
 
 class HttpConnection(HttpToolsProtocol):
     """One connection.
 
-    `is_closing`: an error response is being sent and nothing more is read. `incomplete_request`: (scope, since when).
+    `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: when a connection is
+    closed that has sent its last response to a request that was not completely read; `can_linger`: whether to wait for
+    that. `waiting`: for the client: (scope of the last request, timeout, since when).
     `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
     are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
     """
 
     is_closing = False
+    can_linger = True
+    linger_deadline: float | None = None
+    discarded_bytes = 0
     head_bytes = 0
-    incomplete_request: tuple[Any, float] | None = None
+    waiting: tuple[Any, float, float] | None = None
     unsent: tuple[int, float] | None = None
     max_connections = MAX_CONNECTIONS
     coalescer: Coalescer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve the connection, reject its requests or abort it, depending on the number of connections."""
-        super().connection_made((self.coalescer or Coalescer()).wrap(transport))
+        super().connection_made((self.coalescer or Coalescer()).wrap(transport, self.start_lingering))
         mock_app = self.config.app
         if len(self.connections) > self.max_connections and isinstance(mock_app, MockApp):
             detail = f"{len(self.connections)} connections (maximum {self.max_connections})"
@@ -78,12 +95,6 @@ class HttpConnection(HttpToolsProtocol):
             self.app = error_app
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
-
-    def on_message_begin(self) -> None:
-        """Let the application find the connection of a request."""
-        super().on_message_begin()
-        scope: Any = self.scope
-        scope[TRANSPORT_KEY] = self.transport
 
     def pause_writing(self) -> None:
         """Limit the size of all write buffers: abort the connection that has been paused longest."""
@@ -98,39 +109,46 @@ class HttpConnection(HttpToolsProtocol):
             min(paused, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0).transport.abort()
 
     def check_timeouts(self, now: float) -> None:
-        """Close the connection if its request stays incomplete or its response is not read."""
+        """Close the connection if it stays idle, its request stays incomplete or its response is not read."""
+        if self.linger_deadline is not None and now > self.linger_deadline:
+            self.transport.abort()
+            return
         if self.flow.write_paused:
             unsent_bytes = self.transport.get_write_buffer_size()
             if self.unsent is None or self.unsent[0] != unsent_bytes:
                 self.unsent = (unsent_bytes, now)
             elif now - self.unsent[1] > WRITE_TIMEOUT:
                 self.transport.abort()
-        is_incomplete, incomplete_request = self.is_incomplete(), self.incomplete_request
-        if not is_incomplete:
-            self.incomplete_request = None
-        elif incomplete_request is None or incomplete_request[0] is not self.scope:
-            self.incomplete_request = (self.scope, now)
-        elif now - incomplete_request[1] > REQUEST_TIMEOUT:
+        timeout, waiting = self.get_timeout(), self.waiting
+        if timeout is None:
+            self.waiting = None
+        elif waiting is None or waiting[0] is not self.scope or waiting[1] != timeout:
+            self.waiting = (self.scope, timeout, now)
+        elif now - waiting[2] > timeout:
             self.timeout_request()
+
+    def get_timeout(self) -> float | None:
+        """Return how long the client may take for a request or the rest of one; None if the mock has to respond."""
+        cycle = self.cycle
+        if self.is_closing or self.flow.write_paused:
+            return None
+        if cycle is None or cycle.scope is not self.scope:
+            return REQUEST_TIMEOUT
+        if cycle.response_complete:
+            return KEEP_ALIVE_SECONDS + 1.0
+        return REQUEST_TIMEOUT if cycle.more_body else None
 
     def shutdown(self) -> None:
         """Close the connection after its response. An idle client that uses TLS need not confirm it."""
+        self.can_linger = False
         super().shutdown()
         if self.scheme == "https" and (self.cycle is None or self.cycle.response_complete):
             self.loop.call_later(TLS_CLOSE_TIMEOUT, self.transport.abort)
 
-    def is_incomplete(self) -> bool:
-        """Return whether the connection waits for a request or the rest of one."""
-        cycle = self.cycle
-        if self.is_closing or self.flow.write_paused:
-            return False
-        if cycle is None or cycle.scope is not self.scope:
-            return True
-        return cycle.more_body and not cycle.response_complete
-
     def timeout_request(self) -> None:
-        """Reject an incomplete request; close a connection that has sent nothing."""
-        if self.scope is None:
+        """Reject an incomplete request; close a connection that is idle."""
+        is_answered = self.cycle is not None and self.cycle.scope is self.scope and self.cycle.response_complete
+        if self.scope is None or is_answered:
             self.transport.close()
             return
         detail = f"the request was incomplete after {REQUEST_TIMEOUT:g} seconds"
@@ -138,14 +156,21 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse received data, like uvicorn, with error handling and a limit for the head."""
+        while data and not self.is_closing:
+            data = self.parse(data)
         if self.is_closing:
-            return
-        self._unset_keepalive_if_required()
+            self.discarded_bytes += len(data)
+            if self.linger_deadline is not None and self.discarded_bytes > MAX_DISCARDED_BYTES:
+                self.transport.abort()
+
+    def parse(self, data: bytes) -> bytes:
+        """Parse data; return those to be parsed next, which are none unless an upgrade was requested."""
         previous_cycle = self.cycle
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # upgrades are not supported: respond as if it had not been requested
+        except httptools.HttpParserUpgrade as upgrade:
+            offset: int = upgrade.args[0]
+            return self.ignore_upgrade() + data[offset:]
         except httptools.HttpParserError as error:
             self.handle_parse_error(data if self.cycle is previous_cycle else b"", error)
         else:
@@ -153,6 +178,86 @@ class HttpConnection(HttpToolsProtocol):
                 self.head_bytes = 0 if "method" in self.scope else self.head_bytes + len(data)
                 if self.head_bytes > MAX_HEAD_BYTES:
                     self.send_error(self.too_large_error(), data)
+        return b""
+
+    def ignore_upgrade(self) -> bytes:
+        """Return the head of a request for an upgrade without this request, which is not supported.
+
+        The parser takes what follows such a head for another protocol. Some clients, such as Java's, request HTTP/2
+        with any request, also one with a body.
+        """
+        if self.cycle is _NO_CYCLE:
+            self.cycle = None  # type: ignore[assignment]
+        method = self.scope.get("method") or self.parser.get_method().decode()
+        http_version = self.parser.get_http_version()
+        self.parser = self.create_parser(self)
+        return build_head(method, self.url, http_version, [f for f in self.headers if f[0] != b"upgrade"])
+
+    def create_parser(self, callbacks: Any) -> Any:
+        """Create a parser that, like uvicorn's, accepts data after the last request of a connection."""
+        parser = httptools.HttpRequestParser(callbacks)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep a half-closed connection open until all complete requests have their responses; not with TLS."""
+        self.can_linger = False
+        cycle = self.cycle
+        is_pending = cycle is not None and not cycle.response_complete and (self.is_closing or not cycle.more_body)
+        if not is_pending or self.scheme == "https":
+            self.transport.close()  # after the pending data
+            return False
+        cycle.keep_alive = False  # the connection is closed after this response
+        return True
+
+    def start_lingering(self) -> bool:
+        """Defer the end of the connection while the client still sends the request that was responded to.
+
+        To close a socket with unread data resets the connection, and the client loses the response. So what the client
+        sends is discarded until it closes the connection. Returns whether the end is deferred.
+        """
+        cycle = self.cycle
+        is_unread = self.is_closing or (cycle is not None and cycle.more_body)
+        if not (is_unread and self.can_linger) or self.transport.is_closing():
+            return False
+        self.can_linger = False
+        self.is_closing = True
+        self.linger_deadline = time.monotonic() + LINGER_TIMEOUT
+        self.pipeline.clear()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        return True
+
+    def on_headers_complete(self) -> None:
+        """Start the request. Raises ApiError, which reaches `handle_parse_error`, if its head is not valid."""
+        fields = self.headers
+        unique_fields = dict(fields)
+        is_origin_form = self.url[:1] == b"/"
+        if not (is_origin_form and len(unique_fields) == len(fields) and EXAMINED_FIELDS.isdisjoint(unique_fields)):
+            if b"upgrade" in unique_fields and self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+                # `parse` calls `ignore_upgrade` next. The end of the request is reported before.
+                self.cycle = self.cycle or _NO_CYCLE
+                return
+            self.expect_100_continue = apply_rules(self.url, fields, self.parser.get_http_version())
+        super().on_headers_complete()
+        self.headers = _TRAILERS
+        scope: Any = self.scope
+        scope[TRANSPORT_KEY] = self.transport
+        if self.cycle.keep_alive:
+            scope[KEEP_ALIVE_KEY] = _KEEP_ALIVE_HEADERS
+
+    def on_response_complete(self) -> None:
+        """Start the next pipelined request.
+
+        Unlike uvicorn's method, this starts no timer: `check_timeouts` closes idle connections.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def handle_parse_error(self, data: bytes, error: httptools.HttpParserError) -> None:
         """Handle bytes that the parser rejects. `data`: the start of a request, empty if unknown."""
@@ -163,9 +268,10 @@ class HttpConnection(HttpToolsProtocol):
             and request_line[1] not in _STANDARD_METHODS
         ):
             # Any token is a method: the application rejects those that a path does not have.
-            self.parser = httptools.HttpRequestParser(CustomMethodRequest(self, request_line[1].decode()))
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser = self.create_parser(CustomMethodRequest(self, request_line[1].decode()))
             self.data_received(_PLACEHOLDER_METHOD + data[request_line.end(1) :])
+        elif isinstance(error.__context__, ApiError):  # raised by `on_headers_complete`
+            self.send_error(error.__context__, data)
         elif isinstance(error, httptools.HttpParserCallbackError) and len(self.url) > MAX_TARGET_BYTES:
             self.send_error(self.too_large_error(), data)
         else:
@@ -232,6 +338,9 @@ def _malformed_error(data: bytes, error: httptools.HttpParserError) -> ApiError:
     if data.startswith(_TLS_PREFIX):
         detail = "got a TLS handshake (expected http://, not https://; to serve https://, use --tls self-signed)"
         return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port serves HTTP, not HTTPS.")
+    if data.startswith(_HTTP2_PREFACE):
+        detail = "got HTTP/2 (expected HTTP/1.1)"
+        return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port serves HTTP/1.1, not HTTP/2.")
     message = "the path cannot be parsed" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
     message = message[:1].lower() + message[1:]
     detail, message = f"{message} (expected {_EXPECTED_FORMAT})", f"The request is not valid HTTP: {message}."

@@ -8,6 +8,7 @@ processor.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -17,9 +18,12 @@ class Coalescer:
     def __init__(self) -> None:
         self.pending: dict[asyncio.Transport, list[bytes]] = {}
 
-    def wrap(self, transport: asyncio.Transport) -> Any:
-        """Return a transport that writes with this coalescer and otherwise delegates to `transport`."""
-        return _CoalescingTransport(transport, self)
+    def wrap(self, transport: asyncio.Transport, defer_close: Callable[[], bool] = lambda: False) -> Any:
+        """Return a transport that writes with this coalescer and otherwise delegates to `transport`.
+
+        `defer_close`: called before the connection is closed; returns whether the caller closes it later.
+        """
+        return _CoalescingTransport(transport, self, defer_close)
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send data in the next iteration, in the order of the calls."""
@@ -36,9 +40,10 @@ class Coalescer:
 
 
 class _CoalescingTransport:
-    def __init__(self, transport: asyncio.Transport, coalescer: Coalescer) -> None:
+    def __init__(self, transport: asyncio.Transport, coalescer: Coalescer, defer_close: Callable[[], bool]) -> None:
         self._transport = transport
         self._coalescer = coalescer
+        self._defer_close = defer_close
         self.is_closing = transport.is_closing  # called for each response, so not through __getattr__
 
     def __getattr__(self, name: str) -> Any:
@@ -51,4 +56,5 @@ class _CoalescingTransport:
     def close(self) -> None:
         """Close the connection after the pending data."""
         self._coalescer.flush()
-        self._transport.close()
+        if not self._defer_close():
+            self._transport.close()

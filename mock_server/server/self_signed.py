@@ -1,6 +1,6 @@
-"""Creates a certificate for the mock, and a certificate of its issuer that clients can trust.
+"""Creates a certificate for the mock, and one of its certificate authority (CA) that clients can trust.
 
-The key of the issuer is not stored: a client that trusts it trusts this one certificate, and no other can be issued.
+The key of the CA is not stored: a client that trusts it trusts this one certificate, and no other can be issued.
 Imports cryptography, an optional dependency (`tls`).
 """
 
@@ -20,57 +20,67 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mock_server.server.tls import TlsError
 
-ISSUER_FILE, SERVER_FILE = "athena-mock-ca.pem", "athena-mock-server.pem"
-VALIDITY = timedelta(days=397)  # longer ones are rejected by some clients
+CA_FILE, SERVER_FILE = "athena-mock-ca.pem", "athena-mock-server.pem"
+VALIDITY = timedelta(days=397)  # some clients reject longer validity periods
 RENEWAL_MARGIN = timedelta(days=30)
 _CLOCK_TOLERANCE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SelfSignedFiles:
-    """PEM files: `issuer`, the certificate for clients to trust; `server`, certificate, issuer and key of the mock."""
+    """PEM files: `ca`, the certificate for clients to trust; `server`, certificate, CA and key of the mock.
 
-    issuer: Path
+    `replaces_others`: clients that trust the previous `ca` of the folder must trust the new one.
+    """
+
+    ca: Path
     server: Path
+    replaces_others: bool = False
 
 
 def ensure_certificate(
     folder: Path, names: Collection[str], optional_names: Iterable[str], now: datetime
 ) -> SelfSignedFiles:
-    """Return the files in `folder`. They are created if missing, soon invalid, or without one of `names`.
+    """Return the files in `folder`.
+
+    Creates them if they are missing, expire within RENEWAL_MARGIN or do not cover all `names`.
 
     `names`: host names and IP addresses. `optional_names`: the same, but not required of existing files. Raises
     TlsError.
     """
     required_names = {str(_create_alternative_name(name).value) for name in names}
-    files = SelfSignedFiles(folder / ISSUER_FILE, folder / SERVER_FILE)
+    ca_path, server_path = folder / CA_FILE, folder / SERVER_FILE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        issuer = _read_issuer(files.server, required_names, now)
-        if issuer is None:
-            files.server.unlink(missing_ok=True)
-            _write_once(files.server, _create_server_file({*names, *optional_names}, now))
-            issuer = _read_issuer(files.server, required_names, now)  # that of another process if that one was faster
-        if issuer is None:
-            raise TlsError(f"--tls self-signed: {files.server} is in use by another mock, with other names.")
-        files.issuer.write_bytes(issuer)
+        had_ca = ca_path.exists()
+        ca = _read_ca(server_path, required_names, now)
+        is_created = ca is None
+        if ca is None:
+            server_path.unlink(missing_ok=True)
+            _write_once(server_path, _create_server_file({*names, *optional_names}, now))
+            ca = _read_ca(server_path, required_names, now)  # another process may have created the file
+        if ca is None:
+            raise TlsError(f"--tls self-signed: {server_path} is in use by another mock, with other names.")
+        ca_path.write_bytes(ca)
+    except FileExistsError:
+        raise TlsError(f"--tls self-signed: {folder} is not a folder.") from None
     except OSError as error:
         raise TlsError(f"--tls self-signed: {error.filename or folder}: {error.strerror or error}.") from None
-    return files
+    return SelfSignedFiles(ca_path, server_path, replaces_others=is_created and had_ca)
 
 
-def _read_issuer(path: Path, names: Collection[str], now: datetime) -> bytes | None:
-    """Return the issuer's certificate in a server file; None if the file cannot be used for `names` at `now`."""
+def _read_ca(path: Path, names: Collection[str], now: datetime) -> bytes | None:
+    """Return the certificate of the CA in a server file; None if the file cannot be used for `names` at `now`."""
     try:
         content = path.read_bytes()
-        certificate, issuer = x509.load_pem_x509_certificates(content)
+        certificate, ca = x509.load_pem_x509_certificates(content)
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (FileNotFoundError, ValueError, x509.ExtensionNotFound):
         return None
     covered_names = {str(name.value) for name in extension.value}
     is_valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEWAL_MARGIN
     is_usable = is_valid and covered_names.issuperset(names) and b"PRIVATE KEY-----" in content
-    return issuer.public_bytes(Encoding.PEM) if is_usable else None
+    return ca.public_bytes(Encoding.PEM) if is_usable else None
 
 
 def _write_once(path: Path, content: bytes) -> None:
@@ -83,7 +93,7 @@ def _write_once(path: Path, content: bytes) -> None:
             os.link(temporary_path, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without links
+        except OSError:  # no hard links on this file system
             temporary_path.replace(path)
     finally:
         with suppress(OSError):
@@ -91,21 +101,21 @@ def _write_once(path: Path, content: bytes) -> None:
 
 
 def _create_server_file(names: Collection[str], now: datetime) -> bytes:
-    """Return a new certificate for `names`, its issuer and its key, as PEM."""
-    issuer_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    subject, issuer_subject = _create_name("athena-mock"), _create_name(f"athena-mock issuer, {now:%Y-%m-%d %H:%M:%S}")
-    issuer_key_id = x509.SubjectKeyIdentifier.from_public_key(issuer_key.public_key())
-    authority_key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id)
-    issuer = (
-        _build_certificate(issuer_subject, issuer_subject, issuer_key.public_key(), now)
+    """Return a new certificate for `names`, its CA and its key, as PEM."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    subject, ca_subject = _create_name("athena-mock"), _create_name(f"athena-mock CA, {now:%Y-%m-%d %H:%M:%S}")
+    ca_key_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
+    authority_key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_key_id)
+    ca = (
+        _build_certificate(ca_subject, ca_subject, ca_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_create_key_usage(for_issuer=True), critical=True)
-        .add_extension(issuer_key_id, critical=False)
+        .add_extension(_create_key_usage(for_ca=True), critical=True)
+        .add_extension(ca_key_id, critical=False)
     )
     certificate = (
-        _build_certificate(subject, issuer_subject, key.public_key(), now)
+        _build_certificate(subject, ca_subject, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_create_key_usage(for_issuer=False), critical=True)
+        .add_extension(_create_key_usage(for_ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.SubjectAlternativeName([_create_alternative_name(n) for n in sorted(names)]), critical=False
@@ -113,9 +123,9 @@ def _create_server_file(names: Collection[str], now: datetime) -> bytes:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(authority_key_id, critical=False)
     )
-    signed = [builder.sign(issuer_key, hashes.SHA256()) for builder in (certificate, issuer)]
+    certificates = [builder.sign(ca_key, hashes.SHA256()) for builder in (certificate, ca)]
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return b"".join((*(each.public_bytes(Encoding.PEM) for each in signed), key_pem))
+    return b"".join((*(c.public_bytes(Encoding.PEM) for c in certificates), key_pem))
 
 
 def _build_certificate(
@@ -130,15 +140,15 @@ def _create_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _create_key_usage(*, for_issuer: bool) -> x509.KeyUsage:
+def _create_key_usage(*, for_ca: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not for_issuer,
+        digital_signature=not for_ca,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=for_issuer,
-        crl_sign=for_issuer,
+        key_cert_sign=for_ca,
+        crl_sign=for_ca,
         encipher_only=False,
         decipher_only=False,
     )

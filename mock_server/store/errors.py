@@ -53,6 +53,8 @@ def to_store_failure(error: Exception) -> StoreFailure | None:
 def describe_open_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Describe why a store file cannot be opened or created, and what to do."""
     failure = to_store_failure(error)
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
+        return StoreError(f"{path} cannot be opened or created ({error}): use another file")
     if isinstance(failure, StoreBusy):
         return StoreError(f"{path} is in use by another mock: stop that one, or use another file")
     if isinstance(failure, StoreFull):

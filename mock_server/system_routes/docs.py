@@ -1,8 +1,9 @@
-"""The documentation: Swagger UI with local assets, and the contract with this server's URL."""
+"""The documentation: Swagger UI with local assets, and the published contract with this server's URL."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,11 +54,40 @@ window.ui = SwaggerUIBundle({{
 """
 
 
+class PublishedContract:
+    """The published forms of a contract. Each is built when it is first needed, since that takes 0.2 to 0.6 s."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+
+    @cached_property
+    def openapi(self) -> Mapping[str, Any]:
+        """The OpenAPI 3.0 document."""
+        from spec.publishing.openapi30 import build_openapi  # not imported by a server that starts
+
+        return build_openapi(self.contract)
+
+    @cached_property
+    def openapi_31(self) -> Mapping[str, Any]:
+        """The OpenAPI 3.1 document."""
+        from spec.publishing.openapi30 import build_openapi_31
+
+        return build_openapi_31(self.contract)
+
+    @cached_property
+    def yaml(self) -> bytes:
+        """The OpenAPI 3.0 document as YAML."""
+        from spec.publishing.openapi30 import render_yaml
+
+        return render_yaml(self.openapi)
+
+
 @dataclass(frozen=True, slots=True)
 class Docs:
     """The pages of a contract."""
 
     contract: Contract
+    published: PublishedContract
     html: bytes
     assets_folder: Path | None
 
@@ -65,33 +95,47 @@ class Docs:
     def from_contract(cls, contract: Contract, token: str) -> "Docs":
         """Build the pages of `contract`; `token` is shown as an example."""
         page = _PAGE_TEMPLATE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(contract, page.encode(), _find_assets_folder())
+        return cls(contract, PublishedContract(contract), page.encode(), _find_assets_folder())
 
-    def render_yaml(self, base_url: str) -> bytes:
-        """Return the contract's text, with its comments and order, for the mock at `base_url`."""
+    def render_source(self, base_url: str) -> bytes:
+        """Return the source contract's text, with its extensions, comments and order, for the mock at `base_url`."""
         text = self.contract.document.content
         if text.lstrip()[:1] == b"{":  # JSON
-            return self.render_json(base_url, orjson.OPT_INDENT_2)
-        servers = f'servers: [{{url: "{base_url}{self.contract.base_path}"}}]\n'.encode()
-        match = _SERVERS_BLOCK.search(text)
-        start, end = match.span() if match else (0, 0)
-        return text[:start] + servers + text[end:]
+            return self._dump(self.contract.document.root, base_url, orjson.OPT_INDENT_2)
+        return self._replace_servers(text, base_url)
 
-    def render_json(self, base_url: str, option: int = 0, **replaced: Any) -> bytes:
-        """Return the contract as JSON for the mock at `base_url`. `replaced`: other values of top-level keys."""
-        servers = [{"url": base_url + self.contract.base_path}]
-        return orjson.dumps({**self.contract.document.root, "servers": servers, **replaced}, option=option)
+    def render_yaml(self, base_url: str) -> bytes:
+        """Return the published contract as YAML for the mock at `base_url`."""
+        return self._replace_servers(self.published.yaml, base_url)
+
+    def render_json(self, base_url: str) -> bytes:
+        """Return the published contract as JSON for the mock at `base_url`."""
+        return self._dump(self.published.openapi, base_url)
+
+    def render_json_31(self, base_url: str) -> bytes:
+        """Return the published contract as OpenAPI 3.1 for the mock at `base_url`."""
+        return self._dump(self.published.openapi_31, base_url)
 
     def render_json_with_examples(self, base_url: str, example_keys: Mapping[str, Any]) -> bytes:
-        """Return the contract with examples of path parameters from `example_keys` (by operationId)."""
-        document = self.contract.document
-        items = document.root["paths"]
+        """Return the published contract with examples of path parameters from `example_keys` (by operationId)."""
+        root = self.published.openapi
+        document = replace(self.contract.document, root=root)
+        items = root["paths"]
         paths = {path: {k: v for k, v in item.items() if k != "parameters"} for path, item in items.items()}
         for operation in self.contract.operations.values():
             item, path = items[operation.path], paths[operation.path]
             merged = _merge_parameters(document, item, operation, example_keys.get(operation.id))
             path[operation.method] = {**item[operation.method], **({"parameters": merged} if merged else {})}
-        return self.render_json(base_url, paths=paths)
+        return self._dump({**root, "paths": paths}, base_url)
+
+    def _dump(self, root: Mapping[str, Any], base_url: str, option: int = 0) -> bytes:
+        return orjson.dumps({**root, "servers": [{"url": base_url + self.contract.base_path}]}, option=option)
+
+    def _replace_servers(self, text: bytes, base_url: str) -> bytes:
+        servers = f'servers: [{{url: "{base_url}{self.contract.base_path}"}}]\n'.encode()
+        match = _SERVERS_BLOCK.search(text)
+        start, end = match.span() if match else (0, 0)
+        return text[:start] + servers + text[end:]
 
     def read_asset(self, name: str) -> bytes | None:
         """Return a file of Swagger UI; None for any other name."""
@@ -103,15 +147,24 @@ class Docs:
 def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
     """Merge the parameters of path and operation; Swagger UI shows one that is in both twice.
 
-    `key`: the example of the path parameter; None: the contract's example.
+    `key`: the example of the path parameter; None: the contract's example. Swagger UI sends the example of an optional
+    parameter with each request, so only those of choices that select no records remain.
     """
+    parameters = {(p.name, p.location): p for p in operation.parameters}
     merged: dict[tuple[str, str], Any] = {}
     for parameter_node in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
         parameter, _ = document.dereference(parameter_node, "")
         if parameter["in"] == "path" and key is not None:
             parameter_node = {k: v for k, v in parameter.items() if k != "examples"} | {"example": key}
-        merged[parameter["name"], parameter["in"]] = parameter_node
+        parsed = parameters[parameter["name"], parameter["in"]]
+        if not parsed.required and (parsed.x_query or "enum" not in parsed.schema):
+            parameter_node = _remove_examples(parameter) | {"schema": _remove_examples(parsed.schema)}
+        merged[parsed.name, parsed.location] = parameter_node
     return list(merged.values())
+
+
+def _remove_examples(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {keyword: value for keyword, value in node.items() if keyword not in ("example", "examples")}
 
 
 def _find_assets_folder() -> Path | None:

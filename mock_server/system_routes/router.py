@@ -43,26 +43,20 @@ class SystemRoutes:
         self.handlers: Mapping[str, tuple[Callable[[RequestContext], bytes], str, Mapping[str, str]]] = {
             "/docs": (lambda context: docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
-            "/openapi.yaml": (
-                lambda context: docs.render_yaml(context.base_url),
-                "application/yaml",
-                _NO_CACHE_HEADERS,
-            ),
-            "/openapi.json": (
-                lambda context: docs.render_json(context.base_url),
-                "application/json",
-                _NO_CACHE_HEADERS,
-            ),
+            "/openapi.yaml": (_for_base_url(docs.render_yaml), "application/yaml", _NO_CACHE_HEADERS),
+            "/openapi.json": (_for_base_url(docs.render_json), "application/json", _NO_CACHE_HEADERS),
+            "/openapi-3.1.json": (_for_base_url(docs.render_json_31), "application/json", _NO_CACHE_HEADERS),
+            "/__mock/contract.yaml": (_for_base_url(docs.render_source), "application/yaml", _NO_CACHE_HEADERS),
             "/__mock/health": (self.render_health, "application/json", {"Cache-Control": "no-store"}),
         }
 
     def render_examples(self, context: RequestContext) -> bytes:
-        """Render the contract with example keys, for Swagger UI."""
+        """Render the published contract with example keys, for Swagger UI."""
         keys = {operation.id: key for operation, key in iter_example_keys(context.sandbox)}
         return self.docs.render_json_with_examples(context.base_url, keys)
 
     def render_health(self, context: RequestContext) -> bytes:
-        """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
+        """Render ``{"status": "ok", "operations": 76, "records": {"Message": 240, ...}}``."""
         sandbox = context.sandbox
         operations, records = len(sandbox.contract.operations), dict(sandbox.store.count_by_resource())
         return orjson.dumps({"status": "ok", "operations": operations, "records": records})
@@ -117,6 +111,10 @@ class SystemRoutes:
             content_type = (b"content-type", page.media_type.encode())
             await send_response(send, context, 200, page.content, content_type=content_type, headers=page.headers)
         return True
+
+
+def _for_base_url(render: Callable[[str], bytes]) -> Callable[[RequestContext], bytes]:
+    return lambda context: render(context.base_url)
 
 
 def _has_file_url(resource: Resource, record: StoredRecord, path: str) -> bool:

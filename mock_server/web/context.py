@@ -13,6 +13,7 @@ from mock_server.store import Dependencies
 from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
+KEEP_ALIVE_KEY = "mock.keep_alive"  # in the scope: the headers of a response after which the connection stays open
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
@@ -28,7 +29,7 @@ class RequestContext:
     Args:
         raw_path: The path as sent, percent-encoded.
         headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
-        response_headers: Headers of every response to this request (request id, CORS).
+        response_headers: Headers of every response to this request (request id, keep-alive, CORS).
         names_sandbox: Whether the request selects its sandbox, even if it is the default one.
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.

@@ -11,7 +11,7 @@ from mock_server.web.host_names import MAX_PORT, parse_host
 _FORWARDED = b"forwarded"
 _PREFIX_PATTERN = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}/?", re.ASCII)
 _PORT_PATTERN = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
-# `name=value` and the separator after it. A port is accepted without quotes too, since many proxies send it so.
+# `name=value` and the separator after it. An unquoted port is accepted, since many proxies send one.
 _PAIR_PATTERN = re.compile(
     r"[ \t]*(?:([A-Za-z0-9!#$%&'*+.^_`|~-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;,\"]+)))?[ \t]*([;,]|$)", re.ASCII
 )
@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 def apply_forwarded(headers: Mapping[bytes, bytes], base_url: str) -> tuple[str, tuple[str, ...]]:
     """Replace scheme, host, port and prefix of `base_url`; return it with the names of invalid headers.
 
-    The first value of a list is used: the one of the proxy next to the client. `Forwarded` takes precedence. The
+    The first value of a list is used: set by the proxy nearest to the client. `Forwarded` takes precedence. The
     forwarded host need not be allowed, since it does not grant access.
     """
     sent_names = [name for name in _VALIDATORS if name in headers]
@@ -50,8 +50,9 @@ def _parse_forwarded(text: str) -> dict[str, str] | None:
         if match is None or (match[1] or "").lower() in parameters:
             return None
         if match[1]:
-            quoted, plain = match[2], match[3]
-            parameters[match[1].lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            quoted_value, unquoted_value = match[2], match[3]
+            value = unquoted_value if quoted_value is None else re.sub(r"\\(.)", r"\1", quoted_value)
+            parameters[match[1].lower()] = value
         position, separator = match.end(), match[4]
     is_valid = all(_PARAMETER_VALIDATORS.get(name, bool)(value) for name, value in parameters.items())
     return parameters if is_valid else None
@@ -64,7 +65,8 @@ def _replace_port(host: str, port: str) -> str:
 
 
 def _is_host(text: str) -> bool:
-    return parse_host(text) is not None
+    port = text.rpartition("]")[2].partition(":")[2]
+    return parse_host(text) is not None and (not port or _is_port(port))
 
 
 def _is_scheme(text: str) -> bool:

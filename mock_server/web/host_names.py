@@ -1,7 +1,8 @@
-"""Host names of requests and origins: parsing, and which of them no public DNS server can resolve.
+"""Parses host names of requests and origins, and classifies those that public DNS cannot resolve.
 
-A web page attacks a server by DNS rebinding: it resolves its public name to the address of the server. So a mock
-serves the names that an attacker cannot register without configuration, and IP addresses, which are not resolved.
+A web page attacks a server by DNS rebinding: it resolves its public name to the address of the server. Without
+configuration, the mock serves only names that an attacker cannot register, and local IP addresses, which need no
+resolution.
 """
 
 import re
@@ -11,8 +12,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 MAX_PORT = 65535
-# Names and addresses by which a container or an emulator reaches the machine that runs it, also its loopback address:
-# Docker (2), Podman, the Android emulator and Genymotion. The names are no public ones.
+# Names and addresses by which a container or an emulator reaches its host machine, including services that listen on
+# loopback only: Docker (2), Podman, the Android emulator and Genymotion. The names are not public.
 HOST_ALIASES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal", "10.0.2.2", "10.0.3.2")
 _LOCAL_NETWORKS = tuple(
     ip_network(network)
@@ -20,6 +21,7 @@ _LOCAL_NETWORKS = tuple(
 )
 
 _HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
+_EMPTY_LABEL = re.compile(r"^\.|\.\.")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _LOCAL_NAME = re.compile(rf"{_LABEL}|(?:{_LABEL}\.)+local", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # browsers parse such names as IPv4 addresses
@@ -50,7 +52,7 @@ class ParsedHost:
 def parse_host(authority: str) -> ParsedHost | None:
     """Parse ``host[:port]``; None if it is malformed."""
     match = _HOST_PATTERN.fullmatch(authority)
-    if match is None or int(match[2] or 0) > MAX_PORT:
+    if match is None or int(match[2] or 0) > MAX_PORT or _EMPTY_LABEL.search(match[1]):
         return None
     name = match[1].strip("[]").lower()
     return ParsedHost(name.removesuffix("."), _classify(name))
@@ -63,9 +65,9 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(256)
 def _classify(name: str) -> HostKind:
-    """Return the kind of a name in lower case. A name with a trailing dot is a public one, even with a single label."""
+    """Return the kind of a name in lower case. A name with a trailing dot is public, except ``localhost.``"""
     relative_name = name.removesuffix(".")
-    address = _parse_address(relative_name)
+    address = parse_address(relative_name)
     if relative_name == "localhost" or relative_name.endswith(".localhost") or (address and address.is_loopback):
         return HostKind.LOOPBACK
     if name in HOST_ALIASES:
@@ -79,7 +81,8 @@ def _classify(name: str) -> HostKind:
     return HostKind.LOCAL_NETWORK if is_local else HostKind.OTHER
 
 
-def _parse_address(name: str) -> IPv4Address | IPv6Address | None:
+def parse_address(name: str) -> IPv4Address | IPv6Address | None:
+    """Parse an IP address; None if it is malformed. An IPv4-mapped address is returned as IPv4."""
     try:
         address = ip_address(name)
     except ValueError:

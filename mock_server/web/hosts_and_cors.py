@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 
 from starlette.types import Scope
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web.context import Header
 from mock_server.web.forwarded import FORWARDED_HEADERS, apply_forwarded
-from mock_server.web.host_names import HOST_ALIASES, HostKind, ParsedHost, is_loopback, parse_host
+from mock_server.web.host_names import HOST_ALIASES, HostKind, ParsedHost, is_loopback, parse_address, parse_host
 
 _MAX_CACHED_HOSTS = 256
 _MAX_REPORTED_ORIGINS = 256
@@ -36,27 +38,33 @@ class HostPolicy:
     """Validates hosts and derives the base URL.
 
     `allowed_hosts`: in lower case; ``*`` allows any. `kinds`: the kinds of hosts that are allowed in addition.
+    `trusted_proxies`: networks of proxies whose forwarded headers are used, in addition to this machine.
     `base_urls`: cache of the base URLs by scheme and Host header; 0.3 instead of 0.5 microseconds for each request.
     """
 
     allowed_hosts: Collection[str]
     kinds: Collection[HostKind] = LOOPBACK_KINDS
+    trusted_proxies: Collection[IPv4Network | IPv6Network] = ()
     base_urls: dict[tuple[str, bytes], str] = field(default_factory=dict, repr=False)
 
     def get_base_url(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
-        """Return the base URL for the client (scheme, host, prefix), and the names of invalid forwarded headers.
+        """Return the base URL for the client (scheme, host, prefix), and the forwarded headers that are ignored.
 
-        The forwarded headers of a proxy on this machine are used. Raises ApiError if the host is not allowed (421) or
-        missing (400).
+        Raises ApiError if the host is not allowed (421) or missing (400).
         """
         host_header, scheme = headers.get(b"host", b""), scope.get("scheme", "http")
         base_url = self.base_urls.get((scheme, host_header)) or self.build_base_url(scope, host_header, scheme)
         if FORWARDED_HEADERS.isdisjoint(headers):
             return base_url, ()
         client = scope.get("client")
-        if client and not is_loopback(client[0]):
-            return base_url, ()
-        return apply_forwarded(headers, base_url)
+        if client and not self.is_trusted_proxy(client[0]):
+            return base_url, (f"forwarded headers of {client[0]}: not in --trusted-proxies",)
+        # The values of repeated headers form one list, of which the first element is used.
+        return apply_forwarded(dict(reversed(scope["headers"])), base_url)
+
+    def is_trusted_proxy(self, peer: str) -> bool:
+        address = parse_address(peer)
+        return is_loopback(peer) or (address is not None and any(address in net for net in self.trusted_proxies))
 
     def build_base_url(self, scope: Scope, host_header: bytes, scheme: str) -> str:
         """Return the base URL for a Host header. Without one (HTTP/1.0) the server's address is used."""
@@ -82,6 +90,8 @@ class HostPolicy:
     def create_error(self, host_header: str, host: ParsedHost | None) -> ApiError:
         """Create the error (421) for a host that is not allowed, with the option that allows it."""
         allowed = [*(text for kind in self.kinds for text in _KIND_DESCRIPTIONS[kind]), *sorted(self.allowed_hosts)]
+        with suppress(UnicodeError):
+            host_header = host_header.encode("latin-1").decode()
         detail, message = f"Host: invalid value {host_header!r}", "This host is not served here."
         if host is not None:
             option = f"--allowed-hosts {host.name}"

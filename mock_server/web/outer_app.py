@@ -6,7 +6,7 @@ response.
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
-from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import CONTEXT_KEY, KEEP_ALIVE_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
@@ -35,6 +35,7 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
+_KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
@@ -46,8 +47,9 @@ class MockApp:
     """The outermost ASGI application.
 
     `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
-    request headers passed to inner layers. `sandbox`: the default one. `control`: serves the paths below
-    CONTROL_PREFIX; None if they do not exist. `rare_headers`: those that may select a sandbox or force a response.
+    request headers passed to inner layers. `sandbox`: the default one. `system_paths`: paths to suggest in the log of
+    an unknown path. `control`: serves the paths below CONTROL_PREFIX; None if they do not exist. `rare_headers`: those
+    that may select a sandbox or force a response.
     `request_ids`: ids of requests without X-Request-Id.
     """
 
@@ -59,6 +61,7 @@ class MockApp:
     request_log: RequestLog
     sandbox: Sandbox
     allowed_headers: frozenset[bytes]
+    system_paths: Collection[str] = ()
     selector: SandboxSelector | None = None
     control: ControlApp | None = None
     forcer: ResponseForcer | None = None
@@ -181,7 +184,11 @@ class MockApp:
             scope["path"].encode() if raw_path is None else raw_path,
             scope["query_string"],
             headers,
-            [(_REQUEST_ID_HEADER, request_id), *self.cors_policy.get_response_headers(headers)],
+            [
+                (_REQUEST_ID_HEADER, request_id),
+                *self.cors_policy.get_response_headers(headers),
+                *scope.get(KEEP_ALIVE_KEY, ()),
+            ],
             "",
             self.sandbox.clock.now(),
             self.sandbox,
@@ -203,7 +210,7 @@ class MockApp:
         """Print one line for an error; for an unknown route with the most similar routes."""
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
-                error = self.routes.not_found_error(context.display_path)
+                error = self.routes.not_found_error(context.display_path, self.system_paths)
             self.request_log.log_error(context, error)
 
     def log_response(self, context: RequestContext) -> None:
@@ -217,4 +224,6 @@ class MockApp:
 
     async def send_error(self, context: RequestContext, error: ApiError, send: Send) -> None:
         headers = {"X-Mock-Reason": error.reason, **error.headers}
+        if "Connection" in headers:
+            context.response_headers = [h for h in context.response_headers if h[0] not in _KEEP_ALIVE_HEADERS]
         await send_response(send, context, error.status, error.encode_body(), headers=headers)

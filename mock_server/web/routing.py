@@ -1,9 +1,9 @@
 """Find the operation of a request by path and method. `RoutingMiddleware` passes it to Connexion's middlewares."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +17,7 @@ from spec.model import Contract, Operation
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MIN_SIMILARITY = 0.6
+_MIN_SEGMENT_SIMILARITY = 0.8  # finds health for healthz
 _MAX_COMPARED_CHARS = 200
 
 
@@ -90,11 +91,17 @@ class Routes:
         best = None if segments is None else _find_best(self.root, segments, 0, ())
         return None if best is None else RouteMatch(best[0], dict(zip(best[0].parameter_names, best[1], strict=True)))
 
-    def not_found_error(self, path: str) -> ApiError:
-        """Return the error for an unknown path, with the most similar paths. Slow, for the request log only."""
+    def not_found_error(self, path: str, system_paths: Collection[str] = ()) -> ApiError:
+        """Return the error for an unknown path, with the most similar paths. Slow, for the request log only.
+
+        `system_paths`: paths outside the contract, of which only the last segments are compared.
+        """
         similar = self.find_similar(path)
-        suggestions = " or ".join(self.base_path.decode() + route.path for route in similar)
-        detail = f"did you mean {suggestions}?" if similar else "the contract has no similar path"
+        suggested_paths = _find_by_last_segment(path, system_paths)
+        suggested_paths += [self.base_path.decode() + route.path for route in similar]
+        detail = (
+            f"did you mean {' or '.join(suggested_paths)}?" if suggested_paths else "the contract has no similar path"
+        )
         location = similar[0].location if similar else "#/paths"
         return ApiError(ErrorKind.ROUTE_NOT_FOUND, detail, path=path, location=location)
 
@@ -114,6 +121,13 @@ class Routes:
                 rated.append((matcher.ratio(), -len(rated), route))
         rated.sort(reverse=True)
         return [route for ratio, _, route in rated[:limit] if ratio > _MIN_SIMILARITY and ratio > rated[0][0] - 0.1]
+
+
+def _find_by_last_segment(path: str, candidates: Collection[str]) -> list[str]:
+    """Return the candidate whose last segment is similar to that of `path`; none if there is no such candidate."""
+    by_segment = {candidate.rpartition("/")[2]: candidate for candidate in candidates}
+    segment = path[:_MAX_COMPARED_CHARS].rstrip("/").rpartition("/")[2]
+    return [by_segment[name] for name in get_close_matches(segment, by_segment, 1, _MIN_SEGMENT_SIMILARITY)]
 
 
 def _create_route(path: str, methods: Mapping[str, Operation]) -> Route:

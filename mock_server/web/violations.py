@@ -36,15 +36,25 @@ class ViolationList:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The first values of a JSON value, level by level. `originals`: path of each shortened container -> original."""
+    """The first values of a JSON value, level by level.
+
+    `originals`: path of each shortened container -> original. `incomplete_paths`: the paths of these containers and of
+    those that contain them.
+    """
 
     value: Any
     originals: Mapping[Path, Any]
+    incomplete_paths: Collection[Path]
+
+    @classmethod
+    def create(cls, value: Any, originals: Mapping[Path, Any]) -> "Excerpt":
+        """Create an excerpt from its value and the containers that were shortened."""
+        return cls(value, originals, {path[:length] for path in originals for length in range(len(path) + 1)})
 
     def contains(self, violation: SchemaViolation) -> bool:
         """Return whether the complete value has a violation of the excerpt."""
         path, keyword = tuple(violation.instance_path), violation.kind.name
-        if keyword in _MONOTONIC_KEYWORDS or not any(other[: len(path)] == path for other in self.originals):
+        if keyword in _MONOTONIC_KEYWORDS or path not in self.incomplete_paths:
             return True
         if keyword in ("anyOf", "oneOf"):
             branches = violation.kind.context
@@ -80,7 +90,7 @@ def create_excerpt(value: Any, first_names: Collection[str] = ()) -> Excerpt:
         pending.extend(((*path, name), child, copy, name) for name, child in children)
     if source is not value:
         originals[()] = value
-    return Excerpt(root[0], originals)
+    return Excerpt.create(root[0], originals)
 
 
 def find_violations(
@@ -111,7 +121,7 @@ def _find_in_field(validator: Validator, name: str, value: Any) -> ViolationList
         excerpt = create_excerpt({name: part})
         originals = {**excerpt.originals, (name,): value}
         candidates = validator.iter_errors(excerpt.value)
-        violations = tuple(filter(Excerpt(excerpt.value, originals).contains, candidates))
+        violations = tuple(filter(Excerpt.create(excerpt.value, originals).contains, candidates))
         if violations:
             return ViolationList(violations, is_complete=False, item_offset=offset)
     return ViolationList((), is_complete=False, invalid_field=name)

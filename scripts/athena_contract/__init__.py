@@ -1,8 +1,8 @@
-"""Entry points of the commands `athena-mock` and `athena-conformance`.
+"""Entry points of the commands `athena-mock`, `athena-conformance` and `athena-contract`.
 
 A wheel installs this package only. It contains the packages `spec`, `fixtures`, `mock_server` and `conformance` in the
-folder `_packages`, because other distributions use these names too. Only the processes of the commands import from that
-folder. In a checkout, they import the packages from the root of the repository.
+folder `_packages`, because other distributions use these names too. Only the two commands add this folder to
+`sys.path`. In a checkout they add the root of the repository.
 """
 
 import sys
@@ -27,6 +27,14 @@ def run_conformance() -> int:
     return main()
 
 
+def run_contract() -> None:
+    """Run `athena-contract` with the arguments of this process."""
+    _add_packages_to_path()
+    from spec.cli import main
+
+    main()
+
+
 def _add_packages_to_path() -> None:
-    installed = _FOLDER / "_packages"
-    sys.path.insert(0, str(installed if installed.is_dir() else _FOLDER.parents[1]))
+    packages_folder = _FOLDER / "_packages"
+    sys.path.insert(0, str(packages_folder if packages_folder.is_dir() else _FOLDER.parents[1]))

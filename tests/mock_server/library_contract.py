@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import orjson
@@ -140,6 +141,7 @@ def app(
     allowed_hosts: tuple[str, ...] = (),
     cors_origins: tuple[str, ...] = (),
     serves_network: bool = False,
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
     terminal: io.StringIO | None = None,
     sandbox: Sandbox | None = None,
 ) -> ASGIApp:
@@ -153,6 +155,7 @@ def app(
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins,
         serves_network=serves_network,
+        trusted_proxies=trusted_proxies,
         run_action=run_action,
     )
 

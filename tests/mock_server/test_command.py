@@ -175,7 +175,7 @@ def test_port_in_use_is_an_error(environment: dict[str, str], banner: str) -> No
     [
         (
             ("--port", "x"),
-            "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT'): 'x' is not a valid integer range.",
+            "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT'): 'x' is not an integer between 0 and 65535.",
         ),
         (("--dataset", "no-such"), "no-such"),
         (("--contract", "pyproject.toml"), "pyproject.toml: did not find expected <document start>"),

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from mock_server.server.http_connection import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
+from mock_server.server import http_connection
+from mock_server.server.http_connection import (
+    KEEP_ALIVE_SECONDS,
+    LINGER_TIMEOUT,
+    MAX_HEAD_BYTES,
+    MAX_TARGET_BYTES,
+    HttpConnection,
+)
 from tests.mock_server.library_contract import API, POE, LogCapture, app, create_sandbox, recording_client
 
 AUTHORS = f"{API}/authors".encode()
@@ -97,7 +107,6 @@ MALFORMED_REQUESTS = {
     "a bad chunk": build_request(
         b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n"
     ),
-    "a coding that is unknown": build_request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: gzip"),
     "a tunnel": build_request(b"CONNECT localhost:80 HTTP/1.1"),
     "a method that is no token": build_request(b"G(T / HTTP/1.1"),
     "no request at all": b"hello\r\n\r\n",
@@ -299,3 +308,112 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
     interim, final_response = asyncio.run(exchange())
     assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert final_response.startswith(b"HTTP/1.1 422 ")
+
+
+# Connections that wait for the client ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A connection of a server, and the streams of its client."""
+
+    connection: HttpConnection
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def is_closed(self, seconds: float = 0.2) -> bool:
+        """Return whether the server removes the connection."""
+        for _ in range(20):
+            if self.connection not in self.connection.connections:
+                return True
+            await asyncio.sleep(seconds / 20)
+        return False
+
+
+@asynccontextmanager
+async def open_connection(*, sent: bytes) -> AsyncIterator[OpenConnection]:
+    """Connect, send `sent` and wait for the head of the response."""
+    config = uvicorn.Config(app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
+    config.load()
+    loop, state = asyncio.get_running_loop(), ServerState()
+    server = await loop.create_server(
+        lambda: HttpConnection(config=config, server_state=state, app_state={}), "127.0.0.1"
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(sent)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        (connection,) = [c for c in state.connections if isinstance(c, HttpConnection)]
+        yield OpenConnection(connection, reader, writer)
+        writer.close()
+
+
+OVERSIZED = build_request(
+    b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Content-Length: 9000000", body=b"{"
+)
+
+
+def test_idle_connection_is_closed_one_second_after_the_announced_timeout() -> None:
+    async def wait() -> None:
+        async with open_connection(sent=build_request(b"GET /__mock/health HTTP/1.1")) as opened:
+            check_timeouts, now = opened.connection.check_timeouts, time.monotonic()
+            check_timeouts(now)
+            opened.writer.write(b"\r\n")  # does not start a request
+            assert not await opened.is_closed()
+            check_timeouts(now + KEEP_ALIVE_SECONDS + 0.9)
+            assert not await opened.is_closed()
+            check_timeouts(now + KEEP_ALIVE_SECONDS + 1.1)
+            assert await opened.is_closed()
+
+    asyncio.run(wait())
+
+
+def test_request_restarts_the_timeout_of_a_connection() -> None:
+    request = build_request(b"GET /__mock/health HTTP/1.1")
+
+    async def wait() -> None:
+        async with open_connection(sent=request) as opened:
+            check_timeouts, now = opened.connection.check_timeouts, time.monotonic()
+            check_timeouts(now)
+            opened.writer.write(request)
+            await asyncio.wait_for(opened.reader.readuntil(b"\r\n\r\n"), 5)
+            check_timeouts(now + KEEP_ALIVE_SECONDS)
+            check_timeouts(now + 2 * KEEP_ALIVE_SECONDS)
+            assert not await opened.is_closed()
+
+    asyncio.run(wait())
+
+
+def test_client_has_limited_time_for_the_rest_of_a_rejected_request() -> None:
+    async def wait() -> None:
+        async with open_connection(sent=OVERSIZED) as opened:
+            opened.writer.write(b"x" * 100_000)
+            assert not await opened.is_closed()
+            opened.connection.check_timeouts(time.monotonic() + LINGER_TIMEOUT - 1)
+            assert not await opened.is_closed()
+            opened.connection.check_timeouts(time.monotonic() + LINGER_TIMEOUT)
+            assert await opened.is_closed()
+
+    asyncio.run(wait())
+
+
+def test_discarded_part_of_a_rejected_request_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "MAX_DISCARDED_BYTES", 50_000)
+
+    async def send() -> None:
+        async with open_connection(sent=OVERSIZED) as opened:
+            opened.writer.write(b"x" * 40_000)
+            assert not await opened.is_closed()
+            opened.writer.write(b"x" * 20_000)
+            assert await opened.is_closed(5)
+
+    asyncio.run(send())
+
+
+def test_rejected_request_does_not_delay_the_shutdown() -> None:
+    async def stop() -> None:
+        async with open_connection(sent=OVERSIZED) as opened:
+            opened.connection.shutdown()
+            assert await opened.is_closed(5)
+
+    asyncio.run(stop())

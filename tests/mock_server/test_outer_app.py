@@ -2,6 +2,7 @@
 
 import logging
 import re
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -136,7 +137,10 @@ def test_421_states_the_option_that_allows_the_host() -> None:
     assert "Host: invalid value 'Mock.Example.test:8000': to serve it, use --allowed-hosts mock.example.test" in (
         terminal.getvalue()
     )
-    assert caller.get(AUTHORS, host="a b").json == {"message": "This host is not served here."}
+    for host in ("a b", "a..local", "é.test"):
+        reply = caller.request("GET", AUTHORS, headers={"host": host.encode()})
+        assert reply.json == {"message": "This host is not served here."}
+        assert f"Host: invalid value {host!r} (expected " in terminal.getvalue()
 
 
 def test_number_of_cached_hosts_is_limited() -> None:
@@ -172,6 +176,9 @@ PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "
         ({"x_forwarded_prefix": "/a/, /b"}, "http://localhost:8000/a"),
         ({"x_forwarded_proto": "HTTPS, http"}, "https://localhost:8000"),
         ({"x_forwarded_host": "a.example:99999"}, "http://localhost:8000"),
+        ({"x_forwarded_host": "a.example:0"}, "http://localhost:8000"),
+        ({"x_forwarded_host": "[fd00::1]:0"}, "http://localhost:8000"),
+        ({"x_forwarded_host": "[fd00::1]:81"}, "http://[fd00::1]:81"),
         ({"x_forwarded_host": ""}, "http://localhost:8000"),
         ({"x_forwarded_port": "8443"}, "http://localhost:8443"),
         ({"x_forwarded_port": "8443", "host": "[::1]:8000"}, "http://[::1]:8443"),
@@ -208,10 +215,37 @@ def test_base_url_follows_host_and_forwarded_headers(
 )
 def test_forwarded_headers_are_used_from_loopback_only(calls: RecordedCalls, peer: str, is_used: bool) -> None:
     caller = Client(recording_client()[0].app, recording_client()[0].headers, (peer, 1))
-    assert caller.get(AUTHORS, **PROXY).status == 200
+    note = None if is_used else f"ignored: forwarded headers of {peer}: not in --trusted-proxies"
+    reply = caller.get(AUTHORS, **PROXY)
+    assert (reply.status, reply.headers.get("x-mock-note")) == (200, note)
     assert (calls.last.base_url == "https://api.example.test/mock") is is_used
-    assert caller.get(AUTHORS, forwarded="proto=https", x_forwarded_port="8443").status == 200
+    reply = caller.get(AUTHORS, forwarded="proto=https", x_forwarded_port="8443")
+    assert (reply.status, reply.headers.get("x-mock-note")) == (200, note)
     assert (calls.last.base_url == "https://localhost:8443") is is_used
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_used"),
+    [("10.0.0.7", True), ("::ffff:10.0.0.7", True), ("fd00::7", True), ("127.0.0.1", True), ("11.0.0.7", False)],
+)
+def test_forwarded_headers_are_used_from_trusted_proxies(peer: str, is_used: bool) -> None:
+    calls = RecordedCalls()
+    networks = (ip_network("10.0.0.0/8"), ip_network("fd00::7"))
+    caller = client(app(calls, trusted_proxies=networks))
+    assert Client(caller.app, caller.headers, (peer, 1)).get(AUTHORS, **PROXY).status == 200
+    assert (calls.last.base_url == "https://api.example.test/mock") is is_used
+
+
+def test_first_line_of_a_repeated_forwarded_header_is_used(calls: RecordedCalls, caller: Client) -> None:
+    async def app_with_repeated_headers(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(name, line) for name, value in scope["headers"] for line in value.split(b"|")]
+        await caller.app({**scope, "headers": headers}, receive, send)
+
+    repeating_caller = Client(app_with_repeated_headers, caller.headers)
+    assert repeating_caller.get(AUTHORS, x_forwarded_host="a.example, b.example|c.example").status == 200
+    assert calls.last.base_url == "http://a.example"
+    assert repeating_caller.get(AUTHORS, forwarded="proto=https;host=a.example|host=b.example").status == 200
+    assert calls.last.base_url == "https://a.example"
 
 
 def test_invalid_forwarded_headers_are_noted() -> None:

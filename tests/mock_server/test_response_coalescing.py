@@ -82,3 +82,15 @@ def test_nothing_is_written_to_an_aborted_connection() -> None:
 def test_wrapper_delegates_other_methods_to_the_transport() -> None:
     _, (wrapper,) = wrap_transports(FakeTransport())
     assert wrapper.get_write_buffer_size() == 7
+
+
+def test_deferred_close_sends_pending_data_and_leaves_the_connection_open() -> None:
+    transport = FakeTransport()
+
+    async def write() -> None:
+        wrapper = Coalescer().wrap(transport, lambda: True)  # type: ignore[arg-type]
+        wrapper.write(b"head")
+        wrapper.close()
+
+    asyncio.run(write())
+    assert transport.calls == [[b"head"]]

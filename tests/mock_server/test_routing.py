@@ -165,7 +165,13 @@ def test_unknown_path_without_similar_paths_logs_no_suggestion(path: str) -> Non
 
 @pytest.mark.parametrize(
     ("path", "similar_path"),
-    [(f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"), ("/authors", f"{API}/authors")],
+    [
+        (f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"),
+        ("/authors", f"{API}/authors"),
+        ("/health", "/__mock/health?"),
+        (f"{API}/healthz/", "/__mock/health?"),
+        ("/swagger/openapi.yml", "/openapi.yaml?"),
+    ],
 )
 def test_base_path_and_parameters_do_not_affect_similarity(path: str, similar_path: str) -> None:
     terminal = LogCapture()

@@ -46,6 +46,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "max_body": ("512KiB", "2048"),
         "cors_origin": ("http://a.test, http://b.test", "*"),
+        "trusted_proxies": ("10.0.0.0/8, ::1", "*"),
         "tls": ("self-signed", "self-signed:folder"),
         "tls_cert": (str(LIBRARY), str(Path(__file__))),
         "tls_key": (str(LIBRARY), str(Path(__file__))),
@@ -84,6 +85,11 @@ def test_host_is_parsed_like_a_host_header(text: str, host: str) -> None:
     assert text == "*" or (parsed_host is not None and parsed_host.name == host)
 
 
+def test_proxy_is_an_address_or_a_network() -> None:
+    networks = read("--trusted-proxies", "10.0.0.7, 192.168.1.9/16,[fd00::1]", "--trusted-proxies", "*").trusted_proxies
+    assert list(map(str, networks)) == ["10.0.0.7/32", "192.168.0.0/16", "fd00::1/128", "0.0.0.0/0", "::/0"]
+
+
 def test_origin_may_have_the_scheme_of_an_app() -> None:
     assert read("--cors-origin", "capacitor://App.test").cors_origin == ("capacitor://app.test",)
 
@@ -104,9 +110,9 @@ def test_blank_environment_variable_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("arguments", "value", "expected"),
     [
-        (("--port", "x"), "'x'", "not a valid integer"),
-        (("--port", "65536"), "65536", "not in the range 0<=x<=65535"),
-        (("--seed", "-1"), "-1", "not in the range 0<=x<=9223372036854775807"),
+        (("--port", "x"), "'x'", "'x' is not an integer between 0 and 65535."),
+        (("--port", "65536"), "65536", "an integer between 0 and 65535"),
+        (("--seed", "-1"), "-1", "an integer between 0 and 9223372036854775807"),
         (("--seed", "9" * 5000), "'999", "--seed"),
         (("--size", "0"), "'0'", "a number greater than 0"),
         (("--size", "nan"), "'nan'", "a number greater than 0"),
@@ -123,6 +129,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--cors-origin", "x.test"), "'x.test'", "an origin, for example"),
         (("--cors-origin", "http://x.test/"), "'http://x.test/'", "an origin, for example"),
         (("--cors-origin", "http://"), "'http://'", "an origin, for example"),
+        (("--trusted-proxies", "10.0.0.0/8,proxy"), "'proxy'", "an IP address or a network, for example"),
+        (("--trusted-proxies", "10.0.0.0/33"), "'10.0.0.0/33'", "an IP address or a network, for example"),
         (("--log-level", "loud"), "'loud'", "'critical', 'error', 'warning', 'info', 'debug'"),
         (("--prot", "1"), "--prot", "--port"),
         (("--port",), "--port", "requires an argument"),
@@ -146,7 +154,7 @@ def test_invalid_option_is_an_error(
 def test_invalid_environment_variable_is_named_in_the_error() -> None:
     with pytest.raises(click.BadParameter) as error:
         read(ATHENA_MOCK_PORT="x")
-    assert error.value.format_message() == f"{INVALID_PORT}: 'x' is not a valid integer range."
+    assert error.value.format_message() == f"{INVALID_PORT}: 'x' is not an integer between 0 and 65535."
     with pytest.raises(click.UsageError, match=r"ATHENA_MOCK_PROT\. Did you mean ATHENA_MOCK_PORT\?"):
         read(ATHENA_MOCK_PROT="1")
     with pytest.raises(click.BadParameter) as error:
@@ -160,14 +168,15 @@ def test_explicit_fields_are_those_of_command_line_and_environment() -> None:
 
 
 def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (main(["--version"]), capsys.readouterr().out) == (0, f"{format_version('athena-mock')}\n")
+    for arguments in (["--version"], ["serve", "--version"], ["--port", "1", "--tls", "self-signed", "--version"]):
+        assert (main(arguments), capsys.readouterr().out) == (0, f"{format_version('athena-mock')}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
-        (("serve", "--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not a valid integer range.\n"),
+        (("--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not an integer between 0 and 65535.\n"),
+        (("serve", "--port", "x"), f"athena-mock: {INVALID_PORT}: 'x' is not an integer between 0 and 65535.\n"),
         (("serv",), "athena-mock: No such command 'serv'. Did you mean 'serve'?\n"),
         (("build-image", "a", "b"), "athena-mock: Got unexpected extra argument (b)\n"),
         (("--por\n\x1b",), "athena-mock: No such option '--por\\n\\x1b'. Did you mean '--port'?\n"),

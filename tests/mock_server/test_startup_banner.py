@@ -1,8 +1,10 @@
 """Tests the startup banner."""
 
 import re
+import ssl
 from pathlib import Path
 
+from mock_server.cli.certificates import TlsSetup
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -26,7 +28,8 @@ def test_banner_has_no_tokens_without_users() -> None:
 
 
 def test_banner_names_the_certificate_to_trust() -> None:
-    lines = build_banner(create_sandbox(), "https://h", colour=False, issuer=Path("/my certs/ca.pem")).splitlines()
+    tls = TlsSetup(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Path("/my certs/ca.pem"), is_created=True)
+    lines = build_banner(create_sandbox(), "https://h", colour=False, tls=tls).splitlines()
     assert lines[lines.index("Certificate for clients to trust") + 1] == "  /my certs/ca.pem"
     commands = [line for line in lines if line.startswith("  curl ")]
     assert len(commands) == 2

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from mock_server.store.errors import describe_open_error
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.file_api import FileApi
 
@@ -217,6 +219,13 @@ def test_new_store_on_a_full_disk_is_an_error(tmp_path: Path, process_environmen
         assert status == 2
         assert "mock.db cannot be written (database or disk is full): free some space" in error
         assert list(disk.iterdir()) == []
+
+
+def test_file_that_cannot_be_opened_is_not_reported_as_read_only(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError) as error:
+        sqlite3.connect(tmp_path)
+    message = f"{tmp_path} cannot be opened or created (unable to open database file): use another file"
+    assert str(describe_open_error(tmp_path, error.value)) == message
 
 
 @pytest.mark.slow

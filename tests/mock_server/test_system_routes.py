@@ -5,6 +5,8 @@ import io
 import json
 import re
 import struct
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 import zlib
 from dataclasses import replace
@@ -18,8 +20,10 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.media import generate_file
 from spec.document import parse_document
+from spec.publishing.openapi30 import build_openapi, build_openapi_31
 from spec.record import Reference
 from tests.asgi import Client
+from tests.mock_process import ROOT
 from tests.mock_server.library_contract import (
     API,
     LIBRARY,
@@ -91,16 +95,34 @@ def test_other_paths_return_404(caller: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
-def test_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
-    expected = edit_contract(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
+def test_published_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
+    servers = {"servers": [{"url": f"http://{host}{API}"}]}
+    expected = build_openapi(edit_contract(COVER)) | servers
     assert json.loads(caller.get("/openapi.json", host=host).body) == expected
     assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(expected))
+    expected = build_openapi_31(edit_contract(COVER)) | servers
+    assert json.loads(caller.get("/openapi-3.1.json", host=host).body) == expected
 
 
-def test_yaml_differs_from_the_file_in_its_servers_only() -> None:
-    rendered_lines, file_lines = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
+def test_source_contract_has_the_url_of_this_server(caller: Client) -> None:
+    reply = caller.get("/__mock/contract.yaml")
+    assert reply.headers["content-type"] == "application/yaml"
+    source = json.dumps({**edit_contract(COVER).document.root, "servers": [{"url": f"http://localhost:8000{API}"}]})
+    assert yaml.safe_load(reply.body) == yaml.safe_load(source)
+
+
+def test_source_differs_from_the_file_in_its_servers_only() -> None:
+    rendered_lines = client(app()).get("/__mock/contract.yaml").body.split(b"\n")
+    file_lines = LIBRARY.read_bytes().split(b"\n")
     differences = [(a, b) for a, b in zip(rendered_lines, file_lines, strict=True) if a != b]
     assert [a for a, _ in differences] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
+
+
+def test_server_start_does_not_import_the_publisher() -> None:
+    code = "import sys, mock_server.cli.main, mock_server.app; print([m for m in sys.modules if m.startswith('spec.')])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "spec.document" in result.stdout
+    assert "spec.publishing" not in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -116,14 +138,14 @@ def test_servers_block_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
     document = parse_document(text.encode(), "x.yaml")
     docs = Docs.from_contract(replace(library(), document=document), "t")
-    rendered = yaml.safe_load(docs.render_yaml("http://h"))
+    rendered = yaml.safe_load(docs.render_source("http://h"))
     assert rendered.pop("servers") == [{"url": f"http://h{API}"}]
     assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == rendered
 
 
-def test_json_contract_is_served_as_yaml() -> None:
+def test_json_source_is_served_as_yaml() -> None:
     document = parse_document(json.dumps(library().document.root).encode(), "x.json")
-    rendered = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
+    rendered = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_source("http://h"))
     assert rendered["servers"] == [{"url": f"http://h{API}"}]
 
 
@@ -132,8 +154,9 @@ def test_placeholder_of_the_server_url_is_unique() -> None:
     json_document = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for variant in (contract, replace(contract, document=json_document)):
         docs = Docs.from_contract(variant, "t")
-        for content in (json.loads(docs.render_json("http://h")), yaml.safe_load(docs.render_yaml("http://h"))):
-            assert content["info"] == contract.document.root["info"]
+        for render in (docs.render_json, docs.render_yaml, docs.render_source):
+            content = yaml.safe_load(render("http://h"))
+            assert content["info"]["description"] == contract.document.root["info"]["description"]
             assert content["servers"] == [{"url": f"http://h{API}"}]
 
 

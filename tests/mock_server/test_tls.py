@@ -41,12 +41,12 @@ def find_port(text: str) -> int:
     return int(re.findall(r"https://127\.0\.0\.1:(\d+)/", text)[0])
 
 
-def find_issuer(text: str) -> Path:
+def find_ca(text: str) -> Path:
     return Path(re.findall(r"^Certificate for clients to trust\n  (.+)$", text, re.MULTILINE)[0])
 
 
 def get(text: str, path: str, host: str = "127.0.0.1") -> httpx.Response:
-    context = ssl.create_default_context(cafile=find_issuer(text))
+    context = ssl.create_default_context(cafile=find_ca(text))
     with httpx.Client(verify=context, trust_env=False) as client:
         return client.get(f"https://{host}:{find_port(text)}{path}", headers=AUTHORIZATION)
 
@@ -57,7 +57,7 @@ def get(text: str, path: str, host: str = "127.0.0.1") -> httpx.Response:
 def test_banner_has_https_urls_only(banner: str) -> None:
     assert banner.startswith("https://127.0.0.1:")
     assert "http://" not in banner
-    assert find_issuer(banner).is_file()
+    assert find_ca(banner).is_file()
 
 
 def test_client_that_trusts_the_certificate_gets_https_urls(banner: str) -> None:
@@ -78,7 +78,7 @@ def test_client_that_does_not_trust_the_certificate_fails(banner: str) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_command_of_the_banner_works(banner: str) -> None:
     command = re.findall(r"^  (curl .*[^2])$", banner, re.MULTILINE)[0]
-    assert f"--cacert {find_issuer(banner)} " in command
+    assert f"--cacert {find_ca(banner)} " in command
     result = subprocess.run(f"{command} --silent --noproxy '*' -w '%{{http_code}}'", shell=True, capture_output=True)
     assert (result.returncode, result.stdout[-3:]) == (0, b"200")
 
@@ -91,7 +91,7 @@ def test_curl_command_of_the_banner_works(banner: str) -> None:
     ],
 )
 def test_certificate_covers_a_name(banner: str, name: str) -> None:
-    context = ssl.create_default_context(cafile=find_issuer(banner))
+    context = ssl.create_default_context(cafile=find_ca(banner))
     with (
         socket.create_connection(("127.0.0.1", find_port(banner)), timeout=10) as sock,
         context.wrap_socket(sock, server_hostname=name) as connection,
@@ -100,7 +100,7 @@ def test_certificate_covers_a_name(banner: str, name: str) -> None:
 
 
 def test_certificate_does_not_cover_other_names(banner: str) -> None:
-    context = ssl.create_default_context(cafile=find_issuer(banner))
+    context = ssl.create_default_context(cafile=find_ca(banner))
     with (
         socket.create_connection(("127.0.0.1", find_port(banner)), timeout=10) as sock,
         pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for 'other\.example\.test'"),
@@ -108,17 +108,21 @@ def test_certificate_does_not_cover_other_names(banner: str) -> None:
         context.wrap_socket(sock, server_hostname="other.example.test")
 
 
-def test_http_request_to_an_https_port_is_closed(banner: str) -> None:
-    with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://127.0.0.1:{find_port(banner)}/", trust_env=False)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+def test_http_request_to_an_https_port_returns_advice_to_use_https(banner: str, method: str) -> None:
+    content = b"x" * 100_000 if method in ("POST", "PUT") else None
+    response = httpx.request(method, f"http://127.0.0.1:{find_port(banner)}/", content=content, trust_env=False)
+    assert (response.status_code, response.headers["x-mock-reason"]) == (400, "validation")
+    if method != "HEAD":
+        assert response.json() == {"message": "This port serves HTTPS, not HTTP: use https:// in the URL."}
     assert get(banner, "/__mock/health").status_code == 200
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 def test_signal_stops_the_server_with_open_connections(environment: dict[str, str], tmp_path: Path) -> None:
     with run_library_mock(environment, "--tls", f"self-signed:{tmp_path}/new/tls") as (mock, text):
-        assert find_issuer(text) == tmp_path / "new" / "tls" / self_signed.ISSUER_FILE
-        context = ssl.create_default_context(cafile=find_issuer(text))
+        assert find_ca(text) == tmp_path / "new" / "tls" / self_signed.CA_FILE
+        context = ssl.create_default_context(cafile=find_ca(text))
         with (
             httpx.Client(verify=context, trust_env=False) as client,
             socket.create_connection(("127.0.0.1", find_port(text))),  # without a handshake
@@ -135,12 +139,12 @@ def test_signal_stops_the_server_with_open_connections(environment: dict[str, st
 def test_files_are_reused_until_they_expire(tmp_path: Path) -> None:
     files = self_signed.ensure_certificate(tmp_path, ["localhost", "FD00:0::7"], ["laptop"], NOW)
     content = files.server.read_bytes()
-    assert sorted(tmp_path.iterdir()) == [files.issuer, files.server]
-    files.issuer.unlink()
+    assert sorted(tmp_path.iterdir()) == [files.ca, files.server]
+    files.ca.unlink()
     later = NOW + self_signed.VALIDITY - self_signed.RENEWAL_MARGIN - timedelta(days=2)
     assert self_signed.ensure_certificate(tmp_path, ["localhost"], ["other"], later) == files
     assert files.server.read_bytes() == content
-    assert content.split(b"-----END CERTIFICATE-----\n")[1] in files.issuer.read_bytes()
+    assert content.split(b"-----END CERTIFICATE-----\n")[1] in files.ca.read_bytes()
     self_signed.ensure_certificate(tmp_path, ["localhost"], [], later + timedelta(days=2))
     assert files.server.read_bytes() != content
 
@@ -155,18 +159,36 @@ def test_damaged_file_is_replaced(tmp_path: Path, content: bytes) -> None:
 
 
 def test_another_name_needs_another_certificate(tmp_path: Path) -> None:
-    first = self_signed.ensure_certificate(tmp_path, ["localhost"], [], NOW).server.read_bytes()
-    assert self_signed.ensure_certificate(tmp_path, ["localhost", "a.test"], [], NOW).server.read_bytes() != first
+    files = self_signed.ensure_certificate(tmp_path, ["localhost"], [], NOW)
+    content = files.server.read_bytes()
+    assert not files.replaces_others
+    files = self_signed.ensure_certificate(tmp_path, ["localhost", "a.test"], [], NOW)
+    assert files.server.read_bytes() != content
+    assert files.replaces_others
+    assert not self_signed.ensure_certificate(tmp_path, ["a.test"], [], NOW).replaces_others
+
+
+def test_replaced_certificate_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
+    option = ("--tls", f"self-signed:{tmp_path}")
+    with run_library_mock(environment, *option) as (mock, text):
+        first_ca = find_ca(text).read_bytes()
+        mock.kill()
+        assert "replaced" not in mock.communicate()[1]
+    with run_library_mock(environment, *option, "--allowed-hosts", "a.test") as (mock, text):
+        assert find_ca(text).read_bytes() != first_ca
+        mock.kill()
+        warning = f"replaced the certificate in {tmp_path}: clients must trust the new file"
+        assert f"athena-mock: warning: {warning}\n" in mock.communicate()[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
-def test_key_is_private_and_the_key_of_the_issuer_is_not_stored(tmp_path: Path) -> None:
+def test_key_is_private_and_the_key_of_the_ca_is_not_stored(tmp_path: Path) -> None:
     files = self_signed.ensure_certificate(tmp_path, ["localhost"], [], NOW)
     assert files.server.stat().st_mode & 0o077 == 0
     assert files.server.read_bytes().count(b"PRIVATE KEY-----") == 2  # begin and end of one key
-    assert b"PRIVATE" not in files.issuer.read_bytes()
+    assert b"PRIVATE" not in files.ca.read_bytes()
     with pytest.raises(tls.TlsError, match="does not belong to"):
-        tls.create_tls_context(files.issuer, files.server)
+        tls.create_tls_context(files.ca, files.server)
 
 
 def test_certificate_of_a_faster_process_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +204,7 @@ def test_certificate_of_a_faster_process_is_used(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(self_signed, "_create_server_file", create_slowly)
     files = self_signed.ensure_certificate(tmp_path, ["localhost"], [], NOW)
     assert [files.server.read_bytes()] == contents
-    assert files.issuer.read_bytes() in contents[0]
+    assert files.ca.read_bytes() in contents[0]
 
 
 def test_names_of_the_certificate_depend_on_the_settings() -> None:
@@ -201,7 +223,7 @@ def test_names_of_the_certificate_depend_on_the_settings() -> None:
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """PEM files: certificate and key, another key, the same key with a password, and a file without PEM."""
+    """PEM files: certificate and key, another key, the same key with a password, damaged files, and one without PEM."""
     folder = tmp_path_factory.mktemp("pem")
     server, other = (
         self_signed.ensure_certificate(folder / name, ["localhost"], [], datetime.now(UTC)).server.read_bytes()
@@ -215,6 +237,8 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     contents["encrypted"] = encrypt(find_key(server))
     contents["damaged"] = b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"
+    contents["empty"] = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+    contents["chain"] = contents["cert"] + contents["empty"]
     for name, content in contents.items():
         (folder / f"{name}.pem").write_bytes(content)
     return {name: folder / f"{name}.pem" for name in (*contents, "missing")}
@@ -237,6 +261,7 @@ def test_files_of_the_user_are_served(environment: dict[str, str], pem: dict[str
     with run_library_mock(environment | variables) as (_, text):
         assert text.startswith("https://127.0.0.1:")
         assert "to trust" not in text
+        assert f"  curl --cacert {pem['cert']} -H " in text
         context = ssl.create_default_context(cafile=pem["cert"])
         url = f"https://localhost:{find_port(text)}/__mock/health"
         assert httpx.get(url, verify=context, trust_env=False).status_code == 200
@@ -254,8 +279,10 @@ def test_files_of_the_user_are_served(environment: dict[str, str], pem: dict[str
         (("--tls-cert", "none", "--tls-key", "key"), "none.pem: the file has no PEM block with a certificate."),
         (("--tls-cert", "cert", "--tls-key", "cert"), "cert.pem: the file has no PEM block with a private key."),
         (("--tls-cert", "cert", "--tls-key", "encrypted"), "the key is encrypted (expected a key without a password)."),
-        (("--tls-cert", "cert", "--tls-key", "damaged"), "(expected valid PEM files)."),
-        (("--tls", "self-signed:cert"), "cert.pem: File exists."),
+        (("--tls-cert", "cert", "--tls-key", "damaged"), "damaged.pem: the private key is damaged, or of a type that"),
+        (("--tls-cert", "empty", "--tls-key", "key"), "--tls-cert {empty}: a PEM block is damaged or is not an X.509"),
+        (("--tls-cert", "chain", "--tls-key", "key"), "--tls-cert {chain}: a PEM block is damaged or is not an X.509"),
+        (("--tls", "self-signed:cert"), "cert.pem is not a folder."),
         (("--tls", "self-signed:"), "'self-signed:' is not self-signed, or self-signed:FOLDER."),
         (("--tls", "yes"), "'yes' is not self-signed, or self-signed:FOLDER."),
     ],
@@ -269,7 +296,7 @@ def test_invalid_files_are_an_error(
     assert output == ""
     assert errors.startswith("athena-mock: ")
     assert errors.count("\n") == 1
-    assert error in errors
+    assert error.format_map(paths) in errors
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

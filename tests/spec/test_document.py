@@ -232,6 +232,8 @@ def test_every_pointer_has_a_line_number() -> None:
         ("parameters: [{x-a: 1}]", {"x-a"}),
         ("links: {one: {parameters: {x-a: $request.path.id}, x-b: 1}}", {"x-b"}),
         ("x-a: {x-b: 1}", {"x-a"}),
+        ("x-resource: {x-a: 1, stores: {x-b: {x-c: 1}}, defaults: {a: {x-d: 1}}}", {"x-resource", "x-c"}),
+        ("x-resource: 1", {"x-resource"}),
     ],
 )
 def test_names_and_literals_are_not_keywords(text: str, extensions: set[str]) -> None:
@@ -265,6 +267,7 @@ components:
       properties:
         description: {type: string, maxLength: 9, default: none}
         name: {type: string, enum: [description, title]}
+      x-resource: {key: name, stores: {description: {type: integer}}, defaults: {name: {description: none}}}
 """
 
 
@@ -282,6 +285,7 @@ def digest_of(text: str) -> str:
         ("x-source: documented", "x-source: confirmed\n      x-evidence: {date: 2026-03-01, found: GET}"),
         ("type: string, maxLength: 9", "maxLength: 9, type: string"),
         ("maxLength: 9", "maxLength: 9, title: Text, x-faker: word"),
+        ("type: integer", "type: integer, description: A number., x-source: confirmed"),
     ],
 )
 def test_annotations_do_not_change_the_semantic_digest(old: str, new: str) -> None:
@@ -299,6 +303,9 @@ def test_annotations_do_not_change_the_semantic_digest(old: str, new: str) -> No
         ("enum: [description, title]", "enum: [description]"),
         ("        description: {type: string, maxLength: 9, default: none}\n", ""),
         ("Room:", "Hall:"),
+        ("type: integer", "type: number"),
+        ("description: {type: integer}", "title: {type: integer}"),
+        ("description: none", "description: some"),
     ],
 )
 def test_everything_else_changes_the_semantic_digest(old: str, new: str) -> None:

@@ -2,6 +2,7 @@
 """Loading of contracts: the errors of invalid ones and the model of valid ones."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -49,6 +50,9 @@ LIBRARY = [
     (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
     ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    (f"{SCHEMAS}/Genre/x-source", {"enum": {"song": "inferred"}}, f"{SCHEMAS}/Genre/x-source/enum", "invalid value 'song'", "novel, essay, poem, play"),
+    (f"{SCHEMAS}/Genre/x-source", {"type": {"string": "inferred"}}, f"{SCHEMAS}/Genre/x-source/type", "invalid value {'string': 'inferred'}", "documented, published, confirmed, inferred"),
     # Evidence
     ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence without a confirmed level", "x-source: confirmed"),
     ("#/info/x-evidence", "seen", "#/info/x-evidence", "invalid value 'seen'", "a mapping of date, found"),
@@ -69,6 +73,15 @@ LIBRARY = [
     (f"{SCHEMAS}/Library/x-resource/members", "keeper", f"{SCHEMAS}/Library/x-resource/members", "invalid value 'keeper'", "members"),
     (f"{SCHEMAS}/User/x-resource/account/secret", "pin", f"{SCHEMAS}/User/x-resource/account", "invalid value 'pin'", "id, name, email, password"),
     (f"{SCHEMAS}/User/x-resource/account/pin", "pin", f"{SCHEMAS}/User/x-resource/account", "unknown key 'pin'", "login, secret"),
+    (f"{AUTHOR}/x-resource/stores", [], f"{AUTHOR}/x-resource/stores", "invalid value []", "a mapping of property names"),
+    (f"{AUTHOR}/x-resource/stores/pen", "name", f"{AUTHOR}/x-resource/stores/pen", "invalid value 'name'", "a schema"),
+    (f"{AUTHOR}/x-resource/stores/name", {}, f"{AUTHOR}/x-resource/stores/name", "'name' is also in properties", "a property of the schema, or a stored one"),
+    (f"{AUTHOR}/x-resource/stores/pen", {"x-colour": 1}, f"{AUTHOR}/x-resource/stores/pen/x-colour", "unknown extension 'x-colour'", "x-action"),
+    (f"{AUTHOR}/x-resource/stores/pen", {"type": 1}, f"{AUTHOR}/x-resource/stores/pen/type", "invalid value 1", "a string"),
+    (f"{AUTHOR}/x-resource/defaults", "novel", f"{AUTHOR}/x-resource/defaults", "invalid value 'novel'", "a mapping of property names"),
+    (f"{AUTHOR}/x-resource/defaults/pen", "a", f"{AUTHOR}/x-resource/defaults", "invalid value 'pen'", "uuid, name"),
+    (f"{AUTHOR}/x-resource/defaults/genre", "poem", f"{AUTHOR}/x-resource/defaults/genre", "two defaults", "default in the schema, or in x-resource"),
+    (f"{AUTHOR}/x-resource/stored-only", True, "#/components/responses/Author/content/application~1json/schema/properties/data", "reference to Author, which is only stored", "a schema without stored-only"),
     # Relations
     (f"{AUTHOR}/properties/books/x-relation/via", "writer", f"{AUTHOR}/properties/books/x-relation/via", "invalid value 'writer'", "one of Book: author"),
     (f"{AUTHOR}/properties/books/x-relation/via", "title", f"{AUTHOR}/properties/books/x-relation/via", "invalid value 'title'", "one of Book: author"),
@@ -80,7 +93,8 @@ LIBRARY = [
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "keep", f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value 'keep'", "cascade, clear, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", REMOVED, f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value None", "cascade, clear, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear without nullable", "nullable, or cascade, refuse"),
-    (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed"),
+    (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed, by"),
+    (f"{AUTHOR}/properties/library/x-relation/by", "name", f"{AUTHOR}/properties/library/x-relation/by", "invalid value 'name'", ""),
     # Derived properties
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "shelves"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'shelves'", "one of Author: library, keeper, books"),
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books.pages"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books.pages'", "a relation"),
@@ -320,6 +334,69 @@ def test_write_only_properties_are_in_no_view() -> None:
     }
 
 
+def move_to_stores(schema: str, name: str, node: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Edits that move a property of a schema to its stored properties."""
+    pointer = f"{SCHEMAS}/{schema}"
+    return [(f"{pointer}/properties/{name}", REMOVED), (f"{pointer}/x-resource/stores/{name}", node)]
+
+
+def test_stored_properties_are_those_of_the_resource_and_in_no_view() -> None:
+    before = load_edited_contract("library")
+    keeper = {
+        "allOf": [{"$ref": f"{SCHEMAS}/User"}],
+        "x-relation": {"to": "User", "on-delete": "cascade"},
+    }
+    password = {"type": "string", "format": "password", "maxLength": 200, "default": "password"}
+    edits = [*move_to_stores("Author", "keeper", keeper), *move_to_stores("User", "password", password)]
+    after = load_edited_contract("library", *edits)
+    assert after.views["Author"].property_names == before.views["Author"].property_names
+    assert after.views["User"].property_names == before.views["User"].property_names
+    stored, shown = after.resources["Author"].relations["keeper"], before.resources["Author"].relations["keeper"]
+    assert stored == replace(shown, pointer=f"{AUTHOR}/x-resource/stores/keeper")
+    attribute = after.resources["User"].attributes["password"]
+    assert (attribute.write_only, attribute.default, attribute.format) == (True, "password", "password")
+    assert after.document.resolve(attribute.pointer) == password
+
+
+@pytest.mark.parametrize(("schema", "name", "value"), [("Author", "genre", "novel"), ("Book", "pages", 100)])
+def test_default_in_the_resource_equals_default_in_the_schema(schema: str, name: str, value: Any) -> None:
+    before = load_edited_contract("library").resources[schema].attributes[name]
+    pointer = f"{SCHEMAS}/{schema}"
+    edits = ((f"{pointer}/properties/{name}/default", REMOVED), (f"{pointer}/x-resource/defaults/{name}", value))
+    after = load_edited_contract("library", *edits).resources[schema].attributes[name]
+    assert after == before
+    assert after.default == value
+
+
+def test_default_in_the_resource_applies_to_a_reference() -> None:
+    edits = (
+        (f"{AUTHOR}/properties/genre", {"$ref": f"{SCHEMAS}/Genre"}),
+        (f"{AUTHOR}/x-resource/defaults/genre", "poem"),
+    )
+    genre = load_edited_contract("library", *edits).resources["Author"].attributes["genre"]
+    assert (genre.default, genre.enum_values) == ("poem", ("novel", "essay", "poem", "play"))
+    assert genre.schema == {"allOf": [{"$ref": f"{SCHEMAS}/Genre"}], "default": "poem"}
+
+
+def test_resource_that_is_only_stored_is_generated_and_referred_to_by_stored_properties() -> None:
+    visit = {
+        "type": "object",
+        "x-resource": {"collection": "visits", "key": "uuid", "stored-only": True},
+        "properties": {
+            "uuid": {"type": "string", "format": "uuid"},
+            "author": {
+                "allOf": [{"$ref": f"{SCHEMAS}/Author"}],
+                "x-relation": {"to": "Author", "on-delete": "cascade"},
+            },
+        },
+    }
+    visits = {"type": "array", "items": {"$ref": f"{SCHEMAS}/Visit"}, "x-relation": {"to": "Visit", "via": "author"}}
+    edits = ((f"{SCHEMAS}/Visit", visit), (f"{AUTHOR}/x-resource/stores/visits", visits))
+    resources = load_edited_contract("library", *edits).resources
+    assert [name for name, resource in resources.items() if resource.is_stored_only] == ["Visit"]
+    assert resources["Author"].relations["visits"].targets == ("Visit",)
+
+
 def test_main_view_of_resource_is_first() -> None:
     assert [view.name for view in load_edited_contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
 
@@ -332,6 +409,27 @@ def test_list_has_an_envelope_with_its_view() -> None:
 def test_pagination_roles_are_assigned_by_property() -> None:
     pages = load_edited_contract("museum").operations["listRooms"].envelope.pagination
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"$ref": f"{SCHEMAS}/Genre"}, {"type": "string", "enum": ["novel", "essay", "poem", "play"]}),
+        (
+            {"allOf": [{"$ref": f"{SCHEMAS}/Genre"}], "default": "poem"},
+            {"type": "string", "enum": ["novel", "essay", "poem", "play"], "default": "poem"},
+        ),
+        (
+            {"type": "array", "items": {"$ref": f"{SCHEMAS}/Genre"}},
+            {"type": "array", "items": {"type": "string", "enum": ["novel", "essay", "poem", "play"]}},
+        ),
+    ],
+)
+def test_parameter_schema_contains_what_it_refers_to(schema: Any, expected: Any) -> None:
+    pointer = f"{LIST}/4"
+    parameters = load_edited_contract("library", (f"{pointer}/schema", schema)).operations["listAuthors"].parameters
+    (parameter,) = (p for p in parameters if p.pointer == pointer)
+    assert parameter.schema == expected
 
 
 def test_status_without_quotes_is_accepted() -> None:

@@ -14,8 +14,8 @@ from openapi_spec_validator import validate
 
 from spec.document import escape, iter_keyword_objects
 from spec.loader import load_contract
-from spec.model import Contract, Operation
-from spec.provenance import get_provenance
+from spec.model import Contract, Operation, Resource
+from spec.provenance import get_provenance, get_value_provenance
 from spec.validators import Direction, SchemaValidators
 from tests.spec.facts import check_facts
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "spec" / "openapi.yaml"
 FACTS = Path(__file__).parent / "facts"
 FACT_DATA: Mapping[str, Any] = json.loads((FACTS / "facts.json").read_text())
-MAX_LINES = 5000
+MAX_LINES = 8000
 
 
 @cache
@@ -158,7 +158,10 @@ def test_only_documented_statuses_are_documented(operation: Operation) -> None:
     ],
 )
 def test_response_schema_has_the_level_of_its_source(name: str, child: str, expected: str) -> None:
-    assert get_provenance(contract().document, f"{OPERATIONS[name].envelope.schema_pointer}{child}", "type") == expected
+    envelope = OPERATIONS[name].envelope.schema_pointer
+    assert envelope is not None
+    pointer = f"{contract().document.resolve(envelope)['$ref']}{child}" if child else envelope
+    assert get_provenance(contract().document, pointer, "type") == expected
 
 
 def collect_referenced_pointers(*pointers: str | None) -> set[str]:
@@ -171,7 +174,7 @@ def collect_referenced_pointers(*pointers: str | None) -> set[str]:
             continue
         for node, pointer in iter_keyword_objects(contract().document.resolve(start), start):
             visited.add(pointer)
-            pending += [node["$ref"]] if "$ref" in node else []
+            pending += [node["$ref"]] if "$ref" in node and "/x-resource/" not in pointer else []
     return visited
 
 
@@ -253,18 +256,119 @@ def test_only_the_calculation_of_metrics_is_published(operation: Operation) -> N
     assert levels["calculation"] == "published"
 
 
+# Storage
+
+
+def test_public_schemas_have_neither_storage_nor_defaults() -> None:
+    views = [v for v in contract().views.values() if not contract().resources[v.resource].is_stored_only]
+    assert views
+    for view in views:
+        properties = contract().document.resolve(view.pointer)["properties"]
+        assert [name for name, schema in properties.items() if "default" in schema or "writeOnly" in schema] == []
+
+
+def test_only_secrets_are_write_only() -> None:
+    names = {name for _, name, schema in iter_properties() if schema.get("writeOnly")}
+    assert names == {"credentials"}
+
+
+def test_resources_that_no_operation_returns_are_only_stored() -> None:
+    shown = collect_referenced_pointers(*(o.envelope.schema_pointer for o in OPERATIONS.values()))
+    hidden = {name for name, resource in contract().resources.items() if resource.pointer not in shown}
+    assert hidden == {name for name, resource in contract().resources.items() if resource.is_stored_only}
+    assert hidden == {"AgentRun", "WorkflowApproval"}
+
+
+@pytest.mark.parametrize("resource", contract().resources.values(), ids=lambda resource: resource.name)
+def test_creation_defaults_match_their_schema(resource: Resource) -> None:
+    for attribute in resource.attributes.values():
+        if attribute.has_default:
+            assert list_violations(attribute.pointer, "read", attribute.default) == [], attribute.name
+
+
 # Enums
 
 ENUMS = {name: s["enum"] for name, s in contract().document.root["components"]["schemas"].items() if "enum" in s}
 
 
-@pytest.mark.parametrize("name", ENUMS)
-def test_named_enum_is_defined_once(name: str) -> None:
-    assert {"Visibility", "ExecutionStatus", "SortOrder", "MessageRole"} <= ENUMS.keys()
-    pointers = [
-        pointer for node, pointer in iter_keyword_objects(contract().document.root) if node.get("enum") == ENUMS[name]
+def iter_inline_schemas() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (pointer, schema) of each public schema that is not a named component, and is not only stored."""
+    stored_only = tuple(r.pointer for r in contract().resources.values() if r.is_stored_only)
+    for node, pointer in iter_keyword_objects(contract().document.root):
+        is_named = re.fullmatch("#/components/schemas/[A-Za-z0-9]+", pointer)
+        if not (is_named or pointer.startswith(stored_only) or "/x-resource/" in pointer):
+            yield pointer, node
+
+
+def test_enums_are_named() -> None:
+    """Inline is only the enum of a named one with null: OpenAPI 3.0 cannot make a reference nullable."""
+    assert {"Visibility", "ExecutionStatus", "SortOrder", "MessageRole", "AuthenticationStrategy"} <= ENUMS.keys()
+    inline = {pointer: node["enum"] for pointer, node in iter_inline_schemas() if isinstance(node.get("enum"), list)}
+    for pointer, values in inline.items():
+        assert None in values, pointer
+        assert values == [None] or values[:-1] in ENUMS.values(), pointer
+
+
+def iter_scalars(value: Any) -> Iterator[Any]:
+    """Yield all scalars in a JSON value."""
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from iter_scalars(child)
+    else:
+        yield value
+
+
+def test_documented_enum_values_are_in_the_documented_bodies() -> None:
+    bodies = [
+        json.loads((FACTS / f"{name}.json").read_text()) for name in ("create_message_request", "get_messages_200")
     ]
-    assert pointers == [f"#/components/schemas/{name}"]
+    shown = set(map(str, iter_scalars(bodies)))
+    levels = {
+        (name, value): get_value_provenance(contract().document, f"#/components/schemas/{name}", value)
+        for name, values in ENUMS.items()
+        for value in values
+    }
+    for (name, value), level in levels.items():
+        assert level != "documented" or value in shown, f"{name}: {value}"
+        assert level != "published" or re.search(rf"\b{value}\b", FACTS_TEXT), f"{name}: {value}"
+    assert levels["ExecutionStatus", "pending"] == levels["ExecutionStatus", "error"] == "documented"
+    assert levels["ExecutionStatus", "running"] == "published"
+    assert levels["ExecutionStatus", "waiting"] == levels["MessageRole", "assistant"] == "inferred"
+
+
+def test_type_of_a_property_that_is_null_in_the_documentation_is_inferred() -> None:
+    """The execution in the documented body embeds the workflow; null shows that it is nullable, but not its type."""
+    message = json.loads((FACTS / "create_message_201.json").read_text())["data"]
+    workflow = message["attachments"][0]["attachable"]["workflow"]
+    pointer = "#/components/schemas/WorkflowSummary"
+    assert list(contract().document.resolve(f"{pointer}/properties")) == list(workflow)
+    levels = {
+        name: tuple(
+            get_provenance(contract().document, f"{pointer}/properties/{name}", k) for k in ("type", "nullable")
+        )
+        for name, value in workflow.items()
+        if value is None
+    }
+    names = ("template_id", "profile_photo_url", "profile_photo_config", "deleted_at")
+    assert levels == dict.fromkeys(names, ("inferred", "documented"))
+
+
+def test_both_published_methods_of_an_update_are_defined() -> None:
+    methods = {o.method: o for o in OPERATIONS.values() if o.summary == "Update a Workflow Execution"}
+    assert methods.keys() == {"put", "patch"}
+    assert methods["put"].action == methods["patch"].action == "update"
+
+
+def test_objects_with_properties_are_named() -> None:
+    assert [pointer for pointer, node in iter_inline_schemas() if node.get("properties")] == []
+
+
+@each_operation
+def test_bodies_are_named(operation: Operation) -> None:
+    pointers = [operation.request_body.pointer] if operation.request_body else []
+    pointers += [pointer for pointer in operation.responses.values() if pointer]
+    for pointer in pointers:
+        assert list(contract().document.resolve(pointer)) == ["$ref"], pointer
 
 
 # Statuses
@@ -280,7 +384,7 @@ STATUS_OPERATIONS = {
     403: {
         *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
         *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
-        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "delete", "stop")),
+        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "patch", "delete", "stop")),
         "trainAgent",
         "triggerWebhook",
     },
@@ -360,6 +464,69 @@ def list_examples(schema: str) -> list[Any]:
     node = contract().document.resolve(schema.removesuffix("/schema"))
     named_examples = (contract().document.dereference(e, "")[0] for e in node.get("examples", {}).values())
     return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named_examples)]
+
+
+def iter_schema_examples() -> Iterator[tuple[str, Any]]:
+    """Yield (pointer of the schema, example) of each example of a schema or parameter."""
+    for node, pointer in iter_keyword_objects(contract().document.root):
+        if "example" in node and "/content/" not in pointer:
+            yield f"{pointer}/schema" if "schema" in node else pointer, node["example"]
+
+
+@pytest.mark.parametrize(("pointer", "example"), list(iter_schema_examples()))
+def test_example_matches_its_schema(pointer: str, example: Any) -> None:
+    is_request = "/parameters/" in pointer or re.match("#/components/schemas/[A-Za-z]+(Request|Changes)/", pointer)
+    assert list_violations(pointer, "write" if is_request else "read", example) == []
+
+
+def has_example(pointer: str, node: Any) -> bool:
+    """Whether a schema has an example: its own, or that of the schemas, properties or items it consists of."""
+    if "example" in node:
+        return True
+    parts = [node] if "$ref" in node else [part for k in ("allOf", "anyOf") for part in node.get(k, ())]
+    if parts:
+        return any(
+            has_example(p, target) for target, p in (contract().document.dereference(part, "") for part in parts)
+        )
+    return bool(node.get("properties")) or ("items" in node and has_example(pointer, node["items"]))
+
+
+# Documentation
+
+NODES = {pointer: node for node, pointer in iter_keyword_objects(contract().document.root)}
+
+
+def test_every_tag_and_operation_is_described() -> None:
+    assert [tag["name"] for tag in contract().document.root["tags"] if not tag.get("description")] == []
+    assert [o.id for o in OPERATIONS.values() if not NODES[o.pointer].get("description")] == []
+
+
+@pytest.mark.parametrize("pointer", PARAMETERS)
+def test_every_parameter_has_a_description_and_an_example(pointer: str) -> None:
+    node = contract().document.resolve(pointer)
+    assert node.get("description")
+    assert "example" in node
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["schemas"])
+def test_every_schema_is_described(name: str) -> None:
+    assert NODES[f"#/components/schemas/{name}"].get("description")
+
+
+@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
+def test_every_property_has_a_description_and_an_example(pointer: str, name: str, schema: Any) -> None:
+    assert schema.get("description") or "$ref" in schema
+    assert has_example(pointer, schema)
+
+
+def normalize(text: str) -> str:
+    """Return the words of a text without articles, in lower case."""
+    return " ".join(word for word in re.findall("[a-z0-9]+", text.lower()) if word not in ("a", "an", "the"))
+
+
+@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
+def test_no_description_only_restates_the_name(pointer: str, name: str, schema: Any) -> None:
+    assert normalize(schema.get("description", "x")) != normalize(name.replace("_", " "))
 
 
 @each_operation

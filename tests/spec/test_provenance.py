@@ -1,12 +1,14 @@
 """Provenance levels: inheritance, overrides, and what is always inferred."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spec.document import Document, parse_document
 from spec.extensions import PROVENANCE_LEVELS
-from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance
+from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance, get_value_provenance
 from tests.spec.contract_edits import read_foreign_document
 
 TEXT = b"""
@@ -60,12 +62,20 @@ components:
         in: {type: string}
         name: {type: string}
         schema: {type: string}
+      x-resource: {stores: {hidden: {type: string}, stated: {type: string, x-source: confirmed}}}
     Sent:
       x-source: {"*": documented, required: inferred}
       type: object
       required: [a]
       properties: {required: {type: string}}
     B: {properties: {b: {type: string}}}
+    Named: {x-source: {enum: published, type: confirmed}, type: string, enum: [a]}
+    Values: {x-source: {"*": published, enum: {a: documented, 1: confirmed}}, enum: [a, b, 1]}
+    User:
+      properties:
+        value: {allOf: [{$ref: "#/components/schemas/Values"}]}
+        reference: {$ref: "#/components/schemas/Named"}
+        part: {allOf: [{$ref: "#/components/schemas/Named"}], enum: [a]}
 """
 
 
@@ -110,6 +120,16 @@ JSON = "content/application~1json/schema"
         ("#/components/schemas/Sent", "type", "documented"),
         ("#/components/schemas/Sent", "required", "inferred"),
         ("#/components/schemas/Sent/properties/required", "type", "documented"),
+        # levels of single values do not state that there are no others
+        ("#/components/schemas/Values", "enum", "inferred"),
+        # the bounds of a reference are those of the schema that it names; its type is not
+        ("#/components/schemas/User/properties/reference", "enum", "published"),
+        ("#/components/schemas/User/properties/reference", "format", "inferred"),
+        ("#/components/schemas/User/properties/reference", "type", "published"),
+        ("#/components/schemas/User/properties/part", "enum", "inferred"),
+        # no page shows what a server stores
+        (f"{A}/x-resource/stores/hidden", "type", "inferred"),
+        (f"{A}/x-resource/stores/stated", "type", "confirmed"),
         # a parameter is sent as text, so its name does not show its type
         (f"{GET}/parameters/0", "name", "documented"),
         (f"{GET}/parameters/0", "in", "documented"),
@@ -165,6 +185,11 @@ def test_default_level_is_inferred() -> None:
     assert get_provenance(parse_document(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
 
 
+def test_keyword_of_a_list_is_inferred(document: Document) -> None:
+    """A parameter that the contract does not have is located at the list of parameters."""
+    assert get_provenance(document, "#/paths/~1a/get/parameters", "colour") == "inferred"
+
+
 @given(st.lists(st.none() | st.sampled_from(PROVENANCE_LEVELS), min_size=1, max_size=6))
 def test_nearest_ancestor_sets_level(levels: list[str | None]) -> None:
     node: dict[str, object] = {}
@@ -184,3 +209,18 @@ def test_keyword_level_is_inherited_or_inferred(level: str, keyword: str) -> Non
 @pytest.mark.parametrize("name", ["library", "museum"])
 def test_foreign_contract_without_x_source_is_inferred(name: str) -> None:
     assert get_provenance(read_foreign_document(name), "#/paths") == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("Values", "a", "documented"),
+        ("Values", "b", "inferred"),
+        ("Values", 1, "confirmed"),
+        ("User/properties/value", "a", "documented"),
+        ("Named", "a", "published"),
+        ("User/properties/part", "a", "inferred"),
+    ],
+)
+def test_enum_value_has_its_own_level(document: Document, name: str, value: Any, expected: str) -> None:
+    assert get_value_provenance(document, f"#/components/schemas/{name}", value) == expected

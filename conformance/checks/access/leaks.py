@@ -7,6 +7,7 @@ from conformance.checks.access.auth import is_public
 from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing, is_list
+from conformance.checks.support.parameters import find_parameter
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import accepts_any_text, format_query_value, get_values_at, retrieve_record
 from conformance.errors import SkipCheck
@@ -67,7 +68,7 @@ def check_no_leak(case: Case) -> Iterator[CheckResult]:
 
 def _create_searchable_record(session: Session, listing: Listing) -> CreatedRecord:
     """Create a record with a unique text in each property that the search covers. Raises SkipCheck."""
-    search, operation = listing.find_parameter("search"), session.operations.creator(listing.resource.name)
+    search, operation = find_parameter(listing.operation, "search"), session.operations.creator(listing.resource.name)
     paths = search.x_query.paths if search and search.x_query else ()
     fields = {} if operation.path_parameter_names else operation.body_fields
     changes: dict[str, Any] = {}

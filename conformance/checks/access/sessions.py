@@ -1,17 +1,16 @@
-"""Checks of accounts: the identity of a token, ownership of records, login and logout."""
+"""Checks of accounts: the identity of a token, embedded records, login and logout."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.lists.read_operations import is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
-from conformance.checks.support.parameters import build_full_include_query, retrieve_with_relations
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import is_create, select_least_certain
+from conformance.checks.writes.changes import describe_changes
 from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, not_testable
+from conformance.model.execution import GONE_STATUSES
+from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
-from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation
@@ -28,7 +27,7 @@ WRONG_PASSWORD = "conformance-wrong-password"
     "token-identifies-account",
     "A token identifies the same account in every response.",
     Category.AUTHENTICATION,
-    is_whoami,
+    Contract.is_whoami,
 )
 def check_token_identity(case: Case) -> Iterator[CheckResult]:
     """Every operation returns the same account for a token, and another account for another token."""
@@ -60,57 +59,34 @@ def check_token_identity(case: Case) -> Iterator[CheckResult]:
         yield case.build_result(requirement, message, other_exchange)
 
 
-def _creates_owned_record(contract: Contract, operation: Operation) -> bool:
-    resource = contract.resources.get(operation.resource or "")
-    return is_create(contract, operation) and resource is not None and len(resource.owner_path) == 1
-
-
 @check(
-    "creator-owns-record",
-    "A new record belongs to the account that created it.",
-    Category.TENANCY,
-    _creates_owned_record,
-    writes=True,
+    "embedded-matches-retrieved",
+    "A record that the account embeds has the same values when it is retrieved.",
+    Category.RELATIONS,
+    Contract.is_whoami,
 )
-def check_owner(case: Case) -> Iterator[CheckResult]:
-    """The owner of a new record is the account that created it, in every response that has the owner."""
-    session, resource = case.session, case.session.operations.resource(case.operation)
-    account, name = session.contract.account_resource, resource.owner_path[0]
-    relation = resource.relations.get(name)
-    created = session.records.shared_record(resource.name)
-    owner = created.body.get(name)
-    if account is None or relation is None or not isinstance(owner, dict) or account.key_attribute not in owner:
-        raise SkipCheck(not_testable(f"the response does not contain the {name} of a new {resource.name}"))
-    expected = session.client.identity().get(account.key_attribute)
-    views = [(case.operation, created.body, created.exchange), *_read_back(session, created)]
-    for operation, record, exchange in views:
-        owner = record.get(name)
-        if not isinstance(owner, dict) or account.key_attribute not in owner:
+def check_embedded_records(case: Case) -> Iterator[CheckResult]:
+    """Retrieve the records that the account embeds; the model compares all other records."""
+    session, account = case.session, case.session.contract.account_resource
+    exchange = session.client.send(case.operation)
+    body = session.operations.data(case.operation, exchange)
+    for relation in account.relations.values() if account is not None and isinstance(body, dict) else ():
+        embedded, target = body.get(relation.name), session.contract.resources[relation.targets[0]]
+        retrieve = session.operations.find(target.name, "retrieve")
+        if len(relation.targets) > 1 or retrieve is None or not (isinstance(embedded, dict) and embedded):
             continue
-        location = select_least_certain(case, (relation.pointer, None), (operation.pointer, None))
-        key = owner[account.key_attribute]
-        message = f"{name}: got {account.name} {key}, expected {expected}" if key != expected else ""
-        label = name if operation is case.operation else f"{name} by {operation.id}"
-        yield case.build_result(case.build_requirement(*location, parameter=label), message, exchange)
-
-
-def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
-    """Yield the record as retrieved, and as listed if it is on the first page."""
-    key = session.contract.resources[created.resource].key_attribute
-    retrieve, listing = (
-        session.operations.find(created.resource, "retrieve"),
-        session.operations.find(created.resource, "list"),
-    )
-    if retrieve is not None:
-        record, exchange = retrieve_with_relations(session, retrieve, created.key)
-        yield from [(retrieve, record, exchange)] if isinstance(record, dict) else []
-    if listing is not None:
-        query = (*session.records.required_query(listing).items(), *build_full_include_query(session, listing))
-        exchange = session.client.send(listing, query=query)
-        rows = session.operations.data(listing, exchange)
-        rows = rows if isinstance(rows, list) else []
-        row = next((row for row in rows if isinstance(row, dict) and row.get(key) == created.key), None)
-        yield from [(listing, row, exchange)] if row is not None else []
+        requirement = case.build_requirement(relation.pointer, "properties", relation.name)
+        retrieved = session.client.retrieve(target.name, embedded.get(target.key_attribute))
+        record, status = session.operations.data(retrieve, retrieved), retrieved.response.status
+        if status in GONE_STATUSES:
+            message = f"{relation.name} is a {target.name} that does not exist: retrieving it returned {status}"
+            yield case.build_result(requirement, message, exchange, retrieved)
+        elif isinstance(record, dict) and retrieved.response.ok:
+            stable = {n: record[n] for n in target.attributes if n in record and not is_volatile(target, n)}
+            changes = describe_changes(stable, embedded)
+            yield case.build_result(requirement, f"{relation.name}: {changes}" if changes else "", exchange, retrieved)
+        else:
+            yield case.skip(requirement, f"retrieving the embedded {target.name} returned {status}")
 
 
 # Login

@@ -5,18 +5,19 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.checks.lists.filters import find_filters
+from conformance.checks.lists.filters import iter_filter_values
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
     Listing,
-    QueryPairs,
     evaluate_requirement,
     get_pagination_roles,
     is_list_with,
 )
+from conformance.checks.support.parameters import QueryPairs, find_parameter
 from conformance.errors import SkipCheck, insufficient_data
+from conformance.model.queries import iter_pairs
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
 from spec.model import Contract, Operation
@@ -56,7 +57,10 @@ def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
     """Select a filter by one value with at least three rows, or else two, but not all; empty if there is none."""
     total = listing.fetch().total
     fallback: QueryPairs = ()
-    for query in _iter_filter_queries(case):
+    for parameter, value in iter_filter_values(case):
+        if isinstance(value, list):
+            continue
+        query = tuple(iter_pairs(case.operation, {parameter.name: value}))
         filtered_total = listing.fetch(*query).total
         if 2 < filtered_total < total:
             return query
@@ -64,23 +68,9 @@ def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
     return fallback
 
 
-def _iter_filter_queries(case: Case) -> Iterator[QueryPairs]:
-    """Yield the query of each filter by one value: by the rarest value that is not in all rows."""
-    sample = Listing(case.session, case.operation).sample()
-    for list_filter in find_filters(case):
-        if list_filter.accepts_many:
-            continue
-        rows = list_filter.load_rows(sample)
-        counts = [(list_filter.count_matches(value, rows), value) for value in list_filter.find_values(rows)]
-        selective = [(count, value) for count, value in counts if 0 < count < len(rows)]
-        if selective:
-            _, value = min(selective, key=lambda item: item[0])
-            yield (*list_filter.listing.scope, *list_filter.build_query(value))
-
-
 def _build_sort_query(listing: Listing) -> QueryPairs:
     """Build a query for another order than the default: by the first sort property, descending."""
-    sort, direction = listing.find_parameter("sort"), listing.find_parameter("direction")
+    sort, direction = find_parameter(listing.operation, "sort"), find_parameter(listing.operation, "direction")
     sort_value = next((str(name) for name in sort.schema.get("enum", ()) if name), "") if sort else ""
     directions = direction.schema.get("enum", ()) if direction else ()
     direction_value = next((str(name) for name in reversed(directions) if name), "")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from conformance.checks.lists.filters import Filter, find_filters
+from conformance.checks.lists.filters import iter_filter_values
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import (
     Evaluation,
@@ -17,9 +17,10 @@ from conformance.checks.support.listing import (
     poll,
 )
 from conformance.checks.support.values import parse_integer
-from conformance.errors import SkipCheck, insufficient_data
+from conformance.errors import insufficient_data
+from conformance.model.queries import iter_pairs
 from conformance.results import CheckResult
-from spec.model import Contract, Operation, Parameter
+from spec.model import Parameter
 
 # Characters with a meaning in SQL, patterns or JSON, and characters of several bytes.
 SPECIAL_TEXTS: Mapping[str, str] = {
@@ -35,32 +36,32 @@ SPECIAL_TEXTS: Mapping[str, str] = {
 MAX_TERM_CHARS = 2000
 
 
-def _has_array_filter(contract: Contract, operation: Operation) -> bool:
-    has_array = any(p.schema.get("type") == "array" and p.explode for p in operation.query_parameters)
-    return is_list_with("filter")(contract, operation) and has_array
+def _is_array_filter(parameter: Parameter) -> bool:
+    is_filter = parameter.x_query is not None and parameter.x_query.role == "filter"
+    return is_filter and parameter.schema.get("type") == "array" and parameter.explode
 
 
 @check(
     "array-encodings-equivalent",
     "The array encodings x=1&x=2 and x[]=1&x[]=2 return the same result.",
     Category.LISTS,
-    _has_array_filter,
+    lambda c, o: is_list(c, o) and any(map(_is_array_filter, o.query_parameters)),
     affected_by_other_clients=True,
 )
 def check_array_encodings(case: Case) -> Iterator[CheckResult]:
-    for list_filter in find_filters(case):
-        parameter = list_filter.parameter
-        if list_filter.accepts_many and parameter.explode:
-            requirement = case.build_requirement(parameter.pointer, "explode", parameter.name)
-            yield evaluate_requirement(case, requirement, partial(_evaluate_array_encodings, list_filter))
+    listing = Listing(case.session, case.operation)
+    pairs_of_values = {p.name: v for p, v in iter_filter_values(case) if isinstance(v, list) and len(v) == 2}
+    for parameter in filter(_is_array_filter, case.operation.query_parameters):
+        requirement = case.build_requirement(parameter.pointer, "explode", parameter.name)
+        values = pairs_of_values.get(parameter.name)
+        if values is None:
+            yield case.skip(requirement, insufficient_data("the rows have fewer than two values"))
+            continue
+        yield evaluate_requirement(case, requirement, partial(_evaluate_array_encodings, listing, parameter, values))
 
 
-def _evaluate_array_encodings(list_filter: Filter) -> Evaluation:
-    listing = list_filter.listing
-    selected = list_filter.find_values(list_filter.load_rows(listing.sample()))[:2]
-    if len(selected) < 2:
-        raise SkipCheck(insufficient_data("the rows have fewer than two values"))
-    pairs = list_filter.build_query(selected)
+def _evaluate_array_encodings(listing: Listing, parameter: Parameter, values: list[Any]) -> Evaluation:
+    pairs = tuple(iter_pairs(listing.operation, {parameter.name: values}))
     repeated = listing.fetch_largest(*pairs)
     bracketed = listing.fetch_largest(*((f"{name}[]", value) for name, value in pairs))
     failure, expected = "", _get_total_and_keys(listing, repeated)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.checks.support.check import Case
+from conformance.checks.support.parameters import QueryPairs, find_parameter
 from conformance.checks.support.values import dereference_schema, format_query_value, parse_integer
 from conformance.errors import SkipCategory, SkipCheck, SkipReason, insufficient_data, not_testable
 from conformance.results import CheckResult, Requirement
@@ -14,14 +15,12 @@ from conformance.transport.messages import Exchange
 from spec.document import escape
 from spec.model import Contract, Operation, Parameter, Resource
 
-MAX_WALKED_ROWS = 300  # rows of a list that is read completely
 MIN_ORDERED_ROWS = 2  # the smallest list that has an order and more than one page
 DISTINCT_RECORDS = 4  # records with different values that are created before a list is sampled
 REJECTION_STATUSES = (400, 422)
 LIST_CHANGED = SkipReason("the list was modified by another client during the check", SkipCategory.LIST_CHANGED)
 
 Row = Mapping[str, Any]
-QueryPairs = tuple[tuple[str, str], ...]
 Evaluation = tuple[str, tuple[Exchange, ...]]  # failure message ("" if passed) and evidence
 
 
@@ -58,6 +57,18 @@ def is_list_with(*roles: str) -> Callable[[Contract, Operation], bool]:
 def get_pagination_roles(operation: Operation) -> set[str]:
     """Return the roles of all pagination values in the response of a list."""
     return {role for roles in operation.envelope.pagination.values() for role in roles.values()}
+
+
+def compute_pagination_values(number: int, size: int, total: int) -> dict[str, int]:
+    """Return the number of each pagination role for a page with rows. `size`: rows per page."""
+    return {
+        "total": total,
+        "size": size,
+        "current-page": number,
+        "last-page": max(1, -(-total // size)),
+        "first-item": (number - 1) * size + 1,
+        "last-item": min(number * size, total),
+    }
 
 
 def evaluate_requirement(case: Case, requirement: Requirement, evaluate: Callable[[], Evaluation]) -> CheckResult:
@@ -113,13 +124,9 @@ class Listing:
         """The listed resource."""
         return self.session.operations.resource(self.operation)
 
-    def find_parameter(self, role: str) -> Parameter | None:
-        """Return the query parameter with a role."""
-        return next((p for p in self.operation.query_parameters if p.x_query and p.x_query.role == role), None)
-
     def require_parameter(self, role: str) -> Parameter:
         """Return the query parameter with a role. Raises SkipCheck."""
-        parameter = self.find_parameter(role)
+        parameter = find_parameter(self.operation, role)
         if parameter is None:
             raise SkipCheck(f"the list has no {role} parameter")
         return parameter
@@ -173,29 +180,12 @@ class Listing:
 
     def build_largest_page_query(self) -> QueryPairs:
         """Build the query for the maximum page size; empty if the list has no size parameter."""
-        size = self.find_parameter("size")
+        size = find_parameter(self.operation, "size")
         return ((size.name, str(int(size.schema.get("maximum", 100)))),) if size else ()
 
     def get_keys(self, rows: list[Row]) -> list[Any]:
         """Return the keys of rows. Raises SkipCheck if a row has none."""
         return [self.session.operations.key_of(self.resource.name, row) for row in rows]
-
-    def fetch_all(self, *pairs: tuple[str, str]) -> tuple[list[Row], ListPage]:
-        """Fetch all rows and the first page. Raises SkipCheck for more than `MAX_WALKED_ROWS` rows."""
-        first_page = self.fetch_largest(*pairs)
-        rows = list(first_page.rows)
-        if self.find_parameter("page") is None:
-            return rows, first_page
-        if first_page.total > MAX_WALKED_ROWS:
-            raise SkipCheck(f"the list has {first_page.total} rows (limit {MAX_WALKED_ROWS})")
-        number = 2
-        while first_page.rows and len(rows) < first_page.total:
-            page = self.fetch_largest(*pairs, page=number)
-            if not page.rows:
-                break
-            rows += page.rows
-            number += 1
-        return rows, first_page
 
     # Records to check
 
@@ -211,7 +201,7 @@ class Listing:
         if total == MIN_ORDERED_ROWS and not self._is_creatable():
             return self
         for _ in range(min_rows - count):
-            create_distinct_record(self.session, self.resource.name)
+            self.session.records.create_variation(self.resource.name, self.session.payloads.random.randrange(100))
         if count < min_rows and self.session.client.wait_until(lambda: self._find_shortage(min_rows)):
             raise SkipCheck(insufficient_data("the list has too few rows"))
         return self
@@ -236,19 +226,3 @@ class Listing:
         if not rows:
             raise SkipCheck("the list is empty")
         return rows
-
-
-def create_distinct_record(session: Session, resource: str) -> None:
-    """Create a record with random values for its optional fields, or with defaults if those are rejected."""
-    operation = session.operations.find(resource, "create")
-    changes: dict[str, Any] = {}
-    if operation is not None:
-        changes = session.payloads.build_variation(
-            operation, session.payloads.random.randrange(100), session.records.parent
-        )
-    try:
-        session.records.create(resource, changes)
-    except SkipCheck:
-        if not changes or session.options.read_only:
-            raise
-        session.records.create(resource)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from conformance.checks.support.listing import QueryPairs
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Operation, Parameter
 from spec.property_paths import resolve_include
+
+QueryPairs = tuple[tuple[str, str], ...]
 
 
 def find_parameter(operation: Operation, role: str) -> Parameter | None:

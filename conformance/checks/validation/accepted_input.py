@@ -46,10 +46,6 @@ class BoundaryValue:
 Send = Callable[[list[BoundaryValue]], Exchange]
 
 
-def _get_fields(case: Case) -> Mapping[str, BodyField]:
-    return case.operation.body_fields
-
-
 # Bodies
 
 
@@ -89,7 +85,7 @@ def check_body_values(case: Case) -> Iterator[CheckResult]:
 
 def _iter_reference_variants(case: Case) -> Iterator[tuple[BoundaryValue, Mapping[str, Any]]]:
     """Yield (value of the discriminator, body fields) for each resource that a polymorphic reference may target."""
-    session, fields = case.session, _get_fields(case)
+    session, fields = case.session, case.operation.body_fields
     for field in fields.values():
         discriminator = fields.get(field.relation_setter.discriminator or "") if field.relation_setter else None
         if field.relation_setter is None or discriminator is None:
@@ -187,7 +183,7 @@ def check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
     for index, (invalid_name, invalid_part) in enumerate(invalid_inputs[:2]):
         fields = [
             f
-            for f in _get_fields(case).values()
+            for f in case.operation.body_fields.values()
             if f.relation_setter is None and f.x_query is None and f.name != invalid_name
         ]
         fields = [f for f in fields if not index or f.name == invalid_inputs[0][0]]
@@ -201,7 +197,7 @@ def check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
 
 def _iter_invalid_inputs(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (field, invalid part of the body): nothing for a required field, an invalid value for any other."""
-    for field in _get_fields(case).values():
+    for field in case.operation.body_fields.values():
         candidate = next(iter_invalid_values(case, field), None)
         if field.required:
             yield field.name, {}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing
+from conformance.checks.support.parameters import find_parameter
 from conformance.checks.support.values import accepts_any_text, equal, is_create, iter_round_trip_fields
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
@@ -34,7 +35,7 @@ def check_single_record(case: Case) -> Iterator[CheckResult]:
         operation.resource or "", {name: session.payloads.generate_value(fields[0].schema, name)}
     )
     text = record.request_body[name]
-    search = listing.find_parameter("search")
+    search = find_parameter(listing.operation, "search")
     is_searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
     pairs = ((search.name, text.split()[-1]),) if search and is_searched else ()
     page = listing.fetch(*listing.build_largest_page_query(), *pairs)

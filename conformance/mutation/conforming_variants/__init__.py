@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from conformance.mutation.conforming_variants import lists, requests, responses, timing
 from conformance.mutation.conforming_variants.responses import VariantFactory, change_headers, transform_json
 from conformance.mutation.faults import compose
+from conformance.transport.messages import map_leaves
 
 
 def combine(*factories: VariantFactory) -> VariantFactory:
@@ -35,7 +36,7 @@ VARIANTS: Mapping[str, VariantFactory] = {
     "timestamps in milliseconds": transform_json(responses.reformat_timestamps(".000Z")),
     "keys reversed": transform_json(responses.map_objects(lambda record: dict(reversed(record.items())))),
     "keys sorted": transform_json(responses.map_objects(lambda record: dict(sorted(record.items())))),
-    "1.0 for 1": transform_json(responses.to_floats),
+    "1.0 for 1": transform_json(lambda body: map_leaves(body, responses.to_float)),
     "indented JSON": responses.encode_with(lambda value: json.dumps(value, indent=4, ensure_ascii=False)),
     "JSON encoded by PHP": responses.encode_with(responses.encode_like_php),
     "JSON in ASCII": responses.encode_with(json.dumps),

@@ -77,12 +77,8 @@ def reformat_timestamps(suffix: str) -> ValueChange:
     return lambda value: map_texts(value, lambda text: TIMESTAMP.sub(rf"\1{suffix}", text))
 
 
-def to_floats(value: Any) -> Any:
-    """Convert the integers to floats, if that is exact."""
-    if isinstance(value, dict):
-        return {name: to_floats(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [to_floats(item) for item in value]
+def to_float(value: Any) -> Any:
+    """Convert an integer to a float, if that is exact."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
 
 

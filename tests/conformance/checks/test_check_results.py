@@ -12,7 +12,6 @@ from conformance.mutation.faults import (
     REMOVED,
     MakeFault,
     change_body,
-    change_record,
     change_response,
     change_value,
 )
@@ -54,14 +53,14 @@ def return_first_metric() -> Fault:
         (
             "action-result-is-stored",
             "runAgent",
-            change_record(answer=lambda answer: {**answer, "content": "another answer"}),
+            change_value(lambda answer: {**answer, "content": "another answer"}, ("data", "answer")),
             "data.answer",
         ),
-        ("action-result-is-stored", "generateAgent", change_record(uuid=lambda key: UNKNOWN_KEY), "data"),
+        ("action-result-is-stored", "generateAgent", change_value(lambda key: UNKNOWN_KEY, ("data", "uuid")), "data"),
         (
             "action-result-concerns-record",
             "triggerWebhook",
-            change_record(workflow=lambda workflow: {**workflow, "uuid": UNKNOWN_KEY}),
+            change_value(lambda workflow: {**workflow, "uuid": UNKNOWN_KEY}, ("data", "workflow")),
             "data",
         ),
         # nor metrics by query parameters

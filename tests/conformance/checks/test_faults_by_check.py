@@ -9,13 +9,14 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.mutation.faults import MakeFault, change_json, change_record, change_request, on_status, set_status
+from conformance.mutation.faults import MakeFault, change_json, change_request, change_value, on_status, set_status
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.support import clinic_faults as faults
 from tests.conformance.support.clinic import inject_fault, mutant, run_checks
 from tests.conformance.support.clinic_faults import AppWrapper
 
+UNKNOWN_UUID = "00000000-0000-4000-8000-0000000dead0"
 BY_ID = {check.id: check for check in CHECKS}
 
 
@@ -76,7 +77,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     mutant_case("page-links-keep-query", "page-links/listWards/next loses the query"),
     mutant_case("model-list", "include/listTreatments/with left out"),
     mutant_case("model-list", "include/listTreatments/with ignored"),
-    mutant_case("embedded-matches-retrieved", "embedding/listTreatments/patient.name is stale"),
+    mutant_case("model-list", "embedding/listTreatments/patient.name is stale"),
     mutant_case("unauthenticated-access-denied", "auth-any-token/listPractices/let in"),
     mutant_case("unauthenticated-is-401", "auth-none/deleteReferral/let in"),
     mutant_case("tenant-isolation", "auth-other-tenant/retrieveWard/let in"),
@@ -121,7 +122,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
         provided_by=("terminal-state-is-final",),
     ),
     mutant_case("pagination-metadata-correct", "page-meta/listPractices/last-page wrong"),
-    mutant_case("relation-count-correct", "count/listPatients/with_count ignored"),
+    mutant_case("model-list", "count/listPatients/with_count ignored"),
     mutant_case("no-traceback", "leak/listPractices/422 shows a trace", provided_by=("invalid-parameter-is-422",)),
     mutant_case("unauthenticated-access-denied", "auth-other-scheme/retrieveWard/let in", parameter="another scheme"),
     mutant_case("unauthenticated-access-denied", "auth-other-scheme/deleteWard/let in", parameter="another scheme"),
@@ -140,27 +141,42 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("array-encodings-equivalent", change_request(faults.ignore_bracketed_arrays), "listPatients"),
     fault_case("blank-parameter-ignored", change_json(faults.filter_by_blank), "listPatients"),
     fault_case("model-list", faults.report_unfiltered_total, "listPatients"),
-    fault_case("relation-count-correct", change_json(faults.decrease_count("treatments_count")), "listPatients"),
+    fault_case("model-list", change_json(faults.decrease_count("treatments_count")), "listPatients"),
     fault_case("model-list", faults.sort_by_creation_time, "listPatients"),
     fault_case("any-search-text-accepted", faults.fail_on_apostrophe, "listWards"),
     fault_case("model-list", faults.use_wildcards, "listPatients"),
     fault_case("search-hides-other-tenants", faults.search_all_tenants, "listPatients"),
     fault_case("unsupported-media-type-is-415", faults.accept_any_media_type, "createPatient"),
     fault_case("token-identifies-account", faults.return_first_account, "whoseDesk"),
-    fault_case("creator-owns-record", faults.return_another_owner, "createPatient"),
+    fault_case("model-create", faults.return_another_owner, "createPatient"),
     fault_case("wrong-credentials-are-401", faults.accept_any_password, "openSession"),
-    fault_case("login-token-works", change_record(token=lambda token: token[::-1]), "openSession"),
+    fault_case(
+        "embedded-matches-retrieved",
+        change_value(lambda home: {**home, "name": "of old"}, ("data", "home")),
+        "whoseDesk",
+    ),
+    fault_case(
+        "embedded-matches-retrieved",
+        change_value(lambda home: {**home, "uuid": UNKNOWN_UUID}, ("data", "home")),
+        "whoseDesk",
+    ),
+    fault_case("login-token-works", change_value(lambda token: token[::-1], ("data", "token")), "openSession"),
     fault_case("model-create", faults.return_first_key, "createWard"),
     fault_case("model-create", faults.accept_server_set_fields, "createWard", "retrieveWard"),
     fault_case("model-update", faults.increase_at_every_update, "updateTreatment"),
     fault_case("created-timestamp-correct", faults.shift_date_header(-2), "createTreatment"),
     fault_case(
-        "updated-timestamp-monotonic", faults.decrease_update_time, "retrieveTreatment", operation="updateTreatment"
+        "updated-timestamp-advances", faults.decrease_update_time, "retrieveTreatment", operation="updateTreatment"
+    ),
+    fault_case(
+        "updated-timestamp-advances",
+        change_value(lambda _: "2099-01-01T00:00:00Z", ("data", "updated_at")),
+        "updateTreatment",
     ),
     fault_case("model-create", faults.hide_referenced_record, "retrieveWard", operation="createWard"),
     fault_case(
         "model-create",
-        change_record(treatments_count=lambda n: max(0, n - 1)),
+        change_value(lambda n: max(0, n - 1), ("data", "treatments_count")),
         "retrievePatient",
         operation="createTreatment",
     ),
@@ -172,7 +188,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "model-update", faults.embed_first_version, "createTreatment", "retrieveTreatment", operation="updatePatient"
     ),
     fault_case("model-sequence", faults.change_name_after_delete, "createWard", "deleteWard"),
-    fault_case("action-result-is-stored", change_record(reason=str.swapcase), "stopTreatment"),
+    fault_case("action-result-is-stored", change_value(str.swapcase, ("data", "reason")), "stopTreatment"),
     fault_case("action-result-concerns-record", faults.return_another_record, "stopTreatment"),
     fault_case("terminal-state-is-final", faults.accept_second_stop, "stopTreatment"),
     fault_case("sharing-grants-access", faults.hide_shared_records, "retrievePatient", operation="referPatient"),
@@ -187,7 +203,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("pagination-metadata-correct", faults.link_first_page_as_last, "listPatients", parameter="links.last"),
     fault_case("page-links-keep-query", faults.drop_from_links("size"), "listPatients", parameter="links.first"),
     fault_case("page-links-keep-query", faults.drop_from_links("direction"), "listPatients", parameter="links.first"),
-    fault_case("page-links-keep-query", faults.drop_from_links("insured"), "listPatients", parameter="links.last"),
+    fault_case("page-links-keep-query", faults.drop_from_links("ward_uuid"), "listPatients", parameter="links.last"),
     fault_case("model-list", change_request(faults.exclude_last_day), "listPatients", parameter="born_to"),
     fault_case("model-list", faults.use_first_filter_only("has_treatments", "insured"), "listPatients"),
     fault_case("model-list", faults.ignore_upper_case_terms, "listPatients", parameter="search"),
@@ -208,8 +224,10 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "retrievePatient",
         provided_by=("tenant-isolation",),
     ),
-    fault_case("token-identifies-account", change_record(id=lambda key: key + 1), "whoseDesk", parameter="self"),
-    fault_case("login-token-works", change_record(token=lambda token: faults.OTHER_TOKEN), "openSession"),
+    fault_case(
+        "token-identifies-account", change_value(lambda key: key + 1, ("data", "id")), "whoseDesk", parameter="self"
+    ),
+    fault_case("login-token-works", change_value(lambda token: faults.OTHER_TOKEN, ("data", "token")), "openSession"),
     fault_case("model-create", faults.drop_field("story"), "createPatient", parameter="story"),
     fault_case("model-delete", faults.restrict_delete, "deletePatient", parameter="delete"),
     fault_case("model-retrieve", faults.change_update_time_on_read, "retrievePatient", parameter="updated_at"),

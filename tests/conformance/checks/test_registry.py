@@ -6,7 +6,7 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category, Check
-from conformance.mutation.faults import change_record
+from conformance.mutation.faults import change_value
 from conformance.results import Status
 from tests.conformance.support.clinic import inject_fault, run_checks
 from tests.conformance.support.clinic_faults import CLINIC
@@ -43,7 +43,7 @@ def test_check_in_the_contributing_guide_works() -> None:
     operations = ["retrievePatient"]
     [result] = run_checks([documented], operations).results
     assert result.status is Status.PASSED
-    wrong_key = inject_fault(change_record(uuid=lambda key: f"{key[:-1]}x"), *operations)
+    wrong_key = inject_fault(change_value(lambda key: f"{key[:-1]}x", ("data", "uuid")), *operations)
     [result] = run_checks([documented], operations, wrong_key).results
     assert result.status is Status.FAILED
 

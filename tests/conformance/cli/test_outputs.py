@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conformance.cli.reports import write_file
 from conformance.errors import UsageError
+from conformance.files import write_text
 from conformance.gate.verdict import ExitCode
 from tests.conformance.support.http_target import GOOD, STUBBED, run_http_target
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
@@ -29,15 +29,15 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_"
 
 def test_report_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report"
-    write_file(path, "first")
-    write_file(path, "second \ud800")
+    write_text("--report-dir", path, "first")
+    write_text("--report-dir", path, "second \ud800")
     assert path.read_text() == "second \\ud800"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(UsageError, match="--report-dir: cannot write"):
-        write_file(tmp_path / "missing" / "report", "text")
+        write_text("--report-dir", tmp_path / "missing" / "report", "text")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="--report-dir: cannot write"):
-        write_file(tmp_path / "folder", "text")
+        write_text("--report-dir", tmp_path / "folder", "text")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "report"]
 
 

@@ -36,7 +36,7 @@ def test_blocking_failure_is_a_failed_item_without_traceback() -> None:
         )
     assert code == ExitCode.FAILED, output
     assert "1 failed" in output
-    assert "message:     got 500" in output
+    assert "message: got 500" in output
     assert "requirement: A list succeeds." in output
     assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in output
     assert "pytest_plugin.py" not in output

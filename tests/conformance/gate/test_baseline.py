@@ -14,6 +14,7 @@ import yaml
 
 from conformance.cli.main import main
 from conformance.errors import UsageError
+from conformance.gate import yaml_files
 from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
@@ -228,3 +229,45 @@ def test_missing_file_is_rejected_before_the_first_request(
     assert "(expected a writable folder)" in next(usage_error(capsys, f"--{name}", str(nowhere), f"--update-{name}"))
     missing.write_text("{")
     assert "invalid YAML" in next(usage_error(capsys, f"--{name}", str(missing)))
+
+
+# Files
+
+
+def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, link = tmp_path / "ratchet.yaml", tmp_path / "link.yaml"
+    yaml_files.write("--ratchet", path, "heading", "passed", ["a"])
+    path.chmod(0o640)
+    link.symlink_to(path)
+    complete = path.read_text()
+    written = Path.write_bytes
+
+    def write_half(file: Path, content: bytes) -> int:
+        written(file, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(UsageError, match=r"--ratchet: cannot write .*: No space left on device"):
+        yaml_files.write("--ratchet", path, "heading", "passed", ["a", "b"])
+    monkeypatch.undo()
+    assert path.read_text() == complete
+    assert sorted(tmp_path.iterdir()) == [link, path]
+    yaml_files.write("--ratchet", link, "heading", "passed", ["b"])
+    assert yaml_files.read("--ratchet", path, "passed") == ["b"]
+    assert (link.is_symlink(), path.stat().st_mode & 0o777) == (True, 0o640)
+
+
+def test_reader_of_a_file_never_sees_a_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "baseline.yaml"
+    yaml_files.write("--baseline", path, "heading", "failures", ["old"])
+    seen: list[Any] = []
+    replace_file = Path.replace
+
+    def read_and_replace(temporary: Path, target: Path) -> Path:
+        seen.append(yaml_files.read("--baseline", path, "failures"))
+        assert temporary.parent == path.parent
+        return replace_file(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", read_and_replace)
+    yaml_files.write("--baseline", path, "heading", "failures", ["new"])
+    assert (seen, yaml_files.read("--baseline", path, "failures")) == ([["old"]], ["new"])

@@ -374,7 +374,7 @@ def test_invalid_file_is_rejected_in_one_line(
 
 def test_missing_file_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["traffic", str(tmp_path / "none.har")], {}) == ExitCode.USAGE
-    assert "cannot read the file: No such file or directory (expected a HAR file)" in capsys.readouterr().err
+    assert "cannot read the file: No such file or directory (expected a complete HAR file)" in capsys.readouterr().err
 
 
 def test_base_url_precedes_the_paths_of_the_contract() -> None:

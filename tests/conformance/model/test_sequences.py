@@ -47,6 +47,27 @@ def execute(session: Session, *steps: Step) -> Execution:
     return execution
 
 
+def increase_treatment_counts(_: InterceptedRequest, body: Any) -> Any:
+    """Increase the count in a record, or in each row of a list."""
+    rows = body["data"] if isinstance(body["data"], list) else [body["data"]]
+    changed = [{**row, "treatments_count": row["treatments_count"] + 1} for row in rows]
+    return {**body, "data": changed if isinstance(body["data"], list) else changed[0]}
+
+
+@pytest.mark.parametrize(
+    ("operations", "has_operation"), [(["retrievePatient"], False), (["retrievePatient", "listPatients"], True)]
+)
+def test_count_that_differs_between_reads_depends_on_no_operation(
+    open_session: OpenSession, operations: list[str], has_operation: bool
+) -> None:
+    session = open_session(inject_fault(change_json(increase_treatment_counts), *operations))
+    execution = execute(session, Step(Action.CREATE, "Patient", PATIENT), Step(Action.RETRIEVE, "Patient", PATIENT))
+    pointer = CLINIC.resources["Patient"].derived_properties["treatments_count"].pointer
+    operation = (CLINIC.operations["createPatient"].pointer, None)
+    expected = ((pointer, "x-derived"), operation) if has_operation else ((pointer, None),)
+    assert [divergence.locations for divergence in execution.divergences] == [expected]
+
+
 def test_sequence_without_a_fault_has_no_divergence(open_session: OpenSession) -> None:
     execution = execute(
         open_session(),

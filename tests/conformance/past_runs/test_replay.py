@@ -19,8 +19,8 @@ from conformance.mutation.faults import (
     MakeFault,
     accept,
     build_response,
-    change_record,
     change_request,
+    change_value,
     ignore_parameters,
     on_status,
     respond_if,
@@ -68,7 +68,7 @@ def is_high_page(request: InterceptedRequest) -> bool:
 
 FAULTS = {
     "violates the schema": ReplayedFault(
-        "retrieveAgent", "response-matches-schema", change_record(name=lambda name: 7)
+        "retrieveAgent", "response-matches-schema", change_value(lambda name: 7, ("data", "name"))
     ),
     "returns 202": ReplayedFault(
         "createAgent", "status-is-documented", on_status(201, set_status(202)), is_status=True
@@ -246,7 +246,7 @@ def test_invalid_report_is_a_usage_error(
 
 
 def test_missing_report_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "cannot be read: No such file or directory" in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
+    assert "cannot read the file: No such file" in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
 
 
 def test_unknown_id_lists_the_ids_of_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

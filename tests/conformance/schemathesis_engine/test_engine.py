@@ -31,9 +31,9 @@ from conformance.mutation.faults import (
     MakeFault,
     build_response,
     change_body,
-    change_record,
     change_request,
     change_response,
+    change_value,
     ignore_parameters,
     on_status,
     respond_if,
@@ -169,7 +169,7 @@ fail_on_long_names = respond_if(
     lambda q: q.method == "POST" and len(str(q.json_object.get("name", ""))) > 200, SERVER_ERROR
 )
 return_418 = on_status(200, set_status(418))
-return_number_as_name = change_record(name=lambda name: 7)
+return_number_as_name = change_value(lambda name: 7, ("data", "name"))
 accept_any_token = change_request(lambda q: q.with_token("demo-token"))
 omit_media_type = change_response(lambda q, r: r.with_headers({"content-type": None}))
 accept_any_name = change_body(lambda body: body if isinstance(body.get("name", ""), str) else {**body, "name": "taken"})

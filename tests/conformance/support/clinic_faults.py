@@ -20,9 +20,9 @@ from conformance.mutation.faults import (
     build_response,
     change_body,
     change_json,
-    change_record,
     change_request,
     change_response,
+    change_value,
     on_status,
     respond_if,
 )
@@ -185,7 +185,7 @@ accept_any_media_type = change_request(lambda q: q.with_headers({"content-type":
 
 
 return_first_account = act_as_owner_if(lambda _: True)
-return_another_owner = change_record(vet=lambda vet: {**vet, "id": vet["id"] + 1})
+return_another_owner = change_value(lambda vet: {**vet, "id": vet["id"] + 1}, ("data", "vet"))
 # A login with the wrong password succeeds.
 accept_any_password = change_body(
     lambda body: {**body, "password": "password"} if body.get("password") == "conformance-wrong-password" else body
@@ -205,7 +205,7 @@ def return_first_key() -> Fault:
         keys.append(key)
         return keys[0]
 
-    return change_record(uuid=change)()
+    return change_value(change, ("data", "uuid"))()
 
 
 def accept_server_set_fields() -> Fault:
@@ -314,7 +314,7 @@ def change_name_after_delete() -> Fault:
 def embed_first_version() -> Fault:
     """An embedded record keeps the values of its first embedding."""
     first_versions: dict[str, Any] = {}
-    return change_record(patient=lambda patient: first_versions.setdefault(patient["uuid"], patient))()
+    return change_value(lambda patient: first_versions.setdefault(patient["uuid"], patient), ("data", "patient"))()
 
 
 # Actions

@@ -298,13 +298,20 @@ def test_number_of_groups_is_limited_as_requested(api: Api) -> None:
 
 # Metrics of a resource -----------------------------------------------------------------------------------------------
 
+
+def list_enum_values(schema: Mapping[str, Any]) -> list[str]:
+    document = athena_contract().document
+    (part,) = schema.get("allOf", [schema])
+    return list(document.dereference(part, "")[0]["enum"])
+
+
 RESOURCES = [operation for operation in OPERATIONS.values() if operation.action == "metrics"]
 LISTING = {operation.resource: operation.id for operation in OPERATIONS.values() if operation.action == "list"}
 SUMS = [
     (operation.id, name)
     for operation in RESOURCES
     if operation.request_body is not None
-    for name in operation.request_body.fields["property"].schema["enum"]
+    for name in list_enum_values(operation.request_body.fields["property"].schema)
 ]
 metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURCES])
 

@@ -1,0 +1,23 @@
+// Writes TypeScript types of the API, with the provenance of each part as a JSDoc tag (@inferred, @documented ...).
+//
+//   npm install openapi-typescript@7 typescript@5
+//   node generate.mjs http://127.0.0.1:8000/openapi.json athena.d.ts
+
+import { readFile, writeFile } from "node:fs/promises";
+import openapiTS, { astToString } from "openapi-typescript";
+
+const LEVELS = /^(Inferred|Documented|Published|Confirmed)\.\s*/;
+
+// Move the level from the start of each description to a tag at its end.
+function tagProvenance(node) {
+  if (node === null || typeof node !== "object") return;
+  const level = typeof node.description === "string" && node.description.match(LEVELS);
+  if (level) node.description = `${node.description.slice(level[0].length)}\n@${level[1].toLowerCase()}`.trim();
+  for (const value of Object.values(node)) tagProvenance(value);
+}
+
+const [source, target] = process.argv.slice(2);
+const text = source.startsWith("http") ? await (await fetch(source)).text() : await readFile(source, "utf8");
+const contract = JSON.parse(text);
+tagProvenance(contract);
+await writeFile(target, astToString(await openapiTS(contract)));

@@ -1,0 +1,253 @@
+"""The published form of a contract: plain OpenAPI for client generators and documentation.
+
+The source contract has specification extensions for the mock and the conformance suite. The published form has none of
+them. It states the provenance of operations, parameters, schemas and properties in their descriptions, and of
+operations also in ``x-badges``, which documentation tools display.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from spec.document import METHODS, Document, escape, is_literal, maps_names
+from spec.extensions import KNOWN_EXTENSIONS
+from spec.model import Contract, Operation
+from spec.provenance import get_provenance
+from spec.publishing.openapi31 import convert_to_31
+from spec.publishing.unions import split_polymorphic_schemas
+
+BADGE_COLORS = {"documented": "#1a7f37", "published": "#0969da", "confirmed": "#8250df", "inferred": "#9a6700"}
+# Objects in a schema that are not schemas.
+_NO_SCHEMAS = frozenset({"discriminator", "externalDocs", "xml"})
+_LITERAL_TYPES = (dict, list)
+NULL_NAME = "NullValue"
+_NULL_POINTER = f"#/components/schemas/{NULL_NAME}"
+_NULL_SCHEMA: Mapping[str, Any] = {
+    "description": "The value null.",
+    "type": "string",
+    "nullable": True,
+    "enum": [None],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a node is: its pointer, the key that leads to it, and what contains it.
+
+    `displayed_level`: the provenance level in the description of the nearest enclosing object.
+    """
+
+    pointer: str
+    key: str = ""
+    parent_key: str = ""
+    displayed_level: str | None = None
+    is_schema: bool = False
+    is_parameter: bool = False
+
+    def enter(self, key: str, *, is_schema: bool = False) -> "_Place":
+        pointer = f"{self.pointer}/{escape(key)}"
+        return _Place(pointer, key, self.key, self.displayed_level, is_schema, self.is_parameter)
+
+
+def build_openapi(contract: Contract) -> dict[str, Any]:
+    """Return the published OpenAPI 3.0 document of a contract."""
+    root = split_polymorphic_schemas(_Publisher(contract, names_null=True).build(), contract)
+    schemas = root.get("components", {}).get("schemas", {})
+    if NULL_NAME not in schemas and f'"{_NULL_POINTER}"' in json.dumps(root):
+        schemas[NULL_NAME] = dict(_NULL_SCHEMA)
+    return root
+
+
+def build_openapi_31(contract: Contract) -> dict[str, Any]:
+    """Return the published OpenAPI 3.1 document of a contract."""
+    return convert_to_31(split_polymorphic_schemas(_Publisher(contract, names_null=False).build(), contract))
+
+
+class _Publisher:
+    """Converts the nodes of a contract. `names_null`: replace schemas of null by a reference to a component.
+
+    OpenAPI 3.0 has no type for null. Generators turn an enum of null into invalid code, unless it has a name.
+    """
+
+    def __init__(self, contract: Contract, *, names_null: bool) -> None:
+        self.document: Document = contract.document
+        self.operations = {operation.pointer: operation for operation in contract.operations.values()}
+        self.names_null = names_null
+
+    def build(self) -> dict[str, Any]:
+        """Return the published document."""
+        root: dict[str, Any] = self.convert(self.document.root, _Place("#"))
+        return _drop_dangling_links(root)
+
+    def convert(self, node: Any, place: _Place, *, keys_are_names: bool = False) -> Any:
+        """Return the published form of a node of the contract."""
+        if isinstance(node, list):
+            return [self.convert(v, place.enter(str(i), is_schema=place.is_schema)) for i, v in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        if keys_are_names:
+            return {
+                name: self.convert(value, place.enter(name, is_schema=place.is_schema or place.key == "schemas"))
+                for name, value in node.items()
+                if not (place.key == "links" and _has_object_body(value)) and not _is_stored_only(value)
+            }
+        return self._convert_object(node, place)
+
+    def _convert_object(self, node: Mapping[str, Any], place: _Place) -> dict[str, Any]:
+        """Convert an object whose keys are keywords."""
+        if self.names_null and place.is_schema and node.get("enum") == [None]:
+            return {"$ref": _NULL_POINTER}
+        is_parameter = place.is_parameter or _is_parameter(node)
+        level = self._read_displayed_level(node, place)
+        inner = _Place(
+            place.pointer, place.key, place.parent_key, level or place.displayed_level, place.is_schema, is_parameter
+        )
+        states_default = place.is_schema and not is_parameter and "default" in node
+        converted = {
+            key: self._convert_value(key, value, inner)
+            for key, value in node.items()
+            if key not in KNOWN_EXTENSIONS and not (states_default and key == "default")
+        }
+        description = _describe(node, level, states_default=states_default)
+        if description:
+            converted = _with_description(converted, description)
+        operation = self.operations.get(place.pointer)
+        if operation is not None and level is not None:
+            converted |= _describe_operation(operation, level, converted)
+        return converted
+
+    def _convert_value(self, key: str, value: Any, place: _Place) -> Any:
+        if key == "examples" and isinstance(value, dict):
+            return {name: _remove_extensions(example) for name, example in value.items()}
+        if is_literal(key, value):
+            return value
+        is_schema = key == "schema" or (place.is_schema and key not in _NO_SCHEMAS)
+        return self.convert(value, place.enter(key, is_schema=is_schema), keys_are_names=maps_names(key, value))
+
+    def _read_displayed_level(self, node: Mapping[str, Any], place: _Place) -> str | None:
+        """Return the provenance level to display; None if the object shows none or its container shows the same."""
+        if "$ref" in node:
+            return None
+        is_displayed = (
+            place.pointer in self.operations
+            or _is_parameter(node)
+            or (place.is_schema and place.parent_key in ("schemas", "properties"))
+        )
+        level = get_provenance(self.document, place.pointer) if is_displayed else None
+        return None if level == place.displayed_level else level
+
+
+def _is_parameter(node: Mapping[str, Any]) -> bool:
+    return isinstance(node.get("in"), str) and isinstance(node.get("name"), str)
+
+
+def _remove_extensions(example: Any) -> Any:
+    """Return an Example Object without the extensions of this project."""
+    if not isinstance(example, dict):
+        return example
+    return {key: value for key, value in example.items() if key not in KNOWN_EXTENSIONS}
+
+
+def _is_stored_only(schema: Any) -> bool:
+    """Whether a schema describes records that no response shows."""
+    extension = schema.get("x-resource") if isinstance(schema, dict) else None
+    return isinstance(extension, dict) and extension.get("stored-only") is True
+
+
+def _has_object_body(link: Any) -> bool:
+    """Whether a link sends an object. Generators expect an expression there and stop."""
+    return isinstance(link, dict) and isinstance(link.get("requestBody"), _LITERAL_TYPES)
+
+
+def _describe(node: Mapping[str, Any], level: str | None, *, states_default: bool) -> str:
+    """Return the description with the provenance before it and the default after it."""
+    parts = [f"{level.capitalize()}."] if level else []
+    parts += [str(node["description"]).rstrip("\n")] if node.get("description") else []
+    if states_default:
+        parts.append(f"Default: `{json.dumps(node['default'], ensure_ascii=False)}`.")
+    return " ".join(parts) if level or states_default else ""
+
+
+def _with_description(node: dict[str, Any], description: str) -> dict[str, Any]:
+    """Set the description: in its place, or first if there is none."""
+    return node | {"description": description} if "description" in node else {"description": description, **node}
+
+
+def _describe_operation(operation: Operation, level: str, converted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extensions of an operation for other tools: badges and pagination."""
+    badge = {"name": level.capitalize(), "color": BADGE_COLORS[level]}
+    extensions: dict[str, Any] = {"x-badges": [badge]}
+    pagination = _describe_pagination(operation)
+    if pagination and "x-speakeasy-pagination" not in converted:
+        extensions["x-speakeasy-pagination"] = pagination
+    return extensions
+
+
+def _describe_pagination(operation: Operation) -> dict[str, Any] | None:
+    """Return ``x-speakeasy-pagination`` of a list with numbered pages that states the number of its last page."""
+    names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
+    envelope = operation.envelope
+    last_pages = [
+        f"$.{name}.{field}"
+        for name, fields in envelope.pagination.items()
+        for field, role in fields.items()
+        if role == "last-page"
+    ]
+    if not envelope.is_list or "page" not in names or not last_pages:
+        return None
+    inputs = [{"name": names["page"], "in": "parameters", "type": "page"}]
+    if "size" in names:
+        inputs.append({"name": names["size"], "in": "parameters", "type": "limit"})
+    results = f"$.{envelope.data_property}" if envelope.data_property else "$"
+    return {"type": "offsetLimit", "inputs": inputs, "outputs": {"numPages": last_pages[0], "results": results}}
+
+
+def _drop_dangling_links(root: dict[str, Any]) -> dict[str, Any]:
+    """Remove references to links that are not published, and empty `links`."""
+    names = {f"#/components/links/{name}" for name in root.get("components", {}).get("links", {})}
+    responses = [
+        response
+        for item in root.get("paths", {}).values()
+        for method in METHODS
+        for response in item.get(method, {}).get("responses", {}).values()
+    ]
+    for response in (*responses, *root.get("components", {}).get("responses", {}).values()):
+        links = {k: v for k, v in response.pop("links", {}).items() if v.get("$ref", "") in names or "$ref" not in v}
+        if links:
+            response["links"] = links
+    return root
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes text of several lines as a literal block, and no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def render_json(root: Mapping[str, Any]) -> bytes:
+    """Return a document as indented JSON."""
+    return (json.dumps(root, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def render_yaml(root: Mapping[str, Any]) -> bytes:
+    """Return a document as YAML."""
+    text = yaml.dump(root, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return str(text).encode()
+
+
+# Name of each published file -> function of the contract that returns its content.
+PUBLISHED_FILES: Mapping[str, Callable[[Contract], bytes]] = {
+    "openapi.json": lambda contract: render_json(build_openapi(contract)),
+    "openapi.yaml": lambda contract: render_yaml(build_openapi(contract)),
+    "openapi-3.1.json": lambda contract: render_json(build_openapi_31(contract)),
+}
