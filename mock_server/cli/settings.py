@@ -17,7 +17,7 @@ import click
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
 MIN_SANDBOX_BYTES, MAX_SANDBOX_BYTES = 1024 * 1024, 1024 * 1024 * 1024 * 1024
-_MAX_PORT, _MAX_SEED = 65535, 2**63 - 1
+_MAX_PORT, _MAX_SEED, _MAX_IDLE_MINUTES = 65535, 2**63 - 1, 365 * 24 * 60
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
 
 
@@ -77,10 +77,14 @@ def _parse_seed(text: str | int) -> int:
     return _parse_integer(text, _MAX_SEED)
 
 
-def _parse_integer(text: str | int, maximum: int) -> int:
-    """Parse an integer between 0 and `maximum`. A default of click is an integer."""
-    is_integer = re.fullmatch(r"\+?[0-9]{1,19}", str(text), re.ASCII) is not None and int(text) <= maximum
-    return int(text) if is_integer else _reject(str(text), f"an integer between 0 and {maximum}")
+def _parse_minutes(text: str | int) -> int:
+    return _parse_integer(text, _MAX_IDLE_MINUTES, minimum=1)
+
+
+def _parse_integer(text: str | int, maximum: int, minimum: int = 0) -> int:
+    """Parse an integer between `minimum` and `maximum`. A default of click is an integer."""
+    is_integer = re.fullmatch(r"\+?[0-9]{1,19}", str(text), re.ASCII) is not None and minimum <= int(text) <= maximum
+    return int(text) if is_integer else _reject(str(text), f"an integer between {minimum} and {maximum}")
 
 
 def _parse_size(text: str) -> float:
@@ -243,7 +247,7 @@ OPTIONS = (
     _create_option("--control-token", _TOKEN_HELP, type=_parse_control_token, metavar="TOKEN"),
     _create_option("--require-sandbox", _REQUIRE_HELP, is_flag=True),
     _create_option("--sandbox-memory", _MEMORY_HELP, type=_parse_memory, default="1GiB", metavar="SIZE"),
-    _create_option("--sandbox-idle", _IDLE_HELP, type=click.IntRange(1, 525600), default=60, metavar="MINUTES"),
+    _create_option("--sandbox-idle", _IDLE_HELP, type=_parse_minutes, default=60, metavar="MINUTES"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -114,6 +114,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--port", "65536"), "65536", "an integer between 0 and 65535"),
         (("--seed", "-1"), "-1", "an integer between 0 and 9223372036854775807"),
         (("--seed", "9" * 5000), "'999", "--seed"),
+        (("--sandbox-idle", "0"), "'0'", "an integer between 1 and 525600"),
+        (("--sandbox-idle", "525601"), "'525601'", "an integer between 1 and 525600"),
         (("--size", "0"), "'0'", "a number greater than 0"),
         (("--size", "nan"), "'nan'", "a number greater than 0"),
         (("--epoch", "tomorrow"), "'tomorrow'", "today, or a date and time"),
