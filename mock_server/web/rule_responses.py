@@ -114,7 +114,8 @@ async def _send(
     if response.has_patch and body:
         body = orjson.dumps(merge_patch(_parse_body(body), response.patch))
     replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in response.headers}
-    headers: list[Header] = [(n, v) for n, v in captured.headers if n not in replaced and n != b"content-length"]
+    removed = {*replaced, b"content-length", *([b"keep-alive"] if b"connection" in replaced else [])}
+    headers: list[Header] = [(n, v) for n, v in captured.headers if n not in removed]
     headers += replaced.items()
     has_body = context.method != "HEAD" and captured.status not in (204, 304)
     if has_body:

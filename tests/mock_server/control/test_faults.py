@@ -57,6 +57,17 @@ def test_usual_response_is_complete(address: str) -> None:
     assert end == "closed"
 
 
+def test_rule_that_closes_the_connection_does_not_announce_keep_alive(address: str) -> None:
+    with httpx.Client(headers={"Authorization": "Bearer demo-token"}, timeout=30) as client:
+        set_rule(address, {})
+        usual = client.get(f"{address}/__mock/s/a/api/v1/agents")
+        assert (usual.headers["connection"], usual.headers["keep-alive"]) == ("keep-alive", "timeout=30")
+        set_rule(address, {"headers": ["Connection: close"]})
+        response = client.get(f"{address}/__mock/s/a/api/v1/agents")
+        assert response.headers.get_list("connection") == ["close"]
+        assert "keep-alive" not in response.headers
+
+
 def test_connection_is_reset(address: str) -> None:
     set_rule(address, {"fault": "connection-reset"})
     assert exchange(address) == (b"", "reset")
