@@ -26,7 +26,7 @@ from mock_server.web.sandbox_selection import (
     CONTROL_PREFIX,
     HOST_SUFFIX,
     PATH_PREFIX,
-    TOKEN_SEPARATOR_BYTES,
+    TOKEN_SEPARATOR_BYTE,
     SandboxSelector,
 )
 
@@ -102,12 +102,13 @@ class MockApp:
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response of the API or of a system route. Raises ApiError."""
         context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
-        # One expression, since each request pays for it: whether it may name a sandbox or ask for a response.
+        # One expression, since each request pays for it: whether it may name a sandbox or ask for a response. To search
+        # bytes in bytes with `in` takes 0.3 microseconds: CPython first tries to convert the operand to an integer.
         is_special = self.selector is not None and (
             not self.rare_headers.isdisjoint(context.headers)
-            or TOKEN_SEPARATOR_BYTES in context.headers.get(AUTHORIZATION, b"")
+            or TOKEN_SEPARATOR_BYTE in context.headers.get(AUTHORIZATION, b"")
             or HOST_SUFFIX in context.base_url
-            or b"__" in context.raw_query
+            or context.raw_query.find(b"__") >= 0
             or context.raw_path.startswith(PATH_PREFIX)
         )
         if is_special and self.selector is not None:
