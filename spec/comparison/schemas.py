@@ -101,7 +101,7 @@ class SchemaComparison:
 
     def _compare_properties(self, old: Any, new: Any, location: str, flows: Flows) -> Iterator[Change]:
         properties = old.get("properties", {}), new.get("properties", {})
-        required = frozenset(old.get("required", ())), frozenset(new.get("required", ()))
+        required = _list_required(old), _list_required(new)
         for name in [*properties[0], *(name for name in properties[1] if name not in properties[0])]:
             path = f"{location}.{name}"
             if name not in properties[1]:
@@ -124,6 +124,11 @@ class SchemaComparison:
             for part in parts:
                 kind = judge(flows, narrows=(verb == "added") == (keyword == "allOf"))
                 yield Change(kind, location, f"{keyword} {verb}: {name_schema(part)}")
+
+
+def _list_required(schema: Mapping[str, Any]) -> list[str]:
+    required = schema.get("required")
+    return required if isinstance(required, list) else []  # a boolean belongs to Draft 3 of JSON Schema
 
 
 def _resolves(document: Document, pointer: str) -> bool:
