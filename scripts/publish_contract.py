@@ -28,13 +28,17 @@ def build_collection(source: Path) -> bytes:
 
 
 def main() -> int:
+    """Write the files. Returns 1 if the Postman collection cannot be written, since it may be outdated then."""
     FOLDER.mkdir(exist_ok=True)
     for name, content in build_files().items():
         (FOLDER / name).write_bytes(content)
-    if shutil.which("node") and (CLIENTS / "node_modules").is_dir():
-        COLLECTION.write_bytes(build_collection(FOLDER / "openapi.json"))
-    else:
-        sys.stderr.write(f"{COLLECTION.name} not written: run `npm ci` in tests/clients first\n")
+    if not (shutil.which("node") and (CLIENTS / "node_modules").is_dir()):
+        sys.stderr.write(
+            f"{COLLECTION.relative_to(ROOT)} was not written and may be outdated: its generator is not installed. "
+            "Install Node.js 20 or newer, run `make test-clients` (it installs the generator), then `make contract`.\n"
+        )
+        return 1
+    COLLECTION.write_bytes(build_collection(FOLDER / "openapi.json"))
     return 0
 
 

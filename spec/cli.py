@@ -1,15 +1,38 @@
 """The command `athena-contract`."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
-from spec.contract_diff import ChangeKind, compare_contracts
+from spec.comparison.changes import ChangeKind
+from spec.comparison.contracts import compare_contracts
 from spec.document import read_document
 from spec.errors import ContractError
+from spec.version import format_version
 
 NAME = "athena-contract"
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class ContractPath(click.ParamType[Path]):
+    """The path of a contract file. URLs are rejected."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if re.match(r"[a-z]+://", str(value), re.IGNORECASE):
+            self.fail(f"got the URL {value}, expected a file. Download it first: curl -o FILE {value}", param, ctx)
+        return Path(value)
+
+
+def _print_version(context: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(format_version(NAME))
+        context.exit()
+
+
+FILE = ContractPath()
 TITLES = {
     ChangeKind.BREAKING: "Breaking changes",
     ChangeKind.COMPATIBLE: "Compatible changes",
@@ -18,6 +41,9 @@ TITLES = {
 
 
 @click.group(name=NAME)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
+)
 def main() -> None:
     """Work with contract files."""
 
@@ -27,9 +53,9 @@ def main() -> None:
 @click.argument("new", type=FILE)
 @click.pass_context
 def diff(context: click.Context, old: Path, new: Path) -> None:
-    """Print the differences of two OpenAPI files, OLD and NEW.
+    """Print the differences of two files of OpenAPI 3.0 or 3.1, OLD and NEW.
 
-    Exit codes: 0 without breaking changes, 1 with breaking changes, 2 if a file cannot be read.
+    Exit codes: 0 without breaking changes, 1 with breaking changes, 2 if a file cannot be compared.
     """
     try:
         changes = compare_contracts(read_document(old), read_document(new))

@@ -34,6 +34,10 @@ ANNOTATION_KEYWORDS = frozenset(
     | {"x-source", "x-evidence", "x-faker"}
 )
 _YAML_TAG_PREFIX = "tag:yaml.org,2002:"
+# The first alternative consumes escaped backslashes, so that the `\\u` of the second is an escape.
+_SURROGATE_PAIR = re.compile(rb"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class _StrictLoader(yaml.CSafeLoader):
@@ -81,13 +85,17 @@ def _checked_scalar(constructor: Callable[[Any, Any], Any]) -> Callable[[Any, An
             value = constructor(loader, node)
         except (ValueError, LookupError):
             raise ContractError(_format_line(node), invalid_value(node.value), f"a value of {node.tag}") from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ContractError(_format_line(node), invalid_value(node.value), "a finite number")
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            raise ContractError(_format_line(node), invalid_value(node.value), "a 64-bit integer")
-        return value
+        return _check_number(value, node.value, _format_line(node))
 
     return construct
+
+
+def _check_number(value: Any, text: str, location: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(location, invalid_value(text), "a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ContractError(location, invalid_value(text), "a 64-bit integer")
+    return value
 
 
 _CONSTRUCTORS = yaml.CSafeLoader.yaml_constructors
@@ -144,6 +152,8 @@ class Document:
                 return node, pointer
             pointer = node["$ref"]
             node = self.resolve(pointer)
+            if not isinstance(node, dict):
+                raise ContractError(pointer, f"invalid type {type(node).__name__}", "a mapping")
         raise ContractError(pointer, "circular reference", "a reference that ends at an object")
 
 
@@ -152,13 +162,13 @@ def read_document(path: Path) -> Document:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ContractError(str(path), error.strerror or "unreadable file", "a readable OpenAPI 3.0 file") from None
+        raise ContractError(str(path), error.strerror or "unreadable file", "a readable OpenAPI file") from None
     return parse_document(content, str(path))
 
 
 def parse_document(content: bytes, name: str) -> Document:
     """Parse the bytes of a contract file; `name` is used in errors. Raises ContractError."""
-    root = _load_yaml(content, name, _StringKeyLoader)
+    root = _load(content, name, _StringKeyLoader)
     if not isinstance(root, dict):
         raise ContractError(name, f"invalid type {type(root).__name__}", "an OpenAPI document (a mapping)")
     for node, pointer in _iter_containers(root, name):
@@ -169,11 +179,83 @@ def parse_document(content: bytes, name: str) -> Document:
 
 
 def parse_yaml(content: bytes, name: str) -> Any:
-    """Parse YAML to a JSON value of limited depth and size, with any scalar as key. Raises ContractError."""
-    root = _load_yaml(content, name, _StrictLoader)
+    """Parse YAML or JSON to a JSON value of limited depth and size, with any scalar as key. Raises ContractError."""
+    root = _load(content, name, _StrictLoader)
     for _ in _iter_containers(root, name):
         pass
     return root
+
+
+def _load(content: bytes, name: str, loader: type[_StrictLoader]) -> Any:
+    """Parse JSON if the content starts with a brace and is well-formed JSON, else YAML.
+
+    libyaml rejects the escapes of surrogate pairs, with which JSON writers encode characters beyond U+FFFF.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        if text.lstrip().startswith("{"):
+            return _load_json(text, name)
+    except json.JSONDecodeError as error:
+        if Path(name).suffix == ".json":
+            location = f"{name}, line {error.lineno}, column {error.colno}"
+            raise ContractError(location, error.msg, "well-formed JSON") from None
+    except UnicodeDecodeError:
+        pass
+    return _load_yaml(content, name, loader)
+
+
+def _load_json(text: str, name: str) -> Any:
+    """Parse JSON as strictly as YAML. Raises ContractError, or JSONDecodeError if it is not well-formed."""
+
+    def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            keys = [key for key, _ in pairs]
+            duplicate = next(key for key in keys if keys.count(key) > 1)
+            raise ContractError(name, f"duplicate key {duplicate!r}", "unique keys")
+        return members
+
+    def parse_integer(digits: str) -> int:
+        # More than 20 characters are more than 64 bits. `int` raises ValueError for more than 4,300 digits.
+        return int(_check_number(int(digits[:30]), digits, name))
+
+    try:
+        root = json.loads(
+            text,
+            object_pairs_hook=build_object,
+            parse_int=parse_integer,
+            parse_float=lambda digits: _check_number(float(digits), digits, name),
+            parse_constant=lambda constant: _check_number(float(constant), constant, name),
+        )
+    except RecursionError:
+        raise ContractError(name, f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels") from None
+    if _SURROGATE_ESCAPE.search(text):
+        _check_surrogates(root, name)
+    return root
+
+
+def _check_surrogates(root: Any, name: str) -> None:
+    """Reject strings with half of a surrogate pair: they are no Unicode text."""
+    for node, pointer in _iter_containers(root, name):
+        entries = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in entries:
+            for text in (text for text in (key, value) if isinstance(text, str)):
+                match = _SURROGATE.search(text)
+                if match is not None:
+                    location = pointer if text is key else f"{pointer}/{escape(str(key))}"
+                    raise ContractError(location, f"lone surrogate \\u{ord(match[0]):04x}", "pairs of surrogates")
+
+
+def _join_surrogates(content: bytes) -> bytes:
+    """Replace escapes of surrogate pairs by the characters themselves, for libyaml."""
+
+    def join(match: re.Match[bytes]) -> bytes:
+        if match[1] is None:
+            return match[0]
+        high, low = int(match[1], 16), int(match[2], 16)
+        return chr(0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF)).encode()
+
+    return _SURROGATE_PAIR.sub(join, content)
 
 
 def _load_yaml(content: bytes, name: str, loader: type[_StrictLoader]) -> Any:
@@ -246,7 +328,7 @@ def _iter_child_objects(key: str, value: Any, pointer: str) -> Iterator[tuple[Ma
         yield from ((link, f"{pointer}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
     elif key == "x-resource" and isinstance(value, dict):
         yield from iter_keyword_objects(value.get("stores"), f"{pointer}/stores", keys_are_names=True)
-    elif not is_literal(key, value):
+    elif not is_literal(key):
         yield from iter_keyword_objects(value, pointer, keys_are_names=maps_names(key, value))
 
 
@@ -255,8 +337,9 @@ def maps_names(key: str, value: Any) -> bool:
     return isinstance(value, dict) and (key in NAME_MAP_KEYWORDS or key == "parameters")
 
 
-def is_literal(key: str, value: Any) -> bool:
-    return key in LITERAL_KEYWORDS or key.startswith("x-") or (key == "examples" and isinstance(value, dict))
+def is_literal(key: str) -> bool:
+    """Whether the value of a keyword is a literal, and not a part of the document with keywords."""
+    return key in LITERAL_KEYWORDS or key in ("examples", "const") or key.startswith("x-")
 
 
 def _remove_annotations(node: Any, *, keys_are_names: bool = False) -> Any:
@@ -274,7 +357,7 @@ def _remove_value_annotations(key: str, value: Any) -> Any:
     """Return a copy of the value of one keyword without the annotation keywords."""
     if key == "x-resource" and isinstance(value, dict) and "stores" in value:
         return value | {"stores": _remove_annotations(value["stores"], keys_are_names=True)}
-    if is_literal(key, value):
+    if is_literal(key):
         return value
     return _remove_annotations(value, keys_are_names=maps_names(key, value))
 
@@ -294,7 +377,7 @@ def find_line_numbers(content: bytes) -> dict[str, int]:
             for index, value in enumerate(node.value):
                 walk(value, f"{pointer}/{index}")
 
-    root = yaml.compose(content, Loader=_PositionLoader)
+    root = yaml.compose(_join_surrogates(content), Loader=_PositionLoader)
     if root is not None:
         walk(root, "#")
     return line_numbers

@@ -1,6 +1,6 @@
 """Checks the JSON type of each OpenAPI keyword, so that the parsers need not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from spec.document import METHODS, Document, escape, iter_keyword_objects
@@ -32,8 +32,25 @@ def _is_string_list(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_string, value))
 
 
+def _is_extensible_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_object(v) for key, v in value.items() if not key.startswith("x-"))
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, (dict, bool))
+
+
+def _is_schema_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_schema, value.values()))
+
+
+def _is_schema_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_schema, value))
+
+
+KeywordType = tuple[Callable[[Any], bool], str]
 # Keyword -> predicate for valid values and their description.
-KEYWORD_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+KEYWORD_TYPES: Mapping[str, KeywordType] = {
     **dict.fromkeys(
         (*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_is_object, "a mapping")
     ),
@@ -52,25 +69,57 @@ KEYWORD_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+# Keywords of which files of other authors may have other values: extensions next to paths and responses.
+_EXTENSIBLE_TYPES = {
+    **KEYWORD_TYPES,
+    **dict.fromkeys(("paths", "responses"), (_is_extensible_map, "a mapping of names to mappings")),
+}
+# OpenAPI 3.1: a schema may be a boolean, and have several types.
+_TYPES_OF_31 = {
+    **_EXTENSIBLE_TYPES,
+    **dict.fromkeys(("schema", "items", "not"), (_is_schema, "a mapping or a boolean")),
+    **dict.fromkeys(("properties", "schemas"), (_is_schema_map, "a mapping of names to schemas")),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf"), (_is_schema_list, "a list of schemas")),
+    "type": (lambda value: _is_string(value) or _is_string_list(value), "a string or a list of strings"),
+}
+
+
 def check_keyword_types(document: Document) -> None:
     """Raise ContractError for a keyword whose value has another type than OpenAPI 3.0 defines."""
-    for node, pointer in iter_keyword_objects(document.root):
-        if pointer.rpartition("/")[0].endswith("/links"):
-            continue
-        _check_keyword_values(node, pointer)
+    for node, pointer in _iter_checked_objects(document, KEYWORD_TYPES):
         check_pattern(node, pointer)
-        if "properties" in node and not _is_string_list(node.get("required", [])):
-            raise ContractError(f"{pointer}/required", invalid_value(node["required"]), "a list of names")
-        if "parameters" in node:
-            _check_parameters(node["parameters"], f"{pointer}/parameters")
     for path in document.root.get("paths", {}):
         if not path.startswith("/"):
             raise ContractError(f"#/paths/{escape(path)}", invalid_value(path), "a path that starts with /")
 
 
-def _check_keyword_values(node: Mapping[str, Any], pointer: str) -> None:
+def check_structure(document: Document, *, is_31: bool) -> None:
+    """Raise ContractError for a keyword whose value has another type than OpenAPI 3.0, or 3.1, defines.
+
+    For files of any author: extensions are accepted everywhere, and patterns are not checked.
+    """
+    for _ in _iter_checked_objects(document, _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES):
+        pass
+
+
+def _iter_checked_objects(
+    document: Document, types: Mapping[str, KeywordType]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the objects whose keys are keywords, with their pointers, each after its keywords have been checked."""
+    for node, pointer in iter_keyword_objects(document.root):
+        if pointer.rpartition("/")[0].endswith("/links"):
+            continue
+        _check_keyword_values(node, pointer, types)
+        if "properties" in node and not _is_string_list(node.get("required", [])):
+            raise ContractError(f"{pointer}/required", invalid_value(node["required"]), "a list of names")
+        if "parameters" in node:
+            _check_parameters(node["parameters"], f"{pointer}/parameters")
+        yield node, pointer
+
+
+def _check_keyword_values(node: Mapping[str, Any], pointer: str, types: Mapping[str, KeywordType]) -> None:
     for key, value in node.items():
-        is_valid, expected = KEYWORD_TYPES.get(key, (None, ""))
+        is_valid, expected = types.get(key, (None, ""))
         if is_valid is not None and not is_valid(value):
             raise ContractError(f"{pointer}/{escape(key)}", invalid_value(value), expected)
 

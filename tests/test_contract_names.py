@@ -63,7 +63,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
-    "spec/contract_diff.py": words("property"),  # a term of messages
+    "spec/comparison/schemas.py": words("property"),  # a term of messages
     "spec/publishing/openapi30.py": words("limit results"),  # keys of x-speakeasy-pagination
 }
 

@@ -46,6 +46,7 @@ NOT_EXECUTED: Mapping[str, str] = {
     ".venv/bin/athena-mock store": "needs a store file; tests/mock_server/test_store_commands.py runs these commands",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
     "npx ": "downloads a client generator; tests/clients runs them",
+    "npm install --save-dev @hey-api": "the same",
     "pip install openapi-": "the same",
     "pip install 'datamodel-": "the same",
     ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",

@@ -122,7 +122,7 @@ class _Publisher:
     def _convert_value(self, key: str, value: Any, place: _Place) -> Any:
         if key == "examples" and isinstance(value, dict):
             return {name: _remove_extensions(example) for name, example in value.items()}
-        if is_literal(key, value):
+        if is_literal(key):
             return value
         is_schema = key == "schema" or (place.is_schema and key not in _NO_SCHEMAS)
         return self.convert(value, place.enter(key, is_schema=is_schema), keys_are_names=maps_names(key, value))

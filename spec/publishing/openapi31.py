@@ -25,7 +25,7 @@ def _convert(node: Any, *, is_schema: bool, keys_are_names: bool) -> Any:
         return {name: _convert(value, is_schema=is_schema, keys_are_names=False) for name, value in node.items()}
     converted = {
         key: value
-        if is_literal(key, value)
+        if is_literal(key)
         else _convert(
             value,
             is_schema=key in ("schema", "schemas") or (is_schema and key not in _NO_SCHEMAS),

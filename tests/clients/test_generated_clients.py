@@ -1,9 +1,11 @@
 """Clients generated from the published contract: they compile, and they parse the answers of all operations."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +23,13 @@ from tests.clients.tools import (
     TYPESCRIPT_OPTIONS,
     TYPESCRIPT_TYPES,
     ClientTool,
+    Output,
     compile_typescript,
     has_java,
     is_installed,
     run,
 )
+from tests.document_texts import find_code_blocks, read
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 pytestmark = [
@@ -99,16 +103,38 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield match[0]
 
 
+def run_typescript(name: str, arguments: Sequence[str], folder: Path) -> Output:
+    """Compile the module `name` in `folder` with `tsc --strict`, and run it."""
+    (folder / "node_modules").symlink_to(NPM.parent)
+    (folder / "package.json").write_text('{"type": "module"}')
+    options = [option for option in TYPESCRIPT_OPTIONS if option != "--noEmit"]
+    compiled = run((NPM / "tsc", *options, f"{name}.ts"), folder)
+    assert compiled.status == 0, compiled.text
+    return run(("node", f"{name}.js", *arguments), folder)
+
+
 def test_typescript_client_creates_lists_updates_and_deletes(base_url: str, tmp_path: Path) -> None:
     assert run(TYPESCRIPT_TYPES.generate(FOLDER / "openapi.json"), tmp_path).status == 0
-    (tmp_path / "node_modules").symlink_to(NPM.parent)
-    (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "round.ts").write_bytes((DRIVERS / "round.ts").read_bytes())
-    options = [option for option in TYPESCRIPT_OPTIONS if option != "--noEmit"]
-    compiled = run((NPM / "tsc", *options, "round.ts"), tmp_path)
-    assert compiled.status == 0, compiled.text
-    result = run(("node", "round.js", base_url), tmp_path)
+    result = run_typescript("round", (base_url,), tmp_path)
     assert result.text.startswith("deleted: 404 "), result.text
+
+
+def test_example_of_the_guide_handles_errors(base_url: str, tmp_path: Path) -> None:
+    (example,) = (text for language, text in find_code_blocks(read("docs/guides/clients.md")) if language == "ts")
+    assert "http://127.0.0.1:8000/api/v1" in example
+    (tmp_path / "example.ts").write_text(
+        example.replace("http://127.0.0.1:8000/api/v1", base_url) + (DRIVERS / "rename_thread.ts").read_text()
+    )
+    assert run(TYPESCRIPT_TYPES.generate(FOLDER / "openapi.json"), tmp_path).status == 0
+    (tmp_path / f"{GENERATED}.ts").rename(tmp_path / "athena.d.ts")
+    result = run_typescript("example", (), tmp_path)
+    assert result.text.splitlines() == [
+        "renamed: Renamed",
+        "name: The name field is required.",
+        "There is no thread 00000000-0000-4000-8000-000000000000.",
+        "Sign in again.",
+    ]
 
 
 def test_discriminator_narrows_a_union(tmp_path: Path) -> None:
@@ -128,6 +154,23 @@ def test_python_client_creates_lists_updates_and_deletes(base_url: str, tmp_path
 
 def test_postman_collection_is_current(tmp_path: Path) -> None:
     assert build_collection(FOLDER / "openapi.json") == COLLECTION.read_bytes(), "outdated: run `make contract`"
+
+
+def test_postman_collection_defines_the_variables_of_its_authorization() -> None:
+    collection = json.loads(COLLECTION.read_bytes())
+    authorizations = [collection["auth"], *_list_authorizations(collection["item"])]
+    used = set(re.findall(r"\{\{(\w+)\}\}", json.dumps(authorizations)))
+    assert used == {"bearerToken", "apiKey"}
+    assert {variable["key"]: variable["value"] for variable in collection["variable"]} == {
+        "baseUrl": "https://localhost/api/v1",
+        **dict.fromkeys(used, "demo-token"),
+    }
+
+
+def _list_authorizations(items: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    for item in items:
+        yield item.get("request", {}).get("auth")
+        yield from _list_authorizations(item.get("item", []))
 
 
 def test_example_tags_types_with_their_provenance(tmp_path: Path) -> None:

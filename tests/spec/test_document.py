@@ -1,7 +1,9 @@
 """Parsing of documents: invalid YAML, JSON pointers, line numbers."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,53 @@ def test_invalid_document_raises_error_with_location(text: str, location: str, p
 )
 def test_invalid_yaml_raises_contract_error(text: str) -> None:
     assert load_error(text).expected == "well-formed YAML or JSON"
+
+
+@pytest.mark.parametrize(
+    ("text", "location", "problem", "expected"),
+    [
+        (r'{"a": [{"b": "x\ud83e"}]}', "#/a/0/b", r"lone surrogate \ud83e", "pairs of surrogates"),
+        (r'{"a": {"\udd16": 1}}', "#/a", r"lone surrogate \udd16", "pairs of surrogates"),
+        ('{"a": {"b": 1, "c": 2, "b": 3}}', "api.json", "duplicate key 'b'", "unique keys"),
+        ('{"a": 1e400}', "api.json", "invalid value '1e400'", "a finite number"),
+        ('{"a": -Infinity}', "api.json", "invalid value '-Infinity'", "a finite number"),
+        ('{"a": 18446744073709551616}', "api.json", "invalid value '18446744073709551616'", "a 64-bit integer"),
+        ('{"a":' * 100_000, "api.json", "nesting deeper than 64", "at most 64 levels"),
+        ('{"a": 1\n"b": 2}', "api.json, line 2, column 1", "Expecting ',' delimiter", "well-formed JSON"),
+    ],
+)
+def test_invalid_json_raises_error_with_location(text: str, location: str, problem: str, expected: str) -> None:
+    with pytest.raises(ContractError) as error:
+        parse_document(text.encode(), "api.json")
+    assert (error.value.location, error.value.problem, error.value.expected) == (location, problem, expected)
+
+
+def test_very_long_integer_is_rejected() -> None:
+    with pytest.raises(ContractError, match="a 64-bit integer"):
+        parse_document(b'{"a": ' + b"9" * 5000 + b"}", "api.json")
+
+
+@pytest.mark.parametrize("parse", [lambda text: parse_document(text, "x").root, lambda text: parse_yaml(text, "x")])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_json_escapes_are_decoded(parse: Callable[[bytes], Any], bom: bytes) -> None:
+    value = {"\U0001f916": ["\U0001f916", "\\ud83e\\udd16", "\t/", 100000.0]}
+    text = json.dumps(value).replace("100000.0", "1e5").encode()
+    assert parse(bom + b"\n" + text) == value
+
+
+def test_flow_mapping_that_is_not_json_is_yaml() -> None:
+    assert parse_document(b"{a: 1, b: [x]}  # comment", "api.yaml").root == {"a": 1, "b": ["x"]}
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=6),
+        st.recursive(st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists, max_leaves=8),
+        min_size=1,
+    )
+)
+def test_dumped_json_is_parsed_to_the_same_value(value: dict[str, Any]) -> None:
+    assert parse_document(json.dumps(value).encode(), "x").root == value
 
 
 def test_invalid_utf8_raises_contract_error() -> None:

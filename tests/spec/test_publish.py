@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from openapi_spec_validator import validate
 
+from scripts import publish_contract
 from scripts.publish_contract import CONTRACT, FOLDER, build_files
 from spec.document import Document, iter_keyword_objects, parse_document
 from spec.extensions import KNOWN_EXTENSIONS
@@ -86,6 +88,17 @@ def test_published_file_is_current(name: str) -> None:
 
 def test_folder_has_no_other_files() -> None:
     assert {path.name for path in FOLDER.iterdir()} == {*build_files(), "postman-collection.json"}
+
+
+def test_missing_generator_of_the_collection_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "dist"
+    for name, path in (("ROOT", tmp_path), ("FOLDER", folder), ("COLLECTION", folder / "c.json"), ("CLIENTS", folder)):
+        monkeypatch.setattr(publish_contract, name, path)
+    assert publish_contract.main() == 1
+    assert "make test-clients" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == sorted(build_files())
 
 
 @pytest.mark.parametrize("name", ["openapi.json", "openapi-3.1.json"])
