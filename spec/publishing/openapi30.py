@@ -1,8 +1,8 @@
 """The published form of a contract: plain OpenAPI for client generators and documentation.
 
 The source contract has specification extensions for the mock and the conformance suite. The published form has none of
-them. It states the provenance of operations, parameters, schemas and properties in their descriptions, and of
-operations also in ``x-badges``, which documentation tools display.
+them. It states the provenance of operations, parameters, schemas, properties and security schemes in their
+descriptions, and of operations also in ``x-badges``, which documentation tools display.
 """
 
 import json
@@ -15,7 +15,7 @@ import yaml
 from spec.document import METHODS, Document, escape, is_literal, maps_names
 from spec.extensions import KNOWN_EXTENSIONS
 from spec.model import Contract, Operation
-from spec.provenance import get_provenance
+from spec.provenance import get_provenance, get_value_provenance
 from spec.publishing.openapi31 import convert_to_31
 from spec.publishing.unions import split_polymorphic_schemas
 
@@ -111,7 +111,7 @@ class _Publisher:
             for key, value in node.items()
             if key not in KNOWN_EXTENSIONS and not (states_default and key == "default")
         }
-        description = _describe(node, level, states_default=states_default)
+        description = _describe(node, level, self._describe_enum(node, place), states_default=states_default)
         if description:
             converted = _with_description(converted, description)
         operation = self.operations.get(place.pointer)
@@ -134,10 +134,30 @@ class _Publisher:
         is_displayed = (
             place.pointer in self.operations
             or _is_parameter(node)
-            or (place.is_schema and place.parent_key in ("schemas", "properties"))
+            or _is_named_schema(place)
+            or place.parent_key == "securitySchemes"
         )
         level = get_provenance(self.document, place.pointer) if is_displayed else None
         return None if level == place.displayed_level else level
+
+    def _describe_enum(self, node: Mapping[str, Any], place: _Place) -> str:
+        """Return the enum values whose provenance differs from that of their schema, by level."""
+        if not (_is_named_schema(place) and isinstance(node.get("enum"), list)):
+            return ""
+        values_by_level: dict[str, list[str]] = {level: [] for level in BADGE_COLORS}
+        for value in node["enum"]:
+            if value is not None:
+                level = get_value_provenance(self.document, place.pointer, value)
+                values_by_level[level].append(f"`{value}`")
+        del values_by_level[get_provenance(self.document, place.pointer)]
+        return " ".join(
+            f"{level.capitalize()} values: {', '.join(values)}." for level, values in values_by_level.items() if values
+        )
+
+
+def _is_named_schema(place: _Place) -> bool:
+    """Whether this is the schema of a component or of a property."""
+    return place.is_schema and place.parent_key in ("schemas", "properties")
 
 
 def _is_parameter(node: Mapping[str, Any]) -> bool:
@@ -162,13 +182,17 @@ def _has_object_body(link: Any) -> bool:
     return isinstance(link, dict) and isinstance(link.get("requestBody"), _LITERAL_TYPES)
 
 
-def _describe(node: Mapping[str, Any], level: str | None, *, states_default: bool) -> str:
-    """Return the description with the provenance before it and the default after it."""
+def _describe(node: Mapping[str, Any], level: str | None, enum: str, *, states_default: bool) -> str:
+    """Return the description with the provenance before it, and the provenance of enum values and the default after it.
+
+    Empty if there is nothing to add.
+    """
     parts = [f"{level.capitalize()}."] if level else []
     parts += [str(node["description"]).rstrip("\n")] if node.get("description") else []
+    parts += [enum] if enum else []
     if states_default:
         parts.append(f"Default: `{json.dumps(node['default'], ensure_ascii=False)}`.")
-    return " ".join(parts) if level or states_default else ""
+    return " ".join(parts) if level or enum or states_default else ""
 
 
 def _with_description(node: dict[str, Any], description: str) -> dict[str, Any]:

@@ -185,6 +185,46 @@ def test_parameters_and_properties_show_a_provenance_that_differs() -> None:
     assert "description" not in item["properties"]["label"]
 
 
+STATUS = """status:
+          x-source: {"*": documented, enum: {open: documented, held: published}}
+          type: string
+          description: State.
+          nullable: true
+          enum: [open, held, closed, gone, null]
+          default: open"""
+
+
+def test_enum_values_of_another_provenance_are_in_the_description() -> None:
+    properties = build_small(("label: {type: string}", STATUS))["components"]["schemas"]["Item"]["properties"]
+    expected = 'State. Published values: `held`. Inferred values: `closed`, `gone`. Default: `"open"`.'
+    assert properties["status"]["description"] == expected
+
+
+@pytest.mark.parametrize("source", ["inferred", "{'*': documented, enum: documented}"])
+def test_enum_values_of_the_same_provenance_are_not_listed(source: str) -> None:
+    enum = f"status: {{x-source: {source}, type: string, enum: [open, 1]}}"
+    item = build_small(("label: {type: string}", enum))["components"]["schemas"]["Item"]
+    assert "values" not in item["properties"]["status"].get("description", "")
+
+
+def test_values_of_an_enum_that_only_an_example_shows_are_inferred() -> None:
+    enum = "label: {type: string, enum: [open]}"
+    item = build_small(("label: {type: string}", enum))["components"]["schemas"]["Item"]
+    assert item["properties"]["label"]["description"] == "Inferred values: `open`."
+
+
+def test_inferred_enum_lists_its_published_values() -> None:
+    root = build_openapi(load_contract(CONTRACT))
+    description = root["components"]["schemas"]["SortOrder"]["description"]
+    assert description == "Inferred. Ascending or descending. Published values: `desc`."
+
+
+def test_security_schemes_show_their_provenance() -> None:
+    schemes = build_openapi(load_contract(CONTRACT))["components"]["securitySchemes"]
+    levels = {name: scheme["description"].partition(" ")[0] for name, scheme in schemes.items()}
+    assert levels == {"bearer": "Documented.", "multiplai": "Published."}
+
+
 def test_default_of_a_property_is_in_its_description() -> None:
     properties = build_small()["components"]["schemas"]["Item"]["properties"]
     assert properties["name"] == {"type": "string", "description": 'Its name. Default: `"a"`.'}
