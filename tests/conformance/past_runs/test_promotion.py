@@ -116,8 +116,9 @@ def without_provenance(node: Any) -> Any:
 
 
 def has_provenance(now: Contract, pointer: str) -> bool:
-    """Return whether a location has a provenance; references and security requirements have none."""
-    return "$ref" not in now.document.resolve(pointer) and "/security/" not in pointer
+    """Return whether a location has a provenance; references, security requirements and links to pages have none."""
+    is_claim = "/security/" not in pointer and not pointer.endswith("/externalDocs")
+    return is_claim and "$ref" not in now.document.resolve(pointer)
 
 
 def check_confirmation(name: str, pointers: list[str]) -> None:
