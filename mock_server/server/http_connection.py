@@ -165,18 +165,23 @@ class HttpConnection(HttpToolsProtocol):
     def parse(self, data: bytes) -> bytes:
         """Parse data; return those to be parsed next, which are none unless an upgrade was requested."""
         previous_cycle = self.cycle
+        failure: httptools.HttpParserError | None = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             offset: int = upgrade.args[0]
             return self.ignore_upgrade() + data[offset:]
         except httptools.HttpParserError as error:
-            self.handle_parse_error(data if self.cycle is previous_cycle else b"", error)
+            # Handled outside of this block: errors raised within it would have this one as their context, where
+            # `handle_parse_error` expects the cause.
+            failure = error
         else:
             if self.scope is not None:
                 self.head_bytes = 0 if "method" in self.scope else self.head_bytes + len(data)
                 if self.head_bytes > MAX_HEAD_BYTES:
                     self.send_error(self.too_large_error(), data)
+        if failure is not None:
+            self.handle_parse_error(data if self.cycle is previous_cycle else b"", failure)
         return b""
 
     def ignore_upgrade(self) -> bytes:

@@ -183,6 +183,9 @@ SERVED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
 REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "two Host headers": (get(headers=b"Host: example.com\r\n"), [400]),
     "two equal Host headers": (get(headers=HOST), [400]),
+    "two Authorization headers": (get(headers=b"Authorization: Bearer other-token\r\n"), [400]),
+    "two equal Authorization headers": (get(headers=TOKEN), [400]),
+    "two Content-Type headers": (post(LENGTH + b"Content-Type: text/plain\r\n"), [400]),
     "no Host header": (get(host=b""), [400]),
     "empty Host header": (get(host=b"Host:\r\n"), [400]),
     "foreign Host": (get(host=b"Host: example.com\r\n"), [421]),
@@ -237,6 +240,9 @@ REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "unknown expectation": (post(LENGTH + b"Expect: a-miracle\r\n"), [417]),
     "unknown expectation without content": (get(headers=b"Expect: 200-ok\r\n"), [417]),
     "unknown and known expectations": (post(LENGTH + b"Expect: 100-continue, a=b\r\n"), [417]),
+    "unknown expectation with an unknown method": (get(headers=b"Expect: foo\r\n", method=b"BREW"), [417]),
+    "two Host headers with an unknown method": (get(headers=HOST, method=b"BREW"), [400]),
+    "gzip with an unknown method": (get(headers=b"Transfer-Encoding: gzip\r\n", method=b"BREW"), [400]),
     "folded header": (get(headers=b"X-A: b\r\n c\r\n"), [400]),
     "folded header after the request line": (b"GET " + AUTHORS + b" HTTP/1.1\r\n X-A: b\r\n" + HOST + b"\r\n", [400]),
     "bare LF in all lines": (get().replace(b"\r\n", b"\n"), [400]),
@@ -288,6 +294,21 @@ def test_request_is_rejected(mock: RunningMock, sent: bytes | tuple[bytes, ...],
     assert b"\r\nconnection: close" in head
     assert b"\r\nkeep-alive:" not in head
     assert json.loads(body)["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (HOST, "The request has more than one Host header."),
+        (b"Expect: foo\r\n", "The expectation is not supported."),
+        (b"Transfer-Encoding: gzip, chunked\r\n", "The transfer coding is not supported."),
+        (TOKEN, "The request has more than one Authorization header."),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"BREW"])
+def test_rejection_states_the_cause(mock: RunningMock, method: bytes, headers: bytes, message: str) -> None:
+    content = exchange(mock, get(headers=headers, method=method))
+    assert json.loads(content.partition(b"\r\n\r\n")[2])["message"] == message
 
 
 # Half-closed connections ----------------------------------------------------------------------------------------------
