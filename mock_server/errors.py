@@ -36,6 +36,7 @@ class ErrorKind(Enum):
     )
     NOT_ACCEPTABLE = ErrorSpec(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
     BODY_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "validation", "{message}")
+    RESPONSE_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "response-too-large", "{message}")
     URI_TOO_LONG = ErrorSpec(HTTPStatus.REQUEST_URI_TOO_LONG, "validation", "{message}")
     HEADERS_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
@@ -102,6 +103,14 @@ class ApiError(Exception):
         if self.kind is ErrorKind.VALIDATION_FAILED:
             return orjson.dumps({"message": self.message, "errors": self.errors})
         return orjson.dumps({"message": self.message})
+
+
+def response_too_large_error(max_bytes: int) -> ApiError:
+    """Return the error (413) for a request whose response would exceed `max_bytes`."""
+    limit = f"{max_bytes // 1024**2} MiB"
+    message = f"The response would be larger than {limit}. Request a smaller page, or fewer related records."
+    detail = f"the response has more than {max_bytes} bytes (expected a smaller page size, or fewer includes)"
+    return ApiError(ErrorKind.RESPONSE_TOO_LARGE, detail, message=message)
 
 
 def overloaded_error(detail: str) -> ApiError:

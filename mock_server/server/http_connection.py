@@ -5,6 +5,7 @@ with a request id, a reason and a line in the request log. Then the connection i
 """
 
 import asyncio
+import logging
 import re
 import time
 from http import HTTPMethod
@@ -42,6 +43,7 @@ _KEEP_ALIVE_HEADERS = ((b"connection", b"keep-alive"), (b"keep-alive", b"timeout
 _NO_CYCLE: Any = SimpleNamespace(response_complete=True)
 _TRAILERS = IgnoredFields()
 _EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty line"
+_log = logging.getLogger("mock_server")
 
 
 class CustomMethodRequest:
@@ -96,16 +98,24 @@ class HttpConnection(HttpToolsProtocol):
             transport.abort()
 
     def pause_writing(self) -> None:
-        """Limit the size of all write buffers: abort the connection that has been paused longest."""
+        """Limit the size of all write buffers: abort the other connection that has been paused longest, if any."""
         super().pause_writing()
         self.unsent = (self.transport.get_write_buffer_size(), time.monotonic())
-        paused = [
+        others = [
             connection
             for connection in self.connections
-            if isinstance(connection, HttpConnection) and connection.flow.write_paused
+            if connection is not self and isinstance(connection, HttpConnection) and connection.flow.write_paused
         ]
-        if sum(connection.transport.get_write_buffer_size() for connection in paused) > MAX_UNSENT_BYTES:
-            min(paused, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0).transport.abort()
+        total = sum(connection.transport.get_write_buffer_size() for connection in (self, *others))
+        if others and total > MAX_UNSENT_BYTES:
+            slowest = min(others, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0)
+            slowest.abort_unread(f"the unread responses of all clients have {total} bytes (maximum {MAX_UNSENT_BYTES})")
+
+    def abort_unread(self, reason: str) -> None:
+        """Abort the connection of a client that does not read its response, and log it."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        _log.warning("connection to %s closed with %d unread bytes: %s", self.client, unsent_bytes, reason)
+        self.transport.abort()
 
     def check_timeouts(self, now: float) -> None:
         """Close the connection if it stays idle, its request stays incomplete or its response is not read."""
@@ -117,7 +127,7 @@ class HttpConnection(HttpToolsProtocol):
             if self.unsent is None or self.unsent[0] != unsent_bytes:
                 self.unsent = (unsent_bytes, now)
             elif now - self.unsent[1] > WRITE_TIMEOUT:
-                self.transport.abort()
+                self.abort_unread(f"nothing was read for {WRITE_TIMEOUT:g} seconds")
         timeout, waiting = self.get_timeout(), self.waiting
         if timeout is None:
             self.waiting = None
