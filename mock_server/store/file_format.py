@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from mock_server.store import schema
-from mock_server.store.errors import StoreBusy, StoreError, describe_open_error, to_store_failure
+from mock_server.store.errors import StoreBusy, StoreDamaged, StoreError, describe_open_error, to_store_failure
 from spec.model import Contract
 
 APPLICATION_ID = 0x4174684D  # "AthM"
@@ -25,10 +25,6 @@ RELATIONS_KEY = "relations"
 MAX_CHECKED_BYTES = 64 * 1024 * 1024  # of a file that is checked when it is opened: takes 0.05 s of CPU time
 MAX_REPORTED_ERRORS = 5
 _SQLITE_MAGIC = b"SQLite format 3\0"
-
-
-class StoreDamaged(StoreError):
-    """A store file is not intact."""
 
 
 def write_format(connection: sqlite3.Connection, contract: Contract) -> None:
@@ -145,8 +141,7 @@ def check_integrity(path: Path, connection: sqlite3.Connection, pragma: str = "q
             raise
         errors = [str(error)]
     if errors:
-        shown = "; ".join(" ".join(error.split()) for error in errors)
-        raise StoreDamaged(f"{path} is damaged ({shown}): restore a backup, or delete it to start over")
+        raise StoreDamaged.from_problems(path, (" ".join(error.split()) for error in errors))
 
 
 def check_tables(path: Path, contract: Contract, connection: sqlite3.Connection) -> None:

@@ -15,6 +15,10 @@ class ImportFileError(StoreError):
     """The file is not a complete export."""
 
 
+class UnreadableLine(ImportFileError):
+    """A complete line is not valid JSON."""
+
+
 # Field of a line -> accepted types.
 _Kinds = type | tuple[type, ...]
 RECORD_FIELDS: Mapping[str, _Kinds] = {
@@ -29,10 +33,12 @@ SCHEDULED_CHANGE_FIELDS: Mapping[str, _Kinds] = {"at": str, "resource": str, "ke
 
 
 def parse_line(number: int, content: bytes) -> Mapping[str, Any]:
+    """Parse a line after the header. Raises ImportFileError; UnreadableLine if the others can be imported."""
     try:
         line = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ImportFileError(f"line {number}: not valid JSON: {error}") from None
+        cls = UnreadableLine if content.endswith(b"\n") else ImportFileError  # else the file was cut
+        raise cls(f"line {number}: not valid JSON: {error}") from None
     if not isinstance(line, dict) or not any(name in line for name in ("resource", "token", "scheduled_change")):
         raise ImportFileError(f"line {number}: got {content[:60]!r}, expected a record, token or scheduled change")
     return line
