@@ -54,7 +54,7 @@ def check(file: Path) -> int:
 
     try:
         with open_for_reading(file) as connection:
-            check_integrity(file, connection, "integrity_check")
+            check_integrity(file, connection)
             problems = [row.message for row in islice(find_unreadable(connection), MAX_REPORTED_ERRORS)]
             if problems:
                 raise StoreDamaged.from_problems(file, problems)
