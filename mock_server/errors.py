@@ -124,6 +124,8 @@ def _summarize(errors: Mapping[str, Sequence[str]], unlisted_count: int, *, is_m
     if not messages:
         return "The given data was invalid."
     remaining = len(messages) - 1 + unlisted_count
+    if is_minimum and not remaining:
+        return f"{messages[0]} (there may be more errors)"
     if is_minimum:
         return f"{messages[0]} (and at least {remaining} more error{'' if remaining == 1 else 's'})"
     return f"{messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})" if remaining else messages[0]
