@@ -8,6 +8,7 @@ import orjson
 from mock_server.store.errors import StoreError
 from mock_server.store.exporter import EXPORT_FORMAT, EXPORT_VERSION
 
+MAX_RECORD_NUMBER = 2**63 - 1
 REQUIRED_METADATA = ("dataset", "seed", "size", "epoch")
 
 
@@ -44,6 +45,13 @@ def parse_line(number: int, content: bytes) -> Mapping[str, Any]:
     return line
 
 
+def check_number(number: int, name: str, value: Any, minimum: int = 1) -> None:
+    """Raise ImportFileError if a value is not the number of a record."""
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= MAX_RECORD_NUMBER:
+        expected = f"a number from {minimum} to {MAX_RECORD_NUMBER}"
+        raise ImportFileError(f"line {number}: {name}: got {value!r}, expected {expected}")
+
+
 def get_field(number: int, line: Mapping[str, Any], name: str, kinds: _Kinds) -> Any:
     value = line.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
@@ -64,4 +72,6 @@ def parse_header(content: bytes) -> Mapping[str, Any]:
         get_field(1, header, name, dict)
     for name in REQUIRED_METADATA:
         get_field(1, header["metadata"], name, str)
+    for resource, last_number in header["last_numbers"].items():
+        check_number(1, f"last_numbers.{resource}", last_number, minimum=0)
     return header

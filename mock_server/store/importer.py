@@ -17,6 +17,7 @@ from mock_server.store.import_file import (
     TOKEN_FIELDS,
     ImportFileError,
     UnreadableLine,
+    check_number,
     get_field,
     parse_header,
     parse_line,
@@ -143,6 +144,7 @@ class _Importer:
         resource, number, raw_key, attributes, references = (
             get_field(line_number, line, name, kinds) for name, kinds in RECORD_FIELDS.items()
         )
+        check_number(line_number, "number", number)
         record_format = self.get_format(resource)
         if record_format is None:
             self.report(ImportProblem(resource, raw_key, "", "the contract has no such resource"))
@@ -276,7 +278,10 @@ class _Importer:
     def set_last_numbers(self, last_numbers: Mapping[str, Any]) -> None:
         """Continue the numbers of the exported store: those of deleted records are not used again."""
         for resource, number in last_numbers.items():
-            if resource in self.store.tables and isinstance(number, int):
+            if resource not in self.store.tables:
+                message = f"line 1: last_numbers.{resource}: the contract has no such resource"
+                self.report(ImportProblem("", None, "", message))
+            else:
                 sql = "DELETE FROM sqlite_sequence WHERE name = ? AND seq < ?"
                 self.store.connection.execute(sql, (resource, number))
                 sql = (
