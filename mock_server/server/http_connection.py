@@ -22,6 +22,7 @@ from mock_server.web.context import KEEP_ALIVE_KEY
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
+MAX_TRAILER_BYTES = 64 * 1024  # received without content: trailer fields, or the extensions of a chunk
 MAX_TARGET_BYTES = 65535  # limit of httptools' URL parser
 REQUEST_TIMEOUT = 15.0  # seconds until a request is complete
 KEEP_ALIVE_SECONDS = 30  # announced; an idle connection is closed one second later
@@ -72,6 +73,7 @@ class HttpConnection(HttpToolsProtocol):
     `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: when a connection is
     closed that has sent its last response to a request that was not completely read; `can_linger`: whether to wait for
     that. `waiting`: for the client: (scope of the last request, timeout, since when).
+    `has_content`: whether the data that were parsed last contain the end of a head, or content.
     `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
     are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
     """
@@ -81,6 +83,8 @@ class HttpConnection(HttpToolsProtocol):
     linger_deadline: float | None = None
     discarded_bytes = 0
     head_bytes = 0
+    trailer_bytes = 0
+    has_content = False
     waiting: tuple[Any, float, float] | None = None
     unsent: tuple[int, float] | None = None
     max_connections = MAX_CONNECTIONS
@@ -187,12 +191,26 @@ class HttpConnection(HttpToolsProtocol):
             failure = error
         else:
             if self.scope is not None:
-                self.head_bytes = 0 if "method" in self.scope else self.head_bytes + len(data)
-                if self.head_bytes > MAX_HEAD_BYTES:
-                    self.send_error(self.too_large_error(), data)
+                self.limit_fields(data)
         if failure is not None:
             self.handle_parse_error(data if self.cycle is previous_cycle else b"", failure)
         return b""
+
+    def limit_fields(self, data: bytes) -> None:
+        """Reject a request whose head, or whose trailer fields, are too large."""
+        is_in_head = "method" not in self.scope
+        self.head_bytes = self.head_bytes + len(data) if is_in_head else 0
+        if self.head_bytes > MAX_HEAD_BYTES:
+            self.send_error(self.too_large_error(), data)
+            return
+        cycle = self.cycle
+        is_in_body = cycle is not None and cycle.scope is self.scope and cycle.more_body
+        self.trailer_bytes = self.trailer_bytes + len(data) if is_in_body and not self.has_content else 0
+        self.has_content = False
+        if self.trailer_bytes > MAX_TRAILER_BYTES:
+            detail = f"the trailer fields, or the extensions of a chunk, have more than {MAX_TRAILER_BYTES} bytes"
+            message = "The trailer fields are too large."
+            self.send_error(ApiError(ErrorKind.HEADERS_TOO_LARGE, detail, message=message), data)
 
     def ignore_upgrade(self) -> bytes:
         """Return the head of a request for an upgrade without this request, which is not supported.
@@ -255,10 +273,16 @@ class HttpConnection(HttpToolsProtocol):
                 return
             self.expect_100_continue = apply_rules(self.url, fields, self.parser.get_http_version())
         super().on_headers_complete()
+        self.has_content = True
         self.headers = _TRAILERS
         if self.cycle.keep_alive:
             scope: Any = self.scope
             scope[KEEP_ALIVE_KEY] = _KEEP_ALIVE_HEADERS
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a part of the content."""
+        self.has_content = True
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request.

@@ -161,6 +161,11 @@ SERVED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "trailer Host": (post_chunks(CHUNK + b"0\r\nHost: example.com\r\n\r\n"), [201]),
     "trailer Content-Type": (post_chunks(CHUNK + b"0\r\nContent-Type: text/plain\r\n\r\n"), [201]),
     "trailer Expect": (post_chunks(CHUNK + b"0\r\nExpect: nothing\r\n\r\n"), [201]),
+    "long trailers": ((post_chunks(CHUNK + b"0\r\n"), b"X-A: " + b"a" * 60_000 + b"\r\n\r\n"), [201]),
+    "long head with content": (
+        (post(b"X-A: " + b"a" * 100_000 + b"\r\n" + CHUNKED, b""), CHUNK + b"0\r\n", b"X-A: b\r\n\r\n"),
+        [201],
+    ),
     "request after a trailer": (
         post(CHUNKED, CHUNK + b"0\r\nAuthorization: Bearer x\r\n\r\n", connection=b"") + get(),
         [201, 200],
@@ -271,6 +276,9 @@ REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "endless target": (b"GET /" + b"a" * 1_000_000, [414]),
     "long headers": ((get()[:-2], *[b"X-A: " + b"a" * 30_000 + b"\r\n"] * (MAX_HEAD_BYTES // 30_000 + 2)), [431]),
     "endless header": ((get()[:-2] + b"X-A: ", *[b"a" * 60_000] * 4), [431]),
+    "endless trailers": ((post_chunks(CHUNK + b"0\r\n"), *[b"X-A: " + b"a" * 20_000 + b"\r\n"] * 4), [431]),
+    "endless trailer": ((post_chunks(CHUNK + b"0\r\nX-A: "), *[b"a" * 20_000] * 4), [431]),
+    "endless chunk extension": ((post_chunks(CHUNK + b"1;a="), *[b"a" * 20_000] * 4), [431]),
     "Content-Length above the limit": (post(b"Content-Length: 1048577\r\n", b""), [413]),
     "Content-Length above the limit, with Expect": (
         post(b"Content-Length: 1048577\r\nExpect: 100-continue\r\n", b""),
