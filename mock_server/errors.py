@@ -36,6 +36,7 @@ class ErrorKind(Enum):
     )
     NOT_ACCEPTABLE = ErrorSpec(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
     BODY_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "validation", "{message}")
+    RESPONSE_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "response-too-large", "{message}")
     URI_TOO_LONG = ErrorSpec(HTTPStatus.REQUEST_URI_TOO_LONG, "validation", "{message}")
     HEADERS_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
@@ -112,6 +113,14 @@ class ApiError(Exception):
         return orjson.dumps({"message": self.message})
 
 
+def response_too_large_error(max_bytes: int) -> ApiError:
+    """Return the error (413) for a request whose response would exceed `max_bytes`."""
+    limit = f"{max_bytes // 1024**2} MiB"
+    message = f"The response would be larger than {limit}. Request a smaller page, or fewer related records."
+    detail = f"the response has more than {max_bytes} bytes (expected a smaller page size, or fewer includes)"
+    return ApiError(ErrorKind.RESPONSE_TOO_LARGE, detail, message=message)
+
+
 def overloaded_error(detail: str) -> ApiError:
     """Return the error (503) for a request that the client may send again after a second, on a new connection."""
     return ApiError(ErrorKind.OVERLOADED, detail, headers={"Retry-After": "1", "Connection": "close"})
@@ -123,6 +132,8 @@ def _summarize(errors: Mapping[str, Sequence[str]], unlisted_count: int, *, is_m
     if not messages:
         return "The given data was invalid."
     remaining = len(messages) - 1 + unlisted_count
+    if is_minimum and not remaining:
+        return f"{messages[0]} (there may be more errors)"
     if is_minimum:
         return f"{messages[0]} (and at least {remaining} more error{'' if remaining == 1 else 's'})"
     return f"{messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})" if remaining else messages[0]

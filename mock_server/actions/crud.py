@@ -41,7 +41,7 @@ def list_records(request: ActionRequest) -> ActionResult:
     plan = _get_plan(request)
     page = request.viewer_query.fetch_page(plan.listing)
     tags: set[Tag] = set()
-    rows = [encoder.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
+    rows = encoder.encode_rows(view, page.rows, plan.projection, request.viewer, tags)
     dependencies = Dependencies(request.store.generation, tags, plan.listing.read_resources)
     return ActionResult(_encode_page(request, plan, rows, page), dependencies=dependencies)
 

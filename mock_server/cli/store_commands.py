@@ -1,6 +1,7 @@
 """The commands `athena-mock store check`, `export` and `import`."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -41,9 +42,11 @@ def check(file: Path) -> int:
     `serve` itself checks stores of up to 64 MiB. Exit status 1: the file is damaged.
     """
     from mock_server.store import StoreError
+    from mock_server.store.errors import StoreDamaged, StoreFailure
+    from mock_server.store.exporter import find_unreadable
     from mock_server.store.file_format import (
         FORMAT_VERSION,
-        StoreDamaged,
+        MAX_REPORTED_ERRORS,
         check_integrity,
         count_records,
         open_for_reading,
@@ -51,9 +54,12 @@ def check(file: Path) -> int:
 
     try:
         with open_for_reading(file) as connection:
-            check_integrity(file, connection, "integrity_check")
+            check_integrity(file, connection)
+            problems = [row.message for row in islice(find_unreadable(connection), MAX_REPORTED_ERRORS)]
+            if problems:
+                raise StoreDamaged.from_problems(file, problems)
             count = count_records(connection)
-    except StoreDamaged as error:
+    except (StoreDamaged, StoreFailure) as error:
         return report_error(str(error), 1)
     except StoreError as error:
         return report_error(str(error), 2)
@@ -66,18 +72,27 @@ def check(file: Path) -> int:
 def export_store(file: Path) -> int:
     """Write all data of STORE to stdout, as JSON Lines.
 
-    The output contains the passwords and tokens of the mock's users.
+    The output contains the passwords and tokens of the mock's users. Records that are damaged are listed and left out,
+    with exit status 1.
 
     Example: athena-mock store export mock.db > mock.jsonl
     """
     from mock_server.store import StoreError
-    from mock_server.store.exporter import export_lines
+    from mock_server.store.errors import StoreDamaged, StoreFailure
+    from mock_server.store.exporter import export_lines, find_unreadable
     from mock_server.store.file_format import open_for_reading
 
     try:
         with open_for_reading(file) as connection:
-            for line in export_lines(connection):
+            unreadable = list(find_unreadable(connection))
+            for row in unreadable:
+                write_line(f"{row.message}: left out")
+            for line in export_lines(connection, unreadable):
                 sys.stdout.buffer.write(line)
+            if unreadable:
+                return report_error(f"{file} is damaged: {len(unreadable)} unreadable records were left out", 1)
+    except (StoreDamaged, StoreFailure) as error:
+        return report_error(str(error), 1)
     except StoreError as error:
         return report_error(str(error), 2)
     return 0

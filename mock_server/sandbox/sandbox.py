@@ -20,7 +20,7 @@ from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.sandbox.rules import RuleSet
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
-from mock_server.store.errors import to_store_failure
+from mock_server.store.errors import parse_stored_object, to_store_failure
 from mock_server.store.expressions import SqlExpression
 from spec.model import Contract, Resource
 from spec.record import Reference
@@ -263,7 +263,8 @@ class Sandbox:
                 record = self.store.get(resource, key)
                 if record is not None:
                     updated = self.contract.resources[resource].attributes_with_stamp("updated")
-                    changed = orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    changed = parse_stored_object(changes, f"scheduled change {change_id}")
+                    changed |= dict.fromkeys(updated, changed_at)
                     attributes = {**record.attributes, **changed}
                     self.store.update(resource, key, attributes)
                 self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mock_server.errors import response_too_large_error
 from mock_server.query import Query, RecordVisibility, Viewer
 from mock_server.serialization.layout import (
     EmbeddedRelation,
@@ -29,6 +30,8 @@ from spec.model import Contract, DerivedProperty, Envelope, Relation, View
 from spec.record import Reference
 
 MAX_CACHED_ENCODINGS = 20_000
+# Of the records in a body: a page of 100 messages of the dataset `demo` has 1 MB.
+MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class EmbeddedEncoding(NamedTuple):
@@ -101,6 +104,24 @@ class RecordEncoder:
         body = self.encode_record(view_name, record, projection, viewer, dependencies)
         return body if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), body)
 
+    def encode_rows(
+        self,
+        view_name: str,
+        records: Iterable[StoredRecord],
+        projection: Projection,
+        viewer: Viewer | None,
+        dependencies: set[Tag],
+    ) -> list[bytes]:
+        """Encode the records of a page, see `encode_record`. Raises ApiError (413) above MAX_BODY_BYTES."""
+        rows: list[bytes] = []
+        size = 0
+        for record in records:
+            row = self.encode_record(view_name, record, projection, viewer, dependencies)
+            rows.append(row)
+            size += len(row)
+            _check_size(size)
+        return rows
+
     def encode_record(
         self,
         view_name: str,
@@ -111,7 +132,7 @@ class RecordEncoder:
     ) -> bytes:
         """Encode a record, which the viewer may see, as an object of a view.
 
-        The tags that the result depends on are added to `dependencies`.
+        The tags that the result depends on are added to `dependencies`. Raises ApiError (413) above MAX_BODY_BYTES.
         """
         view = self.contract.views[view_name]
         collected = set() if dependencies is None else dependencies
@@ -165,15 +186,16 @@ class RecordEncoder:
         parts: list[bytes] = []
         for item in layout:
             if isinstance(item, FieldSegment):
-                if segment := next(segments):  # empty if the record has none of the attributes
-                    parts.append(segment)
+                part = next(segments)  # empty if the record has none of the attributes
             elif isinstance(item, EmbeddedRelation):
                 body = self._encode_relation(item, record, viewer, dependencies)
-                if body is not None:
-                    parts.append(item.key_prefix + body)
+                part = b"" if body is None else item.key_prefix + body
             else:
                 value = self._compute_derived(record, item.derived_property, viewer, dependencies)
-                parts.append(item.key_prefix + orjson.dumps(value))
+                part = item.key_prefix + orjson.dumps(value)
+            if part:
+                parts.append(part)
+        _check_size(sum(map(len, parts)))
         return b"{%s}" % b",".join(parts)
 
     def _get_layout(self, view: View, projection: Projection, is_reduced: bool) -> tuple[LayoutItem, ...]:
@@ -200,12 +222,15 @@ class RecordEncoder:
         if projections is None:
             return b"{}"
         bodies: list[bytes] = []
+        size = 0
         for target in self.find_targets(relation, record, dependencies):
             view = self.contract.views[relation.target_views[target.resource]]
             encoding = self._encode_embedded(view, target, projections[target.resource], viewer)
             dependencies.update(encoding.tags)
             if encoding.body is not None:
                 bodies.append(encoding.body)
+                size += len(encoding.body)
+                _check_size(size)
         if relation.to_many:
             return b"[%s]" % b",".join(bodies)
         if bodies:
@@ -270,6 +295,11 @@ class RecordEncoder:
             dependencies.add((reference.resource, reference.key))
             current = self.store.resolve(reference)
         return reference
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise response_too_large_error(MAX_BODY_BYTES)
 
 
 def encode_segments(record: StoredRecord, layout: Iterable[LayoutItem]) -> tuple[bytes, ...]:

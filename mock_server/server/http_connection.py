@@ -5,6 +5,7 @@ with a request id, a reason and a line in the request log. Then the connection i
 """
 
 import asyncio
+import logging
 import re
 import time
 from http import HTTPMethod
@@ -22,6 +23,7 @@ from mock_server.web.faults import TRANSPORT_KEY
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
+MAX_TRAILER_BYTES = 64 * 1024  # received without content: trailer fields, or the extensions of a chunk
 MAX_TARGET_BYTES = 65535  # limit of httptools' URL parser
 REQUEST_TIMEOUT = 15.0  # seconds until a request is complete
 KEEP_ALIVE_SECONDS = 30  # announced; an idle connection is closed one second later
@@ -43,6 +45,7 @@ _KEEP_ALIVE_HEADERS = ((b"connection", b"keep-alive"), (b"keep-alive", b"timeout
 _NO_CYCLE: Any = SimpleNamespace(response_complete=True)
 _TRAILERS = IgnoredFields()
 _EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty line"
+_log = logging.getLogger("mock_server")
 
 
 class CustomMethodRequest:
@@ -71,6 +74,7 @@ class HttpConnection(HttpToolsProtocol):
     `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: when a connection is
     closed that has sent its last response to a request that was not completely read; `can_linger`: whether to wait for
     that. `waiting`: for the client: (scope of the last request, timeout, since when).
+    `has_content`: whether the data that were parsed last contain the end of a head, or content.
     `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
     are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
     """
@@ -80,6 +84,8 @@ class HttpConnection(HttpToolsProtocol):
     linger_deadline: float | None = None
     discarded_bytes = 0
     head_bytes = 0
+    trailer_bytes = 0
+    has_content = False
     waiting: tuple[Any, float, float] | None = None
     unsent: tuple[int, float] | None = None
     max_connections = MAX_CONNECTIONS
@@ -97,16 +103,24 @@ class HttpConnection(HttpToolsProtocol):
             transport.abort()
 
     def pause_writing(self) -> None:
-        """Limit the size of all write buffers: abort the connection that has been paused longest."""
+        """Limit the size of all write buffers: abort the other connection that has been paused longest, if any."""
         super().pause_writing()
         self.unsent = (self.transport.get_write_buffer_size(), time.monotonic())
-        paused = [
+        others = [
             connection
             for connection in self.connections
-            if isinstance(connection, HttpConnection) and connection.flow.write_paused
+            if connection is not self and isinstance(connection, HttpConnection) and connection.flow.write_paused
         ]
-        if sum(connection.transport.get_write_buffer_size() for connection in paused) > MAX_UNSENT_BYTES:
-            min(paused, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0).transport.abort()
+        total = sum(connection.transport.get_write_buffer_size() for connection in (self, *others))
+        if others and total > MAX_UNSENT_BYTES:
+            slowest = min(others, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0)
+            slowest.abort_unread(f"the unread responses of all clients have {total} bytes (maximum {MAX_UNSENT_BYTES})")
+
+    def abort_unread(self, reason: str) -> None:
+        """Abort the connection of a client that does not read its response, and log it."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        _log.warning("connection to %s closed with %d unread bytes: %s", self.client, unsent_bytes, reason)
+        self.transport.abort()
 
     def check_timeouts(self, now: float) -> None:
         """Close the connection if it stays idle, its request stays incomplete or its response is not read."""
@@ -118,7 +132,7 @@ class HttpConnection(HttpToolsProtocol):
             if self.unsent is None or self.unsent[0] != unsent_bytes:
                 self.unsent = (unsent_bytes, now)
             elif now - self.unsent[1] > WRITE_TIMEOUT:
-                self.transport.abort()
+                self.abort_unread(f"nothing was read for {WRITE_TIMEOUT:g} seconds")
         timeout, waiting = self.get_timeout(), self.waiting
         if timeout is None:
             self.waiting = None
@@ -166,19 +180,38 @@ class HttpConnection(HttpToolsProtocol):
     def parse(self, data: bytes) -> bytes:
         """Parse data; return those to be parsed next, which are none unless an upgrade was requested."""
         previous_cycle = self.cycle
+        failure: httptools.HttpParserError | None = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             offset: int = upgrade.args[0]
             return self.ignore_upgrade() + data[offset:]
         except httptools.HttpParserError as error:
-            self.handle_parse_error(data if self.cycle is previous_cycle else b"", error)
+            # Handled outside of this block: errors raised within it would have this one as their context, where
+            # `handle_parse_error` expects the cause.
+            failure = error
         else:
             if self.scope is not None:
-                self.head_bytes = 0 if "method" in self.scope else self.head_bytes + len(data)
-                if self.head_bytes > MAX_HEAD_BYTES:
-                    self.send_error(self.too_large_error(), data)
+                self.limit_fields(data)
+        if failure is not None:
+            self.handle_parse_error(data if self.cycle is previous_cycle else b"", failure)
         return b""
+
+    def limit_fields(self, data: bytes) -> None:
+        """Reject a request whose head, or whose trailer fields, are too large."""
+        is_in_head = "method" not in self.scope
+        self.head_bytes = self.head_bytes + len(data) if is_in_head else 0
+        if self.head_bytes > MAX_HEAD_BYTES:
+            self.send_error(self.too_large_error(), data)
+            return
+        cycle = self.cycle
+        is_in_body = cycle is not None and cycle.scope is self.scope and cycle.more_body
+        self.trailer_bytes = self.trailer_bytes + len(data) if is_in_body and not self.has_content else 0
+        self.has_content = False
+        if self.trailer_bytes > MAX_TRAILER_BYTES:
+            detail = f"the trailer fields, or the extensions of a chunk, have more than {MAX_TRAILER_BYTES} bytes"
+            message = "The trailer fields are too large."
+            self.send_error(ApiError(ErrorKind.HEADERS_TOO_LARGE, detail, message=message), data)
 
     def ignore_upgrade(self) -> bytes:
         """Return the head of a request for an upgrade without this request, which is not supported.
@@ -241,11 +274,17 @@ class HttpConnection(HttpToolsProtocol):
                 return
             self.expect_100_continue = apply_rules(self.url, fields, self.parser.get_http_version())
         super().on_headers_complete()
+        self.has_content = True
         self.headers = _TRAILERS
         scope: Any = self.scope
         scope[TRANSPORT_KEY] = self.transport
         if self.cycle.keep_alive:
             scope[KEEP_ALIVE_KEY] = _KEEP_ALIVE_HEADERS
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a part of the content."""
+        self.has_content = True
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request.

@@ -12,6 +12,8 @@ EXAMINED_FIELDS = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 _SCHEMES = (b"http", b"https")
 _CONTINUE = b"100-continue"
+# Fields whose value is used, so that a second one with another value would be ambiguous.
+_SINGLE_FIELDS = ("Host", "Authorization", "Content-Type", "Content-Length")
 
 
 class IgnoredFields(Fields):
@@ -31,9 +33,11 @@ def build_head(method: str, target: bytes, http_version: str, fields: Fields) ->
 def apply_rules(target: bytes, fields: Fields, http_version: str) -> bool:
     """Validate a head; replace the Host field by the authority of an absolute-form target.
 
-    Returns whether the client waits for a response 100. Raises ApiError with status 400 for more than one Host field,
-    an invalid authority, a transfer coding in HTTP/1.0 or one other than `chunked`, and 417 for an unknown expectation.
+    Returns whether the client waits for a response 100. Raises ApiError with status 400 for a repeated field of
+    _SINGLE_FIELDS, an invalid authority, a transfer coding in HTTP/1.0 or one other than `chunked`, and 417 for an
+    unknown expectation.
     """
+    _check_single_fields(fields)
     _apply_host_rules(target, fields, http_version)
     _check_transfer_coding(_get_values(fields, b"transfer-encoding"), http_version)
     return _expects_continue(_get_values(fields, b"expect"), http_version)
@@ -43,11 +47,16 @@ def _get_values(fields: Fields, name: bytes) -> list[bytes]:
     return [value for field_name, value in fields if field_name == name]
 
 
+def _check_single_fields(fields: Fields) -> None:
+    for name in _SINGLE_FIELDS:
+        count = len(_get_values(fields, name.lower().encode()))
+        if count > 1:
+            detail = f"{count} {name} headers (expected one)"
+            raise _bad_request(detail, f"The request has more than one {name} header.")
+
+
 def _apply_host_rules(target: bytes, fields: Fields, http_version: str) -> None:
     hosts = _get_values(fields, b"host")
-    if len(hosts) > 1:
-        detail = f"{len(hosts)} Host headers (expected one)"
-        raise _bad_request(detail, "The request has more than one Host header.")
     absolute_form = _ABSOLUTE_FORM.match(target)
     if absolute_form is None or not (hosts or http_version == "1.0"):
         return  # HTTP/1.1 requires a Host header also with an absolute form

@@ -12,11 +12,13 @@ A reference is ``RESOURCE/KEY``; a relation to many records has a list of them. 
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from mock_server.store.errors import StoreFailure, parse_stored_object
 from mock_server.store.file_format import RELATIONS_KEY, read_metadata
 from mock_server.store.pools import read_pools
 from mock_server.store.schema import quote_identifier, reference_column
@@ -24,27 +26,62 @@ from mock_server.store.schema import quote_identifier, reference_column
 EXPORT_FORMAT, EXPORT_VERSION = "athena-mock-store", 1
 # Metadata that a store with another contract does not have, or has with another value.
 _CONTRACT_METADATA = ("contract", RELATIONS_KEY)
+SCHEDULED_CHANGES = "_scheduled_changes"
 _INDEX_METADATA_PREFIX = "trigrams of "
 
 # Stored relation -> names of its target resources.
 _Targets = Mapping[str, Sequence[str]]
 
 
-def export_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
-    """Yield the lines of the export of a store, each with its line end."""
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A record or scheduled change whose JSON is damaged. `table`: its resource, or SCHEDULED_CHANGES."""
+
+    table: str
+    number: int
+    message: str
+
+
+def find_unreadable(connection: sqlite3.Connection) -> Iterator[UnreadableRow]:
+    """Yield the records and scheduled changes of a store whose JSON is damaged."""
+    for resource in _read_relations(read_metadata(connection)):
+        rows = connection.execute(f"SELECT n, own, key FROM {quote_identifier(resource)} ORDER BY n")
+        yield from _find_invalid_json(resource, rows)
+    rows = connection.execute(f"SELECT id, changes, id FROM {SCHEDULED_CHANGES} ORDER BY id")
+    yield from _find_invalid_json(SCHEDULED_CHANGES, rows)
+
+
+def _find_invalid_json(table: str, rows: Iterable[tuple[int, bytes, Any]]) -> Iterator[UnreadableRow]:
+    label = "scheduled change" if table == SCHEDULED_CHANGES else table
+    for number, content, key in rows:
+        try:
+            parse_stored_object(content, f"{label} {key}")
+        except StoreFailure as error:
+            yield UnreadableRow(table, number, str(error))
+
+
+def export_lines(connection: sqlite3.Connection, unreadable: Iterable[UnreadableRow] = ()) -> Iterator[bytes]:
+    """Yield the lines of the export of a store, each with its line end. `unreadable`: rows that are left out."""
+    omitted = {(row.table, row.number) for row in unreadable}
     metadata = read_metadata(connection)
-    relations: Mapping[str, _Targets] = orjson.loads(metadata[RELATIONS_KEY])
-    yield _encode(_build_header(connection, metadata, relations))
+    relations = _read_relations(metadata)
+    yield _encode(_build_header(connection, metadata, relations, omitted))
     for resource, targets in relations.items():
-        yield from _export_records(connection, resource, targets)
+        yield from _export_records(connection, resource, targets, omitted)
     for token, user, expires in connection.execute("SELECT token, user, expires FROM _tokens ORDER BY rowid"):
         yield _encode({"token": token, "user": user, "expires": expires})
-    sql = "SELECT at, resource, key, changes FROM _scheduled_changes ORDER BY id"
-    for at, resource, key, changes in connection.execute(sql):
-        change = {"at": at, "resource": resource, "key": key, "changes": orjson.loads(changes)}
-        yield _encode({"scheduled_change": change})
+    sql = f"SELECT id, at, resource, key, changes FROM {SCHEDULED_CHANGES} ORDER BY id"
+    for number, at, resource, key, changes in connection.execute(sql):
+        if (SCHEDULED_CHANGES, number) not in omitted:
+            change = {"at": at, "resource": resource, "key": key, "changes": orjson.loads(changes)}
+            yield _encode({"scheduled_change": change})
     for resource, records in read_pools(connection).items():
         yield _encode({"pool": {"resource": resource, "records": records}})
+
+
+def _read_relations(metadata: Mapping[str, str]) -> Mapping[str, _Targets]:
+    """Return resource -> stored relations. Raises StoreFailure if the description is damaged."""
+    return parse_stored_object(metadata.get(RELATIONS_KEY, ""), "the description of the relations")
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
@@ -52,18 +89,23 @@ def _encode(line: Mapping[str, Any]) -> bytes:
 
 
 def _build_header(
-    connection: sqlite3.Connection, metadata: Mapping[str, str], relations: Mapping[str, _Targets]
+    connection: sqlite3.Connection,
+    metadata: Mapping[str, str],
+    relations: Mapping[str, _Targets],
+    omitted: Collection[tuple[str, int]],
 ) -> Mapping[str, Any]:
     def count(table: str) -> int:
-        return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+        return int(connection.execute(f"SELECT COUNT(*) FROM {quote_identifier(table)}").fetchone()[0])
+
+    omitted_changes = sum(table == SCHEDULED_CHANGES for table, _ in omitted)
 
     return {
         "format": EXPORT_FORMAT,
         "version": EXPORT_VERSION,
         "counts": {
-            "records": sum(count(quote_identifier(resource)) for resource in relations),
+            "records": sum(map(count, relations)) - (len(omitted) - omitted_changes),
             "tokens": count("_tokens"),
-            "scheduled_changes": count("_scheduled_changes"),
+            "scheduled_changes": count(SCHEDULED_CHANGES) - omitted_changes,
             "pools": len(read_pools(connection)),
         },
         "last_numbers": dict(connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")),
@@ -75,13 +117,17 @@ def _build_header(
     }
 
 
-def _export_records(connection: sqlite3.Connection, resource: str, targets: _Targets) -> Iterator[bytes]:
+def _export_records(
+    connection: sqlite3.Connection, resource: str, targets: _Targets, omitted: Collection[tuple[str, int]]
+) -> Iterator[bytes]:
     table = quote_identifier(resource)
     column_names = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
     single = [name for name in targets if reference_column(name).strip('"') in column_names]
     to_many = {name: quote_identifier(f"{resource}.{name}") for name in targets if name not in single}
     columns = ", ".join(("n", "key", "own", *map(reference_column, single)))
     for number, key, attributes_json, *values in connection.execute(f"SELECT {columns} FROM {table} ORDER BY n"):
+        if (resource, number) in omitted:
+            continue
         references: dict[str, Any] = {
             name: _format_reference(targets[name], value) for name, value in zip(single, values, strict=True)
         }

@@ -8,11 +8,16 @@ import orjson
 from mock_server.store.errors import StoreError
 from mock_server.store.exporter import EXPORT_FORMAT, EXPORT_VERSION
 
+MAX_RECORD_NUMBER = 2**63 - 1
 REQUIRED_METADATA = ("dataset", "seed", "size", "epoch")
 
 
 class ImportFileError(StoreError):
     """The file is not a complete export."""
+
+
+class UnreadableLine(ImportFileError):
+    """A complete line is not valid JSON."""
 
 
 # Field of a line -> accepted types.
@@ -31,14 +36,23 @@ SCHEDULED_CHANGE_FIELDS: Mapping[str, _Kinds] = {"at": str, "resource": str, "ke
 
 
 def parse_line(number: int, content: bytes) -> Mapping[str, Any]:
+    """Parse a line after the header. Raises ImportFileError; UnreadableLine if the others can be imported."""
     try:
         line = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ImportFileError(f"line {number}: not valid JSON: {error}") from None
+        cls = UnreadableLine if content.endswith(b"\n") else ImportFileError  # else the file was cut
+        raise cls(f"line {number}: not valid JSON: {error}") from None
     if not isinstance(line, dict) or not any(name in line for name in LINE_KINDS):
         expected = "a record, token, scheduled change or pool"
         raise ImportFileError(f"line {number}: got {content[:60]!r}, expected {expected}")
     return line
+
+
+def check_number(number: int, name: str, value: Any, minimum: int = 1) -> None:
+    """Raise ImportFileError if a value is not the number of a record."""
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= MAX_RECORD_NUMBER:
+        expected = f"a number from {minimum} to {MAX_RECORD_NUMBER}"
+        raise ImportFileError(f"line {number}: {name}: got {value!r}, expected {expected}")
 
 
 def get_field(number: int, line: Mapping[str, Any], name: str, kinds: _Kinds) -> Any:
@@ -61,4 +75,6 @@ def parse_header(content: bytes) -> Mapping[str, Any]:
         get_field(1, header, name, dict)
     for name in REQUIRED_METADATA:
         get_field(1, header["metadata"], name, str)
+    for resource, last_number in header["last_numbers"].items():
+        check_number(1, f"last_numbers.{resource}", last_number, minimum=0)
     return header

@@ -17,6 +17,8 @@ from mock_server.store.import_file import (
     SCHEDULED_CHANGE_FIELDS,
     TOKEN_FIELDS,
     ImportFileError,
+    UnreadableLine,
+    check_number,
     get_field,
     parse_header,
     parse_line,
@@ -36,7 +38,10 @@ _BATCH_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ImportProblem:
-    """What does not fit the contract. `property_name`: empty if it is the record itself."""
+    """What does not fit the contract. `property_name`: empty if it is the record itself.
+
+    `resource`: empty for a line that cannot be read, which the message names.
+    """
 
     resource: str
     key: Any
@@ -44,6 +49,8 @@ class ImportProblem:
     message: str
 
     def __str__(self) -> str:
+        if not self.resource:
+            return self.message
         location = f"{self.resource} {self.key}" + (f".{self.property_name}" if self.property_name else "")
         return f"{location}: {self.message}"
 
@@ -83,6 +90,12 @@ def import_lines(
     return sum(store.count_by_resource().values())
 
 
+def _is_complete(counts: Mapping[str, int], expected: Mapping[str, Any], unreadable_count: int) -> bool:
+    """Whether a file has as many lines as its header states. Of what kind the unreadable ones are is unknown."""
+    missing = [expected[name] - count if isinstance(expected[name], int) else -1 for name, count in counts.items()]
+    return min(missing) >= 0 and sum(missing) == unreadable_count
+
+
 @dataclass(slots=True)
 class _Importer:
     store: Store
@@ -94,8 +107,14 @@ class _Importer:
         """Import all lines; return the header."""
         header = parse_header(next(lines, b""))
         counts, pools = {"records": 0, "tokens": 0, "scheduled_changes": 0, "pools": 0}, dict[str, list[Any]]()
+        unreadable_count = 0
         for number, content in enumerate(lines, start=2):
-            line = parse_line(number, content)
+            try:
+                line = parse_line(number, content)
+            except UnreadableLine as error:
+                unreadable_count += 1
+                self.report(ImportProblem("", None, "", str(error)))
+                continue
             if "resource" in line:
                 counts["records"] += 1
                 self.add_record(number, line)
@@ -110,7 +129,7 @@ class _Importer:
                 counts["scheduled_changes"] += 1
                 self.add_scheduled_change(number, get_field(number, line, "scheduled_change", dict))
         expected = {name: header["counts"].get(name) for name in counts} | {"pools": header["counts"].get("pools", 0)}
-        if counts != expected:
+        if not _is_complete(counts, expected, unreadable_count):
             shown = ", ".join(f"{count} {name} of {expected[name]}" for name, count in counts.items())
             raise ImportFileError(f"the file is incomplete: it has {shown}")
         if pools:
@@ -140,6 +159,7 @@ class _Importer:
         resource, number, raw_key, attributes, references = (
             get_field(line_number, line, name, kinds) for name, kinds in RECORD_FIELDS.items()
         )
+        check_number(line_number, "number", number)
         record_format = self.get_format(resource)
         if record_format is None:
             self.report(ImportProblem(resource, raw_key, "", "the contract has no such resource"))
@@ -273,7 +293,10 @@ class _Importer:
     def set_last_numbers(self, last_numbers: Mapping[str, Any]) -> None:
         """Continue the numbers of the exported store: those of deleted records are not used again."""
         for resource, number in last_numbers.items():
-            if resource in self.store.tables and isinstance(number, int):
+            if resource not in self.store.tables:
+                message = f"line 1: last_numbers.{resource}: the contract has no such resource"
+                self.report(ImportProblem("", None, "", message))
+            else:
                 sql = "DELETE FROM sqlite_sequence WHERE name = ? AND seq < ?"
                 self.store.connection.execute(sql, (resource, number))
                 sql = (

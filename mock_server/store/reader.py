@@ -7,12 +7,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
-from mock_server.store.errors import StoreError
+from mock_server.store.errors import StoreError, parse_stored_object
 from mock_server.store.expressions import (
     MATCH_ALL,
     ConditionByResource,
@@ -50,9 +48,11 @@ class StoredRecord:
 
     @property
     def attributes(self) -> Attributes:
-        """A new copy of the attributes: changing it changes nothing in the store."""
-        attributes: Attributes = orjson.loads(self.attributes_json)
-        return attributes
+        """A new copy of the attributes: changing it changes nothing in the store.
+
+        Raises StoreFailure if the store's file is damaged.
+        """
+        return parse_stored_object(self.attributes_json, f"{self.resource} {self.key}")
 
     @property
     def reference(self) -> Reference:

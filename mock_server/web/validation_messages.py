@@ -11,6 +11,7 @@ import orjson
 
 from mock_server.web.violations import ViolationList
 from spec.document import escape
+from spec.patterns import BACKTRACK_LIMIT
 from spec.validators import SchemaViolation
 
 _TYPE_NAMES: Mapping[str, str] = {
@@ -70,6 +71,8 @@ def _resolve_location(pointer: str, steps: Sequence[str | int]) -> str:
     For a referenced schema the path starts at the root of the document.
     """
     escaped = [escape(str(step)) for step in steps]
+    if escaped[-2:] == ["then", "pattern"] and escaped[-3:-2] not in (["properties"], ["patternProperties"]):
+        del escaped[-2]  # a keyword that the translation adds, see `spec.validators`
     if escaped[:2] == ["allOf", "0"]:
         return "/".join((pointer, *escaped[2:]))
     return "/".join(("#", *escaped))
@@ -189,12 +192,18 @@ def _list_branch_types(kind: Any) -> str:
     return " or ".join(dict.fromkeys(_TYPE_NAMES.get(name, name) for types in type_lists for name in types))
 
 
+def _describe_pattern(kind: Any) -> str:
+    """Describe the accepted texts. A violation because of the backtracking limit does not have the pattern."""
+    pattern = getattr(kind, "pattern", None)
+    return f"a match of {pattern[:_MAX_TEXT_CHARS]}" if pattern else f"a match within {BACKTRACK_LIMIT} steps"
+
+
 # The accepted values, for keywords whose message does not name them.
 _EXPECTED_DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "enum": lambda kind: _format_values(kind.options),
     "const": lambda kind: _format_values([kind.expected_value]),
     "format": lambda kind: _FORMAT_EXAMPLES.get(kind.format, ""),
-    "pattern": lambda kind: f"a match of {kind.pattern[:_MAX_TEXT_CHARS]}",
+    "pattern": _describe_pattern,
     "anyOf": _list_branch_types,
     "oneOf": _list_branch_types,
 }

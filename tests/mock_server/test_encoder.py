@@ -1,7 +1,7 @@
 """Bodies from the caches equal bodies encoded without caches and bodies built from the model."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import orjson
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mock_server.errors import ApiError
 from mock_server.query import Viewer
 from mock_server.serialization import encoder
 from mock_server.serialization.encoder import RecordEncoder
@@ -331,6 +332,21 @@ def test_missing_target_is_encoded_like_none() -> None:
     store.add(Record("Artist", "y", {"slug": "y", "name": "a"}, {}))
     store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": deleted}))
     assert [artist["slug"] for artist in encode(store, "Exhibit", "e1")["artists"]] == ["y"]
+    store.close()
+
+
+@pytest.mark.parametrize(("name_chars", "is_too_large"), [(400, False), (600, True)])
+def test_size_of_embedded_records_is_limited(
+    monkeypatch: pytest.MonkeyPatch, name_chars: int, is_too_large: bool
+) -> None:
+    monkeypatch.setattr(encoder, "MAX_BODY_BYTES", 1000)
+    store = Store.create(museum())
+    for slug in ("x", "y"):
+        store.add(Record("Artist", slug, {"slug": slug, "name": "a" * name_chars}, {}))
+    artists = (Reference("Artist", "x"), Reference("Artist", "y"))
+    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": artists}))
+    with pytest.raises(ApiError, match="more than 1000 bytes") if is_too_large else nullcontext():
+        assert len(encode(store, "Exhibit", "e1")["artists"]) == 2
     store.close()
 
 

@@ -63,6 +63,12 @@ def test_errors_of_a_large_array_are_counted_at_least(api: Api) -> None:
     assert "(and at least" in reply.json["message"]
 
 
+def test_only_listed_error_of_a_large_body_may_have_more(api: Api) -> None:
+    reply = api.send("createWorkflow", body={"name": "W", "edges": ["edge"] * 100_000 + [1]})
+    (messages,) = reply.json["errors"].values()
+    assert reply.json["message"] == f"{messages[0]} (there may be more errors)"
+
+
 @pytest.mark.parametrize("index", [0, 3, MAX_EXCERPT_VALUES, 4_321, 4_999])
 def test_single_wrong_item_is_found_anywhere(api: Api, index: int) -> None:
     edges: list[Any] = ["edge"] * 5_000

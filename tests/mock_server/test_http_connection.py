@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from mock_server.server.http_connection import (
     LINGER_TIMEOUT,
     MAX_HEAD_BYTES,
     MAX_TARGET_BYTES,
+    MAX_UNSENT_BYTES,
+    WRITE_TIMEOUT,
     HttpConnection,
 )
 from tests.mock_server.library_contract import API, POE, LogCapture, app, create_sandbox, recording_client
@@ -417,3 +420,50 @@ def test_rejected_request_does_not_delay_the_shutdown() -> None:
             assert await opened.is_closed(5)
 
     asyncio.run(stop())
+
+
+# Responses that are not read ------------------------------------------------------------------------------------------
+
+
+def connect_reader(connections: set[Any], unsent_bytes: int) -> tuple[HttpConnection, list[str]]:
+    """Return a connection with a write buffer of this size, and a list of its aborts."""
+    config = uvicorn.Config(app(), log_config=None, ws="none")
+    config.load()
+    state = ServerState()
+    state.connections = connections
+    aborts: list[str] = []
+    transport = SimpleNamespace(
+        get_extra_info=lambda name: None,
+        get_write_buffer_size=lambda: unsent_bytes,
+        abort=lambda: aborts.append("aborted"),
+        is_closing=lambda: bool(aborts),
+    )
+    connection = HttpConnection(config=config, server_state=state, app_state={}, _loop=SimpleNamespace())  # type: ignore[arg-type]
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    return connection, aborts
+
+
+def test_only_reader_of_a_large_response_is_not_disconnected() -> None:
+    connection, aborts = connect_reader(set(), MAX_UNSENT_BYTES + 1)
+    connection.pause_writing()
+    assert aborts == []
+
+
+def test_slowest_of_several_readers_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:
+    connections: set[Any] = set()
+    readers = [connect_reader(connections, MAX_UNSENT_BYTES // 3) for _ in range(4)]
+    for connection, _ in readers:
+        connection.pause_writing()
+    assert [aborts for _, aborts in readers] == [["aborted"], [], [], []]
+    (record,) = caplog.records
+    assert f"with {MAX_UNSENT_BYTES // 3} unread bytes: the unread responses of all clients" in record.getMessage()
+
+
+def test_client_that_reads_nothing_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:
+    connection, aborts = connect_reader(set(), 1000)
+    connection.pause_writing()
+    connection.check_timeouts(time.monotonic() + WRITE_TIMEOUT - 1)
+    assert aborts == []
+    connection.check_timeouts(time.monotonic() + WRITE_TIMEOUT + 1)
+    assert aborts == ["aborted"]
+    assert "nothing was read for 30 seconds" in caplog.text

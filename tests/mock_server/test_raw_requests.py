@@ -161,6 +161,11 @@ SERVED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "trailer Host": (post_chunks(CHUNK + b"0\r\nHost: example.com\r\n\r\n"), [201]),
     "trailer Content-Type": (post_chunks(CHUNK + b"0\r\nContent-Type: text/plain\r\n\r\n"), [201]),
     "trailer Expect": (post_chunks(CHUNK + b"0\r\nExpect: nothing\r\n\r\n"), [201]),
+    "long trailers": ((post_chunks(CHUNK + b"0\r\n"), b"X-A: " + b"a" * 60_000 + b"\r\n\r\n"), [201]),
+    "long head with content": (
+        (post(b"X-A: " + b"a" * 100_000 + b"\r\n" + CHUNKED, b""), CHUNK + b"0\r\n", b"X-A: b\r\n\r\n"),
+        [201],
+    ),
     "request after a trailer": (
         post(CHUNKED, CHUNK + b"0\r\nAuthorization: Bearer x\r\n\r\n", connection=b"") + get(),
         [201, 200],
@@ -183,6 +188,9 @@ SERVED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
 REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "two Host headers": (get(headers=b"Host: example.com\r\n"), [400]),
     "two equal Host headers": (get(headers=HOST), [400]),
+    "two Authorization headers": (get(headers=b"Authorization: Bearer other-token\r\n"), [400]),
+    "two equal Authorization headers": (get(headers=TOKEN), [400]),
+    "two Content-Type headers": (post(LENGTH + b"Content-Type: text/plain\r\n"), [400]),
     "no Host header": (get(host=b""), [400]),
     "empty Host header": (get(host=b"Host:\r\n"), [400]),
     "foreign Host": (get(host=b"Host: example.com\r\n"), [421]),
@@ -237,6 +245,9 @@ REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "unknown expectation": (post(LENGTH + b"Expect: a-miracle\r\n"), [417]),
     "unknown expectation without content": (get(headers=b"Expect: 200-ok\r\n"), [417]),
     "unknown and known expectations": (post(LENGTH + b"Expect: 100-continue, a=b\r\n"), [417]),
+    "unknown expectation with an unknown method": (get(headers=b"Expect: foo\r\n", method=b"BREW"), [417]),
+    "two Host headers with an unknown method": (get(headers=HOST, method=b"BREW"), [400]),
+    "gzip with an unknown method": (get(headers=b"Transfer-Encoding: gzip\r\n", method=b"BREW"), [400]),
     "folded header": (get(headers=b"X-A: b\r\n c\r\n"), [400]),
     "folded header after the request line": (b"GET " + AUTHORS + b" HTTP/1.1\r\n X-A: b\r\n" + HOST + b"\r\n", [400]),
     "bare LF in all lines": (get().replace(b"\r\n", b"\n"), [400]),
@@ -265,6 +276,9 @@ REJECTED: Mapping[str, tuple[bytes | tuple[bytes, ...], list[int]]] = {
     "endless target": (b"GET /" + b"a" * 1_000_000, [414]),
     "long headers": ((get()[:-2], *[b"X-A: " + b"a" * 30_000 + b"\r\n"] * (MAX_HEAD_BYTES // 30_000 + 2)), [431]),
     "endless header": ((get()[:-2] + b"X-A: ", *[b"a" * 60_000] * 4), [431]),
+    "endless trailers": ((post_chunks(CHUNK + b"0\r\n"), *[b"X-A: " + b"a" * 20_000 + b"\r\n"] * 4), [431]),
+    "endless trailer": ((post_chunks(CHUNK + b"0\r\nX-A: "), *[b"a" * 20_000] * 4), [431]),
+    "endless chunk extension": ((post_chunks(CHUNK + b"1;a="), *[b"a" * 20_000] * 4), [431]),
     "Content-Length above the limit": (post(b"Content-Length: 1048577\r\n", b""), [413]),
     "Content-Length above the limit, with Expect": (
         post(b"Content-Length: 1048577\r\nExpect: 100-continue\r\n", b""),
@@ -288,6 +302,21 @@ def test_request_is_rejected(mock: RunningMock, sent: bytes | tuple[bytes, ...],
     assert b"\r\nconnection: close" in head
     assert b"\r\nkeep-alive:" not in head
     assert json.loads(body)["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (HOST, "The request has more than one Host header."),
+        (b"Expect: foo\r\n", "The expectation is not supported."),
+        (b"Transfer-Encoding: gzip, chunked\r\n", "The transfer coding is not supported."),
+        (TOKEN, "The request has more than one Authorization header."),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"BREW"])
+def test_rejection_states_the_cause(mock: RunningMock, method: bytes, headers: bytes, message: str) -> None:
+    content = exchange(mock, get(headers=headers, method=method))
+    assert json.loads(content.partition(b"\r\n\r\n")[2])["message"] == message
 
 
 # Half-closed connections ----------------------------------------------------------------------------------------------

@@ -83,6 +83,53 @@ def test_damaged_store_is_reported(folder: Path) -> None:
     assert errors.startswith("athena-mock: mock.db is damaged (")
 
 
+def flip_byte(path: Path, text: bytes, offset: int = 0) -> None:
+    """Change one bit of the first byte of a text in a file."""
+    content = bytearray(path.read_bytes())
+    content[content.index(text) + offset] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_record_with_a_changed_byte_is_named_and_left_out(folder: Path) -> None:
+    key = "0d0c9b0e-2f44-4c1e-9f7a-3a0a52c0a1d2"
+    flip_byte(folder / "mock.db", b'{"uuid":"0d0c9b0e')
+    status, output, errors = run(folder, "check", "mock.db")
+    assert (status, output) == (1, b"")
+    assert errors.startswith(f"athena-mock: mock.db is damaged (Room {key} is not valid JSON (")
+    assert errors.endswith("): restore a backup, or delete it to start over\n")
+    status, exported, errors = run(folder, "export", "mock.db")
+    assert (status, exported.count(b"\n")) == (1, 1)
+    first, second = errors.splitlines()
+    assert first.startswith(f"athena-mock: Room {key} is not valid JSON (")
+    assert first.endswith("): left out")
+    assert second == "athena-mock: mock.db is damaged: 1 unreadable records were left out"
+    arguments = ("import", "-", "--store", "new.db", "--contract", str(MUSEUM))
+    assert run(folder, *arguments, stdin=exported) == (0, b"new.db: 0 records imported\n", "")
+
+
+def test_unreadable_line_is_listed_and_left_out(folder: Path) -> None:
+    header, record = run(folder, "export", "mock.db")[1].splitlines(keepends=True)
+    changed = header.replace(b'"records":1', b'"records":2') + b"{" + record + record
+    arguments = ("import", "-", "--store", "new.db", "--contract", str(MUSEUM))
+    status, output, errors = run(folder, *arguments, stdin=changed)
+    assert (status, output, errors.count("\n")) == (1, b"", 2)
+    assert errors.startswith("athena-mock: line 2: not valid JSON: ")
+    status, output, errors = run(folder, *arguments, "--force", stdin=changed)
+    assert (status, output, errors.count("\n")) == (0, b"new.db: 1 records imported\n", 1)
+
+
+@pytest.mark.parametrize("size", [600, 4096, 5000, 20_480])
+@pytest.mark.parametrize("command", ["check", "export"])
+def test_truncated_store_is_damaged(folder: Path, command: str, size: int) -> None:
+    content = (folder / "mock.db").read_bytes()
+    assert size < len(content)
+    (folder / "mock.db").write_bytes(content[:size])
+    status, _, errors = run(folder, command, "mock.db")
+    assert (status, errors.count("\n")) == (1, 1)
+    assert errors.startswith("athena-mock: mock.db is damaged (")
+    assert errors.endswith("): restore a backup, or delete it to start over\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

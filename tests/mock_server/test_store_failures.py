@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.store.errors import describe_open_error
+from mock_server.store.errors import describe_open_error, to_store_failure
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.file_api import FileApi
 
@@ -115,6 +115,26 @@ def test_damage_found_while_running_is_not_a_defect_of_the_mock(file_api: FileAp
     reply = file_api.get("/threads")
     assert (reply.status, reply.headers["x-mock-reason"]) == (500, "store-failed")
     assert "malformed (SQLITE_CORRUPT" in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/threads/{key}", "/threads?per_page=100", "/threads?sort=name", "/messages?thread_uuid={key}"]
+)
+def test_unreadable_record_is_named(file_api: FileApi, path: str) -> None:
+    key = file_api.post("/threads", {"name": "Damaged"}).json["data"]["uuid"]
+    file_api.post("/messages", {"thread_uuid": key, "role": "user", "content": "Hello"})
+    sql = "UPDATE Thread SET own = CAST(replace(CAST(own AS TEXT), '\"name\"', '\"name') AS BLOB) WHERE key = ?"
+    file_api.store.connection.execute(sql, (key,))
+    file_api.store.invalidate_caches()
+    reply = file_api.get(path.format(key=key))
+    assert (reply.status, reply.headers["x-mock-reason"]) == (500, "store-failed")
+    assert f"Thread {key} is not valid JSON" in reply.json["message"]
+
+
+def test_record_that_sqlite_cannot_parse_is_a_failure_of_the_store() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.OperationalError) as error:
+        connection.execute("SELECT json_extract('{', '$.a')").fetchone()
+    assert "`athena-mock store check` names it" in str(to_store_failure(error.value))
 
 
 # Real processes -----------------------------------------------------------------------------------------------------

@@ -23,10 +23,10 @@ from mock_server.images import (
 )
 from mock_server.store import Store, StoreError
 from mock_server.store.connection import Durability
+from mock_server.store.errors import StoreDamaged
 from mock_server.store.file_format import (
     APPLICATION_ID,
     FORMAT_VERSION,
-    StoreDamaged,
     count_records,
     open_for_reading,
 )
@@ -185,6 +185,16 @@ def test_damaged_file_is_rejected(target: Path) -> None:
     open_target(target).close()
     damage_page(target)
     with pytest.raises(StoreDamaged, match=r"is damaged \(.*\): restore a backup, or delete it to start over"):
+        open_target(target)
+
+
+def test_damaged_index_is_rejected(target: Path) -> None:
+    open_target(target).close()
+    content = bytearray(target.read_bytes())
+    position = content.index(b'r1{"uuid":"r1"')  # the key in the record, not in the index of keys
+    content[position : position + 2] = b"q1"
+    target.write_bytes(content)
+    with pytest.raises(StoreDamaged, match=r"row \d missing from index"):
         open_target(target)
 
 

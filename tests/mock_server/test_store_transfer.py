@@ -361,6 +361,15 @@ def append(line: bytes) -> Callable[[list[bytes]], list[bytes]]:
         (lambda lines: [lines[0].replace(b'"seed"', b'"sead"'), *lines[1:]], "line 1: seed: got None, expected str"),
         (lambda lines: lines[:-1], r"the file is incomplete: it has \d+ records of \d+, 0 tokens of 0"),
         (lambda lines: [*lines[:-1], lines[-1][:-5]], r"line \d+: not valid JSON: "),
+        (
+            append(b'{"resource":"Room","number":-1,"key":"x","attributes":{},"references":{}}'),
+            r"number: got -1, expected",
+        ),
+        (append(b'{"resource":"Room","number":%d,"key":"x","attributes":{},"references":{}}' % 2**63), "number: got 9"),
+        (
+            lambda lines: [lines[0].replace(b'"last_numbers":{', b'"last_numbers":{"Room2":-1,'), *lines[1:]],
+            r"line 1: last_numbers\.Room2: got -1, expected a number from 0 to",
+        ),
         (append(b"[]"), r"line \d+: got b'\[\]', expected a record, token, scheduled change or pool"),
         (append(b'{"resource": 7}'), r"line \d+: resource: got 7, expected str"),
         (append(b'{"token": "x", "user": true}'), r"line \d+: user: got True, expected str or int"),
@@ -373,6 +382,13 @@ def test_file_that_is_not_a_complete_export_is_rejected(
     with pytest.raises(StoreError, match=message):
         import_store(museum(), tmp_path / "target.db", edit(museum_lines), reject_problem, force=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_last_number_of_an_unknown_resource_is_reported(tmp_path: Path, museum_lines: list[bytes]) -> None:
+    problems: list[str] = []
+    lines = [museum_lines[0].replace(b'"last_numbers":{', b'"last_numbers":{"Roof":7,'), *museum_lines[1:]]
+    import_store(museum(), tmp_path / "target.db", lines, lambda p: problems.append(str(p)), force=True)
+    assert problems == ["line 1: last_numbers.Roof: the contract has no such resource"]
 
 
 def test_existing_file_is_not_replaced(tmp_path: Path, museum_lines: list[bytes]) -> None:

@@ -588,6 +588,20 @@ def test_additional_property_is_prohibited() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("aab!", "a match of ^(?:(?=a)a|a)*b$"), ("a" * 200, "a match within 100000 steps")]
+)
+def test_text_that_does_not_match_a_backtracking_pattern_returns_422(name: str, expected: str) -> None:
+    schema = {"type": "string", "maxLength": 200, "pattern": "^(?:(?=a)a|a)*b$"}
+    contract = edit_contract(("living: {type: boolean}", f"living: {json.dumps(schema)}"))
+    operation = contract.operations["createAuthor"]
+    assert operation.request_body is not None
+    validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
+    (error,) = field_errors(validator.iter_errors({"name": "x", "living": name}), operation.request_body.pointer)
+    assert (error.message, error.expected) == ("The living field format is invalid.", expected)
+    assert error.location.endswith("/living/pattern")
+
+
 def test_error_is_logged_with_its_line_in_the_contract() -> None:
     terminal = LogCapture()
     client(app(terminal=terminal)).post(AUTHORS, {"name": "x", "genre": "song"})

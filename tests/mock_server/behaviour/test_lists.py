@@ -3,6 +3,7 @@
 Expected results are computed in plain Python from the records in the store.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -390,3 +391,22 @@ def test_counts_of_an_agent_equal_its_lists(api: Api) -> None:
     for row in api.list_all("listAgents", {"workspace_uuid": AGENT}):
         assert (row["tools_count"], row["workflows_count"]) == (len(row["tools"]), len(row["workflows"]))
         assert row["threads_count"] == api.call_json("listThreads", query={"agent_uuid": row["uuid"]})["meta"]["total"]
+
+
+# Size of responses --------------------------------------------------------------------------------------------------
+
+
+def test_page_larger_than_the_limit_returns_413(api: Api) -> None:
+    thread = api.data("createThread", body={"name": "Large", "metadata": {"notes": "x" * 900_000}})["uuid"]
+    for number in range(10):
+        api.data("createMessage", body={"thread_uuid": thread, "role": "user", "content": f"Question {number}"})
+    query = {"thread_uuid": thread, "per_page": 100}
+    reply = api.send("listMessages", query=query)
+    assert len(json.loads(reply.body)["data"]) == 10
+    for number in range(10, 20):
+        api.data("createMessage", body={"thread_uuid": thread, "role": "user", "content": f"Question {number}"})
+    reply = api.send("listMessages", query=query)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (413, "response-too-large")
+    advice = "Request a smaller page, or fewer related records."
+    assert reply.json == {"message": f"The response would be larger than 16 MiB. {advice}"}
+    assert api.send("listMessages", query={**query, "per_page": 5}).status == 200
