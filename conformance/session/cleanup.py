@@ -8,7 +8,7 @@ can write, so a record is deleted only if the target shows that it belongs to th
 - it has the time of creation that the write log contains, and the values of a logged write or a reference to a record
   of the run.
 
-Other records of the write log are reported.
+Other records of the write log are reported, except those that no longer exist, or were deleted with another record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,27 +64,38 @@ class RunCleanup:
         unproven = list(self.unproven)
         created_records[:] = [record for record in created_records if record in self._own]
         try:
-            return [*self.session.clean_up(), *unproven]
+            remaining = self.session.clean_up()
         finally:
             created_records[:0] = unproven
+        for record in filter(self._is_deleted_with_parent, unproven):
+            self._log_missing(record)
+            del self.unproven[record]
+        return [*remaining, *self.unproven]
+
+    def _is_deleted_with_parent(self, record: RecordKey) -> bool:
+        """Whether a record was deleted together with another one that the run created."""
+        parent = self.logged_run.parents.get(record)
+        return parent in self.logged_run.created and parent not in self.session.write_log.created_records
+
+    def _log_missing(self, record: RecordKey) -> None:
+        with suppress(WriteLogError):
+            self.session.write_log.log_deleted(*record)
 
     def _verify(self, records: Iterable[RecordKey]) -> None:
         """Determine which records belong to the run, and why not the others; log the missing ones as deleted."""
-        shown: dict[RecordKey, Mapping[str, Any]] = {}
-        self.unproven = {}
+        bodies: dict[RecordKey, Mapping[str, Any]] = {}
+        reasons: dict[RecordKey, str] = {}
         for record in dict.fromkeys(records):
             try:
-                body = None if record in self._own else self._retrieve(record)
+                body = self._retrieve(record)
             except SkipCheck as error:
-                self.unproven[record] = f"it could not be retrieved ({error})"
-                continue
+                body, reasons[record] = {}, f"it could not be retrieved ({error})"
             if body is not None:
-                shown[record] = body
-        while proven := {record for record, body in shown.items() if self._is_own(record, body)}:
+                bodies[record] = body
+        while proven := {record for record in bodies.keys() - self._own if self._is_own(record, bodies[record])}:
             self._own |= proven
-            shown = {record: body for record, body in shown.items() if record not in proven}
-        for record in shown:
-            self.unproven[record] = f"it has no text with the marker {self.logged_run.marker}, or was changed since"
+        default = f"it has no text with the marker {self.logged_run.marker}, or was changed since"
+        self.unproven = {record: reasons.get(record, default) for record in bodies if record not in self._own}
 
     def _retrieve(self, record: RecordKey) -> Mapping[str, Any] | None:
         """The record as the target shows it; None if it does not exist. Raises SkipCheck."""
@@ -102,13 +113,14 @@ class RunCleanup:
             if exchange.response.status not in (404, 410) and not isinstance(body, dict):
                 raise SkipCheck(f"{retrieve.id}: got {exchange.response.status}")
         if body is None:
-            with suppress(WriteLogError):
-                self.session.write_log.log_deleted(*record)
+            self._log_missing(record)
         return body
 
     def _is_own(self, record: RecordKey, body: Mapping[str, Any]) -> bool:
-        """Whether a record as the target shows it belongs to the run."""
-        resource = self.session.contract.resources[record.resource]
+        """Whether a record as the target shows it belongs to the run; an empty `body` shows nothing."""
+        resource = self.session.contract.resources.get(record.resource)
+        if resource is None:
+            return False
         if self._belongs_to_run(resource, body):
             return True
         referring = [relation for relation in resource.relations.values() if self._refers_to_own(relation, body)]

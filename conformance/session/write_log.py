@@ -7,6 +7,7 @@ A file of JSON lines. Each run starts with a header line, so that one file can h
     {..., "unmarked": {property: value}}    also in the line of a create or update without the marker in a readable text
     {"run": id, "created": resource, "key": key, "marked": true}    "marked" only if a readable text has the marker
     {..., "created_at": text}    also in the line of a created record that shows its time of creation
+    {..., "parent": [resource, key]}    also in the line of a record that is deleted with another one of the run
     {"run": id, "deleted": resource, "key": key}
     {"run": id, "changing": resource, "key": key, "original": {property: value}}    a record that the run borrows
 
@@ -93,15 +94,25 @@ class WriteLog:
         unmarked = {} if unmarked_values is None else {"unmarked": dict(unmarked_values)}
         self._append({"run": self.run_id, "write": operation, "target": target, "as": actor, **unmarked})
 
-    def log_created(self, resource: str, key: Any, *, is_marked: bool = False, created_at: str = "") -> None:
+    def log_created(
+        self,
+        resource: str,
+        key: Any,
+        *,
+        is_marked: bool = False,
+        created_at: str = "",
+        parent: RecordKey | None = None,
+    ) -> None:
         """Log a record that the run created.
 
         `is_marked`: a readable text of it has the marker. `created_at`: its time of creation as the target returned it.
+        `parent`: a record of the run that it is deleted with.
         """
         self.created_records.append(RecordKey(resource, key))
         if is_marked:
             self.marked_records.add(RecordKey(resource, key))
-        details = {**({"marked": True} if is_marked else {}), **({"created_at": created_at} if created_at else {})}
+        details = {"marked": is_marked, "created_at": created_at, "parent": parent}
+        details = {name: value for name, value in details.items() if value}
         self._append({"run": self.run_id, "created": resource, "key": key, **details})
 
     def log_deleted(self, resource: str, key: Any) -> None:
@@ -156,7 +167,7 @@ class LoggedRun:
     `unmarked_values`: the values of that write, if it has no marker in a readable text.
     `written_values`: created record -> the values of each of its writes without the marker.
     `creation_times`: created record -> its time of creation, as the target returned it.
-    `original_values`: borrowed record -> values.
+    `parents`: created record -> another one that it is deleted with. `original_values`: borrowed record -> values.
     """
 
     run_id: str
@@ -171,6 +182,7 @@ class LoggedRun:
     unmarked_values: Mapping[str, Any] | None = None
     written_values: dict[RecordKey, list[Mapping[str, Any]]] = field(default_factory=dict)
     creation_times: dict[RecordKey, str] = field(default_factory=dict)
+    parents: dict[RecordKey, RecordKey] = field(default_factory=dict)
     original_values: dict[RecordKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -275,6 +287,8 @@ def _apply_result(logged_run: LoggedRun, event: dict[str, Any]) -> None:
         _add_written_values(logged_run, record)
         if isinstance(event.get("created_at"), str):
             logged_run.creation_times[record] = event["created_at"]
+        if "parent" in event:
+            logged_run.parents[record] = RecordKey(*event["parent"])
         logged_run.remaining.append(record)
         logged_run.created.append(record)
         logged_run.marked |= {record} if event.get("marked") else set()

@@ -608,6 +608,19 @@ def test_record_that_no_longer_exists_is_not_left(run: Session, api: Api, tmp_pa
     assert read_write_log(path)[0].remaining == []
 
 
+@pytest.mark.parametrize("is_parent_logged", [True, False])
+def test_record_that_cannot_be_retrieved_is_left_unless_it_is_deleted_with_another(
+    run: Session, api: Api, tmp_path: Path, is_parent_logged: bool
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
+    key = run.records.create("CommandRoomTask").key
+    if not is_parent_logged:
+        path.write_text(path.read_text().replace('"parent"', '"unknown"'))
+    expected = [] if is_parent_logged else [RecordKey("CommandRoomTask", key)]
+    assert resume_cleanup(run, path, api).clean_up() == expected
+
+
 def test_record_of_an_unknown_resource_in_a_write_log_is_reported(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker).log_created("Unknown", "a")
