@@ -73,8 +73,8 @@ class WriteLog:
         return write_log._write_header(logged_run.target, logged_run.marker)
 
     def _write_header(self, target: str, marker: str) -> "WriteLog":
-        """Write the header line of the run."""
-        self._append({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
+        """Write the header line of the run. Raises OSError."""
+        self._write_line({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
         return self
 
     def log_write(
@@ -131,15 +131,18 @@ class WriteLog:
         return self.created_records[::-1]
 
     def _append(self, event: dict[str, Any]) -> None:
+        """Write a line. Raises WriteLogError, once."""
         path = self.path
-        if path is None:
-            return
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
+            self._write_line(event)
         except OSError as error:
             self.path = None  # the run ends, and its cleanup needs no file
             raise WriteLogError(f"cannot write the write log {path}: {error.strerror}") from None
+
+    def _write_line(self, event: dict[str, Any]) -> None:
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
 
 
 def find_records_in(target: str, records: Iterable[RecordKey]) -> set[RecordKey]:
