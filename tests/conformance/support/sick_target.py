@@ -93,6 +93,7 @@ SICK: Mapping[str, Respond] = {
     "null": send(b"null"),
     "no body": send(b""),
     "plain text": send(b"everything is fine", content_type="text/plain"),
+    "JSON as plain text": send(EMPTY_LIST, content_type="text/plain"),
     "HTML": send(b"<html>Sign in</html>", content_type="text/html"),
     "YAML with aliases": send(b"a: &a [x,x]\nb: &b [*a,*a]\n", content_type="application/yaml"),
     "latin-1": send(wrap('"é"'.encode("latin-1")), content_type="application/json; charset=iso-8859-1"),
