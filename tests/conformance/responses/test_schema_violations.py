@@ -62,7 +62,7 @@ def test_undeclared_content_type_of_a_success_blocks_whatever_its_provenance(
     headers: dict[str, str], status: int, is_blocking: bool
 ) -> None:
     operation = athena_contract().operations["listThreads"]
-    body = {"data": [], "links": {}, "meta": {}} if status == 200 else {"message": "Unauthenticated."}
+    body: dict[str, Any] = {"data": [], "links": {}, "meta": {}} if status == 200 else {"message": "Unauthenticated."}
     response = Response(status, headers, json.dumps(body).encode(), 0.0)
     exchange = Exchange(Request(operation.id, operation.method, operation.path), response)
     findings = {f.check: f.provenance_independent for f in inspect_response(athena_schemas(), operation, exchange)}
