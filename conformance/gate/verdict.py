@@ -228,7 +228,7 @@ class GateResult:
             return ExitCode.TARGET_UNREACHABLE
         if self.blocking:
             return ExitCode.FAILED
-        if self.is_flaky:
+        if self.is_flaky and not self.run_result.abort_reason:
             return ExitCode.FLAKY
         if not self.evaluated and not self.missing and not self.run_result.abort_reason:
             return ExitCode.NO_CHECKS_RAN
@@ -240,6 +240,7 @@ class GateResult:
             or self.coverage < self.policy.min_coverage
             or self.internal_errors
             or self.run_result.is_interrupted
+            or self.is_flaky
             or not self.evaluated
         )
         return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED
