@@ -235,6 +235,11 @@ class Operation:
         return self.request_body.fields if self.request_body is not None else {}
 
     @property
+    def success_statuses(self) -> tuple[int, ...]:
+        """The documented statuses of 2xx."""
+        return tuple(status for status in self.responses if 200 <= status < 300)
+
+    @property
     def path_parameter_names(self) -> tuple[str, ...]:
         """Names of the path parameters, in path order."""
         return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")

@@ -64,6 +64,7 @@ def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run
     note = f", {discovered} of them found by the marker {logged_run.marker}" if discovered else ""
     summary = f"{pluralize(deleted_count, 'record')} deleted{note}; {len(remaining) or 'nothing'} left"
     lines = [f"run {logged_run.run_id}: {summary}", *(f"   left: {resource} {key}" for resource, key in remaining)]
+    lines += [f"   {r.resource} {r.key} may belong to the run: {why}" for r, why in cleanup.unproven.items()]
     lines += [f"   {message}" for message in cleanup.unverified]
     write_stdout("".join(f"{make_printable(line)}\n" for line in lines))
     return ExitCode.INCOMPLETE if remaining or cleanup.unverified else ExitCode.PASSED

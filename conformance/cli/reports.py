@@ -3,16 +3,17 @@
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from conformance.cli.stdout import write_stdout
+from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.files import write_text
-from conformance.gate.verdict import GateResult
+from conformance.gate.verdict import ExitCode, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers
@@ -59,19 +60,27 @@ class ReportBuilder:
 def publish(settings: Settings, report: Report) -> int:
     """Write the files of --report-dir, print the report, and return the exit code.
 
-    Raises UsageError if a file cannot be written, after the report is printed.
+    If a file cannot be written, the report is printed with that error and its exit code.
     """
+    try:
+        _write_files(settings, report)
+    except UsageError as error:
+        report = replace(report, publishing_error=str(error))
+        write_error(str(error), ExitCode.USAGE)
     text = terminal.render(report)
     if settings.github:
         text = "".join(f"{github.neutralize_command(line)}\n" for line in text.splitlines()) + github.render(report)
-    folder = None if settings.report_dir is None else create_folder(settings.report_dir)
-    try:
-        if folder is not None:
-            for name, render in REPORT_WRITERS.items():
-                write_text("--report-dir", folder / name, render(report))
-    finally:
-        write_stdout(text)
-    return int(report.gate_result.exit_code)
+    write_stdout(text)
+    return int(report.exit_code)
+
+
+def _write_files(settings: Settings, report: Report) -> None:
+    """Write the files of --report-dir. Raises UsageError."""
+    if settings.report_dir is None:
+        return
+    folder = create_folder(settings.report_dir)
+    for name, render in REPORT_WRITERS.items():
+        write_text("--report-dir", folder / name, render(report))
 
 
 def create_folder(path: Path) -> Path:

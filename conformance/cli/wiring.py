@@ -23,7 +23,7 @@ from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.tenant import TenantScope, parse_key
-from conformance.session.write_log import WriteLog
+from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.messages import Actor
@@ -231,11 +231,6 @@ def _load_ca_file(path: Path | None) -> ssl.SSLContext | bool:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         message = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no certificate"
         raise UsageError(f"--ca-file: cannot load {path}: {message} (expected certificates in PEM)") from None
-
-
-def run_marker(run_id: str) -> str:
-    """The marker in all text that a run writes to the target."""
-    return f"conformance-{run_id}"
 
 
 def write_log_path(settings: Settings) -> Path | None:

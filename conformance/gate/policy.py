@@ -15,7 +15,10 @@ EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command. If several apply: the first in the order 3, 1, 6, 4, 5, 0."""
+    """Exit codes of the command. If several apply: the first in the order 3, 1, 6, 4, 5, 0.
+
+    An aborted run is never flaky.
+    """
 
     PASSED = 0
     FAILED = 1

@@ -178,8 +178,13 @@ class GateResult:
         return [op.id for op in actions if not self.has_succeeded(op)]
 
     def has_succeeded(self, operation: Operation) -> bool:
-        """Whether a call of an operation returned 2xx."""
-        return any(name == operation.id and 200 <= status < 300 for name, status in self.call_counts)
+        """Whether a call of an operation returned a success status that the contract documents."""
+        return any(self.call_counts.get((operation.id, status)) for status in operation.success_statuses)
+
+    def _has_undocumented_success(self, operation: Operation) -> bool:
+        """Whether a call returned a success status that the contract does not document."""
+        statuses = {status for name, status in self.call_counts if name == operation.id and 200 <= status < 300}
+        return bool(statuses - set(operation.success_statuses))
 
     def _failure_reason(self, operation: Operation) -> SkipReason:
         """The most frequent reason of the operation's skipped checks, else the statuses that it returned."""
@@ -188,10 +193,12 @@ class GateResult:
             for result in self.skipped
             if result.requirement.operation == operation.id and result.message
         )
-        if reasons:
+        if reasons and not self._has_undocumented_success(operation):
             return reasons.most_common(1)[0][0]
         statuses = sorted((status, calls) for (name, status), calls in self.call_counts.items() if name == operation.id)
         counts = ", ".join(f"{status} ({pluralize(calls, 'time')})" for status, calls in statuses)
+        if self._has_undocumented_success(operation):
+            counts += f", expected {' or '.join(map(str, operation.success_statuses))}"
         never_called = f"never called: {self.run_result.abort_reason or 'no check applies'}"
         return SkipReason(f"got {counts}" if counts else never_called)
 
@@ -221,7 +228,7 @@ class GateResult:
             return ExitCode.TARGET_UNREACHABLE
         if self.blocking:
             return ExitCode.FAILED
-        if self.is_flaky:
+        if self.is_flaky and not self.run_result.abort_reason:
             return ExitCode.FLAKY
         if not self.evaluated and not self.missing and not self.run_result.abort_reason:
             return ExitCode.NO_CHECKS_RAN
@@ -233,6 +240,7 @@ class GateResult:
             or self.coverage < self.policy.min_coverage
             or self.internal_errors
             or self.run_result.is_interrupted
+            or self.is_flaky
             or not self.evaluated
         )
         return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED

@@ -39,7 +39,7 @@ def _render_lines(report: Report) -> Iterator[str]:
     if omitted:
         limit = f"GitHub shows {MAX_ANNOTATIONS} errors and {MAX_ANNOTATIONS} warnings"
         parts.append(f"{omitted} are only in the report files ({limit}).")
-    level = "notice" if int(gate_result.exit_code) == 0 or gate_result.blocking else "error"
+    level = "notice" if int(report.exit_code) == 0 or gate_result.blocking else "error"
     yield f"::{level} title={escape_property(TITLE)}::{escape_data(' '.join(parts))}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from conformance.contract_edits.proposals import Proposal
-from conformance.gate.verdict import GateResult
+from conformance.gate.verdict import ExitCode, GateResult
 from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import CoverageReport
@@ -41,6 +41,7 @@ class Report:
     `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
     contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
     `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
+    `publishing_error`: why the reports could not be written, or "": the command then ends with a usage error.
     """
 
     target: str
@@ -62,12 +63,18 @@ class Report:
     sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
     report_dir: str = ""
     write_log: str = ""
+    publishing_error: str = ""
     _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def run(self) -> RunResult:
         """The results of the checks."""
         return self.gate_result.run_result
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command."""
+        return ExitCode.USAGE if self.publishing_error else self.gate_result.exit_code
 
     @property
     def contract_digest(self) -> str:

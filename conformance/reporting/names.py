@@ -26,7 +26,11 @@ def format_headline(report: Report) -> str:
     """Return the verdict in one line: ``FAILED (exit 1): reasons``."""
     code = report.gate_result.exit_code
     reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
-    return f"{code.name.replace('_', ' ')} (exit {int(code)})" + (f": {reasons}" if reasons else "")
+    verdict, details = code.name.replace("_", " "), f": {reasons}" if reasons else ""
+    if report.publishing_error:
+        problem = f"REPORTS NOT WRITTEN (exit {int(report.exit_code)}): {report.publishing_error}"
+        return f"{problem}; checks: {verdict}{details}"
+    return f"{verdict} (exit {int(code)}){details}"
 
 
 def format_counts(report: Report) -> str:

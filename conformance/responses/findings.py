@@ -87,7 +87,8 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
     media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
     if not (media_type == "application/json" or media_type.endswith("+json")):
         message = f"got {media_type or 'no media type'} for {response.status}, expected application/json"
-        yield Finding("content-type-is-json", pointer, None, message, str(response.status))
+        status = str(response.status)
+        yield Finding("content-type-is-json", pointer, None, message, status, provenance_independent=response.ok)
     body = response.json
     validator = schemas.get(pointer, "read")
     problem = response.json_problem or ("is null" if body is None and not validator.is_valid(None) else "")

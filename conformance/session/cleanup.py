@@ -1,19 +1,28 @@
 """Deletes what a killed run left on its target: records in its write log, and created records that were not logged.
 
-The latter are found by the marker of the run, which every text of the run contains. A record belongs to the run if its
-own text, or the text of the record that it is deleted with, contains the marker.
+The latter are found by the marker of the run, which every text of the run contains. A write log is a file that anybody
+can write, so a record is deleted only if the target shows that it belongs to the run:
+
+- its own text, or the text of the record that it is deleted with, contains the marker,
+- it is deleted with a record that the run created, or
+- it has the time of creation that the write log contains, and the values of a logged write or a reference to a record
+  of the run.
+
+Other records of the write log are reported, except those that no longer exist, or were deleted with another record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, WriteLogError
+from conformance.session.created_records import read_creation_time
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
-from conformance.session.write_log import LoggedRun, RecordKey
+from conformance.session.write_log import LoggedRun, RecordKey, is_key
 from conformance.transport.messages import iter_texts
-from spec.model import Operation, Resource
+from spec.model import Operation, Relation, Resource
 
 MAX_PAGES = 50  # pages of a list that are searched
 MAX_PASSES = 5  # a record may be deletable only after the records that refer to it
@@ -21,12 +30,18 @@ MAX_PASSES = 5  # a record may be deletable only after the records that refer to
 
 @dataclass(slots=True)
 class RunCleanup:
-    """Cleanup of one run. `session`: a session with the marker of that run. `unverified`: what could not be checked."""
+    """Cleanup of one run.
+
+    `session`: a session with the marker of that run. `unverified`: what could not be checked. `unproven`: record of the
+    write log -> why it may belong to another client, so that it is not deleted. `_own`: records that belong to the run.
+    """
 
     session: Session
     logged_run: LoggedRun
     discovered_count: int = 0
     unverified: list[str] = field(default_factory=list)
+    unproven: dict[RecordKey, str] = field(default_factory=dict)
+    _own: set[RecordKey] = field(default_factory=set)
 
     def clean_up(self) -> list[tuple[str, Any]]:
         """Delete everything; returns what remains. Raises TargetUnreachable."""
@@ -35,12 +50,96 @@ class RunCleanup:
         keys = dict(self.logged_run.original_values.keys())
         original_values = {resource: values for (resource, _), values in self.logged_run.original_values.items()}
         self.session.client.mutable_records = MutableRecords(keys, original_values)
-        remaining = self.session.clean_up()
+        remaining, previous = self._delete_own(), None
         for _ in range(MAX_PASSES):
-            if not remaining:
+            if not remaining or (remaining == previous and len(remaining) == len(self.unproven)):
                 break
-            remaining = self.session.clean_up()
+            remaining, previous = self._delete_own(), remaining
         return remaining
+
+    def _delete_own(self) -> list[tuple[str, Any]]:
+        """Delete the records that belong to the run, and restore the borrowed ones; returns what remains."""
+        created_records = self.session.write_log.created_records
+        self._verify(created_records[::-1])
+        unproven = list(self.unproven)
+        created_records[:] = [record for record in created_records if record in self._own]
+        try:
+            remaining = self.session.clean_up()
+        finally:
+            created_records[:0] = unproven
+        for record in filter(self._is_deleted_with_parent, unproven):
+            self._log_missing(record)
+            del self.unproven[record]
+        return [*remaining, *self.unproven]
+
+    def _is_deleted_with_parent(self, record: RecordKey) -> bool:
+        """Whether a record was deleted together with another one that the run created."""
+        parent = self.logged_run.parents.get(record)
+        return parent in self.logged_run.created and parent not in self.session.write_log.created_records
+
+    def _log_missing(self, record: RecordKey) -> None:
+        with suppress(WriteLogError):
+            self.session.write_log.log_deleted(*record)
+
+    def _verify(self, records: Iterable[RecordKey]) -> None:
+        """Determine which records belong to the run, and why not the others; log the missing ones as deleted."""
+        bodies: dict[RecordKey, Mapping[str, Any]] = {}
+        reasons: dict[RecordKey, str] = {}
+        for record in dict.fromkeys(records):
+            try:
+                body = self._retrieve(record)
+            except SkipCheck as error:
+                body, reasons[record] = {}, f"it could not be retrieved ({error})"
+            if body is not None:
+                bodies[record] = body
+        while proven := {record for record in bodies.keys() - self._own if self._is_own(record, bodies[record])}:
+            self._own |= proven
+        default = f"it has no text with the marker {self.logged_run.marker}, or was changed since"
+        self.unproven = {record: reasons.get(record, default) for record in bodies if record not in self._own}
+
+    def _retrieve(self, record: RecordKey) -> Mapping[str, Any] | None:
+        """The record as the target shows it; None if it does not exist. Raises SkipCheck."""
+        operations = self.session.operations
+        retrieve, list_operation = (operations.find(record.resource, action) for action in ("retrieve", "list"))
+        if record.resource not in self.session.contract.resources or (retrieve is None and list_operation is None):
+            raise SkipCheck("the contract defines no operation for it")
+        if retrieve is None:
+            rows = self.session.records.rows(list_operation, {}, pages=MAX_PAGES) if list_operation else ()
+            key = self.session.contract.resources[record.resource].key_attribute
+            body = next((row for row in rows if row.get(key) == record.key), None)
+        else:
+            exchange = self.session.client.retrieve(record.resource, record.key)
+            body = operations.data(retrieve, exchange) if exchange.response.ok else None
+            if exchange.response.status not in (404, 410) and not isinstance(body, dict):
+                raise SkipCheck(f"{retrieve.id}: got {exchange.response.status}")
+        if body is None:
+            self._log_missing(record)
+        return body
+
+    def _is_own(self, record: RecordKey, body: Mapping[str, Any]) -> bool:
+        """Whether a record as the target shows it belongs to the run; an empty `body` shows nothing."""
+        resource = self.session.contract.resources.get(record.resource)
+        if resource is None:
+            return False
+        if self._belongs_to_run(resource, body):
+            return True
+        referring = [relation for relation in resource.relations.values() if self._refers_to_own(relation, body)]
+        if any(relation.on_delete == "cascade" for relation in referring):
+            return True
+        created_at = self.logged_run.creation_times.get(record)
+        if not created_at or read_creation_time(resource, body) != created_at:
+            return False
+        written_values = self.logged_run.written_values.get(record, ())
+        return bool(referring) or any(_has_values(body, values) for values in written_values)
+
+    def _refers_to_own(self, relation: Relation, body: Mapping[str, Any]) -> bool:
+        """Whether a record refers to a record that belongs to the run."""
+        related = body.get(relation.name)
+        if not relation.is_stored or relation.to_many or not isinstance(related, dict):
+            return False
+        resources = self.session.contract.resources
+        keys = ((target, related.get(resources[target].key_attribute)) for target in relation.targets)
+        return any(is_key(key) and RecordKey(target, key) in self._own for target, key in keys)
 
     def discover_records(self, resource: str) -> None:
         """Log the records of a resource that the write log lacks: those that contain the marker of the run."""

@@ -30,19 +30,32 @@ class CreatedRecordFinder:
             yield from find_records(self.contract, self.schemas, pointer, exchange.response.json)
 
     def find_unmarked_values(self, operation: Operation, request: Request) -> dict[str, Any] | None:
-        """Return the values that a create sets, if none of them has the marker.
+        """Return the values that a create or update sets, if none of them has the marker.
 
-        None if one has, if the operation creates no record, and if the record is deleted with one of the run.
+        None if one has, if the operation does neither, and if a created record is deleted with one of the run.
         """
         view = self.contract.views.get(operation.envelope.view_name or "")
-        if view is None or (request.method, operation.method, operation.envelope.status) != ("post", "post", 201):
+        if view is None or request.method != operation.method:
             return None
-        body, relations = _read_fields(request), self.contract.resources[view.resource].relations
-        cascades = {name for r in relations.values() if r.on_delete == "cascade" for name in r.targets}
-        parents = {str(record.key) for record in self.write_log.created_records if record.resource in cascades}
-        if parents & {*iter_texts(body), *map(str, request.path_values.values())}:
+        body = _read_fields(request)
+        if operation.action == "update":
+            return self._without_marker({name: body[name] for name in body if name in view.property_names})
+        if (operation.method, operation.envelope.status) != ("post", 201):
             return None
-        values = {name: value for name, value in body.items() if name in view.property_names}
+        if self._find_parent(self.contract.resources[view.resource], request) is not None:
+            return None
+        return self._without_marker({name: body[name] for name in body if name in view.property_names})
+
+    def _find_parent(self, resource: Resource, request: Request) -> RecordKey | None:
+        """Return a record of the run that a request refers to, and that a created record is deleted with."""
+        relations = resource.relations.values()
+        cascades = {name for r in relations if r.on_delete == "cascade" for name in r.targets}
+        keys = {*iter_texts(_read_fields(request)), *map(str, request.path_values.values())}
+        records = self.write_log.created_records
+        return next((record for record in records if record.resource in cascades and str(record.key) in keys), None)
+
+    def _without_marker(self, values: dict[str, Any]) -> dict[str, Any] | None:
+        """Return values, or None if one of them has the marker."""
         return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
@@ -58,7 +71,12 @@ class CreatedRecordFinder:
                 continue
             if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
                 is_marked = is_result and self._sends_marker(resource, record, exchange.request.body)
-                self.write_log.log_created(*key, is_marked=is_marked)
+                self.write_log.log_created(
+                    *key,
+                    is_marked=is_marked,
+                    created_at=read_creation_time(resource, record),
+                    parent=self._find_parent(resource, exchange.request),
+                )
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)
@@ -92,6 +110,12 @@ class CreatedRecordFinder:
                 if is_key(key) and RecordKey(target.name, key) in self.write_log.created_records:
                     return True
         return False
+
+
+def read_creation_time(resource: Resource, record: Mapping[str, Any]) -> str:
+    """The time of creation that a record shows, or ""."""
+    times = (record.get(name) for name in resource.attributes_with_stamp("created"))
+    return next((time for time in times if isinstance(time, str)), "")
 
 
 def _read_fields(request: Request) -> dict[str, Any]:

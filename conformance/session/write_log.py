@@ -4,8 +4,10 @@ A file of JSON lines. Each run starts with a header line, so that one file can h
 
     {"write_log": 1, "run": id, "target": base URL, "marker": marker in all texts of the run}
     {"run": id, "write": operationId, "target": path, "as": actor}              before it is sent
-    {..., "unmarked": {property: value}}    also in the line of a create whose body has the marker in no readable text
+    {..., "unmarked": {property: value}}    also in the line of a create or update without the marker in a readable text
     {"run": id, "created": resource, "key": key, "marked": true}    "marked" only if a readable text has the marker
+    {..., "created_at": text}    also in the line of a created record that shows its time of creation
+    {..., "parent": [resource, key]}    also in the line of a record that is deleted with another one of the run
     {"run": id, "deleted": resource, "key": key}
     {"run": id, "changing": resource, "key": key, "original": {property: value}}    a record that the run borrows
 
@@ -14,6 +16,7 @@ line is truncated.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,13 @@ from conformance.errors import UsageError, WriteLogError
 from conformance.transport.messages import Actor
 
 VERSION = 1
+RUN_ID = re.compile("[0-9a-f]{8}")
+EXPECTED_HEADER = "a run id of 8 hexadecimal digits and the marker conformance-<run id>"
+
+
+def run_marker(run_id: str) -> str:
+    """The marker in all text that a run writes to the target."""
+    return f"conformance-{run_id}"
 
 
 def is_key(value: Any) -> bool:
@@ -63,8 +73,8 @@ class WriteLog:
         return write_log._write_header(logged_run.target, logged_run.marker)
 
     def _write_header(self, target: str, marker: str) -> "WriteLog":
-        """Write the header line of the run."""
-        self._append({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
+        """Write the header line of the run. Raises OSError."""
+        self._write_line({"write_log": VERSION, "run": self.run_id, "target": target, "marker": marker})
         return self
 
     def log_write(
@@ -76,19 +86,34 @@ class WriteLog:
     ) -> None:
         """Log a write before it is sent. Raises WriteLogError.
 
-        `actor`: whose token it uses. `unmarked_values`: the values of a create without the marker in a readable text.
+        `actor`: whose token it uses. `unmarked_values`: the values of a create or update without the marker in a
+        readable text.
         """
         if actor == Actor.OWNER:
             self.marked_records -= find_records_in(target, self.marked_records)
         unmarked = {} if unmarked_values is None else {"unmarked": dict(unmarked_values)}
         self._append({"run": self.run_id, "write": operation, "target": target, "as": actor, **unmarked})
 
-    def log_created(self, resource: str, key: Any, *, is_marked: bool = False) -> None:
-        """Log a record that the run created; `is_marked`: a readable text of it has the marker."""
+    def log_created(
+        self,
+        resource: str,
+        key: Any,
+        *,
+        is_marked: bool = False,
+        created_at: str = "",
+        parent: RecordKey | None = None,
+    ) -> None:
+        """Log a record that the run created.
+
+        `is_marked`: a readable text of it has the marker. `created_at`: its time of creation as the target returned it.
+        `parent`: a record of the run that it is deleted with.
+        """
         self.created_records.append(RecordKey(resource, key))
         if is_marked:
             self.marked_records.add(RecordKey(resource, key))
-        self._append({"run": self.run_id, "created": resource, "key": key, **({"marked": True} if is_marked else {})})
+        details = {"marked": is_marked, "created_at": created_at, "parent": parent}
+        details = {name: value for name, value in details.items() if value}
+        self._append({"run": self.run_id, "created": resource, "key": key, **details})
 
     def log_deleted(self, resource: str, key: Any) -> None:
         """Log that a record of the run no longer exists."""
@@ -106,15 +131,18 @@ class WriteLog:
         return self.created_records[::-1]
 
     def _append(self, event: dict[str, Any]) -> None:
+        """Write a line. Raises WriteLogError, once."""
         path = self.path
-        if path is None:
-            return
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
+            self._write_line(event)
         except OSError as error:
             self.path = None  # the run ends, and its cleanup needs no file
             raise WriteLogError(f"cannot write the write log {path}: {error.strerror}") from None
+
+    def _write_line(self, event: dict[str, Any]) -> None:
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
 
 
 def find_records_in(target: str, records: Iterable[RecordKey]) -> set[RecordKey]:
@@ -139,8 +167,10 @@ class LoggedRun:
     `write_operations`: operationIds of its writes.
     `last_write`: operationId of the last write of the run's own token, or "".
     `pending_write`: operationId and path of that write if no response to it was logged, else "".
-    `unmarked_values`: the values of that write, if it is a create without the marker in a readable text.
-    `original_values`: borrowed record -> values.
+    `unmarked_values`: the values of that write, if it has no marker in a readable text.
+    `written_values`: created record -> the values of each of its writes without the marker.
+    `creation_times`: created record -> its time of creation, as the target returned it.
+    `parents`: created record -> another one that it is deleted with. `original_values`: borrowed record -> values.
     """
 
     run_id: str
@@ -153,6 +183,9 @@ class LoggedRun:
     last_write: str = ""
     pending_write: tuple[str, str] = ("", "")
     unmarked_values: Mapping[str, Any] | None = None
+    written_values: dict[RecordKey, list[Mapping[str, Any]]] = field(default_factory=dict)
+    creation_times: dict[RecordKey, str] = field(default_factory=dict)
+    parents: dict[RecordKey, RecordKey] = field(default_factory=dict)
     original_values: dict[RecordKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -170,6 +203,9 @@ def read_write_log(path: Path) -> list[LoggedRun]:
             if not _may_be_truncated(lines, line_number):
                 raise UsageError(f"{path}:{line_number}: invalid line {raw_line[:60]!a} {expected}")
             continue
+        if _is_foreign_header(event):
+            found = f"run {event.get('run')!a:.60} with marker {event.get('marker')!a:.60}"
+            raise UsageError(f"{path}:{line_number}: {found} is not a run of `run` (expected {EXPECTED_HEADER})")
         try:
             _apply_line(runs, event)
         except (KeyError, TypeError, AttributeError):
@@ -187,6 +223,14 @@ def _parse_line(raw_line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
+def _is_foreign_header(event: Mapping[str, Any]) -> bool:
+    """Whether a header has another run id or marker than `run` creates: records of others may contain that marker."""
+    run_id, marker = event.get("run"), event.get("marker")
+    if "write_log" not in event or not isinstance(run_id, str) or not isinstance(marker, str):
+        return False
+    return RUN_ID.fullmatch(run_id) is None or marker != run_marker(run_id)
+
+
 def _may_be_truncated(lines: list[bytes], line_number: int) -> bool:
     """Whether a line is the last line of a run: of the file, or before the header of another run."""
     if not lines[line_number - 1].startswith(b"{"):
@@ -196,30 +240,58 @@ def _may_be_truncated(lines: list[bytes], line_number: int) -> bool:
 
 
 def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
-    """Apply one event. Raises KeyError, TypeError if it is not valid."""
+    """Apply one event. Raises KeyError, TypeError, AttributeError if it is not valid."""
     run_id = event["run"]
     if "write_log" in event:
-        texts = event["target"], event["marker"]
+        texts = run_id, event["target"], event["marker"]
         if event["write_log"] != VERSION or not all(isinstance(text, str) for text in texts):
             raise KeyError(run_id)
         runs.setdefault(run_id, LoggedRun(run_id, event["target"], event["marker"]))
+    elif "write" in event:
+        _apply_write(runs[run_id], event)
+    else:
+        _apply_result(runs[run_id], event)
+
+
+def _apply_write(logged_run: LoggedRun, event: dict[str, Any]) -> None:
+    """Apply the line of a write."""
+    operation, target = event["write"], event["target"]
+    if not isinstance(operation, str):
+        raise TypeError(operation)
+    logged_run.unmarked_values = dict(event["unmarked"]) if "unmarked" in event else None
+    if event.get("as", Actor.OWNER) != Actor.OWNER:
+        logged_run.last_write, logged_run.pending_write = "", ("", "")
         return
-    logged_run = runs[run_id]
-    if "write" in event:
-        is_run_token = event.get("as", Actor.OWNER) == Actor.OWNER
-        logged_run.last_write = event["write"] if is_run_token else ""
-        logged_run.pending_write = (event["write"], event["target"]) if is_run_token else ("", "")
-        logged_run.unmarked_values = dict(event["unmarked"]) if "unmarked" in event else None
-        logged_run.marked -= find_records_in(event["target"], logged_run.marked) if is_run_token else set()
-        if is_run_token and event["write"] not in logged_run.write_operations:
-            logged_run.write_operations.append(event["write"])
-        return
+    logged_run.last_write, logged_run.pending_write = operation, (operation, target)
+    written = find_records_in(target, logged_run.created)
+    logged_run.marked -= written
+    for record in written:
+        _add_written_values(logged_run, record)
+    if operation not in logged_run.write_operations:
+        logged_run.write_operations.append(operation)
+
+
+def _add_written_values(logged_run: LoggedRun, record: RecordKey) -> None:
+    """Add the values of the last write to those written to a record."""
+    if logged_run.unmarked_values:
+        logged_run.written_values.setdefault(record, []).append(logged_run.unmarked_values)
+
+
+def _apply_result(logged_run: LoggedRun, event: dict[str, Any]) -> None:
+    """Apply the line of a created, deleted or borrowed record."""
     logged_run.pending_write = ("", "")
-    if "changing" in event:
-        logged_run.original_values.setdefault(RecordKey(event["changing"], event["key"]), dict(event["original"]))
-        return
-    record = RecordKey(event["created"] if "created" in event else event["deleted"], event["key"])
-    if "created" in event:
+    kind = next((name for name in ("changing", "created") if name in event), "deleted")
+    record = RecordKey(event[kind], event["key"])
+    if not isinstance(record.resource, str) or not is_key(record.key):
+        raise TypeError(record)
+    if kind == "changing":
+        logged_run.original_values.setdefault(record, dict(event["original"]))
+    elif kind == "created":
+        _add_written_values(logged_run, record)
+        if isinstance(event.get("created_at"), str):
+            logged_run.creation_times[record] = event["created_at"]
+        if "parent" in event:
+            logged_run.parents[record] = RecordKey(*event["parent"])
         logged_run.remaining.append(record)
         logged_run.created.append(record)
         logged_run.marked |= {record} if event.get("marked") else set()

@@ -8,11 +8,15 @@ ACCEPT_ENCODING = "gzip, deflate"
 _WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}  # servers send deflate with and without a header
 
 
-def read_body(chunks: Iterable[bytes], content_encoding: str, max_bytes: int) -> tuple[bytes, str]:
-    """Return (decompressed body, "").
+def read_body(
+    chunks: Iterable[bytes], content_encoding: str, max_bytes: int, declared_bytes: int = 0
+) -> tuple[bytes, str]:
+    """Return (decompressed body, ""). `declared_bytes`: of the Content-Length; too large a body is not read.
 
     If it is larger than `max_bytes` or cannot be decompressed: (its start, what completes "the body ...").
     """
+    if declared_bytes > max_bytes:
+        return _too_large(b"", max_bytes)
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk

@@ -19,6 +19,7 @@ MAX_RETRY_AFTER = 60.0
 MAX_UNANSWERED = 3  # consecutive requests without a response after which the target is unreachable
 IDEMPOTENT_METHODS = frozenset({"get", "head", "options", "put", "delete"})
 MAX_RESPONSE_BYTES = 32 * MIB
+MAX_LENGTH_DIGITS = 20  # of a Content-Length
 MIN_CLEANUP_SECONDS = 30.0
 KEEPALIVE_SECONDS = 2.0  # idle connections are dropped; servers close theirs after five
 
@@ -176,7 +177,8 @@ class HttpTarget:
             # The stream itself, since httpx decompresses without a limit.
             chunks = cast("Iterable[bytes]", response.stream)
             encoding = response.headers.get("content-encoding", "")
-            content, problem = read_body(chunks, encoding, self.max_bytes)
+            declared_bytes = 0 if request.method == "head" else _content_length(response)
+            content, problem = read_body(chunks, encoding, self.max_bytes, declared_bytes)
         return Response(response.status_code, dict(response.headers), content, time.monotonic() - started, problem)
 
     def _describe(self, error: httpx.HTTPError) -> str:
@@ -192,6 +194,12 @@ class HttpTarget:
             if now < self._next_send:
                 self.pause(self._next_send - now)
             self._next_send = max(now, self._next_send) + self.interval
+
+
+def _content_length(response: httpx.Response) -> int:
+    """The number of bytes that a response declares; 0 if it declares none."""
+    length = response.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) <= MAX_LENGTH_DIGITS else 0
 
 
 def _is_safe_to_retry(request: Request, error: httpx.HTTPError) -> bool:

@@ -27,8 +27,12 @@ MAX_LINE_CHARS = 600
 EXCERPT_FACTOR = 20  # bytes searched for secrets per character shown of a body that is not JSON
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
 MIN_ENCODED_SECRET_CHARS = 8  # minimum length for which encodings of a secret are searched
-MIN_SPLIT_SECRET_CHARS = 16  # the same for parts separated by whitespace: shorter ones occur in unrelated text
-_SEPARATORS = r"(?:[\s\u00ad\u200b-\u200f\u2060\ufeff]|\\{1,8}(?:[nrt]|u00ad|u200[b-f]|u2060|ufeff))*"
+MIN_SPLIT_SECRET_CHARS = 16  # the same for separated characters and for the start of a secret
+_SPACE = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"
+_ESCAPED_SPACE = r"\\{1,8}(?:[nrt]|u00ad|u200[b-f]|u2060|ufeff)"
+_TAG = re.compile("</?[a-zA-Z][^<>]{0,60}>")
+# Between two characters of a secret. A run of spaces counts once; the limit bounds the time of a search.
+_SEPARATORS = f"(?:{_SPACE}+(?!{_SPACE})|{_ESCAPED_SPACE}|[-._,]|{_TAG.pattern}){{0,8}}"
 _ESCAPE = re.compile(r"\\{1,8}(?:u00|x)([0-9a-fA-F]{2})")
 _NAMED_VALUE = re.compile(r"""(["'])([\w.-]+)\1(\s*:\s*)"(?:[^"\\]|\\.)*"?""")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
@@ -181,9 +185,9 @@ class Redactor:
         for form in _spellings(self.secrets):
             if form in text:
                 text = text.replace(form, REDACTED)
-        text = _without_variants(text, self.secrets)
         if "eyJ" in text:
             text = _JWT.sub(REDACTED, text)
+        text = _without_variants(text, self.secrets)
         if "://" in text:
             text = _USERINFO.sub(REDACTED, text)
         if "=" in text:
@@ -203,21 +207,46 @@ def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _without_variants(text: str, secrets: Iterable[str]) -> str:
-    """Redact secrets in other case, with any of their characters escaped, or split by whitespace."""
-    normalized = _normalize(text)
+    """Redact secrets in other case, with any of their characters escaped, split by separators, or cut off."""
+    normalized = _normalize(text), _normalize(_TAG.sub("", text))
     for secret in secrets:
         for part in (secret, secret.partition("|")[2]):
-            if len(part) >= MIN_ENCODED_SECRET_CHARS and _normalize(part) in normalized:
-                text = _variants(part).sub(REDACTED, text)
+            start = _normalize(part[:MIN_SPLIT_SECRET_CHARS])
+            if len(part) >= MIN_ENCODED_SECRET_CHARS and any(start in candidate for candidate in normalized):
+                text = _redact_variants(text, part)
     return text
+
+
+def _redact_variants(text: str, secret: str) -> str:
+    """Redact a secret, or a start of it of at least `MIN_SPLIT_SECRET_CHARS` characters."""
+    parts, position = [], 0
+    for match in _variants(secret[:MIN_SPLIT_SECRET_CHARS]).finditer(text):
+        if match.start() < position:
+            continue
+        end: int = match.end()
+        for char in secret[MIN_SPLIT_SECRET_CHARS:]:
+            following = _following_character(char).match(text, end)
+            if following is None:
+                break
+            end = following.end()
+        parts += [text[position : match.start()], REDACTED]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+@lru_cache(maxsize=256)
+def _following_character(char: str) -> re.Pattern[str]:
+    """The pattern of a further character of a secret, after separators."""
+    return re.compile(_SEPARATORS + _character_pattern(char), re.IGNORECASE)
 
 
 def _normalize(text: str) -> str:
     """A text without case, escapes and separators."""
     for _ in range(2):  # double encoding
         text = html.unescape(unquote(text))
-    text = re.sub(_SEPARATORS, "", text, flags=re.IGNORECASE)
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).replace("\\", "").casefold()
+    text = re.sub(f"{_SPACE}|{_ESCAPED_SPACE}", "", text, flags=re.IGNORECASE)
+    text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return re.sub(r"[-._,\\]", "", text).casefold()
 
 
 @lru_cache(maxsize=256)

@@ -56,7 +56,7 @@ def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]
 def _ensure_success(case: Case) -> bool:
     """Return whether the operation succeeded in this run; call it if that is harmless. Raises SkipCheck."""
     session, operation = case.session, case.operation
-    if any(name == operation.id and 200 <= status < 300 for name, status in session.responses.call_counts):
+    if any(session.responses.call_counts[operation.id, status] for status in operation.success_statuses):
         return True
     created_resource = session.contract.find_created_resource(operation)
     if created_resource is not None:

@@ -16,7 +16,7 @@ import pytest
 from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.gate.verdict import ExitCode
-from tests.conformance.support.http_target import GOOD, STUBBED, run_http_target
+from tests.conformance.support.http_target import GOOD, STUBBED, run_command, run_http_target, start
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files and signals")
@@ -56,6 +56,30 @@ def test_output_that_cannot_be_written_does_not_change_the_exit_code(output: str
     assert "Exception" not in done.stderr
     assert (tmp_path / "code").read_text() == "code 0\n", done.stderr
     assert (tmp_path / "reports" / "conformance.json").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--github",)])
+def test_last_line_has_the_exit_code_if_the_reports_cannot_be_written(options: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "conformance.json").mkdir()
+    with run_http_target(GOOD) as base:
+        arguments = ("--base-url", base, "--read-only", "--operation", "listAgents", "--report-dir", str(tmp_path))
+        with start("run", *arguments, *options) as process:
+            output, error = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.USAGE
+    assert error.startswith("athena-conformance: --report-dir: cannot write")
+    assert "REPORTS NOT WRITTEN (exit 2): --report-dir: cannot write" in output.splitlines()[-1]
+    assert "checks: PASSED" in output.splitlines()[-1]
+    assert "exit 0" not in output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_write_log_on_a_full_disk_is_a_usage_error() -> None:
+    exit_code, output = run_command(
+        "run", "--base-url", "http://127.0.0.1:1", "--operation", "listAgents", "--write-log", "/dev/full"
+    )
+    assert exit_code == ExitCode.USAGE
+    assert "--write-log: cannot write /dev/full: No space left on device" in output
+    assert len(output.splitlines()) == 1
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,23 @@ def test_passed_checks_exit_with_0(contract: Contract) -> None:
     assert (gate_result.exit_code, len(gate_result.passed)) == (ExitCode.PASSED, len(list_operations(contract)))
 
 
+@pytest.mark.parametrize(
+    ("abort_reason", "exit_code"), [("", ExitCode.FLAKY), ("the time limit is reached", ExitCode.INCOMPLETE)]
+)
+def test_aborted_run_is_incomplete_and_not_flaky(contract: Contract, abort_reason: str, exit_code: ExitCode) -> None:
+    run_result, gate_result = run_checks(contract, create_check(send_and_pass))
+    changed = replace(run_result, transient_failures=100, abort_reason=abort_reason)
+    assert replace(gate_result, run_result=changed).exit_code is exit_code
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_success_status_that_is_not_documented_is_no_success(contract: Contract, status: int) -> None:
+    _, gate_result = run_checks(contract, create_check(send_and_pass), status=status)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    expected = f"got {status} (1 time), expected 200"
+    assert gate_result.operations_never_successful == {o.id: expected for o in list_operations(contract)}
+
+
 def test_check_that_fails_twice_exits_with_1(contract: Contract) -> None:
     run_result, gate_result = run_checks(contract, create_check(send_and_fail))
     assert gate_result.exit_code is ExitCode.FAILED

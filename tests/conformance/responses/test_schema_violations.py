@@ -1,11 +1,14 @@
 """Details that distinguish schema violations: the key, the type or the enum value."""
 
+import json
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
-from conformance.responses.findings import format_path, violation_details
+from conformance.responses.findings import format_path, inspect_response, violation_details
+from conformance.transport.messages import Exchange, Request, Response
+from tests.mock_server.athena import athena_contract, athena_schemas
 
 SCHEMA = {
     "type": "object",
@@ -51,3 +54,16 @@ def test_unsafe_text_of_target_is_hashed() -> None:
     (name,) = describe_violations({"kind": "\x1b[31m secret token"})
     assert name.startswith("kind #")
     assert len(name) == len("kind #") + 8
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": "text/plain"}, {"content-type": "text/html; charset=UTF-8"}])
+@pytest.mark.parametrize(("status", "is_blocking"), [(200, True), (401, False)])
+def test_undeclared_content_type_of_a_success_blocks_whatever_its_provenance(
+    headers: dict[str, str], status: int, is_blocking: bool
+) -> None:
+    operation = athena_contract().operations["listThreads"]
+    body: dict[str, Any] = {"data": [], "links": {}, "meta": {}} if status == 200 else {"message": "Unauthenticated."}
+    response = Response(status, headers, json.dumps(body).encode(), 0.0)
+    exchange = Exchange(Request(operation.id, operation.method, operation.path), response)
+    findings = {f.check: f.provenance_independent for f in inspect_response(athena_schemas(), operation, exchange)}
+    assert findings["content-type-is-json"] is is_blocking

@@ -34,6 +34,9 @@ from tests.conformance.support.recorded import source
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
+RUN_ID = "00000001"
+OTHER_RUN_ID = "00000002"
+HEADER = '{"write_log": 1, "run": "00000001", "target": "http://x", "marker": "conformance-00000001"}\n'
 TARGET = "http://127.0.0.1:8000/api/v1"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 MAX_RUN_SECONDS = 30.0  # of a run whose creates are all verified
@@ -44,7 +47,7 @@ SHORT = Depth(PHASES, max_examples=5, max_steps=3)
 # The file
 
 
-def create_log(path: Path, run: str = "run-1") -> WriteLog:
+def create_log(path: Path, run: str = RUN_ID) -> WriteLog:
     """A write log with one record created and deleted, and one that is left."""
     log = WriteLog.create(run, path, TARGET, f"conformance-{run}")
     log.log_write("createAgent", "/agents")
@@ -60,7 +63,7 @@ def test_write_log_lists_the_remaining_records(tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     create_log(path)
     (entry,) = read_write_log(path)
-    assert (entry.run_id, entry.target, entry.marker) == ("run-1", TARGET, "conformance-run-1")
+    assert (entry.run_id, entry.target, entry.marker) == (RUN_ID, TARGET, f"conformance-{RUN_ID}")
     assert (entry.remaining, entry.write_operations) == (
         [RecordKey("Thread", "t")],
         ["createAgent", "createThread", "deleteAgent"],
@@ -82,12 +85,12 @@ def test_each_line_is_written_before_the_request(tmp_path: Path) -> None:
 def test_truncated_last_line_is_ignored_and_the_next_run_is_appended(tmp_path: Path, size: int) -> None:
     path = tmp_path / "write-log.jsonl"
     create_log(path)
-    path.write_bytes(path.read_bytes() + b'{"run": "run-1", "created": "Agent", "key": "b"'[:size])
+    path.write_bytes(path.read_bytes() + b'{"run": "00000001", "created": "Agent", "key": "b"'[:size])
     assert read_write_log(path)[0].remaining == [RecordKey("Thread", "t")]
-    create_log(path, "run-2")
+    create_log(path, OTHER_RUN_ID)
     assert [(entry.run_id, entry.remaining) for entry in read_write_log(path)] == [
-        ("run-1", [RecordKey("Thread", "t")]),
-        ("run-2", [RecordKey("Thread", "t")]),
+        (RUN_ID, [RecordKey("Thread", "t")]),
+        (OTHER_RUN_ID, [RecordKey("Thread", "t")]),
     ]
 
 
@@ -96,19 +99,15 @@ def test_truncated_last_line_is_ignored_and_the_next_run_is_appended(tmp_path: P
     [
         ("", "WRITE_LOG: no run in"),
         ("PK\x03\x04", ":1: invalid line b'PK"),
-        ('{"run": "x", "created": "Agent", "key": 1}\n', ":1: invalid line"),
-        ('{"write_log": 2, "run": "x", "target": "http://x", "marker": "m"}\n', ":1: invalid line"),
-        ('{"write_log": 1, "run": "x", "target": 5, "marker": "m"}\n', ":1: invalid line"),
-        (
-            '{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"torn\n{"run": "x"}\n',
-            ":2: invalid line",
-        ),
-        (
-            '{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"run": "x", "deleted": "A"}\n',
-            ":2: invalid line",
-        ),
-        ('{"write_log": 1, "run": ["x"], "target": "http://x", "marker": "m"}\n', ":1: invalid line"),
-        ('{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n[1]\n{"run": "x"}\n', ":2: invalid line"),
+        ('{"run": "00000001", "created": "Agent", "key": 1}\n', ":1: invalid line"),
+        (HEADER.replace('"write_log": 1', '"write_log": 2'), ":1: invalid line"),
+        (HEADER.replace('"http://x"', "5"), ":1: invalid line"),
+        (HEADER + '{"torn\n{"run": "00000001"}\n', ":2: invalid line"),
+        (HEADER + '{"run": "00000001", "deleted": "A"}\n', ":2: invalid line"),
+        (HEADER + '{"run": "00000001", "created": "A", "key": ["a"]}\n', ":2: invalid line"),
+        (HEADER + '{"run": "00000001", "write": ["a"], "target": "/a"}\n', ":2: invalid line"),
+        (HEADER.replace('"00000001"', '["x"]'), ":1: invalid line"),
+        (HEADER + '[1]\n{"run": "00000001"}\n', ":2: invalid line"),
     ],
 )
 def test_invalid_write_log_is_rejected_in_one_line(
@@ -121,6 +120,30 @@ def test_invalid_write_log_is_rejected_in_one_line(
     assert message in output
     assert "(expected a write log of `run`)" in output
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "marker"),
+    [
+        ("00000001", "e"),
+        ("00000001", ""),
+        ("00000001", "conformance-"),
+        ("00000001", "conformance-00000002"),
+        ("e", "conformance-e"),
+        ("", "conformance-"),
+        ("0000000g", "conformance-0000000g"),
+    ],
+)
+def test_write_log_with_the_marker_of_no_run_is_rejected(
+    tmp_path: Path, run: str, marker: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    header = json.dumps({"write_log": 1, "run": run, "target": TARGET, "marker": marker})
+    path.write_text(f'{header}\n{{"run": "{run}", "write": "createThread", "target": "/threads"}}\n')
+    assert main(["cleanup", str(path)], TOKENS) == ExitCode.USAGE
+    error = capsys.readouterr().err
+    assert f":1: run {run!a} with marker {marker!a} is not a run of `run`" in error
+    assert "(expected a run id of 8 hexadecimal digits and the marker conformance-<run id>)" in error
 
 
 @pytest.mark.parametrize(
@@ -144,14 +167,14 @@ def test_write_log_of_another_target_is_rejected(
 
 
 def test_host_without_permission_to_write_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    WriteLog.create("x", tmp_path / "write-log.jsonl", "https://staging.example.com/api", "conformance-x")
+    WriteLog.create(RUN_ID, tmp_path / "write-log.jsonl", "https://staging.example.com/api", f"conformance-{RUN_ID}")
     assert main(["cleanup", str(tmp_path / "write-log.jsonl")], TOKENS) == ExitCode.USAGE
     assert "(expected --allow-writes-to staging.example.com)" in capsys.readouterr().err
 
 
 def test_unreachable_target_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "write-log.jsonl"
-    WriteLog.create("x", path, "http://127.0.0.1:1/api/v1", "conformance-x").log_created("Agent", "a")
+    WriteLog.create(RUN_ID, path, "http://127.0.0.1:1/api/v1", f"conformance-{RUN_ID}").log_created("Agent", "a")
     assert main(["cleanup", str(path)], TOKENS) == ExitCode.TARGET_UNREACHABLE
     assert "1 record may be left" in capsys.readouterr().out
 
@@ -200,7 +223,7 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     run: Session, api: Api, tmp_path: Path, resource: str
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     record = run.records.create(resource)
     # The log of a run that is killed before the last response: its last complete line is the write.
     lines = path.read_text().splitlines()
@@ -215,7 +238,7 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
 
 def test_unlogged_record_with_the_marker_inside_an_object_is_found(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     run.records.create("Thread", {"name": run.payloads.marker})  # a search finds only this one
     operation = run.operations.creator("Thread")
     marked = {"name": "x", "metadata": {"model": run.payloads.marker}}
@@ -240,14 +263,14 @@ def kill_before_response(path: Path, number: int = -1) -> None:
         ("Thread", {"name": "0"}),  # an object gets the marker
         ("Workflow", {"name": "null"}),  # another text gets it
         ("Prompt", {"name": "1e3", "content": "1e3"}),
-        ("Thread", {"name": "x", "metadata": {"conformance-run1": "a value"}}),  # only a property name has it
+        ("Thread", {"name": "x", "metadata": {"conformance-00000001": "a value"}}),  # only a property name has it
     ],
 )
 def test_unlogged_record_whose_texts_a_check_chose_is_found(
     run: Session, api: Api, tmp_path: Path, resource: str, changes: dict[str, Any]
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     record = run.records.create(resource, changes)
     assert record.request_body.items() >= changes.items()
     kill_before_response(path)
@@ -261,7 +284,7 @@ def test_record_that_may_be_of_an_unmarked_create_is_reported_and_not_deleted(
     run: Session, api: Api, tmp_path: Path, is_executed: bool
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     run.client.send(run.operations.creator("Thread"), body={"name": "unmarked" if is_executed else ["rejected"]})
     kill_before_response(path)
     leftovers = resume_cleanup(run, path, api)
@@ -275,7 +298,7 @@ def test_record_that_may_be_of_an_unmarked_create_is_reported_and_not_deleted(
 
 def test_unmarked_create_without_values_is_reported(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     run.client.send(run.operations.creator("Thread"), raw=b"{")
     kill_before_response(path)
     leftovers = resume_cleanup(run, path, api)
@@ -285,7 +308,7 @@ def test_unmarked_create_without_values_is_reported(run: Session, api: Api, tmp_
 
 def test_create_that_the_target_executes_after_the_kill_is_found(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     create = run.operations.creator("Prompt")
     run.write_log.log_write(create.id, create.path)
     leftovers = resume_cleanup(run, path, api)
@@ -305,7 +328,7 @@ def test_all_rows_are_read_also_if_one_record_of_the_last_write_is_logged(
     run: Session, api: Api, tmp_path: Path
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     create = run.operations.creator("Thread")
     run.records.create("Thread")
     # Another record of the same response, in which a search does not find the marker.
@@ -332,7 +355,7 @@ def test_every_create_of_a_run_is_found_without_its_response(api: Api, tmp_path:
     api.reset()
     path, killed = tmp_path / "write-log.jsonl", tmp_path / "killed.jsonl"
     run_session = session(api.app, api.contract, seed, schemas=api.schemas)
-    set_write_log(run_session, WriteLog.create("killed", path, TARGET, run_session.payloads.marker))
+    set_write_log(run_session, WriteLog.create(RUN_ID, path, TARGET, run_session.payloads.marker))
     run_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     budget = Budget(None, time.monotonic() + MAX_RUN_SECONDS)
     target = HttpTarget(HOST + api.contract.base_path, ASGI_TOKENS, budget, transport=AsgiTransport(api.app))
@@ -372,7 +395,7 @@ def test_every_create_of_a_run_is_found_without_its_response(api: Api, tmp_path:
 
 def test_record_without_a_list_operation_is_reported_as_unverified(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
     leftovers = resume_cleanup(run, path, api)
     assert leftovers.clean_up() == []
@@ -382,7 +405,7 @@ def test_record_without_a_list_operation_is_reported_as_unverified(run: Session,
 @pytest.mark.parametrize("owner", ["run", "none"])
 def test_record_deleted_with_its_parent_is_not_left(run: Session, api: Api, tmp_path: Path, owner: str) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     key = run.records.create("Agent").key if owner == "run" else "00000000-0000-4000-8000-000000000001"
     run.write_log.log_write("shareAgent", f"/agents/{key}/share")
     leftovers = resume_cleanup(run, path, api)
@@ -395,7 +418,7 @@ def test_records_of_others_are_not_deleted(run: Session, api: Api, tmp_path: Pat
         for name in find_creatable_resources(api.contract)
     }
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     for resource in find_creatable_resources(api.contract):
         run.records.create(resource)
     assert resume_cleanup(run, path, api).clean_up() == []
@@ -408,7 +431,7 @@ def test_records_of_others_are_not_deleted(run: Session, api: Api, tmp_path: Pat
 def test_mutable_record_is_restored_after_a_killed_run(run: Session, api: Api, tmp_path: Path) -> None:
     workspace = next(iter(run.records.rows(run.operations.require("Workspace", "list"), {})))
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     run.client.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
     record = run.records.create("Workspace")
     update = run.operations.require("Workspace", "update")
@@ -490,7 +513,7 @@ def test_record_of_another_client_whose_key_a_create_returned_is_not_deleted(
     run: Session, api: Api, tmp_path: Path, is_resumed: bool
 ) -> None:
     path = tmp_path / "write-log.jsonl"
-    set_write_log(run, WriteLog.create("killed", path, TARGET, run.payloads.marker))
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
     create, retrieve = run.operations.creator("Prompt"), run.operations.require("Prompt", "retrieve")
     foreign = next(iter(run.records.rows(run.operations.require("Prompt", "list"), {})))["uuid"]
     created = run.records.create("Prompt")
@@ -523,6 +546,87 @@ def test_record_with_the_marker_inside_an_object_is_deleted(run: Session) -> Non
     thread = run.records.create("Thread", {"name": "x", "metadata": {"model": run.payloads.marker}})
     assert RecordKey("Thread", thread.key) in run.write_log.marked_records
     assert run.clean_up() == []
+
+
+@pytest.mark.parametrize("has_write", [False, True])
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_record_of_another_client_in_a_write_log_is_not_deleted(
+    run: Session, api: Api, tmp_path: Path, has_write: bool, is_marked: bool
+) -> None:
+    foreign = next(iter(run.records.rows(run.operations.require("Thread", "list"), {})))
+    path = tmp_path / "write-log.jsonl"
+    write_log = WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker)
+    if has_write:
+        write_log.log_write("createThread", "/threads", unmarked_values={"name": foreign["name"]})
+    write_log.log_created("Thread", foreign["uuid"], is_marked=is_marked)
+    cleanup = resume_cleanup(run, path, api)
+    record = RecordKey("Thread", foreign["uuid"])
+    assert (cleanup.clean_up(), list(cleanup.unproven)) == ([record], [record])
+    assert run.client.retrieve("Thread", foreign["uuid"]).response.ok
+
+
+@pytest.mark.parametrize("difference", ["values", "created_at", None])
+def test_record_without_the_marker_is_deleted_only_with_the_logged_values_and_time(
+    run: Session, api: Api, tmp_path: Path, difference: str | None
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
+    created = run.client.send(run.operations.creator("Thread"), body={"name": "unmarked"})
+    key = created.response.json["data"]["uuid"]
+    old, new = {
+        "values": ('"unmarked": {"name": "unmarked"}', '"unmarked": {"name": "other"}'),
+        "created_at": ('"created_at": "2', '"created_at": "1'),
+        None: ("", ""),
+    }[difference]
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    cleanup = resume_cleanup(run, path, api)
+    expected = [] if difference is None else [RecordKey("Thread", key)]
+    assert (cleanup.clean_up(), list(cleanup.unproven)) == (expected, expected)
+    assert run.client.retrieve("Thread", key).response.ok == (difference is not None)
+
+
+def test_record_whose_marker_was_overwritten_by_a_logged_update_is_deleted(
+    run: Session, api: Api, tmp_path: Path
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
+    prompt = run.records.create("Prompt")
+    update = run.operations.require("Prompt", "update")
+    body = {"name": "x", "content": "x", "description": "x"}
+    assert run.client.send(update, path={update.path_parameter_names[0]: prompt.key}, body=body).response.ok
+    assert resume_cleanup(run, path, api).clean_up() == []
+    assert run.client.retrieve("Prompt", prompt.key).response.status == 404
+
+
+def test_record_that_no_longer_exists_is_not_left(run: Session, api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "write-log.jsonl"
+    write_log = WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker)
+    write_log.log_created("Thread", "00000000-0000-4000-8000-000000000001")
+    cleanup = resume_cleanup(run, path, api)
+    assert (cleanup.clean_up(), cleanup.unproven) == ([], {})
+    assert read_write_log(path)[0].remaining == []
+
+
+@pytest.mark.parametrize("is_parent_logged", [True, False])
+def test_record_that_cannot_be_retrieved_is_left_unless_it_is_deleted_with_another(
+    run: Session, api: Api, tmp_path: Path, is_parent_logged: bool
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
+    key = run.records.create("CommandRoomTask").key
+    if not is_parent_logged:
+        path.write_text(path.read_text().replace('"parent"', '"unknown"'))
+    expected = [] if is_parent_logged else [RecordKey("CommandRoomTask", key)]
+    assert resume_cleanup(run, path, api).clean_up() == expected
+
+
+def test_record_of_an_unknown_resource_in_a_write_log_is_reported(run: Session, api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "write-log.jsonl"
+    WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker).log_created("Unknown", "a")
+    cleanup = resume_cleanup(run, path, api)
+    assert cleanup.clean_up() == [RecordKey("Unknown", "a")]
+    assert "the contract defines no operation for it" in cleanup.unproven[RecordKey("Unknown", "a")]
 
 
 # A log that cannot be written

@@ -44,7 +44,7 @@ def session(
     """Create a session; equal seeds send equal requests."""
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
-    payloads = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
+    payloads = PayloadFactory(contract, f"conformance-{seed:08x}", Random(seed))
     validators = schemas or SchemaValidators.from_document(contract.document)
     options = RunOptions(read_only=read_only, reduction_requests=0)  # tests of the model reduce sequences
     log = write_log or WriteLog("test")

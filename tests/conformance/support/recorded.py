@@ -14,12 +14,11 @@ import httpx
 
 from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
-from conformance.cli.wiring import run_marker
 from conformance.runner.runner import ResultSource, run
 from conformance.schemathesis_engine import PHASES, Depth
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
-from conformance.session.write_log import WriteLog
+from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.client import Budget, HttpTarget
 from spec.model import Operation
 from tests.conformance.support.asgi_session import HOST, TOKENS, AsgiTransport

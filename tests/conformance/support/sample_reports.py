@@ -71,7 +71,7 @@ def _line_numbers(text: bytes) -> dict[str, int]:
 def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **options: Any) -> Report:
     """Return the report of a run."""
     scope = list(contract.operations.values())
-    call_counts = Counter({(o.id, 200): 1 for o in scope})
+    call_counts = Counter({(o.id, o.envelope.status): 1 for o in scope})
     return Report(
         target="http://127.0.0.1:1/api/v1",
         contract="spec/openapi.yaml",

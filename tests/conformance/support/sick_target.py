@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 DRIP_SECONDS = 0.05
+CHUNK_BYTES = 64  # a client reads about as many chunks per second, whatever their size
 Respond = Callable[[socket.socket], None]
 
 
@@ -92,6 +93,7 @@ SICK: Mapping[str, Respond] = {
     "null": send(b"null"),
     "no body": send(b""),
     "plain text": send(b"everything is fine", content_type="text/plain"),
+    "JSON as plain text": send(EMPTY_LIST, content_type="text/plain"),
     "HTML": send(b"<html>Sign in</html>", content_type="text/html"),
     "YAML with aliases": send(b"a: &a [x,x]\nb: &b [*a,*a]\n", content_type="application/yaml"),
     "latin-1": send(wrap('"é"'.encode("latin-1")), content_type="application/json; charset=iso-8859-1"),
@@ -133,6 +135,11 @@ SICK: Mapping[str, Respond] = {
 }
 
 
+def _split(body: bytes, size: int) -> Iterator[bytes]:
+    """The parts of a body, each of `size` bytes or fewer."""
+    yield from (body[start : start + size] for start in range(0, len(body), size))
+
+
 def send_slowly(body: bytes) -> Iterator[bytes]:
     """A correct response in five pieces, each after a pause."""
     response = head() + body
@@ -148,7 +155,7 @@ LEGAL: Mapping[str, Callable[[bytes], Iterable[bytes]]] = {
     "deflate without a header": lambda body: [head("Content-Encoding: deflate"), zlib.compress(body)[2:-4]],
     "small chunks": lambda body: [
         head("Transfer-Encoding: chunked"),
-        b"".join(b"1\r\n%c\r\n" % byte for byte in body),
+        b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in _split(body, CHUNK_BYTES)),
         b"0\r\n\r\n",
     ],
     "informational response": lambda body: [b"HTTP/1.1 103 Early Hints\r\n\r\n", head(), body],

@@ -2,12 +2,14 @@
 
 import html
 import json
+import time
 from urllib.parse import quote
 
 import pytest
 
 from conformance.transport.redaction import REDACTED, Redactor
 
+MAX_SECONDS = 5.0
 TOKEN = "12|aB3-dEf_6hIj/klmnop"
 REDACTOR = Redactor((TOKEN,), frozenset({"password"}))
 FORMS = {
@@ -27,6 +29,11 @@ FORMS = {
     "split by a line end": f"{TOKEN[:9]}\r\n  {TOKEN[9:]}",
     "split by zero-width spaces": "\u200b".join(TOKEN),
     "split by spaces": " ".join(TOKEN.upper()),
+    "split by hyphens": "-".join(TOKEN),
+    "split by a dot": f"{TOKEN[:9]}.{TOKEN[9:]}",
+    "split by underscores": f"{TOKEN[:4]}_{TOKEN[4:9]}__{TOKEN[9:]}",
+    "split by a comma": f"{TOKEN[:9]}, {TOKEN[9:]}",
+    "split by tags": f"{TOKEN[:9]}<wbr>{TOKEN[9:12]}</span><span class='x'>{TOKEN[12:]}",
     "without its number": TOKEN.partition("|")[2].lower(),
 }
 
@@ -42,10 +49,30 @@ def test_secret_is_redacted_in_any_form(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ab3 def", "klmnop", "12|", "100 % of &amp; \\u0041", "a long text " * 100, "aB3-dEf_6hIj/klmno and more"]
+    "text", ["ab3 def", "klmnop", "12|", "100 % of &amp; \\u0041", "a long text " * 100, "aB3-dEf_6hIj/kl and more"]
 )
 def test_other_text_is_not_redacted(text: str) -> None:
     assert REDACTED not in REDACTOR.text(text, 10_000)
+
+
+@pytest.mark.parametrize("length", range(16, len(TOKEN.partition("|")[2])))
+def test_start_of_a_secret_is_redacted(length: int) -> None:
+    start = TOKEN.partition("|")[2][:length]
+    assert REDACTOR.text(f"got {start}... here") == f"got {REDACTED}... here"
+    assert REDACTOR.text(f"got {start.upper()}") == f"got {REDACTED}"
+
+
+def test_other_token_with_the_same_start_is_redacted_completely() -> None:
+    own, other = (f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{name}.c2lnbmF0dXJl" for name in ("xMjM0In0", "5ODc2In0"))
+    assert Redactor((own,), frozenset()).text(f"got {other} here") == f"got {REDACTED} here"
+
+
+def test_many_separators_do_not_make_redaction_slow() -> None:
+    redactor = Redactor(("a-_.,-_.,-_.,-_.,-_.,b",), frozenset())
+    start = time.monotonic()
+    for text in ("a" + "-" * 50_000, "a-" * 25_000, "a" + " " * 50_000, "a" + "<b>" * 15_000, "a-_.," * 10_000):
+        redactor.text(text)
+    assert time.monotonic() - start < MAX_SECONDS
 
 
 def test_named_value_is_redacted_in_a_body_that_is_not_json() -> None:

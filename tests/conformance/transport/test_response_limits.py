@@ -80,6 +80,14 @@ def test_max_time_bounds_a_running_exchange() -> None:
         target.close()
 
 
+def test_body_whose_declared_length_is_too_large_is_not_awaited() -> None:
+    with serve(SLOW["body"]) as base:
+        target = HttpTarget(base, {}, Budget(None, None), timeout=0.5, max_bytes=1000)
+        for _ in range(4):  # more than the requests without a response that make a target unreachable
+            assert "is larger than" in target.send(REQUEST).json_problem
+        target.close()
+
+
 def test_slow_response_within_the_timeout_is_complete() -> None:
     def respond(connection: socket.socket) -> None:
         connection.sendall(HEAD + b"Content-Length: 5\r\n\r\n")
