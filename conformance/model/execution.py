@@ -557,12 +557,12 @@ class Execution:
 
     def _was_not_listed(self, record: ModelRecord, name: str) -> bool:
         """Whether a record of another client lacked a relation when it was listed with all relations."""
-        return bool(record.row) and name.split(".")[0] not in record.row
+        return bool(record.row) and not _has_relation(record.row, name)
 
     def _is_embedded_elsewhere(self, operation: Operation, name: str, exchange: Exchange) -> bool:
         """Whether another row of a list has a relation, or the response is no list, so that there is no other row."""
         rows = self.session.operations.data(operation, exchange)
-        return not isinstance(rows, list) or any(isinstance(row, Mapping) and name.split(".")[0] in row for row in rows)
+        return not isinstance(rows, list) or any(_has_relation(row, name) for row in rows)
 
     def _report_presence(
         self, operation: Operation, parameter: Parameter, step: Step, name: str, problem: str, exchange: Exchange
@@ -601,6 +601,15 @@ class Execution:
         divergence = Divergence(operation, pointers, subject, message, evidence, step, is_independent, explain)
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
+
+
+def _has_relation(row: Any, name: str) -> bool:
+    """Whether a row has a relation, or one of its related records the rest of a path (``user.workspace``)."""
+    first, _, rest = name.partition(".")
+    if not isinstance(row, Mapping) or first not in row:
+        return False
+    related = row[first] if isinstance(row[first], list) else [row[first]]
+    return not rest or any(_has_relation(record, rest) for record in related)
 
 
 def find_wrong_relations(
