@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import SkipCheck, WriteLogError
+from conformance.errors import SkipCheck, WriteLogError, not_testable
 from conformance.session.created_records import read_creation_time
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
@@ -102,7 +102,7 @@ class RunCleanup:
         operations = self.session.operations
         retrieve, list_operation = (operations.find(record.resource, action) for action in ("retrieve", "list"))
         if record.resource not in self.session.contract.resources or (retrieve is None and list_operation is None):
-            raise SkipCheck("the contract defines no operation for it")
+            raise SkipCheck(not_testable("the contract defines no operation for it"))
         if retrieve is None:
             rows = self.session.records.rows(list_operation, {}, pages=MAX_PAGES) if list_operation else ()
             key = self.session.contract.resources[record.resource].key_attribute

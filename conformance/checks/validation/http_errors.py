@@ -5,12 +5,13 @@ from typing import Any
 
 from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, check
-from conformance.errors import READ_ONLY, SkipCheck, SkipReason
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason, insufficient_data
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange, Request
 from spec.model import Contract, Operation
 
 UNKNOWN_PATH = "/conformance-no-such-path"
+UNKNOWN_PARAMETER = "conformance_unknown"
 TESTED_METHODS = ("post", "put", "delete")
 FALLBACK_METHOD = "patch"  # for paths that have all tested methods; many servers handle PATCH as PUT
 
@@ -46,6 +47,28 @@ def check_unknown_path(case: Case) -> Iterator[CheckResult]:
         f"got {status}, expected 404" if status != 404 else bad_requests.find_schema_violation(case, 404, exchange)
     )
     yield case.build_result(case.build_requirement("#/info"), failure, exchange)
+
+
+def _is_get(contract: Contract, operation: Operation) -> bool:
+    return operation.method == "get"
+
+
+@check(
+    "unknown-parameter-ignored",
+    "A query parameter that the contract does not have is ignored.",
+    Category.HTTP,
+    _is_get,
+)
+def check_unknown_parameter(case: Case) -> Iterator[CheckResult]:
+    """Send a request that succeeds once more with an unknown parameter."""
+    session, operation = case.session, case.operation
+    path, query = bad_requests.build_readable_path(case), session.records.required_query(operation)
+    if not session.client.send(operation, path=path, query=query).response.ok:
+        raise SkipCheck(insufficient_data("the request fails without the parameter too"))
+    exchange = session.client.send(operation, path=path, query={**query, UNKNOWN_PARAMETER: "1"})
+    status = exchange.response.status
+    failure = "" if exchange.response.ok else f"got {status} with the parameter {UNKNOWN_PARAMETER}, expected a success"
+    yield case.build_result(case.build_requirement("#/info", parameter=UNKNOWN_PARAMETER), failure, exchange)
 
 
 def _is_first_of_path(contract: Contract, operation: Operation) -> bool:

@@ -197,6 +197,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case("metric-follows-writes", faults.return_first_metric, "countTreatments"),
     fault_case("metric-parts-add-up", faults.increase_total, "countTreatments"),
+    fault_case("unknown-parameter-ignored", faults.reject_unknown_parameters, "listWards"),
     FaultCase("unknown-path-is-404", "retrievePractice", faults.serve_unknown_paths),
     fault_case("pagination-metadata-correct", faults.round_last_page_down, "listPatients", parameter="meta.pages"),
     fault_case("pagination-metadata-correct", faults.link_page_before_first, "listPatients", parameter="links.before"),

@@ -34,6 +34,7 @@ from tests.mock_server.athena import athena_contract
 HTTP_CHECKS = (
     "unknown-record-is-404",
     "unknown-path-is-404",
+    "unknown-parameter-ignored",
     "unsupported-method-is-405",
     "malformed-json-is-400",
     "unsupported-media-type-is-415",

@@ -172,6 +172,15 @@ def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
     return serve_page
 
 
+def _has_unknown_parameter(request: InterceptedRequest) -> bool:
+    known_names = {parameter.name for parameter in request.operation.query_parameters}
+    return any(name.removesuffix("[]") not in known_names for name, _ in request.query)
+
+
+# A query parameter that the contract does not have is rejected.
+reject_unknown_parameters = respond_if(_has_unknown_parameter, build_error(400, "Unknown query parameter."))
+
+
 def expose_exception(response: InterceptedResponse) -> InterceptedResponse:
     """A response shows the exception of the framework."""
     return response.with_json({"message": "Server Error", "exception": "QueryException", "trace": []})
