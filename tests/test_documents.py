@@ -360,7 +360,7 @@ def test_every_module_of_a_flat_package_is_documented(package: str) -> None:
     text = section(CONTRIBUTING, "Packages and layers")
     (paragraph,) = re.findall(rf"^`{package}/`: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
     modules = {path.stem for path in (ROOT / package).rglob("*.py") if not path.stem.startswith("__")}
-    assert {span for span in code_spans(paragraph) if re.fullmatch("[a-z_]+", span)} == modules
+    assert {span for span in code_spans(paragraph) if re.fullmatch("[a-z0-9_]+", span)} == modules
 
 
 # A path in a code span has a slash; a part in upper case matches any name (`fixtures/datasets/NAME.yaml`). Files in
