@@ -30,7 +30,7 @@ def ignore_until_exit() -> None:
 
 
 def hold() -> None:
-    """Ignore the signals from now on."""
+    """Ignore further signals."""
     _replace(_interrupt, _ignore)
 
 

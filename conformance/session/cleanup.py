@@ -187,7 +187,7 @@ class RunCleanup:
         for row in self.session.records.rows(list_operation, {}, pages=MAX_PAGES):
             key = self.session.operations.key_of(resource, row)
             if RecordKey(resource, key) not in known_records and _has_values(row, values):
-                self.unverified.append(f"{resource} {key} may be of the run: it has the values of the last create")
+                self.unverified.append(f"{resource} {key} may belong to the run: it has the values of the last create")
 
     def _is_covered_by_cascade(self, resource: str) -> bool:
         """Whether the unanswered write created nothing, or only what is deleted with another record."""

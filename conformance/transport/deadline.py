@@ -20,7 +20,7 @@ class Deadline:
     end: float = math.inf
 
     def start(self, seconds: float) -> None:
-        """Start an exchange that may take that long."""
+        """Start an exchange of at most `seconds`."""
         self.end = time.monotonic() + seconds
 
     def limit(self, timeout: float | None, error: type[httpcore.TimeoutException]) -> float:

@@ -207,7 +207,7 @@ def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _without_variants(text: str, secrets: Iterable[str]) -> str:
-    """Redact secrets in other case, with any of their characters escaped, split by separators, or cut off."""
+    """Redact secrets in any case, with any of their characters escaped, split by separators, or cut off."""
     normalized = _normalize(text), _normalize(_TAG.sub("", text))
     for secret in secrets:
         for part in (secret, secret.partition("|")[2]):

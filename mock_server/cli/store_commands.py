@@ -101,7 +101,7 @@ def export_store(file: Path) -> int:
 @store.command("import", params=[_CONTRACT_OPTION])
 @click.argument("file", type=click.File("rb"))
 @click.option("--store", "target", type=_parse_file, required=True, metavar="NEW", help="Store file to create.")
-@click.option("--force", is_flag=True, help="Import what fits the contract; list and leave out the rest.")
+@click.option("--force", is_flag=True, help="Import only what fits the contract, and list what was omitted.")
 def import_store(file: BinaryIO, target: Path, force: bool, contract: Path | None) -> int:
     """Create the store NEW from the export FILE (-: stdin).
 

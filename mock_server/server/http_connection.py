@@ -59,7 +59,7 @@ class CustomMethodRequest:
         return getattr(self.connection, name)
 
     def on_headers_complete(self) -> None:
-        """Replace the placeholder method by the one that was sent."""
+        """Replace the placeholder by the received method."""
         try:
             self.connection.on_headers_complete()
         finally:
@@ -71,9 +71,9 @@ class CustomMethodRequest:
 class HttpConnection(HttpToolsProtocol):
     """One connection.
 
-    `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: when a connection is
-    closed that has sent its last response to a request that was not completely read; `can_linger`: whether to wait for
-    that. `waiting`: for the client: (scope of the last request, timeout, since when).
+    `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: end of the
+    lingering close, which follows the response to a request that was not read completely; `can_linger`: whether it is
+    allowed. `waiting`: (scope of the last request, timeout, start) of the wait for the client.
     `has_content`: whether the data that were parsed last contain the end of a head, or content.
     `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
     are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
@@ -178,7 +178,7 @@ class HttpConnection(HttpToolsProtocol):
                 self.transport.abort()
 
     def parse(self, data: bytes) -> bytes:
-        """Parse data; return those to be parsed next, which are none unless an upgrade was requested."""
+        """Parse data; return the unparsed rest, which is empty unless an upgrade was requested."""
         previous_cycle = self.cycle
         failure: httptools.HttpParserError | None = None
         try:
@@ -214,7 +214,7 @@ class HttpConnection(HttpToolsProtocol):
             self.send_error(ApiError(ErrorKind.HEADERS_TOO_LARGE, detail, message=message), data)
 
     def ignore_upgrade(self) -> bytes:
-        """Return the head of a request for an upgrade without this request, which is not supported.
+        """Return the head of a request without its Upgrade header, which is not supported.
 
         The parser takes what follows such a head for another protocol. Some clients, such as Java's, request HTTP/2
         with any request, also one with a body.
@@ -246,8 +246,8 @@ class HttpConnection(HttpToolsProtocol):
     def start_lingering(self) -> bool:
         """Defer the end of the connection while the client still sends the request that was responded to.
 
-        To close a socket with unread data resets the connection, and the client loses the response. So what the client
-        sends is discarded until it closes the connection. Returns whether the end is deferred.
+        Closing a socket with unread data resets the connection and loses the response. Therefore received data are
+        discarded until the client closes the connection. Returns whether the end is deferred.
         """
         cycle = self.cycle
         is_unread = self.is_closing or (cycle is not None and cycle.more_body)

@@ -33,7 +33,7 @@ def build_head(method: str, target: bytes, http_version: str, fields: Fields) ->
 def apply_rules(target: bytes, fields: Fields, http_version: str) -> bool:
     """Validate a head; replace the Host field by the authority of an absolute-form target.
 
-    Returns whether the client waits for a response 100. Raises ApiError with status 400 for a repeated field of
+    Returns True if the client expects `100 Continue`. Raises ApiError with status 400 for a repeated field of
     _SINGLE_FIELDS, an invalid authority, a transfer coding in HTTP/1.0 or one other than `chunked`, and 417 for an
     unknown expectation.
     """

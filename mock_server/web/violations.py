@@ -12,7 +12,7 @@ from typing import Any
 
 from spec.validators import SchemaViolation, Validator
 
-MAX_EXCERPT_VALUES = 1_000  # listing their violations takes at most some 20 ms
+MAX_EXCERPT_VALUES = 1_000  # listing their violations takes about 20 ms
 MAX_EXAMINED_PARTS = 4
 # Keywords that a larger object or array violates too, if an excerpt of it does.
 _MONOTONIC_KEYWORDS = frozenset({"type", "additionalProperties", "maxItems", "maxProperties", "uniqueItems"})

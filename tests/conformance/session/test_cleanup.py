@@ -291,7 +291,7 @@ def test_record_that_may_be_of_an_unmarked_create_is_reported_and_not_deleted(
     remaining = [r["uuid"] for r in run.records.rows(run.operations.require("Thread", "list"), {"search": "unmarked"})]
     assert len(remaining) == is_executed
     assert leftovers.clean_up() == []
-    expected = [f"Thread {key} may be of the run: it has the values of the last create" for key in remaining]
+    expected = [f"Thread {key} may belong to the run: it has the values of the last create" for key in remaining]
     assert leftovers.unverified == expected
     assert all(run.client.retrieve("Thread", key).response.ok for key in remaining)
 
