@@ -184,7 +184,9 @@ def iter_keys(api: Api, operation: Operation, token: str) -> Iterator[Any]:
 
 def iter_responses(api: Api, token: str) -> Iterator[tuple[str, Any]]:
     """Call every operation as one token, reads first; yield (label, JSON) of each success."""
-    for operation in sorted(OPERATIONS.values(), key=lambda o: ("get", "post", "put", "patch", "delete").index(o.method)):
+    for operation in sorted(
+        OPERATIONS.values(), key=lambda o: ("get", "post", "put", "patch", "delete").index(o.method)
+    ):
         for query in iter_queries(operation):
             for key in iter_keys(api, operation, token):
                 if operation.action == "logout" or not api.sandbox.resolve_token(token, api.clock()):
