@@ -11,7 +11,7 @@ from spec.document import Document, parse_document
 from spec.model import Contract, Relation, Resource
 
 MAX_RECORDS = 1_000  # of one request
-COUNT_PROPERTY = "count"  # of equal records; only in an object that stands for several of them
+COUNT_PROPERTY = "count"  # of equal records; only in an object that represents several of them
 # A new record of the same request: its resource and its position there.
 NEW_RECORD_PATTERN = r"^\$([A-Za-z][A-Za-z0-9_]*)\.([0-9]{1,4})$"
 RECORD_SCHEMA_SUFFIX = "Input"

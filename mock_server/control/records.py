@@ -103,7 +103,7 @@ def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -
 
 
 def _iter_records(resource: Resource, value: Any, errors: FieldErrors) -> Iterator[NewRecord]:
-    """Yield the records of an array, or of an object that stands for `count` equal ones."""
+    """Yield the records of an array, or of an object that represents `count` equal ones."""
     if isinstance(value, list):
         for index, item in enumerate(value[: MAX_RECORDS + 1]):
             yield NewRecord(resource, (resource.name, str(index)), item)
