@@ -102,6 +102,7 @@ def run_health_check(**env: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=20)
 
 
+@pytest.mark.slow
 def test_health_check_of_a_mock_with_the_argument_tls_succeeds(tmp_path: Path) -> None:
     pytest.importorskip("cryptography", reason="the optional dependency tls is not installed")
     port = str(find_free_port())

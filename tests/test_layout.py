@@ -3,6 +3,8 @@
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from scripts.layout import (
     MAX_FUNCTION_LINES,
     count_code_lines,
@@ -35,11 +37,13 @@ def test_no_folder_has_too_many_modules() -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_class_name_is_used_once() -> None:
     duplicates = duplicated_classes(read_files(ROOT))
     fail_with([f"{name}: {', '.join(f'{p.path}:{p.line}' for p in places)}" for name, places in duplicates.items()])
 
 
+@pytest.mark.slow
 def test_few_functions_are_long() -> None:
     definitions = functions(packages())
     long = long_functions(definitions)

@@ -84,6 +84,7 @@ def test_wheel_has_all_files_of_the_packages(wheel: Path, source: Path) -> None:
     assert f"{WHEEL_ROOT}/fixtures/dataset.schema.json" in expected
 
 
+@pytest.mark.slow
 def test_wheel_of_the_sdist_is_the_same(wheel: Path, source: Path, folder: Path) -> None:
     with tarfile.open(build("build_sdist", source, folder / "sdist")) as archive:
         archive.extractall(folder / "unpacked", filter="data")

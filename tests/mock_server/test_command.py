@@ -193,6 +193,7 @@ def test_invalid_setting_is_one_line_on_stderr(
     assert message in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 def test_reopened_store_warns_of_another_epoch(environment: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--size", "0.3333333333333333")
@@ -208,6 +209,7 @@ def test_reopened_store_warns_of_another_epoch(environment: dict[str, str], tmp_
     )
 
 
+@pytest.mark.slow
 def test_reopened_store_needs_no_dataset_options(environment: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db")
     counts = []

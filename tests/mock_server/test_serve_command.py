@@ -170,6 +170,7 @@ def test_invalid_option_exits_with_2_and_shows_expected_values(
 # File stores --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_path: Path) -> None:
     command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
     with run_mock(command, process_environment) as (mock, banner):
@@ -184,6 +185,7 @@ def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_
         assert send_request(get_base_url(banner) + "/threads", {})["data"]["uuid"] != created["uuid"]
 
 
+@pytest.mark.slow
 def test_file_of_another_seed_is_rejected_with_advice(process_environment: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--dataset", "empty")
     with run_mock((*SERVE, *store), process_environment) as (mock, _):

@@ -67,6 +67,7 @@ def test_file_store_survives_reopening(target: Path) -> None:
     reopened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("indent", "count"), [("", 2), ("    ", 1)], ids=["committed", "uncommitted"])
 def test_only_committed_writes_survive_their_process(target: Path, indent: str, count: int) -> None:
     open_target(target).close()
@@ -347,6 +348,7 @@ def test_durability_is_the_synchronous_mode(target: Path, durability: Durability
         store.close()
 
 
+@pytest.mark.slow
 def test_link_to_a_file_is_followed(target: Path) -> None:
     folder = target.parent / "elsewhere"
     folder.mkdir()

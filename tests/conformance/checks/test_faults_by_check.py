@@ -285,6 +285,7 @@ def test_every_check_applies_to_the_operation_of_its_fault() -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_every_check_passes_without_a_fault() -> None:
     run_result = run_checks(CHECKS)
     assert [
@@ -296,6 +297,7 @@ def test_every_check_passes_without_a_fault() -> None:
     assert not run_result.records_not_deleted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAULT_CASES, ids=[f"{case.check_id}-{n}" for n, case in enumerate(FAULT_CASES)])
 def test_check_fails_for_its_fault(case: FaultCase) -> None:
     run_result = run_checks([BY_ID[name] for name in (*case.provided_by, case.check_id)], [case.operation], case.fault)

@@ -63,6 +63,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_invalid_response_is_no_internal_error(fault: Callable[[InterceptedRequest, Any], Any]) -> None:
     result = run_checks(CHECKS, OPERATIONS, inject_fault(change_json(fault)))

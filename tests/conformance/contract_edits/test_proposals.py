@@ -119,6 +119,7 @@ def test_edit_allows_the_observed_value(path: tuple[str, ...], value: Any, keywo
     ] == []
 
 
+@pytest.mark.slow
 def test_undocumented_status_uses_common_reference(tmp_path: Path) -> None:
     (result,) = check_response("listAgents", 409, {"message": "x"})
     (proposal,) = propose([result])
@@ -126,6 +127,7 @@ def test_undocumented_status_uses_common_reference(tmp_path: Path) -> None:
     assert 409 in edit_contract([proposal], tmp_path).operations["listAgents"].responses
 
 
+@pytest.mark.slow
 def test_status_of_no_operation_uses_reason_phrase(tmp_path: Path) -> None:
     (result,) = check_response("listAgents", 418, {"message": "x"})
     (proposal,) = propose([result])
@@ -148,6 +150,7 @@ def test_diff_has_line_numbers_of_the_contract() -> None:
     assert added == "+" + removed[1:].replace("type: string,", "type: string, nullable: true,")
 
 
+@pytest.mark.slow
 def test_null_is_allowed_only_at_the_property() -> None:
     body = copy.deepcopy(response_body("listAgents"))
     body["data"][0]["visibility"] = None

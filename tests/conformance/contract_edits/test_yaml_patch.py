@@ -196,6 +196,7 @@ VALUES = st.recursive(
 PHASES = [Phase.explicit, Phase.generate]  # shrinking takes minutes with a contract of this size
 
 
+@pytest.mark.slow
 @settings(phases=PHASES)
 @given(data=st.data())
 def test_any_edit_preserves_other_lines(data: st.DataObject) -> None:

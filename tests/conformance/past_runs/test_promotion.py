@@ -152,6 +152,7 @@ def test_any_locations_can_be_confirmed(data: st.DataObject) -> None:
     )
 
 
+@pytest.mark.slow
 def test_confirmation_adds_only_lines_of_the_location() -> None:
     now = contract("athena")
     pointer = "#/paths/~1workspaces/get/parameters/0"
@@ -165,6 +166,7 @@ def test_confirmation_adds_only_lines_of_the_location() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_single_keyword_is_confirmed() -> None:
     now = contract("athena")
     pointer = "#/components/schemas/Agent/properties/name"

@@ -205,6 +205,7 @@ def test_checks_of_recorded_requests_are_labelled_requests(check: str) -> None:
 # A large run ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_terminal_report_fits_on_one_screen() -> None:
     text = terminal.render(replace(build_large_report(), report_dir="reports"))
     assert len(build_large_report().gate_result.blocking) > 20
@@ -236,11 +237,13 @@ def _write_seconds(report: Report) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("render", WRITERS.values(), ids=WRITERS)
 def test_hidden_values_of_long_list_are_redacted(render: Callable[[Report], str]) -> None:
     assert re.findall(r"t\d+-secret|pw-\d+-secret", render(build_large_report())) == []
 
 
+@pytest.mark.slow
 def test_long_body_is_truncated_with_its_size() -> None:
     (first, *_) = [
         result for result in json_report.build_document(build_large_report())["results"] if result["exchanges"]

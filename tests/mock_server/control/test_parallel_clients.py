@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
@@ -30,6 +31,7 @@ def run_one_test(address: str, number: int) -> tuple[Any, ...]:
         return (before, after, *keys)
 
 
+@pytest.mark.slow
 def test_parallel_tests_do_not_affect_each_other(tmp_path: Path) -> None:
     command = (*MODULE, "--port", "0", "--epoch", "2026-03-01T00:00:00Z")
     env = build_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}
