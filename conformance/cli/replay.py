@@ -62,7 +62,7 @@ def _replay(
     def print_result(lines: Sequence[str], label: str, message: str, exit_code: ExitCode) -> int:
         redaction = wiring.build_redactor(settings, contract, token_command)
         lines = [*lines, f"{label} (exit {exit_code:d}): {message}"]
-        write_stdout("".join(redaction.line(line) + "\n" for line in lines))
+        write_stdout("".join(redaction.redact_line(line) + "\n" for line in lines))
         return exit_code
 
     try:

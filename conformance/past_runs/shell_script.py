@@ -19,7 +19,7 @@ from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
 from conformance.transport.messages import Actor, Request
-from conformance.transport.redaction import plain
+from conformance.transport.redaction import remove_unsafe_chars
 from spec.model import Contract
 
 MAX_COMMENT_CHARS = 300
@@ -169,4 +169,4 @@ def _json_path(path: Path) -> str:
 
 
 def _comment_line(text: str) -> str:
-    return " ".join(plain(text).split())[:MAX_COMMENT_CHARS]
+    return " ".join(remove_unsafe_chars(text).split())[:MAX_COMMENT_CHARS]

@@ -27,7 +27,7 @@ def render(report: Report) -> str:
 
 def build_document(report: Report) -> dict[str, Any]:
     gate_result, run = report.gate_result, report.run
-    redact = report.redaction.line
+    redact = report.redaction.redact_line
     responses: dict[str, dict[str, int]] = defaultdict(dict)
     for (operation, status), count in sorted(gate_result.call_counts.items()):
         responses[operation][str(status)] = count
@@ -130,7 +130,7 @@ def _build_coverage(report: Report) -> dict[str, Any] | None:
             for item in coverage.list_uncovered(kind)
         ],
         "operations_never_successful": {
-            name: report.redaction.line(reason) for name, reason in coverage.operations_never_successful.items()
+            name: report.redaction.redact_line(reason) for name, reason in coverage.operations_never_successful.items()
         },
     }
 
@@ -138,11 +138,11 @@ def _build_coverage(report: Report) -> dict[str, Any] | None:
 def _build_exchange(redaction: Redactor, exchange: Exchange) -> dict[str, Any]:
     response = exchange.response
     return {
-        "request": redaction.request(exchange.request),
+        "request": redaction.describe_request(exchange.request),
         "response": {
             "status": response.status,
-            "headers": redaction.headers(response.headers),
-            "body": redaction.body(response.content),
+            "headers": redaction.redact_headers(response.headers),
+            "body": redaction.redact_body(response.content),
             "seconds": round(response.elapsed, 3),
         },
     }

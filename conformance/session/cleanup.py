@@ -154,23 +154,21 @@ class RunCleanup:
         if not create_operations:
             return
         try:
-            is_found = self._log_unlogged(list_operation, is_last=self.logged_run.last_write in create_operations)
+            may_have_created = self.logged_run.last_write in create_operations
+            is_found = self._log_unlogged(list_operation, read_all_rows=may_have_created)
             if is_pending and not is_found:
                 self.session.client.sleep(self.session.options.consistency_timeout)  # it may still be executed
-                is_found = self._log_unlogged(list_operation, is_last=True)
+                is_found = self._log_unlogged(list_operation, read_all_rows=True)
             if is_pending and not is_found and self.logged_run.unmarked_values is not None:
                 self._report_unmarked(list_operation, self.logged_run.unmarked_values)
         except SkipCheck as error:
             self.unverified.append(f"a {resource} may remain: {error}")
 
-    def _log_unlogged(self, list_operation: Operation, *, is_last: bool) -> bool:
-        """Log the records of the run that its write log lacks; returns whether there are any.
-
-        `is_last`: the last write may have created one.
-        """
+    def _log_unlogged(self, list_operation: Operation, *, read_all_rows: bool) -> bool:
+        """Log the records of the run that its write log lacks; returns whether there are any."""
         resource = self.session.operations.resource(list_operation).name
         known_records = set(self.session.write_log.list_remaining())
-        keys = self._keys_with_marker(list_operation, is_uncertain=is_last)
+        keys = self._find_marked_keys(list_operation, read_all_rows=read_all_rows)
         unlogged = [key for key in keys if RecordKey(resource, key) not in known_records]
         for key in unlogged:
             self.session.write_log.log_created(resource, key)
@@ -206,11 +204,11 @@ class RunCleanup:
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
-    def _keys_with_marker(self, list_operation: Operation, *, is_uncertain: bool) -> list[Any]:
-        """Keys of the rows with the marker. `is_uncertain`: read all rows, since a search covers some texts only."""
+    def _find_marked_keys(self, list_operation: Operation, *, read_all_rows: bool) -> list[Any]:
+        """Return the keys of the rows with the marker. `read_all_rows`: a search finds only some texts."""
         parameters = (p.name for p in list_operation.query_parameters if p.x_query and p.x_query.role == "search")
         search = next(parameters, None)
-        queries: list[dict[str, str]] = [{}] if search is None or is_uncertain else []
+        queries: list[dict[str, str]] = [{}] if search is None or read_all_rows else []
         queries += [{search: self.logged_run.marker}] if search is not None else []
         return list(dict.fromkeys(key for query in queries for key in self._matching_keys(list_operation, query)))
 

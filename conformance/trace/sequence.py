@@ -134,7 +134,7 @@ def to_json(sequence: RequestSequence, redaction: Redactor) -> dict[str, Any] | 
         "marker": sequence.marker,
         "steps": steps,
         "identifiers": [
-            {"value": redaction.exact(value), "step": source.step, "path": list(source.path)}
+            {"value": redaction.redact_secrets(value), "step": source.step, "path": list(source.path)}
             for value, source in sequence.sources.items()
         ],
     }
@@ -153,7 +153,7 @@ def _step_to_json(step: TraceStep, redaction: Redactor) -> dict[str, Any]:
         **{name: getattr(request, name) for name in ("operation", "method", "actor")},
         "status": step.status,
         "evidence": step.is_evidence,
-        "request": json.dumps(redaction.exact(content), ensure_ascii=True),
+        "request": json.dumps(redaction.redact_secrets(content), ensure_ascii=True),
     }
 
 
