@@ -19,7 +19,7 @@ from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation, Relation
+from spec.model import Contract, Operation
 
 STATE_POLLS = 3  # requests that check that a state does not change
 POLL_INTERVAL = 1.0  # seconds
@@ -92,15 +92,11 @@ def _describe_stored_difference(case: Case, nested: NestedRecord, exchanges: lis
 # Record of the path
 
 
-def _has_path_record(contract: Contract, operation: Operation) -> bool:
-    return _returns_records(contract, operation) and len(operation.path_parameter_names) == 1
-
-
 @check(
     "action-result-concerns-record",
     "The result of an action is, or references, the record in its path.",
     Category.ACTIONS,
-    _has_path_record,
+    lambda c, o: _returns_records(c, o) and len(o.path_parameter_names) == 1,
     writes=True,
 )
 def check_subject(case: Case) -> Iterator[CheckResult]:
@@ -128,16 +124,14 @@ def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tu
         return
     for relation in session.contract.resources[nested.view.resource].relations.values():
         if relation.targets == (resource,) and not relation.to_many and relation.is_stored:
-            related = nested.record.get(relation.name) or _retrieve_relation(session, nested, relation)
+            related = nested.record.get(relation.name)
+            if not related:
+                retrieve = session.operations.require(nested.view.resource, "retrieve")
+                record, _ = retrieve_with_relations(session, retrieve, _get_key(session, nested))
+                related = record.get(relation.name) if isinstance(record, dict) else None
             if isinstance(related, dict) and related:
                 location = select_least_certain(case, (case.operation.pointer, None), (relation.pointer, None))
                 yield location, related.get(session.contract.resources[resource].key_attribute)
-
-
-def _retrieve_relation(session: Session, nested: NestedRecord, relation: Relation) -> Any:
-    operation = session.operations.require(nested.view.resource, "retrieve")
-    record, _ = retrieve_with_relations(session, operation, _get_key(session, nested))
-    return record.get(relation.name) if isinstance(record, dict) else None
 
 
 # States
