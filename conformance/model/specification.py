@@ -97,7 +97,8 @@ class Model:
             name = attribute.name
             if name in body:
                 before = attribute.default if is_new else record.attributes.get(name)
-                record.attributes[name] = merge_object(attribute, before, body[name])
+                default = attribute.default if attribute.has_default else None
+                record.attributes[name] = _merge_objects(default, before, body[name])
                 record.uncertain_empty.discard(name)
                 if body[name] == "":
                     record.uncertain_empty.add(name)
@@ -105,7 +106,9 @@ class Model:
             if name in body:
                 kind = body.get(discriminator) if discriminator else None
                 record.references[relation.name] = self._parse_reference(relation, body[name], kind)
-                if is_new and body[name] is None and relation.name in _default_relations(record.resource):
+                # The server may set a relation to the caller or to its tenant if a create has null.
+                defaults = (*record.resource.owner_path[:1], *record.resource.tenant_path[:1])
+                if is_new and body[name] is None and relation.name in defaults:
                     record.references[relation.name] = UNKNOWN
 
     def _parse_reference(self, relation: Relation, value: Any, discriminator: Any) -> Any:
@@ -212,11 +215,6 @@ class Model:
         return ids[0][1] == self.account_key
 
 
-def _default_relations(resource: Resource) -> tuple[str, ...]:
-    """Return the relations that the server may set to the caller or the caller's tenant if a create has null."""
-    return (*resource.owner_path[:1], *resource.tenant_path[:1])
-
-
 def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[Attribute]:
     """Yield the attributes that the body of an operation sets."""
     discriminators = {discriminator for _, _, discriminator in iter_setters(resource, operation)}
@@ -242,12 +240,9 @@ def is_volatile(resource: Resource, name: str) -> bool:
     return attribute.read_only and name != resource.key_attribute
 
 
-def merge_object(attribute: Attribute, before: Any, value: Any) -> Any:
+def _merge_objects(default: Any, before: Any, value: Any) -> Any:
     """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced."""
-    return _merge(attribute.default if attribute.has_default else None, before, value)
-
-
-def _merge(default: Any, before: Any, value: Any) -> Any:
     if not (isinstance(default, Mapping) and default and isinstance(before, Mapping) and isinstance(value, Mapping)):
         return value
-    return {**before, **{name: _merge(default.get(name), before.get(name), item) for name, item in value.items()}}
+    merged = {name: _merge_objects(default.get(name), before.get(name), item) for name, item in value.items()}
+    return {**before, **merged}
