@@ -11,7 +11,7 @@ can write, so a record is deleted only if the target shows that it belongs to th
 Other records of the write log are reported, except those that no longer exist, or were deleted with another record.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -210,24 +210,20 @@ class RunCleanup:
         search = next(parameters, None)
         queries: list[dict[str, str]] = [{}] if search is None or read_all_rows else []
         queries += [{search: self.logged_run.marker}] if search is not None else []
-        return list(dict.fromkeys(key for query in queries for key in self._matching_keys(list_operation, query)))
-
-    def _matching_keys(self, list_operation: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
         resource = self.session.operations.resource(list_operation)
-        for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
-            if isinstance(row, dict) and self._belongs_to_run(resource, row):
-                yield self.session.operations.key_of(resource.name, row)
+        keys: dict[Any, None] = {}  # in order, without duplicates
+        for query in queries:
+            for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
+                if self._belongs_to_run(resource, row):
+                    keys[self.session.operations.key_of(resource.name, row)] = None
+        return list(keys)
 
     def _belongs_to_run(self, resource: Resource, row: Mapping[str, Any]) -> bool:
-        attributes = {name: row[name] for name in resource.attributes if name in row}
-        if self._has_marker(attributes):
+        if self._has_marker({name: row[name] for name in resource.attributes if name in row}):
             return True
-        parents = (
-            relation.name
-            for relation in resource.relations.values()
-            if relation.is_stored and not relation.to_many and relation.on_delete == "cascade"
-        )
-        return any(isinstance(row.get(name), dict) and self._has_marker(row[name]) for name in parents)
+        references = (r for r in resource.relations.values() if r.is_stored and not r.to_many)
+        parents = (row.get(r.name) for r in references if r.on_delete == "cascade")
+        return any(isinstance(parent, dict) and self._has_marker(parent) for parent in parents)
 
     def _has_marker(self, record: Mapping[str, Any]) -> bool:
         return any(self.logged_run.marker in text for text in iter_texts(dict(record)))

@@ -37,14 +37,12 @@ class CreatedRecordFinder:
         view = self.contract.views.get(operation.envelope.view_name or "")
         if view is None or request.method != operation.method:
             return None
-        body = _read_fields(request)
-        if operation.action == "update":
-            return self._without_marker({name: body[name] for name in body if name in view.property_names})
-        if (operation.method, operation.envelope.status) != ("post", 201):
-            return None
-        if self._find_parent(self.contract.resources[view.resource], request) is not None:
-            return None
-        return self._without_marker({name: body[name] for name in body if name in view.property_names})
+        if operation.action != "update":
+            is_create = (operation.method, operation.envelope.status) == ("post", 201)
+            if not is_create or self._find_parent(self.contract.resources[view.resource], request) is not None:
+                return None
+        values = {name: value for name, value in _read_fields(request).items() if name in view.property_names}
+        return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def _find_parent(self, resource: Resource, request: Request) -> RecordKey | None:
         """Return a record of the run that a request refers to, and that a created record is deleted with."""
@@ -53,10 +51,6 @@ class CreatedRecordFinder:
         keys = {*iter_texts(_read_fields(request)), *map(str, request.path_values.values())}
         records = self.write_log.created_records
         return next((record for record in records if record.resource in cascades and str(record.key) in keys), None)
-
-    def _without_marker(self, values: dict[str, Any]) -> dict[str, Any] | None:
-        """Return values, or None if one of them has the marker."""
-        return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that the response to a POST shows as created.
