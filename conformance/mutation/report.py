@@ -194,10 +194,8 @@ def render_markdown(report: MutationReport) -> str:
         parts += [f"  {line}" for line in (FENCE, remove_unsafe_chars(survivor.curl), FENCE)] + [""]
     if report.variants:
         parts += ["", "## Conforming variants", "", "| variant | seed | passed | failed |", "|---|--:|--:|--:|"]
-        parts += [
-            f"| {variant.variant} | {variant.seed} | {variant.passed} | {len(variant.false_positives)} |"
-            for variant in report.variants
-        ]
+        rows = ((item.variant, item.seed, item.passed, len(item.false_positives)) for item in report.variants)
+        parts += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(parts) + "\n"
 
 
@@ -215,9 +213,7 @@ def render_json(report: MutationReport) -> str:
         "mutation_score": round(totals.mutation_score, 4),
         "totals": asdict(totals),
         "families": {name: asdict(entry) for name, entry in report.totals_by("family").items()},
-        "mutants": [
-            {**asdict(entry), "status": entry.status.value} for entry in sorted(report.mutants, key=attrgetter("id"))
-        ],
+        "mutants": [{**asdict(m), "status": m.status.value} for m in sorted(report.mutants, key=attrgetter("id"))],
         "variants": [asdict(variant) for variant in report.variants],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
