@@ -154,9 +154,8 @@ def _render_incomplete(report: Report) -> Iterator[str]:
     if gate_result.skip_reasons:
         yield "skipped:"
         reasons = gate_result.ordered_skip_reasons
-        yield from (
-            f"   {count} x {redact(reason.message, MAX_LINE_CHARS)}" for reason, count in reasons[:MAX_SKIP_REASONS]
-        )
+        for reason, count in reasons[:MAX_SKIP_REASONS]:
+            yield f"   {count} x {redact(reason.message, MAX_LINE_CHARS)}"
         omitted = sum(count for _, count in reasons[MAX_SKIP_REASONS:])
         if omitted:
             reason_count = pluralize(len(reasons) - MAX_SKIP_REASONS, "other reason")
