@@ -83,9 +83,9 @@ class GateResult:
         return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
     def _blocks(self, result: CheckResult) -> bool:
-        return not self.policy.accepts(result) and (
-            self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
-        )
+        if self.policy.accepts(result):
+            return False
+        return self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
 
     def _is_required(self, result: CheckResult) -> bool:
         return result.requirement.is_blocking(strict=self.policy.strict)

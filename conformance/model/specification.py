@@ -191,14 +191,11 @@ class Model:
             return UNKNOWN
         if any(name not in r.attributes or is_volatile(r.resource, name) for r in known if r for name in derived.where):
             return UNKNOWN  # the server may have changed it
-        counted = [
-            (record_id, related)
-            for record_id, related in zip(ids, known, strict=True)
-            if related is None or all(related.attributes[name] in allowed for name, allowed in derived.where.items())
-        ]
+        conditions = derived.where.items()
+        counted = [r for r in known if r is None or all(r.attributes[name] in allowed for name, allowed in conditions)]
         if derived.kind == "count":
             return len(counted)
-        values: list[Any] = [r.attributes.get(derived.path[1], UNKNOWN) if r else UNKNOWN for _, r in counted]
+        values: list[Any] = [r.attributes.get(derived.path[1], UNKNOWN) if r else UNKNOWN for r in counted]
         if len(derived.path) != 2 or UNKNOWN in values:
             return UNKNOWN
         if derived.kind == "from":

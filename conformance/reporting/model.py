@@ -144,9 +144,8 @@ class Report:
         """Return the last request of a result as a curl command; "" without an exchange."""
         if not result.evidence:
             return ""
-        return self.redaction_for(result).format_curl(
-            result.evidence[-1], self.target, self.token_env, self.other_token_env
-        )
+        redaction, exchange = self.redaction_for(result), result.evidence[-1]
+        return redaction.format_curl(exchange, self.target, self.token_env, self.other_token_env)
 
     def provenance_level(self, requirement: Requirement) -> str:
         """Return the key of `PROVENANCE_TEXTS` that decides whether a failure blocks."""

@@ -107,9 +107,8 @@ def _render_earlier_requests(report: Report, result: CheckResult) -> Iterator[st
         yield f"   request:     ({omitted} earlier ones omitted; replay --format=sh prints all)"
     for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
         request = exchange.request
-        body = (
-            "" if request.body is None else f" {json.dumps(redaction.redact_value(request.body), ensure_ascii=False)}"
-        )
+        json_body = json.dumps(redaction.redact_value(request.body), ensure_ascii=False)
+        body = "" if request.body is None else f" {json_body}"
         line = redaction.redact_line(f"{request.method.upper()} {request.target}{body}", MAX_LINE_CHARS)
         yield f"   request:     {line} -> {exchange.response.status}"
 

@@ -120,11 +120,8 @@ class Coverage:
         scope = list(operations)
         visited: set[tuple[str, int]] = set()
         items = [item for operation in scope for item in self._items(operation, visited)]
-        never_successful = {
-            candidate.id: self._failure_reason(candidate, reasons)
-            for candidate in scope
-            if self._covered.get((OPERATIONS, candidate.pointer)) is not True
-        }
+        failed = (o for o in scope if self._covered.get((OPERATIONS, o.pointer)) is not True)
+        never_successful = {operation.id: self._failure_reason(operation, reasons) for operation in failed}
         return CoverageReport(tuple(sorted(items, key=lambda item: ITEM_KINDS.index(item.kind))), never_successful)
 
     # Recording ------------------------------------------------------------------------------------------------------

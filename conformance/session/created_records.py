@@ -65,12 +65,8 @@ class CreatedRecordFinder:
                 continue
             if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
                 is_marked = is_result and self._sends_marker(resource, record, exchange.request.body)
-                self.write_log.log_created(
-                    *key,
-                    is_marked=is_marked,
-                    created_at=read_creation_time(resource, record),
-                    parent=self._find_parent(resource, exchange.request),
-                )
+                created_at, parent = read_creation_time(resource, record), self._find_parent(resource, exchange.request)
+                self.write_log.log_created(*key, is_marked=is_marked, created_at=created_at, parent=parent)
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)

@@ -158,7 +158,7 @@ class RecordFactory:
         """
         client, resource = self.client, relation.targets[0]
         account = client.operations.contract.account_resource
-        if client.tenant is not None and client.tenant.is_target_of(relation):
+        if client.tenant is not None and relation.targets == (client.tenant.resource.name,):
             return resource, client.tenant.key
         if account is not None and resource == account.name:
             return resource, client.operations.key_of(resource, client.identity())

@@ -165,15 +165,10 @@ class HttpTarget:
         token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION, f"Bearer {token}")
+        method, url = request.method.upper(), self.base + request.target
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
-        with self._client.stream(
-            request.method.upper(),
-            self.base + request.target,
-            headers=headers,
-            content=request.raw_body,
-            json=request.body,
-        ) as response:
+        with self._client.stream(method, url, headers=headers, content=request.raw_body, json=request.body) as response:
             # The stream itself, since httpx decompresses without a limit.
             chunks = cast("Iterable[bytes]", response.stream)
             encoding = response.headers.get("content-encoding", "")

@@ -36,9 +36,8 @@ def _find_retrievable_records(case: Case, action: PerformedAction) -> list[Neste
     """Return the top-level records of the response that can be retrieved."""
     session = case.session
     nested = session.client.created_records.find_records(case.operation, action.exchange)
-    return [
-        n for n in nested if session.operations.find(n.view.resource, "retrieve") and _get_key(session, n) is not None
-    ]
+    retrievable = (n for n in nested if session.operations.find(n.view.resource, "retrieve"))
+    return [n for n in retrievable if _get_key(session, n) is not None]
 
 
 def _get_key(session: Session, nested: NestedRecord) -> Any:

@@ -24,11 +24,9 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
     for (operation, check_id, *_), (finding, exchange) in list(case.session.responses.findings.items()):
         if (operation, check_id) == (case.operation.id, case.check.id):
             has_failed = True
-            location, independent = (
-                (finding.pointer, finding.keyword, finding.parameter),
-                finding.provenance_independent,
-            )
-            requirement = case.build_requirement(*location, provenance_independent=independent)
+            location, independent = (finding.pointer, finding.keyword), finding.provenance_independent
+            parameter = finding.parameter
+            requirement = case.build_requirement(*location, parameter, provenance_independent=independent)
             yield case.build_result(requirement, finding.message, exchange)
     for pointer, is_observed in () if has_failed else _iter_locations(case, has_success):
         requirement = case.build_requirement(pointer)
