@@ -185,7 +185,5 @@ class Report:
         """Return (line number, contract line, whether it is the location) around the location of a requirement."""
         lines, line_number = self.contract_text.splitlines(), self.line_number(requirement)
         first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
-        return tuple(
-            (n, self.redaction.redact_text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number)
-            for n in range(first, last + 1)
-        )
+        shown = ((n, self.redaction.redact_text(lines[n - 1], MAX_EXCERPT_CHARS)) for n in range(first, last + 1))
+        return tuple((n, line, n == line_number) for n, line in shown)

@@ -118,9 +118,8 @@ class CaseTransport(RequestsTransport):
         method = case.method.lower()
         if method != operation.method:  # the session would count its response as a success of the operation
             request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
-            return Exchange(
-                request, self.session.client.retrier.send(self.session.client.target, request, may_retry=True)
-            )
+            client = self.session.client
+            return Exchange(request, client.retrier.send(client.target, request, may_retry=True))
         body, raw = _decode_body(prepared_request, headers)
         return self.session.client.send(
             sent_operation, path=path, query=query, body=body, raw=raw, actor=actor, headers=headers
