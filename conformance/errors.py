@@ -60,10 +60,8 @@ def not_testable(message: str) -> SkipReason:
 
 def effects_not_allowed(operation: Operation) -> SkipReason:
     """Create the reason of an operation with effects that are not allowed."""
-    return SkipReason(
-        f"{operation.id} has effects ({', '.join(operation.effects)}); allow them with --allow-effects",
-        SkipCategory.DISABLED_BY_OPTION,
-    )
+    message = f"{operation.id} has effects ({', '.join(operation.effects)}); allow them with --allow-effects"
+    return SkipReason(message, SkipCategory.DISABLED_BY_OPTION)
 
 
 def insufficient_data(message: str) -> SkipReason:

@@ -68,8 +68,6 @@ def _write(path: Path, text: str) -> None:
 
 def _summary(confirmation: Confirmation, edit_count: int, destination: str) -> str:
     edits = f", {pluralize(edit_count, 'edit')} of proposals" if edit_count else ""
-    excluded = "".join(
-        f"   {count} passed, but remain inferred: {reason}\n"
-        for reason, count in sorted(confirmation.excluded_counts.items())
-    )
+    counts = sorted(confirmation.excluded_counts.items())
+    excluded = "".join(f"   {count} passed, but remain inferred: {reason}\n" for reason, count in counts)
     return f"{pluralize(confirmation.confirmed_count, 'location')} confirmed{edits}; {destination}\n{excluded}"

@@ -42,14 +42,10 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     checks = CHECKS if checks is None else checks
     operations = [op for op in selected if op.id not in settings.skip]
     included = [check for check in checks if not _check_exclusion(settings, check)]
-    rows = [
-        DryRunRow(
-            op,
-            tuple(check for check in included if check.applies_to(contract, op)),
-            not _fuzzing_exclusion(settings, contract, op),
-        )
-        for op in operations
-    ]
+    rows: list[DryRunRow] = []
+    for op in operations:
+        applicable = tuple(check for check in included if check.applies_to(contract, op))
+        rows.append(DryRunRow(op, applicable, not _fuzzing_exclusion(settings, contract, op)))
     write_stdout(f"Dry run with {display_path(Path(contract.document.name))}: no request is sent.\n\n")
     write_stdout(format_table([HEADER, *(_cells(settings, row) for row in rows)]))
     skips: dict[tuple[str, str], list[str]] = {}  # (reason, kind) -> names
@@ -139,11 +135,9 @@ def _totals(settings: Settings, rows: Sequence[DryRunRow]) -> Iterator[str]:
     yield f"{counts}, {sum(check.writes for check in cases)} of them writing"
     phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(DEPTHS[settings.profile].phases)}"
     yield f"Schemathesis on {pluralize(sum(row.is_fuzzed for row in rows), 'operation')} ({phases})"
-    callable_operations = [row.operation for row in rows if row.operation.effects and settings.allow_effects]
-    calls = (
-        sum(not (op.is_write and _write_exclusion(settings)) for op in callable_operations) * settings.max_effect_calls
-    )
-    yield f"calls with external effects: at most {calls}"
+    with_effects = [row.operation for row in rows if row.operation.effects and settings.allow_effects]
+    number = sum(not (op.is_write and _write_exclusion(settings)) for op in with_effects)
+    yield f"calls with external effects: at most {number * settings.max_effect_calls}"
     if settings.max_requests is not None:
         yield f"requests: at most {settings.max_requests} ({settings.origins['max_requests']})"
     if settings.max_time is not None:

@@ -42,11 +42,11 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
         try:
             problem = find_target_problem(settings, session, operations)
         except TargetUnreachable as error:
-            return write_error(redaction.line(str(error)), ExitCode.TARGET_UNREACHABLE)
+            return write_error(redaction.redact_line(str(error)), ExitCode.TARGET_UNREACHABLE)
         except BudgetExhausted as error:
             problem = str(error)
         if problem:
-            return write_error(redaction.line(problem), ExitCode.INCOMPLETE)
+            return write_error(redaction.redact_line(problem), ExitCode.INCOMPLETE)
         for note in (*notes, NO_FUZZING_NOTE):
             write_stdout(f"note: {note}\n")
         selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
@@ -85,9 +85,9 @@ def _run_pytest(
     remaining = wiring.clean_up(session)
     if remaining:
         names = ", ".join(f"{resource} {key}" for resource, key in remaining)
-        write_stdout(f"records not deleted: {redaction.line(names)}\n")
+        write_stdout(f"records not deleted: {redaction.redact_line(names)}\n")
     if plugin.abort_reason:
-        write_stdout(f"run aborted: {redaction.line(plugin.abort_reason)}\n")
+        write_stdout(f"run aborted: {redaction.redact_line(plugin.abort_reason)}\n")
     if plugin.target_unreachable:
         return ExitCode.TARGET_UNREACHABLE
     exit_code = EXIT_CODES.get(pytest_code, ExitCode.INCOMPLETE)

@@ -62,7 +62,7 @@ def _replay(
     def print_result(lines: Sequence[str], label: str, message: str, exit_code: ExitCode) -> int:
         redaction = wiring.build_redactor(settings, contract, token_command)
         lines = [*lines, f"{label} (exit {exit_code:d}): {message}"]
-        write_stdout("".join(redaction.line(line) + "\n" for line in lines))
+        write_stdout("".join(redaction.redact_line(line) + "\n" for line in lines))
         return exit_code
 
     try:
@@ -106,9 +106,7 @@ def _request_lines(
     check_result = CheckResult(requirement, Status.FAILED, result.message, result.evidence)
     steps = sequence.from_recording(recorder, contract, "", check_result) if result.reproduced else None
     exchanges = steps.steps if steps else recorder.exchanges
-    lines = [
-        f"{exchange.request.method.upper()} {exchange.request.target}: got {exchange.status}"
-        for exchange in exchanges[:MAX_LISTED_REQUESTS]
-    ]
+    shown = exchanges[:MAX_LISTED_REQUESTS]
+    lines = [f"{step.request.method.upper()} {step.request.target}: got {step.status}" for step in shown]
     rest = len(exchanges) - MAX_LISTED_REQUESTS
     return [*lines, f"and {rest} more"] if rest > 0 else lines

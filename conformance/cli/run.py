@@ -62,14 +62,11 @@ def _build_report(
     with closing(target):
         run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
-    policy = replace(
-        GatePolicy.from_settings(settings, read_only=session.options.read_only),
-        baseline=history.baseline,
-        ratchet=history.ratchet,
-    )
+    policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
+    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet)
     gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
     name = wiring.display_path(Path(contract.document.name))
-    never_successful = gate_result.operations_never_successful
+    never_successful, coverage = gate_result.operations_never_successful, session.responses.coverage
     return builder.build(
         target.base,
         target.budget.sent,
@@ -78,9 +75,7 @@ def _build_report(
         notes=notes,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
-        coverage=session.responses.coverage.build_report(selected, never_successful)
-        if session.responses.coverage
-        else None,
+        coverage=coverage.build_report(selected, never_successful) if coverage else None,
         sequences=_record_sequences(recorder, session, run_result),
         report_dir=str(settings.report_dir or ""),
         write_log=str(wiring.write_log_path(settings) or ""),
@@ -122,13 +117,9 @@ def _run_checks(
     target.observe = observe
     sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
     try:
+        start_cleanup = target.budget.start_cleanup
         run_result = run(
-            session,
-            checks,
-            selected,
-            progress.record_result,
-            before_cleanup=target.budget.start_cleanup,
-            sources=sources,
+            session, checks, selected, progress.record_result, before_cleanup=start_cleanup, sources=sources
         )
     finally:
         progress.clear()

@@ -45,9 +45,8 @@ def resolve_token(settings: Settings) -> tuple[Settings, TokenCommand | None]:
 
 
 def missing_token_error(settings: Settings) -> UsageError:
-    return UsageError(
-        f"${settings.token_env}: no token in the environment (expected a valid token, or --token-command)"
-    )
+    expected = "a valid token, or --token-command"
+    return UsageError(f"${settings.token_env}: no token in the environment (expected {expected})")
 
 
 def contract_path(settings: Settings) -> Path:
@@ -121,11 +120,8 @@ def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[O
     if settings.tenant is None or contract.tenant_resource is None:
         return
     scope = TenantScope.from_option(contract, settings.tenant)
-    unscoped = [
-        op.id
-        for op in operations
-        if scope.applies_to(op) and not scope.query_filter(op) and not scope.create_fields(op)
-    ]
+    candidates = filter(scope.applies_to, operations)
+    unscoped = [op.id for op in candidates if not scope.query_filter(op) and not scope.create_fields(op)]
     if unscoped:
         name = contract.tenant_resource.name
         yield f"{', '.join(unscoped)}: no parameter or field for the {name}, so the token determines it"
@@ -146,9 +142,7 @@ def open_session(
     if token_command is not None:
         operations = contract.operations
         session_target = TokenRefreshingTarget(target, token_command.token, lambda name: operations[name].requires_auth)
-    mutable_records = {
-        resource: parse_key(contract, resource, key, "--mutable-record") for resource, key in settings.mutable_record
-    }
+    mutable_records = {resource: parse_key(contract, resource, key) for resource, key in settings.mutable_record}
     session = Session.create(
         contract,
         SchemaValidators.from_document(contract.document),

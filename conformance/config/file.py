@@ -106,10 +106,10 @@ def _check_names(
             continue
         normalized = name.lower().replace("_", "-")
         if any(part in normalized for part in SECRET_NAME_PARTS) and normalized not in option_names:
-            raise UsageError(
-                f"{location}: invalid name {name[:60]!a} (expected no secrets: set token-env, other-token-env, "
-                "login-env and password-env to environment variables, or token-command)"
+            options = (
+                "token-env, other-token-env, login-env and password-env to environment variables, or token-command"
             )
+            raise UsageError(f"{location}: invalid name {name[:60]!a} (expected no secrets: set {options})")
         expected = ", ".join([*sorted(option_names), *(f"[{table}]" for table in table_names)])
         suggestion = suggest(normalized, option_names)
         raise UsageError(f"{location}: unknown name {name[:60]!a}{suggestion} (expected {expected})")
@@ -120,7 +120,6 @@ def _parse_skips(location: str, table: Any) -> dict[str, ConfigValue]:
         raise UsageError(f"{location}: {SKIP_TABLE}: not a table (expected lines like operationId = 'reason')")
     for name, reason in table.items():
         if not isinstance(reason, str) or not reason.strip():
-            raise UsageError(
-                f"{location}: {SKIP_TABLE}.{name}: invalid value {str(reason)[:60]!a} (expected a reason, as text)"
-            )
+            problem = f"invalid value {str(reason)[:60]!a} (expected a reason, as text)"
+            raise UsageError(f"{location}: {SKIP_TABLE}.{name}: {problem}")
     return {name: ConfigValue(" ".join(reason.split()), location) for name, reason in table.items()}

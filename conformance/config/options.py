@@ -196,7 +196,10 @@ def _parse_mutable_record(text: str) -> tuple[str, str]:
     return resource, key
 
 
-NAME, PERCENT = _text("NAME", "a name"), _number("percent", 0, 100)
+NAME, LEVEL = _text("NAME", "a name"), ChoiceType(PROVENANCE_LEVELS)
+PERCENT, RATE = _number("percent", 0, 100), _number("requests per second", 0.01, 1e5, "/s")
+HEADER, HOST = ValueType("'NAME: VALUE'", _parse_header), ValueType("HOST", _parse_host)
+RECORD = ValueType("RESOURCE=KEY", _parse_mutable_record)
 KEY = _text("KEY", "the key of a record", is_printable=True)
 FILE, DIRECTORY = FileType("FILE"), FileType("DIR")
 OPTIONS = (
@@ -210,9 +213,7 @@ OPTIONS = (
     SuiteOption("--seed", _integer(0, 2**63 - 1), "seed of the generated requests", (*RUN, "mutation-test"), 0),
     SuiteOption("--operation", NAME, "operationId to check; repeatable", (*RUN, "mutation-test"), split=COMMAS),
     SuiteOption("--tag", NAME, "tag whose operations to check; repeatable", RUN, split=REPEATED),
-    SuiteOption(
-        "--provenance", ChoiceType(PROVENANCE_LEVELS), "check operations with these levels only", RUN, split=COMMAS
-    ),
+    SuiteOption("--provenance", LEVEL, "check operations with these levels only", RUN, split=COMMAS),
     SuiteOption("--read-only", bool, "send no writes", RUN),
     SuiteOption("--strict", bool, "contract gaps fail the run too", (*RUN, "traffic")),
     SuiteOption("--profile", ChoiceType(tuple(PROFILES)), "limit the run to about 1, 5 or 30 minutes", RUN),
@@ -221,33 +222,19 @@ OPTIONS = (
     SuiteOption("--max-requests", _integer(1, 10**9), "number of requests after which the run stops", RUN),
     SuiteOption("--timeout", _number("seconds", 0.05, 3600), "seconds until a response must be complete", TARGET, 10),
     SuiteOption("--max-response-size", _number("MiB", 0.01, 1024), "MiB of a response body, decompressed", TARGET, 32),
-    SuiteOption(
-        "--rate-limit", _number("requests per second", 0.01, 1e5, "/s"), "maximum number of requests per second", TARGET
-    ),
-    SuiteOption(
-        "--header",
-        ValueType("'NAME: VALUE'", _parse_header),
-        "header to add to each request; repeatable",
-        TARGET,
-        split=REPEATED,
-    ),
+    SuiteOption("--rate-limit", RATE, "maximum number of requests per second", TARGET),
+    SuiteOption("--header", HEADER, "header to add to each request; repeatable", TARGET, split=REPEATED),
     SuiteOption("--ca-file", FileType("FILE", "PEM file"), "certificates to trust instead of the system's", TARGET),
     SuiteOption("--tenant", KEY, "key of the tenant to work in", SESSION),
     SuiteOption("--report-dir", DIRECTORY, "folder for the reports", (*REPORTING, "mutation-test")),
     SuiteOption("--github", bool, "print annotations for GitHub checks", REPORTING),
     SuiteOption("--write-log", FILE, "file for the write log, which `cleanup` reads", SESSION),
-    SuiteOption(
-        "--allow-writes-to",
-        ValueType("HOST", _parse_host),
-        "host to which writes are allowed; repeatable",
-        TARGET,
-        split=COMMAS,
-    ),
+    SuiteOption("--allow-writes-to", HOST, "host to which writes are allowed; repeatable", TARGET, split=COMMAS),
     SuiteOption("--allow-effects", bool, "call operations with effects: models, mail, webhooks", SESSION),
     SuiteOption("--max-effect-calls", _integer(0, 10**6), "calls of each operation with effects", SESSION, 1),
     SuiteOption(
         "--mutable-record",
-        ValueType("RESOURCE=KEY", _parse_mutable_record),
+        RECORD,
         "existing record that the run may update, and restores; repeatable",
         SESSION,
         split=REPEATED,

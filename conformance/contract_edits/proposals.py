@@ -97,11 +97,9 @@ class Proposer:
 
     def _response_definition(self, status: int) -> dict[str, Any]:
         """Return the most common reference for a status, or a description by its reason phrase."""
-        references = Counter(
-            node["$ref"]
-            for node, pointer in iter_keyword_objects(self.contract.document.root)
-            if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node
-        )
+        objects = iter_keyword_objects(self.contract.document.root)
+        responses = [n for n, p in objects if p.startswith("#/paths/") and p.endswith(f"/responses/{status}")]
+        references = Counter(response["$ref"] for response in responses if "$ref" in response)
         if references:
             return {"$ref": references.most_common(1)[0][0]}
         return {"description": f"{REASON_PHRASES.get(status, f'Status {status}')}."}

@@ -58,9 +58,8 @@ class Edit:
                 return cls(pointer, keyword, value)
             case {"op": "remove", "pointer": str(pointer), "keyword": str(keyword), **other} if not other:
                 return cls(pointer, keyword, remove=True)
-        raise EditError(
-            "edit", f"invalid value {document!r:.200}", "op (add or remove), pointer, keyword, and value for add"
-        )
+        expected = "op (add or remove), pointer, keyword, and value for add"
+        raise EditError("edit", f"invalid value {document!r:.200}", expected)
 
 
 @dataclass(frozen=True, slots=True)

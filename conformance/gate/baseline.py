@@ -109,13 +109,8 @@ def _parse_entry(location: str, raw_entry: Any) -> AcceptedFailure:
             raise UsageError(f"{OPTION}: {location}.{key}: invalid value {str(raw_entry[key])[:60]!a} (expected text)")
     expires = raw_entry.get("expires")
     expiry_date = None if expires is None else _parse_date(f"{location}.expires", expires)
-    return AcceptedFailure(
-        raw_entry["fingerprint"],
-        _parse_date(f"{location}.date", raw_entry["date"]),
-        raw_entry["reason"],
-        expiry_date,
-        str(raw_entry.get("message", "")),
-    )
+    date, message = _parse_date(f"{location}.date", raw_entry["date"]), str(raw_entry.get("message", ""))
+    return AcceptedFailure(raw_entry["fingerprint"], date, raw_entry["reason"], expiry_date, message)
 
 
 def _parse_date(location: str, value: Any) -> Date:
@@ -125,6 +120,5 @@ def _parse_date(location: str, value: Any) -> Date:
     try:
         return Date.fromisoformat(value)
     except (TypeError, ValueError):
-        raise UsageError(
-            f"{OPTION}: {location}: invalid value {str(value)[:60]!a} (expected a date like 2026-03-01)"
-        ) from None
+        problem = f"invalid value {str(value)[:60]!a} (expected a date like 2026-03-01)"
+        raise UsageError(f"{OPTION}: {location}: {problem}") from None

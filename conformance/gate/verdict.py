@@ -83,9 +83,9 @@ class GateResult:
         return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
     def _blocks(self, result: CheckResult) -> bool:
-        return not self.policy.accepts(result) and (
-            self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
-        )
+        if self.policy.accepts(result):
+            return False
+        return self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
 
     def _is_required(self, result: CheckResult) -> bool:
         return result.requirement.is_blocking(strict=self.policy.strict)
@@ -150,11 +150,7 @@ class GateResult:
         """operationId -> why no call succeeded, of the operations that a run can call successfully."""
         operations = (op for op in self.scope if self.has_started and self.policy.can_succeed(self.contract, op))
         reasons = {op.id: self._failure_reason(op) for op in operations if not self.has_succeeded(op)}
-        return {
-            operation: reason.message
-            for operation, reason in reasons.items()
-            if reason.category is not SkipCategory.USER_SKIPPED
-        }
+        return {name: r.message for name, r in reasons.items() if r.category is not SkipCategory.USER_SKIPPED}
 
     @cached_property
     def operations_not_evaluated(self) -> dict[str, str]:
@@ -188,11 +184,8 @@ class GateResult:
 
     def _failure_reason(self, operation: Operation) -> SkipReason:
         """The most frequent reason of the operation's skipped checks, else the statuses that it returned."""
-        reasons = Counter(
-            SkipReason(result.message, result.skip_category)
-            for result in self.skipped
-            if result.requirement.operation == operation.id and result.message
-        )
+        skipped = (r for r in self.skipped if r.requirement.operation == operation.id and r.message)
+        reasons = Counter(SkipReason(result.message, result.skip_category) for result in skipped)
         if reasons and not self._has_undocumented_success(operation):
             return reasons.most_common(1)[0][0]
         statuses = sorted((status, calls) for (name, status), calls in self.call_counts.items() if name == operation.id)
@@ -270,11 +263,9 @@ class GateResult:
 
     def _coverage_reasons(self) -> Iterator[str]:
         if self.internal_errors:
-            first = self.internal_errors[0]
-            yield (
-                f"{pluralize(len(self.internal_errors), 'check')} ended with an internal error in the suite, first "
-                f"{first.requirement.check} on {first.requirement.operation}: {_skip_reason(first).message}"
-            )
+            first, number = self.internal_errors[0], pluralize(len(self.internal_errors), "check")
+            case = f"{first.requirement.check} on {first.requirement.operation}"
+            yield f"{number} ended with an internal error in the suite, first {case}: {_skip_reason(first).message}"
         if self.coverage < self.policy.min_coverage:
             ordered = sorted(Counter(self.missing).items(), key=lambda item: (-item[1], item[0]))
             causes = ", ".join(f"{count} x {cause}" for cause, count in ordered[:MAX_CAUSES])

@@ -68,10 +68,8 @@ class TrafficAudit:
 
     def results(self) -> list[CheckResult]:
         """One result per failed requirement, and one per check that an operation passes."""
-        failed = [
-            replace(result, message=f"{result.message} ({count} times)") if count > 1 else result
-            for result, count in self._failures.values()
-        ]
+        failures = self._failures.values()
+        failed = [replace(r, message=f"{r.message} ({count} times)") if count > 1 else r for r, count in failures]
         failed_keys = {(result.requirement.check, result.requirement.operation) for result in failed}
         passed = [requirement for key, requirement in self._requirements.items() if key not in failed_keys]
         return [*failed, *(CheckResult(requirement, Status.PASSED) for requirement in passed)]
@@ -112,16 +110,10 @@ class TrafficAudit:
             self.add_failure(CheckResult(requirement, Status.FAILED, message, (exchange,)))
 
     def _requirement(self, operation: Operation, finding: Finding) -> Requirement:
-        return Requirement(
-            finding.check,
-            operation.id,
-            REQUIREMENTS[finding.check],
-            finding.pointer,
-            get_provenance(self.contract.document, finding.pointer, finding.keyword),
-            finding.check in PROVENANCE_INDEPENDENT or finding.provenance_independent,
-            finding.parameter,
-            finding.keyword or "",
-        )
+        head = (finding.check, operation.id, REQUIREMENTS[finding.check], finding.pointer)
+        provenance = get_provenance(self.contract.document, finding.pointer, finding.keyword)
+        independent = finding.check in PROVENANCE_INDEPENDENT or finding.provenance_independent
+        return Requirement(*head, provenance, independent, finding.parameter, finding.keyword or "")
 
     def _add_undocumented(self, entry: HarEntry, path: str, template: str) -> None:
         """Record an undocumented path or method once, with its variable segments replaced by ``*``."""

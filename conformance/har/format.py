@@ -69,6 +69,7 @@ def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
     request, response = _require(raw_entry, "request", dict, location), _require(raw_entry, "response", dict, location)
     url = _require(request, "url", str, f"{location} request")
     status = _require(response, "status", int, f"{location} response")
+    valid_status = status if 100 <= status <= 599 else 0
     duration_ms = raw_entry.get("time")
     duration = duration_ms / 1000 if isinstance(duration_ms, (int, float)) and duration_ms >= 0 else 0.0
     response_body = _response_body(response, location)
@@ -79,12 +80,7 @@ def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
         url,
         _parse_headers(request, f"{location} request"),
         _request_body(request, location),
-        Response(
-            status if 100 <= status <= 599 else 0,
-            _response_headers(response, location),
-            response_body or b"",
-            duration,
-        ),
+        Response(valid_status, _response_headers(response, location), response_body or b"", duration),
         response_body is not None,
         resource_type in ("websocket", "eventsource") or url.startswith(("ws:", "wss:")) or status == 101,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import is_list
-from conformance.checks.support.values import has_action, is_create
+from conformance.checks.support.values import has_action, is_create, select_least_certain
 from conformance.errors import insufficient_data, not_testable
 from conformance.model.execution import Divergence, Execution
 from conformance.model.reduction import reduce_steps
@@ -13,7 +13,6 @@ from conformance.model.steps import Step
 from conformance.model.tours import Tour, run_tour
 from conformance.results import CheckResult
 from spec.model import Contract, Operation
-from spec.provenance import get_provenance
 
 BuildSteps = Callable[[Tour], Iterator[Step]]
 MAX_REDUCED = 2  # divergences of one case that are reduced
@@ -60,7 +59,7 @@ def _report(case: Case, divergences: list[tuple[Divergence, Execution]]) -> Iter
     """Yield the result of each divergence, with the shortest sequence of steps that shows it."""
     for position, (divergence, execution) in enumerate(divergences):
         target = replace(case, operation=divergence.operation)
-        requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
+        requirement = target.build_requirement(*select_least_certain(case, *divergence.locations), divergence.subject)
         requirement = replace(requirement, provenance_independent=divergence.is_independent)
         budget = case.session.options.reduction_requests if position < MAX_REDUCED else 0
         steps, shown, explanation = list(execution.steps[: divergence.step]), divergence, ""
@@ -75,13 +74,6 @@ def format_steps(steps: Sequence[Step]) -> str:
     """Describe a sequence in one line; the first steps of a long one are left out."""
     omitted = f"{len(steps) - MAX_SHOWN_STEPS} earlier steps; " if len(steps) > MAX_SHOWN_STEPS else ""
     return omitted + "; ".join(map(str, steps[-MAX_SHOWN_STEPS:]))
-
-
-def _select_least_certain(case: Case, divergence: Divergence) -> tuple[str, str | None]:
-    """Return the first location with inferred provenance, or else the first."""
-    document = case.session.contract.document
-    inferred = (loc for loc in divergence.locations if get_provenance(document, *loc) == "inferred")
-    return next(inferred, divergence.locations[0])
 
 
 def _is_explored(contract: Contract, operation: Operation) -> bool:

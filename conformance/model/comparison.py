@@ -70,11 +70,11 @@ class Comparison:
         expected = record.attributes.get(name, UNKNOWN)
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
         if name in record.excluded and equal(record.excluded[name], actual):
-            yield _build_mismatch(
-                record, (name,), attribute.pointer, "readOnly", "a value that the server sets", actual
-            )
+            server_value = "a value that the server sets"
+            yield _build_mismatch(record, (name,), attribute.pointer, "readOnly", server_value, actual)
             return
-        if expected is UNKNOWN or is_file or _is_uncompared(record, name):
+        may_change = is_volatile(record.resource, name) and attribute.stamp is None  # by the server, at any time
+        if expected is UNKNOWN or is_file or may_change:
             return
         if attribute.stamp == "updated":
             before, after = parse_instant(expected), parse_instant(actual)
@@ -116,9 +116,8 @@ class Comparison:
         other_clients = set() if relation.is_stored else actual - set(map(normalize_id, known))
         is_cut = relation.allows_empty_object and value == {}
         if actual - other_clients != expected and not is_cut and not (relation.write_only and value is None):
-            yield _build_mismatch(
-                record, (relation.name,), relation.pointer, None, _format_keys(expected), _format_keys(actual)
-            )
+            keys = _format_keys(expected), _format_keys(actual)
+            yield _build_mismatch(record, (relation.name,), relation.pointer, None, *keys)
             return
         if depth >= MAX_DEPTH:
             return
@@ -134,14 +133,11 @@ class Comparison:
         """Yield the records in the value of a relation, by id."""
         for body in value if isinstance(value, list) else [value]:
             for name in relation.targets if isinstance(body, Mapping) else ():
-                key = body.get(self.contract.resources[name].key_attribute)
-                if key is not None and self._is_key(name, key):
+                definition = self.contract.resources[name]
+                key = body.get(definition.key_attribute)
+                if is_key(key) and isinstance(key, int) == definition.has_integer_key:
                     yield (name, key), body
                     break
-
-    def _is_key(self, resource: str, key: Any) -> bool:
-        definition = self.contract.resources[resource]
-        return is_key(key) and isinstance(key, int) == definition.has_integer_key
 
     # Adoption
 
@@ -165,11 +161,6 @@ class Comparison:
             record.references[relation.name] = ids
         elif ids or value in (None, {}):
             record.references[relation.name] = ids[0] if ids else None
-
-
-def _is_uncompared(record: ModelRecord, name: str) -> bool:
-    """Whether the server may change an attribute at any time; stamps and keys are compared."""
-    return is_volatile(record.resource, name) and record.resource.attributes[name].stamp is None
 
 
 def _build_mismatch(

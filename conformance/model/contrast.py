@@ -42,9 +42,8 @@ def find_text_differences(
         ):
             matching_text = next((text for text in texts if term.casefold() in text.casefold()), "")
             name = " or ".join(dict.fromkeys(".".join(path) for path in paths))
-            yield f"no searched text ({name}) {feature} {term!r}" + (
-                f": got {truncate(matching_text)}" if matching_text else ""
-            )
+            actual = f": got {truncate(matching_text)}" if matching_text else ""
+            yield f"no searched text ({name}) {feature} {term!r}{actual}"
 
 
 def _get_texts(paths: Sequence[tuple[str, ...]], row: Row) -> list[str]:

@@ -401,9 +401,8 @@ class Execution:
             return
         names = {owner.id: owner_name for owner_name, owner in self.records.items()}
         wrong: set[tuple[RecordName, str]] = set()
-        for mismatch in [
-            m for m in self.comparison.mismatches(view, record, body) if not self._is_explained(operation, m)
-        ]:
+        mismatches = self.comparison.mismatches(view, record, body)
+        for mismatch in [m for m in mismatches if not self._is_explained(operation, m)]:
             owner = names.get(mismatch.record.id, name)
             wrong.add((owner, mismatch.path[-1]))
             is_own = mismatch.record.id in names
@@ -414,9 +413,8 @@ class Execution:
             has_changed = owner == name and mismatch.keyword is None and self._was_confirmed(name, mismatch.path[-1])
             is_write = operation.method != "get" and len(mismatch.path) == 1
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
-            self._report(
-                blamed, locations, mismatch.name, message, *evidence, is_independent=has_changed, explain=explain
-            )
+            head = (blamed, locations, mismatch.name, message)
+            self._report(*head, *evidence, is_independent=has_changed, explain=explain)
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
@@ -448,9 +446,10 @@ class Execution:
         derived = mismatch.excess_of
         if derived is None:
             return False
-        is_plain_count = derived.kind == "count" and not derived.where
         relation = mismatch.record.resource.relations[derived.path[0]]
-        rows = self._fetch_referring_rows(mismatch.record, relation) if is_plain_count else None
+        is_listable = len(relation.targets) == 1 and derived.kind == "count" and not derived.where
+        inverse = relation.inverse if is_listable else None
+        rows = self._fetch_rows_by_reference(relation.targets[0], inverse, mismatch.record) if inverse else None
         if rows is None:
             return self._is_confirmed_by_other_read(operation, mismatch)
         own = {key for _, key in self.model.records}
@@ -473,19 +472,10 @@ class Execution:
             body, _ = retrieve_with_relations(self.session, other, record.key)
         if not isinstance(body, Mapping):
             return True
-        actual_values = {
-            m.path[-1]: m.actual for m in self.comparison.mismatches(view, record, body) if m.record is record
-        }
-        is_shown = mismatch.path[-1] in body or any(
-            mismatch.path[-1] in v for v in body.values() if isinstance(v, dict)
-        )
-        return not is_shown or equal(actual_values.get(mismatch.path[-1], UNKNOWN), mismatch.actual)
-
-    def _fetch_referring_rows(self, record: ModelRecord, relation: Relation) -> list[Any] | None:
-        """Return the keys of all records that refer to a record by an inverse relation; None without such a list."""
-        if len(relation.targets) != 1 or relation.inverse is None:
-            return None
-        return self._fetch_rows_by_reference(relation.targets[0], relation.inverse, record)
+        name, mismatches = mismatch.path[-1], self.comparison.mismatches(view, record, body)
+        actual_values = {m.path[-1]: m.actual for m in mismatches if m.record is record}
+        is_shown = any(name in part for part in (body, *body.values()) if isinstance(part, Mapping))
+        return not is_shown or equal(actual_values.get(name, UNKNOWN), mismatch.actual)
 
     def _fetch_rows_by_reference(self, source: str, relation: str, record: ModelRecord) -> list[Any] | None:
         """Return the keys of all records whose relation is a record; None without a list that can be filtered by it."""
@@ -543,11 +533,8 @@ class Execution:
                 self._report_presence(operation, shown, step, shown.x_query.paths[0][0], MISSING, exchange)
         include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
         for name, problem in find_wrong_relations(self.session.contract, view, body, step.query, include):
-            # The related record of a foreign record may be one that the caller may not retrieve.
-            may_be_hidden = self._was_not_listed(record, name) and self._is_embedded_elsewhere(
-                operation, name, exchange
-            )
-            if include is not None and not (problem is MISSING and may_be_hidden):
+            may_be_hidden = problem is MISSING and self._may_be_hidden(operation, record, name, exchange)
+            if include is not None and not may_be_hidden:
                 self._report_presence(operation, include, step, name, problem, exchange)
         if count is not None and step.query.get(count.name):
             resource = self.session.contract.resources[view.resource]
@@ -555,14 +542,14 @@ class Execution:
             for name in [name for name in names if name in view.property_names and name not in body]:
                 self._report_presence(operation, count, step, name, MISSING, exchange)
 
-    def _was_not_listed(self, record: ModelRecord, name: str) -> bool:
-        """Whether a record of another client lacked a relation when it was listed with all relations."""
-        return bool(record.row) and not _has_relation(record.row, name)
+    def _may_be_hidden(self, operation: Operation, record: ModelRecord, name: str, exchange: Exchange) -> bool:
+        """Whether the related record may be one that the caller may not retrieve.
 
-    def _is_embedded_elsewhere(self, operation: Operation, name: str, exchange: Exchange) -> bool:
-        """Whether another row of a list has a relation, or the response is no list, so that there is no other row."""
+        It may if a record of another client was listed without the relation, and if other rows of a list have it.
+        """
         rows = self.session.operations.data(operation, exchange)
-        return not isinstance(rows, list) or any(_has_relation(row, name) for row in rows)
+        has_other_rows = not isinstance(rows, list) or any(_has_relation(row, name) for row in rows)
+        return bool(record.row) and not _has_relation(record.row, name) and has_other_rows
 
     def _report_presence(
         self, operation: Operation, parameter: Parameter, step: Step, name: str, problem: str, exchange: Exchange

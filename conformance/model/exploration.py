@@ -142,17 +142,14 @@ class ModelMachine(RuleBasedStateMachine):
         resource = data.draw(st.sampled_from(self.resources))
         listing = self.session.operations.find(resource, "list")
         if listing is not None:
-            choices = dict.fromkeys(name for query in self.list_queries(resource, listing) for name in query)
+            queries = Tour(self.execution, listing).list_queries()
+            choices = dict.fromkeys(name for query in queries for name in query)
             names = data.draw(st.lists(st.sampled_from(list(choices) or [""]), max_size=MAX_QUERY_PARAMETERS))
             query: dict[str, Any] = {}
             for name in names:
-                options = [q for q in self.list_queries(resource, listing) if name in q]
+                options = [q for q in queries if name in q]
                 query |= data.draw(st.sampled_from(options)) if options else {}
             self.run([Step(Action.LIST, resource, query=query)])
-
-    def list_queries(self, resource: str, listing: Operation) -> list[dict[str, Any]]:
-        """Return queries with one parameter, or an order with its direction."""
-        return Tour(self.execution, listing).list_queries()
 
     def tour(self, resource: str) -> Tour:
         """Return the source of steps for a resource; parents may be of resources outside the neighborhood."""

@@ -7,7 +7,12 @@ from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row, compute_pagination_values
-from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
+from conformance.checks.support.parameters import (
+    QueryPairs,
+    build_full_include_query,
+    find_parameter,
+    retrieve_with_relations,
+)
 from conformance.checks.support.tenancy import derive_value
 from conformance.checks.support.values import get_values_at, parse_integer
 from conformance.errors import SkipCheck
@@ -101,9 +106,9 @@ class ListComparison:
     def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
         """Yield the rows of the run's existing records, with the exchange that returned them."""
         keys = {record.key for record in self._records if not record.is_deleted}
-        key = self.session.operations.resource(self.operation).key_attribute
         for page in self.pages:
-            yield from ((row, page.exchange) for row in page.rows if is_key(row.get(key)) and row[key] in keys)
+            rows = (row for row in page.rows if is_key(row.get(self._key)) and row[self._key] in keys)
+            yield from ((row, page.exchange) for row in rows)
 
     # Reading
 
@@ -126,9 +131,8 @@ class ListComparison:
 
     def _read(self) -> None:
         """Read all rows, or those of the run if the list is long."""
-        size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
-        query = {n: v for n, v in self.query.items() if n not in (size and size.name, page and page.name)}
-        listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
+        page = find_parameter(self.operation, "page")
+        listing = Listing(self.session, self.operation, self._build_scope())
         first = listing.fetch_largest()
         total = parse_integer(first.pagination_values.get("total"))
         if total is not None and total > MAX_ROWS and not self.narrowed_by:
@@ -156,8 +160,11 @@ class ListComparison:
     def _row_count(self) -> int:
         return sum(len(page.rows) for page in self.pages)
 
-    def _pairs(self, query: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        return tuple(iter_pairs(self.operation, query))
+    def _build_scope(self) -> QueryPairs:
+        """Return the pairs of the query without page and page size, because all rows are read."""
+        paging = [p.name for p in self.operation.query_parameters if p.x_query and p.x_query.role in ("size", "page")]
+        query = {name: value for name, value in self.query.items() if name not in paging}
+        return tuple(iter_pairs(self.operation, {**query, **self.narrowed_by}))
 
     def _find_narrowing(self) -> dict[str, Any]:
         """Return a parameter that selects the records of the run: a filter by a common parent, or a search."""
@@ -236,7 +243,8 @@ class ListComparison:
         query = {n: v for n, v in {**self.query, **self.narrowed_by}.items() if n not in dict(relations)}
         rows: list[Row] = []
         with suppress(SkipCheck):
-            rows = Listing(self.session, self.operation, self._pairs(query)).fetch_largest(*relations).rows
+            scope = tuple(iter_pairs(self.operation, query))
+            rows = Listing(self.session, self.operation, scope).fetch_largest(*relations).rows
         differences = list(find_differences(record.resource, body, rows))
         for parameter, value in self._conditions():
             if parameter.x_query and parameter.x_query.role == "search":
@@ -300,11 +308,8 @@ class ListComparison:
         return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
 
     def _describe(self) -> str:
-        """Return path and query without the page size, because all rows are read first."""
-        roles = {p.name: p.x_query.role for p in self.operation.query_parameters if p.x_query}
-        conditions = {n: v for n, v in self.query.items() if roles.get(n) not in ("size", "page")}
-        pairs = self._pairs({**conditions, **self.narrowed_by})
-        query = "&".join(f"{name}={value}" for name, value in pairs)
+        """Return path and query."""
+        query = "&".join(f"{name}={value}" for name, value in self._build_scope())
         return f"{self.operation.path}?{query}" if query else self.operation.path
 
     # Order
@@ -313,7 +318,9 @@ class ListComparison:
         sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
         name = self.query.get(sort.name) if sort is not None else None
         chosen = self.query.get(direction.name) if direction is not None else None
-        if sort is None or direction is None or not name or chosen is None or self._is_enum(str(name)):
+        attribute = self.session.operations.resource(self.operation).attributes.get(str(name))
+        is_enum = attribute is not None and bool(attribute.enum_values)
+        if sort is None or direction is None or not name or chosen is None or is_enum:
             return
         values = [row.get(str(name)) for row in self.rows]
         inversion = find_inversion(values, descending=chosen == "desc")
@@ -324,10 +331,6 @@ class ListComparison:
         if find_inversion(values, descending=chosen != "desc") is None:  # the order is the opposite one
             subject, pointers = f"{subject} {direction.name}={chosen}", [direction.pointer]
         yield ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
-
-    def _is_enum(self, name: str) -> bool:
-        attribute = self.session.operations.resource(self.operation).attributes.get(name)
-        return attribute is not None and bool(attribute.enum_values)
 
     # Pages
 
@@ -353,8 +356,7 @@ class ListComparison:
         requested = max(requested, -(-len(rows) // MAX_PAGES_OF_SIZE))
         before = self._row_keys()
         last = max(1, -(-len(before) // requested))
-        query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
-        listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
+        listing = Listing(self.session, self.operation, self._build_scope())
         numbers = [*range(1, last + 1), last + PAGES_PAST_END]
         pages = [listing.fetch(size=requested, page=number) for number in numbers]
         self._read()

@@ -5,6 +5,7 @@ A row matches, does not match, or (None) cannot be judged: the contract leaves i
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import combinations, takewhile
 from typing import Any
 from uuid import UUID
@@ -30,10 +31,7 @@ ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, N
 def read_model(model: Model, record: ModelRecord) -> ValueReader:
     """Build a reader of a record of the run."""
 
-    def read(path: tuple[str, ...]) -> list[Any] | None:
-        return _read_model(model, record, path)
-
-    return read
+    return partial(_read_model, model, record)
 
 
 def _read_model(model: Model, record: ModelRecord, path: tuple[str, ...]) -> list[Any] | None:
@@ -108,17 +106,10 @@ def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | N
         is_known = is_known and values is not None
         texts += [unicodedata.normalize("NFC", str(value)).casefold() for value in values or () if value is not None]
     folded = unicodedata.normalize("NFC", term.strip()).casefold()
-    if any(_has_words(text, folded) for text in texts):
+    if any(f" {' '.join(folded.split())} " in f" {' '.join(text.split())} " for text in texts):  # as whole words
         return True
-    if any(folded in text for text in texts) or not is_known:
-        return None
-    has_other_form = not folded.isascii()  # a collation may ignore accents
-    return None if has_other_form else False
-
-
-def _has_words(text: str, term: str) -> bool:
-    """Whether a term occurs in a text between white space or its ends."""
-    return f" {' '.join(term.split())} " in f" {' '.join(text.split())} "
+    is_open = any(folded in text for text in texts) or not is_known or not folded.isascii()  # accents may be ignored
+    return None if is_open else False
 
 
 def _is_in_range(operator: str, actual: Any, bound: Any) -> bool | None:

@@ -52,13 +52,9 @@ class _Reduction:
         self.budget -= sum(self.session.responses.call_counts.values()) - before
         if divergence is None:
             return False
-        writes = [
-            exchange for exchange in execution.writes if all(exchange is not shown for shown in divergence.evidence)
-        ]
-        self.steps, self.divergence = (
-            list(execution.steps),
-            replace(divergence, evidence=(*writes, *divergence.evidence)),
-        )
+        evidence = divergence.evidence
+        writes = [write for write in execution.writes if all(write is not shown for shown in evidence)]
+        self.steps, self.divergence = list(execution.steps), replace(divergence, evidence=(*writes, *evidence))
         return True
 
     def _execute(self, execution: Execution, steps: Sequence[Step]) -> Iterator[Divergence]:
@@ -83,10 +79,9 @@ class _Reduction:
 
     def renumber(self) -> None:
         """Number the records of each resource from 1."""
-        created = [step.record for step in self.steps if step.action is Action.CREATE and step.record]
         counts: Counter[str] = Counter()
         numbers = {}
-        for name in created:
+        for name in [step.record for step in self.steps if step.action is Action.CREATE and step.record]:
             counts[name.resource] += 1
             numbers[name] = replace(name, number=counts[name.resource])
         if any(name != renumbered for name, renumbered in numbers.items()):

@@ -97,7 +97,8 @@ class Model:
             name = attribute.name
             if name in body:
                 before = attribute.default if is_new else record.attributes.get(name)
-                record.attributes[name] = merge_object(attribute, before, body[name])
+                default = attribute.default if attribute.has_default else None
+                record.attributes[name] = _merge_objects(default, before, body[name])
                 record.uncertain_empty.discard(name)
                 if body[name] == "":
                     record.uncertain_empty.add(name)
@@ -105,7 +106,9 @@ class Model:
             if name in body:
                 kind = body.get(discriminator) if discriminator else None
                 record.references[relation.name] = self._parse_reference(relation, body[name], kind)
-                if is_new and body[name] is None and relation.name in _default_relations(record.resource):
+                # The server may set a relation to the caller or to its tenant if a create has null.
+                defaults = (*record.resource.owner_path[:1], *record.resource.tenant_path[:1])
+                if is_new and body[name] is None and relation.name in defaults:
                     record.references[relation.name] = UNKNOWN
 
     def _parse_reference(self, relation: Relation, value: Any, discriminator: Any) -> Any:
@@ -188,14 +191,11 @@ class Model:
             return UNKNOWN
         if any(name not in r.attributes or is_volatile(r.resource, name) for r in known if r for name in derived.where):
             return UNKNOWN  # the server may have changed it
-        counted = [
-            (record_id, related)
-            for record_id, related in zip(ids, known, strict=True)
-            if related is None or all(related.attributes[name] in allowed for name, allowed in derived.where.items())
-        ]
+        conditions = derived.where.items()
+        counted = [r for r in known if r is None or all(r.attributes[name] in allowed for name, allowed in conditions)]
         if derived.kind == "count":
             return len(counted)
-        values: list[Any] = [r.attributes.get(derived.path[1], UNKNOWN) if r else UNKNOWN for _, r in counted]
+        values: list[Any] = [r.attributes.get(derived.path[1], UNKNOWN) if r else UNKNOWN for r in counted]
         if len(derived.path) != 2 or UNKNOWN in values:
             return UNKNOWN
         if derived.kind == "from":
@@ -210,11 +210,6 @@ class Model:
         if ids is None or len(ids) != 1 or self.account_key is None:
             return UNKNOWN
         return ids[0][1] == self.account_key
-
-
-def _default_relations(resource: Resource) -> tuple[str, ...]:
-    """Return the relations that the server may set to the caller or the caller's tenant if a create has null."""
-    return (*resource.owner_path[:1], *resource.tenant_path[:1])
 
 
 def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[Attribute]:
@@ -242,12 +237,9 @@ def is_volatile(resource: Resource, name: str) -> bool:
     return attribute.read_only and name != resource.key_attribute
 
 
-def merge_object(attribute: Attribute, before: Any, value: Any) -> Any:
+def _merge_objects(default: Any, before: Any, value: Any) -> Any:
     """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced."""
-    return _merge(attribute.default if attribute.has_default else None, before, value)
-
-
-def _merge(default: Any, before: Any, value: Any) -> Any:
     if not (isinstance(default, Mapping) and default and isinstance(before, Mapping) and isinstance(value, Mapping)):
         return value
-    return {**before, **{name: _merge(default.get(name), before.get(name), item) for name, item in value.items()}}
+    merged = {name: _merge_objects(default.get(name), before.get(name), item) for name, item in value.items()}
+    return {**before, **merged}

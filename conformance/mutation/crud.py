@@ -191,9 +191,8 @@ async def _update_other_instead(call: CrudCall) -> InterceptedResponse:
     other_key = await call.find_other_key()
     if other_key is None:
         return await call.pass_on()
-    return call.with_changes(
-        await call.repeat_with_key(other_key), {call.crud.resource.key_attribute: call.request.key}
-    )
+    response = await call.repeat_with_key(other_key)
+    return call.with_changes(response, {call.crud.resource.key_attribute: call.request.key})
 
 
 async def _store_valid_part(call: CrudCall) -> InterceptedResponse:
@@ -301,6 +300,7 @@ def _change_text(name: str, change: Callable[[str], str]) -> MakeFault:
 
 # Operators
 
+RETRIEVABLE, RETURNED = "A created record can be retrieved.", "The requested record is returned."
 STORED, READ_BACK = "An update is stored.", "The next request returns what was written."
 DELETED, MISSING = "A deleted record is gone.", "Deleting a missing record returns 404."
 FRAME, REJECTED = "A write changes no other record.", "A rejected write changes nothing."
@@ -310,9 +310,7 @@ independent = partial(operator, provenance_independent=True)
 
 # Actions that the fault needs -> operators. The operation of the first action has the requirement.
 OPERATORS: Mapping[tuple[str, ...], tuple[CrudOperator, ...]] = {
-    ("create", "delete"): (
-        operator("create", "lost", "A created record can be retrieved.", stateless(_delete_after_create)),
-    ),
+    ("create", "delete"): (operator("create", "lost", RETRIEVABLE, stateless(_delete_after_create)),),
     ("create",): (operator("create", "twice", "A create stores one record.", stateless(_create_twice)),),
     ("update",): (
         operator("update", "lost", STORED, stateless(_discard_update)),
@@ -339,15 +337,12 @@ OPERATORS: Mapping[tuple[str, ...], tuple[CrudOperator, ...]] = {
 drop_field = send_changed(lambda call, body: without(body, call.name) if call.name in body else None, return_sent=True)
 reset_omitted_field = send_changed(lambda call, body: {**body, call.name: None} if call.name not in body else None)
 STORED_AS_SENT, OMITTED = "A create stores the values that were sent.", "An update leaves omitted fields unchanged."
-STORE_OTHER = operator(
-    "create", "{name} not stored", STORED_AS_SENT, send_changed(_with_different_value, return_sent=True)
-)
+store_other_value = send_changed(_with_different_value, return_sent=True)
+STORE_OTHER = operator("create", "{name} not stored", STORED_AS_SENT, store_other_value)
 DROP_FIELD = operator("update", "{name} not stored", STORED, drop_field)
 RESET_FIELD = operator("update", "{name} reset", OMITTED, reset_omitted_field)
 CHANGE_ON_READ = independent("reading", "changes {name}", "A read changes nothing.", stateless(_change_on_retrieve))
-RETURN_OTHER = operator(
-    "reading", "another record", "The requested record is returned.", stateless(_return_other_record)
-)
+RETURN_OTHER = operator("reading", "another record", RETURNED, stateless(_return_other_record))
 # (kind of timestamp, kind that is returned instead, requirement)
 TIMESTAMP_SWAPS = (
     ("created", "updated", "The creation timestamp never changes."),

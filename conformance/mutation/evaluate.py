@@ -118,9 +118,8 @@ def _run_detectors(
     result = replace(equivalent, status=MutantStatus.SURVIVED)
     tiers = select_operations(mutant, mock.contract)
     engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
-    for check_id, message, is_blocking in chain(
-        _find_failures(suite_session, detectors.checks, tiers), engine_failures
-    ):
+    check_failures = _find_failures(suite_session, detectors.checks, tiers)
+    for check_id, message, is_blocking in chain(check_failures, engine_failures):
         if result.status is MutantStatus.SURVIVED:
             seconds, status = time.perf_counter() - start_time, MutantStatus.KILLED
             message = message[:MAX_MESSAGE_CHARS]

@@ -122,11 +122,11 @@ def replace_rows(change: RowsChange) -> ListFault:
 
 def replace_matches(change: RowsChange, total: ValueChange) -> ListFault:
     """Replace the rows, and the total, of pages that the parameter restricts."""
-    return change_page(
-        lambda page: (
-            page.with_rows(change(page.rows), total=total) if page.is_restricted and page.rows else page.response
-        )
-    )
+
+    def change_matches(page: ListExchange) -> InterceptedResponse:
+        return page.with_rows(change(page.rows), total=total) if page.is_restricted and page.rows else page.response
+
+    return change_page(change_matches)
 
 
 def merge_page(select: Callable[[int], int], merge: Callable[[list[Any], list[Any]], list[Any]]) -> ListFault:

@@ -53,9 +53,8 @@ class Mutant:
     def is_blocking(self, contract: Contract) -> bool:
         """Whether the requirement blocks the gate by default: it does unless it depends on an inferred location."""
         locations = ((self.pointer, self.keyword), *self.supporting_locations)
-        return self.provenance_independent or all(
-            get_provenance(contract.document, *location) != "inferred" for location in locations
-        )
+        levels = (get_provenance(contract.document, *location) for location in locations)
+        return self.provenance_independent or "inferred" not in levels
 
 
 @dataclass(frozen=True, slots=True)

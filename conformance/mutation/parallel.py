@@ -45,11 +45,9 @@ def select_mutants(
 
     Returns their indices in the order of `derive_mutants`.
     """
-    indices = [
-        index
-        for index, mutant in enumerate(derive_mutants(contract, TOKENS[Actor.OWNER]))
-        if (not families or mutant.family in families) and (not operations or mutant.operation in operations)
-    ]
+    numbered = enumerate(derive_mutants(contract, TOKENS[Actor.OWNER]))
+    in_family = ((index, mutant) for index, mutant in numbered if not families or mutant.family in families)
+    indices = [index for index, mutant in in_family if not operations or mutant.operation in operations]
     if sample is None or sample >= len(indices):
         return indices
     return sorted(Random(seed).sample(indices, sample))

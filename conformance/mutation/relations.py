@@ -106,11 +106,8 @@ def _derive_parameter_mutants(operation: Operation) -> Iterator[Mutant]:
 def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:
     """Embed a record with another key, and one with another text."""
     resource = contract.resources[contract.views[operation.envelope.view_name or ""].resource]
-    to_one_relations = [
-        relation
-        for relation in resource.relations.values()
-        if not relation.to_many and not relation.write_only and len(relation.targets) == 1 and relation.is_embedded
-    ]
+    embedded = [r for r in resource.relations.values() if r.is_embedded and not r.write_only]
+    to_one_relations = [r for r in embedded if not r.to_many and len(r.targets) == 1]
     for relation in sample(to_one_relations, MAX_RELATIONS, "embedded", operation.id):
         target = contract.resources[relation.targets[0]]
         rows = [(REFERENCE, relation.name, target.key_attribute)]
@@ -121,10 +118,8 @@ def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Itera
 
 
 def _text_names(resource: Resource) -> list[str]:
-    attributes = resource.attributes.values()
-    return [
-        p.name for p in attributes if p.type == "string" and not (p.enum_values or p.format is not None or p.write_only)
-    ]
+    texts = [p for p in resource.attributes.values() if p.type == "string" and p.format is None]
+    return [p.name for p in texts if not p.enum_values and not p.write_only]
 
 
 def _derive_count_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:

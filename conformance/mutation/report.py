@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from conformance.mutation.evaluate import MutantStatus, MutantSummary
 from conformance.mutation.parallel import VariantResult
-from conformance.transport.redaction import plain
+from conformance.transport.redaction import remove_unsafe_chars
 
 MAX_SURVIVORS = 12  # on the terminal
 MAX_OPERATIONS = 10
@@ -140,13 +140,14 @@ def _render_lines(report: MutationReport) -> Iterator[str]:
     for survivor in report.survivors[:MAX_SURVIVORS]:
         yield f"SURVIVED  {survivor.id}"
         yield f"   violates: {survivor.requirement}"
-        yield f"   {plain(survivor.curl)[:400]}"
+        yield f"   {remove_unsafe_chars(survivor.curl)[:400]}"
     if len(report.survivors) > MAX_SURVIVORS:
         yield f"and {len(report.survivors) - MAX_SURVIVORS} more survivors (all: --report-dir)"
     errors = (mutant for mutant in report.mutants if mutant.status is MutantStatus.ERROR)
-    yield from (f"ERROR  {mutant.id}: {plain(mutant.message)}" for mutant in errors)
+    yield from (f"ERROR  {mutant.id}: {remove_unsafe_chars(mutant.message)}" for mutant in errors)
     for variant in report.false_positives:
-        yield f"FALSE POSITIVE  {variant.variant}, seed {variant.seed}: {plain(variant.false_positives[0])}"
+        message = remove_unsafe_chars(variant.false_positives[0])
+        yield f"FALSE POSITIVE  {variant.variant}, seed {variant.seed}: {message}"
     if report.variants:
         clean_runs = f"{len(report.variants) - len(report.false_positives)} of {len(report.variants)}"
         yield f"{clean_runs} runs on conforming variants without false positives"
@@ -190,13 +191,11 @@ def render_markdown(report: MutationReport) -> str:
         parts += ["", "## Survivors", ""]
     for survivor in report.survivors:
         parts += [f"- **{survivor.id}**: {survivor.requirement}", ""]
-        parts += [f"  {line}" for line in (FENCE, plain(survivor.curl), FENCE)] + [""]
+        parts += [f"  {line}" for line in (FENCE, remove_unsafe_chars(survivor.curl), FENCE)] + [""]
     if report.variants:
         parts += ["", "## Conforming variants", "", "| variant | seed | passed | failed |", "|---|--:|--:|--:|"]
-        parts += [
-            f"| {variant.variant} | {variant.seed} | {variant.passed} | {len(variant.false_positives)} |"
-            for variant in report.variants
-        ]
+        rows = ((item.variant, item.seed, item.passed, len(item.false_positives)) for item in report.variants)
+        parts += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(parts) + "\n"
 
 
@@ -214,9 +213,7 @@ def render_json(report: MutationReport) -> str:
         "mutation_score": round(totals.mutation_score, 4),
         "totals": asdict(totals),
         "families": {name: asdict(entry) for name, entry in report.totals_by("family").items()},
-        "mutants": [
-            {**asdict(entry), "status": entry.status.value} for entry in sorted(report.mutants, key=attrgetter("id"))
-        ],
+        "mutants": [{**asdict(m), "status": m.status.value} for m in sorted(report.mutants, key=attrgetter("id"))],
         "variants": [asdict(variant) for variant in report.variants],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

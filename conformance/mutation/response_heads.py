@@ -21,7 +21,6 @@ from spec.model import Contract, Operation
 STACK_TRACE = (
     "SQLSTATE[42S02]: Base table or view not found\n#0 /var/www/vendor/laravel/framework/src/Connection.php(829)"
 )
-MAX_ASCII_BYTE = 0x7F
 
 # Statuses
 
@@ -129,7 +128,7 @@ def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
 
 
 def _has_non_ascii(request: InterceptedRequest) -> bool:
-    return any(byte > MAX_ASCII_BYTE for byte in request.body) or b"\\u" in request.body
+    return not request.body.isascii() or b"\\u" in request.body
 
 
 def _has_unknown_parameter(request: InterceptedRequest) -> bool:

@@ -231,9 +231,7 @@ def sign_in(session: Session) -> str:
     """Sign in and return the token. Raises SkipCheck."""
     credentials = session.options.credentials
     for operation in session.contract.operations.values() if credentials else ():
-        if operation.method == "post" and credentials.keys() <= {
-            field.name for field in operation.body_fields.values()
-        }:
+        if operation.method == "post" and credentials.keys() <= operation.body_fields.keys():
             exchange = session.client.send(operation, body=dict(credentials), actor=Actor.ANONYMOUS)
             data = session.operations.data(operation, exchange)
             for value in data.values() if isinstance(data, dict) else ():

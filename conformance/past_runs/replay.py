@@ -74,9 +74,8 @@ def _replay_requests(
     evidence: list[tuple[TraceStep, Exchange]] = []
     identifiers: dict[str, Any] = {}
     for number, step in enumerate(steps.steps):
-        request = replace_marker(
-            replace_identifiers(session.contract, step.request, identifiers.get), steps.marker, session.payloads.marker
-        )
+        request = replace_identifiers(session.contract, step.request, identifiers.get)
+        request = replace_marker(request, steps.marker, session.payloads.marker)
         exchange = _send(session, request, identifiers)
         if step.is_evidence:
             evidence.append((step, exchange))

@@ -83,9 +83,8 @@ def read_report(path: Path) -> PastReport:
     version = root.get("version") if isinstance(root, dict) else None
     if version != VERSION:
         hint = "; rerun the suite to create a new report" if version == 1 else ""
-        raise UsageError(
-            f"{path}: invalid report version {version!r:.40} (expected {EXPECTED}, version {VERSION}){hint}"
-        )
+        expected = f"{EXPECTED}, version {VERSION}"
+        raise UsageError(f"{path}: invalid report version {version!r:.40} (expected {expected}){hint}")
     try:
         run = root["run"]
         return PastReport(

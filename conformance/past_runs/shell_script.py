@@ -19,7 +19,7 @@ from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
 from conformance.transport.messages import Actor, Request
-from conformance.transport.redaction import plain
+from conformance.transport.redaction import remove_unsafe_chars
 from spec.model import Contract
 
 MAX_COMMENT_CHARS = 300
@@ -100,15 +100,9 @@ def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByS
     """Return the record that a step created, if the contract can delete it."""
     envelope = contract.operations[step.request.operation].envelope
     view = contract.views.get(envelope.view_name or "")
-    if (
-        view is None
-        or envelope.status != 201
-        or not 200 <= step.status < 300
-        or _token_name(step.request) != Actor.OWNER
-    ):
-        return None
-    delete = contract.find_operation(view.resource, "delete")
-    if delete is None or len(delete.path_parameter_names) != 1:
+    is_created = envelope.status == 201 and 200 <= step.status < 300 and _token_name(step.request) == Actor.OWNER
+    delete = contract.find_operation(view.resource, "delete") if view is not None and is_created else None
+    if view is None or delete is None or len(delete.path_parameter_names) != 1:
         return None
     name = f"created{number + 1}"
     target = delete.path.replace(f"{{{delete.path_parameter_names[0]}}}", f"zq{name}qz")
@@ -169,4 +163,4 @@ def _json_path(path: Path) -> str:
 
 
 def _comment_line(text: str) -> str:
-    return " ".join(plain(text).split())[:MAX_COMMENT_CHARS]
+    return " ".join(remove_unsafe_chars(text).split())[:MAX_COMMENT_CHARS]

@@ -120,17 +120,17 @@ def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
 
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction = report.redaction_for(result)
-    request = redaction.request(exchange.request)
+    request = redaction.describe_request(exchange.request)
     tokens = {Actor.OWNER: f"token: ${report.token_env}", Actor.OTHER_TENANT: f"token: ${report.other_token_env}"}
     lines = [f"{request['method']} {request['target']}", tokens.get(exchange.request.actor, "no token of the run")]
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:
         return "\n".join(lines)
-    return "\n".join([*lines, "", redaction.body(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS, 2)])
+    return "\n".join([*lines, "", redaction.redact_body(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS, 2)])
 
 
 def _format_response(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction, response = report.redaction_for(result), exchange.response
     lines = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
-    lines += [f"{name}: {value}" for name, value in redaction.headers(response.headers).items()]
-    return "\n".join([*lines, "", redaction.body(response.content, MAX_BODY_CHARS, 2)])
+    lines += [f"{name}: {value}" for name, value in redaction.redact_headers(response.headers).items()]
+    return "\n".join([*lines, "", redaction.redact_body(response.content, MAX_BODY_CHARS, 2)])

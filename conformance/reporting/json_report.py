@@ -5,6 +5,7 @@ Secrets and control characters are removed (`conformance.transport.redaction`) a
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from conformance.reporting.model import MAX_EXCHANGES, Report
@@ -27,7 +28,7 @@ def render(report: Report) -> str:
 
 def build_document(report: Report) -> dict[str, Any]:
     gate_result, run = report.gate_result, report.run
-    redact = report.redaction.line
+    redact = report.redaction.redact_line
     responses: dict[str, dict[str, int]] = defaultdict(dict)
     for (operation, status), count in sorted(gate_result.call_counts.items()):
         responses[operation][str(status)] = count
@@ -71,15 +72,11 @@ def build_document(report: Report) -> dict[str, Any]:
             {"message": redact(reason.message), "category": reason.category.value, "count": count}
             for reason, count in gate_result.skip_reasons.items()
         ],
-        "operations_never_successful": {
-            operation: redact(reason) for operation, reason in gate_result.operations_never_successful.items()
-        },
+        "operations_never_successful": _redact_reasons(report, gate_result.operations_never_successful),
         "operations_not_called": list(gate_result.actions_never_successful),
         "responses": responses,
         "coverage": _build_coverage(report),
-        "records_not_deleted": [
-            {"resource": resource, "key": redact(str(key))} for resource, key in run.records_not_deleted
-        ],
+        "records_not_deleted": [{"resource": name, "key": redact(str(key))} for name, key in run.records_not_deleted],
     }
 
 
@@ -129,20 +126,22 @@ def _build_coverage(report: Report) -> dict[str, Any] | None:
             for kind in ITEM_KINDS
             for item in coverage.list_uncovered(kind)
         ],
-        "operations_never_successful": {
-            name: report.redaction.line(reason) for name, reason in coverage.operations_never_successful.items()
-        },
+        "operations_never_successful": _redact_reasons(report, coverage.operations_never_successful),
     }
+
+
+def _redact_reasons(report: Report, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {name: report.redaction.redact_line(reason) for name, reason in reasons.items()}
 
 
 def _build_exchange(redaction: Redactor, exchange: Exchange) -> dict[str, Any]:
     response = exchange.response
     return {
-        "request": redaction.request(exchange.request),
+        "request": redaction.describe_request(exchange.request),
         "response": {
             "status": response.status,
-            "headers": redaction.headers(response.headers),
-            "body": redaction.body(response.content),
+            "headers": redaction.redact_headers(response.headers),
+            "body": redaction.redact_body(response.content),
             "seconds": round(response.elapsed, 3),
         },
     }

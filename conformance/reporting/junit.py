@@ -35,7 +35,7 @@ def render(report: Report) -> str:
     if report.gate_result.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
         suite = _add_element(root, "testsuite", name=SUITE_NAME)
         case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
-        reasons = "; ".join(map(report.redaction.line, report.gate_result.reasons))
+        reasons = "; ".join(map(report.redaction.redact_line, report.gate_result.reasons))
         _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
         _set_counts(suite)
     if report.coverage is not None:
@@ -45,7 +45,7 @@ def render(report: Report) -> str:
             _add_element(properties, "property", name=kind, value=value)
     if report.gate_result.warnings:
         suite = _add_element(root, "testsuite", name=f"{SUITE_NAME}: warnings")
-        _set_text(_add_element(suite, "system-out"), map(report.redaction.line, report.gate_result.warnings))
+        _set_text(_add_element(suite, "system-out"), map(report.redaction.redact_line, report.gate_result.warnings))
     _set_counts(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"

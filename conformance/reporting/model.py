@@ -110,7 +110,7 @@ class Report:
             first = rest[0] if rest else ""
         while rest and first.count("{") > first.count("}"):
             first = f"{first} {rest.pop(0)}"
-        return self.redaction.line(first, MAX_EXCERPT_CHARS)
+        return self.redaction.redact_line(first, MAX_EXCERPT_CHARS)
 
     def message(self, result: CheckResult) -> str:
         """Return the message of a result without secrets, including those in its exchanges."""
@@ -119,14 +119,14 @@ class Report:
         name, _, _ = result.requirement.parameter.partition(" ")
         if any(self.redaction.is_hidden(part) for part in re.split(r"[.:]", name)):
             return "(concerns a value that is not shown)"
-        return self.redaction_for(result).line(result.message)
+        return self.redaction_for(result).redact_line(result.message)
 
     def short_message(self, result: CheckResult, limit: int) -> str:
-        return self.redaction.line(self.message(result), limit)
+        return self.redaction.redact_line(self.message(result), limit)
 
     def cleanup_command(self) -> str:
         if self.write_log:
-            return f"athena-conformance cleanup {shlex.quote(self.redaction.line(self.write_log))}"
+            return f"athena-conformance cleanup {shlex.quote(self.redaction.redact_line(self.write_log))}"
         return "there is no write log (--write-log FILE or --report-dir DIR), so `cleanup` cannot delete them"
 
     def redaction_for(self, result: CheckResult) -> Redactor:
@@ -144,7 +144,8 @@ class Report:
         """Return the last request of a result as a curl command; "" without an exchange."""
         if not result.evidence:
             return ""
-        return self.redaction_for(result).curl(result.evidence[-1], self.target, self.token_env, self.other_token_env)
+        redaction, exchange = self.redaction_for(result), result.evidence[-1]
+        return redaction.format_curl(exchange, self.target, self.token_env, self.other_token_env)
 
     def provenance_level(self, requirement: Requirement) -> str:
         """Return the key of `PROVENANCE_TEXTS` that decides whether a failure blocks."""
@@ -161,11 +162,11 @@ class Report:
 
     def replay_command(self, requirement: Requirement) -> str:
         path = f"{self.report_dir.rstrip('/')}/{JSON_REPORT_FILE}" if self.report_dir else JSON_REPORT_FILE
-        return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {requirement.id}"
+        return f"athena-conformance replay {shlex.quote(self.redaction.redact_line(path))} {requirement.id}"
 
     def display_target(self) -> str:
         """Return the address of the target without credentials."""
-        return self.redaction.line(self.target)
+        return self.redaction.redact_line(self.target)
 
     def proposal_for(self, result: CheckResult) -> Proposal | None:
         """Return the proposal for a contract gap; without its edits if they contain a secret."""
@@ -173,17 +174,16 @@ class Report:
         if proposal is None:
             return None
         redaction = self.redaction_for(result)
-        message = redaction.line(proposal.message, 2_000)
+        message = redaction.redact_line(proposal.message, 2_000)
         edits = [edit.document for edit in proposal.edits]
-        if any(redaction.value(edit.get("value")) != edit.get("value") for edit in edits):
+        if any(redaction.redact_value(edit.get("value")) != edit.get("value") for edit in edits):
             return replace(proposal, message=message, edits=(), diff="")
-        diff = "\n".join(redaction.text(line, 400) for line in proposal.diff.splitlines())
+        diff = "\n".join(redaction.redact_text(line, 400) for line in proposal.diff.splitlines())
         return replace(proposal, message=message, diff=diff)
 
     def excerpt(self, requirement: Requirement) -> tuple[tuple[int, str, bool], ...]:
         """Return (line number, contract line, whether it is the location) around the location of a requirement."""
         lines, line_number = self.contract_text.splitlines(), self.line_number(requirement)
         first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
-        return tuple(
-            (n, self.redaction.text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number) for n in range(first, last + 1)
-        )
+        shown = ((n, self.redaction.redact_text(lines[n - 1], MAX_EXCERPT_CHARS)) for n in range(first, last + 1))
+        return tuple((n, line, n == line_number) for n, line in shown)

@@ -25,7 +25,7 @@ def display_name(requirement: Requirement) -> str:
 def format_headline(report: Report) -> str:
     """Return the verdict in one line: ``FAILED (exit 1): reasons``."""
     code = report.gate_result.exit_code
-    reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
+    reasons = "; ".join(report.redaction.redact_line(reason) for reason in report.gate_result.reasons)
     verdict, details = code.name.replace("_", " "), f": {reasons}" if reasons else ""
     if report.publishing_error:
         problem = f"REPORTS NOT WRITTEN (exit {int(report.exit_code)}): {report.publishing_error}"

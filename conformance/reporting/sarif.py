@@ -34,7 +34,7 @@ def build_document(report: Report) -> dict[str, Any]:
         "version": get_version(),
         "rules": [_build_rule(check, summaries[check]) for check in rules],
     }
-    warnings = map(report.redaction.line, gate.warnings)
+    warnings = map(report.redaction.redact_line, gate.warnings)
     notifications = [{"message": {"text": warning}, "level": "note"} for warning in warnings]
     invocation = {
         "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,

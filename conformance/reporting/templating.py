@@ -21,7 +21,7 @@ def render_report(name: str, report: Report, **context: Any) -> str:
         kinds=ITEM_KINDS,
         states=COVERAGE_STATES,
         provenance_texts=PROVENANCE_TEXTS,
-        line=report.redaction.line,
+        line=report.redaction.redact_line,
         **context,
     )
 

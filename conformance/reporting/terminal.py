@@ -38,7 +38,7 @@ def _render_lines(report: Report) -> Iterator[str]:
         f"{report.display_target()}  ·  {report.contract} ({report.contract_digest[:12]})  ·  seed {report.seed}, "
         f"run {report.run_id}, {pluralize(report.requests, 'request')}, {report.seconds:.1f} s"
     )
-    yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
+    yield from (f"note: {report.redaction.redact_line(note)}" for note in report.notes)
     yield ""
     yield from _render_blocking(report)
     for title, results, limit in (
@@ -51,7 +51,7 @@ def _render_lines(report: Report) -> Iterator[str]:
         yield ""
     incomplete = list(_render_incomplete(report))
     yield from [*incomplete, ""] if incomplete else []
-    yield from (f"warning: {report.redaction.line(warning)}" for warning in gate_result.warnings[:MAX_WARNINGS])
+    yield from (f"warning: {report.redaction.redact_line(warning)}" for warning in gate_result.warnings[:MAX_WARNINGS])
     if len(gate_result.warnings) > MAX_WARNINGS:
         yield f"and {pluralize(len(gate_result.warnings) - MAX_WARNINGS, 'other warning')}"
     yield format_counts(report)
@@ -107,8 +107,9 @@ def _render_earlier_requests(report: Report, result: CheckResult) -> Iterator[st
         yield f"   request:     ({omitted} earlier ones omitted; replay --format=sh prints all)"
     for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
         request = exchange.request
-        body = "" if request.body is None else f" {json.dumps(redaction.value(request.body), ensure_ascii=False)}"
-        line = redaction.line(f"{request.method.upper()} {request.target}{body}", MAX_LINE_CHARS)
+        json_body = json.dumps(redaction.redact_value(request.body), ensure_ascii=False)
+        body = "" if request.body is None else f" {json_body}"
+        line = redaction.redact_line(f"{request.method.upper()} {request.target}{body}", MAX_LINE_CHARS)
         yield f"   request:     {line} -> {exchange.response.status}"
 
 
@@ -138,12 +139,12 @@ def _render_operations(report: Report, title: str, reasons: Mapping[str, str]) -
     yield f"{title}:"
     items = list(reasons.items())
     for name, reason in items[:MAX_LIST_ENTRIES]:
-        yield f"   {name}: {report.redaction.line(reason, MAX_LINE_CHARS)}"
+        yield f"   {name}: {report.redaction.redact_line(reason, MAX_LINE_CHARS)}"
     yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
 
 
 def _render_incomplete(report: Report) -> Iterator[str]:
-    gate_result, redact = report.gate_result, report.redaction.line
+    gate_result, redact = report.gate_result, report.redaction.redact_line
     yield from _render_operations(report, "operations that never succeeded", gate_result.operations_never_successful)
     title = "operations whose checks were all skipped because of their responses"
     yield from _render_operations(report, title, gate_result.operations_not_evaluated)
@@ -152,9 +153,8 @@ def _render_incomplete(report: Report) -> Iterator[str]:
     if gate_result.skip_reasons:
         yield "skipped:"
         reasons = gate_result.ordered_skip_reasons
-        yield from (
-            f"   {count} x {redact(reason.message, MAX_LINE_CHARS)}" for reason, count in reasons[:MAX_SKIP_REASONS]
-        )
+        for reason, count in reasons[:MAX_SKIP_REASONS]:
+            yield f"   {count} x {redact(reason.message, MAX_LINE_CHARS)}"
         omitted = sum(count for _, count in reasons[MAX_SKIP_REASONS:])
         if omitted:
             reason_count = pluralize(len(reasons) - MAX_SKIP_REASONS, "other reason")

@@ -98,9 +98,8 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
         return
     if len(response.content) > MAX_DETAILED_BYTES:
         if not validator.is_valid(body):
-            yield Finding(
-                "response-matches-schema", pointer, None, f"the body of {response.status} does not match its schema"
-            )
+            message = f"the body of {response.status} does not match its schema"
+            yield Finding("response-matches-schema", pointer, None, message)
         return
     yield from _describe_violations(pointer, response, validator.iter_errors(body))
 

@@ -60,9 +60,8 @@ class InterferenceMonitor:
     def _is_own_row(self, row: Mapping[str, Any]) -> bool:
         """Whether a record belongs to the run or refers to a record of the run."""
         text = json.dumps(row, ensure_ascii=False)
-        return self.session.payloads.marker in text or any(
-            str(record.key) in text for record in self.session.write_log.created_records
-        )
+        keys = (str(record.key) for record in self.session.write_log.created_records)
+        return self.session.payloads.marker in text or any(key in text for key in keys)
 
     def _was_modified(self, listing: Operation, before: RowsByKey) -> bool:
         after, resource = self._rows(listing), self.session.operations.resource(listing)

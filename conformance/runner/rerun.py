@@ -112,11 +112,7 @@ class Rerunner:
         disturbed = 0
         min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.client.retrier.recovered else 1
         for attempt in range(MAX_RERUNS):
-            undecided = [
-                fingerprint
-                for fingerprint, reruns in reruns_by_fingerprint.items()
-                if reruns.kind(min_failures) is None
-            ]
+            undecided = [name for name, r in reruns_by_fingerprint.items() if r.kind(min_failures) is None]
             if not undecided:
                 break
             try:
@@ -128,12 +124,12 @@ class Rerunner:
             disturbed += not is_undisturbed
             for fingerprint in undecided if is_undisturbed else ():
                 self._count(reruns_by_fingerprint[fingerprint], results.get(fingerprint), fresh=attempt % 2 == 0)
-        return {
-            result.requirement.fingerprint: self._final_result(
-                result, reruns_by_fingerprint[result.requirement.fingerprint], min_failures, disturbed
-            )
-            for result in failed
-        }
+        final_results: dict[str, tuple[CheckResult, Reruns]] = {}
+        for result in failed:
+            fingerprint = result.requirement.fingerprint
+            reruns = reruns_by_fingerprint[fingerprint]
+            final_results[fingerprint] = self._final_result(result, reruns, min_failures, disturbed)
+        return final_results
 
     def _count(self, reruns: Reruns, result: CheckResult | None, *, fresh: bool) -> None:
         if result is not None and result.status is Status.SKIPPED:
@@ -157,9 +153,7 @@ class Rerunner:
             return _skip(result, message, result.failure_kind), reruns
         return replace(result, failure_kind=kind), reruns
 
-    def _rerun(
-        self, case: Case, failed: Sequence[CheckResult], *, fresh: bool
-    ) -> tuple[bool, Mapping[str, CheckResult]]:
+    def _rerun(self, case: Case, failed: Sequence[CheckResult], *, fresh: bool) -> tuple[bool, dict[str, CheckResult]]:
         """Run a case again. Returns whether no other client interfered, and the results by fingerprint.
 
         A check that is skipped as a whole has one result, which applies to all its requirements.

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -90,9 +91,7 @@ def run(
     cases = list(build_cases(session, checks, operations))
     pending_cases = iter(cases)
     seed = session.payloads.random.getrandbits(64)
-    reruns = Rerunner(
-        session, run_check_safely, lambda session_, case: seed_case(session_, case, seed), InterferenceMonitor(session)
-    )
+    reruns = Rerunner(session, run_check_safely, partial(seed_case, seed=seed), InterferenceMonitor(session))
     try:
         for case in pending_cases:
             seed_case(session, case, seed)
@@ -147,9 +146,8 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
         for finding in inspect_response(session.schemas, operation, exchange):
             if finding.check in checks:
                 case = Case(checks[finding.check], session, operation)
-                result = case.build_result(
-                    case.build_requirement(finding.pointer, finding.keyword), finding.message, exchange
-                )
+                requirement = case.build_requirement(finding.pointer, finding.keyword)
+                result = case.build_result(requirement, finding.message, exchange)
                 first, times = flaky.get(result.requirement.fingerprint, (result, 0))
                 flaky[result.requirement.fingerprint] = first, times + 1
     call_counts = session.responses.call_counts.items()
@@ -236,9 +234,8 @@ def _skip_after_error(case: Case, error: Exception) -> CheckResult:
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
     """Delete the created records if the target is reachable; returns those that remain."""
-    unidentified = [
-        (name, f"({n} without a key in the response)") for name, n in session.records.creates_without_key.items()
-    ]
+    counts = session.records.creates_without_key.items()
+    unidentified = [(name, f"({number} without a key in the response)") for name, number in counts]
     try:
         if not run_result.target_unreachable:
             with interrupts.interruptible():
@@ -259,8 +256,6 @@ def aborted_run(
     target_unreachable: bool = False,
 ) -> RunResult:
     """The result of a run that was aborted before the first check."""
-    skipped = [
-        case.skip(case.build_requirement(), not_reached(f"not reached: {reason}"))
-        for case in build_cases(session, checks, operations)
-    ]
+    skip_reason, cases = not_reached(f"not reached: {reason}"), build_cases(session, checks, operations)
+    skipped = [case.skip(case.build_requirement(), skip_reason) for case in cases]
     return RunResult(results=skipped, abort_reason=reason, target_unreachable=target_unreachable)

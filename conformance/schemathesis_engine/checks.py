@@ -29,9 +29,6 @@ class SentCase:
 
     # Which cases a check applies to.
 
-    def is_sent(self) -> bool:
-        return True
-
     def is_documented(self) -> bool:
         """Whether the case has the method of the operation."""
         return self.exchange.request.method == self.operation.method
@@ -96,8 +93,8 @@ class EngineCheck:
 
 
 _CHECKS = (
-    EngineCheck("not_a_server_error", "No case causes a server error.", SentCase.is_sent, True),
-    EngineCheck("no_traceback", "No response exposes internal details.", SentCase.is_sent, True),
+    EngineCheck("not_a_server_error", "No case causes a server error.", lambda case: True, True),
+    EngineCheck("no_traceback", "No response exposes internal details.", lambda case: True, True),
     EngineCheck("status_code_conformance", "Every response has a documented status.", SentCase.is_documented),
     EngineCheck("content_type_conformance", "Every response has a documented media type.", SentCase.is_documented),
     EngineCheck(

@@ -122,9 +122,8 @@ def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchan
     """Find (original, new) ids of the records that a step created or used."""
     operation = transport.operation(step.case)
     view = transport.session.contract.views.get(operation.envelope.view_name or "")
-    original_data, new_data = (
-        transport.session.operations.data(operation, current) for current in (step.exchange, exchange)
-    )
+    read_data = transport.session.operations.data
+    original_data, new_data = read_data(operation, step.exchange), read_data(operation, exchange)
     if view is not None and isinstance(original_data, dict) and isinstance(new_data, dict):
         key = transport.session.contract.resources[view.resource].key_attribute
         if isinstance(original_data.get(key), str) and isinstance(new_data.get(key), str):

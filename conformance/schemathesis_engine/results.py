@@ -85,10 +85,9 @@ class FailureCollector:
         for finding in inspect_response(self.transport.session.schemas, sent_case.operation, sent_case.exchange):
             check = CHECKS_BY_RESPONSE_CHECK[finding.check]
             if check.provenance_independent:
-                violation = None
-                if not sent_case.is_valid:
-                    request = sent_case.exchange.request
-                    violation = find_violation(self.transport.session, sent_case.operation, request)
+                request, session = sent_case.exchange.request, self.transport.session
+                is_valid = sent_case.is_valid
+                violation = None if is_valid else find_violation(session, sent_case.operation, request)
                 finding = replace(finding, parameter=violation.parameter if violation else "")
             self._add_failure(sent_case, check, finding, None)
 
@@ -280,10 +279,10 @@ def _is_common_behavior(
         return _is_other_route(session, sent_case)
     if check.name == "missing_required_header":
         return not sent_case.exchange.response.ok  # rejected for another reason
+    if check.name != "ignored_auth":
+        return False
     # rejected with another status than 401: covered by our own checks
-    return check.name == "ignored_auth" and (
-        not check_exchanges[-1].response.ok if check_exchanges else _sent_run_token(session, sent_case)
-    )
+    return not check_exchanges[-1].response.ok if check_exchanges else _sent_run_token(session, sent_case)
 
 
 def _sent_run_token(session: Session, sent_case: SentCase) -> bool:

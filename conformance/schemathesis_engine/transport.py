@@ -26,9 +26,7 @@ PLACEHOLDER_BASE_URL = "http://target.invalid"
 PLACEHOLDER_TOKEN = "Bearer the-token-of-the-run"  # Schemathesis does not get the token
 JSON_MEDIA_TYPE = "application/json"
 # Headers that Schemathesis or requests add.
-LIBRARY_HEADERS = frozenset(
-    {"user-agent", "accept-encoding", "connection", "content-length", "x-schemathesis-testcaseid"}
-)
+LIBRARY_HEADERS = ("user-agent", "accept-encoding", "connection", "content-length", "x-schemathesis-testcaseid")
 HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
 
 
@@ -103,16 +101,12 @@ class CaseTransport(RequestsTransport):
         options = {name: kwargs[name] for name in ("headers", "params", "cookies") if kwargs.get(name)}
         data = self.serialize_case(case, **options)
         parts = {name: data[name] for name in ("params", "data", "json", "files", "cookies") if name in data}
-        return requests.Request(
-            data["method"], PLACEHOLDER_BASE_URL + data["url"], dict(data["headers"]), **parts
-        ).prepare()
+        url, headers = PLACEHOLDER_BASE_URL + data["url"], dict(data["headers"])
+        return requests.Request(data["method"], url, headers, **parts).prepare()
 
     def _send_case(self, operation: Operation, case: Case[Any], prepared_request: requests.PreparedRequest) -> Exchange:
-        headers = {
-            name: value.decode("latin-1") if isinstance(value, bytes) else value
-            for name, value in prepared_request.headers.items()
-            if name.lower() not in LIBRARY_HEADERS
-        }
+        sent = {name: value for name, value in prepared_request.headers.items() if name.lower() not in LIBRARY_HEADERS}
+        headers = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in sent.items()}
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
         actor = Actor.OWNER if headers.get(AUTHORIZATION) == PLACEHOLDER_TOKEN else Actor.ANONYMOUS
@@ -124,9 +118,8 @@ class CaseTransport(RequestsTransport):
         method = case.method.lower()
         if method != operation.method:  # the session would count its response as a success of the operation
             request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
-            return Exchange(
-                request, self.session.client.retrier.send(self.session.client.target, request, may_retry=True)
-            )
+            client = self.session.client
+            return Exchange(request, client.retrier.send(client.target, request, may_retry=True))
         body, raw = _decode_body(prepared_request, headers)
         return self.session.client.send(
             sent_operation, path=path, query=query, body=body, raw=raw, actor=actor, headers=headers

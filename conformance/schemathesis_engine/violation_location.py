@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.responses.findings import Finding, format_path, locate_violation
-from conformance.schemathesis_engine.write_guard import iter_leaves
 from conformance.session.session import Session
-from conformance.transport.messages import Request
+from conformance.transport.messages import Request, iter_leaves
 from spec.model import Operation, Parameter
 from spec.validators import SchemaViolation
 

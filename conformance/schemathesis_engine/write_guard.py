@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason, effects_not_allowed, not_testable
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange, map_texts
+from conformance.transport.messages import Exchange, iter_texts, map_texts
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation
 
@@ -141,9 +141,8 @@ class WriteGuard:
                 raise BlockedRequest(f"{operation.id} was called {self.max_public_calls} times (limit reached)")
             self._call_counts[operation.id] += 1
         elif uses_run_token:
-            raise BlockedRequest(
-                not_testable(f"{operation.id} acts on the account of the token, which the run did not create")
-            )
+            message = f"{operation.id} acts on the account of the token, which the run did not create"
+            raise BlockedRequest(not_testable(message))
 
     def _resolve_path_value(self, operation: Operation, value: Any) -> Any:
         """The value to send as a path parameter: a created record, or no key. Raises BlockedRequest."""
@@ -232,23 +231,9 @@ class WriteGuard:
         return body
 
 
-def iter_leaves(value: Any) -> Iterator[Any]:
-    """Iterate over the names and values in JSON that are neither objects nor lists."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield name
-            yield from iter_leaves(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from iter_leaves(item)
-    else:
-        yield value
-
-
 def _find_uuids(*values: Any) -> Iterator[str]:
-    for leaf in iter_leaves(values):
-        if isinstance(leaf, str):
-            yield from (match.lower() for match in UUID.findall(leaf))
+    for text in iter_texts(values):
+        yield from (match.lower() for match in UUID.findall(text))
 
 
 def _neutralize_address(text: str) -> str:

@@ -77,10 +77,6 @@ def _retrieve(client: TrackedClient, resource: str, key: Any) -> tuple[Mapping[s
 def _restorable_values(client: TrackedClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an update accepts."""
     update = client.operations.find(resource, "update")
-    fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
-    attributes = client.operations.contract.resources[resource].attributes
-    return {
-        f.name: record[f.name]
-        for f in fields
-        if f.relation_setter is None and f.name in attributes and f.name in record
-    }
+    fields = update.body_fields.values() if update is not None else ()
+    names = record.keys() & client.operations.contract.resources[resource].attributes
+    return {f.name: record[f.name] for f in fields if f.relation_setter is None and f.name in names}

@@ -11,7 +11,7 @@ can write, so a record is deleted only if the target shows that it belongs to th
 Other records of the write log are reported, except those that no longer exist, or were deleted with another record.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,23 +154,21 @@ class RunCleanup:
         if not create_operations:
             return
         try:
-            is_found = self._log_unlogged(list_operation, is_last=self.logged_run.last_write in create_operations)
+            may_have_created = self.logged_run.last_write in create_operations
+            is_found = self._log_unlogged(list_operation, read_all_rows=may_have_created)
             if is_pending and not is_found:
                 self.session.client.sleep(self.session.options.consistency_timeout)  # it may still be executed
-                is_found = self._log_unlogged(list_operation, is_last=True)
+                is_found = self._log_unlogged(list_operation, read_all_rows=True)
             if is_pending and not is_found and self.logged_run.unmarked_values is not None:
                 self._report_unmarked(list_operation, self.logged_run.unmarked_values)
         except SkipCheck as error:
             self.unverified.append(f"a {resource} may remain: {error}")
 
-    def _log_unlogged(self, list_operation: Operation, *, is_last: bool) -> bool:
-        """Log the records of the run that its write log lacks; returns whether there are any.
-
-        `is_last`: the last write may have created one.
-        """
+    def _log_unlogged(self, list_operation: Operation, *, read_all_rows: bool) -> bool:
+        """Log the records of the run that its write log lacks; returns whether there are any."""
         resource = self.session.operations.resource(list_operation).name
         known_records = set(self.session.write_log.list_remaining())
-        keys = self._keys_with_marker(list_operation, is_uncertain=is_last)
+        keys = self._find_marked_keys(list_operation, read_all_rows=read_all_rows)
         unlogged = [key for key in keys if RecordKey(resource, key) not in known_records]
         for key in unlogged:
             self.session.write_log.log_created(resource, key)
@@ -206,30 +204,26 @@ class RunCleanup:
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
-    def _keys_with_marker(self, list_operation: Operation, *, is_uncertain: bool) -> list[Any]:
-        """Keys of the rows with the marker. `is_uncertain`: read all rows, since a search covers some texts only."""
+    def _find_marked_keys(self, list_operation: Operation, *, read_all_rows: bool) -> list[Any]:
+        """Return the keys of the rows with the marker. `read_all_rows`: a search finds only some texts."""
         parameters = (p.name for p in list_operation.query_parameters if p.x_query and p.x_query.role == "search")
         search = next(parameters, None)
-        queries: list[dict[str, str]] = [{}] if search is None or is_uncertain else []
+        queries: list[dict[str, str]] = [{}] if search is None or read_all_rows else []
         queries += [{search: self.logged_run.marker}] if search is not None else []
-        return list(dict.fromkeys(key for query in queries for key in self._matching_keys(list_operation, query)))
-
-    def _matching_keys(self, list_operation: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
         resource = self.session.operations.resource(list_operation)
-        for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
-            if isinstance(row, dict) and self._belongs_to_run(resource, row):
-                yield self.session.operations.key_of(resource.name, row)
+        keys: dict[Any, None] = {}  # in order, without duplicates
+        for query in queries:
+            for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
+                if self._belongs_to_run(resource, row):
+                    keys[self.session.operations.key_of(resource.name, row)] = None
+        return list(keys)
 
     def _belongs_to_run(self, resource: Resource, row: Mapping[str, Any]) -> bool:
-        attributes = {name: row[name] for name in resource.attributes if name in row}
-        if self._has_marker(attributes):
+        if self._has_marker({name: row[name] for name in resource.attributes if name in row}):
             return True
-        parents = (
-            relation.name
-            for relation in resource.relations.values()
-            if relation.is_stored and not relation.to_many and relation.on_delete == "cascade"
-        )
-        return any(isinstance(row.get(name), dict) and self._has_marker(row[name]) for name in parents)
+        references = (r for r in resource.relations.values() if r.is_stored and not r.to_many)
+        parents = (row.get(r.name) for r in references if r.on_delete == "cascade")
+        return any(isinstance(parent, dict) and self._has_marker(parent) for parent in parents)
 
     def _has_marker(self, record: Mapping[str, Any]) -> bool:
         return any(self.logged_run.marker in text for text in iter_texts(dict(record)))

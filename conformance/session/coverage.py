@@ -57,9 +57,8 @@ class CoverageReport:
 
     def summary_line(self) -> str:
         """All kinds on one line."""
-        counts = [
-            f"{self.count(kind, COVERED)} of {self.total(kind)} {kind}" for kind in ITEM_KINDS if self.total(kind)
-        ]
+        kinds = [kind for kind in ITEM_KINDS if self.total(kind)]
+        counts = (f"{self.count(kind, COVERED)} of {self.total(kind)} {kind}" for kind in kinds)
         return f"coverage: {', '.join(counts)}"
 
 
@@ -121,11 +120,8 @@ class Coverage:
         scope = list(operations)
         visited: set[tuple[str, int]] = set()
         items = [item for operation in scope for item in self._items(operation, visited)]
-        never_successful = {
-            candidate.id: self._failure_reason(candidate, reasons)
-            for candidate in scope
-            if self._covered.get((OPERATIONS, candidate.pointer)) is not True
-        }
+        failed = (o for o in scope if self._covered.get((OPERATIONS, o.pointer)) is not True)
+        never_successful = {operation.id: self._failure_reason(operation, reasons) for operation in failed}
         return CoverageReport(tuple(sorted(items, key=lambda item: ITEM_KINDS.index(item.kind))), never_successful)
 
     # Recording ------------------------------------------------------------------------------------------------------
@@ -169,7 +165,9 @@ class Coverage:
         if isinstance(value, dict):
             self._walk_object(kind, node, value, is_success)
         elif isinstance(value, list):
-            self._walk_list(kind, node, value, is_success)
+            if node.items is not None:
+                for item in value[:MAX_LIST_ROWS]:
+                    self._walk(kind, node.items, item, is_success)
         else:
             self._record_scalar(kind, node, value, is_success)
         for component in node.all_of:
@@ -183,11 +181,6 @@ class Coverage:
                 self._mark(kind, child.pointer, is_success and value[name] is not None)
             if value.get(name) is not None:
                 self._walk(kind, child, value[name], is_success)
-
-    def _walk_list(self, kind: str, node: _SchemaNode, value: list[Any], is_success: bool) -> None:
-        if node.items is not None:
-            for item in value[:MAX_LIST_ROWS]:
-                self._walk(kind, node.items, item, is_success)
 
     def _record_scalar(self, kind: str, node: _SchemaNode, value: Any, is_success: bool) -> None:
         """Record a scalar; a query value may be the only item of an array."""
@@ -276,18 +269,13 @@ def _select_alternative(node: _SchemaNode, value: Any) -> _SchemaNode:
     """The first alternative with the most matching property names, or with the value in its enum."""
     if isinstance(value, dict):
         return max(node.alternatives, key=lambda alternative: len(value.keys() & _property_names(alternative)))
-    return next(
-        (alternative for alternative in node.alternatives if _format_value(value) in alternative.enum_pointers),
-        node.alternatives[0],
-    )
+    matching = (other for other in node.alternatives if _format_value(value) in other.enum_pointers)
+    return next(matching, node.alternatives[0])
 
 
 def _property_names(node: _SchemaNode) -> set[str]:
     """The property names of a node and its parts."""
-    names = set(node.properties)
-    for component in node.all_of:
-        names |= component.properties.keys()
-    return names
+    return {name for part in (node, *node.all_of) for name in part.properties}
 
 
 def _format_value(value: Any) -> str:

@@ -37,14 +37,12 @@ class CreatedRecordFinder:
         view = self.contract.views.get(operation.envelope.view_name or "")
         if view is None or request.method != operation.method:
             return None
-        body = _read_fields(request)
-        if operation.action == "update":
-            return self._without_marker({name: body[name] for name in body if name in view.property_names})
-        if (operation.method, operation.envelope.status) != ("post", 201):
-            return None
-        if self._find_parent(self.contract.resources[view.resource], request) is not None:
-            return None
-        return self._without_marker({name: body[name] for name in body if name in view.property_names})
+        if operation.action != "update":
+            is_create = (operation.method, operation.envelope.status) == ("post", 201)
+            if not is_create or self._find_parent(self.contract.resources[view.resource], request) is not None:
+                return None
+        values = {name: value for name, value in _read_fields(request).items() if name in view.property_names}
+        return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def _find_parent(self, resource: Resource, request: Request) -> RecordKey | None:
         """Return a record of the run that a request refers to, and that a created record is deleted with."""
@@ -53,10 +51,6 @@ class CreatedRecordFinder:
         keys = {*iter_texts(_read_fields(request)), *map(str, request.path_values.values())}
         records = self.write_log.created_records
         return next((record for record in records if record.resource in cascades and str(record.key) in keys), None)
-
-    def _without_marker(self, values: dict[str, Any]) -> dict[str, Any] | None:
-        """Return values, or None if one of them has the marker."""
-        return None if any(self.marker in text for text in iter_texts(values)) else values
 
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that the response to a POST shows as created.
@@ -71,12 +65,8 @@ class CreatedRecordFinder:
                 continue
             if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
                 is_marked = is_result and self._sends_marker(resource, record, exchange.request.body)
-                self.write_log.log_created(
-                    *key,
-                    is_marked=is_marked,
-                    created_at=read_creation_time(resource, record),
-                    parent=self._find_parent(resource, exchange.request),
-                )
+                created_at, parent = read_creation_time(resource, record), self._find_parent(resource, exchange.request)
+                self.write_log.log_created(*key, is_marked=is_marked, created_at=created_at, parent=parent)
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)

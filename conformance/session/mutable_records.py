@@ -14,8 +14,3 @@ class MutableRecords:
 
     keys: Mapping[str, Any] = field(default_factory=dict)
     original_values: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def protects(self, resource: str | None, path: Mapping[str, Any]) -> bool:
-        """Whether a path refers to one of the records."""
-        key = self.keys.get(resource or "")
-        return key is not None and any(str(value) == str(key) for value in path.values())

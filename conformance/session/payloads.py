@@ -3,7 +3,7 @@ marker.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -39,7 +39,7 @@ class PayloadFactory:
         if operation.request_body is None:
             return {}
         body: dict[str, Any] = {}
-        for field in operation.request_body.fields.values():
+        for field in operation.body_fields.values():
             if field.required and field.name not in body:
                 body |= self.build_field(operation, field, provide_parent)
         return self.ensure_marker(operation, body)
@@ -119,10 +119,8 @@ class PayloadFactory:
             values |= self._vary_field(field, number)
         for index, field in enumerate(operation.body_fields.values()):
             if field.relation_setter is not None and not field.required and (number + index) % 2:
-                try:
+                with suppress(SkipCheck):
                     values |= self.build_field(operation, field, provide_parent)
-                except SkipCheck:
-                    continue
         return values
 
     def _vary_field(self, field: BodyField, number: int) -> dict[str, Any]:
@@ -139,10 +137,9 @@ class PayloadFactory:
         if schema.get("format") in ("date", "date-time") and not field.required:
             value = self.generate_value(field.schema, field.name)
             return {field.name: value.replace("2026-01-15", f"2026-01-{15 - number % 9:02}")}
-        is_free_text = json_type == "string" and "format" not in schema and "pattern" not in schema
-        if not is_free_text or field.required:
-            return {}
-        return {field.name: self.generate_value(field.schema, field.name)}
+        if json_type == "string" and not schema.keys() & {"format", "pattern"} and not field.required:
+            return {field.name: self.generate_value(field.schema, field.name)}
+        return {}
 
     def find_relation(self, operation: Operation, name: str) -> Relation:
         """The relation that a body field sets, of the operation's resource or of the returned one. Raises SkipCheck."""

@@ -35,15 +35,9 @@ def wait_until_ready(session: Session, seconds: float) -> list[Exchange]:
 
 def list_probes(contract: Contract) -> list[Operation]:
     """GET operations without required parameters, lists first."""
-    operations = [
-        o
-        for o in contract.operations.values()
-        if o.method == "get"
-        and not o.path_parameter_names
-        and not o.effects
-        and not any(p.required for p in o.query_parameters)
-    ]
-    return sorted(operations, key=lambda o: o.action != "list")
+    harmless = [o for o in contract.operations.values() if o.method == "get" and not o.effects]
+    probes = [o for o in harmless if not o.path_parameter_names and not any(p.required for p in o.query_parameters)]
+    return sorted(probes, key=lambda o: o.action != "list")
 
 
 def check_target(base: str, exchanges: list[Exchange]) -> None:
@@ -56,14 +50,11 @@ def check_target(base: str, exchanges: list[Exchange]) -> None:
         location = first.headers.get("location", "an unknown location")
         raise TargetUnreachable(f"{path} redirects to {location}: pass the final URL as --base-url (got {base})")
     if all(r.status in GATEWAY_STATUSES for r in responses):
-        raise TargetUnreachable(
-            f"{base}: {path} returned {first.status}, the target is not up; --wait-ready S waits for it"
-        )
+        problem = f"{path} returned {first.status}, the target is not up; --wait-ready S waits for it"
+        raise TargetUnreachable(f"{base}: {problem}")
     if all(r.json is None and _is_html(r.headers.get("content-type", ""), r.content) for r in responses):
-        raise TargetUnreachable(
-            f"{base}: {path} returned an HTML page ({first.status}) instead of JSON: check --base-url, and whether a "
-            "sign-in page or a proxy precedes the backend"
-        )
+        advice = "check --base-url, and whether a sign-in page or a proxy precedes the backend"
+        raise TargetUnreachable(f"{base}: {path} returned an HTML page ({first.status}) instead of JSON: {advice}")
     if len(responses) >= MAX_PROBES and all(r.status == 404 for r in responses):
         raise TargetUnreachable(f"{base}: {path} and every other list returned 404: check the path of --base-url")
 
@@ -75,9 +66,8 @@ def token_problem(exchanges: list[Exchange], token_env: str) -> str:
         return ""
     evidence = f"{exchanges[0].request.operation} returned {exchanges[0].response.status}"
     if 403 in statuses:
-        return (
-            f"the token in ${token_env} has no permission ({evidence}): use the token of a user who may read and write"
-        )
+        advice = "use the token of a user who may read and write"
+        return f"the token in ${token_env} has no permission ({evidence}): {advice}"
     return f"the target rejects the token in ${token_env} ({evidence}): sign in again and set a valid token"
 
 

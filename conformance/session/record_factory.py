@@ -65,13 +65,11 @@ class RecordFactory:
         body = self.payloads.ensure_marker(operation, body)
         previous_total = None if resource in self._measured else self._list_total(resource)
         exchange = client.send(operation, path=path_values, body=body)
-        key, record = self._read_created_record(resource, operation, exchange)
+        key, record = self._read_created(resource, operation, exchange)
         self._measure_delay(resource, key, previous_total)
         return CreatedRecord(resource, key, body, record, exchange)
 
-    def _read_created_record(
-        self, resource: str, operation: Operation, exchange: Exchange
-    ) -> tuple[Any, Mapping[str, Any]]:
+    def _read_created(self, resource: str, operation: Operation, exchange: Exchange) -> tuple[Any, Mapping[str, Any]]:
         """Return (key, record) of a create response. Raises SkipCheck."""
         record = self.client.operations.data(operation, exchange)
         if operation.path_parameter_names and isinstance(record, list) and record:
@@ -85,11 +83,8 @@ class RecordFactory:
             raise
 
     def _is_creatable(self, resource: str) -> bool:
-        try:
-            creator = self.client.operations.creator(resource)
-        except SkipCheck:
-            return False
-        return self.client.options.allow_effects or not creator.effects
+        creator = self.client.operations.contract.find_create_operation(resource)
+        return creator is not None and (self.client.options.allow_effects or not creator.effects)
 
     def _measure_delay(self, resource: str, key: Any, previous_total: Any) -> None:
         """Measure, once per resource, how long a new record takes to appear in reads and in the total of its list.
@@ -163,7 +158,7 @@ class RecordFactory:
         """
         client, resource = self.client, relation.targets[0]
         account = client.operations.contract.account_resource
-        if client.tenant is not None and client.tenant.is_target_of(relation):
+        if client.tenant is not None and relation.targets == (client.tenant.resource.name,):
             return resource, client.tenant.key
         if account is not None and resource == account.name:
             return resource, client.operations.key_of(resource, client.identity())
@@ -214,8 +209,7 @@ class RecordFactory:
         """Yield the rows of at most `pages` pages of a list. Raises SkipCheck if a response has no rows."""
         names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
         required = self.required_query(operation)
-        number = 1
-        while number <= pages:
+        for number in range(1, pages + 1):
             page_query = {**required, **query}
             if "page" in names:
                 page_query[names["page"]] = number
@@ -228,7 +222,6 @@ class RecordFactory:
             yield from (row for row in rows if isinstance(row, dict))
             if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
                 return
-            number += 1
 
     # Reruns
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.errors import UsageError
-from spec.model import Contract, Operation, Relation, Resource
+from spec.model import Contract, Operation, Resource
 
 # Any version: those of the documentation have none.
 UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -60,10 +60,6 @@ class TenantScope:
         """Whether an operation lists or creates records directly in a tenant."""
         resource = self.contract.resources.get(operation.resource or "")
         return resource is not None and len(resource.tenant_path) == 1 and operation.action in ("list", "create")
-
-    def is_target_of(self, relation: Relation) -> bool:
-        """Whether a relation refers only to tenants."""
-        return relation.targets == (self.resource.name,)
 
 
 def parse_key(contract: Contract, resource: str, key: str, option: str = "--mutable-record") -> Any:

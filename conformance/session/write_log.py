@@ -78,11 +78,7 @@ class WriteLog:
         return self
 
     def log_write(
-        self,
-        operation: str,
-        target: str,
-        actor: Actor = Actor.OWNER,
-        unmarked_values: Mapping[str, Any] | None = None,
+        self, operation: str, target: str, actor: Actor = Actor.OWNER, unmarked_values: Mapping[str, Any] | None = None
     ) -> None:
         """Log a write before it is sent. Raises WriteLogError.
 
@@ -95,13 +91,7 @@ class WriteLog:
         self._append({"run": self.run_id, "write": operation, "target": target, "as": actor, **unmarked})
 
     def log_created(
-        self,
-        resource: str,
-        key: Any,
-        *,
-        is_marked: bool = False,
-        created_at: str = "",
-        parent: RecordKey | None = None,
+        self, resource: str, key: Any, *, is_marked: bool = False, created_at: str = "", parent: RecordKey | None = None
     ) -> None:
         """Log a record that the run created.
 

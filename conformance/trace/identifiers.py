@@ -38,8 +38,7 @@ def replace_identifiers(contract: Contract, request: Request, replacement: Repla
         request,
         path_values={name: _value(value, replacement, is_key=True) for name, value in request.path_values.items()},
         query=tuple(
-            (name, str(_value(value, replacement, is_key=name.removesuffix("[]") in query_names)))
-            for name, value in request.query
+            (n, str(_value(v, replacement, is_key=n.removesuffix("[]") in query_names))) for n, v in request.query
         ),
         body=body,
         raw_body=raw if raw is None else _replace_in_text(raw.decode("latin-1"), replacement).encode("latin-1"),

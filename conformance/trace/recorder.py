@@ -10,6 +10,7 @@ from typing import Any
 
 from conformance.checks.support.check import Case, Check
 from conformance.results import CheckResult, Status
+from conformance.session.write_log import is_key
 from conformance.transport.messages import Request, Response
 from spec.model import Contract
 
@@ -99,11 +100,5 @@ def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
             stack += [(value, (*path, str(name))) for name, value in reversed(node.items())]
         elif isinstance(node, list):
             stack += [(value, (*path, index)) for index, value in reversed(list(enumerate(node)))]
-        elif _is_identifier(node, path, keys):
+        elif is_key(node) and (UUID.fullmatch(str(node)) or (path and path[-1] in keys)):
             yield str(node), path
-
-
-def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
-    if isinstance(node, str) and UUID.fullmatch(node):
-        return True
-    return bool(path) and path[-1] in keys and isinstance(node, (str, int)) and not isinstance(node, bool)

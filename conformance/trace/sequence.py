@@ -15,6 +15,7 @@ from typing import Any
 
 from conformance.errors import UsageError
 from conformance.results import CheckResult
+from conformance.session.write_log import is_key
 from conformance.trace.identifiers import find_identifiers
 from conformance.trace.recorder import IdentifierSource, Path, Recorder, RequestSpan
 from conformance.transport.messages import Actor, Request
@@ -61,9 +62,8 @@ def from_recording(recorder: Recorder, contract: Contract, marker: str, result: 
     steps = tuple(TraceStep(recorder.exchanges[s].request, recorder.exchanges[s].status, s in roots) for s in needed)
     used = dict.fromkeys(name for step in steps for name in find_identifiers(contract, step.request))
     located = ((name, recorder.sources.get(name)) for name in used)
-    sources = {
-        name: IdentifierSource(number[s.step], s.path) for name, s in located if s is not None and s.step in number
-    }
+    known = ((name, source) for name, source in located if source is not None and source.step in number)
+    sources = {name: IdentifierSource(number[source.step], source.path) for name, source in known}
     return RequestSequence(marker, steps, sources)
 
 
@@ -86,7 +86,8 @@ class _DependencySlice:
             reachable = {self.recorder.sources[name].step for name in new}
             reachable |= {step for step in pending for step in self._siblings(step)}
             if new:
-                reachable |= {step for step in self._writes(last) if names & self._path_values(step)}
+                exchanges = ((step, self.recorder.exchanges[step]) for step in self._writes(last))
+                reachable |= {step for step, e in exchanges if names & set(map(str, e.request.path_values.values()))}
             pending = {step for step in reachable if step <= last} - needed
         return needed
 
@@ -103,10 +104,6 @@ class _DependencySlice:
             is_in_span = self.span is not None and self.span.start <= step < self.span.end
             if exchange.request.method in UNSAFE_METHODS and (200 <= exchange.status < 300 or is_in_span):
                 yield step
-
-    def _path_values(self, step: int) -> set[str]:
-        """Return the keys in the path of a request."""
-        return set(map(str, self.recorder.exchanges[step].request.path_values.values()))
 
     def _siblings(self, step: int) -> list[int]:
         """Return the earlier requests of the execution that created records of the listed resource."""
@@ -134,7 +131,7 @@ def to_json(sequence: RequestSequence, redaction: Redactor) -> dict[str, Any] | 
         "marker": sequence.marker,
         "steps": steps,
         "identifiers": [
-            {"value": redaction.exact(value), "step": source.step, "path": list(source.path)}
+            {"value": redaction.redact_secrets(value), "step": source.step, "path": list(source.path)}
             for value, source in sequence.sources.items()
         ],
     }
@@ -153,7 +150,7 @@ def _step_to_json(step: TraceStep, redaction: Redactor) -> dict[str, Any]:
         **{name: getattr(request, name) for name in ("operation", "method", "actor")},
         "status": step.status,
         "evidence": step.is_evidence,
-        "request": json.dumps(redaction.exact(content), ensure_ascii=True),
+        "request": json.dumps(redaction.redact_secrets(content), ensure_ascii=True),
     }
 
 
@@ -195,4 +192,4 @@ def value_at(body: Any, path: Path) -> Any:
             body = body[part]
         except (KeyError, IndexError, TypeError):
             return None
-    return body if isinstance(body, (str, int)) and not isinstance(body, bool) else None
+    return body if is_key(body) else None

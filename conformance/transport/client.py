@@ -151,7 +151,8 @@ class HttpTarget:
             message = f"{self.base}: no response to {target}: {self._describe(error)}"
             if self._unanswered >= MAX_UNANSWERED:
                 raise TargetUnreachable(message) from None
-            if not (may_retry and _is_safe_to_retry(request, error)):
+            was_not_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
+            if not may_retry or not (was_not_sent or request.method in IDEMPOTENT_METHODS):
                 raise NoResponse(message) from None
         else:
             self._unanswered = 0
@@ -165,15 +166,10 @@ class HttpTarget:
         token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION, f"Bearer {token}")
+        method, url = request.method.upper(), self.base + request.target
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
-        with self._client.stream(
-            request.method.upper(),
-            self.base + request.target,
-            headers=headers,
-            content=request.raw_body,
-            json=request.body,
-        ) as response:
+        with self._client.stream(method, url, headers=headers, content=request.raw_body, json=request.body) as response:
             # The stream itself, since httpx decompresses without a limit.
             chunks = cast("Iterable[bytes]", response.stream)
             encoding = response.headers.get("content-encoding", "")
@@ -200,8 +196,3 @@ def _content_length(response: httpx.Response) -> int:
     """The number of bytes that a response declares; 0 if it declares none."""
     length = response.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) <= MAX_LENGTH_DIGITS else 0
-
-
-def _is_safe_to_retry(request: Request, error: httpx.HTTPError) -> bool:
-    """Whether a retry cannot repeat a side effect."""
-    return request.method in IDEMPOTENT_METHODS or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))

@@ -39,17 +39,22 @@ def map_texts(value: Any, function: Callable[[str], Any]) -> Any:
     return map_leaves(value, lambda leaf: function(leaf) if isinstance(leaf, str) else leaf)
 
 
-def iter_texts(value: Any) -> Iterator[str]:
-    """Yield the texts in JSON at any depth: names of properties and values."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
+def iter_leaves(value: Any) -> Iterator[Any]:
+    """Yield the names and values in JSON that are neither objects nor lists, at any depth."""
+    if isinstance(value, Mapping):
         for name, item in value.items():
-            yield str(name)
-            yield from iter_texts(item)
+            yield name
+            yield from iter_leaves(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from iter_texts(item)
+            yield from iter_leaves(item)
+    else:
+        yield value
+
+
+def iter_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in JSON at any depth: names of properties and values."""
+    return (leaf for leaf in iter_leaves(value) if isinstance(leaf, str))
 
 
 @dataclass(frozen=True, slots=True)

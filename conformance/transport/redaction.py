@@ -60,34 +60,34 @@ class Redactor:
     def from_contract(cls, contract: Contract, secrets: Iterable[str | None]) -> "Redactor":
         """A redactor for these values, and for the passwords and credential headers of a contract."""
         names = {n for scheme in contract.security_schemes.values() if isinstance(n := scheme.get("name"), str)}
-        names |= set(_passwords(contract))
-        return cls(_longest_first(s for s in secrets if s), _CREDENTIALS | {name.lower() for name in names})
+        names |= set(_iter_password_names(contract))
+        return cls(_sort_longest_first(s for s in secrets if s), _CREDENTIALS | {name.lower() for name in names})
 
     def with_values_from(self, exchanges: Iterable[Exchange]) -> "Redactor":
         """The same redactor, extended by the values of hidden names in some exchanges."""
         secrets = set(self.secrets)
         for exchange in exchanges:
-            secrets |= set(self._hidden_values(exchange.request.body))
+            secrets |= set(self._iter_hidden_values(exchange.request.body))
             if _may_contain(exchange.response.content, self.names):
-                secrets |= set(self._hidden_values(exchange.response.json))
-        return replace(self, secrets=_longest_first(secrets))
+                secrets |= set(self._iter_hidden_values(exchange.response.json))
+        return replace(self, secrets=_sort_longest_first(secrets))
 
-    def text(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
+    def redact_text(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
         """A text of one or more lines, redacted and limited in length."""
-        text = self._without_secrets(plain(text))
+        text = self._remove_secrets(remove_unsafe_chars(text))
         return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
-    def line(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
+    def redact_line(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
         """A redacted text on one line."""
-        return self.text(" ".join(text.split()), limit)
+        return self.redact_text(" ".join(text.split()), limit)
 
-    def value(self, value: Any) -> Any:
+    def redact_value(self, value: Any) -> Any:
         """Redacted JSON; texts keep their length."""
-        return self._redact(value, self._key, lambda text: self._without_secrets(plain(text)))
+        return self._redact(value, self._redact_name, lambda text: self._remove_secrets(remove_unsafe_chars(text)))
 
-    def exact(self, value: Any) -> Any:
+    def redact_secrets(self, value: Any) -> Any:
         """JSON in which only secrets are replaced: for requests that are sent again, displayed only as ASCII."""
-        return self._redact(value, str, self._without_secrets)
+        return self._redact(value, str, self._remove_secrets)
 
     def _redact(self, value: Any, key: Callable[[str], str], text: Callable[[str], str]) -> Any:
         if isinstance(value, Mapping):
@@ -97,17 +97,17 @@ class Redactor:
             return [self._redact(item, key, text) for item in value]
         return text(value) if isinstance(value, str) else value
 
-    def body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
+    def redact_body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
         """A body, redacted and limited in length. JSON is processed only up to the limit."""
         try:
             value, remaining = self._truncate(parse_leniently(content), limit)
             text = json.dumps(value, ensure_ascii=False, indent=indent)
         except (ValueError, RecursionError):
             excerpt = content[: EXCERPT_FACTOR * limit].decode("utf-8", "replace")
-            return self.text(_NAMED_VALUE.sub(self._hide_named_value, excerpt), limit)
+            return self.redact_text(_NAMED_VALUE.sub(self._hide_named_value, excerpt), limit)
         if remaining > 0:
-            return self.text(text, limit)
-        return f"{self._without_secrets(plain(text))[:limit]}... ({len(content)} bytes)"
+            return self.redact_text(text, limit)
+        return f"{self._remove_secrets(remove_unsafe_chars(text))[:limit]}... ({len(content)} bytes)"
 
     def _hide_named_value(self, match: re.Match[str]) -> str:
         """Replace the value of a hidden name in text that is not JSON."""
@@ -120,7 +120,7 @@ class Redactor:
             for name, item in value.items():
                 if remaining <= 0:
                     break
-                key = self._key(name)
+                key = self._redact_name(name)
                 shown = REDACTED if self.is_hidden(name) and item is not None else item
                 members[key], remaining = self._truncate(shown, remaining - len(key))
             return members, remaining
@@ -132,46 +132,48 @@ class Redactor:
                 redacted, remaining = self._truncate(item, remaining - 1)
                 items.append(redacted)
             return items, remaining
-        redacted = self.value(value)
+        redacted = self.redact_value(value)
         return redacted, remaining - (len(redacted) if isinstance(redacted, str) else 1)
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return {self._key(k): REDACTED if self.is_hidden(k) else self.line(v) for k, v in headers.items()}
+    def redact_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {
+            self._redact_name(k): REDACTED if self.is_hidden(k) else self.redact_line(v) for k, v in headers.items()
+        }
 
-    def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
+    def format_curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
         """The request as a curl command; tokens are names of environment variables."""
         request = replace(self._redact_request(exchange.request), actor=exchange.request.token_actor)
-        return self.line(replace(exchange, request=request).curl(base, token_env, other_env), MAX_BODY_CHARS)
+        return self.redact_line(replace(exchange, request=request).curl(base, token_env, other_env), MAX_BODY_CHARS)
 
     def _redact_request(self, request: Request) -> Request:
         return replace(
             request,
-            body=self.value(request.body),
-            raw_body=None if request.raw_body is None else self.body(request.raw_body).encode(),
-            headers=self.headers(request.headers),
-            path_values={name: self.value(value) for name, value in request.path_values.items()},
-            query=tuple((n, REDACTED if self.is_hidden(n) else self._without_secrets(v)) for n, v in request.query),
+            body=self.redact_value(request.body),
+            raw_body=None if request.raw_body is None else self.redact_body(request.raw_body).encode(),
+            headers=self.redact_headers(request.headers),
+            path_values={name: self.redact_value(value) for name, value in request.path_values.items()},
+            query=tuple((n, REDACTED if self.is_hidden(n) else self._remove_secrets(v)) for n, v in request.query),
         )
 
-    def request(self, request: Request) -> dict[str, Any]:
+    def describe_request(self, request: Request) -> dict[str, Any]:
         content = None if request.body is None else json.dumps(request.body).encode()
         content = content if request.raw_body is None else request.raw_body
         return {
             "operation": request.operation,
             "method": request.method.upper(),
-            "target": self.line(self._redact_request(request).target, MAX_BODY_CHARS),
+            "target": self.redact_line(self._redact_request(request).target, MAX_BODY_CHARS),
             "as": request.actor,
-            "headers": self.headers(request.headers),
-            "body": None if content is None else self.body(content),
+            "headers": self.redact_headers(request.headers),
+            "body": None if content is None else self.redact_body(content),
         }
 
     def is_hidden(self, name: object) -> bool:
         return str(name).lower() in self.names
 
-    def _key(self, name: object) -> str:
-        return self.text(str(name), 200)
+    def _redact_name(self, name: object) -> str:
+        return self.redact_text(str(name), 200)
 
-    def _hidden_values(self, value: Any) -> Iterator[str]:
+    def _iter_hidden_values(self, value: Any) -> Iterator[str]:
         stack = [value]
         while stack:
             node = stack.pop()
@@ -181,13 +183,13 @@ class Redactor:
             children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
             stack += [child for child in children if isinstance(child, (dict, list))]
 
-    def _without_secrets(self, text: str) -> str:
-        for form in _spellings(self.secrets):
+    def _remove_secrets(self, text: str) -> str:
+        for form in _list_encodings(self.secrets):
             if form in text:
                 text = text.replace(form, REDACTED)
         if "eyJ" in text:
             text = _JWT.sub(REDACTED, text)
-        text = _without_variants(text, self.secrets)
+        text = _remove_variants(text, self.secrets)
         if "://" in text:
             text = _USERINFO.sub(REDACTED, text)
         if "=" in text:
@@ -200,13 +202,13 @@ class Redactor:
 
 
 @lru_cache(maxsize=256)
-def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
+def _list_encodings(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """All encodings of these secrets, longest first."""
-    forms = {form for secret in secrets for form in _forms(secret)}
+    forms = {form for secret in secrets for form in _iter_encodings(secret)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
-def _without_variants(text: str, secrets: Iterable[str]) -> str:
+def _remove_variants(text: str, secrets: Iterable[str]) -> str:
     """Redact secrets in any case, with any of their characters escaped, split by separators, or cut off."""
     normalized = _normalize(text), _normalize(_TAG.sub("", text))
     for secret in secrets:
@@ -220,12 +222,12 @@ def _without_variants(text: str, secrets: Iterable[str]) -> str:
 def _redact_variants(text: str, secret: str) -> str:
     """Redact a secret, or a start of it of at least `MIN_SPLIT_SECRET_CHARS` characters."""
     parts, position = [], 0
-    for match in _variants(secret[:MIN_SPLIT_SECRET_CHARS]).finditer(text):
+    for match in _compile_variants(secret[:MIN_SPLIT_SECRET_CHARS]).finditer(text):
         if match.start() < position:
             continue
         end: int = match.end()
         for char in secret[MIN_SPLIT_SECRET_CHARS:]:
-            following = _following_character(char).match(text, end)
+            following = _compile_following_character(char).match(text, end)
             if following is None:
                 break
             end = following.end()
@@ -235,9 +237,9 @@ def _redact_variants(text: str, secret: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _following_character(char: str) -> re.Pattern[str]:
+def _compile_following_character(char: str) -> re.Pattern[str]:
     """The pattern of a further character of a secret, after separators."""
-    return re.compile(_SEPARATORS + _character_pattern(char), re.IGNORECASE)
+    return re.compile(_SEPARATORS + _build_character_pattern(char), re.IGNORECASE)
 
 
 def _normalize(text: str) -> str:
@@ -250,13 +252,13 @@ def _normalize(text: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _variants(secret: str) -> re.Pattern[str]:
+def _compile_variants(secret: str) -> re.Pattern[str]:
     """The pattern of a secret in any case, in which each character may be escaped."""
     separator = _SEPARATORS if len(secret) >= MIN_SPLIT_SECRET_CHARS else ""
-    return re.compile(separator.join(map(_character_pattern, secret)), re.IGNORECASE)
+    return re.compile(separator.join(map(_build_character_pattern, secret)), re.IGNORECASE)
 
 
-def _character_pattern(char: str) -> str:
+def _build_character_pattern(char: str) -> str:
     code, percent = ord(char), "".join(f"%(?:25)*{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
     names = [name for name, text in html5.items() if text == char and name.endswith(";")]
     entities = (f"&(?:amp;)*{name}" for name in (f"#0*{code};?", f"#x0*{code:x};?", *names))
@@ -270,14 +272,14 @@ def _may_contain(content: bytes, names: Iterable[str]) -> bool:
     return b"\\u" in lowered or not lowered.isascii() or any(f'"{name}"'.encode() in lowered for name in names)
 
 
-def _forms(secret: str) -> Iterator[str]:
+def _iter_encodings(secret: str) -> Iterator[str]:
     """Encodings of a secret in text. The part after a bar is a token itself (Laravel's ``number|token``)."""
     inner = json.dumps(secret)[1:-1]
     yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret, safe="").lower())
     yield from (html.escape(secret), inner, inner.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
     _, bar, token = secret.partition("|")
     if bar and len(token) >= MIN_ENCODED_SECRET_CHARS:
-        yield from _forms(token)
+        yield from _iter_encodings(token)
     raw = secret.encode("utf-8", "surrogatepass")
     if len(raw) < MIN_ENCODED_SECRET_CHARS:
         return
@@ -288,18 +290,18 @@ def _forms(secret: str) -> Iterator[str]:
         yield from (core, core.replace("+", "-").replace("/", "_"))
 
 
-def plain(text: str) -> str:
+def remove_unsafe_chars(text: str) -> str:
     """A text without escape sequences, control characters (except line ends and tabs) and bidirectional marks."""
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE_CHARS.sub("", _ANSI.sub("", text))
 
 
-def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+def _sort_longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({s for s in secrets if len(s) >= MIN_SECRET_CHARS}, key=lambda s: (-len(s), s)))
 
 
-def _passwords(contract: Contract) -> Iterator[str]:
+def _iter_password_names(contract: Contract) -> Iterator[str]:
     """Names of the properties and parameters that the contract declares as passwords."""
     for node, pointer in iter_keyword_objects(contract.document.root):
         if node.get("format") == "password":

@@ -39,7 +39,8 @@ class Retrier:
             if response.status in GATEWAY_STATUSES:
                 self.sleep(GATEWAY_PAUSE)
             response = self._send(target, request)
-        if failed and response.status in ALREADY_DONE_STATUSES and _may_write(request):
+        may_write = request.method not in READ_METHODS and request.token_actor != Actor.ANONYMOUS
+        if failed and response.status in ALREADY_DONE_STATUSES and may_write:
             response = failed[0].response  # the failed request was completed: the retry proves nothing
         if response.status >= 500:
             self._failing[request.operation] += 1
@@ -54,8 +55,3 @@ class Retrier:
         except NoResponse:
             self.unanswered.append(request)
             raise
-
-
-def _may_write(request: Request) -> bool:
-    """Whether a request may change data: it is no read, and it has a valid token."""
-    return request.method not in READ_METHODS and request.token_actor != Actor.ANONYMOUS

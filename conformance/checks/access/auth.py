@@ -35,10 +35,6 @@ LOGGED_OUT = "a logged-out token"
 UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "an unknown token", "a malformed token")
 
 
-def _requires_auth(contract: Contract, operation: Operation) -> bool:
-    return operation.requires_auth
-
-
 def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     """Send the request with each kind of invalid credentials; return the exchanges, or why they were not sent.
 
@@ -99,7 +95,7 @@ def _build_valid_body(case: Case) -> Any:
     "unauthenticated-access-denied",
     "A request without a valid token does not succeed.",
     Category.AUTHENTICATION,
-    _requires_auth,
+    lambda c, o: o.requires_auth,
     provenance_independent=True,
 )
 def check_access_denied(case: Case) -> Iterator[CheckResult]:
@@ -114,7 +110,10 @@ def check_access_denied(case: Case) -> Iterator[CheckResult]:
 
 
 @check(
-    "unauthenticated-is-401", "A request without a valid token returns 401.", Category.AUTHENTICATION, _requires_auth
+    "unauthenticated-is-401",
+    "A request without a valid token returns 401.",
+    Category.AUTHENTICATION,
+    lambda c, o: o.requires_auth,
 )
 def check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
     exchanges = case.use(UNAUTHENTICATED_EXCHANGES)
@@ -224,9 +223,8 @@ def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
     session, operation = case.session, case.operation
     query = session.records.required_query(operation)
     key = session.operations.resource(operation).key_attribute
-    is_listed = any(
-        row.get(key) == record.key for row in session.records.rows(operation, query, actor=Actor.OTHER_TENANT)
-    )
+    rows = session.records.rows(operation, query, actor=Actor.OTHER_TENANT)
+    is_listed = any(row.get(key) == record.key for row in rows)
     exchange = session.client.send(operation, query=query, actor=Actor.OTHER_TENANT)
     message = f"the list of another tenant contains {key} {record.key}" if is_listed else ""
     return case.build_result(case.build_requirement(), message, exchange)

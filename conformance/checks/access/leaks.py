@@ -52,16 +52,11 @@ def check_no_leak(case: Case) -> Iterator[CheckResult]:
         query = {**session.records.required_query(case.operation), parameter.name: value}
         query |= dict(listing.build_largest_page_query())
         exchange = session.client.send(case.operation, query=query, actor=Actor.OTHER_TENANT)
-        rows = session.operations.data(case.operation, exchange) if exchange.response.ok else []
-        keys = (
-            [row.get(listing.resource.key_attribute) for row in rows if isinstance(row, dict)]
-            if isinstance(rows, list)
-            else []
-        )
-        is_found = record.key in keys
-        message = (
-            f"{parameter.name}={value} returns {record.resource} {record.key} to another tenant" if is_found else ""
-        )
+        data = session.operations.data(case.operation, exchange) if exchange.response.ok else None
+        rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+        is_found = any(row.get(listing.resource.key_attribute) == record.key for row in rows)
+        leak = f"{parameter.name}={value} returns {record.resource} {record.key} to another tenant"
+        message = leak if is_found else ""
         requirement = case.build_requirement(parameter=f"{parameter.name}:{'.'.join(path)}")
         yield case.build_result(requirement, message, exchange)
 

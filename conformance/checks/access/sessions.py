@@ -155,9 +155,8 @@ def check_login_token(case: Case) -> Iterator[CheckResult]:
     identity_exchange = _request_identity(session, token)
     account = session.contract.account_resource
     login = account.credentials.login if account and account.credentials else ""
-    identity = session.operations.data(
-        session.contract.operations[identity_exchange.request.operation], identity_exchange
-    )
+    operation = session.contract.operations[identity_exchange.request.operation]
+    identity = session.operations.data(operation, identity_exchange)
     message = ""
     if not identity_exchange.response.ok:
         message = f"request with the new token: got {identity_exchange.response.status}, expected 2xx"
@@ -196,15 +195,11 @@ LOGGED_OUT_TOKEN = Fixture("logged-out token", FixtureScope.RUN, _obtain_logged_
 # Logout
 
 
-def _is_logout(contract: Contract, operation: Operation) -> bool:
-    return operation.action == LOGOUT_ACTION and operation.method == "post" and operation.requires_auth
-
-
 @check(
     "logout-revokes-token",
     "A logout revokes its token and no other token of the account.",
     Category.AUTHENTICATION,
-    _is_logout,
+    lambda c, o: o.action == LOGOUT_ACTION and o.method == "post" and o.requires_auth,
     provenance_independent=True,
     writes=True,
 )

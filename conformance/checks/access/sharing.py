@@ -98,17 +98,16 @@ def check_share_revocation(case: Case) -> Iterator[CheckResult]:
     """Delete the share, or the record if shares cannot be deleted: the recipient has no access any more."""
     session, operation = case.session, case.operation
     action = perform_action(case)
-    if action.record is None or find_shared_tenant_reason(session):
-        reason = find_shared_tenant_reason(session)
+    reason = find_shared_tenant_reason(session)
+    if action.record is None or reason:
         raise SkipCheck(reason or not_testable("the path of the share operation contains no record"))
     record, resource = action.record, session.contract.views[operation.envelope.view_name or ""].resource
     share = session.operations.data(operation, action.exchange)
     key = share.get(session.contract.resources[resource].key_attribute) if isinstance(share, dict) else None
     if key is None or session.operations.find(resource, "delete") is None:
         resource, key = record.resource, record.key
-    session.client.retrieve(
-        record.resource, record.key, actor=Actor.OTHER_TENANT
-    )  # the response must not be cached for the recipient
+    # The response must not be cached for the recipient.
+    session.client.retrieve(record.resource, record.key, actor=Actor.OTHER_TENANT)
     delete_exchange = session.records.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
         raise SkipCheck(not_testable(f"the target does not accept the deletion of a {resource}"))

@@ -19,7 +19,7 @@ from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation, Relation
+from spec.model import Contract, Operation
 
 STATE_POLLS = 3  # requests that check that a state does not change
 POLL_INTERVAL = 1.0  # seconds
@@ -36,9 +36,8 @@ def _find_retrievable_records(case: Case, action: PerformedAction) -> list[Neste
     """Return the top-level records of the response that can be retrieved."""
     session = case.session
     nested = session.client.created_records.find_records(case.operation, action.exchange)
-    return [
-        n for n in nested if session.operations.find(n.view.resource, "retrieve") and _get_key(session, n) is not None
-    ]
+    retrievable = (n for n in nested if session.operations.find(n.view.resource, "retrieve"))
+    return [n for n in retrievable if _get_key(session, n) is not None]
 
 
 def _get_key(session: Session, nested: NestedRecord) -> Any:
@@ -92,15 +91,11 @@ def _describe_stored_difference(case: Case, nested: NestedRecord, exchanges: lis
 # Record of the path
 
 
-def _has_path_record(contract: Contract, operation: Operation) -> bool:
-    return _returns_records(contract, operation) and len(operation.path_parameter_names) == 1
-
-
 @check(
     "action-result-concerns-record",
     "The result of an action is, or references, the record in its path.",
     Category.ACTIONS,
-    _has_path_record,
+    lambda c, o: _returns_records(c, o) and len(o.path_parameter_names) == 1,
     writes=True,
 )
 def check_subject(case: Case) -> Iterator[CheckResult]:
@@ -128,16 +123,14 @@ def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tu
         return
     for relation in session.contract.resources[nested.view.resource].relations.values():
         if relation.targets == (resource,) and not relation.to_many and relation.is_stored:
-            related = nested.record.get(relation.name) or _retrieve_relation(session, nested, relation)
+            related = nested.record.get(relation.name)
+            if not related:
+                retrieve = session.operations.require(nested.view.resource, "retrieve")
+                record, _ = retrieve_with_relations(session, retrieve, _get_key(session, nested))
+                related = record.get(relation.name) if isinstance(record, dict) else None
             if isinstance(related, dict) and related:
                 location = select_least_certain(case, (case.operation.pointer, None), (relation.pointer, None))
                 yield location, related.get(session.contract.resources[resource].key_attribute)
-
-
-def _retrieve_relation(session: Session, nested: NestedRecord, relation: Relation) -> Any:
-    operation = session.operations.require(nested.view.resource, "retrieve")
-    record, _ = retrieve_with_relations(session, operation, _get_key(session, nested))
-    return record.get(relation.name) if isinstance(record, dict) else None
 
 
 # States

@@ -144,9 +144,7 @@ def check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
 
 def _evaluate_write_effect(session: Session, metric: Metric) -> tuple[str, Exchange]:
     listing = Listing(session, session.operations.require(metric.resource.name, "list"))
-    session.records.shared_record(
-        metric.resource.name
-    )  # creates the parents now, so that the write adds one record only
+    session.records.shared_record(metric.resource.name)  # with its parents, so that the write adds one record only
     row_count = listing.fetch().total
     value, _ = metric.fetch(session)
     if listing.fetch().total != row_count:

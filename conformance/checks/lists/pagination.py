@@ -21,11 +21,6 @@ from conformance.checks.support.values import parse_integer
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
-from spec.model import Contract, Operation
-
-
-def _has_numbered_pages(contract: Contract, operation: Operation) -> bool:
-    return is_list_with("page", "size")(contract, operation) and "total" in get_pagination_roles(operation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class NumberedPage:
     "pagination-metadata-correct",
     "Pagination metadata and links match the returned page.",
     Category.LISTS,
-    _has_numbered_pages,
+    lambda c, o: is_list_with("page", "size")(c, o) and "total" in get_pagination_roles(o),
     affected_by_other_clients=True,
 )
 def check_pagination_values(case: Case) -> Iterator[CheckResult]:

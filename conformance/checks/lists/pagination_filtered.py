@@ -20,20 +20,14 @@ from conformance.errors import SkipCheck, insufficient_data
 from conformance.model.queries import iter_pairs
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
-from spec.model import Contract, Operation
 from spec.provenance import INFERRED
-
-
-def _has_page_links(contract: Contract, operation: Operation) -> bool:
-    has_links = not get_pagination_roles(operation).isdisjoint(PAGINATION_LINKS)
-    return is_list_with("page", "size")(contract, operation) and has_links
 
 
 @check(
     "page-links-keep-query",
     "A pagination link leads to its page of the same query.",
     Category.LISTS,
-    _has_page_links,
+    lambda c, o: is_list_with("page", "size")(c, o) and not get_pagination_roles(o).isdisjoint(PAGINATION_LINKS),
     affected_by_other_clients=True,
 )
 def check_links_keep_query(case: Case) -> Iterator[CheckResult]:

@@ -134,16 +134,8 @@ class Case:
         location = pointer or self.operation.pointer
         provenance = get_provenance(self.session.contract.document, location, keyword)
         independent = provenance_independent or self.check.provenance_independent
-        return Requirement(
-            self.check.id,
-            self.operation.id,
-            self.check.requirement,
-            location,
-            provenance,
-            independent,
-            parameter,
-            keyword or "",
-        )
+        head = (self.check.id, self.operation.id, self.check.requirement, location)
+        return Requirement(*head, provenance, independent, parameter, keyword or "")
 
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
         """Build the result: passed if `failure` is empty, else failed with that message ("got X, expected Y")."""

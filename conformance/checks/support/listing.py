@@ -198,19 +198,14 @@ class Listing:
         count = len(page.rows)
         total = max(count, parse_integer(page.pagination_values.get("total")) or 0)
         # Better a check of two rows than none. A shorter list shows too little: the create below raises the reason.
-        if total == MIN_ORDERED_ROWS and not self._is_creatable():
+        is_creatable = self.session.contract.find_create_operation(self.resource.name) is not None
+        if total == MIN_ORDERED_ROWS and not is_creatable:
             return self
         for _ in range(min_rows - count):
             self.session.records.create_variation(self.resource.name, self.session.payloads.random.randrange(100))
         if count < min_rows and self.session.client.wait_until(lambda: self._find_shortage(min_rows)):
             raise SkipCheck(insufficient_data("the list has too few rows"))
         return self
-
-    def _is_creatable(self) -> bool:
-        try:
-            return bool(self.session.operations.creator(self.resource.name))
-        except SkipCheck:
-            return False
 
     def _find_shortage(self, min_rows: int) -> str:
         return "" if len(self.fetch_largest().rows) >= min_rows else "too few rows"

@@ -53,16 +53,13 @@ def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
 
 def derive_value(session: Session, resource: Resource, path: tuple[str, ...]) -> Any:
     """Return the value at a path of relations that records created by the run have. Raises SkipCheck if unknown."""
-    for prefix, load_record in ((resource.tenant_path, _get_tenant), (resource.owner_path, _get_owner)):
-        if prefix and path[: len(prefix)] == prefix and len(path) == len(prefix) + 1:
-            record = load_record(session, resource)
+    tenant_loader = (resource.tenant_path, lambda: _get_tenant(session, resource))
+    for prefix, load_record in (tenant_loader, (resource.owner_path, session.client.identity)):
+        if prefix and path[:-1] == prefix:
+            record = load_record()
             if path[-1] in record:
                 return record[path[-1]]
     raise SkipCheck(not_testable(f"the rows have no {'.'.join(path)}"))
-
-
-def _get_owner(session: Session, resource: Resource) -> Any:
-    return session.client.identity()
 
 
 def _get_tenant(session: Session, resource: Resource) -> Any:

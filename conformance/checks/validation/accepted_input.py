@@ -49,17 +49,11 @@ Send = Callable[[list[BoundaryValue]], Exchange]
 # Bodies
 
 
-def _is_create_or_update(contract: Contract, operation: Operation) -> bool:
-    if operation.request_body is None or operation.resource not in contract.resources:
-        return False
-    return is_create(contract, operation) or operation.action == "update"
-
-
 @check(
     "valid-body-accepted",
     "Every value that the schema of a body field allows is accepted.",
     Category.INPUT_VALIDATION,
-    _is_create_or_update,
+    lambda c, o: o.request_body is not None and o.resource in c.resources and (is_create(c, o) or o.action == "update"),
     writes=True,
 )
 def check_body_values(case: Case) -> Iterator[CheckResult]:
@@ -163,16 +157,11 @@ def _iter_text_boundaries(case: Case, schema: Mapping[str, Any]) -> Iterator[tup
 # Valid fields in an invalid request
 
 
-def _is_validated_action(contract: Contract, operation: Operation) -> bool:
-    fields = operation.body_fields
-    return is_action(contract, operation) and 422 in operation.responses and len(fields) > 1
-
-
 @check(
     "valid-field-not-reported",
     "A validation error does not report valid fields.",
     Category.INPUT_VALIDATION,
-    _is_validated_action,
+    lambda c, o: is_action(c, o) and 422 in o.responses and len(o.body_fields) > 1,
     writes=True,
 )
 def check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
@@ -181,12 +170,8 @@ def check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
     path, full_body = bad_requests.build_own_path(case), build_action_body(case.session, case.operation) or {}
     invalid_inputs = list(_iter_invalid_inputs(case))
     for index, (invalid_name, invalid_part) in enumerate(invalid_inputs[:2]):
-        fields = [
-            f
-            for f in case.operation.body_fields.values()
-            if f.relation_setter is None and f.x_query is None and f.name != invalid_name
-        ]
-        fields = [f for f in fields if not index or f.name == invalid_inputs[0][0]]
+        fields = [f for f in case.operation.body_fields.values() if f.relation_setter is None and f.x_query is None]
+        fields = [f for f in fields if f.name != invalid_name and (not index or f.name == invalid_inputs[0][0])]
         for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in fields]):
             body = {**full_body, **{e.name: e.value for e in batch}}
             body.pop(invalid_name, None)

@@ -16,48 +16,44 @@ TESTED_METHODS = ("post", "put", "delete")
 FALLBACK_METHOD = "patch"  # for paths that have all tested methods; many servers handle PATCH as PUT
 
 
-def _addresses_record(contract: Contract, operation: Operation) -> bool:
-    has_key = bool(operation.path_parameter_names) and operation.resource in contract.resources
-    return has_key and 404 in operation.responses
-
-
-@check("unknown-record-is-404", "A request for an unknown key returns 404.", Category.HTTP, _addresses_record)
+@check(
+    "unknown-record-is-404",
+    "A request for an unknown key returns 404.",
+    Category.HTTP,
+    lambda c, o: bool(o.path_parameter_names) and o.resource in c.resources and 404 in o.responses,
+)
 def check_unknown_record(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     if session.options.read_only and operation.method not in bad_requests.SAFE_METHODS:
         yield case.skip(case.build_requirement(operation.responses[404]), READ_ONLY)
         return
     body: Any = session.payloads.build(operation, session.records.parent) if operation.request_body else None
-    yield bad_requests.evaluate_status(
-        case, 404, session.client.send(operation, path=bad_requests.build_unknown_path(case), body=body)
-    )
+    exchange = session.client.send(operation, path=bad_requests.build_unknown_path(case), body=body)
+    yield bad_requests.evaluate_status(case, 404, exchange)
 
 
-def _is_first_with_404(contract: Contract, operation: Operation) -> bool:
-    return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
-
-
-@check("unknown-path-is-404", "A request for an undefined path returns 404.", Category.HTTP, _is_first_with_404)
+@check(
+    "unknown-path-is-404",
+    "A request for an undefined path returns 404.",
+    Category.HTTP,
+    lambda c, o: o is next((first for first in c.operations.values() if first.responses.get(404)), None),
+)
 def check_unknown_path(case: Case) -> Iterator[CheckResult]:
     """Request an undefined path; the body must be that of the documented 404 responses."""
     request = Request(case.operation.id, "get", UNKNOWN_PATH)
     exchange = Exchange(request, case.session.client.target.send(request))
     status = exchange.response.status
-    failure = (
-        f"got {status}, expected 404" if status != 404 else bad_requests.find_schema_violation(case, 404, exchange)
-    )
+    failure = f"got {status}, expected 404"
+    if status == 404:
+        failure = bad_requests.find_schema_violation(case, 404, exchange)
     yield case.build_result(case.build_requirement("#/info"), failure, exchange)
-
-
-def _is_get(contract: Contract, operation: Operation) -> bool:
-    return operation.method == "get"
 
 
 @check(
     "unknown-parameter-ignored",
     "A query parameter that the contract does not have is ignored.",
     Category.HTTP,
-    _is_get,
+    lambda c, o: o.method == "get",
 )
 def check_unknown_parameter(case: Case) -> Iterator[CheckResult]:
     """Send a request that succeeds once more with an unknown parameter."""
@@ -69,10 +65,6 @@ def check_unknown_parameter(case: Case) -> Iterator[CheckResult]:
     status = exchange.response.status
     failure = "" if exchange.response.ok else f"got {status} with the parameter {UNKNOWN_PARAMETER}, expected a success"
     yield case.build_result(case.build_requirement("#/info", parameter=UNKNOWN_PARAMETER), failure, exchange)
-
-
-def _is_first_of_path(contract: Contract, operation: Operation) -> bool:
-    return operation is next(o for o in contract.operations.values() if o.path == operation.path)
 
 
 def _find_undefined_methods(contract: Contract, operation: Operation) -> list[str]:
@@ -93,7 +85,7 @@ def _path_matches(template: str, path: str) -> bool:
     "unsupported-method-is-405",
     "An unsupported method returns 405 with an Allow header that lists the supported methods.",
     Category.HTTP,
-    _is_first_of_path,
+    lambda c, o: o is next(first for first in c.operations.values() if first.path == o.path),
 )
 def check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
@@ -142,9 +134,8 @@ def _evaluate_raw_body(case: Case, status: int, raw: bytes, media_type: str) -> 
         return
     bad_requests.require_allowed(case)
     path, headers = _build_target_path(case), {"Content-Type": media_type}
-    yield bad_requests.evaluate_status(
-        case, status, case.session.client.send(case.operation, path=path, raw=raw, headers=headers)
-    )
+    exchange = case.session.client.send(case.operation, path=path, raw=raw, headers=headers)
+    yield bad_requests.evaluate_status(case, status, exchange)
 
 
 def _build_target_path(case: Case) -> dict[str, Any]:

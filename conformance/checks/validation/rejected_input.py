@@ -12,20 +12,15 @@ from conformance.checks.support.values import select_least_certain, truncate
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation
 
 INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
-
-
-def _validates_body(contract: Contract, operation: Operation) -> bool:
-    return operation.request_body is not None and 422 in operation.responses
 
 
 @check(
     "invalid-field-is-422",
     "A body field that violates its schema returns 422 with an error for that field.",
     Category.INPUT_VALIDATION,
-    _validates_body,
+    lambda c, o: o.request_body is not None and 422 in o.responses,
     writes=True,
 )
 def check_invalid_fields(case: Case) -> Iterator[CheckResult]:
@@ -72,19 +67,11 @@ def _evaluate_rejection(
     return case.build_result(requirement, message, exchange)
 
 
-def _validates_query(contract: Contract, operation: Operation) -> bool:
-    return (
-        operation.method in bad_requests.SAFE_METHODS
-        and 422 in operation.responses
-        and bool(operation.query_parameters)
-    )
-
-
 @check(
     "invalid-parameter-is-422",
     "A query parameter that violates its schema returns 422 with an error for that parameter.",
     Category.INPUT_VALIDATION,
-    _validates_query,
+    lambda c, o: o.method in bad_requests.SAFE_METHODS and 422 in o.responses and bool(o.query_parameters),
 )
 def check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
     """Send each parameter with a value of another type, outside its enum or outside its bounds."""

@@ -11,11 +11,6 @@ from conformance.checks.support.bad_requests import build_readable_path
 from conformance.checks.support.check import Case, Category, Check, check
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
-from spec.model import Contract, Operation
-
-
-def _is_any_operation(contract: Contract, operation: Operation) -> bool:
-    return True
 
 
 def _check_responses(case: Case) -> Iterator[CheckResult]:
@@ -29,15 +24,12 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
     for (operation, check_id, *_), (finding, exchange) in list(case.session.responses.findings.items()):
         if (operation, check_id) == (case.operation.id, case.check.id):
             has_failed = True
-            requirement = case.build_requirement(
-                finding.pointer,
-                finding.keyword,
-                finding.parameter,
-                provenance_independent=finding.provenance_independent,
-            )
+            location, independent = (finding.pointer, finding.keyword), finding.provenance_independent
+            parameter = finding.parameter
+            requirement = case.build_requirement(*location, parameter, provenance_independent=independent)
             yield case.build_result(requirement, finding.message, exchange)
-    for location, is_observed in () if has_failed else _iter_locations(case, has_success):
-        requirement = case.build_requirement(location)
+    for pointer, is_observed in () if has_failed else _iter_locations(case, has_success):
+        requirement = case.build_requirement(pointer)
         yield case.build_result(requirement, "") if is_observed else case.skip(requirement, reason)
 
 
@@ -73,15 +65,8 @@ def _ensure_success(case: Case) -> bool:
 
 
 def _declare(name: str, requirement: str, *, independent: bool = False) -> Check:
-    declare = check(
-        name,
-        requirement,
-        Category.RESPONSES,
-        _is_any_operation,
-        provenance_independent=independent,
-        reads_all_responses=True,
-    )
-    return declare(_check_responses)
+    flags = {"provenance_independent": independent, "reads_all_responses": True}
+    return check(name, requirement, Category.RESPONSES, lambda c, o: True, **flags)(_check_responses)
 
 
 RESPONSE_CHECKS = (

@@ -5,15 +5,9 @@ from collections.abc import Iterator
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.parameters import find_parameter
-from conformance.checks.support.values import accepts_any_text, equal, is_create, iter_round_trip_fields
+from conformance.checks.support.values import accepts_any_text, equal, is_create, iter_round_trip_fields, new_record
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
-from spec.model import BodyField
-
-
-def _find_text_fields(case: Case) -> list[BodyField]:
-    fields = iter_round_trip_fields(case, case.session.operations.resource(case.operation))
-    return [field for field, attribute in fields if accepts_any_text(case.session, field, attribute)]
 
 
 @check(
@@ -26,14 +20,13 @@ def _find_text_fields(case: Case) -> list[BodyField]:
 def check_single_record(case: Case) -> Iterator[CheckResult]:
     """Create a record with a unique text: one row has it, in a search or among the newest rows."""
     session, operation = case.session, case.operation
-    fields = _find_text_fields(case)
+    candidates = iter_round_trip_fields(case, session.operations.resource(operation))
+    fields = [field for field, attribute in candidates if accepts_any_text(session, field, attribute)]
     if not fields:
         raise SkipCheck(not_testable("the contract defines no free text field that can identify a record"))
     name = fields[0].name
     listing = Listing(session, session.operations.require(operation.resource or "", "list"))
-    record = session.records.create(
-        operation.resource or "", {name: session.payloads.generate_value(fields[0].schema, name)}
-    )
+    record = new_record(case, {name: session.payloads.generate_value(fields[0].schema, name)})
     text = record.request_body[name]
     search = find_parameter(listing.operation, "search")
     is_searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths

@@ -43,14 +43,11 @@ def _evaluate_unchanged(
     return case.build_result(requirement, message, exchange)
 
 
-_is_update = has_action("update")
-
-
 @check(
     "rejected-write-has-no-effect",
     "A rejected write changes nothing.",
     Category.SIDE_EFFECTS,
-    _is_update,
+    has_action("update"),
     provenance_independent=True,
     writes=True,
 )
@@ -73,6 +70,5 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
         before, _ = retrieve_record(session, created.resource, created.key)
         valid_value = _generate_other_value(case, valid_field, before.get(valid_field.name))
         body = {valid_field.name: valid_value, field.name: candidate[1]}
-        yield _evaluate_unchanged(
-            case, created, field.name, session.client.send(operation, path=path, body=body), before
-        )
+        exchange = session.client.send(operation, path=path, body=body)
+        yield _evaluate_unchanged(case, created, field.name, exchange, before)

@@ -356,14 +356,14 @@ def test_login_fills_the_sign_in_request_and_the_password_is_redacted() -> None:
     session, target = open_session(settings, athena_contract(), "run")
     target.close()
     assert session.options.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
-    assert "Canary" not in build_redactor(settings, athena_contract()).line("its password is Canary 4711 ü")
+    assert "Canary" not in build_redactor(settings, athena_contract()).redact_line("its password is Canary 4711 ü")
     assert "Canary" not in repr(settings) + repr(session)
 
 
 def test_password_in_the_contract_is_not_redacted() -> None:
     env = {"ATHENA_TOKEN": "a-token", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "password"}
     settings = parse_settings(["run", "--base-url", "http://x"], env)
-    assert build_redactor(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
+    assert build_redactor(settings, athena_contract()).redact_line("#/properties/password") == "#/properties/password"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from conformance.reporting import Report, github, html, json_report, junit, mark
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.transport.messages import Exchange, Request, Response
-from conformance.transport.redaction import REDACTED, Redactor, plain
+from conformance.transport.redaction import REDACTED, Redactor, remove_unsafe_chars
 from spec.model import Contract
 from tests.conformance.support.sample_reports import (
     PASSWORD,
@@ -49,13 +49,13 @@ def test_report_has_no_secret_and_no_control_character(report: Report, render: C
     text = render(report)
     secrets = (*TOKEN_FORMS, TOKEN, PASSWORD, "canary", "Y2FuYXJ5", "63616e617279")
     assert [secret for secret in secrets if secret in text] == []
-    assert plain(text) == text
+    assert remove_unsafe_chars(text) == text
     assert "\\u001b" not in text
 
 
 @pytest.mark.parametrize("form", TOKEN_FORMS)
 def test_token_is_redacted_in_every_form(form: str) -> None:
-    text = Redactor((TOKEN,), frozenset({"access_token"})).text(f"before {form} after")
+    text = Redactor((TOKEN,), frozenset({"access_token"})).redact_text(f"before {form} after")
     assert REDACTED in text
     assert "canary" not in text
     assert text.startswith("before ")
@@ -64,12 +64,12 @@ def test_token_is_redacted_in_every_form(form: str) -> None:
 
 def test_text_without_secret_is_unchanged() -> None:
     text = "https://example.com/agents?page=2&sort=name eyJ short, bearer of news, 12:30 me@example.com"
-    assert Redactor((TOKEN,), frozenset({"token"})).text(text) == text
+    assert Redactor((TOKEN,), frozenset({"token"})).redact_text(text) == text
 
 
 def test_secret_split_by_control_characters_is_redacted() -> None:
     redaction = Redactor((TOKEN,), frozenset())
-    assert redaction.text("a " + "\x00".join(TOKEN)) == f"a {REDACTED}"
+    assert redaction.redact_text("a " + "\x00".join(TOKEN)) == f"a {REDACTED}"
 
 
 def test_bodies_are_truncated(report: Report) -> None:
@@ -135,7 +135,7 @@ def test_terminal_names_the_other_failures_of_a_group(report: Report) -> None:
 def test_curl_command_has_name_of_token_variable(contract: Contract, report: Report) -> None:
     operation = contract.operations["listMessages"]
     exchange = Exchange(Request(operation.id, "get", operation.path), Response(200, {}, b"", 0.0))
-    command = report.redaction.curl(exchange, report.target, "MINE", "OTHER")
+    command = report.redaction.format_curl(exchange, report.target, "MINE", "OTHER")
     assert command == 'curl -i -X GET -H "Authorization: Bearer $MINE" http://127.0.0.1:1/api/v1/messages'
 
 

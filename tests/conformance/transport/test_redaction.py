@@ -41,7 +41,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_secret_is_redacted_in_any_form(name: str) -> None:
     for text in (f"got {FORMS[name]} here", json.dumps({"message": f"<{FORMS[name]}>"})):
-        redacted = [REDACTOR.text(text), REDACTOR.line(text), REDACTOR.body(text.encode())]
+        redacted = [REDACTOR.redact_text(text), REDACTOR.redact_line(text), REDACTOR.redact_body(text.encode())]
         for result in redacted:
             assert REDACTED in result
             assert "klmnop"[1:] not in result.lower().replace(" ", "").replace("\u200b", "")
@@ -52,31 +52,31 @@ def test_secret_is_redacted_in_any_form(name: str) -> None:
     "text", ["ab3 def", "klmnop", "12|", "100 % of &amp; \\u0041", "a long text " * 100, "aB3-dEf_6hIj/kl and more"]
 )
 def test_other_text_is_not_redacted(text: str) -> None:
-    assert REDACTED not in REDACTOR.text(text, 10_000)
+    assert REDACTED not in REDACTOR.redact_text(text, 10_000)
 
 
 @pytest.mark.parametrize("length", range(16, len(TOKEN.partition("|")[2])))
 def test_start_of_a_secret_is_redacted(length: int) -> None:
     start = TOKEN.partition("|")[2][:length]
-    assert REDACTOR.text(f"got {start}... here") == f"got {REDACTED}... here"
-    assert REDACTOR.text(f"got {start.upper()}") == f"got {REDACTED}"
+    assert REDACTOR.redact_text(f"got {start}... here") == f"got {REDACTED}... here"
+    assert REDACTOR.redact_text(f"got {start.upper()}") == f"got {REDACTED}"
 
 
 def test_other_token_with_the_same_start_is_redacted_completely() -> None:
     own, other = (f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{name}.c2lnbmF0dXJl" for name in ("xMjM0In0", "5ODc2In0"))
-    assert Redactor((own,), frozenset()).text(f"got {other} here") == f"got {REDACTED} here"
+    assert Redactor((own,), frozenset()).redact_text(f"got {other} here") == f"got {REDACTED} here"
 
 
 def test_many_separators_do_not_make_redaction_slow() -> None:
     redactor = Redactor(("a-_.,-_.,-_.,-_.,-_.,b",), frozenset())
     start = time.monotonic()
     for text in ("a" + "-" * 50_000, "a-" * 25_000, "a" + " " * 50_000, "a" + "<b>" * 15_000, "a-_.," * 10_000):
-        redactor.text(text)
+        redactor.redact_text(text)
     assert time.monotonic() - start < MAX_SECONDS
 
 
 def test_named_value_is_redacted_in_a_body_that_is_not_json() -> None:
     for body in ('{"password": "canary", "password": "x"', '{"password": "canary', '{"Password" :"can\\"ary", [}'):
-        text = REDACTOR.body(body.encode())
+        text = REDACTOR.redact_body(body.encode())
         assert "ary" not in text
         assert REDACTED in text
