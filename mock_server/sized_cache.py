@@ -25,7 +25,8 @@ class SizedCache(Generic[_Key, _Value]):
 
     def put(self, key: _Key, value: _Value) -> bool:
         """Add or replace an entry, unless it is too large. Returns whether the cache was cleared before."""
-        self.remove(key)
+        if key in self.entries:
+            self.remove(key)
         size = self.measure(key, value)
         if size > self.max_bytes // LARGEST_SHARE:
             return False

@@ -133,7 +133,8 @@ class RecordEncoder:
             row = self.encode_record(view_name, record, projection, viewer, dependencies)
             rows.append(row)
             size += len(row)
-            _check_size(size)
+            if size > MAX_BODY_BYTES:
+                raise response_too_large_error(MAX_BODY_BYTES)
         return rows
 
     def encode_record(
@@ -211,8 +212,10 @@ class RecordEncoder:
                 part = item.key_prefix + orjson.dumps(value)
             if part:
                 parts.append(part)
-        _check_size(sum(map(len, parts)))
-        return b"{%s}" % b",".join(parts)
+        encoded = b"{%s}" % b",".join(parts)
+        if len(encoded) > MAX_BODY_BYTES:
+            raise response_too_large_error(MAX_BODY_BYTES)
+        return encoded
 
     def _get_layout(self, view: View, projection: Projection, is_reduced: bool) -> tuple[LayoutItem, ...]:
         layout = self.layouts.get((view.name, projection.identity, is_reduced))
@@ -244,7 +247,8 @@ class RecordEncoder:
             if encoding.body is not None:
                 bodies.append(encoding.body)
                 size += len(encoding.body)
-                _check_size(size)
+                if size > MAX_BODY_BYTES:
+                    raise response_too_large_error(MAX_BODY_BYTES)
         if relation.to_many:
             return b"[%s]" % b",".join(bodies)
         if bodies:
@@ -309,11 +313,6 @@ class RecordEncoder:
             dependencies.add((reference.resource, reference.key))
             current = self.store.resolve(reference)
         return reference
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_BODY_BYTES:
-        raise response_too_large_error(MAX_BODY_BYTES)
 
 
 def _measure_segments(_: tuple[str, Any], segments: tuple[bytes, ...]) -> int:

@@ -126,12 +126,13 @@ def parse_json(raw: bytes) -> ParsedJson:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _malformed_error(_describe_json_error(error, raw)) from None
-    root = [value]
-    key_count, has_floats = _normalize_numbers(root)
+    if isinstance(value, float):
+        return ParsedJson(_to_integer(value), True)
+    key_count, has_floats = _normalize_numbers(value)
     # Without duplicates there is one colon per key, and others only inside strings.
     if raw.count(b":") != key_count and len(_KEY_SEPARATOR.findall(raw)) != key_count:
         _reject_duplicate_keys(raw)
-    return ParsedJson(root[0], has_floats)
+    return ParsedJson(value, has_floats)
 
 
 def find_rounded_integers(raw: bytes) -> list[str]:
@@ -175,14 +176,18 @@ def _count_brackets(raw: bytes) -> int:
     return raw.count(b"[") + raw.count(b"{")
 
 
-def _normalize_numbers(root: list[Any]) -> tuple[int, bool]:
-    """Replace 5.0 by 5 in place, and return (number of keys of all objects, whether there is a float).
+def _to_integer(number: float) -> int | float:
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
-    5.0 and 5 are equal in JSON, and the store keeps integers as integers. `root`: a list with the value. Raises
-    ApiError (400) if the value is nested too deeply.
+
+def _normalize_numbers(value: Any) -> tuple[int, bool]:
+    """Replace 5.0 by 5 in an object or array, and return (number of keys of all objects, whether there is a float).
+
+    5.0 and 5 are equal in JSON, and the store keeps integers as integers. Raises ApiError (400) if the value is nested
+    too deeply.
     """
-    key_count, has_floats, depth = 0, False, -1
-    level: list[Any] = [root]
+    key_count, has_floats, depth = 0, False, 0
+    level: list[Any] = [value] if isinstance(value, (dict, list)) else []
     while level:
         depth += 1
         if depth > MAX_NESTING_DEPTH:
@@ -211,8 +216,8 @@ def _normalize_entries(node: Any, entries: Iterable[tuple[Any, Any]], containers
             containers.append(value)
         elif kind is float:
             has_floats = True
-            if value.is_integer() and abs(value) < 2**53:
-                node[key] = int(value)
+            if value.is_integer():
+                node[key] = _to_integer(value)
     return has_floats
 
 
