@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from mock_server.store import schema
-from mock_server.store.errors import StoreBusy, StoreDamaged, StoreError, describe_open_error, to_store_failure
+from mock_server.store.errors import StoreBusy, StoreDamaged, StoreError, to_open_error, to_store_failure
 from spec.model import Contract
 
 APPLICATION_ID = 0x4174684D  # "AthM"
@@ -67,7 +67,7 @@ def describe_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise describe_open_error(path, error) from None
+        raise to_open_error(path, error) from None
 
 
 def follow_link(path: Path) -> Path:
