@@ -18,9 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, build_head, validate_head
 from mock_server.server.response_coalescing import Coalescer
-from mock_server.web.context import KEEP_ALIVE_KEY
+from mock_server.web.context import ABORTED_SCOPE_TYPE, KEEP_ALIVE_KEY
 from mock_server.web.faults import TRANSPORT_KEY
-from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
+from mock_server.web.outer_app import MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
 MAX_TRAILER_BYTES = 64 * 1024  # received without content: trailer fields, or the extensions of a chunk
@@ -165,7 +165,8 @@ class HttpConnection(HttpToolsProtocol):
             return REQUEST_TIMEOUT
         if cycle.response_complete:
             return KEEP_ALIVE_SECONDS + 1.0
-        return REQUEST_TIMEOUT if cycle.more_body else None
+        # A paused connection cannot receive the rest: the mock has not read the start yet (X-Mock-Delay).
+        return REQUEST_TIMEOUT if cycle.more_body and not self.flow.read_paused else None
 
     def shutdown(self) -> None:
         """Close the connection after its response. An idle client that uses TLS need not confirm it."""

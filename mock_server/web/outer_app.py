@@ -15,7 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
-from mock_server.web.context import CONTEXT_KEY, KEEP_ALIVE_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import (
+    ABORTED_SCOPE_TYPE,
+    CONTEXT_KEY,
+    KEEP_ALIVE_KEY,
+    READ_METHODS,
+    RequestContext,
+    send_response,
+)
 from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
@@ -31,8 +38,6 @@ from mock_server.web.sandbox_selection import (
 )
 
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-# Scope type of a connection that failed before its request was complete.
-ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
