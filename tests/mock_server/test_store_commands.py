@@ -189,10 +189,14 @@ def test_store_in_use_is_not_exported(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_export_to_a_full_disk_is_an_error(folder: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "export"])
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_output_that_cannot_be_written_is_an_error(folder: Path, command: str, redirection: str, reason: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = '"$@" store export mock.db >/dev/full'
+    script = f'"$@" store {command} mock.db {redirection}'
     ended = subprocess.run(
         ("sh", "-c", script, "sh", *MODULE), capture_output=True, text=True, cwd=folder, env=environment, check=False
     )
-    assert (ended.returncode, ended.stderr) == (1, "athena-mock: stdout: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, f"athena-mock: stdout: {reason}\n")
