@@ -87,6 +87,8 @@ def iter_hostile_values(max_bytes: int) -> Iterator[tuple[str, bytes]]:
     yield "too deep", b"[" * (max_bytes // 2) + b"]" * (max_bytes // 2)
     yield "fractions", repeat(b"1.5")
     yield "whole fractions", repeat(b"1.0")
+    yield "whole fractions in arrays", repeat(b"[" + b",".join([b"1.0"] * 8) + b"]")
+    yield "whole fractions in objects", repeat(b'{"a":1.0,"b\\":":2.0,"c":3.0}')
     yield "long integers", repeat(b"123456789012345678901")
     yield "long integer and items", repeat(b"1", start=b"[123456789012345678901,")[:-24] + b"]"
     yield "huge number", b"1" * max_bytes

@@ -66,13 +66,6 @@ class _StringKeyLoader(_StrictLoader):
             key.tag = f"{_YAML_TAG_PREFIX}str"
 
 
-class _PositionLoader(yaml.CSafeLoader):
-    """Skips the type resolution of plain scalars, which takes a third of the parsing time. For line numbers only."""
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        return f"{_YAML_TAG_PREFIX}str"
-
-
 def _format_line(node: yaml.Node) -> str:
     return f"line {node.start_mark.line + 1}"
 
@@ -362,24 +355,43 @@ def _remove_value_annotations(key: str, value: Any) -> Any:
     return _remove_annotations(value, keys_are_names=maps_names(key, value))
 
 
+@dataclass(slots=True)
+class _OpenCollection:
+    """A mapping or list whose end was not parsed yet. `key`: the one whose value is next; `item_count`: of a list."""
+
+    pointer: str
+    is_mapping: bool
+    key: str | None = None
+    item_count: int = 0
+
+    def locate(self, event: yaml.NodeEvent) -> str:
+        """Return the pointer of the next key or value. A key has the pointer of its value."""
+        if not self.is_mapping:
+            self.item_count += 1
+            return f"{self.pointer}/{self.item_count - 1}"
+        if self.key is None:
+            self.key = escape(str(getattr(event, "value", event.anchor)))
+            return f"{self.pointer}/{self.key}"
+        pointer, self.key = f"{self.pointer}/{self.key}", None
+        return pointer
+
+
 def find_line_numbers(content: bytes) -> dict[str, int]:
-    """Map each JSON pointer of a contract to its line (from 1). Takes about 0.3 s for 5,000 lines; store the result."""
+    """Map each JSON pointer of a contract to its line (from 1); nothing below an alias.
+
+    Takes 50 ms for 5,000 lines; store the result. Events take a quarter of the time of `yaml.compose`.
+    """
     line_numbers: dict[str, int] = {}
-
-    def walk(node: yaml.Node, pointer: str) -> None:
-        line_numbers.setdefault(pointer, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                child_pointer = f"{pointer}/{escape(str(key.value))}"
-                line_numbers[child_pointer] = key.start_mark.line + 1
-                walk(value, child_pointer)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                walk(value, f"{pointer}/{index}")
-
-    root = yaml.compose(_join_surrogates(content), Loader=_PositionLoader)
-    if root is not None:
-        walk(root, "#")
+    open_collections: list[_OpenCollection] = []
+    for event in yaml.parse(_join_surrogates(content), Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_collections.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            pointer = open_collections[-1].locate(event) if open_collections else "#"
+            assert event.start_mark is not None  # only of events that were created without a parser
+            line_numbers.setdefault(pointer, event.start_mark.line + 1)
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_collections.append(_OpenCollection(pointer, isinstance(event, yaml.MappingStartEvent)))
     return line_numbers
 
 

@@ -35,6 +35,7 @@ ALLOWED_PACKAGES: Mapping[str, frozenset[str]] = {
 # Package -> its layers, the lowest first. A module imports only from its own part and from lower layers.
 LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "mock_server": (
+        ("sized_cache",),
         ("errors", "store"),
         ("query",),
         ("serialization",),
@@ -296,7 +297,7 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
         (
             "mock_server/store/a.py",
             "from mock_server.query.query import Query",
-            "mock_server.store.a (layer 1) may not import mock_server.query.query (layer 2)",
+            "mock_server.store.a (layer 2) may not import mock_server.query.query (layer 3)",
         ),
         (
             "conformance/checks/support/a.py",

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -188,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         standard_streams.flush_stdout()
         return status
     except OSError as error:
+        with suppress(OSError):
+            standard_streams.flush_stdout()
         return report_error(f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}", 1)
     except click.ClickException as error:
         return report_error(error.format_message(), 2)

@@ -82,13 +82,14 @@ class NonBlockingStream(io.TextIOBase):
 def open_missing_descriptors() -> None:
     """Open the null device for closed standard streams: else the next opened file or socket would become one of them.
 
-    Python has set `sys.stdout` and `sys.stderr` of a closed stream to None.
+    Writing to a closed stdout stays an error (EBADF), as in GNU commands. Python has set `sys.stdout` and `sys.stderr`
+    of a closed stream to None.
     """
     for descriptor in (0, STDOUT, STDERR):
         try:
             os.fstat(descriptor)
         except OSError:
-            null_device = os.open(os.devnull, os.O_RDWR)
+            null_device = os.open(os.devnull, os.O_RDONLY if descriptor == STDOUT else os.O_RDWR)
             if null_device != descriptor:
                 os.dup2(null_device, descriptor)
                 os.close(null_device)

@@ -62,8 +62,8 @@ class StoreReaders:
 
     @classmethod
     def from_store(cls, contract: Contract, store: Store, max_cached_bytes: int | None = None) -> "StoreReaders":
-        encoder = RecordEncoder.from_store(contract, store)
-        responses = ResponseCache(store) if max_cached_bytes is None else ResponseCache(store, max_cached_bytes)
+        limits = () if max_cached_bytes is None else (max_cached_bytes,)
+        encoder, responses = RecordEncoder.from_store(contract, store, *limits), ResponseCache(store, *limits)
         return cls(store, encoder, responses, orjson.loads(store.read_metadata().get("phrases", "{}")))
 
 

@@ -24,12 +24,16 @@ from mock_server.serialization.layout import (
     ProjectionFactory,
     build_layout,
 )
+from mock_server.sized_cache import MIB, SizedCache
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import encode_reference
 from spec.model import Contract, DerivedProperty, Envelope, Relation, View
 from spec.record import Reference
 
-MAX_CACHED_ENCODINGS = 20_000
+MAX_EMBEDDED_CACHE_BYTES = 8 * MIB
+SEGMENT_CACHE_SHARE = 2  # the cache of segments is half as large
+# Estimated bytes of a cached encoding, of each of its segments, and of each tag, in addition to their content.
+_ENTRY_OVERHEAD, _SEGMENT_OVERHEAD, _TAG_OVERHEAD = 400, 40, 400
 # Of the records in a body: a page of 100 messages of the dataset `demo` has 1 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -58,17 +62,27 @@ class RecordEncoder:
     projections: ProjectionFactory
     shared_resources: frozenset[str]
     visibility: RecordVisibility
+    segment_cache: SizedCache[tuple[str, Any], tuple[bytes, ...]]
+    embedded_cache: SizedCache[tuple[Any, ...], EmbeddedEncoding]
     layouts: dict[tuple[str, int, bool], tuple[LayoutItem, ...]] = field(default_factory=dict)
-    segment_cache: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
-    embedded_cache: dict[tuple[Any, ...], EmbeddedEncoding] = field(default_factory=dict)
     dependents: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
 
     @classmethod
-    def from_store(cls, contract: Contract, store: Store) -> "RecordEncoder":
+    def from_store(
+        cls, contract: Contract, store: Store, max_cached_bytes: int = MAX_EMBEDDED_CACHE_BYTES
+    ) -> "RecordEncoder":
         """Create the encoder of a store and register it as a listener."""
         relations = (relation for resource in contract.resources.values() for relation in resource.relations.values())
         shared = frozenset(name for relation in relations if relation.is_embedded for name in relation.targets)
-        encoder = cls(contract, store, ProjectionFactory(contract), shared, RecordVisibility.from_store(store))
+        encoder = cls(
+            contract,
+            store,
+            ProjectionFactory(contract),
+            shared,
+            RecordVisibility.from_store(store),
+            SizedCache(max_cached_bytes // SEGMENT_CACHE_SHARE, _measure_segments),
+            SizedCache(max_cached_bytes, _measure_embedded),
+        )
         store.listeners.append(encoder.on_write)
         return encoder
 
@@ -82,10 +96,10 @@ class RecordEncoder:
         for tag in changed_tags:
             if len(tag) == 2:
                 for view in self.contract.views_by_resource[tag[0]]:
-                    self.segment_cache.pop((view.name, tag[1]), None)
+                    self.segment_cache.remove((view.name, tag[1]))
             for cache_key in self.dependents.pop(tag, ()):
-                encoding = self.embedded_cache.pop(cache_key)
-                for other_tag in encoding.tags - {tag}:
+                encoding = self.embedded_cache.remove(cache_key)
+                for other_tag in encoding.tags - {tag} if encoding else ():
                     self.dependents[other_tag].discard(cache_key)
                     if not self.dependents[other_tag]:
                         del self.dependents[other_tag]
@@ -119,7 +133,8 @@ class RecordEncoder:
             row = self.encode_record(view_name, record, projection, viewer, dependencies)
             rows.append(row)
             size += len(row)
-            _check_size(size)
+            if size > MAX_BODY_BYTES:
+                raise response_too_large_error(MAX_BODY_BYTES)
         return rows
 
     def encode_record(
@@ -153,21 +168,23 @@ class RecordEncoder:
         """Encode a record of a shared resource for embedding, cached."""
         viewer_key = (viewer.user_key, viewer.tenant_keys) if viewer else None
         cache_key = (view.name, reference.key, projection.identity, viewer_key)
-        encoding = self.embedded_cache.get(cache_key)
+        encoding = self.embedded_cache.entries.get(cache_key)
         if encoding is None:
             tags: set[Tag] = {(reference.resource, reference.key)}  # it may be created later
             record, body, is_reduced = self.store.resolve(reference), None, False
             if record is not None and self.visibility.is_visible(viewer, record, tags):
                 is_reduced = self.visibility.is_outsider(viewer, record, tags)
                 body = self._encode_object(view, record, projection, viewer, tags, is_reduced=is_reduced)
-            if len(self.embedded_cache) >= MAX_CACHED_ENCODINGS:
-                self.embedded_cache.clear()
-                self.dependents.clear()
             encoding = EmbeddedEncoding(body, not is_reduced, frozenset(tags))
-            self.embedded_cache[cache_key] = encoding
-            for tag in tags:
-                self.dependents.setdefault(tag, set()).add(cache_key)
+            self._cache_embedded(cache_key, encoding)
         return encoding
+
+    def _cache_embedded(self, cache_key: tuple[Any, ...], encoding: EmbeddedEncoding) -> None:
+        if self.embedded_cache.put(cache_key, encoding):
+            self.dependents.clear()
+        if cache_key in self.embedded_cache.entries:
+            for tag in encoding.tags:
+                self.dependents.setdefault(tag, set()).add(cache_key)
 
     def _encode_object(
         self,
@@ -195,8 +212,10 @@ class RecordEncoder:
                 part = item.key_prefix + orjson.dumps(value)
             if part:
                 parts.append(part)
-        _check_size(sum(map(len, parts)))
-        return b"{%s}" % b",".join(parts)
+        encoded = b"{%s}" % b",".join(parts)
+        if len(encoded) > MAX_BODY_BYTES:
+            raise response_too_large_error(MAX_BODY_BYTES)
+        return encoded
 
     def _get_layout(self, view: View, projection: Projection, is_reduced: bool) -> tuple[LayoutItem, ...]:
         layout = self.layouts.get((view.name, projection.identity, is_reduced))
@@ -207,12 +226,10 @@ class RecordEncoder:
         return layout
 
     def _get_segments(self, view: View, record: StoredRecord, layout: tuple[LayoutItem, ...]) -> tuple[bytes, ...]:
-        segments = self.segment_cache.get((view.name, record.key))
+        segments = self.segment_cache.entries.get((view.name, record.key))
         if segments is None:
             segments = encode_segments(record, layout)
-            if len(self.segment_cache) >= MAX_CACHED_ENCODINGS:
-                self.segment_cache.clear()
-            self.segment_cache[view.name, record.key] = segments
+            self.segment_cache.put((view.name, record.key), segments)
         return segments
 
     def _encode_relation(
@@ -230,7 +247,8 @@ class RecordEncoder:
             if encoding.body is not None:
                 bodies.append(encoding.body)
                 size += len(encoding.body)
-                _check_size(size)
+                if size > MAX_BODY_BYTES:
+                    raise response_too_large_error(MAX_BODY_BYTES)
         if relation.to_many:
             return b"[%s]" % b",".join(bodies)
         if bodies:
@@ -297,9 +315,12 @@ class RecordEncoder:
         return reference
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BODY_BYTES:
-        raise response_too_large_error(MAX_BODY_BYTES)
+def _measure_segments(_: tuple[str, Any], segments: tuple[bytes, ...]) -> int:
+    return _ENTRY_OVERHEAD + sum(map(len, segments)) + _SEGMENT_OVERHEAD * len(segments)
+
+
+def _measure_embedded(_: tuple[Any, ...], encoding: EmbeddedEncoding) -> int:
+    return _ENTRY_OVERHEAD + len(encoding.body or b"") + _TAG_OVERHEAD * len(encoding.tags)
 
 
 def encode_segments(record: StoredRecord, layout: Iterable[LayoutItem]) -> tuple[bytes, ...]:

@@ -10,17 +10,17 @@ import re
 import time
 from http import HTTPMethod
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
-from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, apply_rules, build_head
+from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, build_head, validate_head
 from mock_server.server.response_coalescing import Coalescer
-from mock_server.web.context import KEEP_ALIVE_KEY
+from mock_server.web.context import ABORTED_SCOPE_TYPE, KEEP_ALIVE_KEY
 from mock_server.web.faults import TRANSPORT_KEY
-from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
+from mock_server.web.outer_app import MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
 MAX_TRAILER_BYTES = 64 * 1024  # received without content: trailer fields, or the extensions of a chunk
@@ -48,6 +48,21 @@ _EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty line"
 _log = logging.getLogger("mock_server")
 
 
+class ClientWait(NamedTuple):
+    """A wait of at most `timeout` seconds for the client, since `started_at`. `scope`: of its last request."""
+
+    scope: Any
+    timeout: float
+    started_at: float
+
+
+class UnreadOutput(NamedTuple):
+    """The bytes in the write buffer of a client that does not read, and since when their number is the same."""
+
+    byte_count: int
+    since: float
+
+
 class CustomMethodRequest:
     """A connection whose next request has a method that the parser does not know."""
 
@@ -73,9 +88,9 @@ class HttpConnection(HttpToolsProtocol):
 
     `is_closing`: an error response is being sent; received data are discarded. `linger_deadline`: end of the
     lingering close, which follows the response to a request that was not read completely; `can_linger`: whether it is
-    allowed. `waiting`: (scope of the last request, timeout, start) of the wait for the client.
+    allowed. `client_wait`: the current wait for the client; None while the mock has to respond.
     `has_content`: whether the data that were parsed last contain the end of a head, or content.
-    `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
+    `unread_output`: None before the client was slow. `max_connections`: further connections get error responses, and
     are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
     """
 
@@ -86,8 +101,8 @@ class HttpConnection(HttpToolsProtocol):
     head_bytes = 0
     trailer_bytes = 0
     has_content = False
-    waiting: tuple[Any, float, float] | None = None
-    unsent: tuple[int, float] | None = None
+    client_wait: ClientWait | None = None
+    unread_output: UnreadOutput | None = None
     max_connections = MAX_CONNECTIONS
     coalescer: Coalescer | None = None
 
@@ -105,7 +120,7 @@ class HttpConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Limit the size of all write buffers: abort the other connection that has been paused longest, if any."""
         super().pause_writing()
-        self.unsent = (self.transport.get_write_buffer_size(), time.monotonic())
+        self.unread_output = UnreadOutput(self.transport.get_write_buffer_size(), time.monotonic())
         others = [
             connection
             for connection in self.connections
@@ -113,7 +128,7 @@ class HttpConnection(HttpToolsProtocol):
         ]
         total = sum(connection.transport.get_write_buffer_size() for connection in (self, *others))
         if others and total > MAX_UNSENT_BYTES:
-            slowest = min(others, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0)
+            slowest = min(others, key=lambda other: other.unread_output.since if other.unread_output else 0.0)
             slowest.abort_unread(f"the unread responses of all clients have {total} bytes (maximum {MAX_UNSENT_BYTES})")
 
     def abort_unread(self, reason: str) -> None:
@@ -129,16 +144,16 @@ class HttpConnection(HttpToolsProtocol):
             return
         if self.flow.write_paused:
             unsent_bytes = self.transport.get_write_buffer_size()
-            if self.unsent is None or self.unsent[0] != unsent_bytes:
-                self.unsent = (unsent_bytes, now)
-            elif now - self.unsent[1] > WRITE_TIMEOUT:
+            if self.unread_output is None or self.unread_output.byte_count != unsent_bytes:
+                self.unread_output = UnreadOutput(unsent_bytes, now)
+            elif now - self.unread_output.since > WRITE_TIMEOUT:
                 self.abort_unread(f"nothing was read for {WRITE_TIMEOUT:g} seconds")
-        timeout, waiting = self.get_timeout(), self.waiting
+        timeout, wait = self.get_timeout(), self.client_wait
         if timeout is None:
-            self.waiting = None
-        elif waiting is None or waiting[0] is not self.scope or waiting[1] != timeout:
-            self.waiting = (self.scope, timeout, now)
-        elif now - waiting[2] > timeout:
+            self.client_wait = None
+        elif wait is None or wait.scope is not self.scope or wait.timeout != timeout:
+            self.client_wait = ClientWait(self.scope, timeout, now)
+        elif now - wait.started_at > timeout:
             self.timeout_request()
 
     def get_timeout(self) -> float | None:
@@ -150,7 +165,8 @@ class HttpConnection(HttpToolsProtocol):
             return REQUEST_TIMEOUT
         if cycle.response_complete:
             return KEEP_ALIVE_SECONDS + 1.0
-        return REQUEST_TIMEOUT if cycle.more_body else None
+        # A paused connection cannot receive the rest: the mock has not read the start yet (X-Mock-Delay).
+        return REQUEST_TIMEOUT if cycle.more_body and not self.flow.read_paused else None
 
     def shutdown(self) -> None:
         """Close the connection after its response. An idle client that uses TLS need not confirm it."""
@@ -272,7 +288,7 @@ class HttpConnection(HttpToolsProtocol):
                 # `parse` calls `ignore_upgrade` next. The end of the request is reported before.
                 self.cycle = self.cycle or _NO_CYCLE
                 return
-            self.expect_100_continue = apply_rules(self.url, fields, self.parser.get_http_version())
+            self.expect_100_continue = validate_head(self.url, fields, self.parser.get_http_version())
         super().on_headers_complete()
         self.has_content = True
         self.headers = _TRAILERS

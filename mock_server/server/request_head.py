@@ -5,32 +5,32 @@ from collections.abc import Sequence
 
 from mock_server.errors import ApiError, ErrorKind
 
-Fields = list[tuple[bytes, bytes]]
+HeaderFields = list[tuple[bytes, bytes]]
 
-# Header fields that `apply_rules` reads, in addition to repeated ones.
+# Header fields that `validate_head` reads, in addition to repeated ones.
 EXAMINED_FIELDS = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 _SCHEMES = (b"http", b"https")
 _CONTINUE = b"100-continue"
-# Fields whose value is used, so that a second one with another value would be ambiguous.
+# HeaderFields whose value is used, so that a second one with another value would be ambiguous.
 _SINGLE_FIELDS = ("Host", "Authorization", "Content-Type", "Content-Length")
 
 
-class IgnoredFields(Fields):
+class IgnoredFields(HeaderFields):
     """Stays empty: trailer fields are not merged into the header fields (RFC 9110, 6.5.1)."""
 
     def append(self, field: tuple[bytes, bytes], /) -> None:
         """Ignore a field."""
 
 
-def build_head(method: str, target: bytes, http_version: str, fields: Fields) -> bytes:
+def build_head(method: str, target: bytes, http_version: str, fields: HeaderFields) -> bytes:
     """Return the bytes of a head, up to the empty line."""
     lines = [b"%s %s HTTP/%s" % (method.encode(), target, http_version.encode())]
     lines += [b"%s: %s" % field for field in fields]
     return b"\r\n".join((*lines, b"", b""))
 
 
-def apply_rules(target: bytes, fields: Fields, http_version: str) -> bool:
+def validate_head(target: bytes, fields: HeaderFields, http_version: str) -> bool:
     """Validate a head; replace the Host field by the authority of an absolute-form target.
 
     Returns True if the client expects `100 Continue`. Raises ApiError with status 400 for a repeated field of
@@ -38,16 +38,16 @@ def apply_rules(target: bytes, fields: Fields, http_version: str) -> bool:
     unknown expectation.
     """
     _check_single_fields(fields)
-    _apply_host_rules(target, fields, http_version)
+    _normalize_host(target, fields, http_version)
     _check_transfer_coding(_get_values(fields, b"transfer-encoding"), http_version)
     return _expects_continue(_get_values(fields, b"expect"), http_version)
 
 
-def _get_values(fields: Fields, name: bytes) -> list[bytes]:
+def _get_values(fields: HeaderFields, name: bytes) -> list[bytes]:
     return [value for field_name, value in fields if field_name == name]
 
 
-def _check_single_fields(fields: Fields) -> None:
+def _check_single_fields(fields: HeaderFields) -> None:
     for name in _SINGLE_FIELDS:
         count = len(_get_values(fields, name.lower().encode()))
         if count > 1:
@@ -55,7 +55,7 @@ def _check_single_fields(fields: Fields) -> None:
             raise _bad_request(detail, f"The request has more than one {name} header.")
 
 
-def _apply_host_rules(target: bytes, fields: Fields, http_version: str) -> None:
+def _normalize_host(target: bytes, fields: HeaderFields, http_version: str) -> None:
     hosts = _get_values(fields, b"host")
     absolute_form = _ABSOLUTE_FORM.match(target)
     if absolute_form is None or not (hosts or http_version == "1.0"):

@@ -77,8 +77,8 @@ def to_store_failure(error: Exception) -> StoreFailure | None:
     return None
 
 
-def describe_open_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Describe why a store file cannot be opened or created, and what to do."""
+def to_open_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Convert an SQLite error of opening or creating a store file: the message says why, and what to do."""
     failure = to_store_failure(error)
     if getattr(error, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
         return StoreError(f"{path} cannot be opened or created ({error}): use another file")

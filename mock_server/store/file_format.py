@@ -5,18 +5,27 @@ contract, see `schema`. The metadata RELATIONS_KEY describes the stored relation
 contract.
 """
 
+import errno
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
 
 import orjson
 
 from mock_server.store import schema
-from mock_server.store.errors import StoreBusy, StoreDamaged, StoreError, describe_open_error, to_store_failure
+from mock_server.store.errors import StoreBusy, StoreDamaged, StoreError, to_open_error, to_store_failure
 from spec.model import Contract
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 APPLICATION_ID = 0x4174684D  # "AthM"
 FORMAT_VERSION = 1  # increases when the tables or the encoding of their values change
@@ -25,6 +34,7 @@ RELATIONS_KEY = "relations"
 MAX_CHECKED_BYTES = 64 * 1024 * 1024  # of a file that is checked when it is opened: takes 0.2 s of CPU time
 MAX_REPORTED_ERRORS = 5
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_LOCK_OFFSET, _LOCKED_BYTES = 0x40000002, 510  # each connection to a database has locked some of them
 
 
 def write_format(connection: sqlite3.Connection, contract: Contract) -> None:
@@ -41,11 +51,14 @@ def write_format(connection: sqlite3.Connection, contract: Contract) -> None:
 
 @contextmanager
 def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a store file without changing it. Raises StoreError if it is in use, not a store, or of another version."""
+    """Open a store file; neither it nor its folder changes.
+
+    Raises StoreError if it is in use, not a store, or of another version.
+    """
     with describe_file_errors(path):
         path = follow_link(path)
         check_is_store(path)
-    with describe_sqlite_errors(path), closing(_connect_read_only(path)) as connection:
+    with describe_sqlite_errors(path), _delete_log_index(path), closing(_connect_read_only(path)) as connection:
         _check_version(path, connection)
         connection.execute("BEGIN")  # all reads see the same state
         yield connection
@@ -67,7 +80,7 @@ def describe_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise describe_open_error(path, error) from None
+        raise to_open_error(path, error) from None
 
 
 def follow_link(path: Path) -> Path:
@@ -89,6 +102,30 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     if not path.with_name(f"{path.name}-wal").exists():
         uri += "&immutable=1"  # no process uses the file; else SQLite would create files next to it and leave them
     return sqlite3.connect(uri, uri=True, timeout=0.5, isolation_level=None)
+
+
+def lock_file(file: BinaryIO) -> None:
+    """Lock a database as SQLite does before it deletes an index. Raises OSError if a process has a connection to it."""
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCK_OFFSET)
+
+
+@contextmanager
+def _delete_log_index(path: Path) -> Iterator[None]:
+    """Delete the index of a write-ahead log (``-shm``) if it is created meanwhile, and not in use.
+
+    SQLite creates it to read the log that a killed process left, and deletes it only together with the log.
+    """
+    index = path.with_name(f"{path.name}-shm")
+    existed = index.exists()
+    try:
+        yield
+    finally:
+        if not existed and index.exists():
+            with suppress(OSError), path.open("r+b") as file:  # in use, or read-only
+                lock_file(file)
+                index.unlink()
 
 
 def _check_version(path: Path, connection: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from mock_server.sized_cache import MIB, SizedCache
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import MAX_PARAMETERS, CountCache
@@ -25,7 +26,10 @@ from mock_server.store.search_index import TrigramIndex
 from spec.model import Contract, DerivedProperty, Relation
 from spec.record import Reference
 
-MAX_CACHED_RECORDS = 4096
+MAX_RECORD_CACHE_BYTES = 4 * MIB
+RECORD_OVERHEAD = 1_000  # estimated bytes of a cached record in addition to its attributes
+MAX_CACHED_TAGS = 4096
+MAX_MEMOIZED_CONDITION_CHARS = 4096
 MAX_CACHED_REFERRERS = 100  # references to one record
 
 
@@ -74,7 +78,9 @@ class RecordReader:
     count_caches: Mapping[str, CountCache]
     search_indexes: dict[str, TrigramIndex]
     last_numbers: dict[str, int] = field(default_factory=dict)
-    record_cache: dict[Tag, StoredRecord] = field(default_factory=dict)
+    record_cache: SizedCache[Tag, StoredRecord] = field(
+        default_factory=lambda: SizedCache(MAX_RECORD_CACHE_BYTES, _measure_record)
+    )
     referrer_cache: dict[Tag, tuple[Reference, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -97,7 +103,7 @@ class RecordReader:
         return self.last_numbers.get(resource, 0) + 1
 
     def get(self, resource: str, key: Any) -> StoredRecord | None:
-        cached = self.record_cache.get((resource, key))
+        cached = self.record_cache.entries.get((resource, key))
         if cached is not None:
             return cached
         records = self.select(resource, has_key(key))
@@ -130,7 +136,7 @@ class RecordReader:
         table = self.tables[resource]
         columns = ", ".join(("n", "key", "tenant", "own", *table.reference_columns))
         sql = f"SELECT {columns} FROM {table.name} WHERE {condition.sql} ORDER BY {order} {limit}"
-        record_cache = self.record_cache
+        record_cache = self.record_cache.entries
         return [
             record_cache.get((resource, row[1])) or self._decode_row(table, row)
             for row in self.connection.execute(sql, (*condition.parameters, *order_parameters)).fetchall()
@@ -146,9 +152,7 @@ class RecordReader:
         return self.cache_record(StoredRecord(*stored))
 
     def cache_record(self, record: StoredRecord) -> StoredRecord:
-        if len(self.record_cache) >= MAX_CACHED_RECORDS:
-            self.record_cache.clear()
-        self.record_cache[record.resource, record.key] = record
+        self.record_cache.put((record.resource, record.key), record)
         return record
 
     def invalidate(self, changed_tags: Iterable[Tag] | None) -> None:
@@ -161,7 +165,7 @@ class RecordReader:
             return
         for tag in changed_tags:
             if len(tag) == 2:
-                self.record_cache.pop(tag, None)
+                self.record_cache.remove(tag)
             else:
                 self.referrer_cache.pop(tag, None)
 
@@ -183,6 +187,8 @@ class RecordReader:
 
         if not condition.resources and len(condition.parameters) <= MAX_PARAMETERS:
             return self.count_caches[resource].get(condition, execute_count)
+        if sum(len(p) for p in condition.parameters if isinstance(p, str)) > MAX_MEMOIZED_CONDITION_CHARS:
+            return execute_count()
         return self.changes.memoize((resource, condition), (resource, *condition.resources), execute_count)
 
     def alias(self, resource: str, alias: str = "") -> TableAlias:
@@ -253,7 +259,7 @@ class RecordReader:
 
     def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> tuple[Reference, ...]:
         """Return the records of a resource whose stored relation holds `reference`, oldest first."""
-        target = self.record_cache.get(reference)
+        target = self.record_cache.entries.get(reference)
         if target is not None and self.changes.generation_by_resource[resource] < target.created_generation:
             return ()  # the resource was last written before the target was created
         table = self.tables[resource]
@@ -266,7 +272,7 @@ class RecordReader:
                 where = f"key IN (SELECT owner FROM {table.links[relation_name].name} WHERE target = ?)"
             rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
             referrers = tuple([Reference(resource, row[0]) for row in rows])
-            if len(self.referrer_cache) >= MAX_CACHED_RECORDS:
+            if len(self.referrer_cache) >= MAX_CACHED_TAGS:
                 self.referrer_cache.clear()
             if len(referrers) <= MAX_CACHED_REFERRERS:
                 self.referrer_cache[tag] = referrers
@@ -278,3 +284,7 @@ class RecordReader:
         """Return the value of a count, sum or max for the record `key`. `restrict`: the records that are counted."""
         expression = build_derived_expression(self.tables, resource, derived, "?1", restrict)
         return self.scalar(f"SELECT {expression.sql}", (key, *expression.parameters))
+
+
+def _measure_record(_: Tag, record: StoredRecord) -> int:
+    return len(record.attributes_json) + RECORD_OVERHEAD

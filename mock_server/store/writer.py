@@ -73,7 +73,7 @@ class RecordWriter:
             if link.has_inverse and name not in (references or {}):
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
         tenant_key = find_tenant_key(table.resource, key, new_references, reader.get_references)
-        attributes_json, proxy = orjson.dumps(dict(attributes)), MappingProxyType(new_references)
+        attributes_json, proxy = encode_attributes(attributes), MappingProxyType(new_references)
         number, generation, old_attributes = current.number, current.created_generation, current.attributes
         updated = StoredRecord(resource, number, key, tenant_key, attributes_json, proxy, generation)
         changed_columns = _find_changed_columns(table, current, old_attributes, updated, attributes)
@@ -212,8 +212,16 @@ def build_record(
     references = {name: _require_single_reference(resource, record.key, name, given.get(name)) for name in names}
     tenant_key = find_tenant_key(table.resource, record.key, references, get_references)
     created_generation = reader.changes.generation + 1 if has_new_key else -1
-    stored = (resource, number, record.key, tenant_key, orjson.dumps(dict(attributes)), MappingProxyType(references))
+    stored = (resource, number, record.key, tenant_key, encode_attributes(attributes), MappingProxyType(references))
     return StoredRecord(*stored, created_generation)
+
+
+def encode_attributes(attributes: Attributes) -> bytes:
+    """Encode attributes as JSON.
+
+    Returns a copy of orjson's result, whose buffer uses four to eleven times the memory: 4,096 bytes for 371.
+    """
+    return b"%b" % orjson.dumps(dict(attributes))
 
 
 def build_row(table: Table, record: StoredRecord, attributes: Attributes) -> list[Any]:

@@ -126,11 +126,13 @@ def parse_json(raw: bytes) -> ParsedJson:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _malformed_error(_describe_json_error(error, raw)) from None
-    key_count, has_floats = _count_keys(value)
+    if isinstance(value, float):
+        return ParsedJson(_to_integer(value), True)
+    key_count, has_floats = _normalize_numbers(value)
     # Without duplicates there is one colon per key, and others only inside strings.
     if raw.count(b":") != key_count and len(_KEY_SEPARATOR.findall(raw)) != key_count:
         _reject_duplicate_keys(raw)
-    return ParsedJson(_normalize_integers(value) if has_floats else value, has_floats)
+    return ParsedJson(value, has_floats)
 
 
 def find_rounded_integers(raw: bytes) -> list[str]:
@@ -174,30 +176,49 @@ def _count_brackets(raw: bytes) -> int:
     return raw.count(b"[") + raw.count(b"{")
 
 
-def _count_keys(value: Any) -> tuple[int, bool]:
-    """Return (number of keys of all objects, whether there is a float).
+def _to_integer(number: float) -> int | float:
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
-    Raises ApiError (400) if the value is nested too deeply.
+
+def _normalize_numbers(value: Any) -> tuple[int, bool]:
+    """Replace 5.0 by 5 in an object or array, and return (number of keys of all objects, whether there is a float).
+
+    5.0 and 5 are equal in JSON, and the store keeps integers as integers. Raises ApiError (400) if the value is nested
+    too deeply.
     """
-    key_count, has_floats, depth = 0, isinstance(value, float), 0
-    level = [value] if isinstance(value, (dict, list)) else []
+    key_count, has_floats, depth = 0, False, 0
+    level: list[Any] = [value] if isinstance(value, (dict, list)) else []
     while level:
         depth += 1
         if depth > MAX_NESTING_DEPTH:
             raise _malformed_error(f"it is nested deeper than {MAX_NESTING_DEPTH} levels")
         next_level: list[Any] = []
         for node in level:
-            children: Iterable[Any] = node
             if isinstance(node, dict):
                 key_count += len(node)
-                children = node.values()
-            for child in children:
-                if isinstance(child, (dict, list)):
-                    next_level.append(child)
-                elif isinstance(child, float):
-                    has_floats = True
+                has_floats |= _normalize_entries(node, node.items(), next_level)
+            else:
+                has_floats |= _normalize_entries(node, enumerate(node), next_level)
         level = next_level
     return key_count, has_floats
+
+
+def _normalize_entries(node: Any, entries: Iterable[tuple[Any, Any]], containers: list[Any]) -> bool:
+    """Normalize the numbers among the entries of an object or array; return whether there is a float.
+
+    Its objects and arrays are added to `containers`. orjson creates no subclasses: comparing classes takes a third of
+    the time of `isinstance`, of 60 ms for the largest body.
+    """
+    has_floats = False
+    for key, value in entries:
+        kind = value.__class__
+        if kind is dict or kind is list:
+            containers.append(value)
+        elif kind is float:
+            has_floats = True
+            if value.is_integer():
+                node[key] = _to_integer(value)
+    return has_floats
 
 
 def _reject_duplicate_keys(raw: bytes) -> None:
@@ -209,14 +230,3 @@ def _reject_duplicate_keys(raw: bytes) -> None:
             seen.add(key)
 
     json.loads(raw, object_pairs_hook=check_pairs, parse_int=str, parse_float=str)
-
-
-def _normalize_integers(value: Any) -> Any:
-    """Replace 5.0 by 5: they are equal in JSON, and the store keeps integers as integers."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, dict):
-        return {key: _normalize_integers(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_normalize_integers(v) for v in value]
-    return value

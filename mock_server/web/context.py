@@ -13,6 +13,8 @@ from mock_server.store import Dependencies
 from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
+# Scope type of a request that failed before it was complete, and that the HTTP layer responds to.
+ABORTED_SCOPE_TYPE = "aborted"
 KEEP_ALIVE_KEY = "mock.keep_alive"  # in the scope: the headers of a response after which the connection stays open
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"

@@ -15,7 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
-from mock_server.web.context import CONTEXT_KEY, KEEP_ALIVE_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import (
+    ABORTED_SCOPE_TYPE,
+    CONTEXT_KEY,
+    KEEP_ALIVE_KEY,
+    READ_METHODS,
+    RequestContext,
+    send_response,
+)
 from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
@@ -25,14 +32,12 @@ from mock_server.web.sandbox_selection import (
     AUTHORIZATION,
     CONTROL_PREFIX,
     HOST_SUFFIX,
-    PATH_PREFIX,
+    SYSTEM_PREFIX,
     TOKEN_SEPARATOR_BYTE,
     SandboxSelector,
 )
 
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-# Scope type of a connection that failed before its request was complete.
-ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
@@ -104,18 +109,20 @@ class MockApp:
         context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
         # One expression, since each request pays for it: whether it may name a sandbox or ask for a response. To search
         # bytes in bytes with `in` takes 0.3 microseconds: CPython first tries to convert the operand to an integer.
+        is_api_path = self.is_api_path(context.raw_path)
         is_special = self.selector is not None and (
             not self.rare_headers.isdisjoint(context.headers)
             or TOKEN_SEPARATOR_BYTE in context.headers.get(AUTHORIZATION, b"")
             or HOST_SUFFIX in context.base_url
-            or context.raw_query.find(b"__") >= 0
-            or context.raw_path.startswith(PATH_PREFIX)
+            or (context.raw_query and context.raw_query.find(b"__") >= 0)
+            or not is_api_path
         )
         if is_special and self.selector is not None:
             await self.selector.select(context)
+            is_api_path = self.is_api_path(context.raw_path)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
-        elif self.is_api_path(context.raw_path):
+        elif is_api_path:
             if is_special or context.sandbox.rules.rules:
                 await self.serve_api(context, scope, receive, send)
             else:
@@ -159,9 +166,11 @@ class MockApp:
         return app
 
     def is_api_path(self, path: bytes) -> bool:
-        """Whether a path is below the contract's base path; without a base path, whether it has a route."""
+        """Whether a path is below the base path of the contract; without one, whether a route has it."""
         base_path = self.routes.base_path
-        return path.startswith(base_path + b"/") if base_path else self.routes.find(path) is not None
+        if base_path:
+            return path.startswith(base_path + b"/")
+        return not path.startswith(SYSTEM_PREFIX) and self.routes.find(path) is not None
 
     async def handle_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle startup and shutdown, and close WebSocket connections."""

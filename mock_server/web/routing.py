@@ -11,7 +11,7 @@ from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.web.context import RequestContext, get_context, send_response
+from mock_server.web.context import ABORTED_SCOPE_TYPE, RequestContext, get_context, send_response
 from spec.errors import ContractError
 from spec.model import Contract, Operation
 
@@ -204,7 +204,8 @@ class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self.routes is None:
-            await self.app(scope, receive, send)
+            if scope["type"] != ABORTED_SCOPE_TYPE:  # a request may fail while its response is delayed
+                await self.app(scope, receive, send)
             return
         context = get_context(scope)
         match = self.routes.find(context.raw_path)

@@ -24,7 +24,8 @@ from mock_server.web.context import RequestContext
 from mock_server.web.forwarded import FORWARDED_HEADERS
 from spec.model import Contract
 
-PATH_PREFIX, CONTROL_PREFIX = b"/__mock/s/", b"/__mock/api"
+SYSTEM_PREFIX = b"/__mock/"
+PATH_PREFIX, CONTROL_PREFIX = SYSTEM_PREFIX + b"s/", SYSTEM_PREFIX + b"api"
 SANDBOX_HEADER = b"x-mock-sandbox"
 BAGGAGE_HEADER, BAGGAGE_KEY = b"baggage", "mock-sandbox"
 AUTHORIZATION = b"authorization"

@@ -15,6 +15,7 @@ from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.sized_cache import SizedCache
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
@@ -32,7 +33,7 @@ from spec.model import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
-_MAX_CACHED_QUERY_BYTES, _MAX_CACHED_QUERIES = 2048, 1024
+_MAX_QUERY_CACHE_BYTES = 512 * 1024  # of each operation
 # A response (422) lists at most this many messages, and this many bytes of field names and messages.
 MAX_LISTED_ERRORS, MAX_ERROR_BYTES = 100, 40 * 1024
 MAX_NOTES = 20  # of the ignored parts of a request
@@ -52,7 +53,9 @@ class RequestValidator:
     memory_limit: body.BodyMemoryLimit
     next_app: ASGIApp
     parameters: OperationParameters | None = None
-    query_cache: dict[bytes, ParsedParameters] = field(default_factory=dict)
+    query_cache: SizedCache[bytes, ParsedParameters] = field(
+        default_factory=lambda: SizedCache(_MAX_QUERY_CACHE_BYTES, _measure_query)
+    )
     body_validator: Validator | None = None
     lenient_validator: Validator | None = None
     missing_field_errors: Mapping[str, FieldError] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class RequestValidator:
             detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
             message = "The response is only available as application/json."
             raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
-        parsed = self.query_cache.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
+        parsed = self.query_cache.entries.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
             errors += parameters.validate_headers(context.headers)
@@ -113,10 +116,8 @@ class RequestValidator:
 
     def parse_query(self, parameters: OperationParameters, raw: bytes) -> ParsedParameters:
         parsed = parameters.parse_query(raw)
-        if len(raw) < _MAX_CACHED_QUERY_BYTES and not parsed.errors:
-            if len(self.query_cache) >= _MAX_CACHED_QUERIES:
-                self.query_cache.clear()
-            self.query_cache[raw] = parsed
+        if not parsed.errors:
+            self.query_cache.put(raw, parsed)
         return parsed
 
     async def validate_body(
@@ -196,6 +197,11 @@ class RequestValidator:
             is_count_minimum=any(error.has_more for error in ordered_errors),
             location=ordered_errors[0].location,
         )
+
+
+def _measure_query(raw: bytes, _: ParsedParameters) -> int:
+    """Estimate the bytes of a parsed query string: a value of two characters takes a hundred bytes."""
+    return 1_000 + 20 * len(raw)
 
 
 @lru_cache(256)

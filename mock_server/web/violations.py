@@ -63,10 +63,10 @@ class Excerpt:
         return keyword == "required" and (original is None or violation.kind.property not in original)
 
 
-def create_excerpt(value: Any, first_names: Collection[str] = ()) -> Excerpt:
-    """Copy the first MAX_EXCERPT_VALUES values. `first_names`: the properties that precede all others."""
+def create_excerpt(value: Any, property_names: Collection[str] = ()) -> Excerpt:
+    """Copy the first MAX_EXCERPT_VALUES values. Those of the properties in `property_names` precede all others."""
     if isinstance(value, dict) and len(value) > MAX_EXCERPT_VALUES:
-        names = [name for name in first_names if name in value]
+        names = [name for name in property_names if name in value]
         ordered = {name: value[name] for name in names}
         source = {**ordered, **dict(islice(value.items(), MAX_EXCERPT_VALUES))}
     else:
@@ -94,21 +94,21 @@ def create_excerpt(value: Any, first_names: Collection[str] = ()) -> Excerpt:
 
 
 def find_violations(
-    validator: Validator, value: Any, fields_validator: Validator | None = None, first_names: Collection[str] = ()
+    validator: Validator, value: Any, fields_validator: Validator | None = None, property_names: Collection[str] = ()
 ) -> ViolationList:
     """Find violations of an invalid value, all if it is small.
 
     Args:
         validator: The schema of the value.
         fields_validator: The same without `required` at the top, for values that are objects.
-        first_names: The names of the properties that the schema defines.
+        property_names: The names of the properties that the schema defines.
     """
-    excerpt = create_excerpt(value, first_names)
+    excerpt = create_excerpt(value, property_names)
     violations = tuple(filter(excerpt.contains, validator.iter_errors(excerpt.value)))
     if violations or not excerpt.originals:
         return ViolationList(violations, is_complete=not excerpt.originals)
     if fields_validator is not None and isinstance(value, dict):
-        for name in first_names:
+        for name in property_names:
             if name in value and not fields_validator.is_valid({name: value[name]}):
                 return _find_in_field(fields_validator, name, value[name])
     return ViolationList((), is_complete=False, invalid_field="")

@@ -15,6 +15,7 @@ from mock_server.query import Viewer
 from mock_server.serialization import encoder
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.serialization.layout import FieldSegment, Projection, ProjectionFactory, insert_base_url
+from mock_server.sized_cache import LARGEST_SHARE
 from mock_server.store import DeleteRestricted, Store
 from spec.model import Relation, View
 from spec.record import Record, Reference
@@ -228,16 +229,12 @@ TestEncoder = EncoderMachine.TestCase
 
 
 class FullCacheMachine(EncoderMachine):
-    """The same with room for three encodings only."""
+    """The same with room for eight encodings only."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.before = encoder.MAX_CACHED_ENCODINGS
-        setattr(encoder, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - mypy treats it as Final
-
-    def teardown(self) -> None:
-        setattr(encoder, "MAX_CACHED_ENCODINGS", self.before)  # noqa: B010
-        super().teardown()
+        for cache in (self.cached_encoder.segment_cache, self.cached_encoder.embedded_cache):
+            cache.max_bytes, cache.measure = LARGEST_SHARE, lambda key, value: 1
 
 
 TestFullCache = FullCacheMachine.TestCase
@@ -377,7 +374,7 @@ def test_dropped_encodings_leave_no_dependents() -> None:
         assert room is not None
         cached_encoder.encode_record("Room", room, cached_encoder.projections.get_default("Room"), None)
         store.delete("Exhibit", key)
-    assert sum(map(len, cached_encoder.dependents.values())) <= len(cached_encoder.embedded_cache) * 5
+    assert sum(map(len, cached_encoder.dependents.values())) <= len(cached_encoder.embedded_cache.entries) * 5
     store.close()
 
 

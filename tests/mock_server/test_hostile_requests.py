@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import pytest
 
-from bench.stall import HostileRequest, iter_requests, send
+from bench.stall import HostileRequest, iter_hostile_values, iter_requests, send
+from mock_server.web.body import DEFAULT_MAX_BODY_BYTES, MAX_CONTAINERS
 from mock_server.web.validation import MAX_LISTED_ERRORS
 from mock_server.web.violations import MAX_EXCERPT_VALUES, find_violations
 from spec.validators import SchemaValidators
@@ -49,6 +51,36 @@ def test_response_to_a_hostile_body_is_bounded(
         errors = json.loads(response.body).get("errors", {}) if response.status == 422 else {}
         assert sum(map(len, errors.values())) <= MAX_LISTED_ERRORS, request.kind
     loop.close()
+
+
+def count_calls(api: Api, request: HostileRequest) -> int:
+    """Return how many Python functions are called to respond to a request."""
+    count = 0
+
+    def on_event(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    loop = asyncio.new_event_loop()
+    previous = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        response = loop.run_until_complete(send(api.app, request))
+    finally:
+        sys.setprofile(previous)
+        loop.close()
+    assert response.status < 500, (request.kind, response)
+    return count
+
+
+@pytest.mark.parametrize("name", ["createWorkflow", "getWorkflowExecutionsMetrics"])
+def test_calls_for_a_large_body_are_bounded(api: Api, name: str) -> None:
+    operation = OPERATIONS[name]
+    target = f"{api.contract.base_path}{operation.path}"
+    for kind, body in iter_hostile_values(DEFAULT_MAX_BODY_BYTES):
+        # Two calls for each container (numbers, duplicate keys), a few for each value of the excerpt.
+        count = count_calls(api, HostileRequest(operation, kind, target, body))
+        assert count <= 2 * MAX_CONTAINERS + 20 * MAX_EXCERPT_VALUES, kind
 
 
 def test_further_errors_are_counted(api: Api) -> None:

@@ -22,9 +22,11 @@ from mock_server.server.http_connection import (
     MAX_HEAD_BYTES,
     MAX_TARGET_BYTES,
     MAX_UNSENT_BYTES,
+    REQUEST_TIMEOUT,
     WRITE_TIMEOUT,
     HttpConnection,
 )
+from tests.mock_server.controlled_mock import ControlledMock
 from tests.mock_server.library_contract import API, POE, LogCapture, app, create_sandbox, recording_client
 
 AUTHORS = f"{API}/authors".encode()
@@ -334,9 +336,11 @@ class OpenConnection:
 
 
 @asynccontextmanager
-async def open_connection(*, sent: bytes) -> AsyncIterator[OpenConnection]:
-    """Connect, send `sent` and wait for the head of the response."""
-    config = uvicorn.Config(app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
+async def open_connection(
+    *, sent: bytes, application: Any = None, is_answered: bool = True
+) -> AsyncIterator[OpenConnection]:
+    """Connect and send `sent`. `is_answered`: wait for the head of the response."""
+    config = uvicorn.Config(application or app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
     server = await loop.create_server(
@@ -345,7 +349,7 @@ async def open_connection(*, sent: bytes) -> AsyncIterator[OpenConnection]:
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(sent)
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n") if is_answered else asyncio.sleep(0.1), 5)
         (connection,) = [c for c in state.connections if isinstance(c, HttpConnection)]
         yield OpenConnection(connection, reader, writer)
         writer.close()
@@ -420,6 +424,46 @@ def test_rejected_request_does_not_delay_the_shutdown() -> None:
             assert await opened.is_closed(5)
 
     asyncio.run(stop())
+
+
+# Delayed responses ----------------------------------------------------------------------------------------------------
+
+DELAY = b"X-Mock-Delay: 400"
+
+
+def build_delayed_create(body: bytes) -> bytes:
+    headers = (b"Content-Type: application/json", b"Transfer-Encoding: chunked", DELAY)
+    return build_request(b"POST /api/v1/messages HTTP/1.1", *headers, body=b"%x\r\n%s\r\n" % (len(body), body))
+
+
+@pytest.mark.parametrize(("size", "status"), [(200_000, 422), (2_000_000, 413)])
+def test_body_that_the_mock_does_not_read_yet_is_not_late(size: int, status: int) -> None:
+    sent = build_delayed_create(b'{"content":"' + b"x" * size + b'"}') + b"0\r\n\r\n"
+
+    async def wait() -> bytes:
+        application = ControlledMock.create().app
+        async with open_connection(sent=sent, application=application, is_answered=False) as opened:
+            now = time.monotonic()
+            for seconds in (0.0, REQUEST_TIMEOUT + 1):
+                opened.connection.check_timeouts(now + seconds)
+            return await asyncio.wait_for(opened.reader.readuntil(b"\r\n"), 5)
+
+    assert asyncio.run(wait()).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_request_that_fails_while_it_is_delayed_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def send_and_wait() -> bytes:
+        application = ControlledMock.create().app
+        async with open_connection(
+            sent=build_delayed_create(b"{}"), application=application, is_answered=False
+        ) as opened:
+            opened.writer.write(b"no chunk\r\n")
+            response = await asyncio.wait_for(opened.reader.readuntil(b"\r\n"), 5)
+            await asyncio.sleep(0.5)  # the delay ends
+            return response
+
+    assert asyncio.run(send_and_wait()).startswith(b"HTTP/1.1 400 ")
+    assert caplog.records == []
 
 
 # Responses that are not read ------------------------------------------------------------------------------------------

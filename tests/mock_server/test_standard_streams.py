@@ -196,7 +196,9 @@ def test_full_stdout_pipe_does_not_block_the_start(environment: dict[str, str], 
     [
         ('"$@" --help >/dev/full', (1, "athena-mock: stdout: No space left on device\n")),
         ('"$@" --version >/dev/full', (1, "athena-mock: stdout: No space left on device\n")),
-        ('"$@" --version >&-', (0, "")),
+        ('"$@" --version >&-', (1, "athena-mock: stdout: Bad file descriptor\n")),  # as GNU commands do
+        ('"$@" --help >&-', (1, "athena-mock: stdout: Bad file descriptor\n")),
+        ('"$@" --help >&- 2>&-', (1, "")),
         ('"$@" --port x 2>/dev/full', (2, "")),
         ('"$@" --port x 2>&-', (2, "")),
     ],

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -71,6 +73,31 @@ def test_intact_store_is_ok(folder: Path) -> None:
     assert run(folder, "check", "mock.db") == (0, b"mock.db: ok (store format 1, 1 records)\n", "")
     assert [path.name for path in folder.iterdir()] == ["mock.db"]
     assert (folder / "mock.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["check", "export"])
+def test_reading_what_a_killed_mock_left_changes_nothing(folder: Path, command: str) -> None:
+    with closing(store_files.open_store(museum(), PARAMETERS, folder / "mock.db", lambda: b"")) as store:
+        store.add(room("9d0c9b0e-2f44-4c1e-9f7a-3a0a52c0a1d2"))
+        left = {name: (folder / name).read_bytes() for name in ("mock.db", "mock.db-wal")}
+    for name, content in left.items():
+        (folder / name).write_bytes(content)
+    status, output, errors = run(folder, command, "mock.db")
+    assert (status, errors) == (0, "")
+    assert b"2 records" in output or output.count(b"\n") == 3
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == left
+
+
+def test_index_of_the_log_is_kept_while_a_connection_uses_it(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "mock.db")) as connection:
+        connection.execute("UPDATE _meta SET value = value")
+        connection.commit()
+        assert run(folder, "check", "mock.db")[0] == 0
+        assert (folder / "mock.db-shm").exists()
+        script = "from mock_server.store.file_format import lock_file; lock_file(open('mock.db', 'r+b'))"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run((sys.executable, "-c", script), env=environment, cwd=folder, capture_output=True)
+        assert b"BlockingIOError" in ended.stderr
 
 
 def test_damaged_store_is_reported(folder: Path) -> None:
@@ -162,10 +189,14 @@ def test_store_in_use_is_not_exported(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_export_to_a_full_disk_is_an_error(folder: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "export"])
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_output_that_cannot_be_written_is_an_error(folder: Path, command: str, redirection: str, reason: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = '"$@" store export mock.db >/dev/full'
+    script = f'"$@" store {command} mock.db {redirection}'
     ended = subprocess.run(
         ("sh", "-c", script, "sh", *MODULE), capture_output=True, text=True, cwd=folder, env=environment, check=False
     )
-    assert (ended.returncode, ended.stderr) == (1, "athena-mock: stdout: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, f"athena-mock: stdout: {reason}\n")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.store.errors import describe_open_error, to_store_failure
+from mock_server.store.errors import to_open_error, to_store_failure
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.file_api import FileApi
 
@@ -245,7 +245,7 @@ def test_file_that_cannot_be_opened_is_not_reported_as_read_only(tmp_path: Path)
     with pytest.raises(sqlite3.OperationalError) as error:
         sqlite3.connect(tmp_path)
     message = f"{tmp_path} cannot be opened or created (unable to open database file): use another file"
-    assert str(describe_open_error(tmp_path, error.value)) == message
+    assert str(to_open_error(tmp_path, error.value)) == message
 
 
 @pytest.mark.slow

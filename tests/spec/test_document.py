@@ -271,6 +271,21 @@ def test_every_pointer_has_a_line_number() -> None:
     assert {pointer for _, pointer in iter_keyword_objects(document.root)} <= set(line_numbers)
 
 
+def test_line_numbers_of_lists_and_aliases() -> None:
+    content = b"a: &x\n  b: 1\nlist:\n  - one\n  - {c: 1,\n     'd/e': 2}\ncopy: *x\nlast: []\n"
+    expected = {"#": 1, "#/a": 1, "#/a/b": 2, "#/list": 3, "#/list/0": 4, "#/list/1": 5}
+    expected |= {"#/list/1/c": 5, "#/list/1/d~1e": 6, "#/copy": 7, "#/last": 8}
+    assert find_line_numbers(content) == expected
+
+
+def test_line_numbers_are_found_without_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise AssertionError("a node takes four times as long as an event")
+
+    monkeypatch.setattr(yaml.ScalarNode, "__init__", fail)
+    assert find_line_numbers(b"a: {b: 1}") == {"#": 1, "#/a": 1, "#/a/b": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "extensions"),
     [
