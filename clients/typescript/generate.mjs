@@ -1,9 +1,11 @@
-// Writes TypeScript types of the API, with the provenance of each part as a JSDoc tag (@inferred, @documented ...).
+// Writes TypeScript types of an OpenAPI document, with the provenance of each part as a JSDoc tag (@inferred, @documented ...).
 //
 //   npm install openapi-typescript@7 typescript@5
 //   node generate.mjs http://127.0.0.1:8000/openapi.json athena.d.ts
 
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import openapiTS, { astToString } from "openapi-typescript";
 
 const LEVELS = /^(Inferred|Documented|Published|Confirmed)\.\s*/;
@@ -16,8 +18,14 @@ function tagProvenance(node) {
   for (const value of Object.values(node)) tagProvenance(value);
 }
 
+async function readDocument(source) {
+  if (source.endsWith(".yaml")) return pathToFileURL(resolve(source));
+  const text = source.startsWith("http") ? await (await fetch(source)).text() : await readFile(source, "utf8");
+  const contract = JSON.parse(text);
+  tagProvenance(contract);
+  return contract;
+}
+
 const [source, target] = process.argv.slice(2);
-const text = source.startsWith("http") ? await (await fetch(source)).text() : await readFile(source, "utf8");
-const contract = JSON.parse(text);
-tagProvenance(contract);
-await writeFile(target, astToString(await openapiTS(contract)));
+await mkdir(dirname(target), { recursive: true });
+await writeFile(target, astToString(await openapiTS(await readDocument(source))));
