@@ -54,7 +54,7 @@ def create_app(
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
     access = ControlAccess(cors_policy, control_token, serves_network)
     credential_headers = tuple(dict.fromkeys(security.list_credential_headers(contract)))
-    selector = SandboxSelector(registry, credential_headers) if registry and access.is_enabled else None
+    selector = SandboxSelector(registry, credential_headers, cors_policy) if registry and access.is_enabled else None
     routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, selector)
     api = build_connexion_app(
         contract,
