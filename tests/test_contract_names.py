@@ -64,6 +64,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
     "spec/comparison/schemas.py": words("property"),  # a term of messages
+    "spec/redaction.py": words("access_token client_secret secret refresh_token"),  # names of credentials in any API
     "spec/publishing/openapi30.py": words("limit results"),  # keys of x-speakeasy-pagination
 }
 
