@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from conformance.mutation.evaluate import MutantStatus, MutantSummary
 from conformance.mutation.parallel import VariantResult
-from conformance.transport.redaction import plain
+from spec.redaction import plain
 
 MAX_SURVIVORS = 12  # on the terminal
 MAX_OPERATIONS = 10

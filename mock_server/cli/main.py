@@ -285,6 +285,7 @@ def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: 
         max_bytes=settings.sandbox_memory,
         idle_seconds=60.0 * settings.sandbox_idle,
         requires_creation=settings.require_sandbox,
+        journal_bytes=settings.journal_memory,
     )
 
 

@@ -18,6 +18,7 @@ RECORD_SCHEMA_SUFFIX = "Input"
 MAX_NUMBER = 2**31 - 1  # of a key or number in a request: the numbers of later records are greater
 MAX_NESTING = 8
 _ANNOTATIONS = frozenset({"readOnly", "writeOnly", "default", "example", "description", "title", "deprecated"})
+_CONDITION_SCHEMAS = ("RequestConditions", "RequestSearch", "RequestExpectation")  # of recorded requests
 _FILE = "openapi.yaml"
 
 
@@ -38,6 +39,11 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     match = schemas["RuleParameters"]["properties"]["match"]["properties"]
     match["operation"]["enum"] = sorted(contract.operations)
     match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})
+    for name in _CONDITION_SCHEMAS:
+        schemas[name]["properties"] |= {"operation": match["operation"], "tag": match["tag"]}
+    for parameter in root["paths"]["/sandboxes/{name}/requests"]["get"]["parameters"]:
+        if parameter["name"] == "operation":
+            parameter["schema"] = match["operation"]
     lists: dict[str, Any] = {}
     for resource in contract.resources.values():
         name = resource.name + RECORD_SCHEMA_SUFFIX

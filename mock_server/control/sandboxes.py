@@ -95,7 +95,7 @@ def describe_sandbox(request: ControlRequest, entry: SandboxEntry) -> dict[str, 
         "tokens": {name.removesuffix(_TOKEN_SUFFIX): sandbox.qualify_token(name) for name in BUILTIN_TOKENS},
         "accounts": _list_accounts(sandbox),
         "is_modified": not sandbox.is_alias,
-        "bytes": entry.private_bytes + entry.count_snapshot_bytes(),
+        "bytes": entry.count_bytes(),
     }
 
 

@@ -45,5 +45,10 @@ class SandboxEntry:
     measured_generation: int = 0
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
 
+    def count_bytes(self) -> int:
+        """Return the memory of private store, snapshots and journal."""
+        journal = self.sandbox.journal
+        return self.private_bytes + self.count_snapshot_bytes() + (0 if journal is None else journal.byte_count)
+
     def count_snapshot_bytes(self) -> int:
         return sum(snapshot.count_bytes() for snapshot in self.snapshots.values())

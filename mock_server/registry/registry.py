@@ -13,6 +13,7 @@ from mock_server.images import CLOCK_OFFSET_KEY, MICROSECOND, DatasetParameters
 from mock_server.registry.dataset_stores import DatasetStores, GetImage, TooManyDatasets
 from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
 from mock_server.sandbox.clock import Clock, ClockState
+from mock_server.sandbox.journal import DEFAULT_JOURNAL_BYTES, RequestJournal
 from mock_server.sandbox.sandbox import DEFAULT_NAME, Sandbox, StoreReaders
 from mock_server.store import Store
 
@@ -35,6 +36,7 @@ class SandboxRegistry:
     Args:
         default_parameters: Of sandboxes that are created without other parameters.
         requires_creation: Unknown names are not created by the first request that uses them.
+        journal_bytes: Memory of the request journal of each sandbox; 0: requests are not recorded.
         building: Sandboxes whose datasets are being loaded or could not be loaded.
         get_seconds: Seconds of a monotonic clock.
     """
@@ -45,6 +47,7 @@ class SandboxRegistry:
     max_bytes: int = DEFAULT_MAX_BYTES
     idle_seconds: float = DEFAULT_IDLE_SECONDS
     requires_creation: bool = False
+    journal_bytes: int = DEFAULT_JOURNAL_BYTES
     get_seconds: Callable[[], float] = time.monotonic
     entries: dict[str, SandboxEntry] = field(default_factory=dict)
     building: dict[str, tuple[SandboxParameters, Future[StoreReaders]]] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class SandboxRegistry:
     def __post_init__(self) -> None:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
         self.entries[DEFAULT_NAME] = entry
+        self.default.journal = self.create_journal()
 
     @classmethod
     def create(
@@ -63,6 +67,7 @@ class SandboxRegistry:
         max_bytes: int = DEFAULT_MAX_BYTES,
         idle_seconds: float = DEFAULT_IDLE_SECONDS,
         requires_creation: bool = False,
+        journal_bytes: int = DEFAULT_JOURNAL_BYTES,
     ) -> "SandboxRegistry":
         """Create the registry of a mock. The dataset of the default sandbox is the one of new sandboxes too."""
         parameters = SandboxParameters(DatasetParameters.from_metadata(default.store.read_metadata()), starts_at_epoch)
@@ -74,6 +79,7 @@ class SandboxRegistry:
             max_bytes=max_bytes,
             idle_seconds=idle_seconds,
             requires_creation=requires_creation,
+            journal_bytes=journal_bytes,
         )
 
     # Names
@@ -155,12 +161,16 @@ class SandboxRegistry:
             owner=self,
             is_alias=True,
             shared_readers=readers,
+            journal=self.create_journal(),
         )
         self.entries[name] = SandboxEntry(sandbox, parameters, readers, self.get_seconds())
 
     def create_clock(self, parameters: SandboxParameters) -> Clock:
         source = self.default.clock.source
         return Clock(source, parameters.data.epoch - source()) if parameters.starts_at_epoch else Clock(source)
+
+    def create_journal(self) -> RequestJournal | None:
+        return RequestJournal(self.journal_bytes) if self.journal_bytes else None
 
     # Changes of sandboxes
 
@@ -170,6 +180,8 @@ class SandboxRegistry:
         entry = self.entries.pop(name, None)
         if entry is not None:
             self.close_private_store(entry)
+            if entry.sandbox.journal is not None:
+                entry.sandbox.journal.close()
         used = [e.parameters.data for e in self.entries.values()]
         used += [parameters.data for parameters, _ in self.building.values()]
         self.datasets.release([*used, self.default_parameters.data])
@@ -194,10 +206,12 @@ class SandboxRegistry:
         return entry.dataset
 
     async def reset(self, entry: SandboxEntry) -> None:
-        """Restore the records of the dataset and the initial clock; delete the tokens that were issued, and rules."""
+        """Restore the records of the dataset and the initial clock; delete issued tokens, rules and journal."""
         dataset = await self.load_dataset(entry)
         self.set_content(entry, None, dataset)
         entry.sandbox.rules.clear()
+        if entry.sandbox.journal is not None:
+            entry.sandbox.journal.clear()
         self.set_clock(entry, self.create_clock(entry.parameters).get_state())
 
     def save_snapshot(self, entry: SandboxEntry, name: str) -> Snapshot:
@@ -272,7 +286,7 @@ class SandboxRegistry:
     def count_bytes(self) -> int:
         """Return the estimated memory of all sandboxes, without the default one's."""
         entries = self.entries.values()
-        sandbox_bytes = sum(ALIAS_BYTES + e.private_bytes + e.count_snapshot_bytes() for e in entries)
+        sandbox_bytes = sum(ALIAS_BYTES + e.count_bytes() for e in entries)
         return sandbox_bytes + len(self.building) * ALIAS_BYTES + self.datasets.count_bytes()
 
     def reserve(self, byte_count: int) -> None:

@@ -1,7 +1,7 @@
 """Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -43,7 +43,9 @@ class RuleMatch:
 
     def matches(self, request: "MatchedRequest") -> bool:
         operation = request.operation
-        if self.operation not in (None, operation.id) or self.tag not in (None, operation.tag):
+        if self.operation is not None and (operation is None or self.operation != operation.id):
+            return False
+        if self.tag is not None and (operation is None or self.tag != operation.tag):
             return False
         if self.method not in (None, request.method) or not fnmatchcase(request.path, self.path or ANY_REQUEST):
             return False
@@ -59,7 +61,7 @@ class RuleMatch:
 class MatchedRequest:
     """What rules see of a request. `path`: below the base path; `headers`: by lower-case name."""
 
-    operation: Operation
+    operation: Operation | None
     method: str
     path: str
     raw_query: str
@@ -161,6 +163,18 @@ def contains(value: Any, part: Any) -> bool:
     if isinstance(part, list):
         return isinstance(value, list) and all(any(contains(item, p) for item in value) for p in part)
     return type(value) is type(part) and bool(value == part)
+
+
+def iter_body_differences(value: Any, part: Any, location: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (location, expected, received) where a JSON value does not contain another one, see `contains`."""
+    if isinstance(part, dict) and isinstance(value, dict):
+        for name in part:
+            if name in value:
+                yield from iter_body_differences(value[name], part[name], f"{location}.{name}")
+            else:
+                yield f"{location}.{name}", part[name], None
+    elif not contains(value, part):
+        yield location, part, value
 
 
 def merge_patch(value: Any, patch: Any) -> Any:

@@ -22,6 +22,7 @@ import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.web.context import Header, RequestContext, send_response
 from mock_server.web.routing import Routes
 from mock_server.web.security import CHALLENGE
@@ -81,7 +82,7 @@ class ResponseForcer:
         if body is None and status == operation.envelope.status and operation.envelope.schema_pointer is not None:
             context.response_headers += ((n.lower().encode(), v.encode()) for n, v in headers.items())
             return False
-        context.operation = operation
+        context.operation, context.source = operation, ResponseSource.REQUEST
         await send_response(send, context, status, body, headers=headers | dict(_RESPONSE_HEADERS.get(status, {})))
         return True
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.rules import MatchedRequest, RuleResponse, merge_patch
 from mock_server.web.context import JSON_CONTENT_TYPE, Header, RequestContext
 from mock_server.web.faults import BODY_FAULTS, CapturedResponse, capture_response, inject_fault, send_with_fault
@@ -50,6 +51,8 @@ class RuleResponder:
             await respond_as_usual(receive, send)
             return
         rule, response = found
+        context.source = ResponseSource.RULE
+        context.fault = response.fault.value if response.fault else ""
         context.response_headers.append((RULE_HEADER, rule.name.encode()))
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
@@ -121,6 +124,7 @@ async def _send(
     if has_body:
         headers.append((b"content-length", b"%d" % len(body)))
     context.status, context.response_body, context.dependencies = captured.status, body, None
+    context.response_headers = headers
     sent = body if has_body else b""
     if response.fault is not None:
         await send_with_fault(response, captured.status, headers, sent, scope, send)
