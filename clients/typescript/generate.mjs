@@ -28,4 +28,4 @@ async function readDocument(source) {
 
 const [source, target] = process.argv.slice(2);
 await mkdir(dirname(target), { recursive: true });
-await writeFile(target, astToString(await openapiTS(await readDocument(source))));
+await writeFile(target, astToString(await openapiTS(await readDocument(source), { defaultNonNullable: false })));

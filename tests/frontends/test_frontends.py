@@ -3,6 +3,8 @@
 `scripts/frontends.sh` installs what they need.
 """
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -75,8 +77,40 @@ def test_guide_installs_the_package_and_runs_its_test(env: Mapping[str, str], tm
     assert (build.split()[:3], expected) == (["npm", "ci", "--prefix"], "")
     run(tmp_path, env, "sh", "-c", f"{install_package} --ignore-scripts --no-audit --no-fund")
     assert shown.strip() in run(tmp_path, env, "sh", "-c", test)
+    check_attachments(tmp_path, env)
     run(tmp_path, env, str(PACKAGE / "node_modules" / ".bin" / "tsc"), *TYPE_CHECK, *CHECKED_FILES)
     assert run(tmp_path, env, "node", "agents.mjs") == "Alpha\n"
+
+
+FAILING_TEST = """
+import { expect, test } from "./fixtures";
+
+test.use({ mockUser: "demo", baseURL: process.env.MOCK_URL });
+
+test("fails", async ({ page, mock }) => {
+  await page.goto("/docs");
+  await page.evaluate(async (token) => {
+    await fetch("/api/v1/agents?colour=red", { headers: { Authorization: `Bearer ${token}` } });
+  }, mock.getToken("demo"));
+  await mock.verify({ operation: "listThreads" });
+});
+"""
+
+
+def check_attachments(folder: Path, env: Mapping[str, str]) -> None:
+    """A failed test has its requests as HAR and as text, which the guide shows."""
+    (folder / "failing.spec.ts").write_text(FAILING_TEST)
+    command = ("npx", "playwright", "test", "failing", "--reporter=json")
+    result = subprocess.run(command, cwd=folder, env=dict(env), capture_output=True, text=True, check=False)
+    assert result.returncode == 1, result.stdout
+    ((test,),) = (spec["tests"] for suite in json.loads(result.stdout)["suites"] for spec in suite["specs"])
+    attachments = {each["name"]: each for each in test["results"][0]["attachments"]}
+    text, har = (base64.b64decode(attachments[f"requests.{suffix}"]["body"]).decode() for suffix in ("txt", "har"))
+    shown = code_blocks(GUIDE)[-3][1]
+    assert re.fullmatch(re.escape(shown.strip()).replace(re.escape("..."), ".*"), text), text
+    assert [entry["request"]["url"].rpartition("/")[2] for entry in json.loads(har)["log"]["entries"]] == [
+        "agents?colour=red"
+    ]
 
 
 def list_commands() -> list[tuple[str, str]]:

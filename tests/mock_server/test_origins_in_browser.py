@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.mock_server.test_command import environment, run_library_mock
+from tests.mock_server.test_command import environment, run_library_mock, send
 
 __all__ = ["environment"]
 
@@ -141,7 +141,8 @@ CONTROL_SCRIPT = """async base => {
         ["POST", "/victim/rules", {mode: "no-cors", body: '{"name": "attack", "respond": {"status": 500}}'}],
         ["POST", "/victim/clock/advance", {mode: "no-cors", credentials: "include", body: '{"seconds": 9}'}],
         ["PATCH", "/victim/clock", {headers: json, body: '{"frozen": false}'}],
-        ["PUT", "/victim/snapshots/attack", {}],
+        ["PUT", "/victim/snapshots/attack", {}], ["GET", "/victim/requests", {}], ["GET", "/victim/requests.har", {}],
+        ["GET", "/victim/requests/events", {}], ["DELETE", "/victim/requests", {}],
     ];
     const results = [];
     for (const [method, path, options] of requests) {
@@ -179,7 +180,7 @@ def control(port: int, method: str, path: str, body: Any = None) -> Any:
 
 def read_state(port: int) -> Any:
     """Read everything that the requests of the script would change."""
-    paths = ("", "/victim/changes", "/victim/rules", "/victim/clock", "/victim/snapshots")
+    paths = ("", "/victim/changes", "/victim/rules", "/victim/clock", "/victim/snapshots", "/victim/requests")
     return [control(port, "GET", path) for path in paths]
 
 
@@ -188,12 +189,13 @@ def list_sandboxes(port: int) -> set[str]:
 
 
 def prepare_victim(port: int) -> Any:
-    """Create a sandbox with a new record and a frozen clock, and delete all others; return the state of the mock."""
+    """Create a sandbox with a new record, a frozen clock and a request; delete all others. Returns the state."""
     for name in list_sandboxes(port) - {"default"}:
         control(port, "DELETE", f"/{name}")
     control(port, "PUT", "/victim")
     control(port, "PATCH", "/victim/clock", {"frozen": True})
     control(port, "POST", "/victim/records", {"Author": [{}]})
+    assert send(f"http://127.0.0.1:{port}/__mock/s/victim/api/v2/authors", authorization="Bearer demo-token")[0] == 200
     return read_state(port)
 
 

@@ -140,6 +140,23 @@ def test_control(athena_sandbox):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_report_of_a_failed_test_shows_its_requests(tmp_path: Path, env: Mapping[str, str]) -> None:
+    content = """
+def test_it(athena_sandbox):
+    request(athena_sandbox, "POST", "/agents?colour=red", {"name": "Alpha", "size": 3})
+    athena_sandbox.verify_requests(operation="createAgent", count=1)
+    assert athena_sandbox.find_requests(operation="createAgent", status=201)
+    athena_sandbox.verify_requests(operation="createAgent", body={"name": "Beta"})
+"""
+    result = run_pytest(tmp_path, env, content)
+    assert "requests/verify: got 409: Expected at least 1 request, got 0." in result.stdout, result.stdout
+    assert "body.name: expected 'Beta', received 'Alpha'." in result.stdout
+    section = result.stdout.partition("- Requests to the Athena mock -")[2]
+    assert "POST /agents?colour=red: 201\n" in section
+    assert "  unknown-parameter query.colour: " in section
+    assert "  unknown-field body.size: " in section
+
+
 def test_rejected_request_names_its_locations(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = 'def test_it(athena_sandbox): athena_sandbox.create_records({"Agnt": [{}]})'
     result = run_pytest(tmp_path, env, content)

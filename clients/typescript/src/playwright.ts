@@ -7,8 +7,18 @@ import type {
   PlaywrightTestOptions,
   PlaywrightWorkerArgs,
   PlaywrightWorkerOptions,
+  TestInfo,
 } from "@playwright/test";
-import { Clock, type ControlApi, createSandbox, getDefaultUrl, parseDuration, Sandbox, type User } from "./sandbox.js";
+import {
+  Clock,
+  type ControlApi,
+  createSandbox,
+  getDefaultUrl,
+  parseDuration,
+  type RecordedRequest,
+  Sandbox,
+  type User,
+} from "./sandbox.js";
 
 export interface MockOptions {
   /** URL of the mock. Default: the environment variable MOCK_URL, else `http://127.0.0.1:8000`. */
@@ -92,6 +102,25 @@ export class PageClock extends Clock {
   }
 }
 
+/** Attach the requests of a test as an HTTP Archive, and as text with what the contract says about each. */
+async function attachRequests(testInfo: TestInfo, sandbox: Sandbox): Promise<void> {
+  const requests = await sandbox.requests({ limit: 1000 });
+  if (requests.length === 0) return;
+  const har = JSON.stringify(await sandbox.har());
+  await testInfo.attach("requests.har", { body: har, contentType: "application/json" });
+  const text = requests.reverse().map(describeRequest).join("\n");
+  await testInfo.attach("requests.txt", { body: text, contentType: "text/plain" });
+}
+
+function describeRequest({ request, response, operation, rule, findings }: RecordedRequest): string {
+  const query = new URLSearchParams(request.query).toString();
+  const status = response === null ? "no response" : response.status;
+  const source = rule === null ? "" : `, rule ${rule}`;
+  const lines = findings.map(({ kind, location, message }) => `\n  ${kind} ${location}: ${message}`);
+  const target = query === "" ? request.path : `${request.path}?${query}`;
+  return `${request.method} ${target} (${operation ?? "not in the contract"}): ${status}${source}${lines.join("")}`;
+}
+
 /** Let all requests to some origins select a sandbox. */
 async function selectSandbox(context: BrowserContext, origins: string[], sandbox: Sandbox): Promise<void> {
   if (origins.length === 0) return;
@@ -135,6 +164,7 @@ export const mockFixtures: Fixtures<MockFixtures, {}, BuiltinTestFixtures, Built
     });
     if (mockTime !== undefined) await sandbox.clock.setFixedTime(mockTime);
     await use(sandbox);
+    if (testInfo.status !== testInfo.expectedStatus) await attachRequests(testInfo, sandbox);
     await sandbox.delete();
   },
 

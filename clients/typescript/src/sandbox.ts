@@ -14,8 +14,13 @@ export type Changes = Control["Changes"];
 export type RuleResponse = Control["RuleResponse"];
 export type Rule = Control["Rule"];
 export type RuleParameters = Omit<Control["RuleParameters"], "match"> & {
-  match?: Omit<NonNullable<Control["RuleParameters"]["match"]>, "operation"> & { operation?: keyof operations };
+  match?: WithOperation<NonNullable<Control["RuleParameters"]["match"]>>;
 };
+export type RecordedRequest = Control["RecordedRequest"];
+export type HttpArchive = Control["HttpArchive"];
+type WithOperation<Conditions> = Omit<Conditions, "operation"> & { operation?: keyof operations };
+export type RequestSearch = WithOperation<Control["RequestSearch"]>;
+export type RequestExpectation = WithOperation<Control["RequestExpectation"]>;
 export type User = "demo" | "other" | "viewer" | "expired";
 
 /** Resources that can be created, with their attributes. Relations are keys, or `$Thread.0` for the first new Thread. */
@@ -25,7 +30,7 @@ export type RecordsInput = {
 type RecordInput<Schema> = { [Attribute in keyof Schema]?: Schema[Attribute] | string | null } & { [name: string]: unknown };
 export type CreatedRecords<Input extends RecordsInput> = { [Name in keyof Input & keyof Schemas]: Schemas[Name][] };
 
-/** A response of the control API that is not a success. `errors`: messages by location. */
+/** A response of the control API that is not a success. `errors`: messages by location in the request, or in others. */
 export class ControlError extends Error {
   constructor(
     request: string,
@@ -97,11 +102,23 @@ export class ControlApi {
 
 function createError(request: string, status: number, text: string): ControlError {
   try {
-    const { message, errors } = JSON.parse(text) as Control["Error"];
-    return new ControlError(request, status, message, errors);
+    const { message, errors, near_misses } = JSON.parse(text) as Control["Error"] & Partial<Control["Verification"]>;
+    return new ControlError(request, status, message, errors ?? describeNearMisses(near_misses));
   } catch {
     return new ControlError(request, status, text.slice(0, 500));
   }
+}
+
+/** Return how the requests that were made differ from the expected one. */
+function describeNearMisses(nearMisses: Control["Verification"]["near_misses"] = []): Record<string, string[]> {
+  const describe = ({ location, expected, received }: (typeof nearMisses)[number]["differences"][number]) =>
+    `${location}: expected ${JSON.stringify(expected)}, received ${JSON.stringify(received)}.`;
+  return Object.fromEntries(
+    nearMisses.map(({ request: { id, request }, differences }) => [
+      `request ${id}, ${request.method} ${request.path}`,
+      differences.map(describe),
+    ]),
+  );
 }
 
 /** The clock of a sandbox, with the names of Playwright's clock. */
@@ -174,5 +191,14 @@ export class Sandbox {
   listRules = async () => (await this.api.send<Control["RuleList"]>("GET", "/rules")).rules;
   /** Delete a rule, or all. */
   deleteRule = (name?: string) => this.api.send<undefined>("DELETE", name === undefined ? "/rules" : `/rules/${name}`);
+  /** Return the recorded requests, newest first, with what the contract says about them (`findings`). */
+  requests = async (search: RequestSearch = {}) =>
+    (await this.api.send<Control["RequestList"]>("POST", "/requests/find", search)).requests;
+  /** Throw ControlError unless requests were made: `count` of them, or at least one. */
+  verify = (expectation: RequestExpectation) =>
+    this.api.send<Control["Verification"]>("POST", "/requests/verify", expectation);
+  deleteRequests = () => this.api.send<undefined>("DELETE", "/requests");
+  /** Return the recorded requests as an HTTP Archive. */
+  har = () => this.api.send<HttpArchive>("GET", "/requests.har");
   delete = () => this.api.send<undefined>("DELETE", "");
 }

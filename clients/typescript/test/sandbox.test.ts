@@ -54,6 +54,25 @@ test("a rule forces a response until it is deleted", async () => {
   expect(await listAgentNames(sandbox.baseUrl)).toEqual([]);
 });
 
+test("requests are recorded with what the contract says about them", async () => {
+  const sandbox = await createEmpty();
+  await fetch(`${sandbox.baseUrl}/agents?colour=red`, { headers: { Authorization: "Bearer demo-token" } });
+  const [request] = await sandbox.requests({ operation: "listAgents" });
+  expect(request?.response?.status).toBe(200);
+  expect(request?.findings).toMatchObject([{ kind: "unknown-parameter", location: "query.colour" }]);
+  expect((await sandbox.har()).log.entries).toHaveLength(1);
+  await sandbox.deleteRequests();
+  expect(await sandbox.requests()).toEqual([]);
+});
+
+test("an expected request that was not made is an error with the most similar one", async () => {
+  const sandbox = await createEmpty();
+  await listAgentNames(sandbox.baseUrl);
+  await sandbox.verify({ operation: "listAgents", count: 1 });
+  const verification = sandbox.verify({ operation: "listAgents", query: { search: "Alpha" } });
+  await expect(verification).rejects.toThrow(/Expected at least 1 request, got 0.[^]*GET \/agents: query.search/);
+});
+
 test("the clock is set, advanced and resumed", async () => {
   const { clock } = await createEmpty({ epoch: "2026-03-01T09:00:00Z" });
   await clock.setFixedTime(new Date("2026-03-01T10:00:00Z"));

@@ -26,6 +26,7 @@ test("a new agent is stored", async ({ page, mock }) => {
   await page.getByRole("textbox", { name: "Create agent" }).fill("Alpha");
   await page.getByRole("button", { name: "Create agent" }).click();
   await expect(page.getByRole("listitem")).toContainText("Alpha");
+  await mock.verify({ operation: "createAgent", body: { name: "Alpha" }, status: 201, count: 1 });
   expect((await mock.changes()).created).toMatchObject([{ resource: "Agent", record: { name: "Alpha" } }]);
 });
 

@@ -38,4 +38,5 @@ test("a request that exceeds the limit is repeated", async ({ page, mock }) => {
   await page.goto("/#/agents");
   await expect(page.getByRole("status")).toHaveText("Too many requests. Trying again in 1 s.");
   await expect(page.getByRole("listitem")).not.toHaveCount(0);
+  await mock.verify({ operation: "listAgents", count: 2 });
 });

@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,18 @@ def _parse_error(content: bytes) -> tuple[str, Mapping[str, list[str]]]:
         body = json.loads(content)
     except ValueError:
         return content[:500].decode(errors="replace"), {}
-    return body.get("message", ""), body.get("errors", {})
+    return body.get("message", ""), body.get("errors") or _describe_near_misses(body.get("near_misses", ()))
+
+
+def _describe_near_misses(near_misses: Sequence[Mapping[str, Any]]) -> Mapping[str, list[str]]:
+    """Return how the requests that were made differ from the expected one."""
+    return {
+        f"request {miss['request']['id']}": [
+            f"{difference['location']}: expected {difference['expected']!r}, received {difference['received']!r}."
+            for difference in miss["differences"]
+        ]
+        for miss in near_misses
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,14 @@ class AthenaSandbox:
 
     def advance_clock(self, seconds: float) -> Any:
         return self.send("POST", "/clock/advance", {"seconds": seconds})
+
+    def find_requests(self, **conditions: Any) -> Any:
+        """Return the recorded requests, newest first, with what the contract says about them (`findings`)."""
+        return self.send("POST", "/requests/find", conditions)["requests"]
+
+    def verify_requests(self, **expectation: Any) -> Any:
+        """Raise ControlRequestError unless requests were made: `count` of them, or at least one."""
+        return self.send("POST", "/requests/verify", expectation)
 
     def list_changes(self, since: str = "") -> Any:
         """Return what differs from the creation of the sandbox, or from a snapshot."""

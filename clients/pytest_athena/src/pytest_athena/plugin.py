@@ -3,12 +3,13 @@
 A session has one mock. With pytest-xdist, the controller starts it and passes its URL to the workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from pytest_athena.client import AthenaMock, AthenaSandbox
+from pytest_athena.client import AthenaMock, AthenaSandbox, ControlRequestError
 from pytest_athena.process import MockNotStarted, MockProcess
 
 _URL_OPTION, _TOKEN_OPTION = "--athena-mock-url", "--athena-control-token"
@@ -39,6 +40,33 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     process = config.stash.get(_PROCESS, None)
     if process is not None:
         process.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the requests to the sandbox of a test that failed."""
+    report = yield
+    sandbox = getattr(item, "funcargs", {}).get("athena_sandbox")
+    if report.when == "call" and report.failed and sandbox is not None:
+        report.sections.append(("Requests to the Athena mock", _describe_requests(sandbox)))
+    return report
+
+
+def _describe_requests(sandbox: AthenaSandbox) -> str:
+    try:
+        requests = sandbox.find_requests()
+    except (ControlRequestError, OSError) as error:
+        return str(error)
+    return "\n".join(_describe_request(request) for request in reversed(requests))
+
+
+def _describe_request(recorded: Mapping[str, Any]) -> str:
+    """Return a request with the status of its response, and what the contract says about it."""
+    request, response = recorded["request"], recorded["response"]
+    query = f"?{urlencode(request['query'])}" if request["query"] else ""
+    status = response["status"] if response else "no response"
+    lines = [f"  {finding['kind']} {finding['location']}: {finding['message']}" for finding in recorded["findings"]]
+    return "\n".join([f"{request['method']} {request['path']}{query}: {status}", *lines])
 
 
 def _get_url(config: pytest.Config) -> str:
