@@ -286,6 +286,7 @@ def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: 
         idle_seconds=60.0 * settings.sandbox_idle,
         requires_creation=settings.require_sandbox,
         journal_bytes=settings.journal_memory,
+        execution_seconds=settings.execution_seconds,
     )
 
 

@@ -17,6 +17,7 @@ import click
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
 MIN_JOURNAL_BYTES = 64 * 1024
+MAX_EXECUTION_SECONDS = 86_400
 MIN_SANDBOX_BYTES, MAX_SANDBOX_BYTES = 1024 * 1024, 1024 * 1024 * 1024 * 1024
 _MAX_PORT, _MAX_SEED, _MAX_IDLE_MINUTES = 65535, 2**63 - 1, 365 * 24 * 60
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
@@ -34,7 +35,7 @@ class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
     `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`, `sandbox_memory`,
-    `journal_memory`: bytes. `sandbox_idle`: minutes.
+    `journal_memory`: bytes. `sandbox_idle`: minutes. `execution_seconds` None: 2 to 5.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -62,6 +63,7 @@ class MockSettings:
     sandbox_memory: int
     sandbox_idle: int
     journal_memory: int
+    execution_seconds: float | None
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -95,6 +97,14 @@ def _parse_size(text: str) -> float:
     except ValueError:
         size = -1.0
     return size if 0 < size <= 100_000 else _reject(text, "a number greater than 0, at most 100000")
+
+
+def _parse_seconds(text: str | float) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    return seconds if 0 <= seconds <= MAX_EXECUTION_SECONDS else _reject(str(text), "a number between 0 and 86400")
 
 
 def _parse_epoch(text: str) -> datetime | None:
@@ -226,6 +236,7 @@ _REQUIRE_HELP = "Reject requests to sandboxes that do not exist; default: create
 _MEMORY_HELP = "Memory of all named sandboxes."
 _IDLE_HELP = "Minutes after which an unused sandbox is deleted."
 _JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the journal off."
+_EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -258,6 +269,7 @@ OPTIONS = (
     _create_option("--sandbox-memory", _MEMORY_HELP, type=_parse_memory, default="1GiB", metavar="SIZE"),
     _create_option("--sandbox-idle", _IDLE_HELP, type=_parse_minutes, default=60, metavar="MINUTES"),
     _create_option("--journal-memory", _JOURNAL_HELP, type=_parse_journal_memory, default="8MiB", metavar="SIZE"),
+    _create_option("--execution-seconds", _EXECUTION_HELP, type=_parse_seconds, metavar="SECONDS"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from mock_server.actions import executions
 from spec.document import Document, parse_document
 from spec.model import Contract, Relation, Resource
 
@@ -36,6 +37,7 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     schemas = root["components"]["schemas"]
     if dataset_names:
         schemas["SandboxParameters"]["properties"]["dataset"]["enum"] = sorted(dataset_names)
+    schemas["RuleResponse"]["properties"]["outcome"]["enum"] = list(executions.CHOICES)
     match = schemas["RuleParameters"]["properties"]["match"]["properties"]
     match["operation"]["enum"] = sorted(contract.operations)
     match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})

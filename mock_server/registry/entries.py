@@ -10,10 +10,14 @@ from mock_server.sandbox.sandbox import Sandbox, StoreReaders
 
 @dataclass(frozen=True, slots=True)
 class SandboxParameters:
-    """What determines a new sandbox. `starts_at_epoch`: its clock starts at the epoch, else at the system's time."""
+    """What determines a new sandbox. `starts_at_epoch`: its clock starts at the epoch, else at the system's time.
+
+    `execution_seconds`: run time of an execution; None: 2 to 5 seconds.
+    """
 
     data: DatasetParameters
     starts_at_epoch: bool
+    execution_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

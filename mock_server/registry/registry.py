@@ -56,6 +56,7 @@ class SandboxRegistry:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
         self.entries[DEFAULT_NAME] = entry
         self.default.journal = self.create_journal()
+        self.default.execution_seconds = self.default_parameters.execution_seconds
 
     @classmethod
     def create(
@@ -68,9 +69,11 @@ class SandboxRegistry:
         idle_seconds: float = DEFAULT_IDLE_SECONDS,
         requires_creation: bool = False,
         journal_bytes: int = DEFAULT_JOURNAL_BYTES,
+        execution_seconds: float | None = None,
     ) -> "SandboxRegistry":
         """Create the registry of a mock. The dataset of the default sandbox is the one of new sandboxes too."""
-        parameters = SandboxParameters(DatasetParameters.from_metadata(default.store.read_metadata()), starts_at_epoch)
+        data = DatasetParameters.from_metadata(default.store.read_metadata())
+        parameters = SandboxParameters(data, starts_at_epoch, execution_seconds)
         datasets = DatasetStores(default.contract, get_image)
         return cls(
             default,
@@ -162,6 +165,7 @@ class SandboxRegistry:
             is_alias=True,
             shared_readers=readers,
             journal=self.create_journal(),
+            execution_seconds=parameters.execution_seconds,
         )
         self.entries[name] = SandboxEntry(sandbox, parameters, readers, self.get_seconds())
 

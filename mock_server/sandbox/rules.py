@@ -74,7 +74,8 @@ class RuleResponse:
     """A response of a rule.
 
     `status` None: the request is processed as usual. `patch`: JSON merge patch (RFC 7396) of the body. `headers`: names
-    and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE.
+    and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE. `outcome`: how asynchronous work ends;
+    `text`: what a model run answers.
     """
 
     status: int | None = None
@@ -88,6 +89,8 @@ class RuleResponse:
     fault: Fault | None = None
     chunks: int = 10
     duration_ms: int = 1000
+    outcome: str | None = None
+    text: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

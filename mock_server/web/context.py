@@ -38,6 +38,8 @@ class RequestContext:
         response_body: The body of the response.
         dependencies: What the response to a read depends on; None if that is not known.
         started_at: Seconds of a monotonic clock.
+        outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
+        text: What a model run answers; None: composed by the mock.
         source: Where the response comes from; None if the request is not recorded in the journal.
         fault: The fault that a rule injects.
         end_of_stream: Ends a response that has no end otherwise; None for other responses.
@@ -64,6 +66,8 @@ class RequestContext:
     status: int = 0
     response_body: bytes | None = None
     dependencies: Dependencies | None = None
+    outcome: str | None = None
+    text: str | None = None
     started_at: float = 0.0
     source: ResponseSource | None = ResponseSource.PROCESSED
     fault: str = ""

@@ -54,6 +54,8 @@ class RuleResponder:
         context.source = ResponseSource.RULE
         context.fault = response.fault.value if response.fault else ""
         context.response_headers.append((RULE_HEADER, rule.name.encode()))
+        context.outcome = context.outcome or response.outcome
+        context.text = response.text if context.text is None else context.text
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
             context.now = context.sandbox.clock.now()
