@@ -69,7 +69,7 @@ class RequestContext:
     outcome: str | None = None
     text: str | None = None
     started_at: float = 0.0
-    source: ResponseSource | None = ResponseSource.PROCESSED
+    source: ResponseSource | None = None
     fault: str = ""
     end_of_stream: asyncio.Event | None = None
     body_recorder: "BodyRecorder | None" = None

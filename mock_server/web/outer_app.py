@@ -14,6 +14,7 @@ from itertools import count
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
 from mock_server.web.context import (
@@ -125,6 +126,7 @@ class MockApp:
         )
         if is_special and self.selector is not None:
             await self.selector.select(context)
+        context.source = ResponseSource.PROCESSED  # requests without a valid host or sandbox are not recorded
         if context.sandbox.journal is not None and context.method not in _METHODS_WITHOUT_BODY:
             receive = _start_recording(context, scope, receive)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:

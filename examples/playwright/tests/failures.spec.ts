@@ -1,6 +1,6 @@
 import { expect, test } from "./fixtures.js";
 
-test.use({ mockUser: "demo" });
+test.use({ mockUser: "demo", mockTime: "2026-03-01T09:00:00Z" });
 
 test("a server error is shown", async ({ page, mock }) => {
   await mock.rule({ match: { operation: "listAgents" }, respond: { status: 500 } });
@@ -12,9 +12,9 @@ test("a slow response shows its progress", async ({ page, mock }) => {
   await mock.rule({ match: { operation: "listAgents" }, respond: { delay_ms: 3000 } });
   await page.goto("/#/agents");
   await expect(page.getByRole("status")).toHaveText("Loading…");
-  await page.waitForTimeout(2000);
-  await expect(page.getByRole("listitem")).toHaveCount(0);
   await expect(page.getByRole("listitem")).not.toHaveCount(0);
+  const [request] = await mock.requests({ operation: "listAgents" });
+  expect(request?.duration_ms).toBeGreaterThanOrEqual(3000);
 });
 
 test("a lost connection can be retried", async ({ page, mock }) => {
@@ -33,10 +33,11 @@ test("a truncated response is an error", async ({ page, mock }) => {
 });
 
 test("a request that exceeds the limit is repeated", async ({ page, mock }) => {
-  const limited = { status: 429, headers: ["Retry-After: 1"] };
+  const limited = { status: 429, headers: ["Retry-After: 60"] };
   await mock.rule({ match: { operation: "listAgents" }, respond: [limited, {}], times: 2 });
   await page.goto("/#/agents");
-  await expect(page.getByRole("status")).toHaveText("Too many requests. Trying again in 1 s.");
+  await expect(page.getByRole("status")).toHaveText("Too many requests. Trying again in 60 s.");
+  await mock.clock.fastForward("01:00");
   await expect(page.getByRole("listitem")).not.toHaveCount(0);
   await mock.verify({ operation: "listAgents", count: 2 });
 });

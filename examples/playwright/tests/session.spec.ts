@@ -12,6 +12,7 @@ async function signIn(page: Page, mock: Mock, password: string): Promise<void> {
 test("a wrong password is rejected", async ({ page, mock }) => {
   await signIn(page, mock, "wrong");
   await expect(page.getByRole("alert")).toContainText("credentials");
+  await mock.verify({ operation: "signIn", status: 401 });
   await expect(page).toHaveURL(/#\/sign-in$/);
 });
 

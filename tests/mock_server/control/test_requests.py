@@ -80,6 +80,22 @@ def test_preflights_control_requests_and_pages_are_not_recorded(mock: Controlled
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "attacker.example"}, 421),
+        ({"x_mock_sandbox": "a", "baggage": "mock-sandbox=b"}, 400),
+        ({"x_mock_sandbox": "new", "origin": "https://attacker.example"}, 403),
+    ],
+)
+def test_requests_without_a_valid_host_or_sandbox_are_not_recorded(
+    mock: ControlledMock, headers: dict[str, str], status: int
+) -> None:
+    assert mock.request("GET", "/api/v1/agents", **headers).status == status
+    assert mock.control("GET", "/sandboxes/default/requests")["requests"] == []
+    assert list_requests(mock) == []
+
+
+@pytest.mark.parametrize(
     ("method", "path", "token"),
     [("POST", "/agents", "nope"), ("POST", "/unknown", "demo-token"), ("PUT", "/agents", "demo-token")],
 )
