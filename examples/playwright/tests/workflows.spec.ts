@@ -27,6 +27,7 @@ test("an execution ends in an error", async ({ page, mock }) => {
 
 test("a running execution is stopped", async ({ page, mock }) => {
   await page.getByRole("button", { name: "Run" }).click();
+  await expect(page.locator("output")).toHaveText("pending");
   await mock.clock.fastForward("00:01");
   await expect(page.locator("output")).toHaveText("running");
   await page.getByRole("button", { name: "Stop" }).click();
