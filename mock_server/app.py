@@ -87,7 +87,7 @@ def create_app(
         selector,
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
         forcer,
-        RuleResponder(routes, forcer) if forcer else None,
+        RuleResponder(routes, forcer, [name.decode() for name in credential_headers]) if forcer else None,
         ResponseExplainer(ClientFindings(contract, routes, sandbox.validators), request_log).respond
         if forcer
         else None,
