@@ -64,6 +64,7 @@ class MockSettings:
     sandbox_idle: int
     journal_memory: int
     execution_seconds: float | None
+    rules: Path | None
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -237,6 +238,7 @@ _MEMORY_HELP = "Memory of all named sandboxes."
 _IDLE_HELP = "Minutes after which an unused sandbox is deleted."
 _JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the journal off."
 _EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
+_RULES_HELP = "YAML or JSON file of rules that each sandbox starts with."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -270,6 +272,7 @@ OPTIONS = (
     _create_option("--sandbox-idle", _IDLE_HELP, type=_parse_minutes, default=60, metavar="MINUTES"),
     _create_option("--journal-memory", _JOURNAL_HELP, type=_parse_journal_memory, default="8MiB", metavar="SIZE"),
     _create_option("--execution-seconds", _EXECUTION_HELP, type=_parse_seconds, metavar="SECONDS"),
+    _create_option("--rules", _RULES_HELP, type=_FILE, metavar="FILE"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -45,6 +45,7 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "create-records": create_records,
     "list-rules": rules.list_rules,
     "create-rule": rules.create_rule,
+    "list-presets": rules.list_presets,
     "delete-rules": rules.delete_rules,
     "delete-rule": rules.delete_rule,
     "retrieve-clock": clocks.retrieve_clock,

@@ -58,6 +58,11 @@ class ClientFindings:
             findings += await self._find_body_findings(entry.body, operation, context)
         return findings[:MAX_FINDINGS]
 
+    def parse_query(self, operation: Operation, raw_query: bytes) -> Mapping[str, Any]:
+        """Return the valid query parameters of a request, with defaults."""
+        validator = self._get_validator(operation)
+        return (validator.parameters or validator.compile()).parse_query(raw_query).values
+
     def _describe_unknown_route(self, entry: RecordedRequest, path: bytes) -> RequestFinding:
         match = self.routes.find(path)
         if match is not None:

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 
 from mock_server.actions import executions
+from mock_server.control.rules import read_presets
 from spec.document import Document, parse_document
+from spec.extensions import EFFECTS
 from spec.model import Contract, Relation, Resource
 
 MAX_RECORDS = 1_000  # of one request
@@ -38,8 +40,10 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     if dataset_names:
         schemas["SandboxParameters"]["properties"]["dataset"]["enum"] = sorted(dataset_names)
     schemas["RuleResponse"]["properties"]["outcome"]["enum"] = list(executions.CHOICES)
+    schemas["RuleParameters"]["properties"]["preset"]["enum"] = sorted(read_presets())
     match = schemas["RuleParameters"]["properties"]["match"]["properties"]
     match["operation"]["enum"] = sorted(contract.operations)
+    match["effect"]["enum"] = sorted(EFFECTS)
     match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})
     for name in _CONDITION_SCHEMAS:
         schemas[name]["properties"] |= {"operation": match["operation"], "tag": match["tag"]}

@@ -14,6 +14,7 @@ from mock_server.registry.dataset_stores import DatasetStores, GetImage, TooMany
 from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
 from mock_server.sandbox.clock import Clock, ClockState
 from mock_server.sandbox.journal import DEFAULT_JOURNAL_BYTES, RequestJournal
+from mock_server.sandbox.rules import RuleSet
 from mock_server.sandbox.sandbox import DEFAULT_NAME, Sandbox, StoreReaders
 from mock_server.store import Store
 
@@ -38,6 +39,7 @@ class SandboxRegistry:
         requires_creation: Unknown names are not created by the first request that uses them.
         journal_bytes: Memory of the request journal of each sandbox; 0: requests are not recorded.
         building: Sandboxes whose datasets are being loaded or could not be loaded.
+        create_rules: Creates the rules of a new sandbox.
         get_seconds: Seconds of a monotonic clock.
     """
 
@@ -48,6 +50,7 @@ class SandboxRegistry:
     idle_seconds: float = DEFAULT_IDLE_SECONDS
     requires_creation: bool = False
     journal_bytes: int = DEFAULT_JOURNAL_BYTES
+    create_rules: Callable[[], RuleSet] = RuleSet
     get_seconds: Callable[[], float] = time.monotonic
     entries: dict[str, SandboxEntry] = field(default_factory=dict)
     building: dict[str, tuple[SandboxParameters, Future[StoreReaders]]] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class SandboxRegistry:
     def __post_init__(self) -> None:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
         self.entries[DEFAULT_NAME] = entry
-        self.default.journal = self.create_journal()
+        self.default.journal, self.default.rules = self.create_journal(), self.create_rules()
         self.default.execution_seconds = self.default_parameters.execution_seconds
 
     @classmethod
@@ -70,6 +73,7 @@ class SandboxRegistry:
         requires_creation: bool = False,
         journal_bytes: int = DEFAULT_JOURNAL_BYTES,
         execution_seconds: float | None = None,
+        create_rules: Callable[[], RuleSet] = RuleSet,
     ) -> "SandboxRegistry":
         """Create the registry of a mock. The dataset of the default sandbox is the one of new sandboxes too."""
         data = DatasetParameters.from_metadata(default.store.read_metadata())
@@ -83,6 +87,7 @@ class SandboxRegistry:
             idle_seconds=idle_seconds,
             requires_creation=requires_creation,
             journal_bytes=journal_bytes,
+            create_rules=create_rules,
         )
 
     # Names
@@ -164,6 +169,7 @@ class SandboxRegistry:
             owner=self,
             is_alias=True,
             shared_readers=readers,
+            rules=self.create_rules(),
             journal=self.create_journal(),
             execution_seconds=parameters.execution_seconds,
         )
@@ -210,10 +216,10 @@ class SandboxRegistry:
         return entry.dataset
 
     async def reset(self, entry: SandboxEntry) -> None:
-        """Restore the records of the dataset and the initial clock; delete issued tokens, rules and journal."""
+        """Restore the records of the dataset, the initial clock and the initial rules; delete tokens and journal."""
         dataset = await self.load_dataset(entry)
         self.set_content(entry, None, dataset)
-        entry.sandbox.rules.clear()
+        entry.sandbox.rules = self.create_rules()
         if entry.sandbox.journal is not None:
             entry.sandbox.journal.clear()
         self.set_clock(entry, self.create_clock(entry.parameters).get_state())

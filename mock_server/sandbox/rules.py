@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl
 from spec.model import Operation
 
 ANY_REQUEST = "*"
+MAX_CLIENTS = 10_000  # whose requests are counted
 
 
 class Fault(Enum):
@@ -29,11 +31,14 @@ class Fault(Enum):
 class RuleMatch:
     """Which requests a rule matches: all conditions that are set. `path`: below the base path, with ``*`` for any part.
 
-    `query`, `headers`: values by name. `body`: a part of the JSON body.
+    `query`, `headers`: values by name. `body`: a part of the JSON body. `effect`: an external effect of the operation.
+    `secured`: whether the operation requires credentials.
     """
 
     operation: str | None = None
     tag: str | None = None
+    effect: str | None = None
+    secured: bool | None = None
     method: str | None = None
     path: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +51,10 @@ class RuleMatch:
         if self.operation is not None and (operation is None or self.operation != operation.id):
             return False
         if self.tag is not None and (operation is None or self.tag != operation.tag):
+            return False
+        if self.effect is not None and (operation is None or self.effect not in operation.effects):
+            return False
+        if self.secured is not None and (operation is None or self.secured is not operation.requires_auth):
             return False
         if self.method not in (None, request.method) or not fnmatchcase(request.path, self.path or ANY_REQUEST):
             return False
@@ -69,13 +78,50 @@ class MatchedRequest:
     body: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `requests` of each client within `seconds` after the first one."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitState:
+    """The requests that a client has left, after a request was counted. `reset_at`: when it has all of them again."""
+
+    is_exceeded: bool
+    remaining: int
+    reset_at: datetime
+
+
+@dataclass(slots=True)
+class RateLimitCounter:
+    """Counts requests by client, like Laravel's rate limiter. `windows`: number of requests and end, by client."""
+
+    windows: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def count(self, limit: RateLimit, client: str, now: datetime) -> RateLimitState:
+        """Count a request, unless the limit is exceeded."""
+        attempts, reset_at = self.windows.get(client, (0, now))
+        duration = timedelta(seconds=limit.seconds)
+        if not now < reset_at <= now + duration:  # it is over, or the clock was set back
+            attempts, reset_at = 0, now + duration
+        if attempts >= limit.requests:
+            return RateLimitState(True, 0, reset_at)
+        if len(self.windows) >= MAX_CLIENTS and client not in self.windows:
+            self.windows.clear()
+        self.windows[client] = (attempts + 1, reset_at)
+        return RateLimitState(False, limit.requests - attempts - 1, reset_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResponse:
     """A response of a rule.
 
     `status` None: the request is processed as usual. `patch`: JSON merge patch (RFC 7396) of the body. `headers`: names
     and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE. `outcome`: how asynchronous work ends;
-    `text`: what a model run answers.
+    `text`: what a model run answers. `rate_limit`: the request is processed as usual unless the limit is exceeded.
     """
 
     status: int | None = None
@@ -91,6 +137,7 @@ class RuleResponse:
     duration_ms: int = 1000
     outcome: str | None = None
     text: str | None = None
+    rate_limit: RateLimit | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +156,7 @@ class Rule:
     priority: int = 0
     hits: int = 0
     applied: int = 0
+    rate_limits: RateLimitCounter = field(default_factory=RateLimitCounter)
 
     def choose(self, seed: int) -> RuleResponse | None:
         """Count a hit and return its response; None if the rule does not apply this time."""

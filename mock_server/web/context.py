@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from mock_server.errors import ApiError
 from mock_server.query import Viewer
 from mock_server.sandbox.journal import MAX_RECORDED_BODY_BYTES, ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
@@ -40,6 +41,7 @@ class RequestContext:
         started_at: Seconds of a monotonic clock.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
+        error: Why the request was rejected.
         source: Where the response comes from; None if the request is not recorded in the journal.
         fault: The fault that a rule injects.
         end_of_stream: Ends a response that has no end otherwise; None for other responses.
@@ -68,6 +70,7 @@ class RequestContext:
     dependencies: Dependencies | None = None
     outcome: str | None = None
     text: str | None = None
+    error: ApiError | None = None
     started_at: float = 0.0
     source: ResponseSource | None = None
     fault: str = ""

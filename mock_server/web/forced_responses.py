@@ -6,6 +6,7 @@
     X-Mock-Delay: 3000              milliseconds until the request is processed
     X-Mock-Outcome: error           how the asynchronous work that the request starts ends
     X-Mock-Text: Hello%21           what a model run answers, percent-encoded
+    X-Mock-Explain: 1               an explanation of the response instead of the response
 
 A status must be documented, or one of SERVER_ERRORS. Other preferences are ignored. A request is neither authenticated
 nor validated if its response is forced. A success status without an example is processed as usual.
@@ -34,7 +35,8 @@ from spec.model import Contract, Operation
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
 _PREFER, _DELAY, _OUTCOME, _TEXT = b"prefer", b"x-mock-delay", b"x-mock-outcome", b"x-mock-text"
-READ_HEADERS = (_PREFER, _DELAY, _OUTCOME, _TEXT)
+EXPLAIN_HEADER = b"x-mock-explain"
+READ_HEADERS = (_PREFER, _DELAY, _OUTCOME, _TEXT, EXPLAIN_HEADER)
 _CODE, _EXAMPLE = "code", "example"
 _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {

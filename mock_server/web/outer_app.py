@@ -25,7 +25,8 @@ from mock_server.web.context import (
     RequestContext,
     send_response,
 )
-from mock_server.web.forced_responses import ResponseForcer
+from mock_server.web.faults import CapturedResponse, capture_response
+from mock_server.web.forced_responses import EXPLAIN_HEADER, ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -47,9 +48,12 @@ _REQUEST_ID_HEADER = b"x-request-id"
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _EXPECT_HEADER = b"expect"
+_FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
+# Sends the explanation of a response.
+Explain = Callable[[RequestContext, CapturedResponse, Send], Awaitable[None]]
 ControlApp = Callable[[RequestContext, Scope, Receive, Send], Awaitable[None]]
 
 
@@ -77,6 +81,7 @@ class MockApp:
     control: ControlApp | None = None
     forcer: ResponseForcer | None = None
     rule_responder: RuleResponder | None = None
+    explain: Explain | None = None
     rare_headers: frozenset[bytes] = frozenset()
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -145,6 +150,24 @@ class MockApp:
             await self.api(scope, receive, send)
 
     async def serve_api(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, or its explanation if the request asks for that. Raises ApiError."""
+        value = context.headers.get(EXPLAIN_HEADER, b"").strip().lower()
+        if self.explain is None or value in _FALSE_VALUES:
+            await self.serve_controlled(context, scope, receive, send)
+            return
+
+        async def respond(captured_send: Send) -> None:
+            try:
+                await self.serve_controlled(context, scope, receive, captured_send)
+            except ApiError as error:
+                self.log_error(context, error)
+                await self.send_error(context, error, captured_send)
+
+        captured = await capture_response(respond)
+        if captured.status:  # no fault has closed the connection
+            await self.explain(context, captured, send)
+
+    async def serve_controlled(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response that the request or a rule of the sandbox forces, or the usual one. Raises ApiError."""
         if self.forcer is not None and await self.forcer.respond(context, send):
             return
@@ -230,6 +253,7 @@ class MockApp:
 
     def log_error(self, context: RequestContext, error: ApiError) -> None:
         """Print one line for an error; for an unknown route with the most similar routes."""
+        context.error = error
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
                 error = self.routes.not_found_error(context.display_path, self.system_paths)

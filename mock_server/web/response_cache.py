@@ -29,7 +29,7 @@ class ResponseCacheMiddleware:
         key: CacheKey = (*target, *headers, *headers.values())
         cached = cache.get(key)
         if cached is not None and (cached.token is None or sandbox.resolve_token(cached.token, now) == cached.viewer):
-            context.source = ResponseSource.CACHE
+            context.source, context.viewer = ResponseSource.CACHE, cached.viewer
             await send_response(send, context, cached.status, cached.body)
             return
         await self.app(scope, receive, send)

@@ -58,6 +58,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "sandbox_idle": ("5", "90"),
         "journal_memory": ("0", "64KiB"),
         "execution_seconds": ("0.5", "60"),
+        "rules": (str(LIBRARY), str(Path(__file__))),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }
