@@ -18,6 +18,12 @@ function tagProvenance(node) {
   for (const value of Object.values(node)) tagProvenance(value);
 }
 
+// Which of several properties are required together is not expressed: openapi-typescript would accept any value.
+function dropRequiredAlternatives(schema) {
+  const isRequired = (branch) => Object.keys(branch).join() === "required";
+  if (schema.anyOf?.every(isRequired)) delete schema.anyOf;
+}
+
 async function readDocument(source) {
   if (source.endsWith(".yaml")) return pathToFileURL(resolve(source));
   const text = source.startsWith("http") ? await (await fetch(source)).text() : await readFile(source, "utf8");
@@ -28,4 +34,5 @@ async function readDocument(source) {
 
 const [source, target] = process.argv.slice(2);
 await mkdir(dirname(target), { recursive: true });
-await writeFile(target, astToString(await openapiTS(await readDocument(source), { defaultNonNullable: false })));
+const options = { defaultNonNullable: false, transform: dropRequiredAlternatives };
+await writeFile(target, astToString(await openapiTS(await readDocument(source), options)));

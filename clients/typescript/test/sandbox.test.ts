@@ -54,6 +54,13 @@ test("a rule forces a response until it is deleted", async () => {
   expect(await listAgentNames(sandbox.baseUrl)).toEqual([]);
 });
 
+test("a ready-made rule is added by its name", async () => {
+  const sandbox = await createEmpty();
+  await sandbox.rule({ preset: "token-expires" });
+  const headers = { Authorization: "Bearer demo-token" };
+  expect((await fetch(`${sandbox.baseUrl}/agents`, { headers })).status).toBe(401);
+});
+
 test("requests are recorded with what the contract says about them", async () => {
   const sandbox = await createEmpty();
   await fetch(`${sandbox.baseUrl}/agents?colour=red`, { headers: { Authorization: "Bearer demo-token" } });
