@@ -39,7 +39,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
-	conform conform-pytest mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz \
+	test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz \
 	fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
@@ -76,6 +76,10 @@ test-clients: $(READY)  ## run two client generators on the published contract (
 test-clients-all: $(READY)  ## run all client generators on the published contract (Node.js 20 or newer, Java 11 or newer)
 	@scripts/clients.sh
 	@$(PY) -m pytest -q -m clients tests/clients $(ARGS)
+
+test-frontends: $(READY)  ## test clients/typescript and examples/playwright (Node.js 20 or newer, Chromium)
+	@scripts/frontends.sh
+	@$(PY) -m pytest -q -m clients tests/frontends $(ARGS)
 
 conform: $(READY_CONFORMANCE)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)

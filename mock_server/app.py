@@ -7,6 +7,8 @@ from mock_server import actions
 from mock_server.control import access as control_access
 from mock_server.control.access import ControlAccess
 from mock_server.control.app import ControlApi
+from mock_server.control.client_findings import ClientFindings
+from mock_server.control.explanations import ResponseExplainer
 from mock_server.registry.registry import SandboxRegistry
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.docs import Docs
@@ -54,7 +56,7 @@ def create_app(
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
     access = ControlAccess(cors_policy, control_token, serves_network)
     credential_headers = tuple(dict.fromkeys(security.list_credential_headers(contract)))
-    selector = SandboxSelector(registry, credential_headers) if registry and access.is_enabled else None
+    selector = SandboxSelector(registry, credential_headers, cors_policy) if registry and access.is_enabled else None
     routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, selector)
     api = build_connexion_app(
         contract,
@@ -85,6 +87,9 @@ def create_app(
         selector,
         ControlApi(registry, access, dataset_names, max_body_bytes) if registry else None,
         forcer,
-        RuleResponder(routes, forcer) if forcer else None,
+        RuleResponder(routes, forcer, [name.decode() for name in credential_headers]) if forcer else None,
+        ResponseExplainer(ClientFindings(contract, routes, sandbox.validators), request_log).respond
+        if forcer
+        else None,
         selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
     )

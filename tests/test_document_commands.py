@@ -47,6 +47,8 @@ NOT_EXECUTED: Mapping[str, str] = {
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
     "npx ": "downloads a client generator; tests/clients runs them",
     "npm install --save-dev @hey-api": "the same",
+    "npm ci --prefix athena": "tests/frontends/test_frontends.py runs it",
+    "npx playwright": "the same",
     "pip install openapi-": "the same",
     "pip install 'datamodel-": "the same",
     ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",
@@ -55,6 +57,7 @@ NOT_EXECUTED: Mapping[str, str] = {
 NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "apt install python3-venv": "needs root",
     "pip install '.[conformance]'": "installs packages; tests/test_wheel.py does the same",
+    "pip install clients/pytest_athena": "installs a package; tests/pytest_athena builds and uses it",
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
     "rm -r ~/Library/Caches/athena-mock": "deletes files of the user, on macOS",
     "docker build --build-arg EPOCH=2027-01-01T00:00:00Z .": "needs Docker",

@@ -27,12 +27,13 @@ from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.messages import Actor
-from conformance.transport.redaction import MIN_ENCODED_SECRET_CHARS, Redactor
+from conformance.transport.redaction import Redactor
 from conformance.transport.retry import Retrier
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from spec.loader import load_contract
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
+from spec.redaction import MIN_ENCODED_SECRET_CHARS
 from spec.validators import SchemaValidators
 
 

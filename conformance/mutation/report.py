@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from conformance.mutation.evaluate import MutantStatus, MutantSummary
 from conformance.mutation.parallel import VariantResult
-from conformance.transport.redaction import remove_unsafe_chars
+from spec.redaction import remove_unsafe_chars
 
 MAX_SURVIVORS = 12  # on the terminal
 MAX_OPERATIONS = 10

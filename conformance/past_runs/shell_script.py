@@ -19,8 +19,8 @@ from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
 from conformance.transport.messages import Actor, Request
-from conformance.transport.redaction import remove_unsafe_chars
 from spec.model import Contract
+from spec.redaction import remove_unsafe_chars
 
 MAX_COMMENT_CHARS = 300
 _RUN = "zqrunqz"

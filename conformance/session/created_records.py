@@ -6,8 +6,8 @@ from typing import Any
 
 from conformance.responses.records import NestedRecord, find_records
 from conformance.session.write_log import RecordKey, WriteLog, is_key
-from conformance.transport.json_body import parse_leniently
 from conformance.transport.messages import Exchange, Request, iter_texts
+from spec.lenient_json import parse_leniently
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 

@@ -22,6 +22,8 @@ class ActionRequest:
         body: The parsed JSON body; None if the operation has none.
         base_url: Scheme, host and forwarded prefix (``http://127.0.0.1:8000``), without a trailing slash.
         token: The token as sent, or None.
+        outcome: How asynchronous work ends; None: chosen by the mock.
+        text: What a model run answers; None: composed by the mock.
     """
 
     operation: Operation
@@ -34,6 +36,8 @@ class ActionRequest:
     base_url: str
     now: datetime
     token: str | None = None
+    outcome: str | None = None
+    text: str | None = None
 
     @property
     def contract(self) -> Contract:

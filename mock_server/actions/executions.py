@@ -24,6 +24,8 @@ START_DELAY = timedelta(seconds=1)
 # Run time in seconds and final status of an execution: picked by its key.
 RUN_SECONDS = (2, 3, 4, 5)
 OUTCOMES = ("completed",) * 7 + ("error",)
+ENDLESS_OUTCOME = "running"  # can be chosen by a test: the execution does not end
+CHOICES = (*dict.fromkeys(OUTCOMES), ENDLESS_OUTCOME)
 MILLISECOND = timedelta(milliseconds=1)
 FINAL_STATUSES = ("completed", "error", "stopped")
 
@@ -54,7 +56,13 @@ def create_execution(request: ActionRequest) -> ActionResult:
 
 
 def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes: Mapping[str, Any]) -> StoredRecord:
-    """Create a pending execution and schedule its transitions. Raises ApiError (409) for an inactive workflow."""
+    """Create a pending execution and schedule its transitions.
+
+    Raises ApiError (409) for an inactive workflow, and (400) for an unknown outcome.
+    """
+    if request.outcome not in (None, *CHOICES):
+        message = f"X-Mock-Outcome: invalid value {str(request.outcome)[:100]!r} (expected {', '.join(CHOICES)})."
+        raise ApiError(ErrorKind.BAD_REQUEST, message=message)
     if not can_start(request.sandbox, workflow):
         raise ApiError(ErrorKind.CONFLICT, message="This workflow is not active.")
     resources = request.contract.resources
@@ -67,15 +75,19 @@ def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes:
 
 
 def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data: StoredRecord) -> None:
-    """Schedule the start after START_DELAY, and the end some seconds later."""
+    """Schedule the start after START_DELAY, at most the run time, and the end some seconds later."""
     sandbox = request.sandbox
-    seconds = pick(RUN_SECONDS, "duration", execution.key)
-    status = pick(OUTCOMES, "ending", execution.key)
-    starts_at = request.now + START_DELAY
+    seconds = sandbox.execution_seconds
+    if seconds is None:
+        seconds = pick(RUN_SECONDS, "duration", execution.key)
+    status = request.outcome or pick(OUTCOMES, "ending", execution.key)
+    starts_at = request.now + min(START_DELAY, timedelta(seconds=seconds))
     stops_at = starts_at + timedelta(seconds=seconds)
     started, stopped = {"started_at": format_timestamp(starts_at)}, {"stopped_at": format_timestamp(stops_at)}
     sandbox.schedule_change(starts_at, execution, {"status": "running", **started})
-    end_changes = {"status": status, "is_finished": True, **stopped, "duration_ms": 1000 * seconds}
+    if status == ENDLESS_OUTCOME:
+        return
+    end_changes = {"status": status, "is_finished": True, **stopped, "duration_ms": round(1000 * seconds)}
     sandbox.schedule_change(stops_at, execution, end_changes)
     step = {"status": status, "output": {"received": execution.attributes["input"]}, **started, **stopped}
     counts = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}

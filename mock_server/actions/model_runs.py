@@ -59,7 +59,9 @@ def run_prompt(request: ActionRequest) -> ActionResult:
     if content is None:
         message = f"The prompt with its variables must not be greater than {assistant.MAX_PROMPT_CHARS} characters."
         raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"variables": [message]})
-    output = assistant.compose_answer(request.sandbox.phrases["answer"], content, None, 0)
+    output = request.text
+    if output is None:
+        output = assistant.compose_answer(request.sandbox.phrases["answer"], content, None, 0)
     with request.store.transaction():
         changes = {"usage_count": prompt.attributes["usage_count"] + 1, "last_used_at": request.timestamp}
         request.store.update("Prompt", prompt.key, {**prompt.attributes, **changes})
@@ -91,8 +93,10 @@ def _add_message(request: ActionRequest, thread: Reference, attributes: Mapping[
 def _add_answer(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None, content: str) -> StoredRecord:
     """Store the assistant's message, and the agent's run if there is an agent."""
     store, resources, phrases = request.store, request.contract.resources, request.sandbox.phrases
-    turn = len(store.find_inverse(resources["Thread"].relations["messages"], thread.reference))
-    answer = assistant.compose_answer(phrases["answer"], content, agent.attributes if agent else None, turn)
+    answer = request.text
+    if answer is None:
+        turn = len(store.find_inverse(resources["Thread"].relations["messages"], thread.reference))
+        answer = assistant.compose_answer(phrases["answer"], content, agent.attributes if agent else None, turn)
     defaults = thread.attributes["metadata"]
     metadata = {
         "model": agent.attributes["metadata"]["large_language_model"] if agent else defaults["model"],

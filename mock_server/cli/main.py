@@ -205,12 +205,15 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         import_connexion()
         from fixtures.errors import FixtureError
         from mock_server.cli.startup_banner import build_banner
+        from mock_server.control.rule_files import RuleFileError
         from mock_server.server import server
         from mock_server.store import StoreError
         from spec.errors import ContractError
 
         try:
             app, sandbox = _create_app_and_sandbox(settings)
+        except RuleFileError as error:
+            return max(report_error(problem, 2) for problem in error.problems)
         except (ContractError, FixtureError, StoreError) as error:
             return report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
@@ -276,7 +279,11 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
 
 def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: Path) -> "SandboxRegistry":
     from mock_server.cli import dataset_image
+    from mock_server.control.rule_files import read_rules
+    from mock_server.control.rules import create_rule_set
     from mock_server.registry.registry import SandboxRegistry
+
+    rules = read_rules(settings.rules, sandbox.contract) if settings.rules else []
 
     def get_image(parameters: "DatasetParameters") -> Path:
         return dataset_image.ensure_image(sandbox.contract, parameters, contract_path)
@@ -288,6 +295,9 @@ def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: 
         max_bytes=settings.sandbox_memory,
         idle_seconds=60.0 * settings.sandbox_idle,
         requires_creation=settings.require_sandbox,
+        journal_bytes=settings.journal_memory,
+        execution_seconds=settings.execution_seconds,
+        create_rules=partial(create_rule_set, rules),
     )
 
 

@@ -16,6 +16,8 @@ import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
 MIN_BODY_BYTES, MAX_BODY_BYTES = 1024, 10 * 1024 * 1024  # a larger body would stall the event loop
+MIN_JOURNAL_BYTES = 64 * 1024
+MAX_EXECUTION_SECONDS = 86_400
 MIN_SANDBOX_BYTES, MAX_SANDBOX_BYTES = 1024 * 1024, 1024 * 1024 * 1024 * 1024
 _MAX_PORT, _MAX_SEED, _MAX_IDLE_MINUTES = 65535, 2**63 - 1, 365 * 24 * 60
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
@@ -32,8 +34,8 @@ class SelfSignedTls:
 class MockSettings:
     """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
-    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`, `sandbox_memory`: bytes.
-    `sandbox_idle`: minutes.
+    `tls` and `tls_cert`: at most one is set, and `tls_key` with the latter. `max_body`, `sandbox_memory`,
+    `journal_memory`: bytes. `sandbox_idle`: minutes. `execution_seconds` None: 2 to 5.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -60,6 +62,9 @@ class MockSettings:
     require_sandbox: bool
     sandbox_memory: int
     sandbox_idle: int
+    journal_memory: int
+    execution_seconds: float | None
+    rules: Path | None
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -95,6 +100,14 @@ def _parse_size(text: str) -> float:
     return size if 0 < size <= 100_000 else _reject(text, "a number greater than 0, at most 100000")
 
 
+def _parse_seconds(text: str | float) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    return seconds if 0 <= seconds <= MAX_EXECUTION_SECONDS else _reject(str(text), "a number between 0 and 86400")
+
+
 def _parse_epoch(text: str) -> datetime | None:
     if text == "today":
         return None
@@ -125,6 +138,12 @@ def _parse_memory(text: str) -> int:
     size = _parse_bytes(text)
     expected = "a number of bytes, KiB, MiB or GiB between 1MiB and 1024GiB, for example 512MiB"
     return size if MIN_SANDBOX_BYTES <= size <= MAX_SANDBOX_BYTES else _reject(text, expected)
+
+
+def _parse_journal_memory(text: str) -> int:
+    size = _parse_bytes(text)
+    is_valid = text == "0" or MIN_JOURNAL_BYTES <= size <= MAX_SANDBOX_BYTES
+    return size if is_valid else _reject(text, "0, or a number of bytes, KiB, MiB or GiB of at least 64KiB")
 
 
 def _parse_control_token(text: str) -> str:
@@ -217,6 +236,9 @@ _TOKEN_HELP = "Token that test control requires; without one it is off beyond lo
 _REQUIRE_HELP = "Reject requests to sandboxes that do not exist; default: create them."
 _MEMORY_HELP = "Memory of all named sandboxes."
 _IDLE_HELP = "Minutes after which an unused sandbox is deleted."
+_JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the journal off."
+_EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
+_RULES_HELP = "YAML or JSON file of rules that each sandbox starts with."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -248,6 +270,9 @@ OPTIONS = (
     _create_option("--require-sandbox", _REQUIRE_HELP, is_flag=True),
     _create_option("--sandbox-memory", _MEMORY_HELP, type=_parse_memory, default="1GiB", metavar="SIZE"),
     _create_option("--sandbox-idle", _IDLE_HELP, type=_parse_minutes, default=60, metavar="MINUTES"),
+    _create_option("--journal-memory", _JOURNAL_HELP, type=_parse_journal_memory, default="8MiB", metavar="SIZE"),
+    _create_option("--execution-seconds", _EXECUTION_HELP, type=_parse_seconds, metavar="SECONDS"),
+    _create_option("--rules", _RULES_HELP, type=_FILE, metavar="FILE"),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

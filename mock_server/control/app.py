@@ -1,15 +1,19 @@
 """The ASGI application of the control API, built at its first request: it takes a tenth of a second."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server.control import clocks, rules, sandboxes
+from mock_server.control import clocks, requests, rules, sandboxes
 from mock_server.control.access import ControlAccess
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.document import build_control_document
+from mock_server.control.journal_entries import JournalReader
 from mock_server.control.records import create_records
 from mock_server.errors import ApiError
 from mock_server.registry.registry import SandboxRegistry
@@ -24,6 +28,7 @@ from spec.validators import SchemaValidators
 
 DOCUMENT_PATH = CONTROL_PREFIX + b"/openapi.json"
 _CONTENT_TYPE, _JSON = b"content-type", b"application/json"
+_EVENT_STREAM = b"text/event-stream"
 _FORM = b"application/x-www-form-urlencoded"  # what curl sends with -d
 
 OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] = {
@@ -40,11 +45,19 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "create-records": create_records,
     "list-rules": rules.list_rules,
     "create-rule": rules.create_rule,
+    "list-presets": rules.list_presets,
     "delete-rules": rules.delete_rules,
     "delete-rule": rules.delete_rule,
     "retrieve-clock": clocks.retrieve_clock,
     "update-clock": clocks.update_clock,
     "advance-clock": clocks.advance_clock,
+    "list-requests": requests.list_requests,
+    "delete-requests": requests.delete_requests,
+    "find-requests": requests.find_requests,
+    "count-requests": requests.count_requests,
+    "verify-requests": requests.verify_requests,
+    "export-requests": requests.export_requests,
+    "stream-requests": requests.stream_requests,
 }
 
 
@@ -64,6 +77,9 @@ class ControlApi:
         self.access.check(context)
         if context.headers.get(_CONTENT_TYPE, _FORM).partition(b";")[0].strip().lower() == _FORM:
             context.headers = {**context.headers, _CONTENT_TYPE: _JSON}
+        accept = context.headers.get(b"accept", b"")
+        if _EVENT_STREAM in accept:  # the validation knows JSON only
+            context.headers = {**context.headers, b"accept": _JSON}
         app = self._app or self.build()
         if context.raw_path == DOCUMENT_PATH and context.method in ("GET", "HEAD") and self._document is not None:
             servers = [{"url": context.base_url + CONTROL_PREFIX.decode()}]
@@ -84,9 +100,11 @@ class ControlApi:
         root = {**self._document.root, "components": {**components, "schemas": schemas}}
         contract = parse_contract(replace(self._document, root=root))
         validators = SchemaValidators.from_document(contract.document)
+        default = self.registry.default
+        reader = JournalReader.from_contract(default.contract, default.validators)
         self._app = build_connexion_app(
             contract,
-            ControlEndpoint(self.registry, validators),
+            ControlEndpoint(self.registry, validators, reader),
             [RoutingMiddleware, ValidationMiddleware],
             routes=Routes.from_contract(contract),
             schemas=validators,
@@ -101,12 +119,61 @@ class ControlEndpoint:
 
     registry: SandboxRegistry
     validators: SchemaValidators
+    journal_reader: JournalReader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
-        sent = (context.path_parameters, context.query, context.body, context.base_url)
-        result = await OPERATIONS[operation.action](ControlRequest(self.registry, self.validators, *sent))
+        headers = dict(scope["headers"])
+        request = ControlRequest(
+            self.registry,
+            self.validators,
+            self.journal_reader,
+            context.path_parameters,
+            context.query,
+            context.body,
+            context.base_url,
+            accepts_events=_EVENT_STREAM in headers.get(b"accept", b""),
+            last_event_id=headers.get(b"last-event-id", b"").decode("latin-1").strip(),
+        )
+        result = await OPERATIONS[operation.action](request)
+        if result.events is not None:
+            await _send_events(context, receive, send, result.events)
+            return
         body = None if result.body is None else orjson.dumps(result.body)
         await send_response(send, context, result.status, body, headers=result.headers)
+
+
+async def _send_events(
+    context: RequestContext, receive: Receive, send: Send, events: AsyncGenerator[bytes, None]
+) -> None:
+    """Send server-sent events until there are no more, the client disconnects, or the mock stops."""
+    end = context.end_of_stream = asyncio.Event()
+    context.status = HTTPStatus.OK
+    headers = [*context.response_headers, (_CONTENT_TYPE, _EVENT_STREAM), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": context.status, "headers": headers})
+    waits = [asyncio.ensure_future(_wait_for_disconnect(receive)), asyncio.ensure_future(end.wait())]
+    try:
+        while context.method != "HEAD" and not end.is_set():
+            following = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((following, *waits), return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+                break
+            content = following.result()
+            if content is None:
+                break
+            await send({"type": "http.response.body", "body": content, "more_body": True})
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await events.aclose()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

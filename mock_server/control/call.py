@@ -1,9 +1,10 @@
 """The request that an operation of the control API gets, and its result."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mock_server.control.journal_entries import JournalReader
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.entries import SandboxEntry
 from mock_server.registry.registry import NAME_PATTERN, SandboxRegistry
@@ -14,14 +15,20 @@ LOADING_TIMEOUT = 0.5  # seconds that a request waits for a dataset before it ge
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A validated request. `base_url`: of the mock; `validators`: of the document of the control API."""
+    """A validated request. `base_url`: of the mock; `validators`: of the document of the control API.
+
+    `accepts_events`: whether the client accepts server-sent events; `last_event_id`: the one it received last.
+    """
 
     registry: SandboxRegistry
     validators: SchemaValidators
+    journal_reader: JournalReader
     path_parameters: Mapping[str, str]
     query: Mapping[str, Any]
     body: Any
     base_url: str
+    accepts_events: bool = False
+    last_event_id: str = ""
 
     def get_name(self, parameter: str) -> str:
         """Return a name in the path. Raises ApiError (422)."""
@@ -43,8 +50,9 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """A response. `body` None: without a body."""
+    """A response. `body` None: without a body. `events`: server-sent events instead of a body."""
 
     status: int
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
+    events: AsyncGenerator[bytes, None] | None = None

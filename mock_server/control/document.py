@@ -7,7 +7,10 @@ from typing import Any
 
 import orjson
 
+from mock_server.actions import executions
+from mock_server.control.rules import read_presets
 from spec.document import Document, parse_document
+from spec.extensions import EFFECTS
 from spec.model import Contract, Relation, Resource
 
 MAX_RECORDS = 1_000  # of one request
@@ -18,6 +21,7 @@ RECORD_SCHEMA_SUFFIX = "Input"
 MAX_NUMBER = 2**31 - 1  # of a key or number in a request: the numbers of later records are greater
 MAX_NESTING = 8
 _ANNOTATIONS = frozenset({"readOnly", "writeOnly", "default", "example", "description", "title", "deprecated"})
+_CONDITION_SCHEMAS = ("RequestConditions", "RequestSearch", "RequestExpectation")  # of recorded requests
 _FILE = "openapi.yaml"
 
 
@@ -35,9 +39,17 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     schemas = root["components"]["schemas"]
     if dataset_names:
         schemas["SandboxParameters"]["properties"]["dataset"]["enum"] = sorted(dataset_names)
+    schemas["RuleResponse"]["properties"]["outcome"]["enum"] = list(executions.CHOICES)
+    schemas["RuleParameters"]["properties"]["preset"]["enum"] = sorted(read_presets())
     match = schemas["RuleParameters"]["properties"]["match"]["properties"]
     match["operation"]["enum"] = sorted(contract.operations)
+    match["effect"]["enum"] = sorted(EFFECTS)
     match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})
+    for name in _CONDITION_SCHEMAS:
+        schemas[name]["properties"] |= {"operation": match["operation"], "tag": match["tag"]}
+    for parameter in root["paths"]["/sandboxes/{name}/requests"]["get"]["parameters"]:
+        if parameter["name"] == "operation":
+            parameter["schema"] = match["operation"]
     lists: dict[str, Any] = {}
     for resource in contract.resources.values():
         name = resource.name + RECORD_SCHEMA_SUFFIX

@@ -1,14 +1,18 @@
 """Operations on the rules of a sandbox."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
+from importlib import resources
 from typing import Any
 
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.sandbox.rules import Fault, Rule, RuleMatch, RuleResponse
+from mock_server.sandbox.rules import Fault, RateLimit, Rule, RuleMatch, RuleResponse, RuleSet
+from spec.document import parse_yaml
 
 MAX_RULES = 1_000
+_PRESETS_FILE = "presets.yaml"
 
 
 async def list_rules(request: ControlRequest) -> ControlResult:
@@ -21,7 +25,8 @@ async def create_rule(request: ControlRequest) -> ControlResult:
     rules = (await request.find_entry()).sandbox.rules
     if len(rules.rules) >= MAX_RULES:
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=f"The sandbox has {MAX_RULES} rules: delete some.")
-    rule = parse_rule(request.body, request.body.get("name") or rules.create_name())
+    body = resolve_preset(request.body)
+    rule = parse_rule(body, body.get("name") or rules.create_name())
     rules.add(rule)
     return ControlResult(HTTPStatus.CREATED, _describe_rule(rule))
 
@@ -37,6 +42,36 @@ async def delete_rule(request: ControlRequest) -> ControlResult:
         message = f"The sandbox {entry.sandbox.name} has no rule {name}."
         raise ApiError(ErrorKind.CONTROL_NOT_FOUND, message=message)
     return ControlResult(HTTPStatus.NO_CONTENT)
+
+
+async def list_presets(request: ControlRequest) -> ControlResult:
+    presets = [{"name": name, **preset} for name, preset in read_presets().items()]
+    return ControlResult(HTTPStatus.OK, {"presets": presets})
+
+
+@cache
+def read_presets() -> Mapping[str, Any]:
+    """Return the ready-made rules by name: ``description`` and ``rule`` of each."""
+    presets: Mapping[str, Any] = parse_yaml((resources.files(__package__) / _PRESETS_FILE).read_bytes(), _PRESETS_FILE)
+    return presets
+
+
+def resolve_preset(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the rule of a preset, with the properties of `body` instead of its own; `body` if it names no preset."""
+    if "preset" not in body:
+        return body
+    own = {name: value for name, value in body.items() if name != "preset"}
+    return {"name": body["preset"], **read_presets()[body["preset"]]["rule"], **own}
+
+
+def create_rule_set(bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
+    """Return the rules of validated bodies; the first takes precedence."""
+    rules = RuleSet()
+    resolved = [resolve_preset(body) for body in bodies]
+    named = [(body.get("name") or rules.create_name(), body) for body in resolved]
+    for name, body in reversed(named):
+        rules.add(parse_rule(body, name))
+    return rules
 
 
 def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
@@ -56,10 +91,12 @@ def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
 
 
 def _parse_response(node: Mapping[str, Any]) -> RuleResponse:
-    values = {name: value for name, value in node.items() if name not in ("headers", "fault")}
+    values = {name: value for name, value in node.items() if name not in ("headers", "fault", "rate_limit")}
     headers = tuple((name, value) for name, _, value in (line.partition(": ") for line in node.get("headers", ())))
     fault = Fault(node["fault"]) if "fault" in node else None
-    return RuleResponse(**values, headers=headers, fault=fault, has_body="body" in node, has_patch="patch" in node)
+    limit = RateLimit(**node["rate_limit"]) if "rate_limit" in node else None
+    parsed: dict[str, Any] = {"headers": headers, "fault": fault, "rate_limit": limit}
+    return RuleResponse(**values, **parsed, has_body="body" in node, has_patch="patch" in node)
 
 
 def _describe_rule(rule: Rule) -> dict[str, Any]:

@@ -26,7 +26,7 @@ async def create_sandbox(request: ControlRequest) -> ControlResult:
     if existing is not None and existing.parameters == parameters:
         return ControlResult(HTTPStatus.OK, describe_sandbox(request, existing))
     if name == DEFAULT_NAME:
-        message = "The dataset, seed and epoch of the default sandbox are set when the mock starts."
+        message = "The parameters of the default sandbox are set when the mock starts."
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message)
     building = registry.building.get(name)
     if building is None or building[0] != parameters:
@@ -46,10 +46,11 @@ def _read_parameters(body: dict[str, Any], default: SandboxParameters) -> Sandbo
     epoch_text = body.get("epoch")
     data = replace(default.data, dataset=body.get("dataset", default.data.dataset))
     data = replace(data, seed=body.get("seed", default.data.seed))
+    seconds = body.get("execution_seconds", default.execution_seconds)
     if epoch_text is None:
-        return SandboxParameters(data, default.starts_at_epoch)
+        return SandboxParameters(data, default.starts_at_epoch, seconds)
     epoch = datetime.fromisoformat(epoch_text).replace(microsecond=0)
-    return SandboxParameters(replace(data, epoch=epoch), True)
+    return SandboxParameters(replace(data, epoch=epoch), True, seconds)
 
 
 async def list_sandboxes(request: ControlRequest) -> ControlResult:
@@ -88,6 +89,7 @@ def describe_sandbox(request: ControlRequest, entry: SandboxEntry) -> dict[str, 
         "dataset": data.dataset,
         "seed": data.seed,
         "epoch": format_timestamp(data.epoch),
+        "execution_seconds": sandbox.execution_seconds,
         "base_url": f"{request.base_url}{prefix}{sandbox.contract.base_path}",
         "host": f"{host}:{port}" if port else host,
         "header": f"X-Mock-Sandbox: {sandbox.name}",
@@ -95,7 +97,7 @@ def describe_sandbox(request: ControlRequest, entry: SandboxEntry) -> dict[str, 
         "tokens": {name.removesuffix(_TOKEN_SUFFIX): sandbox.qualify_token(name) for name in BUILTIN_TOKENS},
         "accounts": _list_accounts(sandbox),
         "is_modified": not sandbox.is_alias,
-        "bytes": entry.private_bytes + entry.count_snapshot_bytes(),
+        "bytes": entry.count_bytes(),
     }
 
 

@@ -10,10 +10,14 @@ from mock_server.sandbox.sandbox import Sandbox, StoreReaders
 
 @dataclass(frozen=True, slots=True)
 class SandboxParameters:
-    """What determines a new sandbox. `starts_at_epoch`: its clock starts at the epoch, else at the system's time."""
+    """What determines a new sandbox. `starts_at_epoch`: its clock starts at the epoch, else at the system's time.
+
+    `execution_seconds`: run time of an execution; None: 2 to 5 seconds.
+    """
 
     data: DatasetParameters
     starts_at_epoch: bool
+    execution_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ class SandboxEntry:
     private_bytes: int = 0
     measured_generation: int = 0
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+    def count_bytes(self) -> int:
+        """Return the memory of private store, snapshots and journal."""
+        journal = self.sandbox.journal
+        return self.private_bytes + self.count_snapshot_bytes() + (0 if journal is None else journal.byte_count)
 
     def count_snapshot_bytes(self) -> int:
         return sum(snapshot.count_bytes() for snapshot in self.snapshots.values())

@@ -13,6 +13,8 @@ from mock_server.images import CLOCK_OFFSET_KEY, MICROSECOND, DatasetParameters
 from mock_server.registry.dataset_stores import DatasetStores, GetImage, TooManyDatasets
 from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
 from mock_server.sandbox.clock import Clock, ClockState
+from mock_server.sandbox.journal import DEFAULT_JOURNAL_BYTES, RequestJournal
+from mock_server.sandbox.rules import RuleSet
 from mock_server.sandbox.sandbox import DEFAULT_NAME, Sandbox, StoreReaders
 from mock_server.store import Store
 
@@ -35,7 +37,9 @@ class SandboxRegistry:
     Args:
         default_parameters: Of sandboxes that are created without other parameters.
         requires_creation: Unknown names are not created by the first request that uses them.
+        journal_bytes: Memory of the request journal of each sandbox; 0: requests are not recorded.
         building: Sandboxes whose datasets are being loaded or could not be loaded.
+        create_rules: Creates the rules of a new sandbox.
         get_seconds: Seconds of a monotonic clock.
     """
 
@@ -45,6 +49,8 @@ class SandboxRegistry:
     max_bytes: int = DEFAULT_MAX_BYTES
     idle_seconds: float = DEFAULT_IDLE_SECONDS
     requires_creation: bool = False
+    journal_bytes: int = DEFAULT_JOURNAL_BYTES
+    create_rules: Callable[[], RuleSet] = RuleSet
     get_seconds: Callable[[], float] = time.monotonic
     entries: dict[str, SandboxEntry] = field(default_factory=dict)
     building: dict[str, tuple[SandboxParameters, Future[StoreReaders]]] = field(default_factory=dict)
@@ -52,6 +58,8 @@ class SandboxRegistry:
     def __post_init__(self) -> None:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
         self.entries[DEFAULT_NAME] = entry
+        self.default.journal, self.default.rules = self.create_journal(), self.create_rules()
+        self.default.execution_seconds = self.default_parameters.execution_seconds
 
     @classmethod
     def create(
@@ -63,9 +71,13 @@ class SandboxRegistry:
         max_bytes: int = DEFAULT_MAX_BYTES,
         idle_seconds: float = DEFAULT_IDLE_SECONDS,
         requires_creation: bool = False,
+        journal_bytes: int = DEFAULT_JOURNAL_BYTES,
+        execution_seconds: float | None = None,
+        create_rules: Callable[[], RuleSet] = RuleSet,
     ) -> "SandboxRegistry":
         """Create the registry of a mock. The dataset of the default sandbox is the one of new sandboxes too."""
-        parameters = SandboxParameters(DatasetParameters.from_metadata(default.store.read_metadata()), starts_at_epoch)
+        data = DatasetParameters.from_metadata(default.store.read_metadata())
+        parameters = SandboxParameters(data, starts_at_epoch, execution_seconds)
         datasets = DatasetStores(default.contract, get_image)
         return cls(
             default,
@@ -74,6 +86,8 @@ class SandboxRegistry:
             max_bytes=max_bytes,
             idle_seconds=idle_seconds,
             requires_creation=requires_creation,
+            journal_bytes=journal_bytes,
+            create_rules=create_rules,
         )
 
     # Names
@@ -155,12 +169,18 @@ class SandboxRegistry:
             owner=self,
             is_alias=True,
             shared_readers=readers,
+            rules=self.create_rules(),
+            journal=self.create_journal(),
+            execution_seconds=parameters.execution_seconds,
         )
         self.entries[name] = SandboxEntry(sandbox, parameters, readers, self.get_seconds())
 
     def create_clock(self, parameters: SandboxParameters) -> Clock:
         source = self.default.clock.source
         return Clock(source, parameters.data.epoch - source()) if parameters.starts_at_epoch else Clock(source)
+
+    def create_journal(self) -> RequestJournal | None:
+        return RequestJournal(self.journal_bytes) if self.journal_bytes else None
 
     # Changes of sandboxes
 
@@ -170,6 +190,8 @@ class SandboxRegistry:
         entry = self.entries.pop(name, None)
         if entry is not None:
             self.close_private_store(entry)
+            if entry.sandbox.journal is not None:
+                entry.sandbox.journal.close()
         used = [e.parameters.data for e in self.entries.values()]
         used += [parameters.data for parameters, _ in self.building.values()]
         self.datasets.release([*used, self.default_parameters.data])
@@ -194,10 +216,12 @@ class SandboxRegistry:
         return entry.dataset
 
     async def reset(self, entry: SandboxEntry) -> None:
-        """Restore the records of the dataset and the initial clock; delete the tokens that were issued, and rules."""
+        """Restore the records of the dataset, the initial clock and the initial rules; delete tokens and journal."""
         dataset = await self.load_dataset(entry)
         self.set_content(entry, None, dataset)
-        entry.sandbox.rules.clear()
+        entry.sandbox.rules = self.create_rules()
+        if entry.sandbox.journal is not None:
+            entry.sandbox.journal.clear()
         self.set_clock(entry, self.create_clock(entry.parameters).get_state())
 
     def save_snapshot(self, entry: SandboxEntry, name: str) -> Snapshot:
@@ -272,7 +296,7 @@ class SandboxRegistry:
     def count_bytes(self) -> int:
         """Return the estimated memory of all sandboxes, without the default one's."""
         entries = self.entries.values()
-        sandbox_bytes = sum(ALIAS_BYTES + e.private_bytes + e.count_snapshot_bytes() for e in entries)
+        sandbox_bytes = sum(ALIAS_BYTES + e.count_bytes() for e in entries)
         return sandbox_bytes + len(self.building) * ALIAS_BYTES + self.datasets.count_bytes()
 
     def reserve(self, byte_count: int) -> None:

@@ -1,8 +1,9 @@
 """Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl
 from spec.model import Operation
 
 ANY_REQUEST = "*"
+MAX_CLIENTS = 10_000  # whose requests are counted
 
 
 class Fault(Enum):
@@ -29,11 +31,14 @@ class Fault(Enum):
 class RuleMatch:
     """Which requests a rule matches: all conditions that are set. `path`: below the base path, with ``*`` for any part.
 
-    `query`, `headers`: values by name. `body`: a part of the JSON body.
+    `query`, `headers`: values by name. `body`: a part of the JSON body. `effect`: an external effect of the operation.
+    `secured`: whether the operation requires credentials.
     """
 
     operation: str | None = None
     tag: str | None = None
+    effect: str | None = None
+    secured: bool | None = None
     method: str | None = None
     path: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +48,13 @@ class RuleMatch:
 
     def matches(self, request: "MatchedRequest") -> bool:
         operation = request.operation
-        if self.operation not in (None, operation.id) or self.tag not in (None, operation.tag):
+        if self.operation is not None and (operation is None or self.operation != operation.id):
+            return False
+        if self.tag is not None and (operation is None or self.tag != operation.tag):
+            return False
+        if self.effect is not None and (operation is None or self.effect not in operation.effects):
+            return False
+        if self.secured is not None and (operation is None or self.secured is not operation.requires_auth):
             return False
         if self.method not in (None, request.method) or not fnmatchcase(request.path, self.path or ANY_REQUEST):
             return False
@@ -59,7 +70,7 @@ class RuleMatch:
 class MatchedRequest:
     """What rules see of a request. `path`: below the base path; `headers`: by lower-case name."""
 
-    operation: Operation
+    operation: Operation | None
     method: str
     path: str
     raw_query: str
@@ -67,12 +78,50 @@ class MatchedRequest:
     body: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `requests` of each client within `seconds` after the first one."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitState:
+    """The requests that a client has left, after a request was counted. `reset_at`: when it has all of them again."""
+
+    is_exceeded: bool
+    remaining: int
+    reset_at: datetime
+
+
+@dataclass(slots=True)
+class RateLimitCounter:
+    """Counts requests by client, like Laravel's rate limiter. `windows`: number of requests and end, by client."""
+
+    windows: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def count(self, limit: RateLimit, client: str, now: datetime) -> RateLimitState:
+        """Count a request, unless the limit is exceeded."""
+        attempts, reset_at = self.windows.get(client, (0, now))
+        duration = timedelta(seconds=limit.seconds)
+        if not now < reset_at <= now + duration:  # it is over, or the clock was set back
+            attempts, reset_at = 0, now + duration
+        if attempts >= limit.requests:
+            return RateLimitState(True, 0, reset_at)
+        if len(self.windows) >= MAX_CLIENTS and client not in self.windows:
+            self.windows.clear()
+        self.windows[client] = (attempts + 1, reset_at)
+        return RateLimitState(False, limit.requests - attempts - 1, reset_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResponse:
     """A response of a rule.
 
     `status` None: the request is processed as usual. `patch`: JSON merge patch (RFC 7396) of the body. `headers`: names
-    and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE.
+    and values that are added. `chunks`, `duration_ms`: of the fault DRIBBLE. `outcome`: how asynchronous work ends;
+    `text`: what a model run answers. `rate_limit`: the request is processed as usual unless the limit is exceeded.
     """
 
     status: int | None = None
@@ -86,6 +135,9 @@ class RuleResponse:
     fault: Fault | None = None
     chunks: int = 10
     duration_ms: int = 1000
+    outcome: str | None = None
+    text: str | None = None
+    rate_limit: RateLimit | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +156,7 @@ class Rule:
     priority: int = 0
     hits: int = 0
     applied: int = 0
+    rate_limits: RateLimitCounter = field(default_factory=RateLimitCounter)
 
     def choose(self, seed: int) -> RuleResponse | None:
         """Count a hit and return its response; None if the rule does not apply this time."""
@@ -161,6 +214,18 @@ def contains(value: Any, part: Any) -> bool:
     if isinstance(part, list):
         return isinstance(value, list) and all(any(contains(item, p) for item in value) for p in part)
     return type(value) is type(part) and bool(value == part)
+
+
+def iter_body_differences(value: Any, part: Any, location: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (location, expected, received) where a JSON value does not contain another one, see `contains`."""
+    if isinstance(part, dict) and isinstance(value, dict):
+        for name in part:
+            if name in value:
+                yield from iter_body_differences(value[name], part[name], f"{location}.{name}")
+            else:
+                yield f"{location}.{name}", part[name], None
+    elif not contains(value, part):
+        yield location, part, value
 
 
 def merge_patch(value: Any, patch: Any) -> Any:

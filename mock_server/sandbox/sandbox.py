@@ -15,6 +15,7 @@ import orjson
 
 from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
+from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.sandbox.rules import RuleSet
@@ -78,6 +79,7 @@ class Sandbox:
     """The complete state of a mock. Sandboxes share nothing that can be written.
 
     `owner`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
+    `journal`: None if requests are not recorded. `execution_seconds`: run time of an execution; None: 2 to 5 seconds.
     """
 
     contract: Contract
@@ -90,6 +92,8 @@ class Sandbox:
     is_alias: bool = False
     shared_readers: InitVar[StoreReaders | None] = None
     rules: RuleSet = field(default_factory=RuleSet)
+    journal: RequestJournal | None = None
+    execution_seconds: float | None = None
     encoder: RecordEncoder = field(init=False)
     responses: ResponseCache = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, build_head, validate_head
 from mock_server.server.response_coalescing import Coalescer
-from mock_server.web.context import ABORTED_SCOPE_TYPE, KEEP_ALIVE_KEY
+from mock_server.web.context import ABORTED_SCOPE_TYPE, CONTEXT_KEY, KEEP_ALIVE_KEY, RequestContext
 from mock_server.web.faults import TRANSPORT_KEY
 from mock_server.web.outer_app import MockApp
 
@@ -171,6 +171,10 @@ class HttpConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Close the connection after its response. An idle client that uses TLS need not confirm it."""
         self.can_linger = False
+        scope: Any = self.scope
+        context: RequestContext | None = scope.get(CONTEXT_KEY) if scope else None
+        if context is not None and context.end_of_stream is not None:
+            context.end_of_stream.set()
         super().shutdown()
         if self.scheme == "https" and (self.cycle is None or self.cycle.response_complete):
             self.loop.call_later(TLS_CLOSE_TIMEOUT, self.transport.abort)

@@ -1,13 +1,16 @@
 """The context of one request, which all layers share through the ASGI scope. Each layer adds its results."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from starlette.types import Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from mock_server.errors import ApiError
 from mock_server.query import Viewer
+from mock_server.sandbox.journal import MAX_RECORDED_BODY_BYTES, ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Dependencies
 from spec.model import Operation
@@ -37,6 +40,14 @@ class RequestContext:
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
         dependencies: What the response to a read depends on; None if that is not known.
+        started_at: Seconds of a monotonic clock.
+        outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
+        text: What a model run answers; None: composed by the mock.
+        error: Why the request was rejected.
+        source: Where the response comes from; None if the request is not recorded in the journal.
+        fault: The fault that a rule injects.
+        end_of_stream: Ends a response that has no end otherwise; None for other responses.
+        body_recorder: Receives the body, if the request is recorded.
     """
 
     id: str
@@ -59,6 +70,14 @@ class RequestContext:
     status: int = 0
     response_body: bytes | None = None
     dependencies: Dependencies | None = None
+    outcome: str | None = None
+    text: str | None = None
+    error: ApiError | None = None
+    started_at: float = 0.0
+    source: ResponseSource | None = None
+    fault: str = ""
+    end_of_stream: asyncio.Event | None = None
+    body_recorder: "BodyRecorder | None" = None
 
     def get_header(self, name: bytes) -> str:
         """Return the stripped value of a header; empty if it was not sent."""
@@ -67,6 +86,45 @@ class RequestContext:
     @property
     def display_path(self) -> str:
         return self.raw_path.decode("latin-1")
+
+
+class BodyRecorder:
+    """Receives the messages of a request and keeps the first MAX_RECORDED_BODY_BYTES of its body.
+
+    `poll` receives a message that has arrived, so that also a body that no layer reads is recorded.
+    """
+
+    __slots__ = ("_polled", "_receive", "body", "size")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._polled: Message | None = None
+        self.body: bytes | None = None
+        self.size = 0
+
+    async def __call__(self) -> Message:
+        """Return the next message. Called instead of the server's `receive`."""
+        message, self._polled = self._polled, None
+        return self._keep(await self._receive()) if message is None else message
+
+    def poll(self) -> None:
+        """Receive a message if that is possible without waiting."""
+        receiving: Any = self._receive()
+        try:
+            receiving.send(None)
+        except StopIteration as finished:
+            self._polled = self._keep(finished.value)
+        else:
+            receiving.close()
+
+    def _keep(self, message: Message) -> Message:
+        content: bytes = message.get("body", b"")
+        if message["type"] == "http.request":
+            kept = self.body or b""
+            self.body = kept + content[: MAX_RECORDED_BODY_BYTES - len(kept)] if kept else content
+            self.body = self.body[:MAX_RECORDED_BODY_BYTES]
+            self.size += len(content)
+        return message
 
 
 def get_context(scope: Scope) -> RequestContext:

@@ -43,7 +43,8 @@ class Endpoint:
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         path_parameters, raw_query = context.path_parameters, context.raw_query.decode("latin-1")
         sent = (path_parameters, context.query, raw_query, context.body, context.base_url, context.now, context.token)
-        return ActionRequest(operation, context.sandbox, context.viewer, *sent)
+        chosen = (context.outcome, context.text)
+        return ActionRequest(operation, context.sandbox, context.viewer, *sent, *chosen)
 
     def check_path_record(self, context: RequestContext, operation: Operation) -> None:
         """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.

@@ -4,6 +4,9 @@
     Prefer: code=422, example=NAME  also: example; separated by commas or semicolons
     ?__code=429&__example=NAME      the same in the query, for images and links
     X-Mock-Delay: 3000              milliseconds until the request is processed
+    X-Mock-Outcome: error           how the asynchronous work that the request starts ends
+    X-Mock-Text: Hello%21           what a model run answers, percent-encoded
+    X-Mock-Explain: 1               an explanation of the response instead of the response
 
 A status must be documented, or one of SERVER_ERRORS. Other preferences are ignored. A request is neither authenticated
 nor validated if its response is forced. A success status without an example is processed as usual.
@@ -16,12 +19,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.web.context import Header, RequestContext, send_response
 from mock_server.web.routing import Routes
 from mock_server.web.security import CHALLENGE
@@ -30,8 +34,9 @@ from spec.model import Contract, Operation
 
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
-_PREFER, _DELAY = b"prefer", b"x-mock-delay"
-READ_HEADERS = (_PREFER, _DELAY)
+_PREFER, _DELAY, _OUTCOME, _TEXT = b"prefer", b"x-mock-delay", b"x-mock-outcome", b"x-mock-text"
+EXPLAIN_HEADER = b"x-mock-explain"
+READ_HEADERS = (_PREFER, _DELAY, _OUTCOME, _TEXT, EXPLAIN_HEADER)
 _CODE, _EXAMPLE = "code", "example"
 _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {
@@ -71,6 +76,9 @@ class ResponseForcer:
                 raise _bad_request(f"X-Mock-Delay: invalid value {delay[:100]!r} (expected 0 to {MAX_DELAY_MS} ms)")
             await asyncio.sleep(int(delay) / 1000)
             context.now = context.sandbox.clock.now()
+        context.outcome = context.get_header(_OUTCOME) or None
+        text = context.get_header(_TEXT)
+        context.text = unquote(text) if text else None
         forced = _read_forced_response(context)
         match = self.routes.find(context.raw_path) if forced else None
         operation = match.route.find_operation(context.method) if match else None
@@ -81,7 +89,7 @@ class ResponseForcer:
         if body is None and status == operation.envelope.status and operation.envelope.schema_pointer is not None:
             context.response_headers += ((n.lower().encode(), v.encode()) for n, v in headers.items())
             return False
-        context.operation = operation
+        context.operation, context.source = operation, ResponseSource.REQUEST
         await send_response(send, context, status, body, headers=headers | dict(_RESPONSE_HEADERS.get(status, {})))
         return True
 

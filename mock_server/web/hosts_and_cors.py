@@ -157,6 +157,16 @@ class CorsPolicy:
         requested_host = parse_host(headers.get(b"host", b"").decode("latin-1"))
         return requested_host is not None and requested_host.kind is host.kind
 
+    def is_from_another_site(self, headers: Mapping[bytes, bytes], base_url: str) -> bool:
+        """Return whether a page sends a request whose origin is neither trusted nor that of the mock (`base_url`).
+
+        A request without `Origin`, as for an image, is one if the browser reports it (``Sec-Fetch-Site``).
+        """
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin:
+            return not f"{base_url}/".startswith(f"{origin}/") and not self.is_trusted(headers)
+        return headers.get(b"sec-fetch-site", b"").lower() == b"cross-site"
+
     def explain_denial(self, headers: Mapping[bytes, bytes], base_url: str) -> str | None:
         """Explain why the origin of a request may not read the response; None if it may or was reported before.
 

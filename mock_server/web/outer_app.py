@@ -6,6 +6,7 @@ response.
 
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +14,7 @@ from itertools import count
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
 from mock_server.web.context import (
@@ -20,10 +22,12 @@ from mock_server.web.context import (
     CONTEXT_KEY,
     KEEP_ALIVE_KEY,
     READ_METHODS,
+    BodyRecorder,
     RequestContext,
     send_response,
 )
-from mock_server.web.forced_responses import ResponseForcer
+from mock_server.web.faults import CapturedResponse, capture_response
+from mock_server.web.forced_responses import EXPLAIN_HEADER, ResponseForcer
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -41,9 +45,14 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
+_METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+_EXPECT_HEADER = b"expect"
+_FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
 
+# Sends the explanation of a response.
+Explain = Callable[[RequestContext, CapturedResponse, Send], Awaitable[None]]
 ControlApp = Callable[[RequestContext, Scope, Receive, Send], Awaitable[None]]
 
 
@@ -71,6 +80,7 @@ class MockApp:
     control: ControlApp | None = None
     forcer: ResponseForcer | None = None
     rule_responder: RuleResponder | None = None
+    explain: Explain | None = None
     rare_headers: frozenset[bytes] = frozenset()
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -88,6 +98,8 @@ class MockApp:
             await self.send_error(context, error, send)
         except Exception as error:
             await self.handle_failure(context, error, send)
+        if context.sandbox.journal is not None and context.source is not None:
+            _record_request(context, scope)
         if b"origin" in context.headers or _log.isEnabledFor(logging.INFO):
             self.log_response(context)
 
@@ -120,6 +132,9 @@ class MockApp:
         if is_special and self.selector is not None:
             await self.selector.select(context)
             is_api_path = self.is_api_path(context.raw_path)
+        context.source = ResponseSource.PROCESSED  # requests without a valid host or sandbox are not recorded
+        if context.sandbox.journal is not None and context.method not in _METHODS_WITHOUT_BODY:
+            receive = _start_recording(context, scope, receive)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
         elif is_api_path:
@@ -128,11 +143,32 @@ class MockApp:
             else:
                 await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
+            context.source = None
             await self.control(context, scope, receive, send)
-        elif not await self.serve_system_route(context, send):
+        elif await self.serve_system_route(context, send):
+            context.source = None
+        else:
             await self.api(scope, receive, send)
 
     async def serve_api(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, or its explanation if the request asks for that. Raises ApiError."""
+        value = context.headers.get(EXPLAIN_HEADER, b"").strip().lower()
+        if self.explain is None or value in _FALSE_VALUES:
+            await self.serve_controlled(context, scope, receive, send)
+            return
+
+        async def respond(captured_send: Send) -> None:
+            try:
+                await self.serve_controlled(context, scope, receive, captured_send)
+            except ApiError as error:
+                self.log_error(context, error)
+                await self.send_error(context, error, captured_send)
+
+        captured = await capture_response(respond)
+        if captured.status:  # no fault has closed the connection
+            await self.explain(context, captured, send)
+
+    async def serve_controlled(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response that the request or a rule of the sandbox forces, or the usual one. Raises ApiError."""
         if self.forcer is not None and await self.forcer.respond(context, send):
             return
@@ -202,11 +238,13 @@ class MockApp:
             "",
             self.sandbox.clock.now(),
             self.sandbox,
+            started_at=time.perf_counter(),
         )
         return context
 
     async def respond_to_preflight(self, context: RequestContext, send: Send) -> None:
         """Respond to a CORS preflight. An unknown path is allowed, so that the page can read the 404."""
+        context.source = None
         match = self.routes.find(context.raw_path)
         if match is not None:
             methods = match.route.allowed_methods
@@ -218,6 +256,7 @@ class MockApp:
 
     def log_error(self, context: RequestContext, error: ApiError) -> None:
         """Print one line for an error; for an unknown route with the most similar routes."""
+        context.error = error
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
                 error = self.routes.not_found_error(context.display_path, self.system_paths)
@@ -237,3 +276,36 @@ class MockApp:
         if "Connection" in headers:
             context.response_headers = [h for h in context.response_headers if h[0] not in _KEEP_ALIVE_HEADERS]
         await send_response(send, context, error.status, error.encode_body(), headers=headers)
+
+
+def _start_recording(context: RequestContext, scope: Scope, receive: Receive) -> Receive:
+    """Return a function that receives the body and keeps it for the journal."""
+    recorder = context.body_recorder = BodyRecorder(receive)
+    if not any(name == _EXPECT_HEADER for name, _ in scope["headers"]):  # such a client waits for a 100
+        recorder.poll()
+    return recorder
+
+
+def _record_request(context: RequestContext, scope: Scope) -> None:
+    """Record a request in the journal of its sandbox."""
+    journal, recorder, source = context.sandbox.journal, context.body_recorder, context.source
+    assert journal is not None
+    assert source is not None
+    journal.record(
+        context.id,
+        context.sandbox.clock.source(),
+        context.now,
+        time.perf_counter() - context.started_at,
+        context.method,
+        context.base_url,
+        scope.get("raw_path") or scope["path"].encode(),
+        scope["query_string"],
+        scope["headers"],
+        None if recorder is None else recorder.body,
+        0 if recorder is None else recorder.size,
+        context.status,
+        context.response_headers,
+        context.response_body,
+        source,
+        context.fault,
+    )

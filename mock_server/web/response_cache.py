@@ -6,6 +6,7 @@ token expires: it is checked for each response from the cache.
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.response_cache import CachedResponse, CacheKey
 from mock_server.web.context import CONTEXT_KEY, RequestContext, send_response
 
@@ -28,6 +29,7 @@ class ResponseCacheMiddleware:
         key: CacheKey = (*target, *headers, *headers.values())
         cached = cache.get(key)
         if cached is not None and (cached.token is None or sandbox.resolve_token(cached.token, now) == cached.viewer):
+            context.source, context.viewer = ResponseSource.CACHE, cached.viewer
             await send_response(send, context, cached.status, cached.body)
             return
         await self.app(scope, receive, send)

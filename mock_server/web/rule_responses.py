@@ -1,15 +1,18 @@
 """Applies the rules of a sandbox to requests of the API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from mock_server.sandbox.rules import MatchedRequest, RuleResponse, merge_patch
+from mock_server.sandbox.journal import ResponseSource
+from mock_server.sandbox.rules import MatchedRequest, RateLimit, RateLimitCounter, RuleResponse, merge_patch
 from mock_server.web.context import JSON_CONTENT_TYPE, Header, RequestContext
 from mock_server.web.faults import BODY_FAULTS, CapturedResponse, capture_response, inject_fault, send_with_fault
 from mock_server.web.forced_responses import ResponseForcer, build_error_body, get_response_headers
@@ -23,10 +26,11 @@ RespondAsUsual = Callable[[Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RuleResponder:
-    """Sends the responses of rules."""
+    """Sends the responses of rules. `credential_headers`: the value of the first one sent is a client's identity."""
 
     routes: Routes
     forcer: ResponseForcer
+    credential_headers: Sequence[str] = ()
 
     async def respond(
         self, context: RequestContext, scope: Scope, receive: Receive, send: Send, respond_as_usual: RespondAsUsual
@@ -50,7 +54,14 @@ class RuleResponder:
             await respond_as_usual(receive, send)
             return
         rule, response = found
+        context.source = ResponseSource.RULE
+        context.fault = response.fault.value if response.fault else ""
         context.response_headers.append((RULE_HEADER, rule.name.encode()))
+        if response.rate_limit is not None:
+            client = next((headers[name] for name in self.credential_headers if name in headers), "")
+            response = _apply_rate_limit(response, response.rate_limit, rule.rate_limits, client, context.now)
+        context.outcome = context.outcome or response.outcome
+        context.text = response.text if context.text is None else context.text
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
             context.now = context.sandbox.clock.now()
@@ -81,6 +92,19 @@ class RuleResponder:
             captured.headers.append(JSON_CONTENT_TYPE)
         context.operation = operation
         return captured
+
+
+def _apply_rate_limit(
+    response: RuleResponse, limit: RateLimit, counter: RateLimitCounter, client: str, now: datetime
+) -> RuleResponse:
+    """Count a request; return the response with Laravel's headers, a 429 if the limit is exceeded."""
+    state = counter.count(limit, client, now)
+    headers = [("X-RateLimit-Limit", str(limit.requests)), ("X-RateLimit-Remaining", str(state.remaining))]
+    if not state.is_exceeded:
+        return replace(response, headers=(*headers, *response.headers))
+    seconds = math.ceil((state.reset_at - now).total_seconds())
+    headers += [("Retry-After", str(seconds)), ("X-RateLimit-Reset", str(math.ceil(state.reset_at.timestamp())))]
+    return RuleResponse(status=HTTPStatus.TOO_MANY_REQUESTS, headers=(*headers, *response.headers))
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
@@ -121,6 +145,7 @@ async def _send(
     if has_body:
         headers.append((b"content-length", b"%d" % len(body)))
     context.status, context.response_body, context.dependencies = captured.status, body, None
+    context.response_headers = headers
     sent = body if has_body else b""
     if response.fault is not None:
         await send_with_fault(response, captured.status, headers, sent, scope, send)

@@ -22,6 +22,7 @@ from mock_server.registry.registry import NAME_PATTERN, SandboxRegistry
 from mock_server.sandbox.sandbox import DEFAULT_NAME, LOGIN_SEPARATOR, TOKEN_SEPARATOR, Sandbox
 from mock_server.web.context import RequestContext
 from mock_server.web.forwarded import FORWARDED_HEADERS
+from mock_server.web.hosts_and_cors import CorsPolicy
 from spec.model import Contract
 
 SYSTEM_PREFIX = b"/__mock/"
@@ -30,7 +31,7 @@ SANDBOX_HEADER = b"x-mock-sandbox"
 BAGGAGE_HEADER, BAGGAGE_KEY = b"baggage", "mock-sandbox"
 AUTHORIZATION = b"authorization"
 _NAMING_HEADERS = frozenset({SANDBOX_HEADER, BAGGAGE_HEADER})
-READ_HEADERS = tuple(_NAMING_HEADERS)
+READ_HEADERS = (*_NAMING_HEADERS, b"origin", b"sec-fetch-site")
 HOST_SUFFIX = ".localhost"
 TOKEN_SEPARATOR_BYTE = ord(TOKEN_SEPARATOR)
 _LOGIN_SUFFIX = re.compile(rf"{re.escape(LOGIN_SEPARATOR)}({NAME_PATTERN.pattern})(?:@[^@]*)?", re.ASCII)
@@ -38,10 +39,14 @@ _LOGIN_SUFFIX = re.compile(rf"{re.escape(LOGIN_SEPARATOR)}({NAME_PATTERN.pattern
 
 @dataclass(frozen=True, slots=True)
 class SandboxSelector:
-    """Selects sandboxes of `registry`. `credential_headers`: those that contain tokens."""
+    """Selects sandboxes of `registry`. `credential_headers`: those that contain tokens.
+
+    A page of another site, according to `cors_policy`, creates none.
+    """
 
     registry: SandboxRegistry
     credential_headers: tuple[bytes, ...]
+    cors_policy: CorsPolicy
 
     @property
     def rare_headers(self) -> frozenset[bytes]:
@@ -49,7 +54,7 @@ class SandboxSelector:
         return (_NAMING_HEADERS | {*self.credential_headers} | FORWARDED_HEADERS) - {AUTHORIZATION}
 
     async def select(self, context: RequestContext) -> None:
-        """Select the sandbox that a request names, if any. Raises ApiError (400, 404, 429, 503)."""
+        """Select the sandbox that a request names, if any. Raises ApiError (400, 403, 404, 429, 503)."""
         if context.raw_path.startswith(CONTROL_PREFIX):
             return
         names = dict(self._iter_names(context))
@@ -58,7 +63,12 @@ class SandboxSelector:
         distinct_names = set(names.values())
         if len(distinct_names) > 1:
             raise _conflict_error(", ".join(f"{source} names {name}" for source, name in names.items()))
-        self._set_sandbox(context, await self.registry.use(distinct_names.pop()), "path" in names)
+        name = distinct_names.pop()
+        is_new = name not in self.registry.entries
+        if is_new and self.cors_policy.is_from_another_site(context.headers, context.base_url):
+            message = f"Pages of another site may not create the sandbox {name[:100]}."
+            raise ApiError(ErrorKind.CONTROL_FORBIDDEN, message=message)
+        self._set_sandbox(context, await self.registry.use(name), "path" in names)
         context.names_sandbox = True
 
     def select_by_login(self, context: RequestContext, contract: Contract) -> None:

@@ -173,9 +173,9 @@ def _list_authorizations(items: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         yield from _list_authorizations(item.get("item", []))
 
 
-def test_example_tags_types_with_their_provenance(tmp_path: Path) -> None:
+def test_types_of_the_package_are_tagged_with_their_provenance(tmp_path: Path) -> None:
     script = tmp_path / "generate.mjs"
-    script.write_bytes((ROOT / "examples" / "typescript-types" / "generate.mjs").read_bytes())
+    script.write_bytes((ROOT / "clients" / "typescript" / "generate.mjs").read_bytes())
     (tmp_path / "node_modules").symlink_to(NPM.parent)
     result = run(("node", script, FOLDER / "openapi.json", f"{GENERATED}.ts"), tmp_path)
     assert result.status == 0, result.text

@@ -1,16 +1,18 @@
-"""Tests in Chromium which pages can read from the mock: DNS rebinding fails, allowed origins work."""
+"""Tests in Chromium which pages can read from the mock and control it: DNS rebinding fails, allowed origins work."""
 
+import json
 import os
 import re
 import shutil
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from tests.mock_server.test_command import environment, run_library_mock
+from tests.mock_server.test_command import environment, run_library_mock, send
 
 __all__ = ["environment"]
 
@@ -122,3 +124,118 @@ def test_page_reads_from_the_mock_if_its_origin_is_allowed(
     url = f"http://{host}:{mock_ports[index]}/api/v2/authors"
     status, text = read(browser, f"http://{origin_host}:{page_port}/", url)
     assert (status, text.startswith('{"data":')) == ((200, True) if is_readable else (0, False)), text
+
+
+# Test control
+
+SANDBOXES = "/__mock/api/sandboxes"
+# Each request that a page can send, with and without preflight; returns status and body, or 0 if the page gets nothing.
+CONTROL_SCRIPT = """async base => {
+    const json = {"Content-Type": "application/json"};
+    const requests = [
+        ["GET", "", {}], ["GET", "/default", {}], ["GET", "/default/changes", {}],
+        ["GET", "/default", {mode: "no-cors"}],
+        ["PUT", "/attack", {}], ["PUT", "/attack", {headers: json, body: "{}"}], ["DELETE", "/victim", {}],
+        ["POST", "/victim/reset", {}], ["POST", "/victim/reset", {mode: "no-cors"}],
+        ["POST", "/victim/records", {mode: "no-cors", body: '{"Author": [{}]}'}],
+        ["POST", "/victim/rules", {mode: "no-cors", body: '{"name": "attack", "respond": {"status": 500}}'}],
+        ["POST", "/victim/clock/advance", {mode: "no-cors", credentials: "include", body: '{"seconds": 9}'}],
+        ["PATCH", "/victim/clock", {headers: json, body: '{"frozen": false}'}],
+        ["PUT", "/victim/snapshots/attack", {}], ["GET", "/victim/requests", {}], ["GET", "/victim/requests.har", {}],
+        ["GET", "/victim/requests/events", {}], ["DELETE", "/victim/requests", {}],
+    ];
+    const results = [];
+    for (const [method, path, options] of requests) {
+        try {
+            const response = await fetch(base + "/__mock/api/sandboxes" + path, {method, ...options});
+            results.push([response.status, await response.text()]);
+        } catch (error) {
+            results.push([0, ""]);
+        }
+    }
+    for (const path of ["/__mock/s/image/api/v2/authors", "/__mock/api/sandboxes"]) {
+        const image = new Image();
+        await new Promise(resolve => { image.onload = image.onerror = resolve; image.src = base + path; });
+    }
+    await new Promise(resolve => {
+        const frame = Object.assign(document.createElement("iframe"), {name: "frame", onload: resolve});
+        const action = base + "/__mock/api/sandboxes/victim/reset";
+        const form = Object.assign(document.createElement("form"), {method: "post", target: "frame", action});
+        document.body.append(frame, form);
+        form.submit();
+        setTimeout(resolve, 2000);
+    });
+    return results;
+}"""
+
+
+def control(port: int, method: str, path: str, body: Any = None) -> Any:
+    """Send a request to the control API as a program of this machine does."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{SANDBOXES}{path}", data, method=method)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        content = response.read()
+    return json.loads(content) if content else None
+
+
+def read_state(port: int) -> Any:
+    """Read everything that the requests of the script would change."""
+    paths = ("", "/victim/changes", "/victim/rules", "/victim/clock", "/victim/snapshots", "/victim/requests")
+    return [control(port, "GET", path) for path in paths]
+
+
+def list_sandboxes(port: int) -> set[str]:
+    return {sandbox["name"] for sandbox in control(port, "GET", "")["sandboxes"]}
+
+
+def prepare_victim(port: int) -> Any:
+    """Create a sandbox with a new record, a frozen clock and a request; delete all others. Returns the state."""
+    for name in list_sandboxes(port) - {"default"}:
+        control(port, "DELETE", f"/{name}")
+    control(port, "PUT", "/victim")
+    control(port, "PATCH", "/victim/clock", {"frozen": True})
+    control(port, "POST", "/victim/records", {"Author": [{}]})
+    assert send(f"http://127.0.0.1:{port}/__mock/s/victim/api/v2/authors", authorization="Bearer demo-token")[0] == 200
+    return read_state(port)
+
+
+@pytest.mark.parametrize(
+    ("page_url", "host"),
+    [
+        ("http://evil.test:{page_port}/", "127.0.0.1"),
+        ("http://evil.test:{page_port}/", "localhost"),
+        ("http://evil.test:{page_port}/", "victim.localhost"),
+        ("http://evil.test:{mock_port}/", "evil.test"),
+        ("http://evil.test:{mock_port}/", "127.0.0.1"),
+    ],
+)
+def test_page_of_another_origin_or_after_dns_rebinding_controls_nothing(
+    browser: Any, page_port: int, mock_ports: tuple[int, int], page_url: str, host: str
+) -> None:
+    port = mock_ports[0]
+    state = prepare_victim(port)
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    try:
+        page.goto(page_url.format(page_port=page_port, mock_port=port))
+        results = page.evaluate(CONTROL_SCRIPT, f"http://{host}:{port}")
+    finally:
+        page.close()
+    # The page gets no response, an opaque one, or the rejection of its host.
+    assert {status for status, _ in results} <= {0, 421}, results
+    assert [text for _, text in results if text and "not served here" not in text] == []
+    assert read_state(port) == state
+
+
+def test_page_of_this_machine_uses_the_control_api(browser: Any, page_port: int, mock_ports: tuple[int, int]) -> None:
+    """Shows that the requests of the script have an effect if the page is allowed to send them."""
+    port = mock_ports[0]
+    prepare_victim(port)
+    page = browser.new_page()
+    try:
+        page.goto(f"http://localhost:{page_port}/")
+        page.evaluate(CONTROL_SCRIPT, f"http://localhost:{port}")
+    finally:
+        page.close()
+    assert {"attack", "image"} <= list_sandboxes(port)
+    assert "victim" not in list_sandboxes(port)

@@ -56,6 +56,9 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "require_sandbox": ("1", "0"),
         "sandbox_memory": ("512MiB", "1048576"),
         "sandbox_idle": ("5", "90"),
+        "journal_memory": ("0", "64KiB"),
+        "execution_seconds": ("0.5", "60"),
+        "rules": (str(LIBRARY), str(Path(__file__))),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),
     }

@@ -49,5 +49,5 @@ def test_caches_of_large_records_are_limited_by_bytes(api: Api) -> None:
     sandbox = api.sandbox
     caches = (sandbox.store.reader.record_cache, sandbox.encoder.segment_cache, sandbox.encoder.embedded_cache)
     for cache in caches:
-        sizes = [cache.measure(key, value) for key, value in cache.entries.items()]  # type: ignore[operator,arg-type]
+        sizes = [cache.measure(key, value) for key, value in cache.entries.items()]  # type: ignore[arg-type]
         assert cache.total_bytes == sum(sizes) <= cache.max_bytes

@@ -15,8 +15,9 @@ from conformance.reporting import Report, github, html, json_report, junit, mark
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.transport.messages import Exchange, Request, Response
-from conformance.transport.redaction import REDACTED, Redactor, remove_unsafe_chars
+from conformance.transport.redaction import Redactor
 from spec.model import Contract
+from spec.redaction import REDACTED, remove_unsafe_chars
 from tests.conformance.support.sample_reports import (
     PASSWORD,
     TOKEN,

@@ -17,8 +17,9 @@ from conformance.trace import sequence
 from conformance.trace.identifiers import find_identifiers, replace_identifiers
 from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
 from conformance.transport.messages import Actor, Exchange, Request, Response
-from conformance.transport.redaction import REDACTED, Redactor
+from conformance.transport.redaction import Redactor
 from spec.model import Contract
+from spec.redaction import REDACTED
 from tests.conformance.support.asgi_session import session
 from tests.conformance.support.check_runner import demo_mock
 from tests.mock_server.athena import athena_contract

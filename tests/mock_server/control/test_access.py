@@ -51,6 +51,24 @@ def test_pages_of_other_sites_read_nothing(mock: ControlledMock) -> None:
     assert mock.request("GET", SANDBOXES, host="attacker.example").status == 421
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"sec_fetch_site": "cross-site"}, {"origin": "https://attacker.example"}, {"origin": "null"}],
+)
+def test_pages_of_other_sites_create_no_sandbox_by_its_first_use(mock: ControlledMock, headers: dict[str, str]) -> None:
+    path = "/__mock/s/a/api/v1/agents"
+    reply = mock.request("GET", path, **headers)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (403, "control")
+    assert list(mock.registry.entries) == ["default"]
+    put(mock)
+    assert mock.request("GET", path, authorization="Bearer demo-token", **headers).status == 200
+
+
+@pytest.mark.parametrize("headers", [{"sec_fetch_site": "same-site"}, {"origin": "http://localhost:3000"}])
+def test_pages_of_this_machine_create_a_sandbox_by_its_first_use(mock: ControlledMock, headers: dict[str, str]) -> None:
+    assert mock.request("GET", "/__mock/s/a/api/v1/agents", authorization="Bearer demo-token", **headers).status == 200
+
+
 def test_allowed_origin_may_change_something() -> None:
     mock = ControlledMock.create(app_options={"cors_origins": ["https://app.example.test"]})
     assert put(mock, origin="https://app.example.test") == 201

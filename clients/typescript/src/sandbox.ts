@@ -1,0 +1,204 @@
+/** A client of the test-control API of the mock. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { components, operations } from "./generated/athena.js";
+import type { components as control } from "./generated/control.js";
+
+type Schemas = components["schemas"];
+type Control = control["schemas"];
+
+export type SandboxDescription = Control["Sandbox"];
+export type ClockState = Control["Clock"];
+export type Snapshot = Control["Snapshot"];
+export type Changes = Control["Changes"];
+export type RuleResponse = Control["RuleResponse"];
+export type Rule = Control["Rule"];
+export type RuleParameters = Omit<Control["RuleParameters"], "match"> & {
+  match?: WithOperation<NonNullable<Control["RuleParameters"]["match"]>>;
+};
+export type RecordedRequest = Control["RecordedRequest"];
+export type HttpArchive = Control["HttpArchive"];
+type WithOperation<Conditions> = Omit<Conditions, "operation"> & { operation?: keyof operations };
+export type RequestSearch = WithOperation<Control["RequestSearch"]>;
+export type RequestExpectation = WithOperation<Control["RequestExpectation"]>;
+export type User = "demo" | "other" | "viewer" | "expired";
+
+/** Resources that can be created, with their attributes. Relations are keys, or `$Thread.0` for the first new Thread. */
+export type RecordsInput = {
+  [Name in keyof Schemas]?: RecordInput<Schemas[Name]>[] | ({ count: number } & RecordInput<Schemas[Name]>);
+};
+type RecordInput<Schema> = { [Attribute in keyof Schema]?: Schema[Attribute] | string | null } & { [name: string]: unknown };
+export type CreatedRecords<Input extends RecordsInput> = { [Name in keyof Input & keyof Schemas]: Schemas[Name][] };
+
+/** A response of the control API that is not a success. `errors`: messages by location in the request, or in others. */
+export class ControlError extends Error {
+  constructor(
+    request: string,
+    readonly status: number,
+    message: string,
+    readonly errors: Record<string, string[]> = {},
+  ) {
+    const lines = Object.entries(errors).map(([location, messages]) => `\n  ${location}: ${messages.join(" ")}`);
+    super(`${request}: got ${status}: ${message}${lines.join("")}`);
+    this.name = "ControlError";
+  }
+}
+
+export interface SandboxOptions {
+  /** URL of the mock. Default: the environment variable MOCK_URL, else `http://127.0.0.1:8000`. */
+  url?: string | undefined;
+  /** Lower-case letters, digits and hyphens. Default: a new name. */
+  name?: string | undefined;
+  dataset?: string | undefined;
+  seed?: number | undefined;
+  /** End of the data and start of the clock. */
+  epoch?: string | Date | undefined;
+  /** The control token of a mock that is not on a loopback address. */
+  controlToken?: string | undefined;
+}
+
+export const getDefaultUrl = () => process.env["MOCK_URL"] ?? "http://127.0.0.1:8000";
+
+/** Create an isolated state of the mock. */
+export async function createSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const { url = getDefaultUrl(), name = `test-${crypto.randomUUID()}`, controlToken, dataset, seed } = options;
+  const epoch = options.epoch instanceof Date ? options.epoch.toISOString() : options.epoch;
+  const api = new ControlApi(`${url.replace(/\/+$/, "")}/__mock/api/sandboxes/${name}`, controlToken);
+  let description = await api.send<SandboxDescription | undefined>("PUT", "", { dataset, seed, epoch });
+  for (let tries = 0; !isReady(description); tries++) {
+    if (tries === 300) throw new Error(`The dataset of the sandbox ${name} is not ready after a minute.`);
+    await sleep(200);
+    description = await api.send("PUT", "", { dataset, seed, epoch });
+  }
+  return new Sandbox(api, description);
+}
+
+/** A sandbox whose dataset is being built has no base URL yet. */
+const isReady = (description: SandboxDescription | undefined): description is SandboxDescription =>
+  description?.base_url !== undefined;
+
+/** Sends requests to the control API of one sandbox. */
+export class ControlApi {
+  constructor(
+    readonly url: string,
+    private readonly token?: string,
+  ) {}
+
+  /** Return the JSON of a response, undefined without a body. Throws ControlError, and Error without a response. */
+  async send<Result>(method: string, path: string, body?: unknown): Promise<Result> {
+    const headers: Record<string, string> = { "Content-Type": "application/json" };
+    if (this.token !== undefined) headers["Authorization"] = `Bearer ${this.token}`;
+    const request = `${method} ${this.url}${path}`;
+    const response = await fetch(this.url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) }).catch(
+      (error: Error) => {
+        throw new Error(`${request}: the mock cannot be reached. Is it running?`, { cause: error });
+      },
+    );
+    const text = await response.text();
+    if (!response.ok) throw createError(request, response.status, text);
+    return (text === "" ? undefined : JSON.parse(text)) as Result;
+  }
+}
+
+function createError(request: string, status: number, text: string): ControlError {
+  try {
+    const { message, errors, near_misses } = JSON.parse(text) as Control["Error"] & Partial<Control["Verification"]>;
+    return new ControlError(request, status, message, errors ?? describeNearMisses(near_misses));
+  } catch {
+    return new ControlError(request, status, text.slice(0, 500));
+  }
+}
+
+/** Return how the requests that were made differ from the expected one. */
+function describeNearMisses(nearMisses: Control["Verification"]["near_misses"] = []): Record<string, string[]> {
+  const describe = ({ location, expected, received }: (typeof nearMisses)[number]["differences"][number]) =>
+    `${location}: expected ${JSON.stringify(expected)}, received ${JSON.stringify(received)}.`;
+  return Object.fromEntries(
+    nearMisses.map(({ request: { id, request }, differences }) => [
+      `request ${id}, ${request.method} ${request.path}`,
+      differences.map(describe),
+    ]),
+  );
+}
+
+/** The clock of a sandbox, with the names of Playwright's clock. */
+export class Clock {
+  constructor(private readonly api: ControlApi) {}
+
+  get = () => this.api.send<ClockState>("GET", "/clock");
+  /** Change the time, the speed, and whether the clock is frozen. */
+  update = (changes: Control["ClockChanges"]) => this.api.send<ClockState>("PATCH", "/clock", changes);
+
+  /** Set the time and freeze it. */
+  async setFixedTime(time: string | number | Date): Promise<void> {
+    await this.update({ now: new Date(time).toISOString(), frozen: true });
+  }
+
+  /** Advance the time by milliseconds or `hh:mm:ss`, also if it is frozen. */
+  async fastForward(duration: number | string): Promise<void> {
+    await this.api.send("POST", "/clock/advance", { seconds: parseDuration(duration) / 1000 });
+  }
+
+  /** Let the time go on. */
+  async resume(): Promise<void> {
+    await this.update({ frozen: false });
+  }
+}
+
+/** Convert a duration to milliseconds: a number of them, or `ss`, `mm:ss` or `hh:mm:ss`. */
+export function parseDuration(duration: number | string): number {
+  if (typeof duration === "number") return duration;
+  if (!/^\d+(:[0-5]?\d){0,2}$/.test(duration)) {
+    throw new TypeError(`invalid duration ${JSON.stringify(duration)} (expected milliseconds, or hh:mm:ss)`);
+  }
+  return 1000 * duration.split(":").reduce((total, part) => 60 * total + Number(part), 0);
+}
+
+export class Sandbox {
+  constructor(
+    readonly api: ControlApi,
+    readonly description: SandboxDescription,
+    readonly clock: Clock = new Clock(api),
+  ) {}
+
+  get name(): string {
+    return this.description.name;
+  }
+
+  /** Base URL of the API that selects the sandbox. */
+  get baseUrl(): string {
+    return this.description.base_url;
+  }
+
+  /** A token of a user that selects the sandbox. */
+  getToken(user: User): string {
+    const token = this.description.tokens[user];
+    if (token === undefined) throw new Error(`The dataset ${this.description.dataset} has no user ${user}.`);
+    return token;
+  }
+
+  /** Restore the initial records and the initial time, and delete the rules. */
+  reset = () => this.api.send<SandboxDescription>("POST", "/reset");
+  snapshot = (name: string) => this.api.send<Snapshot>("PUT", `/snapshots/${name}`);
+  restore = (name: string) => this.api.send<Snapshot>("POST", `/snapshots/${name}/restore`);
+  /** Return what differs from the creation of the sandbox or from a snapshot. */
+  changes = (since = "") => this.api.send<Changes>("GET", `/changes?since=${since}`);
+  /** Create related records: all or none. */
+  records = <Input extends RecordsInput>(records: Input) =>
+    this.api.send<CreatedRecords<Input>>("POST", "/records", records);
+  /** Force the responses of the requests that match. */
+  rule = (rule: RuleParameters) => this.api.send<Rule>("POST", "/rules", rule);
+  listRules = async () => (await this.api.send<Control["RuleList"]>("GET", "/rules")).rules;
+  /** Delete a rule, or all. */
+  deleteRule = (name?: string) => this.api.send<undefined>("DELETE", name === undefined ? "/rules" : `/rules/${name}`);
+  /** Return the recorded requests, newest first, with what the contract says about them (`findings`). */
+  requests = async (search: RequestSearch = {}) =>
+    (await this.api.send<Control["RequestList"]>("POST", "/requests/find", search)).requests;
+  /** Throw ControlError unless requests were made: `count` of them, or at least one. */
+  verify = (expectation: RequestExpectation) =>
+    this.api.send<Control["Verification"]>("POST", "/requests/verify", expectation);
+  deleteRequests = () => this.api.send<undefined>("DELETE", "/requests");
+  /** Return the recorded requests as an HTTP Archive. */
+  har = () => this.api.send<HttpArchive>("GET", "/requests.har");
+  delete = () => this.api.send<undefined>("DELETE", "");
+}
