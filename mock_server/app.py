@@ -56,7 +56,12 @@ def create_app(
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
     access = ControlAccess(cors_policy, control_token, serves_network)
     credential_headers = tuple(dict.fromkeys(security.list_credential_headers(contract)))
-    selector = SandboxSelector(registry, credential_headers, cors_policy) if registry and access.is_enabled else None
+    cookie_name = contract.session_cookie.name if contract.session_cookie else ""
+    selector = (
+        SandboxSelector(registry, credential_headers, cors_policy, cookie_name)
+        if registry and access.is_enabled
+        else None
+    )
     routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, selector)
     api = build_connexion_app(
         contract,
@@ -69,7 +74,7 @@ def create_app(
         max_body_bytes=max_body_bytes,
     )
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS, *credential_headers}
-    read_headers.update(parameters.list_header_names(contract))
+    read_headers.update(parameters.list_header_names(contract), security.list_session_headers(contract))
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
     forcer = ResponseForcer(contract, routes) if selector else None

@@ -12,7 +12,7 @@ import orjson
 class ErrorSpec:
     """The status, the value of `X-Mock-Reason` and the message template of the body."""
 
-    status: HTTPStatus
+    status: int  # an HTTPStatus, or 419, which Laravel uses and no RFC defines
     reason: str
     message: str
 
@@ -27,6 +27,7 @@ class ErrorKind(Enum):
     CONFLICT = ErrorSpec(HTTPStatus.CONFLICT, "conflict", "{message}")
     UNAUTHENTICATED = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "Unauthenticated.")
     INVALID_CREDENTIALS = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "These credentials do not match our records.")
+    CSRF_MISMATCH = ErrorSpec(419, "csrf", "CSRF token mismatch.")
     VALIDATION_FAILED = ErrorSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", "{message}")
     BAD_REQUEST = ErrorSpec(HTTPStatus.BAD_REQUEST, "validation", "{message}")
     METHOD_NOT_ALLOWED = ErrorSpec(

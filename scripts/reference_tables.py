@@ -5,6 +5,7 @@
 A table is the text between the comments `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
+import http.client
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,9 +62,14 @@ def _mock_row(option: click.Option) -> Sequence[str]:
     return _code(flag), _code(default), _code(option.envvar), (option.help or "") + choices
 
 
+_PHRASES = {**http.client.responses, 419: "Page Expired"}  # 419: Laravel's
+
+
 def error_kinds() -> str:
     specs = sorted((kind.value for kind in ErrorKind), key=lambda spec: int(spec.status))
-    rows = ((_code(int(spec.status)), spec.status.phrase, _code(spec.reason), _message(spec.message)) for spec in specs)
+    rows = (
+        (_code(int(spec.status)), _PHRASES[spec.status], _code(spec.reason), _message(spec.message)) for spec in specs
+    )
     return _table(("status", "name", "`X-Mock-Reason`", "message"), rows)
 
 

@@ -11,6 +11,7 @@ from spec.errors import ContractError, invalid_value
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
 KNOWN_EXTENSIONS = (
     "x-action",
+    "x-csrf",
     "x-derived",
     "x-effects",
     "x-evidence",
@@ -22,6 +23,7 @@ KNOWN_EXTENSIONS = (
     "x-source",
     "x-stamp",
 )
+CSRF_KEYS = ("cookie", "header")
 EVIDENCE_KEYS = ("date", "found")
 ON_DELETE = ("cascade", "clear", "refuse")
 EFFECTS = ("language-model", "mail", "webhook")
@@ -31,6 +33,7 @@ PAGINATION_LINKS = ("first", "last", "previous", "next")
 PAGINATION_ROLES = (*PAGINATION_META, *PAGINATION_LINKS)
 QUERY_ROLES = ("page", "size", "sort", "direction", "include", "count")
 FILTER_OPERATORS = ("eq", "from", "to", "exists")
+_HEADER_NAME_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # the same for cookies (RFC 6265)
 _DATE_PATTERN = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 
@@ -129,6 +132,20 @@ def parse_path(value: Any, location: str) -> tuple[str, ...]:
     if not isinstance(value, str) or not value or "" in value.split("."):
         raise ContractError(location, invalid_value(value), "a path of names separated by dots")
     return tuple(value.split("."))
+
+
+def parse_csrf(scheme: Mapping[str, Any], pointer: str) -> tuple[str, str] | None:
+    """Parse the `x-csrf` of a security scheme: the names of its cookie and its header; None if it has none."""
+    value, location = scheme.get("x-csrf"), f"{pointer}/x-csrf"
+    if value is None:
+        return None
+    if (scheme.get("type"), scheme.get("in")) != ("apiKey", "cookie"):
+        raise ContractError(location, "x-csrf of a scheme without a cookie", "a scheme with type: apiKey, in: cookie")
+    value = require_mapping(value, CSRF_KEYS, location)
+    for key in CSRF_KEYS:
+        if not (isinstance(value.get(key), str) and _HEADER_NAME_PATTERN.fullmatch(value[key])):
+            raise ContractError(f"{location}/{key}", invalid_value(value.get(key)), f"the name of a {key}")
+    return value["cookie"], value["header"]
 
 
 def parse_query_extension(node: Mapping[str, Any], pointer: str) -> QueryExtension | None:

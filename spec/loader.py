@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
-from spec.document import Document, read_document
+from spec.document import Document, escape, read_document
 from spec.errors import ContractError, invalid_value
-from spec.extensions import check_extensions
+from spec.extensions import check_extensions, parse_csrf
 from spec.keyword_types import check_keyword_types
-from spec.model import Contract, View
+from spec.model import Contract, SessionCookie, View
 from spec.operation_parser import OperationParser
 from spec.printed_texts import check_printed_texts
 from spec.resource_parser import parse_resources, parse_views
@@ -51,6 +51,7 @@ def parse_contract(document: Document) -> Contract:
         next((r for r in resources.values() if r.credentials), None),
         {name: _list_views(name, views) for name in resources},
         tuple(r.name for r in resources.values() if r.access_grant),
+        _parse_session_cookie(document),
     )
     check_consistency(contract)
     return contract
@@ -59,6 +60,16 @@ def parse_contract(document: Document) -> Contract:
 def _parse_base_path(document: Document) -> str:
     servers = document.root.get("servers") or [{"url": "/"}]
     return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
+
+
+def _parse_session_cookie(document: Document) -> SessionCookie | None:
+    """Parse the security schemes in a cookie; return the first one."""
+    cookies = []
+    for name, scheme in document.root.get("components", {}).get("securitySchemes", {}).items():
+        csrf = parse_csrf(scheme, f"#/components/securitySchemes/{escape(name)}") or ("", "")
+        if (scheme.get("type"), scheme.get("in")) == ("apiKey", "cookie"):
+            cookies.append(SessionCookie(name, str(scheme.get("name", "")), *csrf))
+    return cookies[0] if cookies else None
 
 
 def _list_views(resource: str, views: dict[str, View]) -> tuple[View, ...]:

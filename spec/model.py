@@ -266,12 +266,25 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """The security scheme whose credential is a cookie that a sign-in sets.
+
+    `csrf_cookie`, `csrf_header`: where the CSRF token is that unsafe requests need (`x-csrf`); empty if they need none.
+    """
+
+    scheme: str
+    name: str
+    csrf_cookie: str = ""
+    csrf_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """A loaded contract.
 
     `tenant_resource`: the resource that isolates records by membership. `account_resource`: the resource of the users
     that sign in. `views_by_resource`: the main view of each resource is first. `access_grant_resources`: the resources
-    whose records share other records.
+    whose records share other records. `session_cookie`: None if no security scheme is a cookie.
     """
 
     document: Document = field(repr=False)
@@ -286,6 +299,7 @@ class Contract:
     account_resource: Resource | None
     views_by_resource: Mapping[str, tuple[View, ...]]
     access_grant_resources: tuple[str, ...]
+    session_cookie: SessionCookie | None = None
 
     def find_operation(self, resource: str | None, action: str) -> Operation | None:
         """Return the operation with this action on a resource."""

@@ -11,11 +11,12 @@ from starlette.types import ASGIApp
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response. `headers`: lower-case names; `body`: the raw bytes."""
+    """A response. `headers`: lower-case names; `body`: the raw bytes; `set_cookies`: the values of all Set-Cookie."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    set_cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -107,6 +108,6 @@ async def call(
         return Reply(0, {}, b"")
     response_headers = {name.decode(): value.decode("latin-1") for name, value in messages[0]["headers"]}
     assert all(name == name.lower() for name in response_headers)
-    return Reply(
-        messages[0]["status"], response_headers, b"".join(message.get("body", b"") for message in messages[1:])
-    )
+    set_cookies = tuple(value.decode("latin-1") for name, value in messages[0]["headers"] if name == b"set-cookie")
+    content = b"".join(message.get("body", b"") for message in messages[1:])
+    return Reply(messages[0]["status"], response_headers, content, set_cookies)

@@ -172,7 +172,7 @@ def test_readme_is_short() -> None:
 
 @pytest.mark.parametrize(
     ("document", "heading"),
-    [(README, "Test tokens"), (AUTHENTICATION, "Authentication and tenants")],
+    [(README, "Test tokens"), (AUTHENTICATION, "Tokens")],
     ids=[README, AUTHENTICATION],
 )
 def test_every_built_in_token_is_documented(document: str, heading: str) -> None:
@@ -299,6 +299,7 @@ def test_every_extension_is_described_in_a_section(extension: str) -> None:
     ("extension", "values"),
     [
         ("x-source", extensions.PROVENANCE_LEVELS),
+        ("x-csrf", extensions.CSRF_KEYS),
         ("x-evidence", extensions.EVIDENCE_KEYS),
         ("x-relation", extensions.ON_DELETE),
         ("x-stamp", extensions.STAMPS),

@@ -1,12 +1,13 @@
-"""Mutants that accept requests without a token, with an unknown token or scheme, or from another tenant."""
+"""Mutants that accept invalid credentials, ignore valid ones, or accept requests of another tenant."""
 
 from collections.abc import Callable, Iterator
 
+from conformance.checks.access.sessions import LOGOUT_ACTION
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, accept
+from conformance.mutation.faults import MakeFault, accept, change_request, respond_if
 from conformance.mutation.mutant import Mutant, Operator
-from conformance.mutation.triggers import trigger_other_tenant, trigger_unauthorized
-from spec.model import Contract
+from conformance.mutation.triggers import trigger_alternatives, trigger_other_tenant, trigger_unauthorized
+from spec.model import Contract, Operation
 
 AcceptCondition = Callable[[InterceptedRequest, InterceptedResponse], bool]
 
@@ -29,6 +30,17 @@ AUTHENTICATION_OPERATORS = (
     _operator("auth-any-token", "An unknown token is rejected.", _has_scheme("bearer")),
     _operator("auth-other-scheme", "Another scheme than bearer is rejected.", _has_scheme("basic")),
 )
+CSRF_MISMATCH = 419  # Laravel's status
+ANY_SESSION = _operator(
+    "auth-any-session", "An unknown session is rejected.", lambda q, r: r.status == 401 and "cookie" in q.headers
+)
+WITHOUT_CSRF = _operator(
+    "auth-csrf", "A session without its CSRF token is rejected.", lambda q, r: r.status == CSRF_MISMATCH
+)
+HEADER_IGNORED = Operator("auth-header", "{name} ignored", "Each security scheme authenticates a request.", None)
+SESSION_KEPT = Operator(
+    "auth-session", "survives the logout", "A session is rejected after its logout.", None, provenance_independent=True
+)
 TENANT_OPERATOR = _operator(
     "auth-other-tenant", "A record is accessible to its tenant only.", lambda q, r: r.status in (403, 404)
 )
@@ -45,6 +57,26 @@ def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
         if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
             make_fault = _accept_as(token, TENANT_OPERATOR.fault)
             yield TENANT_OPERATOR.mutant(operation, make_fault, trigger_other_tenant)
+        yield from _derive_alternatives(contract, operation, token)
+
+
+def _derive_alternatives(contract: Contract, operation: Operation, token: str) -> Iterator[Mutant]:
+    """Derive the mutants of the API keys of an operation: headers of reads, and the session cookie."""
+    for name in (alternative[0] for alternative in operation.security if len(alternative) == 1):
+        scheme = contract.security_schemes[name]
+        if scheme.get("in") == "header" and operation.method == "get":
+            ignored = {scheme["name"].lower(): None}
+            make_fault = change_request(lambda q, ignored=ignored: q.with_headers(ignored))  # type: ignore[misc]
+            yield HEADER_IGNORED.named(name=name).mutant(operation, make_fault, trigger_alternatives)
+    cookie = contract.session_cookie
+    if cookie is None or (cookie.scheme,) not in operation.security:
+        return
+    yield ANY_SESSION.mutant(operation, _accept_as(token, ANY_SESSION.fault), trigger_alternatives)
+    if CSRF_MISMATCH in operation.responses:
+        yield WITHOUT_CSRF.mutant(operation, _accept_as(token, WITHOUT_CSRF.fault), trigger_alternatives)
+    if operation.action == LOGOUT_ACTION:
+        keep_session = respond_if(lambda q: "cookie" in q.headers, InterceptedResponse(204, {}, b""))
+        yield SESSION_KEPT.mutant(operation, keep_session, trigger_alternatives)
 
 
 def _accept_as(token: str, condition: AcceptCondition) -> MakeFault:

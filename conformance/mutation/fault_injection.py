@@ -212,5 +212,7 @@ async def call_asgi(app: ASGIApp, scope: Scope, body: bytes) -> InterceptedRespo
 
     await app(scope, receive, send)
     start, *rest = outgoing
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
+    headers: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in start["headers"]):
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))

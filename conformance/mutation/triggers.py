@@ -1,9 +1,10 @@
 """Triggers: request sequences that show a mutant. They are deterministic and write only to records they create."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from conformance.checks.access.sessions import start_session
 from conformance.errors import SkipCheck
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
@@ -78,6 +79,19 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
         headers = {AUTHORIZATION: authorization} if authorization else {}
         session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
     trigger_rejections(session, operation)
+
+
+def trigger_alternatives(session: Session, operation: Operation) -> None:
+    """Send the token of the run in each header, and an unknown and a valid session, each as only credential."""
+    schemes, cookie = session.contract.security_schemes.values(), session.contract.session_cookie
+    token = session.client.target.tokens[Actor.OWNER]
+    alternatives: list[Mapping[str, str]] = [{s["name"]: token} for s in schemes if s.get("in") == "header"]
+    if cookie is not None:
+        own_session = start_session(session)
+        alternatives += [{"Cookie": f"{cookie.name}=unknown"}, {"Cookie": own_session["Cookie"]}, own_session]
+    for alternative in [*alternatives, *alternatives[-1:]]:  # the last one again: after a logout
+        path_values, body = resolve_path(session, operation), build_body(session, operation)
+        session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=alternative)
 
 
 def trigger_other_tenant(session: Session, operation: Operation) -> None:

@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, cast
 
 import httpx
@@ -113,6 +114,8 @@ class HttpTarget:
             headers={"Accept-Encoding": ACCEPT_ENCODING, **self.headers},
             verify=self.verify,
             trust_env=self.trust_env,
+            # A stored session cookie would authenticate later requests as another user.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
         )
         apply_deadline(self._client, self._deadline)

@@ -21,7 +21,7 @@ class ActionRequest:
         raw_query: The query string as sent.
         body: The parsed JSON body; None if the operation has none.
         base_url: Scheme, host and forwarded prefix (``http://127.0.0.1:8000``), without a trailing slash.
-        token: The token as sent, or None.
+        token: The token or session that authenticates the request, or None.
         outcome: How asynchronous work ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
     """
@@ -69,9 +69,11 @@ class ActionResult:
         body: JSON, or None for no body.
         ignored: Parts of the request that had no effect, except unknown fields, which validation reports.
         dependencies: What the body of a read depends on, if known.
+        cookies: The values of Set-Cookie headers.
     """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     dependencies: Dependencies | None = None
+    cookies: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.sandbox.rules import RuleSet
+from mock_server.sandbox.sessions import derive_session, is_session
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.errors import parse_stored_object, to_store_failure
@@ -155,6 +156,20 @@ class Sandbox:
             create_viewer = partial(self._create_builtin_viewer, builtin_token)
             cache_key = ("builtin", builtin_token.account_index)
             return self.store.memoize(cache_key, self._membership_resources, create_viewer)
+        return None if is_session(token) else self._find_viewer(account, token, now)
+
+    def resolve_session(self, session: str, now: datetime) -> Viewer | None:
+        """Return the viewer of a session; None if it is unknown, expired or revoked."""
+        account = self.contract.account_resource
+        return self._find_viewer(account, session, now) if account and is_session(session) else None
+
+    def resolve_credential(self, credential: str, now: datetime) -> Viewer | None:
+        """Return the viewer of a token or a session; None if it is not valid."""
+        resolve = self.resolve_session if is_session(credential) else self.resolve_token
+        return resolve(credential, now)
+
+    def _find_viewer(self, account: Resource, token: str, now: datetime) -> Viewer | None:
+        """Return the viewer of a stored token or session."""
         sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
         # An account may be deleted while its tokens are valid.
@@ -203,7 +218,10 @@ class Sandbox:
         return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
 
     def sign_in(self, login: str, secret: str, now: datetime) -> tuple[str, datetime, StoredRecord] | None:
-        """Return (token, when it expires, account) for valid credentials, else None."""
+        """Return (token, when it expires, account) for valid credentials, else None.
+
+        If the contract has a session cookie, the session of the token starts too.
+        """
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
@@ -216,9 +234,14 @@ class Sandbox:
             self.store.write_metadata({"tokens": str(number)})
             secret_part = hashlib.sha256(self.derive_uuid("token", number).encode()).hexdigest()[:40]
             token = self.qualify_token(f"{number}|{secret_part}")
-            row = (token, account.key, format_timestamp(expires_at))
-            self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
+            credentials = (token, self.derive_session(token)) if self.contract.session_cookie else (token,)
+            rows = [(credential, account.key, format_timestamp(expires_at)) for credential in credentials]
+            self.store.connection.executemany("INSERT INTO _tokens VALUES (?, ?, ?)", rows)
         return token, expires_at, account
+
+    def derive_session(self, token: str) -> str:
+        """Return the id of the session that starts with the issue of a token."""
+        return self.qualify_token(derive_session(token))
 
     def find_account(self, login: str) -> StoredRecord | None:
         """Return the account with a login, without regard to the case of ASCII letters."""
@@ -229,9 +252,13 @@ class Sandbox:
         has_login = SqlExpression(f"{attribute.sql} = ? COLLATE NOCASE", (login,), columns=attribute.columns)
         return next(iter(self.store.select(resource.name, has_login)), None)
 
-    def sign_out(self, token: str) -> None:
-        """Revoke a token issued by sign-in. Built-in tokens cannot be revoked."""
-        self.store.connection.execute("DELETE FROM _tokens WHERE token = ?", (token,))
+    def sign_out(self, credential: str) -> None:
+        """Revoke the token and the session of a sign-in, of which one is given. Built-in tokens cannot be revoked."""
+        sql = "SELECT token FROM _tokens WHERE user = (SELECT user FROM _tokens WHERE token = ?)"
+        tokens = [token for (token,) in self.store.connection.execute(sql, (credential,)).fetchall()]
+        revoked = [token for token in tokens if credential in (token, self.derive_session(token))]
+        revoked += [self.derive_session(token) for token in revoked]
+        self.store.connection.executemany("DELETE FROM _tokens WHERE token = ?", [(token,) for token in revoked])
 
     def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
         row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())

@@ -1,6 +1,7 @@
 """The context of one request, which all layers share through the ASGI scope. Each layer adds its results."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ KEEP_ALIVE_KEY = "mock.keep_alive"  # in the scope: the headers of a response af
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
+COOKIE = b"cookie"
+_COOKIE_VALUE_PATTERN = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, section 4.1.1
 JSON_CONTENT_TYPE = (b"content-type", b"application/json")
 
 Header = tuple[bytes, bytes]
@@ -36,6 +39,9 @@ class RequestContext:
         headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
         response_headers: Headers of every response to this request (request id, keep-alive, CORS).
         names_sandbox: Whether the request selects its sandbox, even if it is the default one.
+        token: The token or session that authenticates the request.
+        has_invalid_credential: Whether a credential that precedes `token` in the order of the contract is invalid.
+        has_csrf_mismatch: Whether the session is valid, but the CSRF token is not.
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
@@ -64,6 +70,8 @@ class RequestContext:
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     viewer: Viewer | None = None
     token: str | None = None
+    has_invalid_credential: bool = False
+    has_csrf_mismatch: bool = False
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     notes: tuple[str, ...] = ()
@@ -82,6 +90,17 @@ class RequestContext:
     def get_header(self, name: bytes) -> str:
         """Return the stripped value of a header; empty if it was not sent."""
         return self.headers.get(name, b"").decode("latin-1").strip()
+
+    def get_cookie(self, name: str) -> str | None:
+        """Return the value of the first cookie with this name; None without one, or if its value is malformed.
+
+        Cookies of other applications on the same host are skipped, whatever their values are.
+        """
+        for pair in self.get_header(COOKIE).split(";"):
+            key, _, value = pair.partition("=")
+            if key.strip() == name:
+                return value.strip() if _COOKIE_VALUE_PATTERN.fullmatch(value.strip()) else None
+        return None
 
     @property
     def display_path(self) -> str:

@@ -38,6 +38,7 @@ class Endpoint:
         context.notes += result.ignored
         body = None if result.body is None else insert_base_url(result.body, context.base_url)
         context.dependencies = result.dependencies
+        context.response_headers += ((b"set-cookie", cookie.encode("latin-1")) for cookie in result.cookies)
         await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from http.client import responses
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -42,6 +43,7 @@ _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {
     401: "Unauthenticated.",
     403: "This action is unauthorized.",
+    419: "CSRF token mismatch.",
     429: "Too Many Attempts.",
     500: "Server Error",
 }
@@ -146,7 +148,7 @@ def build_error_body(operation: Operation, status: int) -> bytes:
         fields = fields or [(f.name, f.pointer) for f in operation.body_fields.values()][:1] or [("data", "")]
         errors = {name: [required_error(name, pointer).message] for name, pointer in fields}
         return ApiError(ErrorKind.VALIDATION_FAILED, errors=errors).encode_body()
-    return orjson.dumps({"message": _MESSAGES.get(status) or HTTPStatus(status).phrase})
+    return orjson.dumps({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
 
 
 def _find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:

@@ -8,9 +8,10 @@ Each of these alone selects the sandbox NAME; others than the path are optional 
     baggage: mock-sandbox=NAME       W3C baggage, which servers pass on with their own requests
     Authorization: Bearer ...~NAME   a token
     ada+NAME@example.com             the login of a sign-in
+    Cookie: athena_session=...~NAME  a session cookie, if the request names no sandbox and NAME exists
 
-Two that name different sandboxes are an error (400). A request that names none uses the default sandbox. URLs in a
-response keep the selection.
+Two that name different sandboxes are an error (400). Browsers send cookies without being told to, so a cookie never
+causes an error. A request that names none uses the default sandbox. URLs in a response keep the selection.
 """
 
 import re
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.registry import NAME_PATTERN, SandboxRegistry
 from mock_server.sandbox.sandbox import DEFAULT_NAME, LOGIN_SEPARATOR, TOKEN_SEPARATOR, Sandbox
-from mock_server.web.context import RequestContext
+from mock_server.web.context import COOKIE, RequestContext
 from mock_server.web.forwarded import FORWARDED_HEADERS
 from mock_server.web.hosts_and_cors import CorsPolicy
 from spec.model import Contract
@@ -39,19 +40,22 @@ _LOGIN_SUFFIX = re.compile(rf"{re.escape(LOGIN_SEPARATOR)}({NAME_PATTERN.pattern
 
 @dataclass(frozen=True, slots=True)
 class SandboxSelector:
-    """Selects sandboxes of `registry`. `credential_headers`: those that contain tokens.
+    """Selects sandboxes of `registry`.
 
-    A page of another site, according to `cors_policy`, creates none.
+    `credential_headers`: those that contain tokens. A page of another site, according to `cors_policy`, creates none.
+    `session_cookie`: its name.
     """
 
     registry: SandboxRegistry
     credential_headers: tuple[bytes, ...]
     cors_policy: CorsPolicy
+    session_cookie: str = ""
 
     @property
     def rare_headers(self) -> frozenset[bytes]:
-        """The headers with which a request may name a sandbox, except Authorization and Host."""
-        return (_NAMING_HEADERS | {*self.credential_headers} | FORWARDED_HEADERS) - {AUTHORIZATION}
+        """The headers with which a request may select a sandbox, except Authorization and Host."""
+        cookie_header = {COOKIE} if self.session_cookie else set()
+        return (_NAMING_HEADERS | {*self.credential_headers} | FORWARDED_HEADERS | cookie_header) - {AUTHORIZATION}
 
     async def select(self, context: RequestContext) -> None:
         """Select the sandbox that a request names, if any. Raises ApiError (400, 403, 404, 429, 503)."""
@@ -59,6 +63,7 @@ class SandboxSelector:
             return
         names = dict(self._iter_names(context))
         if not names:
+            self._select_by_session(context)
             return
         distinct_names = set(names.values())
         if len(distinct_names) > 1:
@@ -70,6 +75,14 @@ class SandboxSelector:
             raise ApiError(ErrorKind.CONTROL_FORBIDDEN, message=message)
         self._set_sandbox(context, await self.registry.use(name), "path" in names)
         context.names_sandbox = True
+
+    def _select_by_session(self, context: RequestContext) -> None:
+        """Select the existing sandbox of the session cookie, if any."""
+        session = context.get_cookie(self.session_cookie) if self.session_cookie else None
+        name = session.rpartition(TOKEN_SEPARATOR)[2] if session and TOKEN_SEPARATOR in session else None
+        entry = self.registry.find(name) if name else None
+        if entry is not None and entry.sandbox is not context.sandbox:
+            self._set_sandbox(context, entry.sandbox, False)
 
     def select_by_login(self, context: RequestContext, contract: Contract) -> None:
         """Select the existing sandbox that the login of a sign-in names. Raises ApiError (400).

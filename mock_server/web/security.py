@@ -1,11 +1,14 @@
 """Authentication: Connexion's security handling, with a fast path for valid bearer tokens.
 
-The fast path serves operations whose first security requirement is a single bearer scheme. All other requests are
-verified by Connexion, whose exception is converted to an `ApiError`.
+The alternatives of an operation are tried in the order of the contract. If a credential is missing or invalid, the next
+one is tried. A session does not authenticate an unsafe request without its CSRF token. The fast path serves requests
+with a bearer token and no credential of an earlier alternative. All other requests are verified by Connexion, whose
+exception is converted to an `ApiError`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from hmac import compare_digest
 from typing import Any
 
 from connexion.exceptions import ProblemException
@@ -16,14 +19,17 @@ from starlette.types import Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import Viewer
-from mock_server.web.context import RequestContext, get_context
+from mock_server.sandbox.sessions import derive_csrf_token
+from mock_server.web.context import COOKIE, RequestContext, get_context
 from mock_server.web.parameters import encode_header_name
+from spec.document import UNSAFE_METHODS
 from spec.errors import ContractError
-from spec.model import Contract
+from spec.model import Contract, SessionCookie
 
 _AUTHORIZATION = b"authorization"
 _BEARER_PREFIX = b"Bearer "
 _INVALID_TOKEN = "the token is unknown, expired or revoked"
+_INVALID_SESSION = "the session is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -31,38 +37,67 @@ def security_map(contract: Contract) -> dict[str, Any]:
     """Return Connexion's map from scheme type to handler. Raises ContractError for unsupported schemes."""
     for name, scheme in contract.security_schemes.items():
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
-        if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
+        if scheme_kind not in (("http", "bearer"), ("apiKey", "header"), ("apiKey", "cookie")):
             location = f"#/components/securitySchemes/{name}"
             actual = f"unsupported scheme {' '.join(map(str, scheme_kind))}"
-            raise ContractError(location, actual, "http bearer, or an apiKey in a header")
+            raise ContractError(location, actual, "http bearer, or an apiKey in a header or a cookie")
+    verify_session = partial(_verify_session, contract.session_cookie)
 
-    def verify_bearer(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
-        context = get_context(request.scope)
-        viewer = context.sandbox.resolve_token(token.strip(), context.now)
-        return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token.strip()}
+    def find_verify_function(scheme: Any) -> Callable[..., Any]:
+        return verify_session if scheme.get("in") == "cookie" else _verify_token
 
-    def verify_key(token: str, request: ConnexionRequest) -> dict[str, Any]:
-        # An invalid or blank key is rejected even if another credential is valid: after an error Connexion would try
-        # the next requirement, but a result without a viewer is rejected by `OperationSecurity`.
-        return verify_bearer(token, request) or {"token": token}
-
-    bearer_handler = partial(_create_handler, BearerSecurityHandler, verify_bearer)
-    return {"bearer": bearer_handler, "apiKey": partial(_create_handler, ApiKeySecurityHandler, verify_key)}
+    return {
+        "bearer": partial(_create_handler, BearerSecurityHandler, find_verify_function),
+        "apiKey": partial(_create_handler, ApiKeySecurityHandler, find_verify_function),
+    }
 
 
-def _create_handler(handler_class: type[Any], verify: Callable[..., Any]) -> Any:
-    """Return a handler of Connexion that calls `verify`, which is otherwise found by a name in the contract."""
+# Connexion tries the next alternative if a function returns None.
+def _verify_token(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
+    context, token = get_context(request.scope), token.strip()
+    viewer = context.sandbox.resolve_token(token, context.now)
+    context.has_invalid_credential |= viewer is None and bool(token)
+    return _build_token_info(viewer, token)
+
+
+def _verify_session(cookie: SessionCookie | None, session: str, request: ConnexionRequest) -> dict[str, Any] | None:
+    context = get_context(request.scope)
+    viewer = context.sandbox.resolve_session(session, context.now)
+    if viewer is not None and cookie is not None and cookie.csrf_header and context.method.lower() in UNSAFE_METHODS:
+        sent_token = context.get_header(encode_header_name(cookie.csrf_header))
+        if not compare_digest(sent_token.encode(), derive_csrf_token(session).encode()):
+            context.has_csrf_mismatch = True
+            return None
+    context.has_invalid_credential |= viewer is None
+    return _build_token_info(viewer, session)
+
+
+def _build_token_info(viewer: Viewer | None, token: str) -> dict[str, Any] | None:
+    return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token}
+
+
+def _create_handler(handler_class: type[Any], find_verify_function: Callable[[Any], Callable[..., Any]]) -> Any:
+    """Return a handler of Connexion with the function for a scheme, otherwise found by a name in the contract."""
     handler = handler_class()
-    handler._resolve_func = lambda security_scheme: verify
+    handler._resolve_func = find_verify_function
     return handler
 
 
 def list_credential_headers(contract: Contract) -> Iterator[bytes]:
-    """Yield the headers that the security schemes of a contract read."""
+    """Yield the headers that contain tokens."""
     yield _AUTHORIZATION
     for scheme in contract.security_schemes.values():
-        if scheme["type"] == "apiKey":
+        if (scheme["type"], scheme.get("in")) == ("apiKey", "header"):
             yield encode_header_name(scheme["name"])
+
+
+def list_session_headers(contract: Contract) -> Iterator[bytes]:
+    """Yield the headers that contain the session cookie and the CSRF token."""
+    cookie = contract.session_cookie
+    if cookie is not None:
+        yield COOKIE
+        if cookie.csrf_header:
+            yield encode_header_name(cookie.csrf_header)
 
 
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]
@@ -70,14 +105,15 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        first_requirement = self.security[0] if self.security else {}
-        schemes = [self.security_schemes[name] for name in first_requirement]
-        self.has_fast_path = len(schemes) == 1 and schemes[0]["type"] == "http"
+        self.earlier_headers = _list_headers_before_bearer(self.security or (), self.security_schemes)
+        cookie_schemes = (s for s in self.security_schemes.values() if s.get("in") == "cookie")
+        self.session_scheme: Mapping[str, Any] = next(cookie_schemes, {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.security:
             context = get_context(scope)
-            if not (self.has_fast_path and self.try_bearer(context)):
+            has_fast_path = self.earlier_headers is not None and self.earlier_headers.isdisjoint(context.headers)
+            if not (has_fast_path and self.try_bearer(context)):
                 await self.verify_with_connexion(scope, context)
         await self.next_app(scope, receive, send)
 
@@ -94,12 +130,18 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         return True
 
     async def verify_with_connexion(self, scope: Scope, context: RequestContext) -> None:
-        """Authenticate with Connexion. Raises ApiError (401)."""
+        """Authenticate with Connexion. Raises ApiError (401, 419)."""
         # Of a repeated header Connexion reads the first value and the mock the last: pass only the latter.
-        request = ConnexionRequest({**scope, "headers": [*context.headers.items()]})
+        request = ConnexionRequest({**scope, "headers": [*_normalize_cookies(context, self.session_scheme).items()]})
         try:
             await self.verification_fn(request)
         except ProblemException:
+            if context.has_csrf_mismatch:
+                csrf = self.session_scheme.get("x-csrf", {})
+                detail = (
+                    f"{csrf.get('header')}: missing or wrong (expected the value of the cookie {csrf.get('cookie')})"
+                )
+                raise ApiError(ErrorKind.CSRF_MISMATCH, detail) from None
             raise ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE) from None
         token_info = request.context.get("token_info") or {}
         # A requirement with several schemes produces one entry per scheme.
@@ -113,10 +155,37 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=CHALLENGE)
 
 
+def _list_headers_before_bearer(
+    security: Sequence[Mapping[str, Any]], schemes: Mapping[str, Mapping[str, Any]]
+) -> frozenset[bytes] | None:
+    """Return the headers of the alternatives before a bearer token; None if no alternative is only a bearer token."""
+    headers: set[bytes] = set()
+    for alternative in security:
+        definitions = [schemes[name] for name in alternative]
+        if [definition["type"] for definition in definitions] == ["http"]:
+            return frozenset(headers)
+        if not definitions or any(definition["type"] == "http" for definition in definitions):
+            return None
+        headers |= {COOKIE if d["in"] == "cookie" else encode_header_name(d["name"]) for d in definitions}
+    return None
+
+
+def _normalize_cookies(context: RequestContext, session_scheme: Mapping[str, Any]) -> Mapping[bytes, bytes]:
+    """Return the headers with no other cookie than that of the session, since Connexion rejects malformed ones."""
+    if COOKIE not in context.headers:
+        return context.headers
+    name = session_scheme.get("name", "")
+    session = context.get_cookie(name)
+    others = {header: value for header, value in context.headers.items() if header != COOKIE}
+    return others if session is None else {**others, COOKIE: f"{name}={session}".encode("latin-1")}
+
+
 def _describe_auth_failure(context: RequestContext) -> str:
     """Describe the problem of the credentials for the request log."""
     authorization = context.get_header(_AUTHORIZATION)
     scheme, _, token = authorization.partition(" ")
+    if not authorization and context.has_invalid_credential:
+        return _INVALID_SESSION if COOKIE in context.headers else _INVALID_TOKEN
     if not authorization:
         return "no token (expected Authorization: Bearer TOKEN)"
     if scheme.lower() != "bearer" or not token.strip():

@@ -6,7 +6,7 @@ descriptions, and of operations also in ``x-badges``, which documentation tools 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,12 +120,27 @@ class _Publisher:
         return converted
 
     def _convert_value(self, key: str, value: Any, place: _Place) -> Any:
+        if key == "security" and isinstance(value, list):
+            return self._sort_alternatives(value)
         if key == "examples" and isinstance(value, dict):
             return {name: _remove_extensions(example) for name, example in value.items()}
         if is_literal(key):
             return value
         is_schema = key == "schema" or (place.is_schema and key not in _NO_SCHEMAS)
         return self.convert(value, place.enter(key, is_schema=is_schema), keys_are_names=maps_names(key, value))
+
+    def _sort_alternatives(self, security: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the alternatives of a security requirement: `Authorization` first, other headers, then cookies.
+
+        OpenAPI gives the order no meaning, but many tools use the first alternative only, and most cannot send cookies.
+        """
+        schemes = self.document.root.get("components", {}).get("securitySchemes", {})
+
+        def rank(alternative: Mapping[str, Any]) -> int:
+            places = {schemes.get(name, {}).get("in", "authorization") for name in alternative}
+            return 2 if "cookie" in places else int(places != {"authorization"})
+
+        return sorted(security, key=rank)
 
     def _read_displayed_level(self, node: Mapping[str, Any], place: _Place) -> str | None:
         """Return the provenance level to display; None if the object shows none or its container shows the same."""

@@ -41,8 +41,8 @@ convertV2({ type: "string", data }, OPTIONS, (error, result) => {
     return;
   }
   const collection = result.output[0].data;
-  // The converter refers to these variables for both security schemes, but does not define them.
-  for (const key of ["bearerToken", "apiKey"]) collection.variable.push({ key, value: "demo-token" });
+  // The converter refers to this variable for the first security scheme, but does not define it.
+  collection.variable.push({ key: "bearerToken", value: "demo-token" });
   replaceIds(collection, collection.info.name);
   process.stdout.write(`${JSON.stringify(collection, null, 2)}\n`);
 });

@@ -160,7 +160,7 @@ def test_postman_collection_defines_the_variables_of_its_authorization() -> None
     collection = json.loads(COLLECTION.read_bytes())
     authorizations = [collection["auth"], *_list_authorizations(collection["item"])]
     used = set(re.findall(r"\{\{(\w+)\}\}", json.dumps(authorizations)))
-    assert used == {"bearerToken", "apiKey"}
+    assert used == {"bearerToken"}
     assert {variable["key"]: variable["value"] for variable in collection["variable"]} == {
         "baseUrl": "https://localhost/api/v1",
         **dict.fromkeys(used, "demo-token"),

@@ -15,7 +15,6 @@ from tests.reference_backend.validation import HttpError
 
 PREFIX = "/api/v1"
 OPEN = ("POST /auth/sign-in",)
-APP_TOKEN = "GET /user/multiplai"  # the route that takes the token of the MultipLai app
 
 Handler = Callable[..., Any]
 
@@ -24,7 +23,7 @@ ROUTES: Mapping[str, tuple[Handler, int]] = {
     "POST /auth/sign-in": (sessions.store, 200),
     "POST /auth/logout": (sessions.delete, 204),
     "GET /user": (sessions.show, 200),
-    APP_TOKEN: (sessions.show, 200),
+    "GET /user/multiplai": (sessions.show, 200),
     "GET /workspaces": (workspaces.index, 200),
     "GET /workspaces/<uuid>": (workspaces.show, 200),
     "PUT /workspaces/<uuid>": (workspaces.update, 200),
@@ -72,14 +71,19 @@ def _build_view(route: str, handler: Handler, status: int) -> Handler:
 
 
 def _authenticate_request() -> Answer | None:
-    """Laravel's `auth:sanctum`, on all routes that are not public."""
+    """Authenticate by `X-Multiplai-Authorization`, else by Laravel's `auth:sanctum`, on routes that are not public."""
     route = request.endpoint
     if route is None or route in OPEN or request.method == "OPTIONS":
         return None
     if is_enabled("strangers-are-sent-to-a-login-page") and not bearer():
         return redirect("/login")
-    app_token = request.headers.get("X-Multiplai-Authorization", "") if route == APP_TOKEN else ""
-    authenticate(app_token.removeprefix("Bearer ").strip() or bearer())
+    app_token = request.headers.get("X-Multiplai-Authorization", "").strip()
+    try:
+        authenticate(app_token or bearer())
+    except HttpError:
+        if not app_token:
+            raise
+        authenticate(bearer())
     return None
 
 

@@ -29,6 +29,9 @@ def load_error(name: str, *changes: tuple[str, Any]) -> ContractError:
     return error.value
 
 
+DESK = "#/components/securitySchemes/desk"
+COOKIE = {"type": "apiKey", "in": "cookie", "name": "desk"}
+
 # Pointer and new value -> location, problem and expected values of the error (prefixes).
 LIBRARY = [
     # The document
@@ -46,13 +49,18 @@ LIBRARY = [
     (f"{LIST}/4/in", 5, f"{LIST}/4", "missing in", "in: a string"),
     (f"{LIST}/0/$ref", 5, f"{LIST}/0/$ref", "invalid value 5", "a string"),
     # Unknown extensions and provenance levels
-    (f"{AUTHOR}/x-colour", 1, f"{AUTHOR}/x-colour", "unknown extension 'x-colour'", "x-action, x-derived,"),
+    (f"{AUTHOR}/x-colour", 1, f"{AUTHOR}/x-colour", "unknown extension 'x-colour'", "x-action, x-csrf, x-derived,"),
     (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
     ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
     (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
     (f"{SCHEMAS}/Genre/x-source", {"enum": {"song": "inferred"}}, f"{SCHEMAS}/Genre/x-source/enum", "invalid value 'song'", "novel, essay, poem, play"),
     (f"{SCHEMAS}/Genre/x-source", {"type": {"string": "inferred"}}, f"{SCHEMAS}/Genre/x-source/type", "invalid value {'string': 'inferred'}", "documented, published, confirmed, inferred"),
+    # CSRF
+    (f"{DESK}/x-csrf", {"cookie": "C", "header": "H"}, f"{DESK}/x-csrf", "x-csrf of a scheme without a cookie", "a scheme with type: apiKey, in: cookie"),
+    (DESK, {**COOKIE, "x-csrf": {"cookie": "C"}}, f"{DESK}/x-csrf/header", "invalid value None", "the name of a header"),
+    (DESK, {**COOKIE, "x-csrf": {"cookie": "a b", "header": "H"}}, f"{DESK}/x-csrf/cookie", "invalid value 'a b'", "the name of a cookie"),
+    (DESK, {**COOKIE, "x-csrf": {"cookie": "C", "header": "H", "status": 419}}, f"{DESK}/x-csrf", "unknown key 'status'", "cookie, header"),
     # Evidence
     ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence without a confirmed level", "x-source: confirmed"),
     ("#/info/x-evidence", "seen", "#/info/x-evidence", "invalid value 'seen'", "a mapping of date, found"),

@@ -115,8 +115,8 @@ def iter_documented_names() -> Iterator[tuple[str, str, str]]:
         if RANK[get_provenance(document, pointer)]:
             yield pointer, name, get_provenance(document, pointer)
     for node, pointer in iter_keyword_objects(document.root):
-        if "in" in node and "name" in node and RANK[get_provenance(document, pointer)]:
-            yield pointer, node["name"], get_provenance(document, pointer)
+        if "in" in node and "name" in node and RANK[get_provenance(document, pointer, "name")]:
+            yield pointer, node["name"], get_provenance(document, pointer, "name")
 
 
 @pytest.mark.parametrize(("pointer", "name", "level"), list(iter_documented_names()))
@@ -425,6 +425,7 @@ def test_operation_defines_exactly_the_possible_errors(operation: Operation) -> 
         404: may_refer_to_missing_record(operation),
         409: operation.id in STATUS_OPERATIONS[409],
         415: operation.request_body is not None,
+        419: operation.is_write and operation.requires_auth,
         422: can_be_invalid(operation),
         429: True,
     }

@@ -222,7 +222,13 @@ def test_inferred_enum_lists_its_published_values() -> None:
 def test_security_schemes_show_their_provenance() -> None:
     schemes = build_openapi(load_contract(CONTRACT))["components"]["securitySchemes"]
     levels = {name: scheme["description"].partition(" ")[0] for name, scheme in schemes.items()}
-    assert levels == {"bearer": "Documented.", "multiplai": "Published."}
+    assert levels == {"session": "Published.", "multiplai": "Published.", "bearer": "Documented."}
+
+
+def test_published_files_list_the_bearer_token_before_headers_and_cookies() -> None:
+    contract = load_contract(CONTRACT)
+    assert contract.document.root["security"] == [{"session": []}, {"multiplai": []}, {"bearer": []}]
+    assert build_openapi(contract)["security"] == [{"bearer": []}, {"multiplai": []}, {"session": []}]
 
 
 def test_default_of_a_property_is_in_its_description() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.access.sessions import LOGGED_OUT_TOKEN
+from conformance.checks.access.sessions import ALTERNATIVE_CREDENTIALS, LOGGED_OUT_TOKEN
 from conformance.checks.support.action_calls import build_action_body, is_action
 from conformance.checks.support.bad_requests import (
     SAFE_METHODS,
@@ -21,6 +21,7 @@ from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
+from spec.document import escape
 from spec.model import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
@@ -31,6 +32,7 @@ INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {  # kind -> headers
     "an unknown token": {AUTHORIZATION: "Bearer conformance-unknown-token"},
     "a malformed token": {AUTHORIZATION: "Bearer , ;=?"},
 }
+UNKNOWN_CREDENTIAL = "conformance-unknown-token"
 LOGGED_OUT = "a logged-out token"
 UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "an unknown token", "a malformed token")
 
@@ -43,7 +45,9 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     Once an operation with external effects was accepted, its body is empty.
     """
     session, operation = case.session, case.operation
-    kinds = [*INVALID_CREDENTIALS, *([LOGGED_OUT] if session.options.credentials else [])]
+    unknown = {f"an unknown {name} credential": h for name, h in _build_unknown_credentials(case).items()}
+    credentials = {**INVALID_CREDENTIALS, **unknown}
+    kinds = [*credentials, *([LOGGED_OUT] if session.options.credentials else [])]
     if session.options.read_only and operation.method not in SAFE_METHODS:
         return dict.fromkeys(kinds, READ_ONLY)
     path, query = _build_path(case), session.records.required_query(operation)
@@ -52,7 +56,7 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     for kind in kinds:
         body = build_empty_body(operation) if was_accepted and operation.effects else _build_valid_body(case)
         try:
-            headers = case.use(LOGGED_OUT_TOKEN) if kind == LOGGED_OUT else INVALID_CREDENTIALS[kind]
+            headers = case.use(LOGGED_OUT_TOKEN) if kind == LOGGED_OUT else credentials[kind]
             exchange = session.client.send(
                 operation, path=path, query=query, body=body, actor=Actor.ANONYMOUS, headers=headers
             )
@@ -62,6 +66,18 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
         was_accepted = was_accepted or exchange.response.ok
         exchanges[kind] = exchange
     return exchanges
+
+
+def _build_unknown_credentials(case: Case) -> Mapping[str, Mapping[str, str]]:
+    """Return the headers with an unknown credential of each API key scheme that alone authorizes the operation."""
+    headers = {}
+    for name in (alternative[0] for alternative in case.operation.security if len(alternative) == 1):
+        scheme = case.session.contract.security_schemes[name]
+        if scheme.get("in") == "cookie":
+            headers[name] = {"Cookie": f"{scheme['name']}={UNKNOWN_CREDENTIAL}"}
+        elif scheme.get("in") == "header":
+            headers[name] = {scheme["name"]: UNKNOWN_CREDENTIAL}
+    return headers
 
 
 UNAUTHENTICATED_EXCHANGES = Fixture("unauthenticated exchanges", FixtureScope.OPERATION, _send_unauthenticated)
@@ -121,6 +137,70 @@ def check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
         exchange = exchanges[kind]
         if not isinstance(exchange, SkipReason):
             yield evaluate_status(case, 401, exchange, kind)
+
+
+def _has_alternatives(contract: Contract, operation: Operation) -> bool:
+    return operation.method in SAFE_METHODS and any(
+        len(alternative) == 1 and "in" in contract.security_schemes[alternative[0]]
+        for alternative in operation.security
+    )
+
+
+@check(
+    "alternative-credential-accepted",
+    "Each security scheme authenticates a request; an invalid credential leaves it to the next one.",
+    Category.AUTHENTICATION,
+    _has_alternatives,
+)
+def check_alternative_credentials(case: Case) -> Iterator[CheckResult]:
+    """Send each credential that the target accepts alone, and an unknown one together with the token of the run."""
+    session, operation = case.session, case.operation
+    path, query = build_readable_path(case), session.records.required_query(operation)
+    for name, unknown in _build_unknown_credentials(case).items():
+        pointer = f"#/components/securitySchemes/{escape(name)}"
+        requirement, headers = case.build_requirement(pointer, None, name), case.use(ALTERNATIVE_CREDENTIALS)[name]
+        if isinstance(headers, SkipReason):
+            yield case.skip(requirement, headers)
+        else:
+            exchange = session.client.send(operation, path=path, query=query, actor=Actor.ANONYMOUS, headers=headers)
+            message = f"request with {name}: got 401" if exchange.response.status == 401 else ""
+            yield case.build_result(requirement, message, exchange)
+        exchange = session.client.send(operation, path=path, query=query, headers=unknown)
+        message = f"request with an unknown {name} credential and a valid token: got 401"
+        requirement = case.build_requirement(pointer, None, f"{name} unknown")
+        yield case.build_result(requirement, message if exchange.response.status == 401 else "", exchange)
+
+
+def _needs_csrf_token(contract: Contract, operation: Operation) -> bool:
+    cookie = contract.session_cookie
+    return cookie is not None and 419 in operation.responses and (cookie.scheme,) in operation.security
+
+
+@check(
+    "session-needs-csrf-token",
+    "A write of a session without its CSRF token does not succeed.",
+    Category.AUTHENTICATION,
+    _needs_csrf_token,
+    provenance_independent=True,
+    writes=True,
+)
+def check_csrf_token(case: Case) -> Iterator[CheckResult]:
+    """Send the request as a form of another site would: with the session cookie only."""
+    session, cookie = case.session, case.session.contract.session_cookie
+    headers = case.use(ALTERNATIVE_CREDENTIALS)[cookie.scheme if cookie else ""]
+    if isinstance(headers, SkipReason):
+        raise SkipCheck(headers)
+    exchange = session.client.send(
+        case.operation,
+        path=_build_path(case),
+        query=session.records.required_query(case.operation),
+        body=_build_valid_body(case),
+        actor=Actor.ANONYMOUS,
+        headers={"Cookie": headers["Cookie"]},
+    )
+    status = exchange.response.status
+    message = f"request with the session cookie only: got {status}, expected 419" if exchange.response.ok else ""
+    yield case.build_result(case.build_requirement(), message, exchange)
 
 
 def _is_tenant_scoped(contract: Contract, operation: Operation) -> bool:

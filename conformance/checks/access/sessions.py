@@ -1,13 +1,15 @@
 """Checks of accounts: the identity of a token, embedded records, login and logout."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.writes.changes import describe_changes
-from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, not_testable
+from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, SkipReason, not_testable
 from conformance.model.execution import GONE_STATUSES
 from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
@@ -192,6 +194,52 @@ def _obtain_logged_out_token(case: Case) -> Mapping[str, str]:
 LOGGED_OUT_TOKEN = Fixture("logged-out token", FixtureScope.RUN, _obtain_logged_out_token)
 
 
+def start_session(session: Session) -> Mapping[str, str]:
+    """Log in and return the headers with the session cookie and the CSRF token. Raises SkipCheck."""
+    cookie = session.contract.session_cookie
+    header = _log_in(session)[0].response.headers.get("set-cookie", "")
+    names = [cookie.name, cookie.csrf_cookie] if cookie else []
+    values = {n: m[1] for n in names if n and (m := re.search(rf"(?:^|,\s*){re.escape(n)}=([^;,\s]+)", header))}
+    if cookie is None or cookie.name not in values:
+        raise SkipCheck(not_testable("the login sets no session cookie"))
+    headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in values.items())}
+    if cookie.csrf_cookie in values:
+        headers[cookie.csrf_header] = unquote(values[cookie.csrf_cookie])
+    return headers
+
+
+def _find_alternative_credentials(case: Case) -> Mapping[str, Mapping[str, str] | SkipReason]:
+    """Return the headers for each API key scheme, or why it cannot be tested: the target may not offer it.
+
+    A header has the token of the run, a cookie the session of a login.
+    """
+    session, contract = case.session, case.session.contract
+    whoami = [operation for operation in contract.operations.values() if contract.is_whoami(operation)]
+    credentials: dict[str, Mapping[str, str] | SkipReason] = {}
+    for name, scheme in contract.security_schemes.items():
+        if "in" not in scheme:
+            continue
+        credentials[name] = not_testable(f"the target accepts no {name}")
+        try:
+            is_header = scheme.get("in") == "header"
+            token = session.client.target.tokens.get(Actor.OWNER, "")
+            headers = {scheme["name"]: token} if is_header else start_session(session)
+            accepting = [o for o in whoami if (name,) in o.security and _is_accepted(session, o, headers)]
+        except SkipCheck as skip:
+            credentials[name] = skip.reason
+            continue
+        if accepting:
+            credentials[name] = headers
+    return credentials
+
+
+def _is_accepted(session: Session, operation: Operation, headers: Mapping[str, str]) -> bool:
+    return session.client.send(operation, actor=Actor.ANONYMOUS, headers=headers).response.ok
+
+
+ALTERNATIVE_CREDENTIALS = Fixture("alternative credentials", FixtureScope.RUN, _find_alternative_credentials)
+
+
 # Logout
 
 
@@ -204,24 +252,32 @@ LOGGED_OUT_TOKEN = Fixture("logged-out token", FixtureScope.RUN, _obtain_logged_
     writes=True,
 )
 def check_logout(case: Case) -> Iterator[CheckResult]:
-    """Log in and out again: the new token is rejected, the token of the run still works."""
+    """Log in and out again: the new token or session is rejected, the token of the run still works."""
+    session, cookie = case.session, case.session.contract.session_cookie
+    result = _evaluate_logout(case, _log_in(session)[1], "ended")
+    yield result
+    own_exchange = session.client.send(session.contract.operations[result.evidence[-1].request.operation])
+    status = own_exchange.response.status
+    is_valid = own_exchange.response.ok
+    message = "" if is_valid else f"request with another token after the logout: got {status}, expected 2xx"
+    yield case.build_result(case.build_requirement(parameter="others"), message, result.evidence[0], own_exchange)
+    if cookie is not None and not isinstance(case.use(ALTERNATIVE_CREDENTIALS)[cookie.scheme], SkipReason):
+        yield _evaluate_logout(case, start_session(session), "session ended")
+
+
+def _evaluate_logout(case: Case, credential: Mapping[str, str], parameter: str) -> CheckResult:
+    """Log out, and evaluate whether the token or session is rejected then. Raises SkipCheck."""
     session = case.session
-    _, token = _log_in(session)
-    logout_exchange = _log_out(session, token)
+    logout_exchange = _log_out(session, credential)
     if logout_exchange is None or not logout_exchange.response.ok:
         status = logout_exchange.response.status if logout_exchange else "no response"
         raise SkipCheck(f"{case.operation.id} returned {status}")
     exchanges = [logout_exchange]
 
     def find_problem() -> str:
-        exchanges.append(_request_identity(session, token))
+        exchanges.append(_request_identity(session, credential))
         status = exchanges[-1].response.status
-        return "" if status == 401 else f"request with the token after its logout: got {status}, expected 401"
+        return "" if status == 401 else f"request with the credential after its logout: got {status}, expected 401"
 
     message = session.client.wait_until(find_problem)
-    yield case.build_result(case.build_requirement(parameter="ended"), message, logout_exchange, exchanges[-1])
-    own_exchange = session.client.send(session.contract.operations[exchanges[-1].request.operation])
-    status = own_exchange.response.status
-    is_valid = own_exchange.response.ok
-    message = "" if is_valid else f"request with another token after the logout: got {status}, expected 2xx"
-    yield case.build_result(case.build_requirement(parameter="others"), message, logout_exchange, own_exchange)
+    return case.build_result(case.build_requirement(parameter=parameter), message, logout_exchange, exchanges[-1])

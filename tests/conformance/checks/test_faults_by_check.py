@@ -87,6 +87,12 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     mutant_case("invalid-parameter-is-422", "validation-query/listWards/page without minimum"),
     mutant_case("invalid-field-is-422", "error-field/createPatient/names another field"),
     mutant_case("logout-revokes-token", "auth-after-logout/closeSession/let in"),
+    mutant_case("logout-revokes-token", "auth-session/closeSession/survives the logout", parameter="session ended"),
+    mutant_case(
+        "unauthenticated-access-denied", "auth-any-session/whoAmI/let in", parameter="an unknown cookie credential"
+    ),
+    mutant_case("session-needs-csrf-token", "auth-csrf/createWard/let in"),
+    mutant_case("alternative-credential-accepted", "auth-header/whoAmI/desk ignored", parameter="desk"),
     mutant_case("valid-parameter-accepted", "valid-refused/listTreatments/status of stopped"),
     mutant_case("valid-field-not-reported", "valid-refused/referPatient/permission of write"),
     mutant_case("valid-body-accepted", "valid-refused/createPatient/species of parrot"),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from conformance.cli.commands import parse_settings
@@ -265,3 +266,17 @@ def test_skipped_operation_is_reported_and_not_called(tmp_path: Path) -> None:
         assert code == ExitCode.NO_CHECKS_RAN, output
     assert paths
     assert not [path for path in paths if "/messages" in path]
+
+
+def test_cookies_of_a_response_are_not_sent_with_the_next_request() -> None:
+    """A session cookie would authenticate later requests as another user."""
+    sent: list[str | None] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "session=1; Path=/"})
+
+    target = HttpTarget("http://127.0.0.1:1", {}, Budget(None, None), transport=httpx.MockTransport(respond))
+    for headers in ({}, {}, {"Cookie": "own=2"}):
+        target.send(Request("list", "get", "/x", headers=headers))
+    assert sent == [None, None, "own=2"]
