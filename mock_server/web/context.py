@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from mock_server.errors import ApiError
 from mock_server.query import Viewer
 from mock_server.sandbox.journal import MAX_RECORDED_BODY_BYTES, ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
@@ -41,7 +40,8 @@ class RequestContext:
         started_at: Seconds of a monotonic clock.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
-        error: Why the request was rejected.
+        rejection: (X-Mock-Reason, detail, place in the contract) of a rejected request. Not the error itself, whose
+            traceback refers to this context: such a cycle is only freed by the garbage collector.
         source: Where the response comes from; None if the request is not recorded in the journal.
         fault: The fault that a rule injects.
         end_of_stream: Ends a response that has no end otherwise; None for other responses.
@@ -70,7 +70,7 @@ class RequestContext:
     dependencies: Dependencies | None = None
     outcome: str | None = None
     text: str | None = None
-    error: ApiError | None = None
+    rejection: tuple[str, str, str | None] | None = None
     started_at: float = 0.0
     source: ResponseSource | None = ResponseSource.PROCESSED
     fault: str = ""
@@ -116,12 +116,13 @@ class BodyRecorder:
             receiving.close()
 
     def _keep(self, message: Message) -> Message:
-        content: bytes = message.get("body", b"")
         if message["type"] == "http.request":
-            kept = self.body or b""
-            self.body = kept + content[: MAX_RECORDED_BODY_BYTES - len(kept)] if kept else content
-            self.body = self.body[:MAX_RECORDED_BODY_BYTES]
+            content: bytes = message.get("body", b"")
             self.size += len(content)
+            if self.body is None and len(content) <= MAX_RECORDED_BODY_BYTES:  # almost always the complete body
+                self.body = content
+            else:
+                self.body = ((self.body or b"") + content)[:MAX_RECORDED_BODY_BYTES]
         return message
 
 

@@ -251,11 +251,11 @@ class MockApp:
 
     def log_error(self, context: RequestContext, error: ApiError) -> None:
         """Print one line for an error; for an unknown route with the most similar routes."""
-        context.error = error
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
                 error = self.routes.not_found_error(context.display_path, self.system_paths)
             self.request_log.log_error(context, error)
+        context.rejection = (error.reason, error.detail, error.location)
 
     def log_response(self, context: RequestContext) -> None:
         """Log the response. If the CORS rules deny it to the origin of the request, print a line, once per origin."""
