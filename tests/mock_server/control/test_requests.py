@@ -92,6 +92,13 @@ def test_body_of_a_rejected_request_is_recorded(mock: ControlledMock, method: st
     assert (entry["response"]["status"], entry["reason"]) == (reply.status, reply.headers["x-mock-reason"])
 
 
+def test_body_that_the_operation_does_not_have_is_a_finding(mock: ControlledMock) -> None:
+    key = mock.read("a", "/prompts?per_page=1")[0]["uuid"]
+    assert mock.call("a", "DELETE", f"/prompts/{key}", {"reason": "old"}).status == 204
+    entry = list_requests(mock)[0]
+    assert (entry["request"]["body"], find_kinds(entry)) == ({"reason": "old"}, [("invalid-body", "body")])
+
+
 def test_source_of_the_response_is_named(mock: ControlledMock) -> None:
     mock.control(
         "POST",
