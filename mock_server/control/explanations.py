@@ -38,7 +38,7 @@ class ResponseExplainer:
         match = self.findings.routes.find(context.raw_path)
         operation = match.route.find_operation(context.method) if match else None
         path_parameters = match.path_parameters if match else {}
-        rule, error = dict(captured.headers).get(RULE_HEADER), context.error
+        rule = dict(captured.headers).get(RULE_HEADER)
         return {
             "request_id": context.id,
             "operation": operation.id if operation else None,
@@ -55,19 +55,19 @@ class ResponseExplainer:
             "record": self._describe_record(context, operation, list(path_parameters.values())),
             "source": context.source.value if context.source else None,
             "rule": rule.decode() if rule else None,
-            "error": None
-            if error is None
-            else {
-                "reason": error.reason,
-                "detail": error.detail,
-                "contract": self.locate(error.location) if error.location else None,
-            },
+            "error": self._describe_rejection(context),
             "response": {
                 "status": captured.status,
                 "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in captured.headers},
                 "body": parse_json_body(captured.body or None),
             },
         }
+
+    def _describe_rejection(self, context: RequestContext) -> dict[str, Any] | None:
+        if context.rejection is None:
+            return None
+        reason, detail, location = context.rejection
+        return {"reason": reason, "detail": detail, "contract": self.locate(location) if location else None}
 
     def locate(self, pointer: str) -> dict[str, Any]:
         """Return a place in the contract."""

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from itertools import chain
 from typing import NamedTuple
 
 DEFAULT_JOURNAL_BYTES = 8 * 1024 * 1024
 MAX_RECORDED_BODY_BYTES = 256 * 1024  # of a request or a response; the rest is cut off
 # Memory of an entry without its texts, and of each header without name and value.
 _ENTRY_BYTES, _HEADER_BYTES = 1000, 140
+_RESPONSE_HEADER_BYTES = 200  # with name and value
+
+# orjson returns the short body of an error in a buffer of this size. To copy it would take a microsecond.
+_ENCODER_BUFFER_BYTES = 4096
+_MIN_ERROR_STATUS = 400
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
@@ -107,18 +113,18 @@ class RequestJournal:
 
         Each request pays for this call, so the arguments are positional and the entry is created without `__new__`.
         """
-        response_size = 0
-        if response_body is not None:
-            response_size = len(response_body)
-            if response_size > MAX_RECORDED_BODY_BYTES:
-                response_body = response_body[:MAX_RECORDED_BODY_BYTES]
+        response_size = 0 if response_body is None else len(response_body)
+        if response_body is not None and response_size > MAX_RECORDED_BODY_BYTES:
+            response_body = response_body[:MAX_RECORDED_BODY_BYTES]
         size = len(raw_path) + len(raw_query) + min(response_size, MAX_RECORDED_BODY_BYTES) + _ENTRY_BYTES
         if body is not None:
             size += len(body)
-        for name, value in headers:
-            size += len(name) + len(value) + _HEADER_BYTES
-        for name, value in response_headers:
-            size += len(name) + len(value) + _HEADER_BYTES
+        size += _HEADER_BYTES * len(headers) + sum(map(len, chain.from_iterable(headers)))
+        size += _RESPONSE_HEADER_BYTES * len(response_headers)
+        if status >= _MIN_ERROR_STATUS:
+            size += _ENCODER_BUFFER_BYTES
+        if source is ResponseSource.RULE:  # which may have long headers
+            size += sum(map(len, chain.from_iterable(response_headers)))
         number = self.last_number = self.last_number + 1
         request = (request_id, finished_at, now, duration, method, base_url, raw_path, raw_query, headers)
         response = (status, response_headers, response_body, response_size, source, fault, size)

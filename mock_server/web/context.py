@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from mock_server.errors import ApiError
 from mock_server.query import Viewer
 from mock_server.sandbox.journal import MAX_RECORDED_BODY_BYTES, ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
@@ -49,7 +48,8 @@ class RequestContext:
         started_at: Seconds of a monotonic clock.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
-        error: Why the request was rejected.
+        rejection: (X-Mock-Reason, detail, place in the contract) of a rejected request. Not the error itself, whose
+            traceback refers to this context: such a cycle is only freed by the garbage collector.
         source: Where the response comes from; None if the request is not recorded in the journal.
         fault: The fault that a rule injects.
         end_of_stream: Ends a response that has no end otherwise; None for other responses.
@@ -80,7 +80,7 @@ class RequestContext:
     dependencies: Dependencies | None = None
     outcome: str | None = None
     text: str | None = None
-    error: ApiError | None = None
+    rejection: tuple[str, str, str | None] | None = None
     started_at: float = 0.0
     source: ResponseSource | None = None
     fault: str = ""
@@ -110,7 +110,7 @@ class RequestContext:
 class BodyRecorder:
     """Receives the messages of a request and keeps the first MAX_RECORDED_BODY_BYTES of its body.
 
-    `poll` receives a message that has arrived, so that also a body that no layer reads is recorded.
+    `poll` receives a message that has arrived, for a body that no layer reads. It takes a microsecond.
     """
 
     __slots__ = ("_polled", "_receive", "body", "size")
@@ -128,6 +128,8 @@ class BodyRecorder:
 
     def poll(self) -> None:
         """Receive a message if that is possible without waiting."""
+        if self._polled is not None:
+            return
         receiving: Any = self._receive()
         try:
             receiving.send(None)
@@ -137,12 +139,13 @@ class BodyRecorder:
             receiving.close()
 
     def _keep(self, message: Message) -> Message:
-        content: bytes = message.get("body", b"")
         if message["type"] == "http.request":
-            kept = self.body or b""
-            self.body = kept + content[: MAX_RECORDED_BODY_BYTES - len(kept)] if kept else content
-            self.body = self.body[:MAX_RECORDED_BODY_BYTES]
+            content: bytes = message.get("body", b"")
             self.size += len(content)
+            if self.body is None and len(content) <= MAX_RECORDED_BODY_BYTES:  # almost always the complete body
+                self.body = content
+            else:
+                self.body = ((self.body or b"") + content)[:MAX_RECORDED_BODY_BYTES]
         return message
 
 

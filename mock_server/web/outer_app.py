@@ -94,6 +94,7 @@ class MockApp:
             if context.notes:
                 self.request_log.write(context, context.status, "ignored: " + ", ".join(context.notes))
         except ApiError as error:
+            _record_unread_body(context, scope)
             self.log_error(context, error)
             await self.send_error(context, error, send)
         except Exception as error:
@@ -134,7 +135,7 @@ class MockApp:
             is_api_path = self.is_api_path(context.raw_path)
         context.source = ResponseSource.PROCESSED  # requests without a valid host or sandbox are not recorded
         if context.sandbox.journal is not None and context.method not in _METHODS_WITHOUT_BODY:
-            receive = _start_recording(context, scope, receive)
+            receive = context.body_recorder = BodyRecorder(receive)
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
         elif is_api_path:
@@ -152,6 +153,7 @@ class MockApp:
 
     async def serve_api(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, or its explanation if the request asks for that. Raises ApiError."""
+        _record_unread_body(context, scope)
         value = context.headers.get(EXPLAIN_HEADER, b"").strip().lower()
         if self.explain is None or value in _FALSE_VALUES:
             await self.serve_controlled(context, scope, receive, send)
@@ -256,11 +258,11 @@ class MockApp:
 
     def log_error(self, context: RequestContext, error: ApiError) -> None:
         """Print one line for an error; for an unknown route with the most similar routes."""
-        context.error = error
         if not self.request_log.quiet:
             if error.kind is ErrorKind.ROUTE_NOT_FOUND:
                 error = self.routes.not_found_error(context.display_path, self.system_paths)
             self.request_log.log_error(context, error)
+        context.rejection = (error.reason, error.detail, error.location)
 
     def log_response(self, context: RequestContext) -> None:
         """Log the response. If the CORS rules deny it to the origin of the request, print a line, once per origin."""
@@ -278,12 +280,11 @@ class MockApp:
         await send_response(send, context, error.status, error.encode_body(), headers=headers)
 
 
-def _start_recording(context: RequestContext, scope: Scope, receive: Receive) -> Receive:
-    """Return a function that receives the body and keeps it for the journal."""
-    recorder = context.body_recorder = BodyRecorder(receive)
-    if not any(name == _EXPECT_HEADER for name, _ in scope["headers"]):  # such a client waits for a 100
+def _record_unread_body(context: RequestContext, scope: Scope) -> None:
+    """Record a body that no layer may read. Not if the client waits for a 100 (Continue) before it sends the body."""
+    recorder = context.body_recorder
+    if recorder is not None and recorder.body is None and _EXPECT_HEADER not in dict(scope["headers"]):
         recorder.poll()
-    return recorder
 
 
 def _record_request(context: RequestContext, scope: Scope) -> None:

@@ -1,7 +1,9 @@
 """The request journal: what is recorded, how it is searched, and what it says about the client."""
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,13 @@ def test_body_of_a_rejected_request_is_recorded(mock: ControlledMock, method: st
     (entry,) = list_requests(mock)
     assert entry["request"]["body"] == AGENT
     assert (entry["response"]["status"], entry["reason"]) == (reply.status, reply.headers["x-mock-reason"])
+
+
+def test_body_that_the_operation_does_not_have_is_a_finding(mock: ControlledMock) -> None:
+    key = mock.read("a", "/prompts?per_page=1")[0]["uuid"]
+    assert mock.call("a", "DELETE", f"/prompts/{key}", {"reason": "old"}).status == 204
+    entry = list_requests(mock)[0]
+    assert (entry["request"]["body"], find_kinds(entry)) == ({"reason": "old"}, [("invalid-body", "body")])
 
 
 def test_source_of_the_response_is_named(mock: ControlledMock) -> None:
@@ -311,6 +320,23 @@ def test_journal_counts_towards_the_memory_of_its_sandbox(mock: ControlledMock) 
     before = mock.control("GET", "/sandboxes/a")["bytes"]
     mock.call("a", "GET", "/agents")
     assert mock.control("GET", "/sandboxes/a")["bytes"] > before + 1000
+
+
+@pytest.mark.parametrize("token", ["nope", "demo-token"])
+def test_memory_of_the_entries_is_not_underestimated(token: str) -> None:
+    mock = ControlledMock.create(journal_bytes=1024 * 1024)
+    mock.call("a", "POST", "/agents", {}, token=token)
+    journal = mock.registry.entries["a"].sandbox.journal
+    assert journal is not None
+    tracemalloc.start()
+    while not journal.dropped_count:
+        mock.call("a", "POST", "/agents", {}, token=token)
+    gc.collect()
+    used = tracemalloc.get_traced_memory()[0]
+    journal.clear()
+    freed = used - tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 0.5 * journal.max_bytes < freed <= 1.1 * journal.max_bytes
 
 
 def test_journal_can_be_turned_off() -> None:
