@@ -4,17 +4,22 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mock_server import image_cache, images
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
 from spec.loader import load_contract
 from spec.model import Contract
+
+if TYPE_CHECKING:
+    from mock_server.sandbox.sandbox import Sandbox
+    from spec.record import Reference
 
 BUILD_COMMAND = "build-image"
 POOL_DATASET = "plain"  # has records of each resource of any contract
@@ -90,24 +95,66 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
     mock_server = Path(str(resources.files("mock_server")))
     folders = [Path(str(resources.files(package))) for package in ("spec", "fixtures")]
     files = images.list_source_files(*folders, mock_server / "store")
-    modules = (mock_server / "images.py", mock_server / "cli" / "dataset_image.py")
+    names = ("images.py", "cli/dataset_image.py", "control/records.py", "control/document.py")
+    modules = [mock_server / name for name in names]
     return [*files, *dataset.list_sources(parameters.dataset), *modules]
 
 
-def build_image(path: Path, contract_path: Path, parameters: DatasetParameters) -> None:
-    """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError."""
+def build_image(
+    path: Path, contract_path: Path, parameters: DatasetParameters, *, has_explicit_records: bool = True
+) -> None:
+    """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError.
+
+    `has_explicit_records`: whether it contains the records of the section ``records``.
+    """
     from fixtures import dataset, generator
     from fixtures.personas import PersonaLibrary
 
-    contract, personas = load_contract(contract_path), PersonaLibrary()
+    contract, personas, definition = load_contract(contract_path), PersonaLibrary(), dataset.load(parameters.dataset)
     generate = partial(
         generator.generate_records, contract, seed=parameters.seed, epoch=parameters.epoch, persona_library=personas
     )
-    records = generate(
-        dataset.load(parameters.dataset), size=parameters.size, documented_urls=parameters.documented_urls
-    )
+    records = generate(definition, size=parameters.size, documented_urls=parameters.documented_urls)
     pool_records = generate(dataset.load(POOL_DATASET))
     try:
         images.build_image_file(path, contract, parameters, records, personas.phrases(), pool_records)
+        if definition.records and has_explicit_records:
+            sandbox = open_image(path, contract, parameters)
+            add_explicit_records(sandbox, definition.records, parameters.dataset)
+            path.write_bytes(sandbox.store.serialize())
     except (OSError, sqlite3.Error) as error:
         raise ImageError(f"{path.parent}: {error} (XDG_CACHE_HOME selects another cache folder)") from error
+
+
+def open_image(path: Path, contract: Contract, parameters: DatasetParameters) -> "Sandbox":
+    """Return a sandbox in memory with the content of an image, at its epoch."""
+    from mock_server.sandbox.clock import Clock
+    from mock_server.sandbox.sandbox import Sandbox
+    from mock_server.store import Store
+    from spec.validators import SchemaValidators
+
+    validators, clock = SchemaValidators.from_document(contract.document), Clock(lambda: parameters.epoch)
+    return Sandbox(contract, validators, Store.from_image(contract, path), clock, parameters.seed)
+
+
+def add_explicit_records(
+    sandbox: "Sandbox", records: Mapping[str, Any], location: str
+) -> "Mapping[tuple[str, int], Reference | None]":
+    """Add the records of the section ``records`` of a dataset; return them by resource and position.
+
+    Raises ImageError with all errors.
+    """
+    from mock_server.control.document import build_control_document
+    from mock_server.control.records import add_records
+    from mock_server.errors import ApiError
+    from spec.validators import SchemaValidators
+
+    validators = SchemaValidators.from_document(build_control_document(sandbox.contract, ()))
+    try:
+        added = add_records(sandbox, validators, records).added
+    except ApiError as error:
+        problems = [f"records.{name}: {message}" for name, messages in error.errors.items() for message in messages]
+        raise ImageError(f"{location}: {'; '.join(problems) or error.message}") from None
+    for index in sandbox.store.search_indexes.values():
+        index.index_all()
+    return added

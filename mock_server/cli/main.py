@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from mock_server.cli import certificates, standard_streams
+from mock_server.cli.dataset_commands import dataset
 from mock_server.cli.error_report import report_error
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
 from mock_server.cli.store_commands import store
@@ -150,6 +151,7 @@ def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None,
 
 
 athena_mock.add_command(store)
+athena_mock.add_command(dataset)
 
 
 def _check_environment() -> None:

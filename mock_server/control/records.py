@@ -56,7 +56,20 @@ async def create_records(request: ControlRequest) -> ControlResult:
     """Create the records of the body. Raises ApiError (404, 409, 422) with all errors."""
     entry = await request.find_entry()
     sandbox = entry.sandbox
-    new_records = parse_records(sandbox.contract, request.validators, request.body)
+    builder = add_records(sandbox, request.validators, request.body)
+    body: dict[str, list[Any]] = {}
+    for reference in builder.created:
+        record = sandbox.store.get_existing(reference)
+        body.setdefault(record.resource, []).append(describe_record(sandbox, record))
+    return ControlResult(HTTPStatus.CREATED, body)
+
+
+def add_records(sandbox: Sandbox, validators: SchemaValidators, body: Mapping[str, Any]) -> "RecordBuilder":
+    """Add the records of a body to a sandbox. `validators`: of the document of the control API.
+
+    Raises ApiError (404, 409, 422) with all errors; then nothing is added.
+    """
+    new_records = parse_records(sandbox.contract, validators, body)
     sandbox.apply_scheduled_changes(sandbox.clock.now())
     sandbox.prepare_write()
     builder = RecordBuilder.from_sandbox(sandbox, new_records)
@@ -68,11 +81,7 @@ async def create_records(request: ControlRequest) -> ControlResult:
     except sqlite3.IntegrityError:
         message = "A record with this key or number exists."
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message) from None
-    body: dict[str, list[Any]] = {}
-    for reference in builder.created:
-        record = sandbox.store.get_existing(reference)
-        body.setdefault(record.resource, []).append(describe_record(sandbox, record))
-    return ControlResult(HTTPStatus.CREATED, body)
+    return builder
 
 
 def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -> dict[str, list[NewRecord]]:
