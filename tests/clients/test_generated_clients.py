@@ -24,13 +24,12 @@ from tests.clients.tools import (
     TYPESCRIPT_TYPES,
     ClientTool,
     Output,
-    compile_typescript,
     has_java,
     is_installed,
     run,
 )
 from tests.document_texts import find_code_blocks, read
-from tests.mock_process import MODULE, ROOT, build_environment, run_mock
+from tests.mock_process import MODULE, build_environment, run_mock
 
 pytestmark = [
     pytest.mark.clients,
@@ -171,17 +170,3 @@ def _list_authorizations(items: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     for item in items:
         yield item.get("request", {}).get("auth")
         yield from _list_authorizations(item.get("item", []))
-
-
-def test_types_of_the_package_are_tagged_with_their_provenance(tmp_path: Path) -> None:
-    script = tmp_path / "generate.mjs"
-    script.write_bytes((ROOT / "clients" / "typescript" / "generate.mjs").read_bytes())
-    (tmp_path / "node_modules").symlink_to(NPM.parent)
-    result = run(("node", script, FOLDER / "openapi.json", f"{GENERATED}.ts"), tmp_path)
-    assert result.status == 0, result.text
-    text = (tmp_path / f"{GENERATED}.ts").read_text()
-    assert re.search(r"\* +@inferred\n", text)
-    assert re.search(r"\* +@documented\n", text)
-    assert "@description Inferred" not in text
-    (tmp_path / "node_modules").unlink()
-    assert compile_typescript(tmp_path) == []

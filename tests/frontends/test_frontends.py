@@ -55,6 +55,7 @@ def test_types_have_their_provenance() -> None:
     types = (PACKAGE / "dist" / "generated" / "athena.d.ts").read_text(encoding="utf-8")
     assert re.search(r"\* +@inferred\n", types)
     assert re.search(r"\* +@documented\n", types)
+    assert "@description Inferred" not in types
 
 
 @needs_browser
