@@ -33,6 +33,17 @@ NEWEST_RECORD_KEY, CLOCK_OFFSET_KEY = "newest", "clock_ahead"
 MICROSECOND = timedelta(microseconds=1)
 
 
+_REQUIRED_METADATA = ("dataset", "seed", "size", "epoch")
+_METADATA_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "seed": int,
+    "size": float,
+    "epoch": datetime.fromisoformat,
+    NEWEST_RECORD_KEY: datetime.fromisoformat,
+    CLOCK_OFFSET_KEY: int,
+    "phrases": orjson.loads,
+}
+
+
 class ImageError(StoreError):
     """A dataset image cannot be built or read."""
 
@@ -160,6 +171,19 @@ def list_source_files(*folders: Path) -> Iterator[Path]:
     """Yield the code and data files of `folders`."""
     for folder in folders:
         yield from (path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())
+
+
+def find_invalid_metadata(values: Mapping[str, str]) -> Iterator[str]:
+    """Describe the metadata of a store that are missing or cannot be parsed."""
+    for name in ("dataset", *_METADATA_PARSERS):
+        value = values.get(name)
+        if value is None and name in _REQUIRED_METADATA:
+            yield f"the metadata have no {name}"
+        elif value and name in _METADATA_PARSERS:
+            try:
+                _METADATA_PARSERS[name](value)
+            except ValueError:
+                yield f"the metadata have an invalid {name}: {value[:60]!r}"
 
 
 def get_epoch(store: Store) -> datetime:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from mock_server.images import DatasetParameters, ImageError, build_metadata
+from mock_server.images import DatasetParameters, ImageError, build_metadata, find_invalid_metadata
 from mock_server.store import Store, StoreError
 from mock_server.store.connection import DEFAULT_DURABILITY, Durability, connect, copy_image
+from mock_server.store.errors import StoreDamaged
+from mock_server.store.exporter import find_unreadable_changes
 from mock_server.store.file_format import (
     MAX_CHECKED_BYTES,
+    MAX_REPORTED_ERRORS,
     check_integrity,
     check_tables,
     check_writable,
@@ -121,6 +124,8 @@ def import_store(
                     store.connection.execute(f"PRAGMA {pragma}")
                 validators = SchemaValidators.from_document(contract.document)
                 record_count = import_lines(store, validators, lines, count_problem)
+                if invalid := next(find_invalid_metadata(store.read_metadata()), None):
+                    raise StoreError(f"line 1: {invalid}")
                 store.write_metadata({"contract": contract.document.semantic_digest})
             if problem_count and not force:
                 raise ImportRejected(problem_count)
@@ -198,4 +203,7 @@ def _check_file(
                     f"{way_out}, or delete this one to start over"
                 )
         check_tables(path, contract, connection)
+        problems = [*find_invalid_metadata(stored), *(row.message for row in find_unreadable_changes(connection))]
+        if problems:
+            raise StoreDamaged.from_problems(path, problems[:MAX_REPORTED_ERRORS])
     check_writable(path)

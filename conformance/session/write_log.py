@@ -282,7 +282,8 @@ def _apply_result(logged_run: LoggedRun, event: dict[str, Any]) -> None:
             logged_run.creation_times[record] = event["created_at"]
         if "parent" in event:
             logged_run.parents[record] = RecordKey(*event["parent"])
-        logged_run.remaining.append(record)
+        if record not in logged_run.remaining:  # a broken target returns the same key for several creates
+            logged_run.remaining.append(record)
         logged_run.created.append(record)
         logged_run.marked |= {record} if event.get("marked") else set()
     elif record in logged_run.remaining:

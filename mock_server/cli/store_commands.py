@@ -41,6 +41,7 @@ def check(file: Path) -> int:
 
     `serve` itself checks stores of up to 64 MiB. Exit status 1: the file is damaged.
     """
+    from mock_server.images import find_invalid_metadata
     from mock_server.store import StoreError
     from mock_server.store.errors import StoreDamaged, StoreFailure
     from mock_server.store.exporter import find_unreadable
@@ -50,12 +51,14 @@ def check(file: Path) -> int:
         check_integrity,
         count_records,
         open_for_reading,
+        read_metadata,
     )
 
     try:
         with open_for_reading(file) as connection:
             check_integrity(file, connection)
-            problems = [row.message for row in islice(find_unreadable(connection), MAX_REPORTED_ERRORS)]
+            problems = [*find_invalid_metadata(read_metadata(connection))]
+            problems += [row.message for row in islice(find_unreadable(connection), MAX_REPORTED_ERRORS)]
             if problems:
                 raise StoreDamaged.from_problems(file, problems)
             count = count_records(connection)

@@ -14,19 +14,20 @@ A reference is ``RESOURCE/KEY``; a relation to many records has a list of them. 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from mock_server.store.errors import StoreFailure, parse_stored_object
 from mock_server.store.file_format import RELATIONS_KEY, read_metadata
-from mock_server.store.pools import read_pools
+from mock_server.store.pools import parse_pool, read_pool_rows
 from mock_server.store.schema import quote_identifier, reference_column
 
 EXPORT_FORMAT, EXPORT_VERSION = "athena-mock-store", 1
 # Metadata that a store with another contract does not have, or has with another value.
 _CONTRACT_METADATA = ("contract", RELATIONS_KEY)
-SCHEDULED_CHANGES = "_scheduled_changes"
+SCHEDULED_CHANGES, POOLS = "_scheduled_changes", "_pools"
 _INDEX_METADATA_PREFIX = "trigrams of "
 
 # Stored relation -> names of its target resources.
@@ -35,34 +36,59 @@ _Targets = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRow:
-    """A record or scheduled change whose JSON is damaged. `table`: its resource, or SCHEDULED_CHANGES."""
+    """A damaged record, scheduled change or pool.
+
+    `table`: its resource, SCHEDULED_CHANGES or POOLS. `key`: its number, or the resource of a pool.
+    """
 
     table: str
-    number: int
+    key: int | str
     message: str
 
 
 def find_unreadable(connection: sqlite3.Connection) -> Iterator[UnreadableRow]:
-    """Yield the records and scheduled changes of a store whose JSON is damaged."""
+    """Yield the damaged records, scheduled changes and pools of a store."""
     for resource in _read_relations(read_metadata(connection)):
-        rows = connection.execute(f"SELECT n, own, key FROM {quote_identifier(resource)} ORDER BY n")
-        yield from _find_invalid_json(resource, rows)
-    rows = connection.execute(f"SELECT id, changes, id FROM {SCHEDULED_CHANGES} ORDER BY id")
-    yield from _find_invalid_json(SCHEDULED_CHANGES, rows)
-
-
-def _find_invalid_json(table: str, rows: Iterable[tuple[int, bytes, Any]]) -> Iterator[UnreadableRow]:
-    label = "scheduled change" if table == SCHEDULED_CHANGES else table
-    for number, content, key in rows:
+        for number, content, key in connection.execute(
+            f"SELECT n, own, key FROM {quote_identifier(resource)} ORDER BY n"
+        ):
+            try:
+                parse_stored_object(content, f"{resource} {key}")
+            except StoreFailure as error:
+                yield UnreadableRow(resource, number, str(error))
+    yield from find_unreadable_changes(connection)
+    for resource, content in read_pool_rows(connection).items():
         try:
-            parse_stored_object(content, f"{label} {key}")
+            parse_pool(resource, content)
         except StoreFailure as error:
-            yield UnreadableRow(table, number, str(error))
+            yield UnreadableRow(POOLS, resource, str(error))
+
+
+def find_unreadable_changes(connection: sqlite3.Connection) -> Iterator[UnreadableRow]:
+    """Yield the damaged scheduled changes of a store."""
+    resources = _read_relations(read_metadata(connection))
+    sql = f"SELECT id, at, resource, changes FROM {SCHEDULED_CHANGES} ORDER BY id"
+    for number, at, resource, content in connection.execute(sql):
+        try:
+            _check_change(f"scheduled change {number}", resources, at, resource, content)
+        except StoreFailure as error:
+            yield UnreadableRow(SCHEDULED_CHANGES, number, str(error))
+
+
+def _check_change(label: str, resources: Collection[str], at: Any, resource: Any, content: Any) -> None:
+    """Raise StoreFailure if the columns of a scheduled change are damaged."""
+    try:
+        datetime.fromisoformat(at)
+    except (TypeError, ValueError):
+        raise StoreFailure(f"{label}: got the time {at!r}, expected an ISO 8601 timestamp") from None
+    if resource not in resources:
+        raise StoreFailure(f"{label}: the store has no resource {resource!r}")
+    parse_stored_object(content, label)
 
 
 def export_lines(connection: sqlite3.Connection, unreadable: Iterable[UnreadableRow] = ()) -> Iterator[bytes]:
     """Yield the lines of the export of a store, each with its line end. `unreadable`: rows that are left out."""
-    omitted = {(row.table, row.number) for row in unreadable}
+    omitted = {(row.table, row.key) for row in unreadable}
     metadata = read_metadata(connection)
     relations = _read_relations(metadata)
     yield _encode(_build_header(connection, metadata, relations, omitted))
@@ -75,8 +101,9 @@ def export_lines(connection: sqlite3.Connection, unreadable: Iterable[Unreadable
         if (SCHEDULED_CHANGES, number) not in omitted:
             change = {"at": at, "resource": resource, "key": key, "changes": orjson.loads(changes)}
             yield _encode({"scheduled_change": change})
-    for resource, records in read_pools(connection).items():
-        yield _encode({"pool": {"resource": resource, "records": records}})
+    for resource, content in read_pool_rows(connection).items():
+        if (POOLS, resource) not in omitted:
+            yield _encode({"pool": {"resource": resource, "records": parse_pool(resource, content)}})
 
 
 def _read_relations(metadata: Mapping[str, str]) -> Mapping[str, _Targets]:
@@ -92,21 +119,22 @@ def _build_header(
     connection: sqlite3.Connection,
     metadata: Mapping[str, str],
     relations: Mapping[str, _Targets],
-    omitted: Collection[tuple[str, int]],
+    omitted: Collection[tuple[str, int | str]],
 ) -> Mapping[str, Any]:
     def count(table: str) -> int:
         return int(connection.execute(f"SELECT COUNT(*) FROM {quote_identifier(table)}").fetchone()[0])
 
     omitted_changes = sum(table == SCHEDULED_CHANGES for table, _ in omitted)
+    omitted_pools = sum(table == POOLS for table, _ in omitted)
 
     return {
         "format": EXPORT_FORMAT,
         "version": EXPORT_VERSION,
         "counts": {
-            "records": sum(map(count, relations)) - (len(omitted) - omitted_changes),
+            "records": sum(map(count, relations)) - (len(omitted) - omitted_changes - omitted_pools),
             "tokens": count("_tokens"),
             "scheduled_changes": count(SCHEDULED_CHANGES) - omitted_changes,
-            "pools": len(read_pools(connection)),
+            "pools": len(read_pool_rows(connection)) - omitted_pools,
         },
         "last_numbers": dict(connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")),
         "metadata": {
@@ -118,7 +146,7 @@ def _build_header(
 
 
 def _export_records(
-    connection: sqlite3.Connection, resource: str, targets: _Targets, omitted: Collection[tuple[str, int]]
+    connection: sqlite3.Connection, resource: str, targets: _Targets, omitted: Collection[tuple[str, int | str]]
 ) -> Iterator[bytes]:
     table = quote_identifier(resource)
     column_names = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from mock_server.store.errors import StoreFailure
+
 POOL_SIZE = 10  # records of each resource
 _CREATE_TABLE = "CREATE TABLE _pools (resource TEXT PRIMARY KEY, records TEXT NOT NULL) WITHOUT ROWID"
 
@@ -20,20 +22,29 @@ def write_pools(connection: sqlite3.Connection, pools: Mapping[str, Iterable[Map
     connection.executemany("INSERT INTO _pools VALUES (?, ?)", rows)
 
 
-def read_pools(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
-    """Return all pools by resource; empty without any."""
+def read_pool_rows(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the JSON text of all pools by resource; empty without any."""
     if not _has_pools(connection):
         return {}
-    rows = connection.execute("SELECT resource, records FROM _pools ORDER BY resource")
-    return {resource: orjson.loads(records) for resource, records in rows}
+    return dict(connection.execute("SELECT resource, records FROM _pools ORDER BY resource"))
+
+
+def parse_pool(resource: str, content: bytes | str) -> list[dict[str, Any]]:
+    """Parse the attributes in the pool of a resource. Raises StoreFailure if they are damaged."""
+    try:
+        records = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise StoreFailure(f"the pool of {resource} is not valid JSON ({error})") from None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise StoreFailure(f"the pool of {resource} is not a JSON array of objects")
+    return records
 
 
 def read_pool(connection: sqlite3.Connection, resource: str) -> list[dict[str, Any]]:
-    """Return the attributes in the pool of a resource; empty without one."""
+    """Return the attributes in the pool of a resource; empty without one. Raises StoreFailure if they are damaged."""
     sql = "SELECT records FROM _pools WHERE resource = ?"
     row = connection.execute(sql, (resource,)).fetchone() if _has_pools(connection) else None
-    records: list[dict[str, Any]] = [] if row is None else orjson.loads(row[0])
-    return records
+    return [] if row is None else parse_pool(resource, row[0])
 
 
 def _has_pools(connection: sqlite3.Connection) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from mock_server.store.errors import StoreFailure
 from spec.extensions import QueryExtension
 from spec.model import BodyField, Contract, DerivedProperty, Parameter, Relation, Resource
 from spec.property_paths import resolve_property_path
@@ -130,13 +131,17 @@ def encode_reference(relation: Relation, reference: Reference | None) -> Any:
 
 
 def decode_reference(contract: Contract, relation: Relation, value: Any) -> Reference | None:
-    """Convert the value of a column to a reference."""
+    """Convert the value of a column to a reference. Raises StoreFailure if the value is damaged."""
     if value is None:
         return None
     if len(relation.targets) == 1:
         return Reference(relation.targets[0], value)
-    resource, _, key = value.partition("/")
-    return Reference(resource, int(key) if contract.resources[resource].has_integer_key else key)
+    try:
+        resource, _, key = value.partition("/")
+        return Reference(resource, int(key) if contract.resources[resource].has_integer_key else key)
+    except (AttributeError, TypeError, KeyError, ValueError):
+        expected = " or ".join(f"{target}/KEY" for target in relation.targets)
+        raise StoreFailure(f"relation {relation.name}: got the reference {value!r}, expected {expected}") from None
 
 
 def build_reference_sql(relation: Relation, resource: str, key_sql: str = "key") -> str:

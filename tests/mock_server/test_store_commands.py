@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import images, store_files
+from mock_server.store.errors import StoreDamaged
 from tests.mock_process import MODULE, ROOT
 from tests.mock_server.museum_contract import MUSEUM, museum
 from tests.mock_server.museum_images import PARAMETERS, room
@@ -200,3 +201,56 @@ def test_output_that_cannot_be_written_is_an_error(folder: Path, command: str, r
         ("sh", "-c", script, "sh", *MODULE), capture_output=True, text=True, cwd=folder, env=environment, check=False
     )
     assert (ended.returncode, ended.stderr) == (1, f"athena-mock: stdout: {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE _meta SET value = 'abc' WHERE name = 'epoch'", "the metadata have an invalid epoch: 'abc'"),
+        ("DELETE FROM _meta WHERE name = 'dataset'", "the metadata have no dataset"),
+        (
+            "INSERT INTO _scheduled_changes VALUES (1, 'soon', 'Room', 'k', '{}')",
+            "scheduled change 1: got the time 'soon', expected an ISO 8601 timestamp",
+        ),
+        (
+            f"INSERT INTO _scheduled_changes VALUES (1, '{CREATED}', 'Hall', 'k', '{{}}')",
+            "scheduled change 1: the store has no resource 'Hall'",
+        ),
+    ],
+)
+def test_damaged_state_is_reported_by_check_and_when_the_store_is_opened(
+    folder: Path, statement: str, problem: str
+) -> None:
+    with closing(sqlite3.connect(folder / "mock.db")) as connection, connection:
+        connection.execute(statement)
+    message = f"mock.db is damaged ({problem}): restore a backup, or delete it to start over"
+    assert run(folder, "check", "mock.db") == (1, b"", f"athena-mock: {message}\n")
+    with pytest.raises(StoreDamaged) as error:
+        store_files.open_store(museum(), PARAMETERS, folder / "mock.db", lambda: b"", required_fields=())
+    assert str(error.value) == f"{folder}/{message}"
+
+
+def test_import_rejects_metadata_with_which_a_mock_cannot_start(folder: Path) -> None:
+    exported = run(folder, "export", "mock.db")[1]
+    changed = exported.replace(b'"seed":"', b'"seed":"x', 1)
+    assert changed != exported
+    arguments = ("import", "-", "--store", "new.db", "--contract", str(MUSEUM))
+    status, output, errors = run(folder, *arguments, stdin=changed)
+    assert (status, output) == (2, b"")
+    assert errors.startswith("athena-mock: line 1: the metadata have an invalid seed: 'x")
+    assert not (folder / "new.db").exists()
+
+
+@pytest.mark.parametrize("content", ["{bad", '[1, "a"]', "{}"])
+def test_damaged_pool_is_named_and_left_out(folder: Path, content: str) -> None:
+    with closing(sqlite3.connect(folder / "mock.db")) as connection, connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS _pools (resource TEXT PRIMARY KEY, records TEXT) WITHOUT ROWID")
+        connection.execute("INSERT OR REPLACE INTO _pools VALUES ('Room', ?)", (content,))
+    status, output, errors = run(folder, "check", "mock.db")
+    assert (status, output) == (1, b"")
+    assert errors.startswith("athena-mock: mock.db is damaged (the pool of Room is not ")
+    status, exported, errors = run(folder, "export", "mock.db")
+    assert (status, exported.count(b"\n")) == (1, 2)
+    assert errors.startswith("athena-mock: the pool of Room is not ")
+    arguments = ("import", "-", "--store", "new.db", "--contract", str(MUSEUM))
+    assert run(folder, *arguments, stdin=exported) == (0, b"new.db: 1 records imported\n", "")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.store.errors import to_open_error, to_store_failure
+from mock_server.store.errors import StoreFailure, to_open_error, to_store_failure
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 from tests.mock_server.file_api import FileApi
 
@@ -129,6 +129,17 @@ def test_unreadable_record_is_named(file_api: FileApi, path: str) -> None:
     reply = file_api.get(path.format(key=key))
     assert (reply.status, reply.headers["x-mock-reason"]) == (500, "store-failed")
     assert f"Thread {key} is not valid JSON" in reply.json["message"]
+
+
+@pytest.mark.parametrize("column", ["r_entity", "r_subject"])
+@pytest.mark.parametrize("value", ["Nope/1", "User/x", "", 17, b"\xff"])
+def test_damaged_reference_is_a_failure_of_the_store(file_api: FileApi, column: str, value: object) -> None:
+    file_api.store.connection.execute(f"UPDATE Share SET {column} = ?", (value,))
+    file_api.store.invalidate_caches()
+    with pytest.raises(
+        StoreFailure, match=rf"^relation {column[2:]}: got the reference .*, expected (User|Agent)/KEY or "
+    ):
+        file_api.store.select("Share")
 
 
 def test_record_that_sqlite_cannot_parse_is_a_failure_of_the_store() -> None:

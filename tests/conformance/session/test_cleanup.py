@@ -71,6 +71,15 @@ def test_write_log_lists_the_remaining_records(tmp_path: Path) -> None:
     assert entry.pending_write == ("", "")
 
 
+def test_record_whose_key_several_creates_returned_remains_once(tmp_path: Path) -> None:
+    path = tmp_path / "write-log.jsonl"
+    log = create_log(path)
+    log.log_created("Thread", "t")
+    assert read_write_log(path)[0].remaining == [RecordKey("Thread", "t")]
+    log.log_deleted("Thread", "t")
+    assert read_write_log(path)[0].remaining == []
+
+
 def test_each_line_is_written_before_the_request(tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     log = create_log(path)

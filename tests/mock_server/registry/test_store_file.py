@@ -14,7 +14,7 @@ from mock_server.store.comparison import iter_changes
 from mock_server.store.exporter import export_lines
 from mock_server.store.file_format import open_for_reading
 from mock_server.store.importer import ImportProblem
-from mock_server.store.pools import read_pools
+from mock_server.store.pools import read_pool_rows
 from spec.record import Reference
 from tests.mock_server.athena import EPOCH, SettableClock, athena_contract, athena_schemas
 from tests.mock_server.controlled_mock import DEMO, build_image_with_pools
@@ -83,12 +83,12 @@ def test_time_that_was_set_continues_after_a_restart(path: Path) -> None:
 def test_pools_of_created_records_are_exported_and_imported(path: Path, tmp_path: Path) -> None:
     registry = open_registry(path)
     connection, target = registry.default.store.connection, tmp_path / "imported.db"
-    pools = read_pools(connection)
+    pools = read_pool_rows(connection)
     assert set(pools) == set(athena_contract().resources)
     problems: list[ImportProblem] = []
     lines = list(export_lines(connection))
     store_files.import_store(athena_contract(), target, lines, problems.append, force=False)
     registry.default.store.close()
     with open_for_reading(target) as imported:
-        assert read_pools(imported) == pools
+        assert read_pool_rows(imported) == pools
     assert problems == []
