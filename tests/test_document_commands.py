@@ -56,6 +56,8 @@ NOT_EXECUTED: Mapping[str, str] = {
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
 NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "apt install python3-venv": "needs root",
+    "curl --fail": "an option; tests/test_documents.py sends the requests of the page",
+    "curl -c": "the same",
     "pip install '.[conformance]'": "installs packages; tests/test_wheel.py does the same",
     "pip install clients/pytest_athena": "installs a package; tests/pytest_athena builds and uses it",
     "rm -r ~/.cache/athena-mock": "deletes files of the user",
@@ -66,7 +68,7 @@ NOT_EXECUTED_INLINE: Mapping[str, str] = {
     "docker compose --profile store up mock-store": "needs Docker",
     "docker compose --profile suite up --exit-code-from suite suite": "needs Docker",
 }
-SERVER_COMMANDS = ("make mock", ".venv/bin/athena-mock")  # they run until the page ends
+SERVER_COMMANDS = ("make mock", ".venv/bin/athena-mock --")  # they run until the page ends
 _COMMAND = re.compile(
     r"(make|python3?|athena-mock|athena-conformance|docker|curl|rm|pip|apt|git|sh|\.venv/bin/\S+) \S.*"
 )

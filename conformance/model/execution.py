@@ -199,11 +199,12 @@ class Execution:
         self._compare_record(operation, step.record, created.body, created.exchange)
 
     def _borrow(self, name: RecordName, borrowed: CreatedRecord) -> None:
-        """Add a record of another client that the run may update."""
-        definition = self.session.contract.resources[name.resource]
-        record = ModelRecord(definition, borrowed.key, is_borrowed=True)
-        if record.id not in self.model.records:
-            self.model.records[record.id] = self.records[name] = record
+        """Add a record of another client that the run may update; it may be known, as the tenant of the account is."""
+        new_record = ModelRecord(self.session.contract.resources[name.resource], borrowed.key)
+        record = self.model.records.setdefault(new_record.id, new_record)
+        if not record.is_borrowed:
+            record.is_foreign, record.is_borrowed = False, True
+            self.records[name] = record
             self.comparison.adopt(self.session.contract.views_by_resource[name.resource][0], record, borrowed.body)
 
     def _update(self, step: Step) -> None:
