@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready-all
 READY_MOCK := $(VENV)/.ready-mock
 READY_CONFORMANCE := $(VENV)/.ready-conformance
+KOTLIN := tests/clients/kotlin/node_modules/.package-lock.json
 TOOLS := .venv-tools/bin
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -76,7 +77,12 @@ test-clients: $(READY)  ## run two client generators on the published contract (
 
 test-clients-all: $(READY)  ## run all client generators on the published contract (Node.js 20 or newer, Java 11 or newer)
 	@scripts/clients.sh
+	@$(MAKE) $(KOTLIN)
 	@$(PY) -m pytest -q -m clients tests/clients $(ARGS)
+
+$(KOTLIN): tests/clients/kotlin/package-lock.json
+	@npm ci --prefix tests/clients/kotlin --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
 
 test-frontends: $(READY)  ## test clients/typescript and examples/playwright (Node.js 20 or newer, Chromium)
 	@scripts/frontends.sh
@@ -171,5 +177,5 @@ lock:  ## write the lock files from pyproject.toml; ARGS=--upgrade updates the v
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove .venv and the files created by tools
-	rm -rf $(VENV) .venv-bootstrap .venv-tools .venv-clients tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-bootstrap .venv-tools .venv-clients tests/clients/node_modules tests/clients/kotlin/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

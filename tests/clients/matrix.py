@@ -14,7 +14,16 @@ from pathlib import Path
 import yaml
 
 from tests.clients.recording import Answer, list_documented_answers, record_answers
-from tests.clients.tools import ACCEPTED_WARNINGS, FAST_TOOLS, GENERATED, OTHER_TOOLS, ClientTool, Output, run
+from tests.clients.tools import (
+    ACCEPTED_WARNINGS,
+    FAST_TOOLS,
+    GENERATED,
+    KOTLIN_REJECTIONS,
+    OTHER_TOOLS,
+    ClientTool,
+    Output,
+    run,
+)
 
 MAX_CELL_CHARS = 90
 
@@ -35,6 +44,13 @@ class ClientResult:
     def unexpected_warnings(self) -> list[str]:
         """The warnings without those that are accepted."""
         return [w for w in self.output.warnings if not any(part in w for part in ACCEPTED_WARNINGS)]
+
+    @property
+    def unexpected_rejections(self) -> list[str]:
+        """The errors of the rejected answers without those that are accepted."""
+        errors = (f"{name}: {error}" for name, error in (self.rejected or {}).items())
+        accepted = KOTLIN_REJECTIONS if self.tool.language == "Kotlin" else ()
+        return [error for error in errors if not any(part in error for part in accepted)]
 
 
 def run_tool(tool: ClientTool, contract: Path, folder: Path, answers: Sequence[Answer]) -> ClientResult:

@@ -24,6 +24,7 @@ from tests.clients.tools import (
     TYPESCRIPT_TYPES,
     ClientTool,
     Output,
+    find_missing_kotlin,
     has_java,
     is_installed,
     run,
@@ -51,8 +52,10 @@ def check_tool(tool: ClientTool, name: str, folder: Path) -> None:
     result = run_tool(tool, FOLDER / name, folder, list_answers())
     assert result.output.status == 0, result.output.text[-3000:]
     assert result.unexpected_warnings == []
+    if tool.language == "Kotlin" and (missing := find_missing_kotlin()):
+        pytest.skip(f"not installed: {missing}")
     assert not result.errors
-    assert not result.rejected
+    assert result.unexpected_rejections == []
 
 
 def test_an_answer_of_every_operation_is_recorded() -> None:

@@ -1,6 +1,7 @@
 """The client generators: how each generates code, how the code is compiled, and how it parses answers.
 
 `scripts/clients.sh` installs the generators at the versions of `locks/clients.lock` and `package-lock.json`.
+`make test-clients-all` also installs the Kotlin compiler of `kotlin/package-lock.json`.
 """
 
 import json
@@ -9,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ HERE = Path(__file__).parent
 NPM = HERE / "node_modules" / ".bin"
 PYTHON = ROOT / ".venv-clients" / "bin"
 DRIVERS = HERE / "drivers"
+KOTLIN = HERE / "kotlin" / "node_modules"
+GSON = Path("/usr/share/java/gson.jar")  # of Debian's package libgoogle-gson-java
 GENERATED = "generated"  # folder or module of the generated code in the folder of a run
 TYPESCRIPT_OPTIONS = (
     *("--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"),
@@ -39,6 +42,12 @@ ACCEPTED_WARNINGS = {
     "OpenAPI 3.1 support is still in beta": "openapi-generator: of the tool, whatever the contract",
     "Failed to get the schema name: null": "openapi-generator: schema of a free-form object without a name",
     "FutureWarning": "datamodel-code-generator: announces other default formatters",
+}
+# Part of an error of the Kotlin client that rejects an answer -> what openapi-generator lacks with gson.
+KOTLIN_REJECTIONS = {
+    "Interface name: org.openapitools.client.models.Share": "it ignores the discriminator of the union",
+    ".nodes[0]": "it ignores `oneOf`: a node is an object or a string",
+    "primary_workspace": "it makes a class without properties of an `anyOf`",
 }
 
 
@@ -150,6 +159,69 @@ def _find_error(answer: Answer, result: Mapping[str, Any]) -> str:
     return str(result["error"]) if "error" in result else find_difference(answer.body, result["parsed"])
 
 
+# Kotlin
+
+
+def find_missing_kotlin() -> str:
+    """Return what is not installed of what the Kotlin client needs, "" if nothing is missing."""
+    missing = {"the Kotlin compiler: make test-clients-all": KOTLIN, "gson: apt-get install libgoogle-gson-java": GSON}
+    return ", ".join(name for name, path in missing.items() if not path.exists())
+
+
+def _build_class_path(*more: Path) -> str:
+    okhttp = sorted((KOTLIN / "allure-commandline/dist/plugins/jira-plugin/lib").glob("ok*.jar"))
+    return os.pathsep.join(str(path) for path in (GSON, *okhttp, *more))
+
+
+def generate_kotlin(file: Path) -> Sequence[str | Path]:
+    """Write the contract without redundant `additionalProperties`, and return the command for it."""
+    contract = json.loads((file.parent / "contract.json").read_bytes(), object_hook=_drop_additional_properties)
+    kotlin_file = file.parent / "kotlin.json"
+    kotlin_file.write_text(json.dumps(contract))
+    options = (
+        *("--openapi-generator-ignore-list", "**/NullValue.kt"),
+        *("-p", "serializationLibrary=gson,enumPropertyNaming=UPPERCASE"),
+    )
+    return _generate_with_openapi_generator("kotlin", *options)(kotlin_file)
+
+
+def _drop_additional_properties(schema: dict[str, Any]) -> dict[str, Any]:
+    """Remove `additionalProperties: true`, the default, with which the class is a HashMap that gson cannot create."""
+    redundant = "properties" in schema and schema.get("additionalProperties") is True
+    return {key: value for key, value in schema.items() if not (redundant and key == "additionalProperties")}
+
+
+def compile_kotlin(folder: Path) -> list[str]:
+    """Return the errors of the Kotlin compiler for the generated client and the driver that parses answers with it."""
+    home = KOTLIN / "kotlin-compiler"
+    compiler = ("java", "-cp", home / "lib/kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
+    options = ("-kotlin-home", home, "-no-reflect", "-nowarn", "-cp", _build_class_path(), "-d", "classes")
+    output = run((*compiler, *options, f"{GENERATED}/src/main/kotlin", DRIVERS / "ParseAnswers.kt"), folder)
+    errors = [line for line in output.text.splitlines() if "error: " in line]
+    return errors or ([output.text[-3000:]] if output.status != 0 else [])
+
+
+def parse_kotlin(folder: Path, answers: Sequence[Answer]) -> dict[str, str]:
+    """Parse answers with the compiled client. Properties that are null count as absent, since it omits them."""
+    if not (folder / "classes").is_dir():
+        return {answer.name: "the client does not compile" for answer in answers}
+    (folder / "answers.json").write_text(json.dumps([answer.to_json() for answer in answers]))
+    class_path = _build_class_path(folder / "classes", KOTLIN / "kotlin-compiler/lib/kotlin-stdlib.jar")
+    classes = ",".join(sorted(path.stem for path in folder.glob(f"{GENERATED}/src/main/kotlin/**/*Api.kt")))
+    output = run(("java", "-cp", class_path, "ParseAnswersKt", "answers.json", classes), folder)
+    if output.status != 0:
+        raise AssertionError(output.text[-3000:])
+    results = json.loads(output.text.strip().splitlines()[-1])
+    errors = {a.name: _find_error(replace(a, body=_drop_nulls(a.body)), results[a.name]) for a in answers}
+    return {name: error for name, error in errors.items() if error}
+
+
+def _drop_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop_nulls(item) for key, item in value.items() if item is not None}
+    return [_drop_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 # The tools
 
 
@@ -215,7 +287,9 @@ OTHER_TOOLS = (
     ClientTool(
         name="openapi-generator, kotlin",
         language="Kotlin",
-        generate=_generate_with_openapi_generator("kotlin"),
+        generate=generate_kotlin,
+        compile=None if find_missing_kotlin() else compile_kotlin,
+        parse=None if find_missing_kotlin() else parse_kotlin,
     ),
     ClientTool(
         name="openapi-generator, swift6",
