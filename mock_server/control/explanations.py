@@ -8,8 +8,8 @@ import orjson
 from starlette.types import Send
 
 from mock_server.control.client_findings import ClientFindings
-from mock_server.control.journal_entries import parse_json_body
 from mock_server.sandbox.clock import format_timestamp
+from mock_server.sandbox.rules import parse_json_body
 from mock_server.store.schema import parse_key
 from mock_server.web.context import RequestContext, send_response
 from mock_server.web.faults import CapturedResponse
@@ -59,7 +59,7 @@ class ResponseExplainer:
             "response": {
                 "status": captured.status,
                 "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in captured.headers},
-                "body": parse_json_body(captured.body or None),
+                "body": parse_json_body(captured.body),
             },
         }
 

@@ -23,13 +23,13 @@ from spec.validators import SchemaValidators
 from spec.version import get_version
 
 _REASON_HEADER = b"x-mock-reason"
-_QUERY_OF_THE_MOCK = (b"__code", b"__example")
-_JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
+_MOCK_PARAMETERS = (b"__code", b"__example")  # not defined by the contract
+_DEFAULT_MEDIA_TYPE = "text/plain"
 
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """An entry with what follows from its URL. `path`: without the selection of a sandbox."""
+    """An entry with the operation and the parts of its URL. `path`: without the selection of a sandbox."""
 
     entry: RecordedRequest
     operation: Operation | None
@@ -48,11 +48,11 @@ class EntryView:
         return self.path.decode("latin-1").removeprefix(self.base_path)
 
     def to_matched_request(self) -> MatchedRequest:
-        """Return what rules see of the request."""
+        """Return the request as the conditions of rules are applied to it."""
         entry = self.entry
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in entry.headers}
-        query, body = entry.raw_query.decode("latin-1"), parse_json_body(entry.body)
-        return MatchedRequest(self.operation, entry.method, self.relative_path, query, headers, body)
+        return MatchedRequest.from_bytes(
+            self.operation, entry.method, self.relative_path, entry.raw_query, entry.headers, entry.body
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class JournalReader:
         redactor = SecretRedactor.from_contract(contract, ())
         return cls(contract, routes, ClientFindings(contract, routes, schemas), redactor)
 
-    def view(self, entry: RecordedRequest, sandbox_name: str) -> EntryView:
-        """Return an entry with its operation."""
+    def create_view(self, entry: RecordedRequest, sandbox_name: str) -> EntryView:
+        """Find the operation of an entry, and split its URL."""
         path, prefix = entry.raw_path, PATH_PREFIX + sandbox_name.encode()
         if path.startswith(prefix + b"/"):
             path = path[len(prefix) :]
@@ -91,7 +91,7 @@ class JournalReader:
             "id": entry.number,
             "request_id": entry.request_id,
             "time": format_timestamp(entry.now),
-            "received_at": format_timestamp(get_start(entry)),
+            "received_at": format_timestamp(_get_arrival_time(entry)),
             "duration_ms": round(entry.duration * 1000, 3),
             "operation": operation.id if operation else None,
             "source": entry.source.value,
@@ -114,7 +114,7 @@ class JournalReader:
     def _describe_response(self, entry: RecordedRequest, operation: Operation | None) -> dict[str, Any] | None:
         if not entry.status:
             return None
-        body = None if entry.method == "HEAD" else entry.response_body
+        body = _get_sent_body(entry)
         size = 0 if body is None else entry.response_body_size
         return {
             "status": entry.status,
@@ -132,7 +132,7 @@ class JournalReader:
         return self.redactor.redact_headers(joined)
 
     def _describe_body(self, body: bytes | None, size: int) -> Any:
-        """Return JSON; text if the body is not JSON or incomplete; None without a body."""
+        """Return a body as JSON; as text if it is incomplete or not JSON; None without a body."""
         if not body:
             return None
         if len(body) == size:
@@ -150,7 +150,7 @@ class JournalReader:
     def _create_context(self, view: EntryView, sandbox: Sandbox) -> RequestContext:
         """Return the context with which the request can be validated again."""
         entry = view.entry
-        query = b"&".join(p for p in entry.raw_query.split(b"&") if p.partition(b"=")[0] not in _QUERY_OF_THE_MOCK)
+        query = b"&".join(p for p in entry.raw_query.split(b"&") if p.partition(b"=")[0] not in _MOCK_PARAMETERS)
         headers = {name.lower(): value for name, value in entry.headers}
         return RequestContext(
             entry.request_id, entry.method, view.path, query, headers, [], entry.base_url, entry.now, sandbox
@@ -181,7 +181,7 @@ class JournalReader:
         if entry.body and len(entry.body) == entry.body_size:
             request["postData"] = {"mimeType": _get_media_type(entry.headers), "text": self._redact_text(entry.body)}
         return {
-            "startedDateTime": get_start(entry).isoformat().replace("+00:00", "Z"),
+            "startedDateTime": _get_arrival_time(entry).isoformat().replace("+00:00", "Z"),
             "time": duration,
             "request": request,
             "response": self._build_har_response(entry),
@@ -190,7 +190,7 @@ class JournalReader:
         }
 
     def _build_har_response(self, entry: RecordedRequest) -> dict[str, Any]:
-        body = None if entry.method == "HEAD" else entry.response_body
+        body = _get_sent_body(entry)
         content: dict[str, Any] = {"size": entry.response_body_size if body else 0, "mimeType": "x-unknown"}
         if body:
             content["mimeType"] = _get_media_type(entry.response_headers)
@@ -218,17 +218,14 @@ class JournalReader:
         return body.decode() if redacted == value else orjson.dumps(redacted).decode()
 
 
-def get_start(entry: RecordedRequest) -> datetime:
-    """Return the system's time when a request arrived."""
+def _get_arrival_time(entry: RecordedRequest) -> datetime:
+    """Return the system time at which a request arrived."""
     return (entry.finished_at - timedelta(seconds=entry.duration)).astimezone(UTC)
 
 
-def parse_json_body(body: bytes | None) -> Any:
-    """Return a body as JSON; None if there is none or it is not JSON."""
-    try:
-        return orjson.loads(body or b"null")
-    except orjson.JSONDecodeError:
-        return None
+def _get_sent_body(entry: RecordedRequest) -> bytes | None:
+    """Return the body of the response; None for HEAD, whose response has no body."""
+    return None if entry.method == "HEAD" else entry.response_body
 
 
 def _build_har_items(values: Mapping[str, str]) -> list[dict[str, str]]:
@@ -237,4 +234,4 @@ def _build_har_items(values: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _get_media_type(headers: HeaderList) -> str:
     content_type = {name.lower(): value for name, value in headers}.get(b"content-type", b"")
-    return content_type.decode("latin-1") or _TEXT_TYPE
+    return content_type.decode("latin-1") or _DEFAULT_MEDIA_TYPE

@@ -3,26 +3,79 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.journal_entries import EntryView
+from mock_server.control.rules import parse_match
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.entries import SandboxEntry
 from mock_server.sandbox.journal import RequestJournal
-from mock_server.sandbox.rules import RuleMatch, iter_body_differences
+from mock_server.sandbox.rules import Difference, RuleMatch, iter_body_differences
 from spec.redaction import REDACTED, SecretRedactor
 
-DEFAULT_LIMIT = 100
+DEFAULT_PAGE_SIZE = 100
 MAX_NEAR_MISSES, MAX_LISTED_REQUESTS, MAX_DIFFERENCES = 3, 10, 20
-KEEP_ALIVE_SECONDS = 15.0  # without a new request until a comment is sent, so that proxies keep the connection
-# A request of another operation is less similar than one with other values.
+KEEP_ALIVE_SECONDS = 15.0  # without a new request, after which a comment is sent so that proxies keep the connection
+MAX_EVENT_ID_DIGITS = 18
+# A difference of the operation counts as much as this number of other differences.
 _ROUTE_CONDITIONS = frozenset({"operation", "tag", "method", "path"})
 _ROUTE_DISTANCE = 10
-_MATCH_CONDITIONS = (*_ROUTE_CONDITIONS, "query", "headers")
+_MATCH_CONDITIONS = (*_ROUTE_CONDITIONS, "query", "headers", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The entries of a journal that fulfil conditions, and the others. Both newest first."""
+
+    matches: list[EntryView]
+    others: list[EntryView]
+
+
+@dataclass(frozen=True, slots=True)
+class CountRange:
+    """The expected number of requests. `maximum` None: unlimited."""
+
+    minimum: int
+    maximum: int | None
+
+    @classmethod
+    def from_expectation(cls, body: Mapping[str, Any]) -> Self:
+        """Return the range of `count`, or of `at_least` and `at_most`; without these, at least one."""
+        if "count" in body:
+            return cls(body["count"], body["count"])
+        if "at_most" in body:
+            return cls(body.get("at_least", 0), body["at_most"])
+        return cls(body.get("at_least", 1), None)
+
+    def includes(self, count: int) -> bool:
+        return self.minimum <= count and (self.maximum is None or count <= self.maximum)
+
+    def describe(self) -> str:
+        low, high = self.minimum, self.maximum
+        noun = "request" if (low if high is None else high) == 1 else "requests"
+        if high is None:
+            return f"at least {low} {noun}"
+        return f"{low} {noun}" if low == high else f"{low} to {high} {noun}"
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A request that does not fulfil the conditions, and how it differs from them."""
+
+    view: EntryView
+    differences: list[Difference]
+
+    @property
+    def distance(self) -> int:
+        return sum(_ROUTE_DISTANCE if item.location in _ROUTE_CONDITIONS else 1 for item in self.differences)
+
+
+# Operations
 
 
 async def list_requests(request: ControlRequest) -> ControlResult:
@@ -39,8 +92,8 @@ async def _list_page(
     request: ControlRequest, entry: SandboxEntry, conditions: Mapping[str, Any], paging: Mapping[str, Any]
 ) -> ControlResult:
     journal = get_journal(entry)
-    matches = [view for view, is_match in _iter_views(request, entry, journal, conditions) if is_match]
-    limit, before = paging.get("limit", DEFAULT_LIMIT), paging.get("before", journal.last_number + 1)
+    matches = _select_entries(request, entry, conditions).matches
+    limit, before = paging.get("limit", DEFAULT_PAGE_SIZE), paging.get("before", journal.last_number + 1)
     remaining = [view for view in matches if view.entry.number < before]
     page = remaining[:limit]
     body = {
@@ -59,49 +112,33 @@ async def delete_requests(request: ControlRequest) -> ControlResult:
 
 async def count_requests(request: ControlRequest) -> ControlResult:
     entry = await request.find_entry()
-    views = _iter_views(request, entry, get_journal(entry), request.body)
-    return ControlResult(HTTPStatus.OK, {"count": sum(is_match for _, is_match in views)})
+    return ControlResult(HTTPStatus.OK, {"count": len(_select_entries(request, entry, request.body).matches)})
 
 
 async def verify_requests(request: ControlRequest) -> ControlResult:
-    """Compare the number of matching requests with the expected one; 409 if it differs."""
-    entry, body = await request.find_entry(), request.body
-    views = list(_iter_views(request, entry, get_journal(entry), body))
-    matches = [view for view, is_match in views if is_match]
-    low, high = body.get("at_least", 0), body.get("at_most")
-    if "count" in body:
-        low = high = body["count"]
-    elif not {"at_least", "at_most"} & body.keys():
-        low = 1
-    is_verified = low <= len(matches) and (high is None or len(matches) <= high)
-    is_missing = not is_verified and len(matches) < low
-    others = [view for view, is_match in views if not is_match]
+    """Compare the number of matching requests with the expected one; 409 if it differs.
+
+    The result lists the matches if there are too many, and the most similar requests if there are too few.
+    """
+    entry = await request.find_entry()
+    selection = _select_entries(request, entry, request.body)
+    count, expected = len(selection.matches), CountRange.from_expectation(request.body)
+    is_verified, is_missing = expected.includes(count), count < expected.minimum
+    surplus = [] if is_verified or is_missing else selection.matches[:MAX_LISTED_REQUESTS]
+    near_misses = _find_near_misses(request.body, selection.others) if is_missing else []
     result = {
         "verified": is_verified,
-        "message": f"Expected {_describe_range(low, high)}, got {len(matches)}.",
-        "count": len(matches),
-        "requests": [
-            await _describe(request, entry, view)
-            for view in ([] if is_verified or is_missing else matches[:MAX_LISTED_REQUESTS])
-        ],
-        "near_misses": [
-            {"request": await _describe(request, entry, view), "differences": differences}
-            for view, differences in (_find_near_misses(request, others) if is_missing else [])
-        ],
+        "message": f"Expected {expected.describe()}, got {count}.",
+        "count": count,
+        "requests": [await _describe(request, entry, view) for view in surplus],
+        "near_misses": [await _describe_near_miss(request, entry, near_miss) for near_miss in near_misses],
     }
     return ControlResult(HTTPStatus.OK if is_verified else HTTPStatus.CONFLICT, result)
 
 
-def _describe_range(low: int, high: int | None) -> str:
-    noun = "request" if (low if high is None else high) == 1 else "requests"
-    if high is None:
-        return f"at least {low} {noun}"
-    return f"{low} {noun}" if low == high else f"{low} to {high} {noun}"
-
-
 async def export_requests(request: ControlRequest) -> ControlResult:
     entry = await request.find_entry()
-    views = [view for view, _ in _iter_views(request, entry, get_journal(entry), {})]
+    views = _select_entries(request, entry, {}).matches
     return ControlResult(HTTPStatus.OK, request.journal_reader.build_archive(views[::-1]))
 
 
@@ -109,31 +146,31 @@ async def export_requests(request: ControlRequest) -> ControlResult:
 
 
 async def stream_requests(request: ControlRequest) -> ControlResult:
-    """Send each new entry as an event; to a client that does not accept event streams, the recorded ones only."""
+    """Send each new entry as an event. A client that does not accept event streams gets the recorded entries only."""
     entry = await request.find_entry()
     journal, last_id = get_journal(entry), request.last_event_id
     number = journal.last_number if request.accepts_events else 0
     if last_id.isascii() and last_id.isdigit():
-        number = int(last_id[:18])
+        number = int(last_id[:MAX_EVENT_ID_DIGITS])
     return ControlResult(HTTPStatus.OK, events=_iter_events(request, entry, journal, number))
 
 
 async def _iter_events(
     request: ControlRequest, entry: SandboxEntry, journal: RequestJournal, number: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the entries after `number`. The journal is the queue: what it drops before it was sent is counted."""
+    """Yield the entries after `number`. Entries that the journal drops before they are sent are counted in an event."""
     is_changed = asyncio.Event()
     journal.listeners.add(is_changed)
     try:
         yield b": requests of the sandbox\n\n"
         while not journal.is_closed:
             is_changed.clear()
-            entries, dropped_count = journal.list_after(number)
+            entries, dropped_count = journal.list_after(number), journal.count_dropped_after(number)
             number = max(number, journal.last_number)
             if dropped_count:
                 yield b'event: dropped\ndata: {"count": %d}\n\n' % dropped_count
             for recorded in entries:
-                view = request.journal_reader.view(recorded, entry.sandbox.name)
+                view = request.journal_reader.create_view(recorded, entry.sandbox.name)
                 data = orjson.dumps(await request.journal_reader.describe(view, entry.sandbox))
                 yield b"event: request\nid: %d\ndata: %s\n\n" % (recorded.number, data)
             if not request.accepts_events:
@@ -159,21 +196,17 @@ def get_journal(entry: SandboxEntry) -> RequestJournal:
     return entry.sandbox.journal
 
 
-def _iter_views(
-    request: ControlRequest, entry: SandboxEntry, journal: RequestJournal, conditions: Mapping[str, Any]
-) -> Iterator[tuple[EntryView, bool]]:
-    """Yield (entry, whether it fulfils the conditions), the newest first."""
-    match, status = _parse_match(conditions), conditions.get("status")
-    has_conditions = match != RuleMatch()
-    for recorded in reversed(journal.entries):
-        view = request.journal_reader.view(recorded, entry.sandbox.name)
+def _select_entries(request: ControlRequest, entry: SandboxEntry, conditions: Mapping[str, Any]) -> Selection:
+    """Apply the conditions to all entries. Raises ApiError (409) if requests are not recorded."""
+    match = parse_match({name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions})
+    has_conditions, status = match != RuleMatch(), conditions.get("status")
+    selection = Selection([], [])
+    for recorded in reversed(get_journal(entry).entries):
+        view = request.journal_reader.create_view(recorded, entry.sandbox.name)
         has_status = status is None or recorded.status == status
-        yield view, has_status and (not has_conditions or match.matches(view.to_matched_request()))
-
-
-def _parse_match(conditions: Mapping[str, Any]) -> RuleMatch:
-    values = {name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions}
-    return RuleMatch(**values, body=conditions.get("body"), has_body="body" in conditions)
+        is_match = has_status and (not has_conditions or match.matches(view.to_matched_request()))
+        (selection.matches if is_match else selection.others).append(view)
+    return selection
 
 
 async def _describe(request: ControlRequest, entry: SandboxEntry, view: EntryView) -> dict[str, Any]:
@@ -181,33 +214,34 @@ async def _describe(request: ControlRequest, entry: SandboxEntry, view: EntryVie
     return await request.journal_reader.describe(view, entry.sandbox)
 
 
-def _find_near_misses(request: ControlRequest, views: list[EntryView]) -> list[tuple[EntryView, list[dict[str, Any]]]]:
-    """Return the requests with the fewest differences, of equals the newest, and their differences."""
-    rated = []
-    for position, view in enumerate(views):
-        differences = list(_iter_differences(request.body, view))
-        distance = sum(_ROUTE_DISTANCE if location in _ROUTE_CONDITIONS else 1 for location, _, _ in differences)
-        rated.append((distance, position, view, differences))
-    rated.sort(key=lambda item: item[:2])
-    redactor = request.journal_reader.redactor
-    return [
-        (view, [_describe_difference(redactor, *difference) for difference in differences[:MAX_DIFFERENCES]])
-        for _, _, view, differences in rated[:MAX_NEAR_MISSES]
-    ]
+# Near misses
 
 
-def _describe_difference(redactor: SecretRedactor, location: str, expected: Any, received: Any) -> dict[str, Any]:
-    if any(redactor.is_hidden(name) for name in location.split(".")):
-        expected, received = REDACTED, REDACTED
+def _find_near_misses(conditions: Mapping[str, Any], views: list[EntryView]) -> list[NearMiss]:
+    """Return the requests with the smallest distance; the newest ones if the distance is equal."""
+    candidates = [NearMiss(view, list(_iter_differences(conditions, view))) for view in views]
+    return sorted(candidates, key=lambda candidate: candidate.distance)[:MAX_NEAR_MISSES]
+
+
+async def _describe_near_miss(request: ControlRequest, entry: SandboxEntry, near_miss: NearMiss) -> dict[str, Any]:
+    redactor, differences = request.journal_reader.redactor, near_miss.differences[:MAX_DIFFERENCES]
     return {
-        "location": redactor.remove_secrets(location),
-        "expected": redactor.redact_secrets(expected),
-        "received": redactor.redact_secrets(received),
+        "request": await _describe(request, entry, near_miss.view),
+        "differences": [_describe_difference(redactor, difference) for difference in differences],
     }
 
 
-def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (location, expected, received) for the conditions that a request does not fulfil."""
+def _describe_difference(redactor: SecretRedactor, difference: Difference) -> dict[str, Any]:
+    is_hidden = any(redactor.is_hidden(name) for name in difference.location.split("."))
+    return {
+        "location": redactor.remove_secrets(difference.location),
+        "expected": REDACTED if is_hidden else redactor.redact_secrets(difference.expected),
+        "received": REDACTED if is_hidden else redactor.redact_secrets(difference.received),
+    }
+
+
+def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterator[Difference]:
+    """Yield the conditions that a request does not fulfil."""
     matched = view.to_matched_request()
     operation = matched.operation
     received = {
@@ -218,9 +252,9 @@ def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterato
     }
     for name, value in received.items():
         if conditions.get(name, value) != value:
-            yield name, conditions[name], value
+            yield Difference(name, conditions[name], value)
     if not RuleMatch(path=conditions.get("path")).matches(matched):
-        yield "path", conditions["path"], matched.path
+        yield Difference("path", conditions["path"], matched.path)
     yield from _iter_value_differences("query", conditions.get("query", {}), view.query)
     expected_headers = {name.lower(): value for name, value in conditions.get("headers", {}).items()}
     yield from _iter_value_differences("headers", expected_headers, matched.headers)
@@ -230,7 +264,7 @@ def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterato
 
 def _iter_value_differences(
     location: str, expected: Mapping[str, str], received: Mapping[str, str]
-) -> Iterator[tuple[str, Any, Any]]:
+) -> Iterator[Difference]:
     for name, value in expected.items():
         if received.get(name) != value:
-            yield f"{location}.{name}", value, received.get(name)
+            yield Difference(f"{location}.{name}", value, received.get(name))

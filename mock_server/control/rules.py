@@ -57,11 +57,11 @@ def read_presets() -> Mapping[str, Any]:
 
 
 def resolve_preset(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the rule of a preset, with the properties of `body` instead of its own; `body` if it names no preset."""
+    """Return the rule of a preset, whose properties `body` replaces; `body` itself if it names no preset."""
     if "preset" not in body:
         return body
-    own = {name: value for name, value in body.items() if name != "preset"}
-    return {"name": body["preset"], **read_presets()[body["preset"]]["rule"], **own}
+    overrides = {name: value for name, value in body.items() if name != "preset"}
+    return {"name": body["preset"], **read_presets()[body["preset"]]["rule"], **overrides}
 
 
 def create_rule_set(bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
@@ -77,17 +77,21 @@ def create_rule_set(bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
 def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
     """Return the rule of a validated body."""
     match, respond = body.get("match", {}), body["respond"]
-    conditions = {condition: value for condition, value in match.items() if condition != "body"}
     responses = [_parse_response(item) for item in (respond if isinstance(respond, list) else [respond])]
     return Rule(
         name=name,
-        match=RuleMatch(**conditions, body=match.get("body"), has_body="body" in match),
+        match=parse_match(match),
         responses=responses,
         source={"match": match, "respond": respond},
         times=body.get("times"),
         probability=body.get("probability", 1.0),
         priority=body.get("priority", 0),
     )
+
+
+def parse_match(conditions: Mapping[str, Any]) -> RuleMatch:
+    """Return the match of validated conditions by name. A `body` of null is a condition, too."""
+    return RuleMatch(**conditions, has_body="body" in conditions)
 
 
 def _parse_response(node: Mapping[str, Any]) -> RuleResponse:

@@ -31,7 +31,7 @@ class ResponseSource(Enum):
 
     PROCESSED = "processed"
     CACHE = "cache"
-    REQUEST = "request"  # the request asks for it
+    REQUEST = "request"  # the request demands this response
     RULE = "rule"
 
 
@@ -41,10 +41,10 @@ class RecordedRequest(NamedTuple):
     Args:
         number: Position in the journal, from 1; the numbers of deleted entries are not used again.
         request_id: The value of X-Request-Id.
-        finished_at: Time of the system after the response.
-        now: Time of the sandbox.
+        finished_at: System time after the response.
+        now: Sandbox time.
         duration: Seconds.
-        base_url: Of the mock, with the sandbox's part of the path if the response's URLs have it.
+        base_url: URL of the mock, followed by the path that selects the sandbox if the URLs of the response contain it.
         raw_path: The path as sent, percent-encoded.
         body: The body as far as it was received and recorded; None if it was not received.
         body_size: Number of received bytes of the body.
@@ -75,10 +75,10 @@ class RecordedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestJournal:
-    """The entries, oldest first. `max_bytes`: their memory; beyond it the oldest are dropped.
+    """The entries, oldest first. `max_bytes`: limit of their memory; beyond it the oldest are dropped.
 
-    `dropped_count`: entries that were dropped. `deleted_number`: the last entry that was deleted on request.
-    `listeners`: set after each new entry, and by `close`.
+    `dropped_count`: number of dropped entries. `deleted_number`: number of the last entry that `clear` deleted.
+    `listeners`: events that are set after each new entry, and by `close`.
     """
 
     max_bytes: int = DEFAULT_JOURNAL_BYTES
@@ -111,7 +111,8 @@ class RequestJournal:
     ) -> None:
         """Add an entry; drop the oldest ones if there is no memory for it. Arguments: see `RecordedRequest`.
 
-        Each request pays for this call, so the arguments are positional and the entry is created without `__new__`.
+        Called for each request, so the arguments are positional and the entry is created without the
+        `__new__` of RecordedRequest.
         """
         response_size = 0 if response_body is None else len(response_body)
         if response_body is not None and response_size > MAX_RECORDED_BODY_BYTES:
@@ -143,13 +144,15 @@ class RequestJournal:
         self.deleted_number = self.last_number
 
     def close(self) -> None:
-        """Tell the listeners that there will be no further entries."""
+        """Notify the listeners that there will be no further entries."""
         self.is_closed = True
         for listener in self.listeners:
             listener.set()
 
-    def list_after(self, number: int) -> tuple[list[RecordedRequest], int]:
-        """Return (entries after `number`, how many such entries were dropped)."""
-        entries = [entry for entry in self.entries if entry.number > number]
+    def list_after(self, number: int) -> list[RecordedRequest]:
+        return [entry for entry in self.entries if entry.number > number]
+
+    def count_dropped_after(self, number: int) -> int:
+        """Return how many entries after `number` were dropped. Those that `clear` deleted are not counted."""
         oldest = self.entries[0].number if self.entries else self.last_number + 1
-        return entries, max(0, oldest - 1 - max(number, self.deleted_number))
+        return max(0, oldest - 1 - max(number, self.deleted_number))

@@ -1,13 +1,15 @@
 """Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl
+
+import orjson
 
 from spec.model import Operation
 
@@ -76,6 +78,29 @@ class MatchedRequest:
     raw_query: str
     headers: Mapping[str, str]
     body: Any = None
+
+    @classmethod
+    def from_bytes(
+        cls,
+        operation: Operation | None,
+        method: str,
+        path: str,
+        raw_query: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes | None,
+    ) -> Self:
+        """Decode a request. `body`: None if no rule needs it."""
+        decoded = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        return cls(operation, method, path, raw_query.decode("latin-1"), decoded, parse_json_body(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A condition that a request does not fulfil. `received`: None if the request has no such value."""
+
+    location: str
+    expected: Any
+    received: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +241,24 @@ def contains(value: Any, part: Any) -> bool:
     return type(value) is type(part) and bool(value == part)
 
 
-def iter_body_differences(value: Any, part: Any, location: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (location, expected, received) where a JSON value does not contain another one, see `contains`."""
+def iter_body_differences(value: Any, part: Any, location: str) -> Iterator[Difference]:
+    """Yield the places where a JSON value does not contain another one, see `contains`."""
     if isinstance(part, dict) and isinstance(value, dict):
         for name in part:
             if name in value:
                 yield from iter_body_differences(value[name], part[name], f"{location}.{name}")
             else:
-                yield f"{location}.{name}", part[name], None
+                yield Difference(f"{location}.{name}", part[name], None)
     elif not contains(value, part):
-        yield location, part, value
+        yield Difference(location, part, value)
+
+
+def parse_json_body(body: bytes | None) -> Any:
+    """Return a body as JSON; None if there is none or it is not JSON."""
+    try:
+        return orjson.loads(body or b"null")
+    except orjson.JSONDecodeError:
+        return None
 
 
 def merge_patch(value: Any, patch: Any) -> Any:

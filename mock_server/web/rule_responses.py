@@ -12,7 +12,15 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from mock_server.sandbox.journal import ResponseSource
-from mock_server.sandbox.rules import MatchedRequest, RateLimit, RateLimitCounter, RuleResponse, merge_patch
+from mock_server.sandbox.rules import (
+    MatchedRequest,
+    RateLimit,
+    RateLimitCounter,
+    Rule,
+    RuleResponse,
+    merge_patch,
+    parse_json_body,
+)
 from mock_server.web.context import JSON_CONTENT_TYPE, Header, RequestContext
 from mock_server.web.faults import BODY_FAULTS, CapturedResponse, capture_response, inject_fault, send_with_fault
 from mock_server.web.forced_responses import ResponseForcer, build_error_body, get_response_headers
@@ -26,7 +34,10 @@ RespondAsUsual = Callable[[Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RuleResponder:
-    """Sends the responses of rules. `credential_headers`: the value of the first one sent is a client's identity."""
+    """Sends the responses of rules.
+
+    `credential_headers`: names in lower case; a rate limit identifies a client by the first of them that is sent.
+    """
 
     routes: Routes
     forcer: ResponseForcer
@@ -41,27 +52,17 @@ class RuleResponder:
         if operation is None:
             await respond_as_usual(receive, send)
             return
-        body: Any = None
+        body: bytes | None = None
         if any(rule.match.has_body for rule in context.sandbox.rules.rules):
-            raw, receive = await _read_body(receive)
-            body = _parse_body(raw)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            body, receive = await _read_body(receive)
         path = context.display_path.removeprefix(self.routes.base_path.decode())
-        query = context.raw_query.decode("latin-1")
-        request = MatchedRequest(operation, context.method, path, query, headers, body)
-        found = context.sandbox.rules.find_response(request, context.sandbox.seed)
-        if found is None:
+        request = MatchedRequest.from_bytes(operation, context.method, path, context.raw_query, scope["headers"], body)
+        rule_and_response = context.sandbox.rules.find_response(request, context.sandbox.seed)
+        if rule_and_response is None:
             await respond_as_usual(receive, send)
             return
-        rule, response = found
-        context.source = ResponseSource.RULE
-        context.fault = response.fault.value if response.fault else ""
-        context.response_headers.append((RULE_HEADER, rule.name.encode()))
-        if response.rate_limit is not None:
-            client = next((headers[name] for name in self.credential_headers if name in headers), "")
-            response = _apply_rate_limit(response, response.rate_limit, rule.rate_limits, client, context.now)
-        context.outcome = context.outcome or response.outcome
-        context.text = response.text if context.text is None else context.text
+        rule, response = rule_and_response
+        response = self._prepare(context, request, rule, response)
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
             context.now = context.sandbox.clock.now()
@@ -71,7 +72,22 @@ class RuleResponder:
         captured = self.create_response(context, operation, response)
         if captured is None:
             captured = await capture_response(lambda captured_send: respond_as_usual(receive, captured_send))
-        await _send(context, scope, send, response, captured)
+        await _send_response(context, scope, send, response, captured)
+
+    def _prepare(
+        self, context: RequestContext, request: MatchedRequest, rule: Rule, response: RuleResponse
+    ) -> RuleResponse:
+        """Record in the context that a rule applies; return its response after its rate limit was applied."""
+        context.source = ResponseSource.RULE
+        context.fault = response.fault.value if response.fault else ""
+        context.response_headers.append((RULE_HEADER, rule.name.encode()))
+        if response.rate_limit is not None:
+            headers = request.headers
+            client = next((headers[name] for name in self.credential_headers if name in headers), "")
+            response = _apply_rate_limit(response, response.rate_limit, rule.rate_limits, client, context.now)
+        context.outcome = context.outcome or response.outcome
+        context.text = response.text if context.text is None else context.text
+        return response
 
     def create_response(
         self, context: RequestContext, operation: Operation, response: RuleResponse
@@ -97,7 +113,7 @@ class RuleResponder:
 def _apply_rate_limit(
     response: RuleResponse, limit: RateLimit, counter: RateLimitCounter, client: str, now: datetime
 ) -> RuleResponse:
-    """Count a request; return the response with Laravel's headers, a 429 if the limit is exceeded."""
+    """Count a request and add the rate limit headers of Laravel. If the limit is exceeded, return a 429 instead."""
     state = counter.count(limit, client, now)
     headers = [("X-RateLimit-Limit", str(limit.requests)), ("X-RateLimit-Remaining", str(state.remaining))]
     if not state.is_exceeded:
@@ -108,7 +124,7 @@ def _apply_rate_limit(
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
-    """Read the complete body; return it with a function that receives it again."""
+    """Read the complete body. Returns it, and a function that receives the same messages again."""
     messages, chunks = [], []
     while True:
         message = await receive()
@@ -123,20 +139,13 @@ async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
     return b"".join(chunks), receive_again
 
 
-def _parse_body(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-
-
-async def _send(
+async def _send_response(
     context: RequestContext, scope: Scope, send: Send, response: RuleResponse, captured: CapturedResponse
 ) -> None:
     """Send a response with the headers, patch and fault of a rule."""
     body = captured.body
     if response.has_patch and body:
-        body = orjson.dumps(merge_patch(_parse_body(body), response.patch))
+        body = orjson.dumps(merge_patch(parse_json_body(body), response.patch))
     replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in response.headers}
     removed = {*replaced, b"content-length", *([b"keep-alive"] if b"connection" in replaced else [])}
     headers: list[Header] = [(n, v) for n, v in captured.headers if n not in removed]

@@ -464,4 +464,4 @@ def test_deleted_requests_are_not_counted_as_missed() -> None:
     journal = RequestJournal()
     journal.last_number, journal.dropped_count = 7, 2
     journal.clear()
-    assert journal.list_after(3) == ([], 0)
+    assert (journal.list_after(3), journal.count_dropped_after(3)) == ([], 0)
