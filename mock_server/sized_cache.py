@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 MIB = 1024 * 1024
-LARGEST_SHARE = 8  # an entry may use at most one eighth of a cache
+MIN_CAPACITY = 8  # entries of the largest accepted size; a larger entry would replace too many others
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -15,7 +15,7 @@ _Value = TypeVar("_Value")
 class SizedCache(Generic[_Key, _Value]):
     """Entries of at most `max_bytes` in total; a full cache is cleared.
 
-    `measure`: estimates the bytes of an entry, always the same for one. `entries`: for reading only.
+    `measure`: estimates the bytes of an entry; the same entry must have the same result. `entries`: for reading only.
     """
 
     max_bytes: int
@@ -24,11 +24,11 @@ class SizedCache(Generic[_Key, _Value]):
     entries: dict[_Key, _Value] = field(default_factory=dict)
 
     def put(self, key: _Key, value: _Value) -> bool:
-        """Add or replace an entry, unless it is too large. Returns whether the cache was cleared before."""
+        """Add or replace an entry, unless it is too large. Returns True if the cache was full and has been cleared."""
         if key in self.entries:
             self.remove(key)
         size = self.measure(key, value)
-        if size > self.max_bytes // LARGEST_SHARE:
+        if size > self.max_bytes // MIN_CAPACITY:
             return False
         is_full = self.total_bytes + size > self.max_bytes
         if is_full:

@@ -15,7 +15,7 @@ from mock_server.query import Viewer
 from mock_server.serialization import encoder
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.serialization.layout import FieldSegment, Projection, ProjectionFactory, insert_base_url
-from mock_server.sized_cache import LARGEST_SHARE
+from mock_server.sized_cache import MIN_CAPACITY
 from mock_server.store import DeleteRestricted, Store
 from spec.model import Relation, View
 from spec.record import Record, Reference
@@ -234,7 +234,7 @@ class FullCacheMachine(EncoderMachine):
     def __init__(self) -> None:
         super().__init__()
         for cache in (self.cached_encoder.segment_cache, self.cached_encoder.embedded_cache):
-            cache.max_bytes, cache.measure = LARGEST_SHARE, lambda key, value: 1
+            cache.max_bytes, cache.measure = MIN_CAPACITY, lambda key, value: 1
 
 
 TestFullCache = FullCacheMachine.TestCase

@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.sized_cache import LARGEST_SHARE, SizedCache
+from mock_server.sized_cache import MIN_CAPACITY, SizedCache
 from mock_server.store.writer import encode_attributes
 from tests.mock_server.athena import Api
 
@@ -26,7 +26,7 @@ def test_total_is_the_size_of_all_entries_and_within_the_limit(steps: list[tuple
         value = b"x" * size
         was_cleared = cache.put(key, value)
         before.pop(key, None)
-        added = {key: value} if size + 1 <= MAX_BYTES // LARGEST_SHARE else {}
+        added = {key: value} if size + 1 <= MAX_BYTES // MIN_CAPACITY else {}
         assert cache.entries == (added if was_cleared else before | added)
         assert cache.total_bytes == sum(1 + len(value) for value in cache.entries.values()) <= MAX_BYTES
 
