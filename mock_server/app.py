@@ -24,7 +24,7 @@ from mock_server.web.response_cache import ResponseCacheMiddleware
 from mock_server.web.routing import Routes, RoutingMiddleware
 from mock_server.web.rule_responses import RuleResponder
 from mock_server.web.sandbox_selection import SandboxSelector
-from mock_server.web.security import FastPathSecurityMiddleware, security_map
+from mock_server.web.security import FastPathSecurityMiddleware, build_security_map
 from mock_server.web.validation import ValidationMiddleware
 from spec.model import Contract
 
@@ -55,7 +55,7 @@ def create_app(
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
     access = ControlAccess(cors_policy, control_token, serves_network)
-    credential_headers = tuple(dict.fromkeys(security.list_credential_headers(contract)))
+    credential_headers = tuple(dict.fromkeys(security.iter_credential_headers(contract)))
     cookie_name = contract.session_cookie.name if contract.session_cookie else ""
     selector = (
         SandboxSelector(registry, credential_headers, cors_policy, cookie_name)
@@ -67,14 +67,14 @@ def create_app(
         contract,
         endpoint,
         [RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
-        security_map=security_map(contract),
+        security_map=build_security_map(contract),
         routes=routes,
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,
         max_body_bytes=max_body_bytes,
     )
     read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS, *credential_headers}
-    read_headers.update(parameters.list_header_names(contract), security.list_session_headers(contract))
+    read_headers.update(parameters.list_header_names(contract), security.iter_session_headers(contract))
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
     forcer = ResponseForcer(contract, routes) if selector else None

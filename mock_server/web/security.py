@@ -33,7 +33,7 @@ _INVALID_SESSION = "the session is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def security_map(contract: Contract) -> dict[str, Any]:
+def build_security_map(contract: Contract) -> dict[str, Any]:
     """Return Connexion's map from scheme type to handler. Raises ContractError for unsupported schemes."""
     for name, scheme in contract.security_schemes.items():
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
@@ -77,13 +77,13 @@ def _build_token_info(viewer: Viewer | None, token: str) -> dict[str, Any] | Non
 
 
 def _create_handler(handler_class: type[Any], find_verify_function: Callable[[Any], Callable[..., Any]]) -> Any:
-    """Return a handler of Connexion with the function for a scheme, otherwise found by a name in the contract."""
+    """Return a handler of Connexion that calls the given function, not one that the contract names."""
     handler = handler_class()
     handler._resolve_func = find_verify_function
     return handler
 
 
-def list_credential_headers(contract: Contract) -> Iterator[bytes]:
+def iter_credential_headers(contract: Contract) -> Iterator[bytes]:
     """Yield the headers that contain tokens."""
     yield _AUTHORIZATION
     for scheme in contract.security_schemes.values():
@@ -91,7 +91,7 @@ def list_credential_headers(contract: Contract) -> Iterator[bytes]:
             yield encode_header_name(scheme["name"])
 
 
-def list_session_headers(contract: Contract) -> Iterator[bytes]:
+def iter_session_headers(contract: Contract) -> Iterator[bytes]:
     """Yield the headers that contain the session cookie and the CSRF token."""
     cookie = contract.session_cookie
     if cookie is not None:
@@ -136,13 +136,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         try:
             await self.verification_fn(request)
         except ProblemException:
-            if context.has_csrf_mismatch:
-                csrf = self.session_scheme.get("x-csrf", {})
-                detail = (
-                    f"{csrf.get('header')}: missing or wrong (expected the value of the cookie {csrf.get('cookie')})"
-                )
-                raise ApiError(ErrorKind.CSRF_MISMATCH, detail) from None
-            raise ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE) from None
+            raise self._create_error(context) from None
         token_info = request.context.get("token_info") or {}
         # A requirement with several schemes produces one entry per scheme.
         for candidate in (token_info, *(value for value in token_info.values() if isinstance(value, dict))):
@@ -153,6 +147,14 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         if not token_info and {} in self.security:  # anonymous access is permitted
             return
         raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=CHALLENGE)
+
+    def _create_error(self, context: RequestContext) -> ApiError:
+        """Return the error of a request whose credentials Connexion rejected."""
+        if not context.has_csrf_mismatch:
+            return ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE)
+        csrf = self.session_scheme.get("x-csrf", {})
+        detail = f"{csrf.get('header')}: missing or wrong (expected the value of the cookie {csrf.get('cookie')})"
+        return ApiError(ErrorKind.CSRF_MISMATCH, detail)
 
 
 def _list_headers_before_bearer(
@@ -171,7 +173,7 @@ def _list_headers_before_bearer(
 
 
 def _normalize_cookies(context: RequestContext, session_scheme: Mapping[str, Any]) -> Mapping[bytes, bytes]:
-    """Return the headers with no other cookie than that of the session, since Connexion rejects malformed ones."""
+    """Return the headers with only the session cookie, since Connexion rejects malformed cookies."""
     if COOKIE not in context.headers:
         return context.headers
     name = session_scheme.get("name", "")
@@ -181,7 +183,7 @@ def _normalize_cookies(context: RequestContext, session_scheme: Mapping[str, Any
 
 
 def _describe_auth_failure(context: RequestContext) -> str:
-    """Describe the problem of the credentials for the request log."""
+    """Describe for the request log why the credentials are rejected."""
     authorization = context.get_header(_AUTHORIZATION)
     scheme, _, token = authorization.partition(" ")
     if not authorization and context.has_invalid_credential:

@@ -13,7 +13,7 @@ from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from mock_server.web.security import security_map
+from mock_server.web.security import build_security_map
 from spec.errors import ContractError
 from spec.model import Contract
 from spec.validators import SchemaValidators
@@ -180,7 +180,7 @@ def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIAp
 def test_unsupported_scheme_is_an_error(scheme: str) -> None:
     contract = edit_contract(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
     with pytest.raises(ContractError, match="http bearer, or an apiKey in a header or a cookie"):
-        security_map(contract)
+        build_security_map(contract)
 
 
 def test_cause_of_a_401_is_only_logged() -> None:
