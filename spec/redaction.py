@@ -57,38 +57,42 @@ class SecretRedactor:
 
     @classmethod
     def from_contract(cls, contract: Contract, secrets: Iterable[str | None]) -> Self:
-        """A redactor for these values, and for the passwords and credential headers of a contract."""
+        """Create a redactor of these values, and of the passwords and credential headers of a contract."""
         names = {n for scheme in contract.security_schemes.values() if isinstance(n := scheme.get("name"), str)}
         names |= set(_iter_password_names(contract))
         return cls(sort_longest_first(s for s in secrets if s), _CREDENTIALS | {name.lower() for name in names})
 
     def redact_text(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
-        """A text of one or more lines, redacted and limited in length."""
+        """Redact a text of one or more lines, and limit its length."""
         text = self.remove_secrets(remove_unsafe_chars(text))
         return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
     def redact_line(self, text: str, limit: int = MAX_LINE_CHARS) -> str:
-        """A redacted text on one line."""
+        """Redact a text, and put it on one line."""
         return self.redact_text(" ".join(text.split()), limit)
 
     def redact_value(self, value: Any) -> Any:
-        """Redacted JSON; texts keep their length."""
+        """Redact secrets and unsafe characters in JSON. The length of texts is not limited."""
         return self._redact(value, self._redact_name, lambda text: self.remove_secrets(remove_unsafe_chars(text)))
 
     def redact_secrets(self, value: Any) -> Any:
-        """JSON in which only secrets are replaced: for requests that are sent again, displayed only as ASCII."""
+        """Redact only the secrets in JSON: for requests that are sent again, and that are displayed only as ASCII."""
         return self._redact(value, str, self.remove_secrets)
 
-    def _redact(self, value: Any, key: Callable[[str], str], text: Callable[[str], str]) -> Any:
+    def _redact(self, value: Any, convert_name: Callable[[str], str], convert_text: Callable[[str], str]) -> Any:
         if isinstance(value, Mapping):
-            hidden = {name for name, item in value.items() if self.is_hidden(name) and item is not None}
-            return {key(k): REDACTED if k in hidden else self._redact(v, key, text) for k, v in value.items()}
+            return {
+                convert_name(name): REDACTED
+                if self.is_hidden(name) and item is not None
+                else self._redact(item, convert_name, convert_text)
+                for name, item in value.items()
+            }
         if isinstance(value, (list, tuple)):
-            return [self._redact(item, key, text) for item in value]
-        return text(value) if isinstance(value, str) else value
+            return [self._redact(item, convert_name, convert_text) for item in value]
+        return convert_text(value) if isinstance(value, str) else value
 
     def redact_body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
-        """A body, redacted and limited in length. JSON is processed only up to the limit."""
+        """Redact a body, and limit its length. JSON is processed only up to the limit."""
         try:
             value, remaining = self._truncate(parse_leniently(content), limit)
             text = json.dumps(value, ensure_ascii=False, indent=indent)
@@ -104,15 +108,18 @@ class SecretRedactor:
         return f'{match[1]}{match[2]}{match[1]}{match[3]}"{REDACTED}"' if self.is_hidden(match[2]) else match[0]
 
     def _truncate(self, value: Any, remaining: int) -> tuple[Any, int]:
-        """(`value` up to the member at which `remaining` characters are used, characters left)."""
+        """Redact `value` up to the member at which `remaining` characters are used.
+
+        Returns the redacted value, and the number of characters that remain; 0 or less at the limit.
+        """
         if isinstance(value, dict):
             members: dict[str, Any] = {}
             for name, item in value.items():
                 if remaining <= 0:
                     break
                 key = self._redact_name(name)
-                shown = REDACTED if self.is_hidden(name) and item is not None else item
-                members[key], remaining = self._truncate(shown, remaining - len(key))
+                visible = REDACTED if self.is_hidden(name) and item is not None else item
+                members[key], remaining = self._truncate(visible, remaining - len(key))
             return members, remaining
         if isinstance(value, list):
             items: list[Any] = []
@@ -126,11 +133,14 @@ class SecretRedactor:
         return redacted, remaining - (len(redacted) if isinstance(redacted, str) else 1)
 
     def redact_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Redact names and values of headers; each on one line, and limited in length."""
         return {
-            self._redact_name(k): REDACTED if self.is_hidden(k) else self.redact_line(v) for k, v in headers.items()
+            self._redact_name(name): REDACTED if self.is_hidden(name) else self.redact_line(value)
+            for name, value in headers.items()
         }
 
     def is_hidden(self, name: object) -> bool:
+        """Return whether the values of this header or property are secret."""
         return str(name).lower() in self.names
 
     def _redact_name(self, name: object) -> str:
@@ -148,7 +158,7 @@ class SecretRedactor:
             stack += [child for child in children if isinstance(child, (dict, list))]
 
     def remove_secrets(self, text: str) -> str:
-        """A text of any length without secrets."""
+        """Replace the secrets in a text. Its length is not limited."""
         for form in _list_encodings(self.secrets):
             if form in text:
                 text = text.replace(form, REDACTED)
@@ -168,7 +178,7 @@ class SecretRedactor:
 
 @lru_cache(maxsize=256)
 def _list_encodings(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """All encodings of these secrets, longest first."""
+    """Return all encodings of these secrets, longest first."""
     forms = {form for secret in secrets for form in _iter_encodings(secret)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
@@ -205,12 +215,12 @@ def _redact_variants(text: str, secret: str) -> str:
 
 @lru_cache(maxsize=256)
 def _compile_following_character(char: str) -> re.Pattern[str]:
-    """The pattern of a further character of a secret, after separators."""
+    """Return the pattern of a further character of a secret, after separators."""
     return re.compile(_SEPARATORS + _build_character_pattern(char), re.IGNORECASE)
 
 
 def _normalize(text: str) -> str:
-    """A text without case, escapes and separators."""
+    """Remove case, escapes and separators from a text."""
     for _ in range(2):  # double encoding
         text = html.unescape(unquote(text))
     text = re.sub(f"{_SPACE}|{_ESCAPED_SPACE}", "", text, flags=re.IGNORECASE)
@@ -220,7 +230,7 @@ def _normalize(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _compile_variants(secret: str) -> re.Pattern[str]:
-    """The pattern of a secret in any case, in which each character may be escaped."""
+    """Return the pattern of a secret in any case, in which each character may be escaped."""
     separator = _SEPARATORS if len(secret) >= MIN_SPLIT_SECRET_CHARS else ""
     return re.compile(separator.join(map(_build_character_pattern, secret)), re.IGNORECASE)
 
@@ -234,7 +244,7 @@ def _build_character_pattern(char: str) -> str:
 
 
 def _iter_encodings(secret: str) -> Iterator[str]:
-    """Encodings of a secret in text. The part after a bar is a token itself (Laravel's ``number|token``)."""
+    """Yield the encodings of a secret in text. The part after a bar is itself a token (Laravel's ``number|token``)."""
     inner = json.dumps(secret)[1:-1]
     yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret, safe="").lower())
     yield from (html.escape(secret), inner, inner.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
@@ -252,19 +262,19 @@ def _iter_encodings(secret: str) -> Iterator[str]:
 
 
 def remove_unsafe_chars(text: str) -> str:
-    """A text without escape sequences, control characters (except line ends and tabs) and bidirectional marks."""
+    """Remove escape sequences, control characters (except line ends and tabs) and bidirectional marks from a text."""
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE_CHARS.sub("", _ANSI.sub("", text))
 
 
 def sort_longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
-    """The distinct secrets that are long enough, longest first."""
+    """Return the distinct secrets of at least `MIN_SECRET_CHARS` characters, longest first."""
     return tuple(sorted({s for s in secrets if len(s) >= MIN_SECRET_CHARS}, key=lambda s: (-len(s), s)))
 
 
 def _iter_password_names(contract: Contract) -> Iterator[str]:
-    """Names of the properties and parameters that the contract declares as passwords."""
+    """Yield the names of the properties and parameters that the contract declares as passwords."""
     for node, pointer in iter_keyword_objects(contract.document.root):
         if node.get("format") == "password":
             *parents, last = split_pointer(pointer)
