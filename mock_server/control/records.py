@@ -1,8 +1,8 @@
 """Creates related records in a sandbox: all of a request or none.
 
-A property may name a record of the same request by its resource and position: ``$Thread.0``. Missing attributes get
-values from the pools of the dataset's image, owner and tenant are those of the first user, and another relation that
-may not be null leads to the newest record that this user sees, or to a new one.
+A property may refer to a record of the same request by its resource and position: ``$Thread.0``. Missing attributes
+get values from the pools of the dataset's image. Owner and tenant are those of the first user. Another missing relation
+that may not be null refers to the newest record that this user can access, or to a new one.
 """
 
 import re
@@ -45,7 +45,7 @@ FieldErrors = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record of the request. `path`: the location of its properties in the body."""
+    """A record to create. `path`: the location of its properties in the body; `values`: its properties as sent."""
 
     resource: Resource
     path: tuple[str, ...]
@@ -85,7 +85,7 @@ def add_records(sandbox: Sandbox, validators: SchemaValidators, body: Mapping[st
 
 
 def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -> dict[str, list[NewRecord]]:
-    """Return the records by resource. Raises ApiError (422) with all errors, and (409) for too many records."""
+    """Return the records by resource. Raises ApiError: 422 with all errors, 409 for too many records."""
     records: dict[str, list[NewRecord]] = {}
     errors: FieldErrors = {}
     for name, value in body.items():
@@ -148,7 +148,7 @@ def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
 
 
 def describe_record(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any]:
-    """Return attributes and references, in the format of a request."""
+    """Return the attributes and references of a record in the format of a request."""
     values = dict(record.attributes)
     for relation in sandbox.contract.resources[record.resource].relations.values():
         if relation.is_stored and relation.to_many:
@@ -161,10 +161,18 @@ def describe_record(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class RecordBuilder:
-    """Adds records to the store of a sandbox, those that others refer to first.
+    """Adds records to the store of a sandbox, in the order of their references.
 
-    `added`: reference of each record of the request, None if it has an error. `in_progress`: those whose references are
-    being resolved. `created`: all new records in their order. `errors`: of references that lead nowhere.
+    Args:
+        new_records: The records of the request by resource.
+        viewer: The first user.
+        timestamp: Sandbox time of the request.
+        added: By resource and index, the reference of each record of the request; None if it has an error.
+        in_progress: Resource and index of the records whose references are being resolved.
+        created: All new records in the order of their creation.
+        errors: References that cannot be resolved.
+        pools: By resource, the values for missing attributes.
+        pending_resources: Resources of all records whose references are being resolved.
     """
 
     sandbox: Sandbox
@@ -190,7 +198,7 @@ class RecordBuilder:
                 self.add_new(name, index)
 
     def add_new(self, name: str, index: int) -> Reference | None:
-        """Add a record of the request, once; None if it was not added because of an error."""
+        """Add a record of the request unless it is added already; None after an error."""
         position = (name, index)
         if position not in self.added:
             self.in_progress.add(position)
@@ -216,24 +224,26 @@ class RecordBuilder:
 
     def build_attributes(self, new_record: NewRecord, key: Any) -> dict[str, Any]:
         """Return all attributes in the order of the schema: sent, managed by the server, from a pool, or default."""
-        resource, sent = new_record.resource, new_record.values
+        resource, values = new_record.resource, new_record.values
         defaults, number = self.sandbox.get_record_defaults(resource), self.sandbox.store.next_number(resource.name)
+        pooled = self._get_pooled_attributes(resource, number, key)
+        times = [values[name] for name, stamp in defaults.managed_attributes if stamp == "created" and values.get(name)]
+        timestamp = times[0] if times else self.timestamp
+        managed = {name: number if stamp == "number" else timestamp for name, stamp in defaults.managed_attributes}
+        sent = {name: value for name, value in values.items() if name in resource.attributes}
+        attributes = {**defaults.attributes, **pooled, **managed, **sent, resource.key_attribute: key}
+        omitted = set(defaults.optional_attributes) - pooled.keys() - sent.keys()
+        return {name: attributes[name] for name in resource.attributes if name not in omitted}
+
+    def _get_pooled_attributes(self, resource: Resource, number: int, key: Any) -> dict[str, Any]:
+        """Return attributes from the pool of a resource, with file paths and login that no other record has."""
         if resource.name not in self.pools:
             self.pools[resource.name] = read_pool(self.sandbox.store.connection, resource.name)
         pool = self.pools[resource.name]
-        pooled = self._make_unique(resource, pool[(number - 1) % len(pool)], number, key) if pool else {}
-        times = [sent[name] for name, stamp in defaults.managed_attributes if stamp == "created" and sent.get(name)]
-        timestamp = times[0] if times else self.timestamp
-        managed = {name: number if stamp == "number" else timestamp for name, stamp in defaults.managed_attributes}
-        given = {name: value for name, value in sent.items() if name in resource.attributes}
-        values = {**defaults.attributes, **pooled, **managed, **given, resource.key_attribute: key}
-        optional = set(defaults.optional_attributes) - pooled.keys() - given.keys()
-        return {name: values[name] for name in resource.attributes if name not in optional}
-
-    def _make_unique(self, resource: Resource, pooled: Mapping[str, Any], number: int, key: Any) -> dict[str, Any]:
-        """Return pooled attributes with the record's own file paths and login."""
-        values = dict(pooled)
-        for name, value in pooled.items():
+        if not pool:
+            return {}
+        values = dict(pool[(number - 1) % len(pool)])
+        for name, value in values.items():
             if resource.attributes[name].is_file and isinstance(value, str):
                 values[name] = _FILE_PATH.sub(rf"\g<1>{key}\g<2>", value)
         login = resource.credentials.login if resource.credentials else None
@@ -245,7 +255,7 @@ class RecordBuilder:
     # References
 
     def build_references(self, new_record: NewRecord) -> dict[str, Reference | tuple[Reference, ...] | None]:
-        """Return the references of a record; adds to `errors`."""
+        """Return the references of a record. Adds the ones that cannot be resolved to `errors`."""
         resource, sent = new_record.resource, new_record.values
         defaults = self.sandbox.get_record_defaults(resource).get_references(self.sandbox.contract, self.viewer)
         references: dict[str, Reference | tuple[Reference, ...] | None] = {}
@@ -255,18 +265,18 @@ class RecordBuilder:
             path = (*new_record.path, relation.name)
             if relation.to_many:
                 texts = enumerate(sent.get(relation.name) or ())
-                found = [self.resolve(relation, text, (*path, str(index))) for index, text in texts]
-                references[relation.name] = tuple(reference for reference in found if reference is not None)
+                resolved = [self.resolve_reference(relation, text, (*path, str(index))) for index, text in texts]
+                references[relation.name] = tuple(reference for reference in resolved if reference is not None)
             elif relation.name in sent and sent[relation.name] is not None:
-                references[relation.name] = self.resolve(relation, sent[relation.name], path)
+                references[relation.name] = self.resolve_reference(relation, sent[relation.name], path)
             elif relation.name in defaults and relation.name not in sent:
                 references[relation.name] = defaults[relation.name]
             elif not may_be_empty(relation):
-                references[relation.name] = self.find_or_add(relation, path)
+                references[relation.name] = self.find_or_add_record(relation, path)
         return references
 
-    def resolve(self, relation: Relation, text: Any, path: tuple[str, ...]) -> Reference | None:
-        """Return the record that a property names; None after an error."""
+    def resolve_reference(self, relation: Relation, text: Any, path: tuple[str, ...]) -> Reference | None:
+        """Return the reference that a property contains; None after an error. Adds a new record that it refers to."""
         match = _NEW_RECORD.fullmatch(text) if isinstance(text, str) else None
         if match and match[1] in relation.targets and int(match[2]) < len(self.new_records.get(match[1], ())):
             position = (match[1], int(match[2]))
@@ -274,14 +284,14 @@ class RecordBuilder:
                 self.errors[".".join(path)] = [f"The record {text} refers to this one."]
                 return None
             return self.add_new(*position)
-        reference = None if match else self.find(relation, text)
+        reference = None if match else self.find_reference(relation, text)
         if reference is None:
             expected = f"the key of {' or '.join(relation.targets)}, or ${relation.targets[0]}.0"
             self.errors[".".join(path)] = [f"The record {str(text)[:100]!r} does not exist (expected {expected})."]
         return reference
 
-    def find(self, relation: Relation, text: Any) -> Reference | None:
-        """Return an existing record by its key, or by ``Resource/key``."""
+    def find_reference(self, relation: Relation, text: Any) -> Reference | None:
+        """Return the reference of an existing record by its key, or by ``Resource/key``; None if it does not exist."""
         target, separator, raw_key = str(text).partition("/")
         candidates = [(name, text) for name in relation.targets]
         if separator and target in relation.targets:
@@ -293,8 +303,8 @@ class RecordBuilder:
                 return record.reference
         return None
 
-    def find_or_add(self, relation: Relation, path: tuple[str, ...]) -> Reference | None:
-        """Return the newest record that the first user sees, or a new one."""
+    def find_or_add_record(self, relation: Relation, path: tuple[str, ...]) -> Reference | None:
+        """Return the newest record that the first user can access, or a new one; None after an error."""
         for name in relation.targets:
             resource = self.sandbox.contract.resources[name]
             condition = build_visibility_condition(self.sandbox.store, self.viewer, resource)
@@ -310,7 +320,7 @@ class RecordBuilder:
     def set_discriminators(
         self, resource: Resource, references: Mapping[str, Any], sent: Mapping[str, Any], attributes: dict[str, Any]
     ) -> None:
-        """Set the attributes that name the resource of a reference to several ones, as in requests of the API."""
+        """Set the attributes that contain the resource of a polymorphic reference, in the format of API requests."""
         for operation in self.sandbox.contract.operations.values():
             for body_field in operation.body_fields.values():
                 setter = body_field.relation_setter
