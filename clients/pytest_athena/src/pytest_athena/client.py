@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The dataset of a sandbox is built at its first use.
+# The first sandbox with a dataset waits until it is built.
 MAX_BUILD_SECONDS = 60.0
 BUILD_POLL_SECONDS = 0.2
 _REQUEST_SECONDS = 60.0
 
-# The mock is on this machine or in its network: a proxy for other hosts is not used.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# The mock is on this machine or in its network, so the proxy of the environment is not used.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ControlRequestError(Exception):
-    """A response of the control API that is not a success. `errors`: messages by location."""
+    """An error response of the control API. `errors`: messages by location."""
 
     def __init__(self, request: str, status: int, message: str, errors: Mapping[str, list[str]]) -> None:
         lines = [f"\n  {location}: {' '.join(messages)}" for location, messages in errors.items()]
@@ -36,7 +36,10 @@ class AthenaMock:
     control_token: str | None = field(default=None, repr=False)
 
     def create_sandbox(self, name: str | None = None, **parameters: Any) -> "AthenaSandbox":
-        """Create an isolated state of the mock. `parameters`: `dataset`, `seed`, `epoch`."""
+        """Create a sandbox and wait until its dataset is built. `parameters`: `dataset`, `seed`, `epoch`.
+
+        Raises ControlRequestError, and TimeoutError after MAX_BUILD_SECONDS.
+        """
         path = f"/sandboxes/{name or f'test-{uuid.uuid4()}'}"
         deadline = time.monotonic() + MAX_BUILD_SECONDS
         while "base_url" not in (description := self.send("PUT", path, parameters)):
@@ -46,7 +49,10 @@ class AthenaMock:
         return AthenaSandbox(self, description)
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request to the control API; return its JSON, None without a body. Raises ControlRequestError."""
+        """Send a request to the control API and return the JSON of the response; None without a body.
+
+        Raises ControlRequestError, and ConnectionError without a response.
+        """
         url = f"{self.url}/__mock/api{path}"
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
@@ -54,7 +60,7 @@ class AthenaMock:
             headers["Authorization"] = f"Bearer {self.control_token}"
         request = urllib.request.Request(url, data, headers, method=method)
         try:
-            with _opener.open(request, timeout=_REQUEST_SECONDS) as response:
+            with _OPENER.open(request, timeout=_REQUEST_SECONDS) as response:
                 content = response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -66,6 +72,7 @@ class AthenaMock:
 
 
 def _parse_error(content: bytes) -> tuple[str, Mapping[str, list[str]]]:
+    """Return the message and the errors of an error response."""
     try:
         body = json.loads(content)
     except ValueError:
@@ -125,7 +132,7 @@ class AthenaSandbox:
         return self.send("POST", "/clock/advance", {"seconds": seconds})
 
     def find_requests(self, **conditions: Any) -> Any:
-        """Return the recorded requests, newest first, with what the contract says about them (`findings`)."""
+        """Return the recorded requests, newest first, with the deviations from the contract (`findings`)."""
         return self.send("POST", "/requests/find", conditions)["requests"]
 
     def verify_requests(self, **expectation: Any) -> Any:

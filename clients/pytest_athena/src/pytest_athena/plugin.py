@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 import pytest
 
 from pytest_athena.client import AthenaMock, AthenaSandbox, ControlRequestError
-from pytest_athena.process import MockNotStarted, MockProcess
+from pytest_athena.process import MockProcess, MockStartError
 
 _URL_OPTION, _TOKEN_OPTION = "--athena-mock-url", "--athena-control-token"
 _COMMAND_SETTING = "athena_mock_command"
-_URL_INPUT = "athena_mock_url"  # of a worker
+_URL_INPUT = "athena_mock_url"  # in `workerinput` of pytest-xdist
 _PROCESS = pytest.StashKey[MockProcess]()
 
 
@@ -44,7 +44,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the requests to the sandbox of a test that failed."""
+    """Add the requests to the sandbox to the report of a failed test."""
     report = yield
     sandbox = getattr(item, "funcargs", {}).get("athena_sandbox")
     if report.when == "call" and report.failed and sandbox is not None:
@@ -61,7 +61,7 @@ def _describe_requests(sandbox: AthenaSandbox) -> str:
 
 
 def _describe_request(recorded: Mapping[str, Any]) -> str:
-    """Return a request with the status of its response, and what the contract says about it."""
+    """Describe a request, the status of its response, and its deviations from the contract."""
     request, response = recorded["request"], recorded["response"]
     query = f"?{urlencode(request['query'])}" if request["query"] else ""
     status = response["status"] if response else "no response"
@@ -78,7 +78,7 @@ def _get_url(config: pytest.Config) -> str:
     if process is None:
         try:
             process = config.stash[_PROCESS] = MockProcess.start(config.getini(_COMMAND_SETTING))
-        except MockNotStarted as error:
+        except MockStartError as error:
             raise pytest.UsageError(str(error)) from None
     return process.url
 
