@@ -8,7 +8,7 @@ export interface StartOptions {
   command?: string[];
   /** Options of the mock. Default: a free port. */
   args?: string[];
-  /** Time until the mock must be ready. The first start with a dataset builds it. */
+  /** Maximum time until the mock is ready. The first start with a dataset builds it. Default: a minute. */
   timeoutMs?: number;
 }
 
@@ -18,7 +18,7 @@ export interface RunningMock {
   stop(): Promise<void>;
 }
 
-/** Start a mock on a free port and wait until it is ready. It ends with this process at the latest. */
+/** Start a mock on a free port and wait until it is ready. It is killed when this process exits. */
 export async function startMock(options: StartOptions = {}): Promise<RunningMock> {
   const { command = ["athena-mock"], args = [], timeoutMs = 60_000 } = options;
   const [program = "", ...firstArgs] = command;
@@ -40,28 +40,23 @@ export async function startMock(options: StartOptions = {}): Promise<RunningMock
   }
 }
 
-/** Read the URL from the text that the mock prints as soon as it is ready. */
+/** Read the URL that the mock prints as soon as it is ready. `command` is for messages. */
 function readUrl(child: ChildProcess, command: string, timeoutMs: number): Promise<string> {
-  return new Promise((resolve, reject) => {
+  let timer: NodeJS.Timeout | undefined;
+  const url = new Promise<string>((resolve, reject) => {
     let output = "";
     let errors = "";
-    const timer = setTimeout(() => reject(new Error(`${command}: not ready after ${timeoutMs} ms\n${errors}`)), timeoutMs);
-    child.once("error", (error) => {
-      clearTimeout(timer);
-      reject(new Error(`${command}: cannot be started (${error.message}). Is the mock installed and in PATH?`));
-    });
-    child.once("exit", (code) => {
-      clearTimeout(timer);
-      reject(new Error(`${command}: ended with exit code ${code}\n${errors}`));
-    });
+    timer = setTimeout(() => reject(new Error(`${command}: not ready after ${timeoutMs} ms\n${errors}`)), timeoutMs);
+    child.once("error", (error) =>
+      reject(new Error(`${command}: cannot be started (${error.message}). Is the mock installed and in PATH?`)),
+    );
+    child.once("exit", (code) => reject(new Error(`${command}: ended with exit code ${code}\n${errors}`)));
     child.stderr?.on("data", (data) => (errors = (errors + data).slice(-5000)));
     child.stdout?.on("data", (data) => {
       output = (output + data).slice(-20_000);
-      const url = /(\S+)\/__mock\/health/.exec(output)?.[1];
-      if (url !== undefined) {
-        clearTimeout(timer);
-        resolve(url);
-      }
+      const match = /(\S+)\/__mock\/health/.exec(output)?.[1];
+      if (match !== undefined) resolve(match);
     });
   });
+  return url.finally(() => clearTimeout(timer));
 }

@@ -1,4 +1,4 @@
-/** Fixtures of Playwright: each test has a sandbox of its own. Nothing of Playwright is imported at run time. */
+/** Fixtures of Playwright: each test has its own sandbox. Only types of Playwright are imported. */
 
 import type {
   BrowserContext,
@@ -27,7 +27,7 @@ export interface MockOptions {
   mockControlToken: string | undefined;
   mockDataset: string | undefined;
   mockSeed: number | undefined;
-  /** End of the data, and the time of mock and page until the test moves it. Default: both clocks run. */
+  /** End of the data, and the fixed time of sandbox and page until the test changes it. Default: both clocks run. */
   mockTime: string | undefined;
   /** The user that is signed in at the start of the test. Default: none. */
   mockUser: User | undefined;
@@ -49,7 +49,7 @@ export interface MockFixtures extends MockOptions {
 
 type StorageState = Exclude<PlaywrightTestOptions["storageState"], string | undefined>;
 
-/** The sandbox of a test, with a clock that moves the sandbox and the pages of the test together. */
+/** The sandbox of a test, with a clock that changes the time of the sandbox and of the pages of the test. */
 export class Mock extends Sandbox {
   constructor(
     sandbox: Sandbox,
@@ -65,7 +65,7 @@ export class Mock extends Sandbox {
   }
 }
 
-/** Moves a sandbox first and then the pages of a context, so that their timers read the new state. */
+/** Changes the time of a sandbox first and then of the pages, so that timers of the pages get the new state. */
 export class PageClock extends Clock {
   /** `fixedTime`: the time of the pages in milliseconds, undefined if it runs. */
   constructor(
@@ -102,7 +102,7 @@ export class PageClock extends Clock {
   }
 }
 
-/** Attach the requests of a test as an HTTP Archive, and as text with what the contract says about each. */
+/** Attach the requests of a test as an HTTP Archive, and as text with the deviations from the contract. */
 async function attachRequests(testInfo: TestInfo, sandbox: Sandbox): Promise<void> {
   const requests = await sandbox.requests({ limit: 1000 });
   if (requests.length === 0) return;
@@ -121,7 +121,7 @@ function describeRequest({ request, response, operation, rule, findings }: Recor
   return `${request.method} ${target} (${operation ?? "not in the contract"}): ${status}${source}${lines.join("")}`;
 }
 
-/** Let all requests to some origins select a sandbox. */
+/** Add the header `baggage` that selects a sandbox to all requests to `origins`. */
 async function selectSandbox(context: BrowserContext, origins: string[], sandbox: Sandbox): Promise<void> {
   if (origins.length === 0) return;
   await context.route(

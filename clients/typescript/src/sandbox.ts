@@ -23,14 +23,14 @@ export type RequestSearch = WithOperation<Control["RequestSearch"]>;
 export type RequestExpectation = WithOperation<Control["RequestExpectation"]>;
 export type User = "demo" | "other" | "viewer" | "expired";
 
-/** Resources that can be created, with their attributes. Relations are keys, or `$Thread.0` for the first new Thread. */
+/** Records to create by resource. The value of a relation is a key, or `$Thread.0` for the first new Thread. */
 export type RecordsInput = {
   [Name in keyof Schemas]?: RecordInput<Schemas[Name]>[] | ({ count: number } & RecordInput<Schemas[Name]>);
 };
 type RecordInput<Schema> = { [Attribute in keyof Schema]?: Schema[Attribute] | string | null } & { [name: string]: unknown };
 export type CreatedRecords<Input extends RecordsInput> = { [Name in keyof Input & keyof Schemas]: Schemas[Name][] };
 
-/** A response of the control API that is not a success. `errors`: messages by location in the request, or in others. */
+/** An error response of the control API. `errors`: messages by location in the request, or by recorded request. */
 export class ControlError extends Error {
   constructor(
     request: string,
@@ -57,17 +57,20 @@ export interface SandboxOptions {
   controlToken?: string | undefined;
 }
 
+const BUILD_POLL_MS = 200;
+const MAX_BUILD_POLLS = 300;
+
 export const getDefaultUrl = () => process.env["MOCK_URL"] ?? "http://127.0.0.1:8000";
 
-/** Create an isolated state of the mock. */
+/** Create a sandbox, an isolated state of the mock, and wait for its dataset. */
 export async function createSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { url = getDefaultUrl(), name = `test-${crypto.randomUUID()}`, controlToken, dataset, seed } = options;
   const epoch = options.epoch instanceof Date ? options.epoch.toISOString() : options.epoch;
   const api = new ControlApi(`${url.replace(/\/+$/, "")}/__mock/api/sandboxes/${name}`, controlToken);
   let description = await api.send<SandboxDescription | undefined>("PUT", "", { dataset, seed, epoch });
-  for (let tries = 0; !isReady(description); tries++) {
-    if (tries === 300) throw new Error(`The dataset of the sandbox ${name} is not ready after a minute.`);
-    await sleep(200);
+  for (let polls = 0; !isReady(description); polls++) {
+    if (polls === MAX_BUILD_POLLS) throw new Error(`The dataset of the sandbox ${name} is not ready after a minute.`);
+    await sleep(BUILD_POLL_MS);
     description = await api.send("PUT", "", { dataset, seed, epoch });
   }
   return new Sandbox(api, description);
@@ -109,19 +112,23 @@ function createError(request: string, status: number, text: string): ControlErro
   }
 }
 
+type NearMiss = Control["Verification"]["near_misses"][number];
+
 /** Return how the requests that were made differ from the expected one. */
-function describeNearMisses(nearMisses: Control["Verification"]["near_misses"] = []): Record<string, string[]> {
-  const describe = ({ location, expected, received }: (typeof nearMisses)[number]["differences"][number]) =>
-    `${location}: expected ${JSON.stringify(expected)}, received ${JSON.stringify(received)}.`;
+function describeNearMisses(nearMisses: NearMiss[] = []): Record<string, string[]> {
   return Object.fromEntries(
     nearMisses.map(({ request: { id, request }, differences }) => [
       `request ${id}, ${request.method} ${request.path}`,
-      differences.map(describe),
+      differences.map(describeDifference),
     ]),
   );
 }
 
-/** The clock of a sandbox, with the names of Playwright's clock. */
+function describeDifference({ location, expected, received }: NearMiss["differences"][number]): string {
+  return `${location}: expected ${JSON.stringify(expected)}, received ${JSON.stringify(received)}.`;
+}
+
+/** The clock of a sandbox. Its methods are named like those of Playwright's clock. */
 export class Clock {
   constructor(private readonly api: ControlApi) {}
 
@@ -139,7 +146,7 @@ export class Clock {
     await this.api.send("POST", "/clock/advance", { seconds: parseDuration(duration) / 1000 });
   }
 
-  /** Let the time go on. */
+  /** Unfreeze the clock. */
   async resume(): Promise<void> {
     await this.update({ frozen: false });
   }
@@ -191,7 +198,7 @@ export class Sandbox {
   listRules = async () => (await this.api.send<Control["RuleList"]>("GET", "/rules")).rules;
   /** Delete a rule, or all. */
   deleteRule = (name?: string) => this.api.send<undefined>("DELETE", name === undefined ? "/rules" : `/rules/${name}`);
-  /** Return the recorded requests, newest first, with what the contract says about them (`findings`). */
+  /** Return the recorded requests, newest first, with the deviations from the contract (`findings`). */
   requests = async (search: RequestSearch = {}) =>
     (await this.api.send<Control["RequestList"]>("POST", "/requests/find", search)).requests;
   /** Throw ControlError unless requests were made: `count` of them, or at least one. */
