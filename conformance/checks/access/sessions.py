@@ -1,7 +1,7 @@
 """Checks of accounts: the identity of a token, embedded records, login and logout."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,7 +32,7 @@ WRONG_PASSWORD = "conformance-wrong-password"
     Contract.is_whoami,
 )
 def check_token_identity(case: Case) -> Iterator[CheckResult]:
-    """Every operation returns the same account for a token, and another account for another token."""
+    """The operation returns the account of the token of the run, and another account for another token."""
     session, operation = case.session, case.operation
     account = session.contract.account_resource
     identity = session.client.identity()
@@ -95,7 +95,7 @@ def check_embedded_records(case: Case) -> Iterator[CheckResult]:
 
 
 def _is_login(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation accepts the credentials of an account without authentication."""
+    """Return whether an operation accepts the credentials of an account without authentication."""
     account = contract.account_resource.credentials if contract.account_resource else None
     fields = operation.body_fields
     accepts_credentials = account is not None and account.login in fields and account.secret in fields
@@ -110,7 +110,7 @@ def _is_login(contract: Contract, operation: Operation) -> bool:
     writes=True,
 )
 def check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
-    """Log in with an unknown login and with a wrong password, once each to avoid a lockout."""
+    """Log in with an unknown login and with a wrong password. Each is sent once, so that no account is locked."""
     session = case.session
     account = session.contract.account_resource.credentials if session.contract.account_resource else None
     if account is None or case.operation.request_body is None:
@@ -125,8 +125,8 @@ def check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
 
 
 def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
-    """Log in and return the exchange and the header with the new token. Raises SkipCheck."""
-    operation = next((o for o in session.contract.operations.values() if _is_login(session.contract, o)), None)
+    """Log in. Returns the exchange, and a header with the new token. Raises SkipCheck."""
+    operation = _find_operation(session.contract, lambda operation: _is_login(session.contract, operation))
     if operation is None:
         raise SkipCheck(not_testable("the contract defines no login operation"))
     if not session.options.credentials:
@@ -141,6 +141,10 @@ def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     if not exchange.response.ok or token is None:
         raise SkipCheck(f"{operation.id} returned {exchange.response.status} without a token")
     return exchange, {AUTHORIZATION: f"Bearer {token}"}
+
+
+def _find_operation(contract: Contract, condition: Callable[[Operation], bool]) -> Operation | None:
+    return next((operation for operation in contract.operations.values() if condition(operation)), None)
 
 
 @check(
@@ -171,19 +175,21 @@ def check_login_token(case: Case) -> Iterator[CheckResult]:
 
 
 def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
-    operation = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
+    """Send a request that returns the account of a token. `token`: its headers. Raises SkipCheck."""
+    operation = _find_operation(session.contract, session.contract.is_whoami)
     if operation is None:
         raise SkipCheck(not_testable("the contract defines no operation that returns the account of a token"))
     return session.client.send(operation, actor=Actor.ANONYMOUS, headers=token)
 
 
 def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
-    operation = next((o for o in session.contract.operations.values() if o.action == LOGOUT_ACTION), None)
+    """Revoke a token or session. `token`: its headers. Returns None if the contract defines no logout."""
+    operation = _find_operation(session.contract, lambda operation: operation.action == LOGOUT_ACTION)
     return session.client.send(operation, actor=Actor.ANONYMOUS, headers=token) if operation else None
 
 
 def _obtain_logged_out_token(case: Case) -> Mapping[str, str]:
-    """Return the header with a revoked token. Raises SkipCheck."""
+    """Return a header with a revoked token. Raises SkipCheck."""
     _, token = _log_in(case.session)
     exchange = _log_out(case.session, token)
     if exchange is None or not exchange.response.ok:
@@ -209,28 +215,25 @@ def start_session(session: Session) -> Mapping[str, str]:
 
 
 def _find_alternative_credentials(case: Case) -> Mapping[str, Mapping[str, str] | SkipReason]:
-    """Return the headers for each API key scheme, or why it cannot be tested: the target may not offer it.
+    """Return the headers for each API key scheme, or the reason why it cannot be tested."""
+    schemes = {name: scheme for name, scheme in case.session.contract.security_schemes.items() if "in" in scheme}
+    return {name: _find_accepted_headers(case.session, name, scheme) for name, scheme in schemes.items()}
 
-    A header has the token of the run, a cookie the session of a login.
+
+def _find_accepted_headers(session: Session, name: str, scheme: Mapping[str, Any]) -> Mapping[str, str] | SkipReason:
+    """Return the headers of a scheme that the target accepts. A target may not support all schemes of the contract.
+
+    A header contains the token of the run, a cookie the session of a login.
     """
-    session, contract = case.session, case.session.contract
-    whoami = [operation for operation in contract.operations.values() if contract.is_whoami(operation)]
-    credentials: dict[str, Mapping[str, str] | SkipReason] = {}
-    for name, scheme in contract.security_schemes.items():
-        if "in" not in scheme:
-            continue
-        credentials[name] = not_testable(f"the target accepts no {name}")
-        try:
-            is_header = scheme.get("in") == "header"
-            token = session.client.target.tokens.get(Actor.OWNER, "")
-            headers = {scheme["name"]: token} if is_header else start_session(session)
-            accepting = [o for o in whoami if (name,) in o.security and _is_accepted(session, o, headers)]
-        except SkipCheck as skip:
-            credentials[name] = skip.reason
-            continue
-        if accepting:
-            credentials[name] = headers
-    return credentials
+    whoami = [o for o in session.contract.operations.values() if session.contract.is_whoami(o)]
+    try:
+        is_header = scheme["in"] == "header"
+        token = session.client.target.tokens.get(Actor.OWNER, "")
+        headers = {scheme["name"]: token} if is_header else start_session(session)
+        accepting = [o for o in whoami if (name,) in o.security and _is_accepted(session, o, headers)]
+    except SkipCheck as skip:
+        return skip.reason
+    return headers if accepting else not_testable(f"the target accepts no {name}")
 
 
 def _is_accepted(session: Session, operation: Operation, headers: Mapping[str, str]) -> bool:
@@ -252,7 +255,7 @@ ALTERNATIVE_CREDENTIALS = Fixture("alternative credentials", FixtureScope.RUN, _
     writes=True,
 )
 def check_logout(case: Case) -> Iterator[CheckResult]:
-    """Log in and out again: the new token or session is rejected, the token of the run still works."""
+    """After a login and a logout the new token or session is rejected, and the token of the run is still valid."""
     session, cookie = case.session, case.session.contract.session_cookie
     result = _evaluate_logout(case, _log_in(session)[1], "ended")
     yield result
