@@ -9,11 +9,7 @@ from tests.mock_server.controlled_mock import ControlledMock
 START = "2026-03-01T00:00:00.000000Z"
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def read_clock(mock: ControlledMock, name: str = "a") -> Any:

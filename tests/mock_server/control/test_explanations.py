@@ -9,11 +9,7 @@ from tests.mock_server.controlled_mock import ControlledMock
 AGENT = {"name": "New", "instruction": "Answer."}
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def explain(mock: ControlledMock, method: str, path: str, data: Any = None, **headers: str) -> Any:

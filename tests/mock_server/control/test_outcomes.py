@@ -11,11 +11,7 @@ KEY = "550e8400-e29b-41d4-a716-446655440000"  # of a workflow and of an agent
 TOKEN = "Bearer demo-token~a"
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def start(mock: ControlledMock, **headers: str) -> Reply:

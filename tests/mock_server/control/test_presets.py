@@ -17,11 +17,7 @@ AGENT_RUN = "/agents/550e8400-e29b-41d4-a716-446655440000/run"
 RULES = "/sandboxes/a/rules"
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def limit(mock: ControlledMock, requests: int, seconds: float, **parameters: Any) -> None:

@@ -14,11 +14,7 @@ EXAMPLE = {
 }
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def create(mock: ControlledMock, records: Any) -> Any:

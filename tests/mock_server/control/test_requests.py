@@ -22,11 +22,7 @@ AGENT = {"name": "New", "instruction": "Answer."}
 REQUESTS = "/sandboxes/a/requests"
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def list_requests(mock: ControlledMock, query: str = "") -> list[dict[str, Any]]:

@@ -10,11 +10,7 @@ from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock
 AGENT = {"name": "New", "instruction": "Answer."}
 
 
-@pytest.fixture
-def mock() -> ControlledMock:
-    controlled = ControlledMock.create()
-    controlled.control("PUT", "/sandboxes/a")
-    return controlled
+pytestmark = pytest.mark.usefixtures("sandbox_a")
 
 
 def add(mock: ControlledMock, respond: Any, **parameters: Any) -> Any:
