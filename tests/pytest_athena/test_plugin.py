@@ -140,6 +140,37 @@ def test_control(athena_sandbox):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_ready_made_rule_is_added_listed_and_deleted(tmp_path: Path, env: Mapping[str, str]) -> None:
+    content = """
+def test_preset(athena_sandbox):
+    rule = athena_sandbox.add_rule(preset="token-expires")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        list_names(athena_sandbox)
+    assert [(each["name"], each["hits"]) for each in athena_sandbox.list_rules()] == [(rule["name"], 1)]
+    athena_sandbox.delete_rule(rule["name"])
+    assert list_names(athena_sandbox)
+    athena_sandbox.add_rule({"status": 503})
+    athena_sandbox.delete_rule()
+    assert athena_sandbox.list_rules() == []
+"""
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_requests_are_exported_and_deleted(tmp_path: Path, env: Mapping[str, str]) -> None:
+    content = """
+def test_requests(athena_sandbox):
+    list_names(athena_sandbox)
+    (entry,) = athena_sandbox.export_har()["log"]["entries"]
+    assert entry["request"]["url"].endswith("/agents")
+    athena_sandbox.delete_requests()
+    assert athena_sandbox.find_requests() == []
+    assert athena_sandbox.get_clock()["frozen"] is False
+"""
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_report_of_a_failed_test_shows_its_requests(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = """
 def test_it(athena_sandbox):
