@@ -188,6 +188,17 @@ def test_it(athena_sandbox):
     assert "  unknown-field body.size: " in section
 
 
+@pytest.mark.parametrize(("arguments", "unexpected"), [('"empty"', "'empty'"), ('data="empty"', "data")])
+def test_unexpected_argument_of_the_marker_is_an_error(
+    tmp_path: Path, env: Mapping[str, str], arguments: str, unexpected: str
+) -> None:
+    content = f"@pytest.mark.athena({arguments})\ndef test_it(athena_sandbox): ..."
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode != 0
+    assert f"test_it.py::test_it: @pytest.mark.athena: unexpected {unexpected} (expected the keyword" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_rejected_request_names_its_locations(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = 'def test_it(athena_sandbox): athena_sandbox.create_records({"Agnt": [{}]})'
     result = run_pytest(tmp_path, env, content)
