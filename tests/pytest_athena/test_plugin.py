@@ -1,6 +1,7 @@
 """Runs pytest with the installed plugin in a process of its own, on test files that each test writes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.document_texts import code_blocks, code_spans, without_code_blocks
 from tests.mock_process import INSTALLED, MODULE, ROOT, build_environment, run_mock
 from tests.test_wheel import build
 
 SOURCE = ROOT / "clients" / "pytest_athena"
+GUIDE = "docs/guides/pytest.md"
 COMMAND = " ".join(MODULE)
 WORKERS = pytest.mark.parametrize(
     "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["one process", "xdist"]
@@ -137,6 +140,21 @@ def test_control(athena_sandbox):
     assert list_names(athena_sandbox) == []
 """
     result = run_pytest(tmp_path, env, content)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_guide_lists_the_members_of_a_sandbox() -> None:
+    source = (SOURCE / "src" / "pytest_athena" / "client.py").read_text(encoding="utf-8")
+    members = set(re.findall(r"^    def ([a-z]\w+)", source.partition("class AthenaSandbox:")[2], re.MULTILINE))
+    documented = {match[0] for span in code_spans(without_code_blocks(GUIDE)) if (match := re.match(r"\w+", span))}
+    assert "create_records" in members
+    assert members - documented == set()
+
+
+@pytest.mark.parametrize("document", [GUIDE, "clients/pytest_athena/README.md"])
+def test_example_of_a_document_passes(tmp_path: Path, env: Mapping[str, str], document: str) -> None:
+    (example,) = (content for language, content in code_blocks(document) if language == "python")
+    result = run_pytest(tmp_path, env, example)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
