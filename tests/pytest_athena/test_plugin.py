@@ -222,7 +222,11 @@ def test_rejected_request_names_its_locations(tmp_path: Path, env: Mapping[str, 
     result = run_pytest(tmp_path, env, content)
     assert result.returncode == 1
     assert "records: got 422" in result.stdout
-    assert "Agnt: The contract has no resource of this name (expected Agent)." in result.stdout
+    summary = result.stdout.partition("short test summary info")[0]
+    lines = [line for line in summary.splitlines() if line.endswith("no resource of this name (expected Agent).")]
+    assert [line.removeprefix("E").strip() for line in lines] == [
+        "Agnt: The contract has no resource of this name (expected Agent)."
+    ]
 
 
 @WORKERS

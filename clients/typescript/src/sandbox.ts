@@ -39,7 +39,9 @@ export class ControlError extends Error {
     readonly errors: Record<string, string[]> = {},
   ) {
     const lines = Object.entries(errors).map(([location, messages]) => `\n  ${location}: ${messages.join(" ")}`);
-    super(`${request}: got ${status}: ${message}${lines.join("")}`);
+    const firstDetail = Object.values(errors)[0]?.[0];
+    const isRepeated = firstDetail !== undefined && message.startsWith(firstDetail);
+    super(`${request}: got ${status}${isRepeated ? "" : `: ${message}`}${lines.join("")}`);
     this.name = "ControlError";
   }
 }

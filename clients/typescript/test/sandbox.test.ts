@@ -97,6 +97,7 @@ test("a rejected request is an error with all its locations", async () => {
   expect(error).toBeInstanceOf(ControlError);
   expect((error as ControlError).status).toBe(422);
   expect((error as ControlError).message).toContain("Message.0.role");
+  expect((error as ControlError).message.split("\n")[0]).toMatch(/records: got 422$/);
 });
 
 test("a user that the dataset does not have is an error", async () => {

@@ -23,7 +23,9 @@ class ControlRequestError(Exception):
 
     def __init__(self, request: str, status: int, message: str, errors: Mapping[str, list[str]]) -> None:
         lines = [f"\n  {location}: {' '.join(messages)}" for location, messages in errors.items()]
-        super().__init__(f"{request}: got {status}: {message}{''.join(lines)}")
+        first_detail = next((text for messages in errors.values() for text in messages), None)
+        is_repeated = first_detail is not None and message.startswith(first_detail)
+        super().__init__(f"{request}: got {status}{'' if is_repeated else f': {message}'}{''.join(lines)}")
         self.status = status
         self.errors = errors
 
