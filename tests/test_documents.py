@@ -34,6 +34,7 @@ ERRORS = "docs/guides/errors.md"
 RUN_THE_MOCK = "docs/guides/run-the-mock.md"
 CI = "docs/guides/ci.md"
 CLIENTS = "docs/guides/clients.md"
+FRONTENDS = "docs/guides/playwright.md"
 MOCK_SETTINGS = "docs/reference/mock-settings.md"
 SUITE_OPTIONS = "docs/reference/suite-options.md"
 EXIT_CODES = "docs/reference/exit-codes.md"
@@ -279,7 +280,15 @@ def test_documented_settings_file_is_valid(tmp_path: Path) -> None:
     assert settings["skip.generateAgent"].startswith("no model in staging ")
 
 
-# Client generators
+# Clients
+
+
+def test_guide_for_frontends_lists_the_members_of_a_sandbox() -> None:
+    source = (ROOT / "clients/typescript/src/sandbox.ts").read_text(encoding="utf-8").partition("class Sandbox {")[2]
+    members = set(re.findall(r"^  (?:get |async )?(\w+)(?: = |\()", source, re.MULTILINE)) - {"constructor"}
+    names = " ".join(row[0] for row in tables(section(FRONTENDS, "The fixture `mock`")))
+    assert {"requests", "getToken"} <= members
+    assert members - set(re.findall(r"\w+", names)) == set()
 
 
 def test_generators_that_the_typescript_client_depends_on_are_installed_before_use() -> None:
