@@ -36,6 +36,17 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call switch,NO_CONTROL,no-control) $(call switch,REQUIRE_SANDBOX,require-sandbox) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
 
+# `make mock` rejects other variables of its command line. The names of its settings are those in SETTINGS.
+comma := ,
+space := $(comma:,=) #
+mark_names = $(subst $(comma), ,$(subst call setting$(comma), @,$(subst call switch$(comma), @,$(1))))
+setting_names := $(patsubst @%,%,$(filter @%,$(call mark_names,$(value SETTINGS))))
+command_line := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unknown_settings := $(strip $(filter-out $(setting_names) ARGS PYTHON SHELL VENV,$(command_line)))
+ifneq ($(and $(filter mock,$(MAKECMDGOALS)),$(unknown_settings)),)
+$(error unknown setting $(unknown_settings) (expected $(subst $(space),$(comma)$(space),$(setting_names) ARGS)))
+endif
+
 # TARGET also comes from the command line only.
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 

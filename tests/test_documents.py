@@ -33,6 +33,8 @@ DATASETS = "docs/guides/datasets.md"
 ERRORS = "docs/guides/errors.md"
 RUN_THE_MOCK = "docs/guides/run-the-mock.md"
 CI = "docs/guides/ci.md"
+CLIENTS = "docs/guides/clients.md"
+FRONTENDS = "docs/guides/playwright.md"
 MOCK_SETTINGS = "docs/reference/mock-settings.md"
 SUITE_OPTIONS = "docs/reference/suite-options.md"
 EXIT_CODES = "docs/reference/exit-codes.md"
@@ -276,6 +278,26 @@ def test_documented_settings_file_is_valid(tmp_path: Path) -> None:
     assert settings["rate-limit"].startswith("20 ")
     assert settings["read-only"].startswith("true ")
     assert settings["skip.generateAgent"].startswith("no model in staging ")
+
+
+# Clients
+
+
+def test_guide_for_frontends_lists_the_members_of_a_sandbox() -> None:
+    source = (ROOT / "clients/typescript/src/sandbox.ts").read_text(encoding="utf-8").partition("class Sandbox {")[2]
+    members = set(re.findall(r"^  (?:get |async )?(\w+)(?: = |\()", source, re.MULTILINE)) - {"constructor"}
+    names = " ".join(row[0] for row in tables(section(FRONTENDS, "The fixture `mock`")))
+    assert {"requests", "getToken"} <= members
+    assert members - set(re.findall(r"\w+", names)) == set()
+
+
+def test_generators_that_the_typescript_client_depends_on_are_installed_before_use() -> None:
+    """`npx NAME@VERSION` fails if a linked package has that version as a development dependency."""
+    package = json.loads((ROOT / "clients/typescript/package.json").read_text(encoding="utf-8"))
+    commands = "\n".join(content for language, content in code_blocks(CLIENTS) if language == "sh")
+    requested = set(re.findall(r"npx (?:-\S+ )*([^\s@]+)@", commands))
+    assert requested
+    assert requested.isdisjoint(package["devDependencies"])
 
 
 # Specification extensions

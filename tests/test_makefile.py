@@ -1,6 +1,7 @@
 """Tests of the settings that `make mock` passes to `athena-mock`: those of its command line, if not empty."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -47,6 +48,17 @@ def test_flag_has_no_value(flag: str, value: str, is_set: bool) -> None:
     name = flag.removeprefix("--").upper().replace("-", "_")
     assert mock_arguments(f"{name}={value}") == ([flag] if is_set else [])
     assert mock_arguments(**{name: "1"}) == []
+
+
+@pytest.mark.parametrize("name", ["PROT", "port"])
+def test_unknown_setting_of_the_command_line_is_an_error(name: str) -> None:
+    command = ("make", "--dry-run", "mock", "SEED=7", f"{name}=8129")
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 2
+    known = [option.opts[0].removeprefix("--").upper().replace("-", "_") for option in OPTIONS]
+    message = re.search(rf"unknown setting {name} \(expected ([A-Z_, ]+)\)", result.stderr)
+    assert message is not None, result.stderr
+    assert sorted(message[1].split(", ")) == sorted([*known, "ARGS"])
 
 
 def test_no_settings_pass_no_arguments() -> None:

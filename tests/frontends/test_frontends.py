@@ -126,4 +126,4 @@ def list_commands() -> list[tuple[str, str]]:
 
 
 TYPE_CHECK = ("--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "preserve")
-CHECKED_FILES = ("agents.spec.ts", "global-setup.ts", "playwright.config.ts", "types.ts")
+CHECKED_FILES = ("agents.spec.ts", "sign-in.spec.ts", "global-setup.ts", "playwright.config.ts", "types.ts")

@@ -1,6 +1,7 @@
 """Runs pytest with the installed plugin in a process of its own, on test files that each test writes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.document_texts import code_blocks, code_spans, without_code_blocks
 from tests.mock_process import INSTALLED, MODULE, ROOT, build_environment, run_mock
 from tests.test_wheel import build
 
 SOURCE = ROOT / "clients" / "pytest_athena"
+GUIDE = "docs/guides/pytest.md"
 COMMAND = " ".join(MODULE)
 WORKERS = pytest.mark.parametrize(
     "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["one process", "xdist"]
@@ -140,6 +143,52 @@ def test_control(athena_sandbox):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_guide_lists_the_members_of_a_sandbox() -> None:
+    source = (SOURCE / "src" / "pytest_athena" / "client.py").read_text(encoding="utf-8")
+    members = set(re.findall(r"^    def ([a-z]\w+)", source.partition("class AthenaSandbox:")[2], re.MULTILINE))
+    documented = {match[0] for span in code_spans(without_code_blocks(GUIDE)) if (match := re.match(r"\w+", span))}
+    assert "create_records" in members
+    assert members - documented == set()
+
+
+@pytest.mark.parametrize("document", [GUIDE, "clients/pytest_athena/README.md"])
+def test_example_of_a_document_passes(tmp_path: Path, env: Mapping[str, str], document: str) -> None:
+    (example,) = (content for language, content in code_blocks(document) if language == "python")
+    result = run_pytest(tmp_path, env, example)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ready_made_rule_is_added_listed_and_deleted(tmp_path: Path, env: Mapping[str, str]) -> None:
+    content = """
+def test_preset(athena_sandbox):
+    rule = athena_sandbox.add_rule(preset="token-expires")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        list_names(athena_sandbox)
+    assert [(each["name"], each["hits"]) for each in athena_sandbox.list_rules()] == [(rule["name"], 1)]
+    athena_sandbox.delete_rule(rule["name"])
+    assert list_names(athena_sandbox)
+    athena_sandbox.add_rule({"status": 503})
+    athena_sandbox.delete_rule()
+    assert athena_sandbox.list_rules() == []
+"""
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_requests_are_exported_and_deleted(tmp_path: Path, env: Mapping[str, str]) -> None:
+    content = """
+def test_requests(athena_sandbox):
+    list_names(athena_sandbox)
+    (entry,) = athena_sandbox.export_har()["log"]["entries"]
+    assert entry["request"]["url"].endswith("/agents")
+    athena_sandbox.delete_requests()
+    assert athena_sandbox.find_requests() == []
+    assert athena_sandbox.get_clock()["frozen"] is False
+"""
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_report_of_a_failed_test_shows_its_requests(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = """
 def test_it(athena_sandbox):
@@ -157,12 +206,27 @@ def test_it(athena_sandbox):
     assert "  unknown-field body.size: " in section
 
 
+@pytest.mark.parametrize(("arguments", "unexpected"), [('"empty"', "'empty'"), ('data="empty"', "data")])
+def test_unexpected_argument_of_the_marker_is_an_error(
+    tmp_path: Path, env: Mapping[str, str], arguments: str, unexpected: str
+) -> None:
+    content = f"@pytest.mark.athena({arguments})\ndef test_it(athena_sandbox): ..."
+    result = run_pytest(tmp_path, env, content)
+    assert result.returncode != 0
+    assert f"test_it.py::test_it: @pytest.mark.athena: unexpected {unexpected} (expected the keyword" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_rejected_request_names_its_locations(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = 'def test_it(athena_sandbox): athena_sandbox.create_records({"Agnt": [{}]})'
     result = run_pytest(tmp_path, env, content)
     assert result.returncode == 1
     assert "records: got 422" in result.stdout
-    assert "Agnt: The contract has no resource of this name (expected Agent)." in result.stdout
+    summary = result.stdout.partition("short test summary info")[0]
+    lines = [line for line in summary.splitlines() if line.endswith("no resource of this name (expected Agent).")]
+    assert [line.removeprefix("E").strip() for line in lines] == [
+        "Agnt: The contract has no resource of this name (expected Agent)."
+    ]
 
 
 @WORKERS

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
 export interface StartOptions {
-  /** The command of the mock and its first arguments. Default: `athena-mock`, from PATH. */
-  command?: string[];
+  /** A program, or a list of the program and its first arguments. Default: `athena-mock`, from PATH. */
+  command?: string | string[];
   /** Options of the mock. Default: a free port. */
   args?: string[];
   /** Maximum time until the mock is ready. The first start with a dataset builds it. Default: a minute. */
@@ -20,7 +20,8 @@ export interface RunningMock {
 
 /** Start a mock on a free port and wait until it is ready. It is killed when this process exits. */
 export async function startMock(options: StartOptions = {}): Promise<RunningMock> {
-  const { command = ["athena-mock"], args = [], timeoutMs = 60_000 } = options;
+  const { args = [], timeoutMs = 60_000 } = options;
+  const command = [options.command ?? "athena-mock"].flat();
   const [program = "", ...firstArgs] = command;
   const child = spawn(program, [...firstArgs, "--port", "0", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");

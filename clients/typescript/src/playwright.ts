@@ -15,6 +15,7 @@ import {
   createSandbox,
   getDefaultUrl,
   parseDuration,
+  parseTime,
   type RecordedRequest,
   Sandbox,
   type User,
@@ -155,14 +156,15 @@ export const mockFixtures: Fixtures<MockFixtures, {}, BuiltinTestFixtures, Built
   mockOrigins: [async ({ mockUrl }, use) => use([new URL(mockUrl).origin]), { option: true }],
 
   mockSandbox: async ({ mockUrl, mockControlToken, mockDataset, mockSeed, mockTime }, use, testInfo) => {
+    const fixedTime = mockTime === undefined ? undefined : parseTime(mockTime, "mockTime");
     const sandbox = await createSandbox({
       url: mockUrl,
       controlToken: mockControlToken,
       dataset: mockDataset,
       seed: mockSeed,
-      epoch: mockTime,
+      epoch: fixedTime,
     });
-    if (mockTime !== undefined) await sandbox.clock.setFixedTime(mockTime);
+    if (fixedTime !== undefined) await sandbox.clock.setFixedTime(fixedTime);
     await use(sandbox);
     if (testInfo.status !== testInfo.expectedStatus) await attachRequests(testInfo, sandbox);
     await sandbox.delete();

@@ -39,7 +39,9 @@ export class ControlError extends Error {
     readonly errors: Record<string, string[]> = {},
   ) {
     const lines = Object.entries(errors).map(([location, messages]) => `\n  ${location}: ${messages.join(" ")}`);
-    super(`${request}: got ${status}: ${message}${lines.join("")}`);
+    const firstDetail = Object.values(errors)[0]?.[0];
+    const isRepeated = firstDetail !== undefined && message.startsWith(firstDetail);
+    super(`${request}: got ${status}${isRepeated ? "" : `: ${message}`}${lines.join("")}`);
     this.name = "ControlError";
   }
 }
@@ -138,7 +140,7 @@ export class Clock {
 
   /** Set the time and freeze it. */
   async setFixedTime(time: string | number | Date): Promise<void> {
-    await this.update({ now: new Date(time).toISOString(), frozen: true });
+    await this.update({ now: parseTime(time, "setFixedTime").toISOString(), frozen: true });
   }
 
   /** Advance the time by milliseconds or `hh:mm:ss`, also if it is frozen. */
@@ -150,6 +152,13 @@ export class Clock {
   async resume(): Promise<void> {
     await this.update({ frozen: false });
   }
+}
+
+/** Convert a time, as the constructor of Date does. `source`: where it was set, for the message of an error. */
+export function parseTime(time: string | number | Date, source: string): Date {
+  const date = new Date(time);
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new TypeError(`${source}: invalid time "${time}" (expected a Date, milliseconds, or a text such as "2026-03-01T09:00:00Z")`);
 }
 
 /** Convert a duration to milliseconds: a number of them, or `ss`, `mm:ss` or `hh:mm:ss`. */
@@ -179,9 +188,10 @@ export class Sandbox {
 
   /** A token of a user that selects the sandbox. */
   getToken(user: User): string {
-    const token = this.description.tokens[user];
-    if (token === undefined) throw new Error(`The dataset ${this.description.dataset} has no user ${user}.`);
-    return token;
+    const { tokens, dataset } = this.description;
+    const token = tokens[user];
+    if (token !== undefined) return token;
+    throw new Error(`The dataset ${dataset} has no user ${user} (expected ${Object.keys(tokens).join(", ") || "none"}).`);
   }
 
   /** Restore the initial records and the initial time, and delete the rules. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type components, ControlError, createSandbox, type paths, parseDuration, type RunningMock, startMock } from "../src/index.js";
+import { type components, ControlError, createSandbox, type paths, parseDuration, parseTime, type RunningMock, startMock } from "../src/index.js";
 
 type AgentList = paths["/agents"]["get"]["responses"][200]["content"]["application/json"];
 
@@ -97,12 +97,14 @@ test("a rejected request is an error with all its locations", async () => {
   expect(error).toBeInstanceOf(ControlError);
   expect((error as ControlError).status).toBe(422);
   expect((error as ControlError).message).toContain("Message.0.role");
+  expect((error as ControlError).message.split("\n")[0]).toMatch(/records: got 422$/);
 });
 
 test("a user that the dataset does not have is an error", async () => {
   const sandbox = await createEmpty();
+  expect(() => sandbox.getToken("bob" as never)).toThrow(/no user bob \(expected demo, other/);
   sandbox.description.tokens = {};
-  expect(() => sandbox.getToken("viewer")).toThrow("The dataset empty has no user viewer.");
+  expect(() => sandbox.getToken("viewer")).toThrow("The dataset empty has no user viewer (expected none).");
 });
 
 test("a deleted sandbox does not exist", async () => {
@@ -113,6 +115,7 @@ test("a deleted sandbox does not exist", async () => {
 
 test("a mock that cannot start is an error with its reason", async () => {
   await expect(startMock({ command: ["no-such-command"] })).rejects.toThrow("no-such-command: cannot be started");
+  await expect(startMock({ command: "no-such-command" })).rejects.toThrow("no-such-command: cannot be started");
   await expect(startMock({ args: ["--dataset", "none"] })).rejects.toThrow(/exit code 2\n[^]*none/);
   await expect(startMock({ command: ["sh", "-c", "sleep 5"], timeoutMs: 300 })).rejects.toThrow("not ready after 300 ms");
 });
@@ -131,6 +134,12 @@ test.each([
   ["24:00:00", 86_400_000],
 ])("the duration %s is %d ms", (duration, milliseconds) => {
   expect(parseDuration(duration)).toBe(milliseconds);
+});
+
+test("an invalid time is an error", async () => {
+  const { clock } = await createEmpty();
+  await expect(clock.setFixedTime("tomorrow")).rejects.toThrow('setFixedTime: invalid time "tomorrow" (expected a Date');
+  expect(parseTime("2026-03-01", "mockTime").toISOString()).toBe("2026-03-01T00:00:00.000Z");
 });
 
 test("an invalid duration is an error", () => {

@@ -23,7 +23,9 @@ class ControlRequestError(Exception):
 
     def __init__(self, request: str, status: int, message: str, errors: Mapping[str, list[str]]) -> None:
         lines = [f"\n  {location}: {' '.join(messages)}" for location, messages in errors.items()]
-        super().__init__(f"{request}: got {status}: {message}{''.join(lines)}")
+        first_detail = next((text for messages in errors.values() for text in messages), None)
+        is_repeated = first_detail is not None and message.startswith(first_detail)
+        super().__init__(f"{request}: got {status}{'' if is_repeated else f': {message}'}{''.join(lines)}")
         self.status = status
         self.errors = errors
 
@@ -120,15 +122,31 @@ class AthenaSandbox:
         """Create related records, for example `{"Agent": [{"name": "Alpha"}]}`: all or none."""
         return self.send("POST", "/records", records)
 
-    def add_rule(self, respond: Any, **parameters: Any) -> Any:
-        """Force responses. `parameters`: `match`, `times` and others of a rule."""
-        return self.send("POST", "/rules", {"respond": respond, **parameters})
+    def add_rule(self, respond: Any = None, **parameters: Any) -> Any:
+        """Force responses. `parameters`: `match`, `times`, `preset` and others of a rule.
+
+        `respond`: a response, or a list of them; not needed with `preset`.
+        """
+        response = {} if respond is None else {"respond": respond}
+        return self.send("POST", "/rules", {**response, **parameters})
+
+    def list_rules(self) -> Any:
+        return self.send("GET", "/rules")["rules"]
+
+    def delete_rule(self, name: str | None = None) -> None:
+        """Delete a rule, or all."""
+        self.send("DELETE", "/rules" if name is None else f"/rules/{name}")
+
+    def get_clock(self) -> Any:
+        """Return `now`, `frozen` and `speed`."""
+        return self.send("GET", "/clock")
 
     def set_clock(self, **changes: Any) -> Any:
         """Change `now`, `frozen` or `speed`."""
         return self.send("PATCH", "/clock", changes)
 
     def advance_clock(self, seconds: float) -> Any:
+        """Advance the time, also if it is frozen."""
         return self.send("POST", "/clock/advance", {"seconds": seconds})
 
     def find_requests(self, **conditions: Any) -> Any:
@@ -138,6 +156,13 @@ class AthenaSandbox:
     def verify_requests(self, **expectation: Any) -> Any:
         """Raise ControlRequestError unless requests were made: `count` of them, or at least one."""
         return self.send("POST", "/requests/verify", expectation)
+
+    def export_har(self) -> Any:
+        """Return the recorded requests as an HTTP Archive."""
+        return self.send("GET", "/requests.har")
+
+    def delete_requests(self) -> None:
+        self.send("DELETE", "/requests")
 
     def list_changes(self, since: str = "") -> Any:
         """Return what differs from the creation of the sandbox, or from a snapshot."""

@@ -15,6 +15,7 @@ from pytest_athena.process import MockProcess, MockStartError
 _URL_OPTION, _TOKEN_OPTION = "--athena-mock-url", "--athena-control-token"
 _COMMAND_SETTING = "athena_mock_command"
 _URL_INPUT = "athena_mock_url"  # in `workerinput` of pytest-xdist
+_PARAMETERS = ("dataset", "seed", "epoch")  # of the marker `athena`
 _PROCESS = pytest.StashKey[MockProcess]()
 
 
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    marker = "athena(dataset, seed, epoch): parameters of the fixture athena_sandbox"
+    marker = f"athena({', '.join(_PARAMETERS)}): parameters of the fixture athena_sandbox, by keyword"
     config.addinivalue_line("markers", marker)
 
 
@@ -90,10 +91,24 @@ def athena_mock(pytestconfig: pytest.Config) -> AthenaMock:
     return AthenaMock(worker_input.get(_URL_INPUT) or _get_url(pytestconfig), pytestconfig.getoption(_TOKEN_OPTION))
 
 
+def _get_parameters(item: pytest.Item) -> Mapping[str, Any]:
+    """Return the parameters of the marker `athena`. Fail the test if it has others."""
+    marker = item.get_closest_marker("athena")
+    if marker is None:
+        return {}
+    unknown = [*map(repr, marker.args), *(name for name in marker.kwargs if name not in _PARAMETERS)]
+    if unknown:
+        pytest.fail(
+            f"{item.nodeid}: @pytest.mark.athena: unexpected {', '.join(unknown)} "
+            f'(expected the keyword arguments {", ".join(_PARAMETERS)}, for example dataset="empty")',
+            pytrace=False,
+        )
+    return marker.kwargs
+
+
 @pytest.fixture
 def athena_sandbox(request: pytest.FixtureRequest, athena_mock: AthenaMock) -> Iterator[AthenaSandbox]:
     """An isolated state of the mock for one test. `@pytest.mark.athena(dataset="empty")` sets its parameters."""
-    marker = request.node.get_closest_marker("athena")
-    sandbox = athena_mock.create_sandbox(**(marker.kwargs if marker else {}))
+    sandbox = athena_mock.create_sandbox(**_get_parameters(request.node))
     yield sandbox
     sandbox.delete()
