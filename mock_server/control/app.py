@@ -149,7 +149,7 @@ async def _send_events(
     context: RequestContext, receive: Receive, send: Send, events: AsyncGenerator[bytes, None]
 ) -> None:
     """Send server-sent events until there are no more, the client disconnects, or the mock stops."""
-    end = context.end_of_stream = asyncio.Event()
+    end = context.server_stop = asyncio.Event()
     context.status = HTTPStatus.OK
     headers = [*context.response_headers, (_CONTENT_TYPE, _EVENT_STREAM), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": context.status, "headers": headers})

@@ -12,7 +12,6 @@ A status must be documented, or one of SERVER_ERRORS. Other preferences are igno
 nor validated if its response is forced. A success status without an example is processed as usual.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,7 +75,7 @@ class ResponseForcer:
         if delay:
             if not (delay.isascii() and delay.isdigit() and int(delay[:9]) <= MAX_DELAY_MS):
                 raise _bad_request(f"X-Mock-Delay: invalid value {delay[:100]!r} (expected 0 to {MAX_DELAY_MS} ms)")
-            await asyncio.sleep(int(delay) / 1000)
+            await context.pause(int(delay) / 1000)
             context.now = context.sandbox.clock.now()
         context.outcome = context.get_header(_OUTCOME) or None
         text = context.get_header(_TEXT)

@@ -1,8 +1,10 @@
 """Faults of a connection, over sockets."""
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,37 @@ def test_random_bytes(address: str) -> None:
 def test_no_response(address: str) -> None:
     set_rule(address, {"fault": "no-response"})
     assert exchange(address, timeout=1) == (b"", "timeout")
+
+
+def test_request_without_response_is_recorded_when_the_client_leaves(address: str) -> None:
+    set_rule(address, {"fault": "no-response"})
+    journal = f"{address}/__mock/api/sandboxes/a/requests"
+    httpx.delete(journal).raise_for_status()
+    exchange(address, timeout=0.3)
+    deadline = time.monotonic() + 5
+    while not (requests := httpx.get(journal).json()["requests"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(entry["fault"], entry["response"]) for entry in requests] == [("no-response", None)]
+
+
+@pytest.mark.parametrize(
+    "respond", [{"fault": "no-response"}, {"delay_ms": 60_000}, {"fault": "dribble", "duration_ms": 60_000}]
+)
+def test_mock_stops_while_a_request_waits(tmp_path: Path, respond: dict[str, Any]) -> None:
+    command = (*MODULE, "--port", "0")
+    with run_mock(command, build_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}) as (mock, banner):
+        own_address = next(word for word in banner.split() if word.startswith("http://")).removesuffix("/api/v1")
+        set_rule(own_address, respond)
+        with ThreadPoolExecutor() as pool:
+            exchanging = pool.submit(exchange, own_address, 30)
+            time.sleep(0.5)
+            mock.send_signal(signal.SIGTERM)
+            _, errors = mock.communicate(timeout=20)
+            received, end = exchanging.result()
+    assert "Cancel" not in errors
+    assert "Traceback" not in errors
+    assert end == "closed"
+    assert bool(received) is (respond.get("fault") != "no-response")
 
 
 def test_truncated_body(address: str) -> None:
