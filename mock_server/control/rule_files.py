@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.control.document import build_control_document
-from mock_server.control.rules import MAX_RULES
+from mock_server.control.rules import MAX_RULES, find_rule_errors, resolve_preset
 from mock_server.web.validation_messages import list_field_errors
 from mock_server.web.violations import find_violations
 from spec.document import parse_yaml
@@ -41,7 +41,9 @@ def read_rules(path: Path, contract: Contract) -> list[Mapping[str, Any]]:
         raise RuleFileError(f"{path}: invalid content (expected {expected})")
     document = build_control_document(contract, ())
     validator = SchemaValidators.from_document(document).get(_SCHEMA_POINTER, "write")
-    problems = [line for index, rule in enumerate(rules) for line in _iter_problems(validator, rule, str(index))]
+    problems = [
+        line for index, rule in enumerate(rules) for line in _iter_problems(contract, validator, rule, str(index))
+    ]
     if problems:
         omitted = len(problems) - MAX_LISTED_ERRORS
         listed = problems[:MAX_LISTED_ERRORS] + ([f"{omitted} more errors"] if omitted > 0 else [])
@@ -49,9 +51,11 @@ def read_rules(path: Path, contract: Contract) -> list[Mapping[str, Any]]:
     return rules
 
 
-def _iter_problems(validator: Validator, rule: Any, index: str) -> Iterator[str]:
-    """Yield ``rules.0.respond.status: message`` for each violation of the schema of a rule."""
+def _iter_problems(contract: Contract, validator: Validator, rule: Any, index: str) -> Iterator[str]:
+    """Yield ``rules.0.respond.status: message`` for each error of a rule."""
     if validator.is_valid(rule):
+        for name, message in find_rule_errors(contract, resolve_preset(rule)).items():
+            yield f"{_RULES}.{index}.{name}: {message}"
         return
     violations = find_violations(validator, rule)
     for error in list_field_errors(violations, _SCHEMA_POINTER, path_prefix=(_RULES, index)):

@@ -1,15 +1,18 @@
 """Operations on the rules of a sandbox."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
 from mock_server.control.call import ControlRequest, ControlResult
+from mock_server.control.path_conditions import find_path_problem, remove_base_path
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.rules import Fault, RateLimit, Rule, RuleMatch, RuleResponse, RuleSet
 from spec.document import parse_yaml
+from spec.model import Contract
 
 MAX_RULES = 1_000
 _PRESETS_FILE = "presets.yaml"
@@ -25,8 +28,11 @@ async def create_rule(request: ControlRequest) -> ControlResult:
     rules = (await request.find_entry()).sandbox.rules
     if len(rules.rules) >= MAX_RULES:
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=f"The sandbox has {MAX_RULES} rules: delete some.")
-    body = resolve_preset(request.body)
-    rule = parse_rule(body, body.get("name") or rules.create_name())
+    body, contract = resolve_preset(request.body), request.registry.default.contract
+    errors = find_rule_errors(contract, body)
+    if errors:
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={field: [message] for field, message in errors.items()})
+    rule = parse_rule(contract, body, body.get("name") or rules.create_name())
     rules.add(rule)
     return ControlResult(HTTPStatus.CREATED, _describe_rule(rule))
 
@@ -64,23 +70,33 @@ def resolve_preset(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"name": body["preset"], **read_presets()[body["preset"]]["rule"], **overrides}
 
 
-def create_rule_set(bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
+def create_rule_set(contract: Contract, bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
     """Return the rules of validated bodies; the first takes precedence."""
     rules = RuleSet()
     resolved = [resolve_preset(body) for body in bodies]
     named = [(body.get("name") or rules.create_name(), body) for body in resolved]
     for name, body in reversed(named):
-        rules.add(parse_rule(body, name))
+        rules.add(parse_rule(contract, body, name))
     return rules
 
 
-def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
+def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, str]:
+    """Return what prevents a rule that fulfils the schema from having an effect: messages by field."""
+    errors: dict[str, str] = {}
+    path = body.get("match", {}).get("path")
+    problem = None if path is None else find_path_problem(contract, path, "match.path")
+    if problem is not None:
+        errors["match.path"] = problem
+    return errors
+
+
+def parse_rule(contract: Contract, body: Mapping[str, Any], name: str) -> Rule:
     """Return the rule of a validated body."""
     match, respond = body.get("match", {}), body["respond"]
     responses = [_parse_response(item) for item in (respond if isinstance(respond, list) else [respond])]
     return Rule(
         name=name,
-        match=parse_match(match),
+        match=parse_match(contract, match),
         responses=responses,
         source={"match": match, "respond": respond},
         times=body.get("times"),
@@ -89,9 +105,10 @@ def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
     )
 
 
-def parse_match(conditions: Mapping[str, Any]) -> RuleMatch:
+def parse_match(contract: Contract, conditions: Mapping[str, Any]) -> RuleMatch:
     """Return the match of validated conditions by name. A `body` of null is a condition, too."""
-    return RuleMatch(**conditions, has_body="body" in conditions)
+    match = RuleMatch(**conditions, has_body="body" in conditions)
+    return match if match.path is None else replace(match, path=remove_base_path(contract, match.path))
 
 
 def _parse_response(node: Mapping[str, Any]) -> RuleResponse:

@@ -118,7 +118,7 @@ def test_file_of_rules_is_used_by_each_sandbox_and_restored_by_a_reset(tmp_path:
     file = tmp_path / "rules.yaml"
     file.write_text("- {name: first, respond: {status: 502}, times: 1}\n- {preset: provider-down, match: {}}\n")
     rules = read_rules(file, athena_contract())
-    mock = ControlledMock.create(create_rules=partial(create_rule_set, rules))
+    mock = ControlledMock.create(create_rules=partial(create_rule_set, athena_contract(), rules))
     for name in ("default", "a", "b"):
         assert [mock.call(name, "GET", "/agents").status for _ in range(2)] == [502, 503]
     mock.control("DELETE", RULES)
