@@ -109,6 +109,7 @@ class ControlApi:
             routes=Routes.from_contract(contract),
             schemas=validators,
             max_body_bytes=self.max_body_bytes,
+            is_strict=True,
         )
         return self._app
 

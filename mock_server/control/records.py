@@ -9,7 +9,6 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +29,13 @@ from mock_server.store import StoredRecord
 from mock_server.store.pools import read_pool
 from mock_server.store.schema import encode_reference, parse_key
 from mock_server.web.validation import MAX_LISTED_ERRORS
-from mock_server.web.validation_messages import MAX_FIELD_CHARS, list_field_errors, required_error
+from mock_server.web.validation_messages import (
+    MAX_FIELD_CHARS,
+    describe_error,
+    describe_names,
+    list_field_errors,
+    required_error,
+)
 from mock_server.web.violations import find_violations
 from spec.document import snake_case
 from spec.model import Contract, Relation, Resource
@@ -91,8 +96,8 @@ def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -
     for name, value in body.items():
         resource = contract.resources.get(name)
         if resource is None:
-            similar = get_close_matches(name[:MAX_FIELD_CHARS], contract.resources, 1) or contract.resources
-            message = f"The contract has no resource of this name (expected {', '.join(similar)})."
+            expected = describe_names(name, sorted(contract.resources))
+            message = f"The contract has no resource of this name (expected {expected})."
             errors[name[:MAX_FIELD_CHARS]] = [message]
             continue
         records[name] = list(_iter_records(resource, value, errors))
@@ -135,7 +140,9 @@ def _validate_record(validators: SchemaValidators, pointer: str, record: NewReco
     if not validator.is_valid(record.values):
         violations = find_violations(validator, record.values)
         for error in list_field_errors(violations, pointer, path_prefix=record.path):
-            errors.setdefault(error.field, []).append(error.message)
+            is_listed = len(errors) < MAX_LISTED_ERRORS
+            message = describe_error(validators.document, error) if is_listed else error.message
+            errors.setdefault(error.field, []).append(message)
 
 
 def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:

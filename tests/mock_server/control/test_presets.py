@@ -138,7 +138,7 @@ def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
     ("content", "problems"),
     [
         ("- {respond: {status: 5000}}", ["rules.0.respond.status: "]),
-        ("- {preset: slow}", ["rules.0.preset: ", "(expected provider-down, rate-limited, slow-model, token-expires)"]),
+        ("- {preset: slow}", ["rules.0.preset: ", "expected provider-down, rate-limited, slow-model or token-expires"]),
         ("- {respond: {}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
         ("- {name: x}", ["rules.0.respond: "]),
         ("- 3", ["rules.0"]),
