@@ -99,7 +99,7 @@ class ResponseForcer:
 
         Raises ApiError (400).
         """
-        examples = {status: _find_examples(self.contract, operation, status) for status in operation.responses}
+        examples = {status: find_examples(self.contract, operation, status) for status in operation.responses}
         allowed = sorted({*operation.responses, *SERVER_ERRORS})
         code = forced.code
         if code is not None and (not code.isdecimal() or int(code[:4]) not in allowed):
@@ -121,7 +121,7 @@ class ResponseForcer:
 
     def encode_example(self, operation: Operation, status: int, name: str) -> bytes:
         """Return an example of the contract as JSON. Raises ApiError (400) if it does not exist."""
-        examples = _find_examples(self.contract, operation, status)
+        examples = find_examples(self.contract, operation, status)
         if name not in examples:
             expected = ", ".join(examples) or "none"
             raise _bad_request(f"{operation.id} has no example {name[:100]!r} for {status} (expected {expected}).")
@@ -150,7 +150,7 @@ def build_error_body(operation: Operation, status: int) -> bytes:
     return orjson.dumps({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
 
 
-def _find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:
+def find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:
     """Return the examples of a response by name; one without a name is called ``example``."""
     pointer = operation.responses.get(status)
     if pointer is None:

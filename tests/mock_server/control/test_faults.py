@@ -51,7 +51,7 @@ def exchange(address: str, timeout: float = 10) -> tuple[bytes, str]:
 
 
 def test_usual_response_is_complete(address: str) -> None:
-    set_rule(address, {})
+    set_rule(address, [{}])
     received, end = exchange(address)
     head, _, body = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
@@ -61,7 +61,7 @@ def test_usual_response_is_complete(address: str) -> None:
 
 def test_rule_that_closes_the_connection_does_not_announce_keep_alive(address: str) -> None:
     with httpx.Client(headers={"Authorization": "Bearer demo-token"}, timeout=30) as client:
-        set_rule(address, {})
+        set_rule(address, [{}])
         usual = client.get(f"{address}/__mock/s/a/api/v1/agents")
         assert (usual.headers["connection"], usual.headers["keep-alive"]) == ("keep-alive", "timeout=30")
         set_rule(address, {"headers": ["Connection: close"]})
@@ -145,7 +145,7 @@ def test_truncated_body(address: str) -> None:
 
 
 def test_dribbled_body_is_complete_and_slow(address: str) -> None:
-    set_rule(address, {})
+    set_rule(address, [{}])
     usual = exchange(address)[0].partition(b"\r\n\r\n")[2]
     set_rule(address, {"fault": "dribble", "chunks": 5, "duration_ms": 500})
     started_at = time.monotonic()

@@ -139,10 +139,11 @@ def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
     [
         ("- {respond: {status: 5000}}", ["rules.0.respond.status: "]),
         ("- {preset: slow}", ["rules.0.preset: ", "expected provider-down, rate-limited, slow-model or token-expires"]),
-        ("- {respond: {}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
+        ("- {respond: {status: 500}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
         ("- {name: x}", ["rules.0.respond: "]),
         ("- 3", ["rules.0"]),
         ("rules: 3", ["expected a list of at most 1000 rules"]),
+        ("- {respond: {chunks: 3}}", ["rules.0.respond.chunks: ", "expected fault dribble"]),
         ("- {respond: {}, unknown: 1}", ["rules.0.unknown: "]),
         ("- {respond: {}, respond: {}}", ["respond"]),
     ],
