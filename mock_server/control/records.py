@@ -78,14 +78,10 @@ def add_records(sandbox: Sandbox, validators: SchemaValidators, body: Mapping[st
     sandbox.apply_scheduled_changes(sandbox.clock.now())
     sandbox.prepare_write()
     builder = RecordBuilder.from_sandbox(sandbox, new_records)
-    try:
-        with sandbox.store.transaction():
-            builder.add_all()
-            if builder.errors:
-                raise _create_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
-    except sqlite3.IntegrityError:
-        message = "A record with this key or number exists."
-        raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message) from None
+    with sandbox.store.transaction():
+        builder.add_all()
+        if builder.errors:
+            raise _create_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
     return builder
 
 
@@ -152,6 +148,20 @@ def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
         return ApiError(kind, errors=listed, unlisted_count=unlisted_count)
     first = next(iter(listed.values()))[0]
     return ApiError(kind, errors=listed, message=first)
+
+
+def _create_conflict(sandbox: Sandbox, new_record: NewRecord) -> ApiError:
+    """Return the error (409) for a record whose key, or whose number, another record has."""
+    resource, values = new_record.resource, new_record.values
+    key = values.get(resource.key_attribute)
+    names = [name for name, attribute in resource.attributes.items() if attribute.stamp == "number" and name in values]
+    parsed_key = None if key is None else parse_key(resource, key)
+    if parsed_key is not None and (sandbox.store.get(resource.name, parsed_key) is not None or not names):
+        names = [resource.key_attribute]
+    field_name = ".".join((*new_record.path, *names[:1]))
+    received = f" {str(values[names[0]])[:100]!r}" if names else ""
+    message = f"{field_name}: the {resource.name}{received} exists (expected one that no other record has)."
+    return _create_error(ErrorKind.CONTROL_CONFLICT, {field_name: [message]})
 
 
 def describe_record(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any]:
@@ -225,7 +235,10 @@ class RecordBuilder:
         key = self.sandbox.create_key(resource) if raw_key is None else parse_key(resource, raw_key)
         attributes = self.build_attributes(new_record, key)
         self.set_discriminators(resource, references, new_record.values, attributes)
-        store.add(Record(resource.name, key, attributes, references))
+        try:
+            store.add(Record(resource.name, key, attributes, references))
+        except sqlite3.IntegrityError:
+            raise _create_conflict(self.sandbox, new_record) from None
         self.created.append(Reference(resource.name, key))
         return self.created[-1]
 

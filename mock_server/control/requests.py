@@ -122,9 +122,13 @@ async def verify_requests(request: ControlRequest) -> ControlResult:
 
     The result lists the matches if there are too many, and the most similar requests if there are too few.
     """
-    entry = await request.find_entry()
+    entry, expected = await request.find_entry(), CountRange.from_expectation(request.body)
+    if expected.maximum is not None and expected.minimum > expected.maximum:
+        message = f"No number is at least {expected.minimum} and at most {expected.maximum}"
+        message += " (expected at_least not greater than at_most)."
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"at_least": [message]})
     selection = _select_entries(request, entry, request.body)
-    count, expected = len(selection.matches), CountRange.from_expectation(request.body)
+    count = len(selection.matches)
     is_verified, is_missing = expected.includes(count), count < expected.minimum
     surplus = [] if is_verified or is_missing else selection.matches[:MAX_LISTED_REQUESTS]
     near_misses = (
