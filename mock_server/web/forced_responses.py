@@ -34,9 +34,10 @@ from spec.model import Contract, Operation
 
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
-_PREFER, _DELAY, _OUTCOME, _TEXT = b"prefer", b"x-mock-delay", b"x-mock-outcome", b"x-mock-text"
+_PREFER, _DELAY = b"prefer", b"x-mock-delay"
+OUTCOME_HEADER, TEXT_HEADER = b"x-mock-outcome", b"x-mock-text"
 EXPLAIN_HEADER = b"x-mock-explain"
-READ_HEADERS = (_PREFER, _DELAY, _OUTCOME, _TEXT, EXPLAIN_HEADER)
+READ_HEADERS = (_PREFER, _DELAY, OUTCOME_HEADER, TEXT_HEADER, EXPLAIN_HEADER)
 _CODE, _EXAMPLE = "code", "example"
 _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {
@@ -77,8 +78,8 @@ class ResponseForcer:
                 raise _bad_request(f"X-Mock-Delay: invalid value {delay[:100]!r} (expected 0 to {MAX_DELAY_MS} ms)")
             await context.pause(int(delay) / 1000)
             context.now = context.sandbox.clock.now()
-        context.outcome = context.get_header(_OUTCOME) or None
-        text = context.get_header(_TEXT)
+        context.outcome = context.get_header(OUTCOME_HEADER) or None
+        text = context.get_header(TEXT_HEADER)
         context.text = unquote(text) if text else None
         forced = _read_forced_response(context)
         match = self.routes.find(context.raw_path) if forced else None
