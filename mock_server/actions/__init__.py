@@ -55,6 +55,10 @@ ACTIONS: Mapping[str, Action] = {
 # Actions that no share permits.
 OWN_TENANT_ACTIONS = ("delete", "share")
 
+# Actions that start asynchronous work, whose outcome a request can choose, and those that run a model.
+OUTCOME_ACTIONS = frozenset({"trigger-workflow", "create-execution"})
+TEXT_ACTIONS = frozenset({"run-agent", "run-thread", "run-prompt"})
+
 # Action -> whether the state of the record in the path permits it.
 STATE_CHECKS: Mapping[str, Callable[[Sandbox, StoredRecord], bool]] = {
     "delete": crud.can_delete,

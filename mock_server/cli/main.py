@@ -299,7 +299,7 @@ def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: 
         requires_creation=settings.require_sandbox,
         journal_bytes=settings.journal_memory,
         execution_seconds=settings.execution_seconds,
-        create_rules=partial(create_rule_set, rules),
+        create_rules=partial(create_rule_set, sandbox.contract, rules),
     )
 
 

@@ -109,6 +109,7 @@ class ControlApi:
             routes=Routes.from_contract(contract),
             schemas=validators,
             max_body_bytes=self.max_body_bytes,
+            is_strict=True,
         )
         return self._app
 
@@ -149,7 +150,7 @@ async def _send_events(
     context: RequestContext, receive: Receive, send: Send, events: AsyncGenerator[bytes, None]
 ) -> None:
     """Send server-sent events until there are no more, the client disconnects, or the mock stops."""
-    end = context.end_of_stream = asyncio.Event()
+    end = context.server_stop = asyncio.Event()
     context.status = HTTPStatus.OK
     headers = [*context.response_headers, (_CONTENT_TYPE, _EVENT_STREAM), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": context.status, "headers": headers})

@@ -34,7 +34,8 @@ class ControlRequest:
         """Return a name in the path. Raises ApiError (422)."""
         name = self.path_parameters[parameter]
         if not NAME_PATTERN.fullmatch(name):
-            message = f"The {parameter} must have 1 to 63 lower-case letters, digits and hyphens."
+            expected = "1 to 63 lower-case letters, digits and hyphens, a letter or digit first and last"
+            message = f'The {parameter} is invalid (received "{name[:100]}", expected {expected}).'
             raise ApiError(ErrorKind.VALIDATION_FAILED, errors={parameter: [message]})
         return name
 

@@ -9,7 +9,6 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +29,13 @@ from mock_server.store import StoredRecord
 from mock_server.store.pools import read_pool
 from mock_server.store.schema import encode_reference, parse_key
 from mock_server.web.validation import MAX_LISTED_ERRORS
-from mock_server.web.validation_messages import MAX_FIELD_CHARS, list_field_errors, required_error
+from mock_server.web.validation_messages import (
+    MAX_FIELD_CHARS,
+    describe_error,
+    describe_names,
+    list_field_errors,
+    required_error,
+)
 from mock_server.web.violations import find_violations
 from spec.document import snake_case
 from spec.model import Contract, Relation, Resource
@@ -73,14 +78,10 @@ def add_records(sandbox: Sandbox, validators: SchemaValidators, body: Mapping[st
     sandbox.apply_scheduled_changes(sandbox.clock.now())
     sandbox.prepare_write()
     builder = RecordBuilder.from_sandbox(sandbox, new_records)
-    try:
-        with sandbox.store.transaction():
-            builder.add_all()
-            if builder.errors:
-                raise _create_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
-    except sqlite3.IntegrityError:
-        message = "A record with this key or number exists."
-        raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message) from None
+    with sandbox.store.transaction():
+        builder.add_all()
+        if builder.errors:
+            raise _create_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
     return builder
 
 
@@ -91,8 +92,8 @@ def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -
     for name, value in body.items():
         resource = contract.resources.get(name)
         if resource is None:
-            similar = get_close_matches(name[:MAX_FIELD_CHARS], contract.resources, 1) or contract.resources
-            message = f"The contract has no resource of this name (expected {', '.join(similar)})."
+            expected = describe_names(name, sorted(contract.resources))
+            message = f"The contract has no resource of this name (expected {expected})."
             errors[name[:MAX_FIELD_CHARS]] = [message]
             continue
         records[name] = list(_iter_records(resource, value, errors))
@@ -135,7 +136,9 @@ def _validate_record(validators: SchemaValidators, pointer: str, record: NewReco
     if not validator.is_valid(record.values):
         violations = find_violations(validator, record.values)
         for error in list_field_errors(violations, pointer, path_prefix=record.path):
-            errors.setdefault(error.field, []).append(error.message)
+            is_listed = len(errors) < MAX_LISTED_ERRORS
+            message = describe_error(validators.document, error) if is_listed else error.message
+            errors.setdefault(error.field, []).append(message)
 
 
 def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
@@ -145,6 +148,20 @@ def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
         return ApiError(kind, errors=listed, unlisted_count=unlisted_count)
     first = next(iter(listed.values()))[0]
     return ApiError(kind, errors=listed, message=first)
+
+
+def _create_conflict(sandbox: Sandbox, new_record: NewRecord) -> ApiError:
+    """Return the error (409) for a record whose key, or whose number, another record has."""
+    resource, values = new_record.resource, new_record.values
+    key = values.get(resource.key_attribute)
+    names = [name for name, attribute in resource.attributes.items() if attribute.stamp == "number" and name in values]
+    parsed_key = None if key is None else parse_key(resource, key)
+    if parsed_key is not None and (sandbox.store.get(resource.name, parsed_key) is not None or not names):
+        names = [resource.key_attribute]
+    field_name = ".".join((*new_record.path, *names[:1]))
+    received = f" {str(values[names[0]])[:100]!r}" if names else ""
+    message = f"{field_name}: the {resource.name}{received} exists (expected one that no other record has)."
+    return _create_error(ErrorKind.CONTROL_CONFLICT, {field_name: [message]})
 
 
 def describe_record(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any]:
@@ -218,7 +235,10 @@ class RecordBuilder:
         key = self.sandbox.create_key(resource) if raw_key is None else parse_key(resource, raw_key)
         attributes = self.build_attributes(new_record, key)
         self.set_discriminators(resource, references, new_record.values, attributes)
-        store.add(Record(resource.name, key, attributes, references))
+        try:
+            store.add(Record(resource.name, key, attributes, references))
+        except sqlite3.IntegrityError:
+            raise _create_conflict(self.sandbox, new_record) from None
         self.created.append(Reference(resource.name, key))
         return self.created[-1]
 

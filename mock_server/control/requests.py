@@ -11,11 +11,13 @@ import orjson
 
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.journal_entries import EntryView
+from mock_server.control.path_conditions import find_path_problem, remove_base_path
 from mock_server.control.rules import parse_match
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.entries import SandboxEntry
 from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.rules import Difference, RuleMatch, iter_body_differences
+from spec.model import Contract
 from spec.redaction import REDACTED, SecretRedactor
 
 DEFAULT_PAGE_SIZE = 100
@@ -120,12 +122,18 @@ async def verify_requests(request: ControlRequest) -> ControlResult:
 
     The result lists the matches if there are too many, and the most similar requests if there are too few.
     """
-    entry = await request.find_entry()
+    entry, expected = await request.find_entry(), CountRange.from_expectation(request.body)
+    if expected.maximum is not None and expected.minimum > expected.maximum:
+        message = f"No number is at least {expected.minimum} and at most {expected.maximum}"
+        message += " (expected at_least not greater than at_most)."
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"at_least": [message]})
     selection = _select_entries(request, entry, request.body)
-    count, expected = len(selection.matches), CountRange.from_expectation(request.body)
+    count = len(selection.matches)
     is_verified, is_missing = expected.includes(count), count < expected.minimum
     surplus = [] if is_verified or is_missing else selection.matches[:MAX_LISTED_REQUESTS]
-    near_misses = _find_near_misses(request.body, selection.others) if is_missing else []
+    near_misses = (
+        _find_near_misses(request.journal_reader.contract, request.body, selection.others) if is_missing else []
+    )
     result = {
         "verified": is_verified,
         "message": f"Expected {expected.describe()}, got {count}.",
@@ -197,8 +205,15 @@ def get_journal(entry: SandboxEntry) -> RequestJournal:
 
 
 def _select_entries(request: ControlRequest, entry: SandboxEntry, conditions: Mapping[str, Any]) -> Selection:
-    """Apply the conditions to all entries. Raises ApiError (409) if requests are not recorded."""
-    match = parse_match({name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions})
+    """Apply the conditions to all entries.
+
+    Raises ApiError: 409 if requests are not recorded, 422 for a path that no request can have.
+    """
+    contract, path = request.journal_reader.contract, conditions.get("path")
+    problem = None if path is None else find_path_problem(contract, path, "path")
+    if problem is not None:
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"path": [problem]})
+    match = parse_match(contract, {name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions})
     has_conditions, status = match != RuleMatch(), conditions.get("status")
     selection = Selection([], [])
     for recorded in reversed(get_journal(entry).entries):
@@ -217,9 +232,9 @@ async def _describe(request: ControlRequest, entry: SandboxEntry, view: EntryVie
 # Near misses
 
 
-def _find_near_misses(conditions: Mapping[str, Any], views: list[EntryView]) -> list[NearMiss]:
+def _find_near_misses(contract: Contract, conditions: Mapping[str, Any], views: list[EntryView]) -> list[NearMiss]:
     """Return the requests with the smallest distance; the newest ones if the distance is equal."""
-    candidates = [NearMiss(view, list(_iter_differences(conditions, view))) for view in views]
+    candidates = [NearMiss(view, list(_iter_differences(contract, conditions, view))) for view in views]
     return sorted(candidates, key=lambda candidate: candidate.distance)[:MAX_NEAR_MISSES]
 
 
@@ -240,7 +255,7 @@ def _describe_difference(redactor: SecretRedactor, difference: Difference) -> di
     }
 
 
-def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterator[Difference]:
+def _iter_differences(contract: Contract, conditions: Mapping[str, Any], view: EntryView) -> Iterator[Difference]:
     """Yield the conditions that a request does not fulfil."""
     matched = view.to_matched_request()
     operation = matched.operation
@@ -253,8 +268,9 @@ def _iter_differences(conditions: Mapping[str, Any], view: EntryView) -> Iterato
     for name, value in received.items():
         if conditions.get(name, value) != value:
             yield Difference(name, conditions[name], value)
-    if not RuleMatch(path=conditions.get("path")).matches(matched):
-        yield Difference("path", conditions["path"], matched.path)
+    path = conditions.get("path")
+    if path is not None and not RuleMatch(path=remove_base_path(contract, path)).matches(matched):
+        yield Difference("path", path, matched.path)
     yield from _iter_value_differences("query", conditions.get("query", {}), view.query)
     expected_headers = {name.lower(): value for name, value in conditions.get("headers", {}).items()}
     yield from _iter_value_differences("headers", expected_headers, matched.headers)

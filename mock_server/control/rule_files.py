@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.control.document import build_control_document
-from mock_server.control.rules import MAX_RULES
-from mock_server.web.validation_messages import list_field_errors
+from mock_server.control.rules import MAX_RULES, find_rule_errors, resolve_preset
+from mock_server.web.validation_messages import describe_error, list_field_errors
 from mock_server.web.violations import find_violations
-from spec.document import parse_yaml
+from spec.document import Document, parse_yaml
 from spec.errors import ContractError
 from spec.model import Contract
 from spec.validators import SchemaValidators, Validator
 
-MAX_LISTED_ERRORS, MAX_EXPECTATION_CHARS = 20, 200
+MAX_LISTED_ERRORS = 20
 _RULES = "rules"
 _SCHEMA_POINTER = "#/components/schemas/RuleParameters"
 
@@ -41,7 +41,9 @@ def read_rules(path: Path, contract: Contract) -> list[Mapping[str, Any]]:
         raise RuleFileError(f"{path}: invalid content (expected {expected})")
     document = build_control_document(contract, ())
     validator = SchemaValidators.from_document(document).get(_SCHEMA_POINTER, "write")
-    problems = [line for index, rule in enumerate(rules) for line in _iter_problems(validator, rule, str(index))]
+    problems: list[str] = []
+    for index, rule in enumerate(rules):
+        problems += _iter_problems(contract, document, validator, rule, str(index))
     if problems:
         omitted = len(problems) - MAX_LISTED_ERRORS
         listed = problems[:MAX_LISTED_ERRORS] + ([f"{omitted} more errors"] if omitted > 0 else [])
@@ -49,13 +51,14 @@ def read_rules(path: Path, contract: Contract) -> list[Mapping[str, Any]]:
     return rules
 
 
-def _iter_problems(validator: Validator, rule: Any, index: str) -> Iterator[str]:
-    """Yield ``rules.0.respond.status: message`` for each violation of the schema of a rule."""
+def _iter_problems(
+    contract: Contract, document: Document, validator: Validator, rule: Any, index: str
+) -> Iterator[str]:
+    """Yield ``rules.0.respond.status: message`` for each error of a rule."""
     if validator.is_valid(rule):
+        for name, message in find_rule_errors(contract, resolve_preset(rule)).items():
+            yield f"{_RULES}.{index}.{name}: {message}"
         return
     violations = find_violations(validator, rule)
     for error in list_field_errors(violations, _SCHEMA_POINTER, path_prefix=(_RULES, index)):
-        is_long = len(error.expected) > MAX_EXPECTATION_CHARS
-        expected = error.expected[:MAX_EXPECTATION_CHARS] + "..." if is_long else error.expected
-        expectation = f" (expected {expected})" if expected else ""
-        yield f"{error.field}: {error.message}{expectation}"
+        yield f"{error.field}: {describe_error(document, error)}"

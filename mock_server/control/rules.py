@@ -1,18 +1,33 @@
 """Operations on the rules of a sandbox."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
 from mock_server.control.call import ControlRequest, ControlResult
+from mock_server.control.path_conditions import can_match, find_path_problem, remove_base_path
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.sandbox.rules import Fault, RateLimit, Rule, RuleMatch, RuleResponse, RuleSet
+from mock_server.sandbox.rules import (
+    FAULT_KEY,
+    Fault,
+    MatchedRequest,
+    RateLimit,
+    Rule,
+    RuleMatch,
+    RuleResponse,
+    RuleSet,
+)
+from mock_server.web.forced_responses import find_examples
+from mock_server.web.validation_messages import describe_names
 from spec.document import parse_yaml
+from spec.model import Contract, Operation
 
 MAX_RULES = 1_000
 _PRESETS_FILE = "presets.yaml"
+_FAULT_BY_PROPERTY = {f.name: f.metadata[FAULT_KEY] for f in fields(RuleResponse) if FAULT_KEY in f.metadata}
 
 
 async def list_rules(request: ControlRequest) -> ControlResult:
@@ -25,8 +40,11 @@ async def create_rule(request: ControlRequest) -> ControlResult:
     rules = (await request.find_entry()).sandbox.rules
     if len(rules.rules) >= MAX_RULES:
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=f"The sandbox has {MAX_RULES} rules: delete some.")
-    body = resolve_preset(request.body)
-    rule = parse_rule(body, body.get("name") or rules.create_name())
+    body, contract = resolve_preset(request.body), request.registry.default.contract
+    errors = find_rule_errors(contract, body)
+    if errors:
+        raise ApiError(ErrorKind.VALIDATION_FAILED, errors={field: [message] for field, message in errors.items()})
+    rule = parse_rule(contract, body, body.get("name") or rules.create_name())
     rules.add(rule)
     return ControlResult(HTTPStatus.CREATED, _describe_rule(rule))
 
@@ -64,23 +82,83 @@ def resolve_preset(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"name": body["preset"], **read_presets()[body["preset"]]["rule"], **overrides}
 
 
-def create_rule_set(bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
+def create_rule_set(contract: Contract, bodies: Iterable[Mapping[str, Any]]) -> RuleSet:
     """Return the rules of validated bodies; the first takes precedence."""
     rules = RuleSet()
     resolved = [resolve_preset(body) for body in bodies]
     named = [(body.get("name") or rules.create_name(), body) for body in resolved]
     for name, body in reversed(named):
-        rules.add(parse_rule(body, name))
+        rules.add(parse_rule(contract, body, name))
     return rules
 
 
-def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
+def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, str]:
+    """Return what prevents a rule that fulfils the schema from having an effect: messages by field."""
+    errors: dict[str, str] = {}
+    match, respond = body.get("match", {}), body["respond"]
+    path = match.get("path")
+    problem = None if path is None else find_path_problem(contract, path, "match.path")
+    if problem is not None:
+        return {"match.path": problem}
+    if respond == {}:
+        expected = "status, patch, delay_ms or another property; [{}] for the usual response"
+        return {"respond": f"The respond field has no effect (received an empty object, expected {expected})."}
+    named = [("respond", respond)] if isinstance(respond, dict) else []
+    named = named or [(f"respond.{index}", response) for index, response in enumerate(respond)]
+    operations = _list_operations(contract, match)
+    for field, response in named:
+        for name, fault in _FAULT_BY_PROPERTY.items():
+            if name in response and response.get("fault") != fault.value:
+                received = response.get("fault", "no fault")
+                expectation = f"(received {received}, expected fault {fault.value})"
+                errors[f"{field}.{name}"] = f"The {field}.{name} field has no effect {expectation}."
+        problem = _find_example_problem(contract, operations, response, f"{field}.example")
+        if problem is not None:
+            errors[f"{field}.example"] = problem
+    return errors
+
+
+def _list_operations(contract: Contract, conditions: Mapping[str, Any]) -> list[Operation]:
+    """Return the operations that a rule can match."""
+    match = parse_match(
+        contract, {n: v for n, v in conditions.items() if n in ("operation", "tag", "effect", "secured")}
+    )
+    method, path = conditions.get("method"), conditions.get("path")
+    return [
+        operation
+        for operation in contract.operations.values()
+        if match.matches(MatchedRequest(operation, "", "", "", {}))
+        and method in (None, operation.method.upper(), "HEAD" if operation.method.upper() == "GET" else None)
+        and (path is None or can_match(remove_base_path(contract, path), operation.path))
+    ]
+
+
+def _find_example_problem(
+    contract: Contract, operations: Sequence[Operation], response: Mapping[str, Any], field: str
+) -> str | None:
+    """Return what is wrong with an example that no operation has; None if one has it."""
+    name = response.get("example")
+    if name is None or "body" in response:
+        return None
+    names: dict[str, None] = {}
+    for operation in operations:
+        status = response.get("status", operation.envelope.status)
+        names |= dict.fromkeys(find_examples(contract, operation, status))
+    if name in names:
+        return None
+    subject = operations[0].id if len(operations) == 1 else "an operation that the rule matches"
+    status_text = f" with the status {response['status']}" if "status" in response else ""
+    expected = describe_names(name, list(names))
+    return f'The {field} field is not an example of {subject}{status_text} (received "{name}", expected {expected}).'
+
+
+def parse_rule(contract: Contract, body: Mapping[str, Any], name: str) -> Rule:
     """Return the rule of a validated body."""
     match, respond = body.get("match", {}), body["respond"]
     responses = [_parse_response(item) for item in (respond if isinstance(respond, list) else [respond])]
     return Rule(
         name=name,
-        match=parse_match(match),
+        match=parse_match(contract, match),
         responses=responses,
         source={"match": match, "respond": respond},
         times=body.get("times"),
@@ -89,9 +167,10 @@ def parse_rule(body: Mapping[str, Any], name: str) -> Rule:
     )
 
 
-def parse_match(conditions: Mapping[str, Any]) -> RuleMatch:
+def parse_match(contract: Contract, conditions: Mapping[str, Any]) -> RuleMatch:
     """Return the match of validated conditions by name. A `body` of null is a condition, too."""
-    return RuleMatch(**conditions, has_body="body" in conditions)
+    match = RuleMatch(**conditions, has_body="body" in conditions)
+    return match if match.path is None else replace(match, path=remove_base_path(contract, match.path))
 
 
 def _parse_response(node: Mapping[str, Any]) -> RuleResponse:

@@ -96,7 +96,7 @@ def describe_sandbox(request: ControlRequest, entry: SandboxEntry) -> dict[str, 
         "baggage": f"{BAGGAGE_KEY}={sandbox.name}",
         "tokens": {name.removesuffix(_TOKEN_SUFFIX): sandbox.qualify_token(name) for name in BUILTIN_TOKENS},
         "accounts": _list_accounts(sandbox),
-        "is_modified": not sandbox.is_alias,
+        "is_modified": entry.is_modified,
         "bytes": entry.count_bytes(),
     }
 

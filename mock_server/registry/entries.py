@@ -38,7 +38,8 @@ class SandboxEntry:
     """A sandbox with its parameters.
 
     `dataset`: the store of its image; None until the default sandbox needs it. `private_bytes`: memory of its private
-    store, as measured at `measured_generation`. `used_at`: seconds of a monotonic clock.
+    store, as measured at `measured_generation`. `used_at`: seconds of a monotonic clock. `initial_generation`: the one
+    at which the default sandbox has the records of its dataset; None if that is not known.
     """
 
     sandbox: Sandbox
@@ -47,7 +48,13 @@ class SandboxEntry:
     used_at: float
     private_bytes: int = 0
     measured_generation: int = 0
+    initial_generation: int | None = None
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+    @property
+    def is_modified(self) -> bool:
+        """Whether the sandbox was written since it had the records of its dataset."""
+        return not self.sandbox.is_alias and self.sandbox.store.generation != self.initial_generation
 
     def count_bytes(self) -> int:
         """Return the memory of private store, snapshots and journal."""

@@ -57,6 +57,8 @@ class SandboxRegistry:
 
     def __post_init__(self) -> None:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
+        if self.default.store.is_in_memory():  # a store file may contain the writes of an earlier run
+            entry.initial_generation = self.default.store.generation
         self.entries[DEFAULT_NAME] = entry
         self.default.journal, self.default.rules = self.create_journal(), self.create_rules()
         self.default.execution_seconds = self.default_parameters.execution_seconds
@@ -223,6 +225,8 @@ class SandboxRegistry:
         if entry.sandbox.journal is not None:
             entry.sandbox.journal.clear()
         self.set_clock(entry, self.create_clock(entry.parameters).get_state())
+        if entry.sandbox is self.default:
+            entry.initial_generation = entry.sandbox.store.generation
 
     def save_snapshot(self, entry: SandboxEntry, name: str) -> Snapshot:
         """Save the state of a sandbox; replaces a snapshot of this name. Raises ApiError (429)."""

@@ -14,6 +14,7 @@ import orjson
 from spec.model import Operation
 
 ANY_REQUEST = "*"
+FAULT_KEY = "fault"  # in the metadata of a property of RuleResponse: the only fault that uses it
 MAX_CLIENTS = 10_000  # whose requests are counted
 
 
@@ -158,8 +159,8 @@ class RuleResponse:
     has_patch: bool = False
     delay_ms: int = 0
     fault: Fault | None = None
-    chunks: int = 10
-    duration_ms: int = 1000
+    chunks: int = field(default=10, metadata={FAULT_KEY: Fault.DRIBBLE})
+    duration_ms: int = field(default=1000, metadata={FAULT_KEY: Fault.DRIBBLE})
     outcome: str | None = None
     text: str | None = None
     rate_limit: RateLimit | None = None

@@ -16,10 +16,11 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
+from mock_server.sandbox.rules import Fault
 from mock_server.server.request_head import EXAMINED_FIELDS, IgnoredFields, build_head, validate_head
 from mock_server.server.response_coalescing import Coalescer
 from mock_server.web.context import ABORTED_SCOPE_TYPE, CONTEXT_KEY, KEEP_ALIVE_KEY, RequestContext
-from mock_server.web.faults import TRANSPORT_KEY
+from mock_server.web.faults import HALF_CLOSED_KEY, TRANSPORT_KEY
 from mock_server.web.outer_app import MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
@@ -173,9 +174,11 @@ class HttpConnection(HttpToolsProtocol):
         self.can_linger = False
         scope: Any = self.scope
         context: RequestContext | None = scope.get(CONTEXT_KEY) if scope else None
-        if context is not None and context.end_of_stream is not None:
-            context.end_of_stream.set()
+        if context is not None and context.server_stop is not None:
+            context.server_stop.set()
         super().shutdown()
+        if self.gets_no_response():
+            self.transport.close()
         if self.scheme == "https" and (self.cycle is None or self.cycle.response_complete):
             self.loop.call_later(TLS_CLOSE_TIMEOUT, self.transport.abort)
 
@@ -255,13 +258,22 @@ class HttpConnection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep a half-closed connection open until all complete requests have their responses; not with TLS."""
         self.can_linger = False
+        if self.scope:
+            scope: Any = self.scope
+            scope[HALF_CLOSED_KEY] = True
         cycle = self.cycle
         is_pending = cycle is not None and not cycle.response_complete and (self.is_closing or not cycle.more_body)
-        if not is_pending or self.scheme == "https":
+        if not is_pending or self.scheme == "https" or self.gets_no_response():
             self.transport.close()  # after the pending data
             return False
         cycle.keep_alive = False  # the connection is closed after this response
         return True
+
+    def gets_no_response(self) -> bool:
+        """Whether a rule leaves the current request without a response."""
+        scope: Any = self.scope
+        context: RequestContext | None = scope.get(CONTEXT_KEY) if scope else None
+        return context is not None and context.fault == Fault.NO_RESPONSE.value
 
     def start_lingering(self) -> bool:
         """Defer the end of the connection while the client still sends the request that was responded to.

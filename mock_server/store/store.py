@@ -84,6 +84,10 @@ class Store:
         """Create a store in memory with the same content."""
         return self.from_bytes(self.contract, self.serialize(), self.tables)
 
+    def is_in_memory(self) -> bool:
+        """Whether the store has no file."""
+        return not self.connection.execute("PRAGMA database_list").fetchone()[2]
+
     def replace_content(self, content: bytes) -> None:
         """Replace all content by that of a store with the same contract."""
         copy_image(content, self.connection)

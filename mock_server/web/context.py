@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -52,7 +53,7 @@ class RequestContext:
             traceback refers to this context: such a cycle is only freed by the garbage collector.
         source: Where the response comes from; None if the request is not recorded in the journal.
         fault: The fault that a rule injects.
-        end_of_stream: Ends a response that has no end otherwise; None for other responses.
+        server_stop: Set when the server stops; None if nothing waits for that.
         body_recorder: Receives the body, if the request is recorded.
     """
 
@@ -84,7 +85,7 @@ class RequestContext:
     started_at: float = 0.0
     source: ResponseSource | None = None
     fault: str = ""
-    end_of_stream: asyncio.Event | None = None
+    server_stop: asyncio.Event | None = None
     body_recorder: "BodyRecorder | None" = None
 
     def get_header(self, name: bytes) -> str:
@@ -101,6 +102,12 @@ class RequestContext:
             if key.strip() == name:
                 return value.strip() if _COOKIE_VALUE_PATTERN.fullmatch(value.strip()) else None
         return None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, at most until the server stops."""
+        stop = self.server_stop = self.server_stop or asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
 
     @property
     def display_path(self) -> str:

@@ -5,10 +5,11 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from mock_server.actions import SIGN_IN_ACTION, check_access
+from mock_server.actions import OUTCOME_ACTIONS, SIGN_IN_ACTION, TEXT_ACTIONS, check_access
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
+from mock_server.web.forced_responses import OUTCOME_HEADER, TEXT_HEADER
 from mock_server.web.sandbox_selection import SandboxSelector
 from spec.model import Operation
 
@@ -38,6 +39,10 @@ class Endpoint:
             context.sandbox.prepare_write()
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
+        if OUTCOME_HEADER in context.headers and operation.action not in OUTCOME_ACTIONS:
+            context.notes += ("X-Mock-Outcome",)
+        if TEXT_HEADER in context.headers and operation.action not in TEXT_ACTIONS:
+            context.notes += ("X-Mock-Text",)
         body = None if result.body is None else insert_base_url(result.body, context.base_url)
         context.dependencies = result.dependencies
         context.response_headers += ((b"set-cookie", cookie.encode("latin-1")) for cookie in result.cookies)

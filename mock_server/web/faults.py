@@ -1,18 +1,19 @@
 """Faults of a connection: responses that are incomplete, malformed or missing."""
 
-import asyncio
 import hashlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.rules import Fault, RuleResponse
-from mock_server.web.context import Header
+from mock_server.web.context import Header, RequestContext
 
 TRANSPORT_KEY = "mock.transport"  # in the scope: the transport of the connection
+HALF_CLOSED_KEY = "mock.half_closed"  # in the scope: the client sends nothing more
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
 _RANDOM_BYTES = 512
 # Faults of a response that is otherwise sent as usual.
@@ -24,6 +25,13 @@ async def inject_fault(fault: Fault, seed: str, scope: Scope, receive: Receive) 
     transport = scope.get(TRANSPORT_KEY)
     if transport is None:
         raise ApiError(ErrorKind.BAD_REQUEST, message=f"The fault {fault.value} needs a network connection.")
+    _break_connection(fault, seed, transport, is_half_closed=HALF_CLOSED_KEY in scope)
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _break_connection(fault: Fault, seed: str, transport: Any, *, is_half_closed: bool) -> None:
+    """Apply a fault to a connection. The one without a response stays open until the client closes it."""
     if fault is Fault.CONNECTION_RESET:
         connection = transport.get_extra_info("socket")
         if connection is not None:  # the system then sends RST instead of FIN
@@ -37,15 +45,15 @@ async def inject_fault(fault: Fault, seed: str, scope: Scope, receive: Receive) 
     elif fault is Fault.RANDOM_THEN_CLOSE:
         transport.write(hashlib.shake_128(seed.encode()).digest(_RANDOM_BYTES))
         transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    elif is_half_closed:
+        transport.close()
 
 
 async def send_with_fault(
-    response: RuleResponse, status: int, headers: list[Header], body: bytes, scope: Scope, send: Send
+    context: RequestContext, response: RuleResponse, body: bytes, scope: Scope, send: Send
 ) -> None:
     """Send a response in small parts, or only its first half, after which the connection is closed."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": context.status, "headers": context.response_headers})
     if response.fault is Fault.TRUNCATE:
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         transport = scope.get(TRANSPORT_KEY)
@@ -54,7 +62,7 @@ async def send_with_fault(
         return
     size = max(1, -(-len(body) // response.chunks))
     for start in range(0, len(body), size):
-        await asyncio.sleep(response.duration_ms / 1000 / response.chunks)
+        await context.pause(response.duration_ms / 1000 / response.chunks)
         await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

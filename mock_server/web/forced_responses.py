@@ -12,7 +12,6 @@ A status must be documented, or one of SERVER_ERRORS. Other preferences are igno
 nor validated if its response is forced. A success status without an example is processed as usual.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,9 +34,10 @@ from spec.model import Contract, Operation
 
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
-_PREFER, _DELAY, _OUTCOME, _TEXT = b"prefer", b"x-mock-delay", b"x-mock-outcome", b"x-mock-text"
+_PREFER, _DELAY = b"prefer", b"x-mock-delay"
+OUTCOME_HEADER, TEXT_HEADER = b"x-mock-outcome", b"x-mock-text"
 EXPLAIN_HEADER = b"x-mock-explain"
-READ_HEADERS = (_PREFER, _DELAY, _OUTCOME, _TEXT, EXPLAIN_HEADER)
+READ_HEADERS = (_PREFER, _DELAY, OUTCOME_HEADER, TEXT_HEADER, EXPLAIN_HEADER)
 _CODE, _EXAMPLE = "code", "example"
 _QUERY_PREFIX = "__"
 _MESSAGES: Mapping[int, str] = {
@@ -76,10 +76,10 @@ class ResponseForcer:
         if delay:
             if not (delay.isascii() and delay.isdigit() and int(delay[:9]) <= MAX_DELAY_MS):
                 raise _bad_request(f"X-Mock-Delay: invalid value {delay[:100]!r} (expected 0 to {MAX_DELAY_MS} ms)")
-            await asyncio.sleep(int(delay) / 1000)
+            await context.pause(int(delay) / 1000)
             context.now = context.sandbox.clock.now()
-        context.outcome = context.get_header(_OUTCOME) or None
-        text = context.get_header(_TEXT)
+        context.outcome = context.get_header(OUTCOME_HEADER) or None
+        text = context.get_header(TEXT_HEADER)
         context.text = unquote(text) if text else None
         forced = _read_forced_response(context)
         match = self.routes.find(context.raw_path) if forced else None
@@ -100,7 +100,7 @@ class ResponseForcer:
 
         Raises ApiError (400).
         """
-        examples = {status: _find_examples(self.contract, operation, status) for status in operation.responses}
+        examples = {status: find_examples(self.contract, operation, status) for status in operation.responses}
         allowed = sorted({*operation.responses, *SERVER_ERRORS})
         code = forced.code
         if code is not None and (not code.isdecimal() or int(code[:4]) not in allowed):
@@ -122,7 +122,7 @@ class ResponseForcer:
 
     def encode_example(self, operation: Operation, status: int, name: str) -> bytes:
         """Return an example of the contract as JSON. Raises ApiError (400) if it does not exist."""
-        examples = _find_examples(self.contract, operation, status)
+        examples = find_examples(self.contract, operation, status)
         if name not in examples:
             expected = ", ".join(examples) or "none"
             raise _bad_request(f"{operation.id} has no example {name[:100]!r} for {status} (expected {expected}).")
@@ -151,7 +151,7 @@ def build_error_body(operation: Operation, status: int) -> bytes:
     return orjson.dumps({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
 
 
-def _find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:
+def find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:
     """Return the examples of a response by name; one without a name is called ``example``."""
     pointer = operation.responses.get(status)
     if pointer is None:

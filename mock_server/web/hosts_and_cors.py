@@ -16,7 +16,10 @@ from mock_server.web.host_names import HOST_ALIASES, HostKind, ParsedHost, is_lo
 
 _MAX_CACHED_HOSTS = 256
 _MAX_REPORTED_ORIGINS = 256
-EXPOSED_HEADERS = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location, Preference-Applied"
+EXPOSED_HEADERS = (
+    "X-Request-Id, X-Mock-Reason, X-Mock-Note, X-Mock-Rule, Retry-After, Location, Preference-Applied, "
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+)
 PREFLIGHT_MAX_AGE = 600
 
 # The kinds of hosts that are served on a loopback address, and on other ones.

@@ -1,6 +1,5 @@
 """Applies the rules of a sandbox to requests of the API."""
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +63,7 @@ class RuleResponder:
         rule, response = rule_and_response
         response = self._prepare(context, request, rule, response)
         if response.delay_ms:
-            await asyncio.sleep(response.delay_ms / 1000)
+            await context.pause(response.delay_ms / 1000)
             context.now = context.sandbox.clock.now()
         if response.fault is not None and response.fault not in BODY_FAULTS:
             await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)
@@ -157,7 +156,7 @@ async def _send_response(
     context.response_headers = headers
     sent = body if has_body else b""
     if response.fault is not None:
-        await send_with_fault(response, captured.status, headers, sent, scope, send)
+        await send_with_fault(context, response, sent, scope, send)
         return
     await send({"type": "http.response.start", "status": captured.status, "headers": headers})
     await send({"type": "http.response.body", "body": sent})

@@ -22,6 +22,8 @@ from mock_server.web.parameters import OperationParameters, ParsedParameters, ch
 from mock_server.web.validation_messages import (
     MAX_FIELD_CHARS,
     FieldError,
+    describe_error,
+    describe_names,
     field_errors,
     list_field_errors,
     required_error,
@@ -44,7 +46,10 @@ CheckPathRecord = Callable[[RequestContext, Operation], None]
 
 @dataclass(eq=False, slots=True)
 class RequestValidator:
-    """Validates the requests of one operation."""
+    """Validates the requests of one operation.
+
+    `is_strict`: reject unknown query parameters, and state received and expected values in messages.
+    """
 
     operation: Operation
     contract: Contract
@@ -52,6 +57,7 @@ class RequestValidator:
     check_path_record: CheckPathRecord
     memory_limit: body.BodyMemoryLimit
     next_app: ASGIApp
+    is_strict: bool = False
     parameters: OperationParameters | None = None
     query_cache: SizedCache[bytes, ParsedParameters] = field(
         default_factory=lambda: SizedCache(_MAX_QUERY_CACHE_BYTES, _measure_query)
@@ -112,7 +118,15 @@ class RequestValidator:
         if parameters.headers:
             errors += parameters.validate_headers(context.headers)
         context.query = parsed.values
+        if self.is_strict:
+            return errors + [self.create_unknown_parameter_error(name) for name in parsed.ignored], [*context.notes]
         return errors, [*context.notes, *(f"query.{name}" for name in parsed.ignored)]
+
+    def create_unknown_parameter_error(self, name: str) -> FieldError:
+        """Return the error for a query parameter that the operation does not have."""
+        field_name, names = name[:MAX_FIELD_CHARS], [parameter.name for parameter in self.operation.query_parameters]
+        message = f"The parameter {field_name} does not exist (expected {describe_names(field_name, names)})."
+        return FieldError(field_name, message, self.operation.pointer)
 
     def parse_query(self, parameters: OperationParameters, raw: bytes) -> ParsedParameters:
         parsed = parameters.parse_query(raw)
@@ -183,10 +197,11 @@ class RequestValidator:
         for error in ordered_errors:
             distinct_errors.setdefault((error.field, error.message), error)
         for error in islice(distinct_errors.values(), MAX_LISTED_ERRORS):
-            remaining_bytes -= len(orjson.dumps((error.field, error.message)))
+            message = describe_error(self.contract.document, error) if self.is_strict else error.message
+            remaining_bytes -= len(orjson.dumps((error.field, message)))
             if remaining_bytes < 0 and errors:
                 break
-            errors.setdefault(error.field, []).append(error.message)
+            errors.setdefault(error.field, []).append(message)
             expectation = f" (expected {error.expected})" if error.expected else ""
             details.append(f"{error.field}: {error.message}{expectation}")
         return ApiError(
@@ -229,12 +244,13 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
         schemas: SchemaValidators,
         check_path_record: CheckPathRecord,
         max_body_bytes: int,
+        is_strict: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
         memory_limit = body.BodyMemoryLimit(max_body_bytes)
-        self.shared = (contract, schemas, check_path_record, memory_limit, self.next_app)
+        self.shared = (contract, schemas, check_path_record, memory_limit, self.next_app, is_strict)
         check_styles(contract)
         self.add_paths()
 

@@ -5,12 +5,14 @@ A field is named by its dotted path (``files.0.name``); messages show its unders
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
 
 from mock_server.web.violations import ViolationList
-from spec.document import escape
+from spec.document import Document, escape
+from spec.errors import ContractError
 from spec.patterns import BACKTRACK_LIMIT
 from spec.validators import SchemaViolation
 
@@ -38,6 +40,8 @@ _FORMAT_EXAMPLES: Mapping[str, str] = {
 }
 _MAX_LISTED_VALUES, _MAX_TEXT_CHARS = 20, 300
 MAX_FIELD_CHARS = 255
+_MAX_NAMES, _MAX_EXAMPLE_NAMES, _MAX_RECEIVED_CHARS = 12, 3, 100
+NOT_RECEIVED = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class FieldError:
     """An invalid field (dotted path) and its message.
 
     `location`: JSON pointer of the violated keyword; `expected`: the accepted values if the message does not name them.
-    `has_more`: whether the value has further errors that were not looked for.
+    `has_more`: whether the value has further errors that were not looked for. `received`: the invalid value.
     """
 
     field: str
@@ -53,6 +57,7 @@ class FieldError:
     location: str
     expected: str = ""
     has_more: bool = False
+    received: Any = NOT_RECEIVED
 
 
 def required_error(field: str, location: str) -> FieldError:
@@ -159,7 +164,9 @@ def _iter_violation_errors(
         else:
             build, describe = _MESSAGES.get(keyword), _EXPECTED_DESCRIPTIONS.get(keyword)
             message = build(kind, violation.instance) if build else "The {} field is invalid."
-            yield FieldError(field, message.format(_display_name(field)), location, describe(kind) if describe else "")
+            expected = describe(kind) if describe else ""
+            text = message.format(_display_name(field))
+            yield FieldError(field, text, location, expected, received=violation.instance)
 
 
 def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
@@ -248,3 +255,58 @@ _MESSAGES: Mapping[str, Callable[[Any, Any], str]] = {
 
 def _display_name(field: str) -> str:
     return field.replace("_", " ")
+
+
+# Details
+
+
+def describe_error(document: Document, error: FieldError) -> str:
+    """Return the message of an error with the received value, and with what `document` allows in its place."""
+    received = [] if error.received is NOT_RECEIVED else [f"received {_format_value(error.received)}"]
+    expected = _describe_expected(document, error)
+    details = ", ".join([*received, *([f"expected {expected}"] if expected else [])])
+    return f"{error.message.removesuffix('.')} ({details})." if details else error.message
+
+
+def describe_names(received: Any, names: Collection[str]) -> str:
+    """List names in place of an unknown one: all if they are few, else the similar ones or some examples."""
+    similar = get_close_matches(received[:_MAX_RECEIVED_CHARS], names, _MAX_EXAMPLE_NAMES) if received else []
+    suggestion = f"; did you mean {join_names(similar)}?" if similar else ""
+    if not names:
+        return "none"
+    if len(names) <= _MAX_NAMES:
+        return join_names(names) + suggestion
+    if similar:
+        return f"one of {len(names)} names{suggestion}"
+    return f"one of {len(names)} names, for example {join_names(list(names)[:_MAX_EXAMPLE_NAMES])}"
+
+
+def join_names(names: Collection[str]) -> str:
+    """Return ``a, b or c``."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _describe_expected(document: Document, error: FieldError) -> str:
+    parent_pointer, _, keyword = error.location.rpartition("/")
+    try:
+        schema = document.resolve(parent_pointer)
+    except ContractError:
+        return error.expected
+    if keyword == "additionalProperties":
+        return describe_names(error.field.rpartition(".")[2], sorted(schema.get("properties", ())))
+    if keyword == "enum" and all(isinstance(option, str) for option in schema[keyword]):
+        return describe_names(error.received if isinstance(error.received, str) else "", schema[keyword])
+    if keyword == "pattern":
+        example, description = schema.get("example"), schema.get("description", "").strip().rstrip(".")
+        parts = [description, f"for example {example}" if example else ""]
+        return ", ".join(filter(None, parts)) or error.expected
+    return error.expected
+
+
+def _format_value(value: Any) -> str:
+    """Return a value as JSON; of a long text the first part, of an array or object only the type."""
+    if isinstance(value, (list, dict)):
+        return f"an array of {len(value)} items" if isinstance(value, list) else "an object"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _MAX_RECEIVED_CHARS else text[:_MAX_RECEIVED_CHARS] + "..."

@@ -1,4 +1,4 @@
-"""Run Schemathesis with default settings against the control API of the mock.
+"""Run Schemathesis with default settings against the control API of the mock, except for one check of four operations.
 
     python -m tests.fuzz.control [SEED] [-- further options of `schemathesis run`]
 
@@ -13,6 +13,12 @@ from pathlib import Path
 from tests.fuzz.run import run_mock
 
 DOCUMENT_PATH = "/__mock/api/openapi.json"
+# The schema of a condition cannot state which paths the contract has: a generated one is rejected.
+CONFIGURATION = """
+[[operations]]
+include-path-regex = "/requests/(count|find|verify)$|/rules$"
+checks.positive_data_acceptance.enabled = false
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -20,6 +26,7 @@ def main(arguments: list[str]) -> int:
     seed = arguments[0] if arguments and arguments[0] != "--" else "1"
     options = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     with tempfile.TemporaryDirectory() as name, run_mock(Path(name)) as base:
+        Path(name, "schemathesis.toml").write_text(CONFIGURATION, encoding="utf-8")
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", base + DOCUMENT_PATH]
         command += ["--workers", "1", "--seed", seed, *options]
         return subprocess.run(command, cwd=name).returncode

@@ -292,6 +292,7 @@ def test_loopback_origins_may_read(caller: Client, origin: str) -> None:
     assert headers["access-control-allow-credentials"] == "true"
     assert headers["vary"] == "Origin"
     exposed_headers = {"X-Request-Id", "X-Mock-Reason", "X-Mock-Note", "Retry-After", "Location"}
+    exposed_headers |= {"X-Mock-Rule", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
     assert exposed_headers <= set(headers["access-control-expose-headers"].split(", "))
 
 

@@ -1,8 +1,10 @@
 """Faults of a connection, over sockets."""
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,7 @@ def exchange(address: str, timeout: float = 10) -> tuple[bytes, str]:
 
 
 def test_usual_response_is_complete(address: str) -> None:
-    set_rule(address, {})
+    set_rule(address, [{}])
     received, end = exchange(address)
     head, _, body = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
@@ -59,7 +61,7 @@ def test_usual_response_is_complete(address: str) -> None:
 
 def test_rule_that_closes_the_connection_does_not_announce_keep_alive(address: str) -> None:
     with httpx.Client(headers={"Authorization": "Bearer demo-token"}, timeout=30) as client:
-        set_rule(address, {})
+        set_rule(address, [{}])
         usual = client.get(f"{address}/__mock/s/a/api/v1/agents")
         assert (usual.headers["connection"], usual.headers["keep-alive"]) == ("keep-alive", "timeout=30")
         set_rule(address, {"headers": ["Connection: close"]})
@@ -103,6 +105,37 @@ def test_no_response(address: str) -> None:
     assert exchange(address, timeout=1) == (b"", "timeout")
 
 
+def test_request_without_response_is_recorded_when_the_client_leaves(address: str) -> None:
+    set_rule(address, {"fault": "no-response"})
+    journal = f"{address}/__mock/api/sandboxes/a/requests"
+    httpx.delete(journal).raise_for_status()
+    exchange(address, timeout=0.3)
+    deadline = time.monotonic() + 5
+    while not (requests := httpx.get(journal).json()["requests"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(entry["fault"], entry["response"]) for entry in requests] == [("no-response", None)]
+
+
+@pytest.mark.parametrize(
+    "respond", [{"fault": "no-response"}, {"delay_ms": 60_000}, {"fault": "dribble", "duration_ms": 60_000}]
+)
+def test_mock_stops_while_a_request_waits(tmp_path: Path, respond: dict[str, Any]) -> None:
+    command = (*MODULE, "--port", "0")
+    with run_mock(command, build_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}) as (mock, banner):
+        own_address = next(word for word in banner.split() if word.startswith("http://")).removesuffix("/api/v1")
+        set_rule(own_address, respond)
+        with ThreadPoolExecutor() as pool:
+            exchanging = pool.submit(exchange, own_address, 30)
+            time.sleep(0.5)
+            mock.send_signal(signal.SIGTERM)
+            _, errors = mock.communicate(timeout=20)
+            received, end = exchanging.result()
+    assert "Cancel" not in errors
+    assert "Traceback" not in errors
+    assert end == "closed"
+    assert bool(received) is (respond.get("fault") != "no-response")
+
+
 def test_truncated_body(address: str) -> None:
     set_rule(address, {"fault": "truncate"})
     received, end = exchange(address)
@@ -112,7 +145,7 @@ def test_truncated_body(address: str) -> None:
 
 
 def test_dribbled_body_is_complete_and_slow(address: str) -> None:
-    set_rule(address, {})
+    set_rule(address, [{}])
     usual = exchange(address)[0].partition(b"\r\n\r\n")[2]
     set_rule(address, {"fault": "dribble", "chunks": 5, "duration_ms": 500})
     started_at = time.monotonic()

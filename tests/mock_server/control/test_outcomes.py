@@ -96,3 +96,9 @@ def test_run_time_of_the_mock_is_the_default_of_sandboxes() -> None:
     shown = [mock.control("GET", "/sandboxes/default"), mock.control("PUT", "/sandboxes/a")]
     assert [sandbox["execution_seconds"] for sandbox in shown] == [7.0, 7.0]
     assert mock.request("PUT", f"{SANDBOXES}/a", {"execution_seconds": -1}).status == 422
+
+
+def test_outcome_and_text_without_effect_are_noted(mock: ControlledMock) -> None:
+    headers = {"x_mock_outcome": "error", "x_mock_text": "Hi", "authorization": "Bearer demo-token"}
+    reply = mock.request("GET", "/api/v1/agents", **headers)
+    assert reply.headers["x-mock-note"] == "ignored: X-Mock-Outcome, X-Mock-Text"

@@ -114,7 +114,7 @@ def test_file_of_rules_is_used_by_each_sandbox_and_restored_by_a_reset(tmp_path:
     file = tmp_path / "rules.yaml"
     file.write_text("- {name: first, respond: {status: 502}, times: 1}\n- {preset: provider-down, match: {}}\n")
     rules = read_rules(file, athena_contract())
-    mock = ControlledMock.create(create_rules=partial(create_rule_set, rules))
+    mock = ControlledMock.create(create_rules=partial(create_rule_set, athena_contract(), rules))
     for name in ("default", "a", "b"):
         assert [mock.call(name, "GET", "/agents").status for _ in range(2)] == [502, 503]
     mock.control("DELETE", RULES)
@@ -134,11 +134,12 @@ def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
     ("content", "problems"),
     [
         ("- {respond: {status: 5000}}", ["rules.0.respond.status: "]),
-        ("- {preset: slow}", ["rules.0.preset: ", "(expected provider-down, rate-limited, slow-model, token-expires)"]),
-        ("- {respond: {}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
+        ("- {preset: slow}", ["rules.0.preset: ", "expected provider-down, rate-limited, slow-model or token-expires"]),
+        ("- {respond: {status: 500}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
         ("- {name: x}", ["rules.0.respond: "]),
         ("- 3", ["rules.0"]),
         ("rules: 3", ["expected a list of at most 1000 rules"]),
+        ("- {respond: {chunks: 3}}", ["rules.0.respond.chunks: ", "expected fault dribble"]),
         ("- {respond: {}, unknown: 1}", ["rules.0.unknown: "]),
         ("- {respond: {}, respond: {}}", ["respond"]),
     ],

@@ -63,8 +63,10 @@ def test_attributes_of_the_server_can_be_set(mock: ControlledMock) -> None:
 def test_key_can_be_set_and_must_be_new(mock: ControlledMock) -> None:
     key = "0b5e0f0a-0000-4000-8000-000000000001"
     assert create(mock, {"Agent": [{"uuid": key.upper()}]})["Agent"][0]["uuid"] == key
-    reject(mock, {"Agent": [{"uuid": key}]}, 409)
-    reject(mock, {"User": [{"id": 123}]}, 409)
+    expected = f"Agent.1.uuid: the Agent '{key}' exists (expected one that no other record has)."
+    assert reject(mock, {"Agent": [{}, {"uuid": key}]}, 409) == {"Agent.1.uuid": [expected]}
+    assert set(reject(mock, {"Agent": {"count": 2, "uuid": key.replace("1", "2")}}, 409)) == {"Agent.uuid"}
+    assert set(reject(mock, {"User": [{"id": 123}]}, 409)) == {"User.0.id"}
     assert create(mock, {"User": [{"id": 4711, "name": "Ada"}]})["User"][0]["id"] == 4711
 
 
@@ -131,7 +133,7 @@ def test_all_invalid_fields_are_named(mock: ControlledMock) -> None:
         "Message.role",
         "Thread",
     }
-    assert errors["Agnt"] == ["The contract has no resource of this name (expected Agent)."]
+    assert "did you mean Agent" in errors["Agnt"][0]
 
 
 def test_all_references_that_lead_nowhere_are_named(mock: ControlledMock) -> None:

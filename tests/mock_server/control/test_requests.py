@@ -461,3 +461,9 @@ def test_deleted_requests_are_not_counted_as_missed() -> None:
     journal.last_number, journal.dropped_count = 7, 2
     journal.clear()
     assert (journal.list_after(3), journal.count_dropped_after(3)) == ([], 0)
+
+
+def test_impossible_number_of_requests_is_rejected(mock: ControlledMock) -> None:
+    reply = mock.request("POST", f"{SANDBOXES}/a/requests/verify", {"at_least": 2, "at_most": 1})
+    expected = "No number is at least 2 and at most 1 (expected at_least not greater than at_most)."
+    assert (reply.status, reply.json["errors"]) == (422, {"at_least": [expected]})

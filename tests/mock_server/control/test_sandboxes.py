@@ -330,3 +330,11 @@ def test_every_read_is_the_same_in_an_unmodified_sandbox(dataset: str) -> None:
             assert replies[0].status == replies[1].status < 500
             assert replies[0].body.replace(b"/__mock/s/a/", b"/__mock/s/b/") == replies[1].body
     assert mock.registry.entries["a"].sandbox.is_alias
+
+
+@pytest.mark.parametrize("name", ["default", "a"])
+def test_sandbox_is_modified_until_its_reset(mock: ControlledMock, name: str) -> None:
+    assert not mock.control("PUT", f"/sandboxes/{name}")["is_modified"]
+    assert mock.call(name, "POST", "/agents", {"name": "New", "instruction": "Answer."}).status == 201
+    assert mock.control("GET", f"/sandboxes/{name}")["is_modified"]
+    assert not mock.control("POST", f"/sandboxes/{name}/reset")["is_modified"]
