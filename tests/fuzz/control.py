@@ -1,4 +1,4 @@
-"""Run Schemathesis with default settings against the control API of the mock, except for one check of four operations.
+"""Run Schemathesis with default settings against the control API of the mock, except for two checks.
 
     python -m tests.fuzz.control [SEED] [-- further options of `schemathesis run`]
 
@@ -14,7 +14,12 @@ from tests.fuzz.run import run_mock
 
 DOCUMENT_PATH = "/__mock/api/openapi.json"
 # The schema of a condition cannot state which paths the contract has: a generated one is rejected.
+# DELETE of the requests or rules empties the list, which can be read afterwards: for Schemathesis, a use after free.
+# Own tests retrieve each kind of record after its deletion.
 CONFIGURATION = """
+[checks]
+use_after_free.enabled = false
+
 [[operations]]
 include-path-regex = "/requests/(count|find|verify)$|/rules$"
 checks.positive_data_acceptance.enabled = false
