@@ -63,7 +63,7 @@ def test_image_with_records_is_a_function_of_its_parameters(tmp_path: Path) -> N
     ("records", "problems"),
     [
         ("Agent: [{nme: x}]", ["records.Agent.0.nme: "]),
-        ("Agnt: [{}]", ["records.Agnt: The contract has no resource of this name (expected Agent)."]),
+        ("Agnt: [{}]", ["records.Agnt: The contract has no resource of this name"]),
         ("Message: [{thread: $Thread.5}]", ["records.Message.0.thread: The record '$Thread.5' does not exist"]),
         ("Agent: [{name: 3}]\n  Prompt: [{content: 4}]", ["records.Agent.0.name: ", "records.Prompt.0.content: "]),
     ],

@@ -116,6 +116,7 @@ def test_request_without_response_is_recorded_when_the_client_leaves(address: st
     assert [(entry["fault"], entry["response"]) for entry in requests] == [("no-response", None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "respond", [{"fault": "no-response"}, {"delay_ms": 60_000}, {"fault": "dribble", "duration_ms": 60_000}]
 )
