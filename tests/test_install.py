@@ -28,6 +28,7 @@ LOCKS = {
     "locks/conformance.lock": ("mock", "suite"),
     "requirements.lock": ("mock", "suite", "pytest"),
 }
+SETTINGS = {"conform": ("TARGET=http://127.0.0.1:9",), "mock": ("PORT=8001",), "test": (), "install": ()}
 BUILD_BACKEND = """
 import pathlib, shutil
 
@@ -126,7 +127,7 @@ def test_mock_then_conform_then_test_install_each_package_once(checkout: Checkou
     assert "pytest" in checkout.make("test")
     assert checkout.installed() == ["pytest"]
     for target in ("mock", "conform", "test", "install"):
-        output = checkout.make(target, "TARGET=http://127.0.0.1:9")
+        output = checkout.make(target, *SETTINGS[target])
         assert "Installing" not in output
         assert not checkout.log.exists()  # pip was not called
 
@@ -142,7 +143,7 @@ def test_test_then_mock_installs_each_package_once(checkout: Checkout) -> None:
     assert "pytest" in checkout.make("test")
     assert sorted(checkout.installed()) == ["mock", "project", "pytest", "suite"]
     for target in ("mock", "conform"):
-        checkout.make(target, "TARGET=http://127.0.0.1:9")
+        checkout.make(target, *SETTINGS[target])
         assert not checkout.log.exists()
 
 

@@ -204,8 +204,8 @@ class OperationParameters:
         if brackets is None or parser is None:
             return None, None
         part = brackets[2][1:-1]
-        if parser.type == "array" and (not part or part.isdecimal()):
-            return brackets[1], None
+        if (parser.type == "array" and part.isdecimal()) or (parser.type in ("array", "object") and not part):
+            return brackets[1], None  # `name[]` of an object is an array, which is invalid
         if parser.scalar_type or (parser.type == "object" and part and parser.accepts_part(part)):
             return brackets[1], part
         return None, None

@@ -143,8 +143,9 @@ def test_invalid_part_of_a_deep_object_is_named_by_its_path(caller: Client) -> N
     assert get_errors(reply) == {"filters.pages": ["The filters.pages field must be at least 1."]}
 
 
-def test_scalar_for_a_deep_object_is_an_error(caller: Client) -> None:
-    assert get_errors(caller.get(f"{BOOKS}?author_uuid={POE}&filters=x")) == {
+@pytest.mark.parametrize("name", ["filters", "filters[]"])
+def test_scalar_or_array_for_a_deep_object_is_an_error(caller: Client, name: str) -> None:
+    assert get_errors(caller.get(f"{BOOKS}?author_uuid={POE}&{name}=x")) == {
         "filters": ["The filters field must be an object."]
     }
 
