@@ -67,8 +67,9 @@ def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -
 
         assert execute_operation(page, "listAgents")[0] == 401
         page.locator(".auth-wrapper .authorize").first.click()
-        page.locator(".auth-container input[type=text]").first.fill("demo-token")
-        page.locator(".auth-btn-wrapper .authorize").first.click()
+        bearer = page.locator(".auth-container").filter(has=page.locator("h4 code", has_text="bearer")).last
+        bearer.locator("input[type=text]").fill("demo-token")
+        bearer.locator(".auth-btn-wrapper .authorize").click()
         page.locator(".btn-done").first.click()
 
         page.locator("[id$='-listAgents'].opblock .btn-clear").click()
