@@ -113,7 +113,7 @@ def lock_file(file: BinaryIO) -> None:
 
 @contextmanager
 def _delete_log_index(path: Path) -> Iterator[None]:
-    """Delete the index of a write-ahead log (``-shm``) if it is created meanwhile, and not in use.
+    """Delete the index of a write-ahead log (``-shm``) if it is created during the work and is not in use.
 
     SQLite creates it to read the log that a killed process left, and deletes it only together with the log.
     """

@@ -10,7 +10,7 @@ Each of these alone selects the sandbox NAME; others than the path are optional 
     ada+NAME@example.com             the login of a sign-in
     Cookie: athena_session=...~NAME  a session cookie, if the request names no sandbox and NAME exists
 
-Two that name different sandboxes are an error (400). Browsers send cookies without being told to, so a cookie never
+Two that name different sandboxes are an error (400). Browsers send cookies automatically, so a cookie never
 causes an error. A request that names none uses the default sandbox. URLs in a response keep the selection.
 """
 

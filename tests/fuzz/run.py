@@ -5,7 +5,7 @@
 Starts a mock on a free loopback port, runs Schemathesis with the built-in token, and counts the recorded responses.
 Prints the seed. Exits with 1 on a failure or on an operation without a 2xx response.
 
-The check `ignored_auth` is off: it sends an invalid cookie or X-Multiplai-Authorization beside the valid token and
+The check `ignored_auth` is off: it sends an invalid cookie or X-Multiplai-Authorization with the valid token and
 expects 401, but the published order of authentication falls back to the token. Own tests cover each credential alone.
 """
 

@@ -1,4 +1,4 @@
-"""Runs pytest with the installed plugin in a process of its own, on test files that each test writes."""
+"""Runs pytest with the installed plugin in a separate process, on test files that each test writes."""
 
 import os
 import re

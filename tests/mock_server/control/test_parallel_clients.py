@@ -1,4 +1,4 @@
-"""Two hundred tests at the same time in one mock process, each in a sandbox of its own."""
+"""Two hundred tests at the same time in one mock process, each in its own sandbox."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,6 +1,6 @@
 """A sandbox equals a plain copy of its dataset, whatever happens in it and in the other sandboxes.
 
-Each of two named sandboxes has a mock of its own, without sandboxes, which gets the same requests at the same times.
+Each of two named sandboxes has its own mock, without sandboxes, which gets the same requests at the same times.
 """
 
 import json
