@@ -69,6 +69,12 @@ class SchemaValidators:
             self.cache[pointer, direction] = validator
         return validator
 
+    def is_valid(self, schema: Any, instance: Any) -> bool:
+        """Whether a value is valid in a response against a schema of the document. Compiles the schema."""
+        if isinstance(schema, bool):
+            return schema
+        return _compile(build_standalone_schema(self.document, schema, "read")).is_valid(instance)
+
     def build_without_required(self, pointer: str, direction: Direction) -> Validator:
         """Build a validator of the schema at `pointer` that ignores the `required` at its top."""
         schema, _ = self.document.dereference(self.document.resolve(pointer), pointer)
