@@ -4,7 +4,7 @@ A row matches, does not match, or (None) cannot be judged: the contract leaves i
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, takewhile
 from typing import Any
@@ -183,7 +183,7 @@ def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple
         yield from ((name, item) for item in items)
 
 
-def is_reordered(before: list[Row], after: list[Row]) -> bool:
+def is_reordered(before: Sequence[Row], after: Sequence[Row]) -> bool:
     """Whether the rows of a list are the same as before, but in another order.
 
     A record that changes between two pages can hide one row and repeat another one, so that the number of rows is
