@@ -56,7 +56,7 @@ class OperationParser:
                 parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
                 parameters[parameter.location, parameter.name] = parameter
         responses, envelope = self._parse_responses(node, pointer)
-        action = node.get("x-action") or _infer_action(path, method, resource) or STATIC_ACTION
+        action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
         security = node.get("security", self.components.document.root.get("security", ()))
         return Operation(
             node["operationId"],
@@ -74,6 +74,16 @@ class OperationParser:
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
         )
+
+    def _infer_action(self, path: str, method: str, resource: Resource | None, envelope: Envelope) -> str | None:
+        """Return the generic action of a method; None for a read whose response does not show the resource."""
+        action = _infer_action(path, method, resource)
+        if resource is not None and action in ("list", "retrieve"):
+            view = self.views.get(envelope.view_name or "")
+            shows_resource = view is not None and view.resource == resource.name
+            if not shows_resource or envelope.is_list != (action == "list"):
+                return None
+        return action
 
     def _find_resource(self, path: str) -> Resource | None:
         collection = path.split("/")[1]

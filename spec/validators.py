@@ -8,6 +8,7 @@ properties, ``write`` (a request) ignores readOnly properties.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import jsonschema_rs
 
@@ -21,6 +22,7 @@ _TRANSLATED_KEYWORDS = frozenset(
     {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
 )
+_REFERENCE_CHARACTERS = "#/~%:!$&'()*+,;=?@"  # of a URI; others are percent-encoded
 _SCHEMA_MAP_KEYWORDS = frozenset({"properties", "patternProperties"})
 _SCHEMA_LIST_KEYWORDS = frozenset({"allOf", "anyOf", "oneOf"})
 _SCHEMA_KEYWORDS = frozenset({"items", "not", "additionalProperties"})
@@ -122,7 +124,7 @@ def translate_schema(
     """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
     if "$ref" in schema:
         on_reference(schema["$ref"])
-        return {"$ref": schema["$ref"]}
+        return {"$ref": quote(schema["$ref"], safe=_REFERENCE_CHARACTERS)}
     exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
     excluded_names = {
         name

@@ -59,13 +59,13 @@ def get_content_type(name: str) -> bytes:
 
 
 @lru_cache(1024)
-def choose_media_type(accept: str | None, names: tuple[str, ...]) -> str | None:
+def choose_media_type(accept: bytes | None, names: tuple[str, ...]) -> str | None:
     """Return the preferred one of the media types that a client accepts; JSON if it has no preference.
 
     `accept`: None without the header. Returns None if the client accepts none.
     """
     ordered = sorted(names, key=lambda name: not is_json(name))
-    ranges = _parse_accept(accept or "")
+    ranges = _parse_accept((accept or b"").decode("latin-1"))
     if not ranges:
         return ordered[0]
     qualities = {name: _find_quality(get_concrete_type(name), ranges) for name in ordered}

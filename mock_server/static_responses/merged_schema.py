@@ -9,8 +9,8 @@ from typing import Any
 
 from spec.document import Document
 
-_LOWER_BOUNDS = ("minLength", "minItems", "minProperties", "minContains")
-_UPPER_BOUNDS = ("maxLength", "maxItems", "maxProperties", "maxContains")
+_LOWER_BOUNDS = frozenset({"minLength", "minItems", "minProperties", "minContains"})
+_UPPER_BOUNDS = frozenset({"maxLength", "maxItems", "maxProperties", "maxContains"})
 # Keywords of which each schema adds one.
 _COLLECTED_KEYWORDS = ("pattern", "contains", "propertyNames", "items", "unevaluatedItems")
 _FIRST_KEYWORDS = ("format", "prefixItems", "discriminator", "example", "examples", "default", "contentEncoding")
@@ -30,9 +30,9 @@ class MergedSchema:
     """The conjunction of some schemas.
 
     `types`: None if any type is permitted. `values`: those of `enum` and `const`; None without one. `properties`: the
-    schemas of each property. `additional`: the schemas of other properties. `closed_names`: for each schema that permits
-    no other properties, those that it permits. `collected`: keyword -> its value in each schema. `minimum`, `maximum`:
-    with whether the limit itself is excluded. `references`: pointers that were followed.
+    schemas of each property. `additional`: the schemas of other properties. `closed_names`: for each schema that
+    permits no other properties, those that it permits. `collected`: keyword -> its value in each schema. `minimum`,
+    `maximum`: with whether the limit itself is excluded. `references`: pointers that were followed.
     """
 
     document: Document = field(repr=False)
@@ -124,12 +124,10 @@ class MergedSchema:
         self.is_unique |= schema.get("uniqueItems") is True
 
     def _add_bounds(self, schema: Mapping[str, Any]) -> None:
-        for keyword in _LOWER_BOUNDS:
-            if keyword in schema:
-                self.lower[keyword] = max(int(schema[keyword]), self.lower.get(keyword, 0))
-        for keyword in _UPPER_BOUNDS:
-            if keyword in schema:
-                self.upper[keyword] = min(int(schema[keyword]), self.upper.get(keyword, int(schema[keyword])))
+        for keyword in _LOWER_BOUNDS & schema.keys():
+            self.lower[keyword] = max(int(schema[keyword]), self.lower.get(keyword, 0))
+        for keyword in _UPPER_BOUNDS & schema.keys():
+            self.upper[keyword] = min(int(schema[keyword]), self.upper.get(keyword, int(schema[keyword])))
         for limit in _read_limits(schema, "minimum", "exclusiveMinimum"):
             self.minimum = limit if self.minimum is None else max(self.minimum, limit)
         for value, is_excluded in _read_limits(schema, "maximum", "exclusiveMaximum"):
@@ -137,7 +135,7 @@ class MergedSchema:
             if current is None or (value, not is_excluded) < (current[0], not current[1]):
                 self.maximum = (value, is_excluded)
         step = schema.get("multipleOf")
-        if _is_number(step) and step > 0:
+        if isinstance(step, (int, float)) and _is_number(step) and step > 0:
             self.step = Fraction(str(step)) if self.step is None else _least_common_multiple(self.step, str(step))
 
     def _add_object(self, schema: Mapping[str, Any]) -> None:

@@ -6,10 +6,11 @@ validated. If it is invalid, the next strategy is tried.
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -23,6 +24,7 @@ MAX_OPTIONAL_DEPTH = 5  # of optional properties and items
 MAX_DEPTH = 30  # of required ones
 MAX_OPTIONAL_VALUES = 400  # after so many values, only required ones are generated
 MAX_VALUES = 20_000
+MAX_CAREFUL_VALUES = 1_000  # each may be validated by itself
 MAX_ITEMS = 1_000
 MAX_TEXT_CHARS = 100_000
 _PATTERN_ATTEMPTS = 20
@@ -67,19 +69,27 @@ class SchemaSampler:
 
     def sample(self, pointer: str, seed: str, *, only_required: bool = False) -> Any:
         """Return a valid value of the schema at `pointer`. Raises CannotGenerate."""
-        validator, schema = self.schemas.get(pointer, "read"), self.schemas.document.resolve(pointer)
+        schema, validator = self.schemas.document.resolve(pointer), self.schemas.get(pointer, "read")
+        return self._find_valid(schema, validator.is_valid, seed, only_required=only_required)
+
+    def sample_schema(self, schema: Any, seed: str, *, only_required: bool = False) -> Any:
+        """Return a valid value of a schema that the document does not have. Raises CannotGenerate."""
+        is_valid = partial(self.schemas.is_valid, schema)
+        return self._find_valid(schema, is_valid, seed, only_required=only_required)
+
+    def _find_valid(self, schema: Any, is_valid: Callable[[Any], bool], seed: str, *, only_required: bool) -> Any:
         for strategy in STRATEGIES:
             if only_required:
                 strategy = replace(strategy, only_required=True)
             with suppress(CannotGenerate, RecursionError):
                 value = _ValueGenerator(self.schemas, strategy, seed).generate_root(schema)
-                if validator.is_valid(value):
+                if is_valid(value):
                     return value
-        raise CannotGenerate(pointer)
+        raise CannotGenerate(seed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ValuePlace:
     """Where a value is generated.
 
     `name`: of the property. `path`: for the seed of its random values. `variant`: makes the items of a list distinct.
@@ -93,9 +103,11 @@ class _Place:
     references: frozenset[str] = frozenset()
     is_required: bool = True
 
-    def descend(self, step: object, merged: MergedSchema, *, is_required: bool, name: str | None = None) -> "_Place":
+    def descend(
+        self, step: object, merged: MergedSchema, *, is_required: bool, name: str | None = None
+    ) -> "_ValuePlace":
         """Return the place of a property or an item; `merged`: the schema that contains it."""
-        return _Place(
+        return _ValuePlace(
             self.name if name is None else name,
             f"{self.path}/{step}",
             self.depth + 1,
@@ -113,16 +125,17 @@ class _ValueGenerator:
         self.strategy = strategy
         self.seed = f"{seed}#{strategy.attempt}"
         self.value_count = 0
+        self.max_values = MAX_CAREFUL_VALUES if strategy.is_careful else MAX_VALUES
 
     def generate_root(self, schema: Any) -> Any:
         """Return a value of a schema. Raises CannotGenerate."""
-        return self.generate([schema], _Place())
+        return self.generate([schema], _ValuePlace())
 
-    def generate(self, schemas: Sequence[Any], place: _Place) -> Any:
+    def generate(self, schemas: Sequence[Any], place: _ValuePlace) -> Any:
         """Return a value that all of `schemas` accept, if possible. Raises CannotGenerate."""
         merged = MergedSchema.from_schemas(self.schemas.document, schemas)
         self.value_count += 1
-        if place.depth > MAX_DEPTH or self.value_count > MAX_VALUES:
+        if place.depth > MAX_DEPTH or self.value_count > self.max_values:
             raise CannotGenerate(place.path)
         if not place.is_required and merged.references & place.references:  # the schema contains itself
             raise CannotGenerate(place.path)
@@ -147,7 +160,7 @@ class _ValueGenerator:
                 return example
         return _MISSING
 
-    def generate_choice(self, merged: MergedSchema, place: _Place) -> Any:
+    def generate_choice(self, merged: MergedSchema, place: _ValuePlace) -> Any:
         """Merge an option of each choice, and return a value. Raises CannotGenerate."""
         if merged.is_impossible:
             raise CannotGenerate(place.path)
@@ -168,7 +181,7 @@ class _ValueGenerator:
         others = [other for other in choice.options if other is not option] if choice.is_exclusive else []
         return self.schemas.is_valid(option, value) and not any(self.schemas.is_valid(o, value) for o in others)
 
-    def order_options(self, choice: Choice, place: _Place) -> list[Any]:
+    def order_options(self, choice: Choice, place: _ValuePlace) -> list[Any]:
         """Return the options: null last, and before that those that would contain themselves."""
 
         def rank(option: Any) -> tuple[bool, bool]:
@@ -180,7 +193,7 @@ class _ValueGenerator:
         shift = (place.variant + self.strategy.attempt // 2) % len(options) if self.strategy.is_careful else 0
         return [*options[shift:], *options[:shift]]
 
-    def generate_merged(self, merged: MergedSchema, place: _Place) -> Any:
+    def generate_merged(self, merged: MergedSchema, place: _ValuePlace) -> Any:
         """Return a value of a schema without choices. Raises CannotGenerate."""
         random = Random(f"{self.seed}{place.path}/{place.variant}")
         if merged.values is not None:
@@ -193,7 +206,7 @@ class _ValueGenerator:
                 return self.generate_type(name, merged, place, random)
         raise CannotGenerate(place.path)
 
-    def generate_type(self, name: str, merged: MergedSchema, place: _Place, random: Random) -> Any:
+    def generate_type(self, name: str, merged: MergedSchema, place: _ValuePlace, random: Random) -> Any:
         if name == "object":
             return self.generate_object(merged, place)
         if name == "array":
@@ -204,96 +217,95 @@ class _ValueGenerator:
             return _generate_number(merged, place, random, is_integer=name == "integer")
         return (random.random() < 0.5) ^ (place.variant % 2 == 1) if name == "boolean" else None
 
-    def is_optional_allowed(self, place: _Place) -> bool:
+    def is_optional_allowed(self, place: _ValuePlace) -> bool:
         """Whether optional properties and items are generated at a place."""
         is_small = place.depth < MAX_OPTIONAL_DEPTH and self.value_count < MAX_OPTIONAL_VALUES
         return is_small and not self.strategy.only_required
 
-    def generate_object(self, merged: MergedSchema, place: _Place) -> dict[str, Any]:
-        """Return an object: required properties, then the optional ones, then others up to `minProperties`."""
+    def generate_object(self, merged: MergedSchema, place: _ValuePlace) -> dict[str, Any]:
+        """Return an object: properties in the order of the schema, then others up to `minProperties`."""
         value: dict[str, Any] = {}
         hidden = {name for name, nodes in merged.properties.items() if any(map(_is_write_only, nodes))}
-        required = [name for name in merged.required if name not in hidden]
-        for name in required:
-            required += [n for n in merged.dependent_required.get(name, ()) if n not in required and n not in hidden]
-        lowest, highest = merged.lower.get("minProperties", 0), merged.upper.get("maxProperties", math.inf)
+        required = _list_required(merged, hidden)
         has_optional = self.is_optional_allowed(place)
         for name in dict.fromkeys((*merged.properties, *required)):
-            is_required = name in required
-            if is_required:
+            if name in required:
                 value[name] = self.generate_property(name, merged, place, is_required=True)
-            elif has_optional and name not in hidden and _is_permitted(name, merged):
-                remaining = sum(n not in value for n in required)
-                if len(value) + remaining < highest and self.can_add(name, merged, value, hidden):
-                    with suppress(CannotGenerate):
-                        value[name] = self.generate_property(name, merged, place, is_required=False)
-        if not merged.properties and has_optional and merged.additional:
-            lowest = max(lowest, min(1, highest))
-        for name in self.iter_other_names(merged, place) if len(value) < lowest else ():
-            if len(value) >= lowest:
-                break
-            if name not in value and name not in hidden and _is_permitted(name, merged):
-                value[name] = self.generate_property(name, merged, place, is_required=len(value) < lowest)
-        if len(value) < merged.lower.get("minProperties", 0):
-            raise CannotGenerate(place.path)
+            elif has_optional and name not in hidden:
+                self.add_optional(name, merged, place, value, sum(n not in value for n in required))
+        lowest = merged.lower.get("minProperties", 0)
+        if has_optional and merged.additional and not merged.properties:  # a map: one entry
+            lowest = max(lowest, min(1, merged.upper.get("maxProperties", 1)))
+        self.add_other_properties(merged, place, value, lowest, hidden)
         return value
 
-    def can_add(self, name: str, merged: MergedSchema, value: Mapping[str, Any], hidden: set[str]) -> bool:
-        """Whether the properties that an optional one requires are in the value."""
-        return all(n in value for n in merged.dependent_required.get(name, ()) if n not in hidden)
+    def add_optional(
+        self, name: str, merged: MergedSchema, place: _ValuePlace, value: dict[str, Any], missing_count: int
+    ) -> None:
+        """Add a property if it may be there and can be generated. `missing_count`: of required properties."""
+        has_space = len(value) + missing_count < merged.upper.get("maxProperties", math.inf)
+        if has_space and _is_permitted(name, merged) and set(merged.dependent_required.get(name, ())) <= value.keys():
+            with suppress(CannotGenerate):
+                value[name] = self.generate_property(name, merged, place, is_required=False)
 
-    def generate_property(self, name: str, merged: MergedSchema, place: _Place, *, is_required: bool) -> Any:
+    def add_other_properties(
+        self, merged: MergedSchema, place: _ValuePlace, value: dict[str, Any], lowest: int, hidden: set[str]
+    ) -> None:
+        """Add properties until the value has `lowest`. Raises CannotGenerate if `minProperties` is not reached."""
+        for name in self.iter_other_names(merged, place) if len(value) < lowest else ():
+            if name not in value and name not in hidden and _is_permitted(name, merged):
+                value[name] = self.generate_property(name, merged, place, is_required=True)
+            if len(value) >= lowest:
+                break
+        if len(value) < merged.lower.get("minProperties", 0):
+            raise CannotGenerate(place.path)
+
+    def generate_property(self, name: str, merged: MergedSchema, place: _ValuePlace, *, is_required: bool) -> Any:
         schemas = [*merged.properties.get(name, ())]
         schemas += [node for p, nodes in merged.pattern_properties.items() if _matches(p, name) for node in nodes]
         child = place.descend(name, merged, is_required=is_required, name=name)
         return self.generate(schemas or merged.additional, child)
 
-    def iter_other_names(self, merged: MergedSchema, place: _Place) -> Iterator[str]:
+    def iter_other_names(self, merged: MergedSchema, place: _ValuePlace) -> Iterator[str]:
         """Yield names for additional properties, and the optional ones that were omitted."""
         yield from merged.properties
         schemas = [{"type": "string"}, *merged.collected.get("propertyNames", ())]
         has_rules = len(schemas) > 1 or merged.pattern_properties
         for number in range(1, MAX_ITEMS):
-            yield self.create_name(merged, schemas, place, number) if has_rules else f"property{number}"
+            yield self.create_name(merged, schemas, place, number) if has_rules else f"key{number}"
 
-    def create_name(self, merged: MergedSchema, schemas: Sequence[Any], place: _Place, number: int) -> str:
+    def create_name(self, merged: MergedSchema, schemas: Sequence[Any], place: _ValuePlace, number: int) -> str:
         patterns = [{"pattern": pattern} for pattern in merged.pattern_properties]
-        place = replace(place, path=f"{place.path}/name", name=f"property{number}", variant=number)
+        place = replace(place, path=f"{place.path}/name", name=f"key{number}", variant=number)
         return str(self.generate([*schemas, *patterns[:1]], place))
 
-    def generate_array(self, merged: MergedSchema, place: _Place) -> list[Any]:
-        prefix, items = merged.first.get("prefixItems") or (), merged.collected.get("items", [])
-        contains = merged.collected.get("contains", [])
-        lowest, highest = merged.lower.get("minItems", 0), merged.upper.get("maxItems", math.inf)
+    def generate_array(self, merged: MergedSchema, place: _ValuePlace) -> list[Any]:
+        """Return an array of the smallest length, but of one item if that is permitted."""
+        contains, prefix = merged.collected.get("contains", []), merged.first.get("prefixItems") or ()
         contained = max(merged.lower.get("minContains", 1), 1) if contains else 0
-        length = max(lowest, contained)
-        if self.is_optional_allowed(place):
-            length = max(length, 1, len(prefix))
-        length = int(min(length, highest))
-        if length > MAX_ITEMS or length < lowest:
+        lowest = max(merged.lower.get("minItems", 0), contained)
+        length = max(lowest, 1, len(prefix)) if self.is_optional_allowed(place) else lowest
+        length = min(length, merged.upper.get("maxItems", length))
+        if not lowest <= length <= MAX_ITEMS:
             raise CannotGenerate(place.path)
         values: list[Any] = []
         seen: set[str] = set()
         for variant in range(2 * length + 10):
-            if len(values) >= length:
-                break
             index = len(values)
-            schemas = [prefix[index]] if index < len(prefix) else items
-            schemas = [*schemas, *(contains if index < contained else ())]
-            child = place.descend(index, merged, is_required=index < max(lowest, contained))
-            try:
-                value = self.generate(schemas, replace(child, variant=place.variant + variant))
-            except CannotGenerate:
-                if len(values) >= max(lowest, contained):
-                    break
-                raise
-            if not merged.is_unique or _add_new(seen, value):
-                values.append(value)
+            if index >= length:
+                break
+            schemas = [prefix[index]] if index < len(prefix) else merged.collected.get("items", [])
+            child = place.descend(index, merged, is_required=index < lowest)
+            child = replace(child, variant=place.variant + variant)
+            with suppress(CannotGenerate):
+                value = self.generate([*schemas, *(contains if index < contained else ())], child)
+                if not merged.is_unique or _add_new(seen, value):
+                    values.append(value)
         if len(values) < lowest:
             raise CannotGenerate(place.path)
         return values
 
-    def generate_text(self, merged: MergedSchema, place: _Place, random: Random) -> str:
+    def generate_text(self, merged: MergedSchema, place: _ValuePlace, random: Random) -> str:
         lowest, highest = merged.lower.get("minLength", 0), merged.upper.get("maxLength", MAX_TEXT_CHARS)
         if lowest > min(highest, MAX_TEXT_CHARS):
             raise CannotGenerate(place.path)
@@ -309,6 +321,14 @@ class _ValueGenerator:
         if len(text) > highest:
             text = str(place.variant).rjust(highest, "a")[-highest:] if highest else ""
         return text if len(text) >= lowest else (text + " " + words * lowest)[:lowest]
+
+
+def _list_required(merged: MergedSchema, hidden: set[str]) -> list[str]:
+    """Return the required properties, with those that they require; without those that no response contains."""
+    required = [*merged.required]
+    for name in required:
+        required += [other for other in merged.dependent_required.get(name, ()) if other not in required]
+    return [name for name in required if name not in hidden]
 
 
 def _with_discriminator(merged: MergedSchema, choice: Choice, option: Any) -> MergedSchema:
@@ -335,7 +355,7 @@ def _has_type(value: Any, types: frozenset[str]) -> bool:
     return names[type(value)] in types
 
 
-def _infer_types(merged: MergedSchema, place: _Place) -> Sequence[str]:
+def _infer_types(merged: MergedSchema, place: _ValuePlace) -> Sequence[str]:
     """Return the type that the keywords of a schema without `type` are about."""
     if merged.properties or merged.required or merged.additional or merged.pattern_properties or merged.closed_names:
         return ("object",)
@@ -376,7 +396,7 @@ def _add_new(seen: set[str], value: Any) -> bool:
     return is_new
 
 
-def _sample_pattern(patterns: Sequence[str], lowest: int, highest: int, place: _Place, random: Random) -> str:
+def _sample_pattern(patterns: Sequence[str], lowest: int, highest: int, place: _ValuePlace, random: Random) -> str:
     """Return a text that matches the first pattern, of the right length and matching the others if possible."""
     texts: list[str] = []
     for _ in range(_PATTERN_ATTEMPTS):
@@ -398,7 +418,7 @@ def _extend(text: str, patterns: Sequence[str], length: int) -> str:
     return next((t for t in (longer, padded) if all(_matches(p, t) for p in patterns)), longer)
 
 
-def _generate_number(merged: MergedSchema, place: _Place, random: Random, *, is_integer: bool) -> int | float:
+def _generate_number(merged: MergedSchema, place: _ValuePlace, random: Random, *, is_integer: bool) -> int | float:
     """Return a number between the limits: a multiple of the step, else of 1 or a small fraction."""
     step = merged.step or Fraction(1)
     if is_integer and step.denominator != 1:

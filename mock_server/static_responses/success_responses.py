@@ -1,12 +1,20 @@
 """The responses of operations without an action."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mock_server.static_responses.documented_values import DocumentedValues
-from mock_server.static_responses.media_types import choose_media_type, encode_value, get_content_type
+from mock_server.static_responses.media_types import (
+    choose_media_type,
+    encode_json,
+    encode_value,
+    get_content_type,
+    is_json,
+)
 from mock_server.static_responses.response_definitions import ResponseDefinition, ResponseDefinitions
-from spec.model import Contract, Operation
+from spec.model import STATIC_ACTION, Contract, Operation
 
 _BODILESS_STATUSES = (204, 205, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -39,13 +47,19 @@ class SuccessResponses:
             self.definitions[operation.id] = definitions
         return definitions
 
-    def get(self, operation: Operation, accept: str | None = None, status: int | None = None) -> StaticResponse:
+    def find_status(self, operation: Operation) -> int:
+        """Return the status of a success."""
+        if operation.action == STATIC_ACTION:
+            return self.get_definitions(operation).find_success_status()
+        return operation.envelope.status
+
+    def get(self, operation: Operation, accept: bytes | None = None, status: int | None = None) -> StaticResponse:
         """Return the response with a documented status; default: that of a success.
 
         If the client accepts none of the documented media types, the first one is used.
         """
         definitions = self.get_definitions(operation)
-        status = definitions.find_success_status() if status is None else status
+        status = self.find_status(operation) if status is None else status
         definition = definitions.find(status)
         names = tuple(media_type.name for media_type in definition.media_types) if definition else ()
         name = (choose_media_type(accept, names) or choose_media_type(None, names) or "") if names else ""
@@ -54,6 +68,23 @@ class SuccessResponses:
         if response is None:
             response = self.created[key] = self.create(operation, definition, status, name)
         return response
+
+    def replace_properties(self, response: StaticResponse, pointer: str, values: Mapping[str, Any]) -> StaticResponse:
+        """Return a response in JSON with other values of its properties, as far as they are valid.
+
+        `pointer`: of the schema of the response.
+        """
+        if not is_json(response.content_type.decode()) or not response.body:
+            return response
+        document = json.loads(response.body)
+        if not isinstance(document, dict):
+            return response
+        validator = self.values.schemas.get(pointer, "read")
+        for name, value in values.items():
+            changed = document | {name: value}
+            if name in document and validator.is_valid(changed):
+                document = changed
+        return replace(response, body=encode_json(document))
 
     def create(
         self, operation: Operation, definition: ResponseDefinition | None, status: int, name: str

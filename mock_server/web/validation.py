@@ -6,7 +6,6 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -16,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sized_cache import SizedCache
+from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, choose_media_type, get_content_type, is_json
+from mock_server.static_responses.response_definitions import ResponseDefinitions
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
@@ -31,13 +32,14 @@ from mock_server.web.validation_messages import (
 )
 from mock_server.web.violations import find_violations
 from spec.document import snake_case
-from spec.model import Contract, Operation, RequestBody
+from spec.model import STATIC_ACTION, Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
 _MAX_QUERY_CACHE_BYTES = 512 * 1024  # of each operation
 # A response (422) lists at most this many messages, and this many bytes of field names and messages.
 MAX_LISTED_ERRORS, MAX_ERROR_BYTES = 100, 40 * 1024
+_JSON_ONLY = (JSON_MEDIA_TYPE,)
 MAX_NOTES = 20  # of the ignored parts of a request
 
 # Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
@@ -69,10 +71,12 @@ class RequestValidator:
     field_order: Mapping[str, int] = field(default_factory=dict)
     known_fields: frozenset[str] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    media_types: tuple[str, ...] = (JSON_MEDIA_TYPE,)  # of a success; none: any is accepted
 
     def compile(self) -> OperationParameters:
         """Compile parameters and body schema."""
         operation = self.operation
+        self.media_types = _list_media_types(self.contract, operation)
         self.parameters = OperationParameters.from_operation(self.contract.document, self.schemas, operation)
         if operation.request_body is not None:
             self.body_validator = self.schemas.get(operation.request_body.pointer, "write")
@@ -108,11 +112,9 @@ class RequestValidator:
     def validate_head(self, context: RequestContext) -> tuple[list[FieldError], list[str]]:
         """Parse the parameters into the context; return (errors, ignored names). Raises ApiError (406)."""
         parameters = self.parameters or self.compile()
-        accept = context.headers.get(b"accept")
-        if accept is not None and not _accepts_json(accept):
-            detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
-            message = "The response is only available as application/json."
-            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
+        accept, media_types = context.headers.get(b"accept"), self.media_types
+        if accept is not None or media_types != _JSON_ONLY:
+            self.negotiate(context, accept, media_types)
         parsed = self.query_cache.entries.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
@@ -121,6 +123,17 @@ class RequestValidator:
         if self.is_strict:
             return errors + [self.create_unknown_parameter_error(name) for name in parsed.ignored], [*context.notes]
         return errors, [*context.notes, *(f"query.{name}" for name in parsed.ignored)]
+
+    def negotiate(self, context: RequestContext, accept: bytes | None, media_types: tuple[str, ...]) -> None:
+        """Choose the media type of the response. Raises ApiError (406)."""
+        media_type = choose_media_type(accept, media_types) if media_types else JSON_MEDIA_TYPE
+        if media_type is None:
+            expected = ", ".join(media_types)
+            detail = f"Accept: invalid value {(accept or b'').decode('latin-1')!r} (expected {expected})"
+            message = f"The response is only available as {expected}."
+            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
+        if media_type != JSON_MEDIA_TYPE:
+            context.content_type = (b"content-type", get_content_type(media_type))
 
     def create_unknown_parameter_error(self, name: str) -> FieldError:
         """Return the error for a query parameter that the operation does not have."""
@@ -219,19 +232,14 @@ def _measure_query(raw: bytes, _: ParsedParameters) -> int:
     return 1_000 + 20 * len(raw)
 
 
-@lru_cache(256)
-def _accepts_json(accept: bytes) -> bool:
-    ranges: dict[str, bool] = {}
-    for part in accept.decode("latin-1").lower().split(","):
-        media, *parameters = (p.strip() for p in part.split(";"))
-        quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
-        ranges[media] = quality.strip("0.") != ""
-    if ranges.keys() == {""}:
-        return True
-    for media in ("application/json", "application/*", "*/*", "*"):
-        if media in ranges:
-            return ranges[media]
-    return False
+def _list_media_types(contract: Contract, operation: Operation) -> tuple[str, ...]:
+    """Return the media types of a success, of which an action creates only JSON; none: the response has no body."""
+    definitions = ResponseDefinitions.from_operation(contract.document, operation.pointer)
+    definition = definitions.find(definitions.find_success_status())
+    names = tuple(media_type.name for media_type in definition.media_types) if definition else ()
+    if operation.action == STATIC_ACTION:
+        return names
+    return tuple(name for name in names if is_json(name)) or _JSON_ONLY
 
 
 class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
