@@ -4,13 +4,13 @@ Everything is read from the file; this package contains nothing that is specific
 """
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
 from spec.document import Document, escape, read_document
 from spec.errors import ContractError, invalid_value
 from spec.extensions import check_extensions, parse_csrf
+from spec.http.servers import parse_base_paths
 from spec.keyword_types import check_keyword_types
 from spec.model import Contract, SessionCookie, View
 from spec.operation_parser import OperationParser
@@ -38,11 +38,12 @@ def parse_contract(document: Document) -> Contract:
     resources = parse_resources(components)
     views = parse_views(components, resources)
     info = root["info"]
+    base_paths = parse_base_paths(root.get("servers"), "#/servers")
     contract = Contract(
         document,
         str(info.get("title", "")),
         str(info.get("version", "")),
-        _parse_base_path(document),
+        base_paths[0],
         OperationParser(components, resources, views).parse_operations(),
         resources,
         views,
@@ -52,14 +53,10 @@ def parse_contract(document: Document) -> Contract:
         {name: _list_views(name, views) for name in resources},
         tuple(r.name for r in resources.values() if r.access_grant),
         _parse_session_cookie(document),
+        base_paths,
     )
     check_consistency(contract)
     return contract
-
-
-def _parse_base_path(document: Document) -> str:
-    servers = document.root.get("servers") or [{"url": "/"}]
-    return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
 
 
 def _parse_session_cookie(document: Document) -> SessionCookie | None:

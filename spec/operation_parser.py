@@ -8,6 +8,7 @@ from spec.component_schemas import ComponentSchemas
 from spec.document import METHODS, escape
 from spec.errors import ContractError
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.http.servers import parse_base_paths
 from spec.model import (
     COLLECTION_ACTIONS,
     ITEM_ACTIONS,
@@ -74,6 +75,7 @@ class OperationParser:
             tuple(tuple(s) for s in security),
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
+            _parse_own_base_paths((node, pointer), (path_item, location)),
         )
 
     def _find_resource(self, path: str) -> Resource | None:
@@ -175,6 +177,14 @@ class OperationParser:
             if inner.get("type") == "array":
                 return self._find_row_view(inner)
         return None, False
+
+
+def _parse_own_base_paths(*owners: tuple[Mapping[str, Any], str]) -> tuple[str, ...]:
+    """Return the base paths of the first of (object, pointer) that has servers; () if none has."""
+    for node, pointer in owners:
+        if node.get("servers"):
+            return parse_base_paths(node["servers"], f"{pointer}/servers")
+    return ()
 
 
 def _infer_action(path: str, method: str, resource: Resource | None) -> str | None:
