@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spec.document import UNSAFE_METHODS, Document
+from spec.document import UNSAFE_METHODS, Document, escape
 from spec.extensions import QueryExtension, RelationSetter
 
 _PATH_PARAMETER = re.compile(r"\{([^{}]+)\}")
@@ -13,6 +13,7 @@ _PATH_PARAMETER = re.compile(r"\{([^{}]+)\}")
 # Actions by method, on the path of one record and on a collection.
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
 COLLECTION_ACTIONS = {"get": "list", "post": "create"}
+STATIC_ACTION = "static"  # of operations that are answered from the contract
 GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 
 
@@ -155,7 +156,10 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation; references at the top of its `schema` and of its items are resolved."""
+    """A parameter of an operation; references at the top of its `schema` and of its items are resolved.
+
+    `media_type`: of its value (`content`), instead of a style; None if it has a style.
+    """
 
     name: str
     location: str
@@ -167,6 +171,13 @@ class Parameter:
     x_query: QueryExtension | None
     relation_setter: RelationSetter | None
     pointer: str
+    media_type: str | None = None
+
+    @property
+    def schema_pointer(self) -> str:
+        """JSON pointer of the schema."""
+        owner = "" if self.media_type is None else f"/content/{escape(self.media_type)}"
+        return f"{self.pointer}{owner}/schema"
 
 
 @dataclass(frozen=True, slots=True)
