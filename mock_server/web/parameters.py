@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from mock_server.web.parameter_styles import (
+from mock_server.web.request_values.parameter_styles import (
     iter_cookies,
     remove_prefix,
     split_array,
     split_exploded_cookies,
     split_object,
 )
-from mock_server.web.text_values import TextConverter, build_tree, parse_json_text, split_name
+from mock_server.web.request_values.text_values import TextConverter, build_tree, parse_json_text, split_name
 from mock_server.web.validation_messages import FieldError, list_field_errors, required_error, type_error
 from mock_server.web.violations import find_violations
 from spec.document import Document
