@@ -269,6 +269,11 @@ class OperationParameters:
 
     def validate_cookies(self, header: str) -> Iterator[FieldError]:
         """Yield the errors of the cookie parameters in a header."""
+        for parser, texts, parts in self.split_cookies(header):
+            yield from _parse_parameter(parser, parser.parameter.name, texts, parts, {})
+
+    def split_cookies(self, header: str) -> Iterator[tuple[ParameterParser, list[str], dict[str, list[str]]]]:
+        """Yield the texts of each cookie parameter, and of the parts of an exploded object."""
         sent = list(iter_cookies(header))
         for parser in self.cookies:
             cookies = list(split_exploded_cookies(sent)) if parser.parameter.explode else sent
@@ -278,7 +283,7 @@ class OperationParameters:
             for name, text in decoded if parser.is_exploded_object else ():
                 if name in parser.property_schemas:
                     parts.setdefault(name, []).append(text)
-            yield from _parse_parameter(parser, parser.parameter.name, texts, parts, {})
+            yield parser, texts, parts
 
     def parse_path(self, values: Mapping[str, str]) -> tuple[dict[str, str], list[FieldError]]:
         """Return (texts of the path parameters without what their styles add, errors)."""
