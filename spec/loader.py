@@ -6,7 +6,6 @@ Everything is read from the file; this package contains nothing that is specific
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
@@ -16,6 +15,7 @@ from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import parse_csrf
+from spec.http.servers import parse_base_paths
 from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
@@ -57,11 +57,14 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
     with problems.collect():
         session_cookie = _parse_session_cookie(document)
     info = root["info"]
+    base_paths: tuple[str, ...] = ("",)
+    with problems.collect():
+        base_paths = parse_base_paths(root.get("servers"), "#/servers")
     return Contract(
         document,
         join_lines(info.get("title", "")),
         join_lines(info.get("version", "")),
-        _parse_base_path(document),
+        base_paths[0],
         operations,
         resources,
         views,
@@ -72,6 +75,7 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
         tuple(r.name for r in resources.values() if r.access_grant),
         session_cookie,
         ignored_extensions,
+        base_paths,
     )
 
 
@@ -89,11 +93,6 @@ def _check_root(document: Document) -> None:
         if not isinstance(root.get(section), dict):
             problems.add(ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping"))
     problems.raise_problems()
-
-
-def _parse_base_path(document: Document) -> str:
-    servers = document.root.get("servers") or [{"url": "/"}]
-    return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
 
 
 def _parse_session_cookie(document: Document) -> SessionCookie | None:
