@@ -20,6 +20,8 @@ from mock_server.static_responses.response_definitions import ResponseDefinition
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, collect_defaults
+from mock_server.web.request_values.bodies import BodyFormats, ParsedBody
+from mock_server.web.request_values.text_values import TextConverter
 from mock_server.web.validation_messages import (
     MAX_FIELD_CHARS,
     FieldError,
@@ -70,6 +72,8 @@ class RequestValidator:
     required_fields: frozenset[str] = frozenset()
     field_order: Mapping[str, int] = field(default_factory=dict)
     known_fields: frozenset[str] | None = None
+    body_formats: BodyFormats | None = None
+    accepts_no_body: bool = False  # an absent body is not the same as an empty object
     defaults: Mapping[str, Any] = field(default_factory=dict)
     media_types: tuple[str, ...] = (JSON_MEDIA_TYPE,)  # of a success; none: any is accepted
 
@@ -86,8 +90,12 @@ class RequestValidator:
                 self.defaults = collect_defaults(self.contract.document, fields)
             self.required_fields = frozenset(name for name, f in fields.items() if f.required)
             document = self.contract.document
+            self.body_formats = BodyFormats.from_request_body(document, self.schemas, operation.request_body)
             schema, _ = document.dereference(document.resolve(operation.request_body.pointer), "")
-            if fields and not schema.get("additionalProperties"):
+            types = TextConverter(document).list_types(schema)
+            self.accepts_no_body = operation.action == STATIC_ACTION or bool(types and "object" not in types)
+            is_open = bool(schema.get("additionalProperties") or schema.keys() & {"anyOf", "oneOf"})
+            if fields and not is_open:
                 self.known_fields = frozenset(n for n, f in fields.items() if not f.schema.get("readOnly"))
         return self.parameters
 
@@ -157,6 +165,10 @@ class RequestValidator:
         request_body = self.operation.request_body
         assert request_body is not None
         raw = await body.read_body(context, receive, self.memory_limit)
+        if not raw and self.accepts_no_body:
+            return (required_error("body", request_body.pointer),) if request_body.required else ()
+        if raw and self.body_formats is not None:
+            return self.validate_formatted_body(context, self.body_formats.parse(context.headers, raw), raw, notes)
         if raw:
             body.check_media_type(context.headers)
             value, has_floats = body.parse_json(raw)
@@ -166,13 +178,29 @@ class RequestValidator:
             return self.find_body_errors(request_body, validator, value)
         if not raw and request_body.required:
             return (required_error("body", request_body.pointer),)
+        self.use_body(context, value, notes)
+        if has_floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
+        return ()
+
+    def validate_formatted_body(
+        self, context: RequestContext, parsed: ParsedBody, raw: bytes, notes: list[str]
+    ) -> Iterable[FieldError]:
+        """Put a body of one of several media types into the context; return its errors."""
+        if parsed.validator is not None and not parsed.validator.is_valid(parsed.value):
+            violations = find_violations(parsed.validator, parsed.value, None, self.field_order)
+            return list_field_errors(violations, parsed.pointer, required_fields=self.required_fields)
+        self.use_body(context, parsed.value, notes)
+        if parsed.has_floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
+        return ()
+
+    def use_body(self, context: RequestContext, value: Any, notes: list[str]) -> None:
+        """Put a valid body with the defaults of its fields into the context; note its unknown fields."""
         if self.known_fields is not None and isinstance(value, dict) and not self.known_fields.issuperset(value):
             unknown_names = islice((name for name in value if name not in self.known_fields), MAX_NOTES)
             notes.extend(f"body.{name[:MAX_FIELD_CHARS]}" for name in unknown_names)
-        if has_floats:
-            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
-        context.body = {**self.defaults, **value} if self.defaults else value
-        return ()
+        context.body = {**self.defaults, **value} if self.defaults and isinstance(value, dict) else value
 
     def find_body_errors(self, request_body: RequestBody, validator: Validator, value: Any) -> list[FieldError]:
         """Return the errors of a body. Errors of missing fields, the most common case, are precomputed."""
