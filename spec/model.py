@@ -11,6 +11,8 @@ from spec.extensions import QueryExtension, RelationSetter
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
 COLLECTION_ACTIONS = {"get": "list", "post": "create"}
 GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
+# The action of an operation that has none: it is answered by its example or its schema.
+STATIC_ACTION = "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,8 @@ class Contract:
 
     `tenant_resource`: the resource that isolates records by membership. `account_resource`: the resource of the users
     that sign in. `views_by_resource`: the main view of each resource is first. `access_grant_resources`: the resources
-    whose records share other records. `session_cookie`: None if no security scheme is a cookie.
+    whose records share other records. `session_cookie`: None if no security scheme is a cookie. `ignored_extensions`:
+    how often each extension of other tools occurs.
     """
 
     document: Document = field(repr=False)
@@ -300,6 +303,7 @@ class Contract:
     views_by_resource: Mapping[str, tuple[View, ...]]
     access_grant_resources: tuple[str, ...]
     session_cookie: SessionCookie | None = None
+    ignored_extensions: Mapping[str, int] = field(default_factory=dict)
 
     def find_operation(self, resource: str | None, action: str) -> Operation | None:
         """Return the operation with this action on a resource."""
