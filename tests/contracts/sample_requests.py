@@ -170,7 +170,9 @@ class SampleRequests:
         """Return the path of the first server of an operation, with the defaults of its variables."""
         item = self.raw["paths"].get(operation.path, {})
         method = item.get(operation.method.lower(), {})
-        server = next((owner["servers"][0] for owner in (method, item, self.raw) if owner.get("servers")), {})
+        server: dict[str, Any] = next(
+            (owner["servers"][0] for owner in (method, item, self.raw) if owner.get("servers")), {}
+        )
         url = str(server.get("url", "/"))
         for name, variable in server.get("variables", {}).items():
             url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
