@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
 from spec.document import Document, escape, read_document
 from spec.errors import ContractError, invalid_value
 from spec.extensions import check_extensions, parse_csrf
+from spec.http.servers import parse_base_paths
 from spec.keyword_types import check_keyword_types
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
@@ -41,11 +41,12 @@ def parse_contract(document: Document) -> Contract:
     resources = parse_resources(components)
     views = parse_views(components, resources)
     info = root["info"]
+    base_paths = parse_base_paths(root.get("servers"), "#/servers")
     contract = Contract(
         document,
         join_lines(info.get("title", "")),
         join_lines(info.get("version", "")),
-        _parse_base_path(document),
+        base_paths[0],
         OperationParser(components, resources, views).parse_operations(),
         resources,
         views,
@@ -56,6 +57,7 @@ def parse_contract(document: Document) -> Contract:
         tuple(r.name for r in resources.values() if r.access_grant),
         _parse_session_cookie(document),
         ignored_extensions,
+        base_paths,
     )
     check_consistency(contract)
     return contract
@@ -70,11 +72,6 @@ def _check_root(root: Mapping[str, Any]) -> None:
     for section in sections:
         if not isinstance(root.get(section), dict):
             raise ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping")
-
-
-def _parse_base_path(document: Document) -> str:
-    servers = document.root.get("servers") or [{"url": "/"}]
-    return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
 
 
 def _parse_session_cookie(document: Document) -> SessionCookie | None:

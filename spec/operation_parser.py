@@ -9,6 +9,7 @@ from spec.component_schemas import ComponentSchemas
 from spec.document import METHODS, escape
 from spec.errors import ContractError, invalid_value
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.http.servers import parse_base_paths
 from spec.model import (
     COLLECTION_ACTIONS,
     ITEM_ACTIONS,
@@ -23,6 +24,17 @@ from spec.model import (
 )
 
 _STATUS_PATTERN = re.compile(r"[1-5](?:[0-9]{2}|XX|xx)|default")
+
+
+# The styles of the parameters in each location, the default first.
+STYLES = {
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "path": ("simple", "label", "matrix"),
+    "cookie": ("form",),
+}
+# OpenAPI ignores parameters with the names of these headers.
+_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,8 @@ class OperationParser:
         for owner_pointer, owner in ((location, path_item), (pointer, node)):
             for index, parameter_node in enumerate(owner.get("parameters", ())):
                 parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
-                parameters[parameter.location, parameter.name] = parameter
+                if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
+                    parameters[parameter.location, parameter.name] = parameter
         responses, envelope = self._parse_responses(node, pointer)
         action = node.get("x-action") or _infer_action(path, method, resource) or STATIC_ACTION
         security = node.get("security", self.components.document.root.get("security", ()))
@@ -73,6 +86,7 @@ class OperationParser:
             tuple(tuple(s) for s in security),
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
+            _parse_own_base_paths((node, pointer), (path_item, location)),
         )
 
     def _find_resource(self, path: str) -> Resource | None:
@@ -81,9 +95,17 @@ class OperationParser:
 
     def _parse_parameter(self, parameter_node: Mapping[str, Any], pointer: str) -> Parameter:
         node, pointer = self.components.document.dereference(parameter_node, pointer)
-        schema = self.components.merge(node.get("schema", {}), f"{pointer}/schema")
         location = node["in"]
-        style = node.get("style", "form" if location in ("query", "cookie") else "simple")
+        media_type = next(iter(node["content"]), None) if node.get("content") else None
+        owner = node if media_type is None else node["content"][media_type]
+        owner_pointer = pointer if media_type is None else f"{pointer}/content/{escape(media_type)}"
+        schema = self.components.merge(owner.get("schema", {}), f"{owner_pointer}/schema")
+        styles = STYLES.get(location)
+        if styles is None:
+            raise ContractError(f"{pointer}/in", invalid_value(location), f"one of {', '.join(STYLES)}")
+        style = node.get("style", styles[0])
+        if style not in styles:
+            raise ContractError(f"{pointer}/style", invalid_value(style), f"{' or '.join(styles)} in {location}")
         return Parameter(
             node["name"],
             location,
@@ -95,6 +117,7 @@ class OperationParser:
             parse_query_extension(node, pointer),
             parse_relation_setter(node, pointer),
             pointer,
+            media_type,
         )
 
     def _parse_request_body(self, operation: Mapping[str, Any], pointer: str) -> RequestBody | None:
@@ -176,6 +199,14 @@ class OperationParser:
             if inner.get("type") == "array":
                 return self._find_row_view(inner)
         return None, False
+
+
+def _parse_own_base_paths(*owners: tuple[Mapping[str, Any], str]) -> tuple[str, ...]:
+    """Return the base paths of the first of (object, pointer) that has servers; () if none has."""
+    for node, pointer in owners:
+        if node.get("servers"):
+            return parse_base_paths(node["servers"], f"{pointer}/servers")
+    return ()
 
 
 def _infer_action(path: str, method: str, resource: Resource | None) -> str | None:

@@ -1,8 +1,8 @@
 """The canonical form of a contract: OpenAPI 3.0, and the keywords of JSON Schema 2020-12 that 3.0 cannot express.
 
 The conversion loses nothing that decides which requests and responses are valid. All operations have an
-`operationId`, all path items are inline, all media types have a schema, and a keyword has one notation. A document
-that is canonical already is returned unchanged.
+`operationId`, all path items are inline, all media types and parameters have a schema, and a keyword has one notation.
+A document that is canonical already is returned unchanged.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def normalize_document(document: Document) -> Document:
 
 
 def _needs_conversion(root: Mapping[str, Any]) -> bool:
-    """Whether an OpenAPI 3.0 document has a media type without a schema, or extensions in a map of names."""
+    """Whether an OpenAPI 3.0 document has a place without a schema, or extensions in a map of names."""
     return any(_has_extensions(node) or _lacks_schema(node) for node, _ in iter_keyword_objects(root))
 
 
@@ -49,7 +49,14 @@ def _has_extensions(node: Mapping[str, Any]) -> bool:
 
 
 def _lacks_schema(node: Mapping[str, Any]) -> bool:
-    return "content" in node and any("schema" not in media_type for media_type in node["content"].values())
+    if "content" in node:
+        return any("schema" not in media_type for media_type in node["content"].values())
+    return _is_parameter_without_schema(node)
+
+
+def _is_parameter_without_schema(node: Mapping[str, Any]) -> bool:
+    """Whether an object is a parameter that has neither a schema nor a media type. A security scheme has a type."""
+    return "in" in node and "name" in node and not node.keys() & {"schema", "content", "type"}
 
 
 def _convert(node: Any, schemas: SchemaNormalizer | None, key: str = "", *, is_names: bool = False) -> Any:
@@ -66,7 +73,8 @@ def _convert(node: Any, schemas: SchemaNormalizer | None, key: str = "", *, is_n
         }
     if "$ref" in node and schemas is not None and key != "paths":
         return {"$ref": node["$ref"]}
-    return {name: _convert_keyword(name, value, schemas) for name, value in node.items()}
+    converted = {name: _convert_keyword(name, value, schemas) for name, value in node.items()}
+    return {"schema": {}, **converted} if _is_parameter_without_schema(node) else converted
 
 
 def _convert_member(name: str, value: Any, schemas: SchemaNormalizer | None, *, parent: str) -> Any:
