@@ -73,7 +73,7 @@ class OperationParser:
                 parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
                 if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
                     parameters[parameter.location, parameter.name] = parameter
-        responses, envelope = self._parse_responses(node, pointer)
+        responses, ranges, envelope = self._parse_responses(node, pointer)
         action = node.get("x-action") or _infer_action(path, method, resource) or STATIC_ACTION
         security = node.get("security", self.components.document.root.get("security", ()))
         return Operation(
@@ -92,6 +92,7 @@ class OperationParser:
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
             _parse_own_base_paths((node, pointer), (path_item, location)),
+            ranges,
         )
 
     def _find_resource(self, path: str) -> Resource | None:
@@ -145,11 +146,15 @@ class OperationParser:
             self._collect_fields(part, f"{pointer}/allOf/{index}", fields)
         for name, node in schema.get("properties", {}).items():
             child = f"{pointer}/properties/{escape(name)}"
+            if isinstance(node, dict) and node.get("readOnly") is True:
+                continue  # the schema of a response that is also the body: a client may not set it
             query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
             fields[name] = BodyField(name, name in schema.get("required", ()), node, query, setter, child)
 
-    def _parse_responses(self, operation: Mapping[str, Any], pointer: str) -> tuple[dict[int, str | None], Envelope]:
-        """Return the schema pointers of the responses by status, and the envelope of the success response."""
+    def _parse_responses(
+        self, operation: Mapping[str, Any], pointer: str
+    ) -> tuple[dict[int, str | None], dict[str, str | None], Envelope]:
+        """Return the schema pointers of the responses by status and by range, and the envelope of the success."""
         responses: dict[int, str | None] = {}
         ranges: dict[str, str | None] = {}
         for status, response_node in operation.get("responses", {}).items():
@@ -163,7 +168,7 @@ class OperationParser:
             else:
                 ranges[status.upper()] = schema_pointer
         status, schema_pointer = _find_success(responses, ranges)
-        return responses, self._parse_envelope(status, schema_pointer)
+        return responses, ranges, self._parse_envelope(status, schema_pointer)
 
     def _parse_envelope(self, status: int, pointer: str | None) -> Envelope:
         if pointer is None:
