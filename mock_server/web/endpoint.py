@@ -32,8 +32,6 @@ class Endpoint:
         assert operation is not None
         if operation.action == SIGN_IN_ACTION and self.selector is not None:
             self.selector.select_by_login(context, context.sandbox.contract)
-        if operation.request_body is None and context.body_recorder is not None:
-            context.body_recorder.poll()  # the validation does not read it
         context.sandbox.apply_scheduled_changes(context.now)
         if context.sandbox.owner is not None and operation.is_write and not operation.has_query_body:
             context.sandbox.prepare_write()

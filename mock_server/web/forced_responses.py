@@ -21,10 +21,10 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
 from mock_server.sandbox.journal import ResponseSource
 from mock_server.web.context import Header, RequestContext, send_response
 from mock_server.web.routing import Routes
@@ -117,7 +117,7 @@ class ResponseForcer:
         if status != operation.envelope.status:
             if not known:
                 raise _bad_request(f"{operation.id} has no example for {status}.")
-            return status, orjson.dumps(next(iter(known.values())))
+            return status, encode_json(next(iter(known.values())))
         return status, None
 
     def encode_example(self, operation: Operation, status: int, name: str) -> bytes:
@@ -126,7 +126,7 @@ class ResponseForcer:
         if name not in examples:
             expected = ", ".join(examples) or "none"
             raise _bad_request(f"{operation.id} has no example {name[:100]!r} for {status} (expected {expected}).")
-        return orjson.dumps(examples[name])
+        return encode_json(examples[name])
 
 
 def get_response_headers(status: int) -> list[Header]:
@@ -148,7 +148,7 @@ def build_error_body(operation: Operation, status: int) -> bytes:
         fields = fields or [(f.name, f.pointer) for f in operation.body_fields.values()][:1] or [("data", "")]
         errors = {name: [required_error(name, pointer).message] for name, pointer in fields}
         return ApiError(ErrorKind.VALIDATION_FAILED, errors=errors).encode_body()
-    return orjson.dumps({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
+    return encode_json({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
 
 
 def find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:

@@ -411,9 +411,10 @@ def record(mock: ControlledMock, count: int = 1) -> None:
     """Add entries to the journal of the sandbox, as requests do."""
     journal = mock.registry.entries["a"].sandbox.journal
     assert journal is not None
-    template = journal.entries[0]
+    entry = journal.entries[0]
+    response = (entry.status, entry.response_headers, entry.response_body, entry.source, entry.fault)
     for _ in range(count):
-        journal.record(*template[1:15], *template[16:18])  # without number and sizes
+        journal.record(*entry[1:9], entry.headers, entry.body, *response)
 
 
 def test_each_new_request_is_an_event(mock: ControlledMock) -> None:
