@@ -35,7 +35,7 @@ class RecordedRequest(NamedTuple):
     Args:
         number: Position in the journal, from 1; the numbers of deleted entries are not used again.
         request_id: The value of X-Request-Id.
-        finished_at: System time after the response.
+        received_at: System time at which the request arrived.
         now: Sandbox time.
         duration: Seconds.
         base_url: URL of the mock, followed by the path that selects the sandbox if the URLs of the response contain it.
@@ -49,7 +49,7 @@ class RecordedRequest(NamedTuple):
 
     number: int
     request_id: str
-    finished_at: datetime
+    received_at: datetime
     now: datetime
     duration: float
     method: str
@@ -96,7 +96,7 @@ class RequestJournal:
     def record(
         self,
         request_id: str,
-        finished_at: datetime,
+        received_at: datetime,
         now: datetime,
         duration: float,
         method: str,
@@ -116,21 +116,17 @@ class RequestJournal:
         Called for each request, so the arguments are positional and the entry is created without the
         `__new__` of RecordedRequest.
         """
-        raw_headers, raw_response_headers = _join_headers(headers), _join_headers(response_headers)
+        raw_headers = _SEPARATOR.join(chain.from_iterable(headers))
+        raw_response_headers = _SEPARATOR.join(chain.from_iterable(response_headers))
+        body_size, response_size = len(body or b""), len(response_body or b"")
         size = _ENTRY_BYTES + len(raw_path) + len(raw_query) + len(raw_headers) + len(raw_response_headers)
-        body_size = response_size = 0
-        if body is not None:
-            body_size = len(body)
-            if body_size > MAX_RECORDED_BODY_BYTES:
-                body = body[:MAX_RECORDED_BODY_BYTES]
-            size += len(body)
-        if response_body is not None:
-            response_size = len(response_body)
-            if response_size > MAX_RECORDED_BODY_BYTES:
-                response_body = response_body[:MAX_RECORDED_BODY_BYTES]
-            size += len(response_body)
+        size += body_size + response_size
+        if size > MAX_RECORDED_BODY_BYTES:
+            body = body and body[:MAX_RECORDED_BODY_BYTES]
+            response_body = response_body and response_body[:MAX_RECORDED_BODY_BYTES]
+            size += len(body or b"") + len(response_body or b"") - body_size - response_size
         number = self.last_number = self.last_number + 1
-        request = (number, request_id, finished_at, now, duration, method, base_url, raw_path, raw_query, raw_headers)
+        request = (number, request_id, received_at, now, duration, method, base_url, raw_path, raw_query, raw_headers)
         response = (body, body_size, status, raw_response_headers, response_body, response_size, source, fault, size)
         self.entries.append(tuple.__new__(RecordedRequest, request + response))
         self.byte_count += size
@@ -159,10 +155,6 @@ class RequestJournal:
         """Return how many entries after `number` were dropped. Those that `clear` deleted are not counted."""
         oldest = self.entries[0].number if self.entries else self.last_number + 1
         return max(0, oldest - 1 - max(number, self.deleted_number))
-
-
-def _join_headers(headers: HeaderList) -> bytes:
-    return _SEPARATOR.join(chain.from_iterable(headers))
 
 
 def _split_headers(raw_headers: bytes) -> HeaderList:

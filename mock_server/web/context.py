@@ -38,6 +38,8 @@ class RequestContext:
         raw_path: The path as sent, percent-encoded.
         headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
         response_headers: Headers of every response to this request (request id, keep-alive, CORS).
+        received_at: System time at which the request arrived.
+        started_at: The same instant in seconds of a monotonic clock.
         names_sandbox: Whether the request selects its sandbox, even if it is the default one.
         token: The token or session that authenticates the request.
         has_invalid_credential: Whether a credential that precedes `token` in the order of the contract is invalid.
@@ -46,7 +48,6 @@ class RequestContext:
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
         dependencies: What the response to a read depends on; None if that is not known.
-        started_at: Seconds of a monotonic clock.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
         rejection: (X-Mock-Reason, detail, place in the contract) of a rejected request. Not the error itself, whose
@@ -68,6 +69,8 @@ class RequestContext:
     base_url: str
     now: datetime
     sandbox: Sandbox
+    received_at: datetime
+    started_at: float = 0.0
     names_sandbox: bool = False
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +87,6 @@ class RequestContext:
     outcome: str | None = None
     text: str | None = None
     rejection: tuple[str, str, str | None] | None = None
-    started_at: float = 0.0
     is_recorded: bool = False
     source: ResponseSource = ResponseSource.PROCESSED
     fault: str = ""

@@ -224,6 +224,7 @@ class MockApp:
         if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
             request_id = b"%d" % next(self.request_ids)
         raw_path = scope.get("raw_path")
+        received_at = self.sandbox.clock.source()
         context = scope[CONTEXT_KEY] = RequestContext(
             request_id.decode(),
             scope["method"],
@@ -236,9 +237,10 @@ class MockApp:
                 *scope.get(KEEP_ALIVE_KEY, ()),
             ],
             "",
-            self.sandbox.clock.now(),
+            self.sandbox.clock.convert(received_at),
             self.sandbox,
-            started_at=time.perf_counter(),
+            received_at,
+            time.perf_counter(),
         )
         return context
 
@@ -282,7 +284,7 @@ def _record_request(journal: RequestJournal, context: RequestContext, scope: Sco
     """Record a request in the journal of its sandbox."""
     journal.record(
         context.id,
-        context.sandbox.clock.source(),
+        context.received_at,
         context.now,
         time.perf_counter() - context.started_at,
         context.method,
