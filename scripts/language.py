@@ -23,6 +23,7 @@ PROSE_KEYS = frozenset({"title", "summary", "description"})  # keys of the contr
 EXCLUDED: Mapping[str, str] = {
     "tests/spec/facts/": "copies that are byte-equal to their source",
     "fixtures/personas/": "texts of personas: data",
+    "tests/contracts/refused/": "files that cannot be parsed",
 }
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ UNSAFE_METHODS = ("post", "put", "patch", "delete")  # RFC 9110, section 9.2.1
 # Keywords whose values map names chosen by the author, which are not keywords.
 NAME_MAP_KEYWORDS = frozenset(
     {"properties", "headers", "schemas", "responses", "examples", "requestBodies", "securitySchemes", "links", "paths"}
-    | {"callbacks", "content", "variables", "encoding", "patternProperties", "mapping"}
+    | {"callbacks", "content", "variables", "encoding", "patternProperties", "mapping", "pathItems", "webhooks"}
+    | {"$defs", "definitions", "dependentSchemas", "dependentRequired", "scopes"}
 )
+# Those that may have extensions next to the names.
+EXTENSIBLE_MAPS = frozenset({"paths", "responses", "callbacks"})
 # Keywords whose values are literals.
 LITERAL_KEYWORDS = frozenset({"example", "default", "enum", "value"})
 # Keywords that change neither which records and requests are valid nor what the server does with them. `info` and
@@ -299,30 +303,53 @@ def split_pointer(pointer: str) -> list[str]:
     return [p.replace("~1", "/").replace("~0", "~") for p in pointer.removeprefix("#").split("/")[1:]]
 
 
+class _Keys(Enum):
+    """What the keys of a mapping are."""
+
+    KEYWORDS = auto()
+    NAMES = auto()  # chosen by the author; the values have keywords
+    FIELDS = auto()  # keywords whose values are literals
+
+
+_Entry = tuple[Any, str, _Keys]  # a mapping or list, its pointer, and what its keys are
+
+
 def iter_keyword_objects(
     node: Any, pointer: str = "#", *, keys_are_names: bool = False
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield each object whose keys are keywords (not names, not in a literal value), with its pointer."""
+    stack: list[_Entry] = [(node, pointer, _Keys.NAMES if keys_are_names else _Keys.KEYWORDS)]
+    while stack:
+        node, pointer, keys = stack.pop()
+        if isinstance(node, dict) and keys is not _Keys.NAMES:
+            yield node, pointer
+        if keys is not _Keys.FIELDS:
+            stack += _list_children(node, pointer, keys)[::-1]  # the first child is visited first
+
+
+def _list_children(node: Any, pointer: str, keys: _Keys) -> list[_Entry]:
+    """Return the mappings and lists in a node that may have keywords."""
     if isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from iter_keyword_objects(value, f"{pointer}/{index}")
-    elif isinstance(node, dict) and keys_are_names:
-        for key, value in node.items():
-            yield from iter_keyword_objects(value, f"{pointer}/{escape(key)}")
-    elif isinstance(node, dict):
-        yield node, pointer
-        for key, value in node.items():
-            yield from _iter_child_objects(key, value, f"{pointer}/{escape(key)}")
+        return [(v, f"{pointer}/{i}", _Keys.KEYWORDS) for i, v in enumerate(node) if isinstance(v, (dict, list))]
+    if not isinstance(node, dict):
+        return []
+    values = [(k, v, f"{pointer}/{escape(k)}") for k, v in node.items() if isinstance(v, (dict, list))]
+    if keys is _Keys.NAMES:
+        return [(value, child, _Keys.KEYWORDS) for _, value, child in values]
+    return [entry for key, value, child in values for entry in _list_entries(key, value, child)]
 
 
-def _iter_child_objects(key: str, value: Any, pointer: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield the keyword objects in the value of one keyword."""
-    if key == "links" and isinstance(value, dict):  # the fields of a link are literal values
-        yield from ((link, f"{pointer}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
-    elif key == "x-resource" and isinstance(value, dict):
-        yield from iter_keyword_objects(value.get("stores"), f"{pointer}/stores", keys_are_names=True)
-    elif not is_literal(key):
-        yield from iter_keyword_objects(value, pointer, keys_are_names=maps_names(key, value))
+def _list_entries(key: str, value: Any, pointer: str) -> list[_Entry]:
+    """Return the mappings and lists that the value of a keyword consists of."""
+    if key == "links" and isinstance(value, dict):
+        return [(v, f"{pointer}/{escape(k)}", _Keys.FIELDS) for k, v in value.items() if isinstance(v, dict)]
+    if key == "x-resource" and isinstance(value, dict):
+        return [(value.get("stores"), f"{pointer}/stores", _Keys.NAMES)]
+    if key in EXTENSIBLE_MAPS and isinstance(value, dict):
+        return [({k: v for k, v in value.items() if not k.startswith("x-")}, pointer, _Keys.NAMES)]
+    if is_literal(key) or key == "security":  # the keys of a security requirement are names
+        return []
+    return [(value, pointer, _Keys.NAMES if maps_names(key, value) else _Keys.KEYWORDS)]
 
 
 def maps_names(key: str, value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The specification extensions (``x-...``) of a contract and their valid values."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ KNOWN_EXTENSIONS = (
     "x-source",
     "x-stamp",
 )
+_MIN_LETTERS_FOR_TWO_EDITS = 7
 CSRF_KEYS = ("cookie", "header")
 EVIDENCE_KEYS = ("date", "found")
 ON_DELETE = ("cascade", "clear", "refuse")
@@ -62,19 +64,61 @@ class RelationSetter:
     discriminator: str | None = None
 
 
-def check_extensions(document: Document) -> None:
-    """Raise ContractError for unknown extensions, unknown provenance levels and invalid evidence."""
+def check_extensions(document: Document) -> dict[str, int]:
+    """Return how often each extension of other tools occurs.
+
+    Raises ContractError for a misspelled extension, an unknown provenance level and invalid evidence.
+    """
+    ignored: Counter[str] = Counter()
     for node, pointer in iter_keyword_objects(document.root):
         for key, value in node.items():
-            if not str(key).startswith("x-"):
+            if not key.startswith("x-"):
                 continue
-            location = f"{pointer}/{escape(key)}"
-            if key not in KNOWN_EXTENSIONS:
-                raise ContractError(location, f"unknown extension {key!r}", ", ".join(KNOWN_EXTENSIONS))
-            if key == "x-source":
-                _check_provenance(node, value, location)
-            elif key == "x-evidence":
-                _check_evidence(node, location)
+            if key in KNOWN_EXTENSIONS:
+                if key == "x-source":
+                    _check_provenance(node, value, f"{pointer}/x-source")
+                elif key == "x-evidence":
+                    _check_evidence(node, f"{pointer}/x-evidence")
+            elif key in ignored or (intended := find_intended_extension(key)) is None:
+                ignored[key] += 1
+            else:
+                location = f"{pointer}/{escape(key)}"
+                expected = f"an extension of the mock; did you mean {intended}?"
+                raise ContractError(location, f"unknown extension {key!r}", expected)
+    return dict(ignored.most_common())
+
+
+def find_intended_extension(name: str) -> str | None:
+    """Return the extension of which an unknown name is probably a misspelling; None if it is another tool's.
+
+    A misspelling differs in case or by one edit, in names of at least 7 letters by two. Many words are two edits from a
+    short name (`x-tags` from `x-page`). A name that adds a word to an extension (`x-resourceId`) is another name.
+    """
+    for known in KNOWN_EXTENSIONS:
+        limit = 2 if len(known) >= len("x-") + _MIN_LETTERS_FOR_TWO_EDITS else 1
+        if name.lower() == known or (not _adds_word(name, known) and count_edits(name, known) <= limit):
+            return known
+    return None
+
+
+def _adds_word(name: str, known: str) -> bool:
+    """Whether a name is an extension followed by another word: ``x-resourceId``, ``x-page-1``."""
+    return name.startswith(known) and not name[len(known)].islower()
+
+
+def count_edits(name: str, other: str) -> int:
+    """Return how many insertions, deletions, replacements and swaps of neighbours change one name to the other."""
+    before_last: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, char in enumerate(name, 1):
+        current = [row]
+        for column, other_char in enumerate(other, 1):
+            edits = min(last[column] + 1, current[-1] + 1, last[column - 1] + (char != other_char))
+            if row > 1 and column > 1 and (char, name[row - 2]) == (other[column - 2], other_char):
+                edits = min(edits, before_last[column - 2] + 1)
+            current.append(edits)
+        before_last, last = last, current
+    return last[-1]
 
 
 def list_provenance_levels(source: Any) -> tuple[Any, ...]:

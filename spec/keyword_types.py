@@ -84,12 +84,12 @@ _TYPES_OF_31 = {
 }
 
 
-def check_keyword_types(document: Document) -> None:
-    """Raise ContractError for a keyword whose value has another type than OpenAPI 3.0 defines."""
-    for node, pointer in _iter_checked_objects(document, KEYWORD_TYPES):
+def check_keyword_types(document: Document, *, is_31: bool) -> None:
+    """Raise ContractError for a keyword whose value has another type than OpenAPI 3.0, or 3.1, defines."""
+    for node, pointer in _iter_checked_objects(document, _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES):
         check_pattern(node, pointer)
     for path in document.root.get("paths", {}):
-        if not path.startswith("/"):
+        if not path.startswith(("/", "x-")):
             raise ContractError(f"#/paths/{escape(path)}", invalid_value(path), "a path that starts with /")
 
 

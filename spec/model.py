@@ -1,16 +1,21 @@
 """The contract as frozen objects: operations, parameters, bodies, resources, relations, views."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spec.document import UNSAFE_METHODS, Document
+from spec.document import UNSAFE_METHODS, Document, escape
 from spec.extensions import QueryExtension, RelationSetter
+
+_PATH_PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 # Actions by method, on the path of one record and on a collection.
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
 COLLECTION_ACTIONS = {"get": "list", "post": "create"}
 GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
+# The action of an operation that has none: it is answered by its example or its schema.
+STATIC_ACTION = "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,10 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation; references at the top of its `schema` and of its items are resolved."""
+    """A parameter of an operation; references at the top of its `schema` and of its items are resolved.
+
+    `media_type`: of its value (`content`), instead of a style; None if it has a style.
+    """
 
     name: str
     location: str
@@ -164,6 +172,13 @@ class Parameter:
     x_query: QueryExtension | None
     relation_setter: RelationSetter | None
     pointer: str
+    media_type: str | None = None
+
+    @property
+    def schema_pointer(self) -> str:
+        """JSON pointer of the schema."""
+        owner = "" if self.media_type is None else f"/content/{escape(self.media_type)}"
+        return f"{self.pointer}{owner}/schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +222,11 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path. `security`: alternatives, each a tuple of schemes that are all required; () is public."""
+    """One method on one path.
+
+    `security`: alternatives, each a tuple of schemes that are all required; () is public. `base_paths`: of its own
+    servers; () if it has those of the contract.
+    """
 
     id: str
     method: str
@@ -223,6 +242,7 @@ class Operation:
     security: tuple[tuple[str, ...], ...]
     effects: tuple[str, ...]
     envelope: Envelope
+    base_paths: tuple[str, ...] = ()
 
     @property
     def query_parameters(self) -> tuple[Parameter, ...]:
@@ -242,7 +262,7 @@ class Operation:
     @property
     def path_parameter_names(self) -> tuple[str, ...]:
         """Names of the path parameters, in path order."""
-        return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
+        return tuple(_PATH_PARAMETER.findall(self.path))
 
     @property
     def is_generic(self) -> bool:
@@ -284,7 +304,8 @@ class Contract:
 
     `tenant_resource`: the resource that isolates records by membership. `account_resource`: the resource of the users
     that sign in. `views_by_resource`: the main view of each resource is first. `access_grant_resources`: the resources
-    whose records share other records. `session_cookie`: None if no security scheme is a cookie.
+    whose records share other records. `session_cookie`: None if no security scheme is a cookie. `ignored_extensions`:
+    how often each extension of other tools occurs. `base_paths`: of all servers; `base_path` is the first one.
     """
 
     document: Document = field(repr=False)
@@ -300,6 +321,8 @@ class Contract:
     views_by_resource: Mapping[str, tuple[View, ...]]
     access_grant_resources: tuple[str, ...]
     session_cookie: SessionCookie | None = None
+    ignored_extensions: Mapping[str, int] = field(default_factory=dict)
+    base_paths: tuple[str, ...] = ("",)
 
     def find_operation(self, resource: str | None, action: str) -> Operation | None:
         """Return the operation with this action on a resource."""

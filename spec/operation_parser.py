@@ -1,16 +1,19 @@
 """Parses the paths of a contract into operations."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.document import METHODS, escape
-from spec.errors import ContractError
+from spec.errors import ContractError, invalid_value
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.http.servers import parse_base_paths
 from spec.model import (
     COLLECTION_ACTIONS,
     ITEM_ACTIONS,
+    STATIC_ACTION,
     BodyField,
     Envelope,
     Operation,
@@ -19,6 +22,19 @@ from spec.model import (
     Resource,
     View,
 )
+
+_STATUS_PATTERN = re.compile(r"[1-5](?:[0-9]{2}|XX|xx)|default")
+
+
+# The styles of the parameters in each location, the default first.
+STYLES = {
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "path": ("simple", "label", "matrix"),
+    "cookie": ("form",),
+}
+# OpenAPI ignores parameters with the names of these headers.
+_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +61,15 @@ class OperationParser:
     def _parse_operation(self, path: str, method: str, path_item: Mapping[str, Any]) -> Operation:
         node, location = path_item[method], f"#/paths/{escape(path)}"
         pointer = f"{location}/{method}"
-        if not isinstance(node.get("operationId"), str):
-            raise ContractError(pointer, "missing operationId", "operationId: a unique name")
         resource = self._find_resource(path)
         parameters = {}
         for owner_pointer, owner in ((location, path_item), (pointer, node)):
             for index, parameter_node in enumerate(owner.get("parameters", ())):
                 parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
-                parameters[parameter.location, parameter.name] = parameter
+                if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
+                    parameters[parameter.location, parameter.name] = parameter
         responses, envelope = self._parse_responses(node, pointer)
-        action = node.get("x-action") or _infer_action(path, method, resource)
-        if action is None:
-            expected = "x-action, or a path /collection or /collection/{key} of a resource"
-            raise ContractError(pointer, f"no action for {method.upper()} {path}", expected)
+        action = node.get("x-action") or _infer_action(path, method, resource) or STATIC_ACTION
         security = node.get("security", self.components.document.root.get("security", ()))
         return Operation(
             node["operationId"],
@@ -74,6 +86,7 @@ class OperationParser:
             tuple(tuple(s) for s in security),
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
+            _parse_own_base_paths((node, pointer), (path_item, location)),
         )
 
     def _find_resource(self, path: str) -> Resource | None:
@@ -82,9 +95,17 @@ class OperationParser:
 
     def _parse_parameter(self, parameter_node: Mapping[str, Any], pointer: str) -> Parameter:
         node, pointer = self.components.document.dereference(parameter_node, pointer)
-        schema = self.components.merge(node.get("schema", {}), f"{pointer}/schema")
         location = node["in"]
-        style = node.get("style", "form" if location in ("query", "cookie") else "simple")
+        media_type = next(iter(node["content"]), None) if node.get("content") else None
+        owner = node if media_type is None else node["content"][media_type]
+        owner_pointer = pointer if media_type is None else f"{pointer}/content/{escape(media_type)}"
+        schema = self.components.merge(owner.get("schema", {}), f"{owner_pointer}/schema")
+        styles = STYLES.get(location)
+        if styles is None:
+            raise ContractError(f"{pointer}/in", invalid_value(location), f"one of {', '.join(STYLES)}")
+        style = node.get("style", styles[0])
+        if style not in styles:
+            raise ContractError(f"{pointer}/style", invalid_value(style), f"{' or '.join(styles)} in {location}")
         return Parameter(
             node["name"],
             location,
@@ -96,6 +117,7 @@ class OperationParser:
             parse_query_extension(node, pointer),
             parse_relation_setter(node, pointer),
             pointer,
+            media_type,
         )
 
     def _parse_request_body(self, operation: Mapping[str, Any], pointer: str) -> RequestBody | None:
@@ -124,17 +146,19 @@ class OperationParser:
     def _parse_responses(self, operation: Mapping[str, Any], pointer: str) -> tuple[dict[int, str | None], Envelope]:
         """Return the schema pointers of the responses by status, and the envelope of the success response."""
         responses: dict[int, str | None] = {}
+        ranges: dict[str, str | None] = {}
         for status, response_node in operation.get("responses", {}).items():
             node, location = self.components.document.dereference(response_node, f"{pointer}/responses/{status}")
-            if not str(status).isdigit():
-                raise ContractError(location, f"invalid status {status!r}", "three digits")
+            if not _STATUS_PATTERN.fullmatch(status):
+                raise ContractError(f"{pointer}/responses", invalid_value(status), "three digits, 4XX or default")
             media_type = next(iter(node.get("content", {})), None)
-            responses[int(status)] = f"{location}/content/{escape(media_type)}/schema" if media_type else None
-        success_status = min((s for s in responses if 200 <= s < 300), default=None)
-        if success_status is None:
-            problem = f"no success status in {', '.join(map(str, responses)) or '(none)'}"
-            raise ContractError(f"{pointer}/responses", problem, "a 2xx status")
-        return responses, self._parse_envelope(success_status, responses[success_status])
+            schema_pointer = f"{location}/content/{escape(media_type)}/schema" if media_type else None
+            if status.isdigit():
+                responses[int(status)] = schema_pointer
+            else:
+                ranges[status.upper()] = schema_pointer
+        status, schema_pointer = _find_success(responses, ranges)
+        return responses, self._parse_envelope(status, schema_pointer)
 
     def _parse_envelope(self, status: int, pointer: str | None) -> Envelope:
         if pointer is None:
@@ -177,6 +201,14 @@ class OperationParser:
         return None, False
 
 
+def _parse_own_base_paths(*owners: tuple[Mapping[str, Any], str]) -> tuple[str, ...]:
+    """Return the base paths of the first of (object, pointer) that has servers; () if none has."""
+    for node, pointer in owners:
+        if node.get("servers"):
+            return parse_base_paths(node["servers"], f"{pointer}/servers")
+    return ()
+
+
 def _infer_action(path: str, method: str, resource: Resource | None) -> str | None:
     """Return the generic action of a method on ``/collection`` or ``/collection/{key}`` of a resource."""
     segments = path.split("/")[2:]
@@ -185,3 +217,18 @@ def _infer_action(path: str, method: str, resource: Resource | None) -> str | No
     if not segments:
         return COLLECTION_ACTIONS.get(method)
     return ITEM_ACTIONS.get(method) if len(segments) == 1 and segments[0][:1] == "{" else None
+
+
+def _find_success(responses: Mapping[int, str | None], ranges: Mapping[str, str | None]) -> tuple[int, str | None]:
+    """Return the status of the success response and the pointer of its schema.
+
+    `ranges`: the schema pointers of ``2XX``, ``default`` and other ranges. Without a response for success, the first of
+    the others is returned.
+    """
+    success_statuses = [status for status in responses if 200 <= status < 300]
+    if success_statuses:
+        return min(success_statuses), responses[min(success_statuses)]
+    for name in ("2XX", "DEFAULT"):
+        if name in ranges:
+            return 200, ranges[name]
+    return min(responses.items(), default=(200, None))

@@ -14,9 +14,15 @@ def check_printed_texts(document: Document) -> None:
             raise ContractError(location, invalid_value(text), "printable characters")
 
 
+def join_lines(text: Any) -> str:
+    """Return a text as one line, with single spaces."""
+    return " ".join(str(text).split())
+
+
 def _iter_printed_texts(root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (location, text): title and version, URLs, paths, operation ids and the names of components."""
-    yield from ((f"#/info/{name}", str(root["info"].get(name, ""))) for name in ("title", "version"))
+    info = root["info"]
+    yield from ((f"#/info/{name}", join_lines(info.get(name, ""))) for name in ("title", "version"))
     for index, server in enumerate(root.get("servers") or ()):
         yield f"#/servers/{index}/url", str(server.get("url", ""))
     for path, item in root["paths"].items():

@@ -66,7 +66,9 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
+    "mock_server/web/request_values/parameter_styles.py": words("label"),  # a style of OpenAPI
     "spec/comparison/schemas.py": words("property"),  # a term of messages
+    "spec/operation_parser.py": words("label"),  # a style of OpenAPI
     "spec/redaction.py": words("access_token basic client_secret secret refresh_token"),  # credentials of any API
     "spec/publishing/openapi30.py": words("limit results"),  # keys of x-speakeasy-pagination
 }

@@ -22,6 +22,7 @@ from conformance.model.queries import (
     ValueReader,
     evaluate_condition,
     find_inversion,
+    is_reordered,
     iter_conditions,
     iter_pairs,
     read_model,
@@ -377,7 +378,7 @@ class ListComparison:
 
     def _order_changes(self, before: list[Row]) -> Iterator[ListProblem]:
         """Yield a problem if the rows are the same as before in another order."""
-        if before != self.rows and len(before) == len(self.rows) and all(row in before for row in self.rows):
+        if is_reordered(before, self.rows):
             message = f"{self._describe()}: got another order for the same request, expected the same"
             yield ListProblem("order", (self.operation.pointer,), message, (self.pages[0].exchange,))
 

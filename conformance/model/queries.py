@@ -4,12 +4,13 @@ A row matches, does not match, or (None) cannot be judged: the contract leaves i
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, takewhile
 from typing import Any
 from uuid import UUID
 
+from conformance.checks.support.listing import Row
 from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import (
     format_query_value,
@@ -180,3 +181,14 @@ def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple
         if name in parameters and not parameters[name].explode and len(items) > 1:
             items = [",".join(items)]
         yield from ((name, item) for item in items)
+
+
+def is_reordered(before: Sequence[Row], after: Sequence[Row]) -> bool:
+    """Whether the rows of a list are the same as before, but in another order.
+
+    A record that changes between two pages can hide one row and repeat another one, so that the number of rows is
+    the same.
+    """
+    if before == after or len(before) != len(after):
+        return False
+    return all(row in before for row in after) and all(row in after for row in before)

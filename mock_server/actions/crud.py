@@ -59,7 +59,7 @@ def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation, resource = request.contract, request.operation, request.resource
     arguments = collect_query_arguments(operation.parameters, request.query)
     listing = request.viewer_query.create_list_query(resource, arguments)
-    url = contract.base_path + operation.path
+    url = (operation.base_paths or contract.base_paths)[0] + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
     prefix = build_page_url_prefix(url, request.raw_query, page_name)
     return ListPlan(listing, select_projection(request), url, prefix)

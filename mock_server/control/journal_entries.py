@@ -77,7 +77,8 @@ class JournalReader:
         match = self.routes.find(path)
         operation = match.route.find_operation(entry.method) if match else None
         origin = entry.base_url.removesuffix(prefix.decode())
-        return EntryView(entry, operation, path, origin, self.contract.base_path)
+        base_path = match.route.base_path if match else self.contract.base_path
+        return EntryView(entry, operation, path, origin, base_path)
 
     async def describe(self, view: EntryView, sandbox: Sandbox) -> dict[str, Any]:
         """Return an entry as JSON, with the findings about the request."""

@@ -1,7 +1,7 @@
 """The documentation: Swagger UI with local assets, and the published contract with this server's URL."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -129,10 +129,24 @@ class Docs:
         return self._dump({**root, "paths": paths}, base_url)
 
     def _dump(self, root: Mapping[str, Any], base_url: str, option: int = 0) -> bytes:
-        return orjson.dumps({**root, "servers": [{"url": base_url + self.contract.base_path}]}, option=option)
+        local_root = {**root, "servers": _list_servers(base_url, self.contract.base_paths)}
+        if any(operation.base_paths for operation in self.contract.operations.values()):
+            local_root["paths"] = self._replace_own_servers(root["paths"], base_url)
+        return orjson.dumps(local_root, option=option)
+
+    def _replace_own_servers(self, items: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+        """Return path items whose own servers, and those of their operations, are this server."""
+        paths = {path: {key: node for key, node in item.items() if key != "servers"} for path, item in items.items()}
+        for operation in self.contract.operations.values():
+            if operation.base_paths and operation.method in paths.get(operation.path, {}):
+                item = paths[operation.path]
+                servers = _list_servers(base_url, operation.base_paths)
+                item[operation.method] = {**item[operation.method], "servers": servers}
+        return paths
 
     def _replace_servers(self, text: bytes, base_url: str) -> bytes:
-        servers = f'servers: [{{url: "{base_url}{self.contract.base_path}"}}]\n'.encode()
+        urls = ", ".join(f'{{url: "{base_url}{base_path}"}}' for base_path in self.contract.base_paths)
+        servers = f"servers: [{urls}]\n".encode()
         match = _SERVERS_BLOCK.search(text)
         start, end = match.span() if match else (0, 0)
         return text[:start] + servers + text[end:]
@@ -142,6 +156,10 @@ class Docs:
         if self.assets_folder is None or name not in ASSETS:
             return None
         return (self.assets_folder / name).read_bytes()
+
+
+def _list_servers(base_url: str, base_paths: Sequence[str]) -> list[dict[str, str]]:
+    return [{"url": base_url + base_path} for base_path in base_paths]
 
 
 def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:

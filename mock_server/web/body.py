@@ -16,6 +16,7 @@ from starlette.types import Message, Receive
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.web.context import EXPECT, RequestContext
+from spec.http.media_types import is_json_media_type
 
 READ_HEADERS = (b"content-length", b"content-encoding", b"content-type", EXPECT)
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
@@ -24,7 +25,6 @@ MAX_CONTAINERS = 50_000  # objects and arrays; ten times as many take half a sec
 MAX_ROUNDED_INTEGERS = 20  # that are reported
 MAX_BUFFERED_BYTES = 128 * 1024 * 1024  # incomplete bodies of all requests
 
-_JSON_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _KEY_SEPARATOR = re.compile(rb'"[ \t\r\n]*:')
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
@@ -115,7 +115,7 @@ def _find_media_type_problem(header: bytes) -> str:
     media = content_type.partition(";")[0].strip().lower()
     if not media:
         return "no Content-Type (expected application/json)"
-    if not _JSON_MEDIA_TYPE.fullmatch(media):
+    if not is_json_media_type(media):
         return f"Content-Type: invalid value {media!r} (expected application/json)"
     charset = _CHARSET_PARAMETER.search(content_type)
     if charset and charset[1].lower() not in ("utf-8", "utf8"):

@@ -202,11 +202,11 @@ class MockApp:
         return app
 
     def is_api_path(self, path: bytes) -> bool:
-        """Whether a path is below the base path of the contract; without one, whether a route has it."""
-        base_path = self.routes.base_path
-        if base_path:
-            return path.startswith(base_path + b"/")
-        return not path.startswith(SYSTEM_PREFIX) and self.routes.find(path) is not None
+        """Whether a path is below a base path of the contract; without one, whether a route has it."""
+        routes = self.routes
+        if not routes.has_root:
+            return path.startswith(routes.prefixes) or path in routes.literal_matches
+        return not path.startswith(SYSTEM_PREFIX) and routes.find(path) is not None
 
     async def handle_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle startup and shutdown, and close WebSocket connections."""
@@ -251,7 +251,7 @@ class MockApp:
         if match is not None:
             methods = match.route.allowed_methods
         else:
-            is_below_base = context.raw_path.startswith((self.routes.base_path + b"/", CONTROL_PREFIX))
+            is_below_base = context.raw_path.startswith((*self.routes.prefixes, CONTROL_PREFIX))
             methods = ALL_METHODS if is_below_base else READ_METHODS
         headers = {"Allow": methods} | self.cors_policy.build_preflight_headers(context.headers, methods)
         await send_response(send, context, 204, headers=headers)

@@ -1,28 +1,33 @@
-"""Parse query and header parameters into values of the contract's types.
+"""Parse the parameters of requests into values of the contract's types.
 
 Query strings are parsed as in PHP: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are arrays, the last value of a repeated
-scalar is used, and a blank value is absent. A scalar with brackets (``page[]=1``) is a type error.
+scalar is used, and a blank value is absent. A scalar with brackets (``page[]=1``) is a type error. The style of a
+parameter determines how arrays and objects are sent (`parameter_styles`).
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
+from mock_server.web.request_values.parameter_styles import (
+    iter_cookies,
+    remove_prefix,
+    split_array,
+    split_exploded_cookies,
+    split_object,
+)
+from mock_server.web.request_values.text_values import TextConverter, build_tree, parse_json_text, split_name
 from mock_server.web.validation_messages import FieldError, list_field_errors, required_error, type_error
 from mock_server.web.violations import find_violations
 from spec.document import Document
-from spec.errors import ContractError
-from spec.model import BodyField, Contract, Operation, Parameter
+from spec.http.media_types import is_json_media_type
+from spec.model import STATIC_ACTION, BodyField, Contract, Operation, Parameter
 from spec.validators import SchemaValidators, Validator
 
-_INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_NUMBER_PATTERN = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
-_BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+_ADDITIONAL = "additionalProperties"
 _BRACKETED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
-_INT64_LIMIT = 2**63
 _MAX_IGNORED = 20
 
 
@@ -37,69 +42,110 @@ class ParsedParameters:
 
 @dataclass(frozen=True, slots=True)
 class ParameterParser:
-    """Parses one parameter: its dereferenced schema and compiled validator. `scalar_type`: empty for other types."""
+    """Parses one parameter: its dereferenced schema and compiled validator.
+
+    `type`: array, object or that of the schema; empty if the schema has none, or several. `scalar_type`: empty for
+    other types. `accepts_lists`: whether an array is one of several types.
+    """
 
     parameter: Parameter
     type: str
     scalar_type: str
-    item_schema: Mapping[str, Any]
+    accepts_lists: bool
     property_schemas: Mapping[str, Mapping[str, Any]]
     is_closed: bool
     validator: Validator
-    document: Document = field(repr=False)
+    converter: TextConverter = field(repr=False)
 
     @classmethod
     def from_parameter(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "ParameterParser":
-        pointer = f"{parameter.pointer}/schema"
-        schema = parameter.schema
-        resolved_type = str(_dereference(document, schema).get("type", ""))
+        converter, schema = TextConverter(document), parameter.schema
+        types = converter.list_types(schema)
+        resolved_type = next(iter(types)) if len(types) == 1 else ""
         return cls(
             parameter,
-            str(schema.get("type", "")),
+            resolved_type,
             resolved_type if resolved_type in ("string", "integer", "number", "boolean") else "",
-            _dereference(document, schema.get("items", {})),
-            {name: _dereference(document, node) for name, node in schema.get("properties", {}).items()},
+            "array" in types and len(types) > 1,
+            converter.list_properties(schema),
             schema.get("additionalProperties") is False,
-            schemas.get(pointer, "write"),
-            document,
+            schemas.get(parameter.schema_pointer, "write"),
+            converter,
         )
+
+    @property
+    def is_exploded_object(self) -> bool:
+        """Whether each property has its own name in the query or in the cookies."""
+        parameter = self.parameter
+        return self.type == "object" and parameter.explode and parameter.style != "deepObject" and self.is_serialized
+
+    @property
+    def is_serialized(self) -> bool:
+        """Whether the style determines the text, not a media type."""
+        return self.parameter.media_type is None
+
+    @property
+    def is_open_object(self) -> bool:
+        """Whether the object may have properties that the schema does not name."""
+        return not self.is_closed and (not self.property_schemas or bool(self.parameter.schema.get(_ADDITIONAL)))
 
     def accepts_part(self, part: str) -> bool:
         """Whether an object's part is known to the schema, which may also prohibit it."""
-        return "[" not in part and (part in self.property_schemas or self.is_closed or not self.property_schemas)
+        name, bracket, _ = part.partition("][")
+        schema = self.property_schemas.get(name)
+        if bracket and (schema is None or not self.converter.list_types(schema) & {"array", "object"}):
+            return bool(bracket) and schema is None and self.is_open_object
+        return "[" not in name and (schema is not None or self.is_closed or self.is_open_object)
 
-    def parse(self, texts: Sequence[str], parts: Mapping[str, str]) -> tuple[Any, bool]:
-        """Return (value, whether it is present) from the sent texts and, for an object, its parts by name."""
+    def parse(self, texts: Sequence[str], parts: Mapping[str, Sequence[str]]) -> tuple[Any, bool]:
+        """Return (value, whether it is present) from the sent texts and, for an object, the texts of its parts."""
+        schema, converter = self.parameter.schema, self.converter
+        if not self.is_serialized:
+            return self.parse_content(texts)
         if self.type == "object":
             if not parts and texts and texts[-1]:
-                return texts[-1], True
-            schemas = self.property_schemas
-            value = {name: self.coerce(schemas.get(name, {}), text) for name, text in parts.items() if text}
+                return self.parse_object(texts[-1]), True
+            pairs = ((part.split("]["), text) for part, part_texts in parts.items() for text in part_texts if text)
+            value = converter.convert_tree(schema, build_tree(pairs))
             return value, bool(value)
-        if self.type == "array":
-            if not self.parameter.explode:
-                texts = [part for text in texts if text for part in text.split(",")]
+        if self.type == "array" or (self.accepts_lists and len(texts) > 1):
             if not texts or (len(texts) == 1 and not texts[0]):
                 return [], False
-            return [self.coerce(self.item_schema, text) for text in texts], True
+            return self.parse_array(texts), True
         text = texts[-1] if texts else ""
-        return (self.coerce(self.parameter.schema, text), True) if text else (None, False)
+        return (converter.convert(schema, text), True) if text else (None, False)
 
-    def coerce(self, schema: Mapping[str, Any], text: str) -> Any:
-        """Convert `text` to the first type of the schema that it matches; unchanged if it matches none."""
-        options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or ()
-        for option in (schema, *(_dereference(self.document, node) for node in options)):
-            value = _coerce_to_type(str(option.get("type", "")), text)
-            if value is not None:
-                return value
-        return text
+    def parse_content(self, texts: Sequence[str]) -> tuple[Any, bool]:
+        """Parse the text of a parameter with a media type."""
+        text = texts[-1] if texts else ""
+        if not text:
+            return None, False
+        return (parse_json_text(text) if is_json_media_type(self.parameter.media_type or "") else text), True
+
+    def parse_array(self, texts: Sequence[str]) -> list[Any]:
+        parameter = self.parameter
+        if not parameter.explode or parameter.location in ("path", "header"):
+            style, name, explode = parameter.style, parameter.name, parameter.explode
+            texts = [part for text in texts if text for part in split_array(text, style, name, explode=explode)]
+        items = self.converter.find_item_schema(parameter.schema)
+        return [self.converter.convert(items, text) for text in texts]
+
+    def parse_object(self, text: str) -> Any:
+        """Return the object of one text; the text itself if it is none."""
+        parameter = self.parameter
+        if parameter.style == "deepObject" or (parameter.explode and parameter.location not in ("path", "header")):
+            return text
+        properties = split_object(text, parameter.style, parameter.name, explode=parameter.explode)
+        if properties is None:
+            return text
+        return self.converter.convert_tree(parameter.schema, {name: [part] for name, part in properties.items()})
 
     def validate(self, value: Any) -> Iterator[FieldError]:
         if not self.validator.is_valid(value):
             name, violations = self.parameter.name, find_violations(self.validator, value)
             is_exploded = self.type == "array" and self.parameter.explode
             has_commas = is_exploded and any("," in str(part) for part in value)
-            for error in list_field_errors(violations, f"{self.parameter.pointer}/schema", path_prefix=(name,)):
+            for error in list_field_errors(violations, self.parameter.schema_pointer, path_prefix=(name,)):
                 yield replace(error, expected=f"{name}=1&{name}=2 or {name}[]=1") if has_commas else error
 
 
@@ -116,25 +162,12 @@ def _dereference(document: Document, schema: Mapping[str, Any]) -> Mapping[str, 
     return schema
 
 
-def _coerce_to_type(type_name: str, text: str) -> Any:
-    """Convert `text` to a type; None if it does not match."""
-    if type_name == "integer" and _INTEGER_PATTERN.fullmatch(text):
-        number = int(text)
-        return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
-    if type_name == "number" and _NUMBER_PATTERN.fullmatch(text):
-        real = float(text)
-        if real in (float("inf"), float("-inf")):
-            return None
-        return int(real) if real.is_integer() and abs(real) < 2**53 else real
-    if type_name == "boolean":
-        return _BOOLEANS.get(text)
-    return None
-
-
 def list_header_names(contract: Contract) -> Iterator[bytes]:
-    """Yield the names of the header parameters of all operations."""
+    """Yield the names of the headers that contain parameters of any operation."""
     for operation in contract.operations.values():
         yield from (encode_header_name(p.name) for p in operation.parameters if p.location == "header")
+        if any(parameter.location == "cookie" for parameter in operation.parameters):
+            yield b"cookie"
 
 
 def encode_header_name(name: str) -> bytes:
@@ -142,38 +175,43 @@ def encode_header_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
-def check_styles(contract: Contract) -> None:
-    """Raise ContractError for a parameter whose style is not supported."""
-    for operation in contract.operations.values():
-        for parameter in operation.parameters:
-            style = (parameter.location, parameter.style)
-            if parameter.schema.get("type") == "object" and style != ("query", "deepObject"):
-                actual = f"unsupported style {parameter.style} of an object"
-                raise ContractError(parameter.pointer, actual, "style: deepObject in the query")
-            if style not in (("query", "form"), ("query", "deepObject"), ("header", "simple"), ("path", "simple")):
-                actual = f"unsupported style {parameter.style} in {parameter.location}"
-                expected = "form or deepObject in the query, simple in path and header"
-                raise ContractError(parameter.pointer, actual, expected)
-
-
 @dataclass(frozen=True, slots=True)
 class OperationParameters:
-    """The query and header parameters of one operation."""
+    """The parameters of one operation.
+
+    `path`: those whose text is more than their value, or whose value no action checks. `exploded_names`: of the
+    properties of exploded objects in the query, with the parameter. `open_parameter`: the exploded object that has all
+    unknown names; empty without one.
+    """
 
     query: Mapping[str, ParameterParser]
     headers: tuple[ParameterParser, ...]
+    cookies: tuple[ParameterParser, ...] = ()
+    path: tuple[ParameterParser, ...] = ()
+    exploded_names: Mapping[str, str] = field(default_factory=dict)
+    open_parameter: str = ""
 
     @classmethod
     def from_operation(
         cls, document: Document, schemas: SchemaValidators, operation: Operation
     ) -> "OperationParameters":
-        create = partial(ParameterParser.from_parameter, document, schemas)
-        query = {p.name: create(p) for p in operation.parameters if p.location == "query"}
-        return cls(query, tuple(create(p) for p in operation.parameters if p.location == "header"))
+        parsers: dict[str, list[ParameterParser]] = {"query": [], "header": [], "cookie": [], "path": []}
+        for parameter in operation.parameters:
+            parsers[parameter.location].append(ParameterParser.from_parameter(document, schemas, parameter))
+        exploded = [parser for parser in parsers["query"] if parser.is_exploded_object]
+        path = [p for p in parsers["path"] if p.parameter.style != "simple" or operation.action == STATIC_ACTION]
+        return cls(
+            {parser.parameter.name: parser for parser in parsers["query"]},
+            tuple(parsers["header"]),
+            tuple(parsers["cookie"]),
+            tuple(path),
+            {name: parser.parameter.name for parser in reversed(exploded) for name in parser.property_schemas},
+            next((parser.parameter.name for parser in exploded if parser.is_open_object), ""),
+        )
 
     def parse_query(self, raw: bytes) -> ParsedParameters:
         texts: dict[str, list[str]] = {}
-        parts: dict[str, dict[str, str]] = {}
+        parts: dict[str, dict[str, list[str]]] = {}
         errors: list[FieldError] = []
         ignored: dict[str, None] = {}
         for pair in raw.split(b"&") if raw else ():
@@ -189,7 +227,7 @@ class OperationParameters:
             elif part is None:
                 texts.setdefault(parameter_name, []).append(text)
             else:
-                parts.setdefault(parameter_name, {})[part] = text
+                parts.setdefault(parameter_name, {}).setdefault(part, []).append(text)
         values: dict[str, Any] = {}
         for name, parser in self.query.items():
             errors += _parse_parameter(parser, name, texts.get(name, ()), parts.get(name, {}), values)
@@ -197,33 +235,78 @@ class OperationParameters:
 
     def match_name(self, name: str | None) -> tuple[str | None, str | None]:
         """Return (parameter, part of an object) for a name in the query, (None, None) for an unknown one."""
+        if name is not None and name in self.exploded_names:
+            return self.exploded_names[name], name
         if name is None or name in self.query:
             return name, None
         brackets = _BRACKETED_NAME.fullmatch(name)
         parser = self.query.get(brackets[1]) if brackets else None
         if brackets is None or parser is None:
-            return None, None
+            return self.match_open_name(name)
         part = brackets[2][1:-1]
-        if (parser.type == "array" and part.isdecimal()) or (parser.type in ("array", "object") and not part):
+        is_array = parser.type == "array" or parser.accepts_lists
+        if (is_array and part.isdecimal()) or ((is_array or parser.type == "object") and not part):
             return brackets[1], None  # `name[]` of an object is an array, which is invalid
         if parser.scalar_type or (parser.type == "object" and part and parser.accepts_part(part)):
             return brackets[1], part
         return None, None
 
+    def match_open_name(self, name: str) -> tuple[str | None, str | None]:
+        """Return (parameter, part of an object) for a name that is no parameter's."""
+        start = split_name(name)
+        if len(start) > 1 and start[0] in self.exploded_names:
+            return self.exploded_names[start[0]], "][".join(start)
+        return (self.open_parameter, name) if self.open_parameter and name else (None, None)
+
     def validate_headers(self, headers: Mapping[bytes, bytes]) -> Iterator[FieldError]:
-        """Yield the errors of the header parameters, whose values have no effect."""
+        """Yield the errors of the header and cookie parameters, whose values have no effect."""
         for parser in self.headers:
             name = parser.parameter.name
             text = headers.get(encode_header_name(name), b"").decode("latin-1").strip()
             yield from _parse_parameter(parser, name, (text,) if text else (), {}, {})
+        if self.cookies:
+            yield from self.validate_cookies(headers.get(b"cookie", b"").decode("latin-1"))
+
+    def validate_cookies(self, header: str) -> Iterator[FieldError]:
+        """Yield the errors of the cookie parameters in a header."""
+        for parser, texts, parts in self.split_cookies(header):
+            yield from _parse_parameter(parser, parser.parameter.name, texts, parts, {})
+
+    def split_cookies(self, header: str) -> Iterator[tuple[ParameterParser, list[str], dict[str, list[str]]]]:
+        """Yield the texts of each cookie parameter, and of the parts of an exploded object."""
+        sent = list(iter_cookies(header))
+        for parser in self.cookies:
+            cookies = list(split_exploded_cookies(sent)) if parser.parameter.explode else sent
+            decoded = [(name, unquote(text)) for name, text in cookies]
+            texts = [text for name, text in decoded if name == parser.parameter.name]
+            parts: dict[str, list[str]] = {}
+            for name, text in decoded if parser.is_exploded_object else ():
+                if name in parser.property_schemas:
+                    parts.setdefault(name, []).append(text)
+            yield parser, texts, parts
+
+    def parse_path(self, values: Mapping[str, str]) -> tuple[dict[str, str], list[FieldError]]:
+        """Return (texts of the path parameters without what their styles add, errors)."""
+        texts, errors = dict(values), list[FieldError]()
+        for parser in self.path:
+            name, style = parser.parameter.name, parser.parameter.style
+            if name in texts:
+                if parser.type not in ("array", "object"):
+                    texts[name] = remove_prefix(texts[name], style, name)
+                errors += _parse_parameter(parser, name, (texts[name],), {}, {})
+        return texts, errors
 
 
 def _parse_parameter(
-    parser: ParameterParser, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
+    parser: ParameterParser,
+    name: str,
+    texts: Sequence[str],
+    parts: Mapping[str, Sequence[str]],
+    values: dict[str, Any],
 ) -> Iterator[FieldError]:
     """Add the parameter's value or default to `values`; yield its errors."""
     if parts and parser.scalar_type:
-        yield type_error(name, parser.scalar_type, f"{parser.parameter.pointer}/schema")
+        yield type_error(name, parser.scalar_type, parser.parameter.schema_pointer)
         return
     value, is_present = parser.parse(texts, parts)
     if not is_present:

@@ -1,11 +1,11 @@
 """Find the operation of a request by path and method. `RoutingMiddleware` passes it to Connexion's middlewares."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +16,7 @@ from spec.errors import ContractError
 from spec.model import Contract, Operation
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_PARAMETER = re.compile(r"\{([^{}]+)\}")
 _MIN_SIMILARITY = 0.6
 _MIN_SEGMENT_SIMILARITY = 0.8  # finds health for healthz
 _MAX_COMPARED_CHARS = 200
@@ -23,22 +24,68 @@ _MAX_COMPARED_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path of the contract. `operations`: by upper-case method; `allowed_methods`: with HEAD and OPTIONS."""
+    """A path of the contract below a base path.
+
+    `parameter_names`: several for the same part of the path, one after the other, if paths differ in their names only.
+    `operations`: by upper-case method; `allowed_methods`: with HEAD and OPTIONS.
+    """
 
     path: str
     parameter_names: tuple[str, ...]
     operations: Mapping[str, Operation]
     allowed_methods: str
+    base_path: str = ""
 
     @property
     def location(self) -> str:
         """JSON pointer of the path item."""
         return next(iter(self.operations.values())).pointer.rpartition("/")[0]
 
+    @property
+    def url_path(self) -> str:
+        """The path with its base path."""
+        return self.base_path + self.path
+
     def find_operation(self, method: str) -> Operation | None:
         """Return the operation for a method; HEAD uses the operation of GET."""
         operation = self.operations.get(method)
         return self.operations.get("GET") if operation is None and method == "HEAD" else operation
+
+    def name_values(self, values: tuple[str, ...]) -> dict[str, str]:
+        """Return the values of the path parameters by name."""
+        if len(values) != len(self.parameter_names):
+            values *= len(self.parameter_names) // len(values)
+        return dict(zip(self.parameter_names, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _PartialTemplate:
+    """A segment with parameters between literals, as ``{id}:archive``. `literals`: one more than parameters."""
+
+    literals: tuple[str, ...]
+
+    @property
+    def priority(self) -> tuple[int, int]:
+        """The sort key of templates that match the same segment."""
+        return len(self.literals), -sum(map(len, self.literals))
+
+    def match(self, segment: str) -> tuple[str, ...] | None:
+        """Return the values of the parameters, of which each has a character; None if the segment does not match.
+
+        Each value but the last is as short as possible. Takes linear time, unlike a regular expression.
+        """
+        first, *middle, last = self.literals
+        if not segment.startswith(first):
+            return None
+        values: list[str] = []
+        start, end = len(first), len(segment) - len(last)
+        for literal in middle:
+            position = segment.find(literal, start + 1, end)
+            if position < 0:
+                return None
+            values.append(segment[start:position])
+            start = position + len(literal)
+        return (*values, segment[start:end]) if start < end and segment.endswith(last) else None
 
 
 @dataclass(slots=True)
@@ -46,6 +93,7 @@ class _RouteNode:
     """A node of the route tree: the segments that may follow, and the route that ends here."""
 
     literal_children: dict[str, "_RouteNode"] = field(default_factory=dict)
+    partial_children: dict[_PartialTemplate, "_RouteNode"] = field(default_factory=dict)
     template_child: "_RouteNode | None" = None
     route: Route | None = None
 
@@ -56,40 +104,67 @@ class RouteMatch:
     path_parameters: Mapping[str, str]
 
 
+_TreeMatch = tuple[Route, tuple[str, ...], int]  # the values, and the number of segments with parameters
+
+
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """All routes of a contract, below its base path."""
+    """All routes of a contract, below its base paths.
 
-    base_path: bytes
+    `prefixes`: of all paths of the contract. `literal_matches`: of paths without parameters. `trees`: by base path,
+    with a slash at the end. `slash_routes`: by URL path, the routes that differ from another by the slash at their end.
+    """
+
+    prefixes: tuple[bytes, ...]
     literal_matches: Mapping[bytes, RouteMatch]
-    root: _RouteNode = field(repr=False)
+    trees: Mapping[bytes, _RouteNode] = field(repr=False)
     routes: tuple[Route, ...] = field(repr=False)
+    slash_routes: Mapping[str, Route] = field(repr=False)
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Routes":
-        """Create the routes. Raises ContractError for a path template that is only part of a segment."""
-        paths: dict[str, dict[str, Operation]] = {}
-        for operation in contract.operations.values():
-            paths.setdefault(operation.path, {})[operation.method.upper()] = operation
-        routes = tuple(_create_route(path, methods) for path, methods in paths.items())
-        base_path = contract.base_path.encode()
-        root = _RouteNode()
-        for route in routes:
-            _insert_route(root, route)
-        literal_routes = (route for route in routes if not route.parameter_names)
-        literal_matches = {base_path + r.path.rstrip("/").encode(): RouteMatch(r, {}) for r in literal_routes}
-        return cls(base_path, literal_matches, root, routes)
+        """Create the routes. Raises ContractError for paths and methods that cannot be distinguished."""
+        routes: list[Route] = []
+        trees: dict[bytes, _RouteNode] = {}
+        literal_matches: dict[bytes, RouteMatch] = {}
+        slash_routes: dict[str, Route] = {}
+        for base_path, paths in _group_operations(contract).items():
+            root = trees[f"{base_path}/".encode()] = _RouteNode()
+            for route in _create_routes(base_path, paths):
+                routes.append(route)
+                if _insert_route(root, route):
+                    literal_paths = {route.url_path.rstrip("/"), route.url_path}
+                else:
+                    slash_routes[route.url_path] = route
+                    literal_paths = {route.url_path}
+                if not route.parameter_names:
+                    literal_matches |= {path.encode(): RouteMatch(route, {}) for path in literal_paths}
+        prefixes = tuple(sorted(trees, key=len, reverse=True))
+        return cls(prefixes, literal_matches, {p: trees[p] for p in prefixes}, tuple(routes), slash_routes)
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a base path of the contract is the root."""
+        return b"/" in self.trees
 
     def find(self, path: bytes) -> RouteMatch | None:
-        """Return the route of a percent-encoded path; of several, the one with the fewest parameters."""
+        """Return the route of a percent-encoded path; of several, the one with the fewest segments with parameters."""
         match = self.literal_matches.get(path)
         if match is not None:
             return match
-        if not path.startswith(self.base_path + b"/"):
-            return None
-        segments = _decode_segments(path[len(self.base_path) + 1 :].rstrip(b"/"))
-        best = None if segments is None else _find_best(self.root, segments, 0, ())
-        return None if best is None else RouteMatch(best[0], dict(zip(best[0].parameter_names, best[1], strict=True)))
+        for prefix, root in self.trees.items():
+            if path.startswith(prefix):
+                segments = _decode_segments(path[len(prefix) :].rstrip(b"/"))
+                best = None if segments is None else _find_best(root, segments, 0, (), 0)
+                if best is not None:
+                    return self._create_match(best, path)
+        return None
+
+    def _create_match(self, best: _TreeMatch, path: bytes) -> RouteMatch:
+        route = best[0]
+        if self.slash_routes and path.endswith(b"/"):
+            route = self.slash_routes.get(f"{route.url_path}/", route)
+        return RouteMatch(route, route.name_values(best[1]))
 
     def not_found_error(self, path: str, system_paths: Collection[str] = ()) -> ApiError:
         """Return the error for an unknown path, with the most similar paths. Slow, for the request log only.
@@ -98,7 +173,7 @@ class Routes:
         """
         similar = self.find_similar(path)
         suggested_paths = _find_by_last_segment(path, system_paths)
-        suggested_paths += [self.base_path.decode() + route.path for route in similar]
+        suggested_paths += [route.url_path for route in similar]
         detail = (
             f"did you mean {' or '.join(suggested_paths)}?" if suggested_paths else "the contract has no similar path"
         )
@@ -107,15 +182,19 @@ class Routes:
 
     def find_similar(self, path: str, limit: int = 2) -> list[Route]:
         """Return the routes most similar to `path`, best first. The base path and path parameters are not compared."""
-        base_path = self.base_path.decode()
-        is_below_base = path.startswith(f"{base_path}/")
-        requested_parts = path[len(base_path) if is_below_base else 0 :][:_MAX_COMPARED_CHARS].rstrip("/").split("/")
+        requested_parts: dict[str, tuple[bool, list[str]]] = {}
+        for prefix in self.prefixes:
+            base_path = prefix.decode().rstrip("/")
+            is_below_base = path.startswith(f"{base_path}/")
+            compared = path[len(base_path) if is_below_base else 0 :][:_MAX_COMPARED_CHARS]
+            requested_parts[base_path] = is_below_base, compared.rstrip("/").split("/")
         rated: list[tuple[float, int, Route]] = []
         matcher = SequenceMatcher(autojunk=False)
         for route in self.routes:
-            parts = (route.path if is_below_base else base_path + route.path).split("/")
-            ignored = {i for i, part in enumerate(parts) if part[:1] == "{" and i < len(requested_parts)}
-            matcher.set_seq2("/".join(part for i, part in enumerate(requested_parts) if i not in ignored))
+            is_below_base, requested = requested_parts[route.base_path]
+            parts = (route.path if is_below_base else route.url_path).split("/")
+            ignored = {i for i, part in enumerate(parts) if part[:1] == "{" and i < len(requested)}
+            matcher.set_seq2("/".join(part for i, part in enumerate(requested) if i not in ignored))
             matcher.set_seq1("/".join(part for i, part in enumerate(parts) if i not in ignored))
             if matcher.real_quick_ratio() > _MIN_SIMILARITY and matcher.quick_ratio() > _MIN_SIMILARITY:
                 rated.append((matcher.ratio(), -len(rated), route))
@@ -130,42 +209,89 @@ def _find_by_last_segment(path: str, candidates: Collection[str]) -> list[str]:
     return [by_segment[name] for name in get_close_matches(segment, by_segment, 1, _MIN_SEGMENT_SIMILARITY)]
 
 
-def _create_route(path: str, methods: Mapping[str, Operation]) -> Route:
-    parts = path.strip("/").split("/")
-    for part in parts:
-        if ("{" in part or "}" in part) and not re.fullmatch(r"\{[^{}]+\}", part):
-            raise ContractError(f"#/paths of {path}", repr(part), "a template that is a complete segment ({name})")
-    allowed_methods = dict.fromkeys((*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"))
-    return Route(path, tuple(p[1:-1] for p in parts if p[:1] == "{"), methods, ", ".join(allowed_methods))
+def _group_operations(contract: Contract) -> dict[str, dict[str, dict[str, Operation]]]:
+    """Return the operations by base path, path and upper-case method."""
+    groups: dict[str, dict[str, dict[str, Operation]]] = {}
+    for operation in contract.operations.values():
+        for base_path in operation.base_paths or contract.base_paths:
+            paths = groups.setdefault(base_path, {})
+            paths.setdefault(operation.path, {})[operation.method.upper()] = operation
+    return groups
 
 
-def _insert_route(root: _RouteNode, route: Route) -> None:
+def _create_routes(base_path: str, paths: Mapping[str, Mapping[str, Operation]]) -> Iterator[Route]:
+    """Yield a route for all paths with the same pattern. Raises ContractError if two of them have the same method."""
+    paths_by_pattern: dict[str, list[str]] = {}
+    for path in sorted(paths, key=lambda path: path.endswith("/")):  # a slash may distinguish it from the one before
+        paths_by_pattern.setdefault(_PARAMETER.sub("{}", path), []).append(path)
+    for same_paths in paths_by_pattern.values():
+        operations: dict[str, Operation] = {}
+        for path in same_paths:
+            if operations.keys() & paths[path].keys():
+                raise _same_pattern_error(path, next(iter(operations.values())).path)
+            operations |= paths[path]
+        allowed_methods = dict.fromkeys((*operations, *(("HEAD",) if "GET" in operations else ()), "OPTIONS"))
+        names = tuple(name for path in same_paths for name in _PARAMETER.findall(path))
+        yield Route(same_paths[0], names, operations, ", ".join(allowed_methods), base_path)
+
+
+def _same_pattern_error(path: str, other: str) -> ContractError:
+    return ContractError("#/paths", f"{path} and {other}", "one path for each pattern of segments")
+
+
+def _insert_route(root: _RouteNode, route: Route) -> bool:
+    """Insert a route into the tree; return whether it was inserted, and does not differ from another by its slash."""
     node = root
-    for part in route.path.strip("/").split("/"):
-        if part[:1] == "{":
+    for part in route.path.strip("/").split("/") if route.path.strip("/") else ():
+        literals = tuple(map(unquote, _PARAMETER.split(part)[::2]))
+        if "{" in "".join(literals) or "}" in "".join(literals):
+            raise ContractError(f"#/paths of {route.path}", repr(part), "parameters in the form {name}")
+        if len(literals) == 1:
+            node = node.literal_children.setdefault(literals[0], _RouteNode())
+        elif literals == ("", ""):
             node.template_child = node.template_child or _RouteNode()
             node = node.template_child
         else:
-            node = node.literal_children.setdefault(part, _RouteNode())
-    if node.route is not None:
-        raise ContractError("#/paths", f"{route.path} and {node.route.path}", "one path for each pattern of segments")
-    node.route = route
+            template = _PartialTemplate(literals)
+            child = node.partial_children.setdefault(template, _RouteNode())
+            ordered = sorted(node.partial_children.items(), key=lambda item: item[0].priority)
+            node.partial_children, node = dict(ordered), child
+    other = node.route
+    if other is None:
+        node.route = route
+        return True
+    if other.path.endswith("/") == route.path.endswith("/"):
+        raise _same_pattern_error(route.path, other.path)
+    return False
 
 
 def _find_best(
-    node: _RouteNode, segments: list[str], index: int, values: tuple[str, ...]
-) -> tuple[Route, tuple[str, ...]] | None:
-    """Return the matching route with the fewest parameters; of equals, the one with the earlier literal segment."""
+    node: _RouteNode, segments: list[str], index: int, values: tuple[str, ...], count: int
+) -> _TreeMatch | None:
+    """Return the matching route with the fewest segments with parameters; of equals, the one with the earlier literal.
+
+    `values`: of the parameters in the segments before `index`; `count`: the number of these segments.
+    """
     if index == len(segments):
-        return None if node.route is None else (node.route, values)
-    child = node.literal_children.get(segments[index])
-    literal_match = None if child is None else _find_best(child, segments, index + 1, values)
+        return None if node.route is None else (node.route, values, count)
+    segment = segments[index]
+    child = node.literal_children.get(segment)
+    best = None if child is None else _find_best(child, segments, index + 1, values, count)
+    for template, partial_child in node.partial_children.items():
+        parts = template.match(segment)
+        if parts is not None:
+            match = _find_best(partial_child, segments, index + 1, values + parts, count + 1)
+            best = _choose_best(best, match)
     if node.template_child is None:
-        return literal_match
-    template_match = _find_best(node.template_child, segments, index + 1, (*values, segments[index]))
-    if literal_match is None or template_match is None:
-        return literal_match or template_match
-    return min(literal_match, template_match, key=lambda match: len(match[1]))
+        return best
+    return _choose_best(best, _find_best(node.template_child, segments, index + 1, (*values, segment), count + 1))
+
+
+def _choose_best(first: _TreeMatch | None, second: _TreeMatch | None) -> _TreeMatch | None:
+    """Return the match with fewer segments with parameters; of equals, the first."""
+    if first is None or second is None:
+        return first or second
+    return second if second[2] < first[2] else first
 
 
 def _decode_segments(path: bytes) -> list[str] | None:

@@ -48,14 +48,14 @@ class RuleResponder:
         """Send the response of the first rule that applies, else the usual one. Raises ApiError."""
         match = self.routes.find(context.raw_path)
         operation = match.route.find_operation(context.method) if match else None
-        if operation is None:
+        if match is None or operation is None:
             await respond_as_usual(receive, send)
             return
         body: bytes | None = None
         if any(rule.match.has_body for rule in context.sandbox.rules.rules):
             body, receive = await _read_body(receive)
             context.raw_body = body
-        path = context.display_path.removeprefix(self.routes.base_path.decode())
+        path = context.display_path.removeprefix(match.route.base_path)
         request = MatchedRequest.from_bytes(operation, context.method, path, context.raw_query, scope["headers"], body)
         rule_and_response = context.sandbox.rules.find_response(request, context.sandbox.seed)
         if rule_and_response is None:

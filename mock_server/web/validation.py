@@ -18,7 +18,7 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.sized_cache import SizedCache
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
-from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
+from mock_server.web.parameters import OperationParameters, ParsedParameters, collect_defaults
 from mock_server.web.validation_messages import (
     MAX_FIELD_CHARS,
     FieldError,
@@ -115,8 +115,11 @@ class RequestValidator:
             raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
         parsed = self.query_cache.entries.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
-        if parameters.headers:
+        if parameters.headers or parameters.cookies:
             errors += parameters.validate_headers(context.headers)
+        if parameters.path:
+            context.path_parameters, path_errors = parameters.parse_path(context.path_parameters)
+            errors += path_errors
         context.query = parsed.values
         if self.is_strict:
             return errors + [self.create_unknown_parameter_error(name) for name in parsed.ignored], [*context.notes]
@@ -251,7 +254,6 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
         self.contract = contract
         memory_limit = body.BodyMemoryLimit(max_body_bytes)
         self.shared = (contract, schemas, check_path_record, memory_limit, self.next_app, is_strict)
-        check_styles(contract)
         self.add_paths()
 
     def make_operation(self, operation: Any) -> RequestValidator:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.web.routing import Routes
+from spec.document import parse_document
 from spec.errors import ContractError
+from spec.loader import parse_contract
 from spec.model import Contract
 from tests.mock_server.library_contract import API, POE, LogCapture, RecordedCalls, app, client, edit_contract, library
 
@@ -88,9 +90,9 @@ def test_path_is_selected_before_the_method(overlapping_contract: Contract) -> N
     assert match.route.allowed_methods == "POST, OPTIONS"
 
 
-def test_template_within_a_segment_is_an_error() -> None:
-    contract = edit_contract(("/books/{uuid}:", "/books/{uuid}.json:"))
-    with pytest.raises(ContractError, match="complete segment"):
+def test_brace_without_counterpart_is_an_error() -> None:
+    contract = edit_contract(("/books/{uuid}:", "/books/{uuid:"))
+    with pytest.raises(ContractError, match="parameters in the form"):
         Routes.from_contract(contract)
 
 
@@ -183,3 +185,140 @@ def test_action_gets_decoded_path_parameters() -> None:
     calls = RecordedCalls()
     client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")
     assert dict(calls.last.path_parameters) == {"uuid": "a/b é\x00"}
+
+
+PATH_FAMILIES = (
+    "/",
+    "/items",
+    "/items/{id}",
+    "/items/{id}:archive",
+    "/items/{id}:{verb}",
+    "/items:search",
+    "/files/{name}.json",
+    "/files/{name}",
+    "/compare/{base}...{head}",
+    "/slashed/",
+    "/twins",
+    "/twins/",
+    "/twins/{id}",
+    "/twins/{id}/",
+    "/a%20b/{c}",
+    "/über/{c}",
+)
+
+
+def build_contract(paths: str, servers: str = "[{url: /v1}]") -> Contract:
+    head = f'openapi: 3.0.3\ninfo: {{title: x, version: "1"}}\nservers: {servers}\npaths:\n'
+    return parse_contract(parse_document((head + paths).encode(), "x.yaml"))
+
+
+def build_operation(path: str, method: str = "get", **keywords: str) -> str:
+    lines = "".join(f"      {key}: {value}\n" for key, value in keywords.items())
+    return f"""  {path!r}:
+    {method}:
+      operationId: {method} {path}
+      x-action: retrieve
+      responses: {{"204": {{description: x}}}}
+{lines}"""
+
+
+@pytest.fixture(scope="module", params=["/", "/v1"])
+def base_path(request: pytest.FixtureRequest) -> str:
+    return str(request.param).rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def path_families(base_path: str) -> Routes:
+    paths = "".join(map(build_operation, PATH_FAMILIES))
+    return Routes.from_contract(build_contract(paths, f"[{{url: '{base_path}/'}}]"))
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "values"),
+    [
+        ("/", "/", {}),
+        ("/items", "/items", {}),
+        ("/items/", "/items", {}),
+        ("/items/5", "/items/{id}", {"id": "5"}),
+        ("/items/5:archive", "/items/{id}:archive", {"id": "5"}),
+        ("/items/5%3Aarchive", "/items/{id}:archive", {"id": "5"}),
+        ("/items/a:b:archive", "/items/{id}:archive", {"id": "a:b"}),
+        ("/items/:archive", "/items/{id}", {"id": ":archive"}),
+        ("/items/5:delete:now", "/items/{id}:{verb}", {"id": "5", "verb": "delete:now"}),
+        ("/items/5:", "/items/{id}", {"id": "5:"}),
+        ("/items:search", "/items:search", {}),
+        ("/files/a.json", "/files/{name}.json", {"name": "a"}),
+        ("/files/a.json.json", "/files/{name}.json", {"name": "a.json"}),
+        ("/files/.json", "/files/{name}", {"name": ".json"}),
+        ("/files/a.xml", "/files/{name}", {"name": "a.xml"}),
+        ("/compare/v1...v2", "/compare/{base}...{head}", {"base": "v1", "head": "v2"}),
+        ("/compare/a%2Fb...c%20d", "/compare/{base}...{head}", {"base": "a/b", "head": "c d"}),
+        ("/compare/......", "/compare/{base}...{head}", {"base": ".", "head": ".."}),
+        ("/slashed/", "/slashed/", {}),
+        ("/slashed", "/slashed/", {}),
+        ("/twins", "/twins", {}),
+        ("/twins/", "/twins/", {}),
+        ("/twins/5", "/twins/{id}", {"id": "5"}),
+        ("/twins/5/", "/twins/{id}/", {"id": "5"}),
+        ("/a%20b/5", "/a%20b/{c}", {"c": "5"}),
+        ("/%C3%BCber/5", "/über/{c}", {"c": "5"}),
+    ],
+)
+def test_path_is_matched(path_families: Routes, base_path: str, path: str, template: str, values: object) -> None:
+    match = path_families.find((base_path + path).encode())
+    assert match is not None
+    assert match.route.path == template
+    assert match.path_parameters == values
+
+
+@pytest.mark.parametrize("path", ["/compare/v1..v2", "/compare/...v2", "/compare/v1...", "/item", "/items:", "//"])
+def test_other_path_is_not_matched(path_families: Routes, base_path: str, path: str) -> None:
+    assert path_families.find((base_path + path).encode()) is None
+
+
+texts = st.text(alphabet=":.-ab/ ", min_size=1, max_size=8)
+
+
+@given(texts, texts, texts)
+def test_parameters_of_one_segment_are_split_at_the_first_literals(a: str, b: str, c: str) -> None:
+    routes = Routes.from_contract(build_contract(build_operation("/x{a}-{b}.{c}y")))
+    match = routes.find(f"/v1/{quote(f'x{a}-{b}.{c}y', safe='')}".encode())
+    assert match is not None
+    values = dict(match.path_parameters)
+    assert f"x{values['a']}-{values['b']}.{values['c']}y" == f"x{a}-{b}.{c}y"
+    assert "-" not in values["a"][1:]
+
+
+def test_partial_template_takes_linear_time() -> None:
+    routes = Routes.from_contract(build_contract(build_operation("/" + "-".join(f"{{p{n}}}" for n in range(20)))))
+    assert routes.find(b"/v1/" + b"-" * 60_000 + b"/") is not None
+    assert routes.find(b"/v1/" + b"-" * 60_000 + b"/x") is None
+
+
+def test_paths_that_differ_in_parameter_names_share_a_route() -> None:
+    contract = build_contract(build_operation("/items/{id}") + build_operation("/items/{key}", "put"))
+    match = Routes.from_contract(contract).find(b"/v1/items/5")
+    assert match is not None
+    assert match.route.allowed_methods == "GET, PUT, HEAD, OPTIONS"
+    assert match.path_parameters == {"id": "5", "key": "5"}
+    operation = match.route.find_operation("PUT")
+    assert operation is not None
+    assert operation.path == "/items/{key}"
+
+
+def test_each_base_path_of_the_servers_is_served() -> None:
+    paths = build_operation("/items") + build_operation("/files", servers="[{url: /uploads}]")
+    routes = Routes.from_contract(build_contract(paths, "[{url: /v1}, {url: https://x/v2}, {url: /v1/beta}]"))
+    for path in ("/v1/items", "/v2/items/", "/v1/beta/items", "/uploads/files"):
+        match = routes.find(path.encode())
+        assert match is not None
+        assert match.route.url_path == path.rstrip("/")
+    for path in ("/items", "/uploads/items", "/v1/files", "/v1/beta"):
+        assert routes.find(path.encode()) is None
+
+
+def test_similar_paths_are_suggested_with_their_base_path() -> None:
+    paths = build_operation("/items") + build_operation("/uploads", servers="[{url: /media}]")
+    routes = Routes.from_contract(build_contract(paths))
+    assert "did you mean /v1/items?" in str(routes.not_found_error("/v1/item"))
+    assert "did you mean /media/uploads?" in str(routes.not_found_error("/media/upload"))

@@ -35,7 +35,7 @@ COOKIE = {"type": "apiKey", "in": "cookie", "name": "desk"}
 # Pointer and new value -> location, problem and expected values of the error (prefixes).
 LIBRARY = [
     # The document
-    ("#/openapi", "3.1.0", "#/openapi", "invalid value '3.1.0'", "3.0.x"),
+    ("#/openapi", "3.2.0", "#/openapi", "invalid value '3.2.0'", "3.0.x or 3.1.x"),
     ("#/openapi", REMOVED, "#/openapi", "invalid value None", "3.0.x"),
     ("#/paths", None, "#/paths", "invalid value None", "a mapping"),
     ("#/paths/authors", {}, "#/paths/authors", "invalid value 'authors'", "a path that starts with /"),
@@ -49,8 +49,8 @@ LIBRARY = [
     (f"{LIST}/4/in", 5, f"{LIST}/4", "missing in", "in: a string"),
     (f"{LIST}/0/$ref", 5, f"{LIST}/0/$ref", "invalid value 5", "a string"),
     # Unknown extensions and provenance levels
-    (f"{AUTHOR}/x-colour", 1, f"{AUTHOR}/x-colour", "unknown extension 'x-colour'", "x-action, x-csrf, x-derived,"),
-    (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
+    (f"{AUTHOR}/x-resorce", 1, f"{AUTHOR}/x-resorce", "unknown extension 'x-resorce'", "an extension of the mock; did you mean x-resource?"),
+    (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "an extension of the mock; did you mean x-source?"),
     ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
     (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
@@ -84,7 +84,7 @@ LIBRARY = [
     (f"{AUTHOR}/x-resource/stores", [], f"{AUTHOR}/x-resource/stores", "invalid value []", "a mapping of property names"),
     (f"{AUTHOR}/x-resource/stores/pen", "name", f"{AUTHOR}/x-resource/stores/pen", "invalid value 'name'", "a schema"),
     (f"{AUTHOR}/x-resource/stores/name", {}, f"{AUTHOR}/x-resource/stores/name", "'name' is also in properties", "a property of the schema, or a stored one"),
-    (f"{AUTHOR}/x-resource/stores/pen", {"x-colour": 1}, f"{AUTHOR}/x-resource/stores/pen/x-colour", "unknown extension 'x-colour'", "x-action"),
+    (f"{AUTHOR}/x-resource/stores/pen", {"x-stmap": 1}, f"{AUTHOR}/x-resource/stores/pen/x-stmap", "unknown extension 'x-stmap'", "an extension of the mock; did you mean x-stamp?"),
     (f"{AUTHOR}/x-resource/stores/pen", {"type": 1}, f"{AUTHOR}/x-resource/stores/pen/type", "invalid value 1", "a string"),
     (f"{AUTHOR}/x-resource/defaults", "novel", f"{AUTHOR}/x-resource/defaults", "invalid value 'novel'", "a mapping of property names"),
     (f"{AUTHOR}/x-resource/defaults/pen", "a", f"{AUTHOR}/x-resource/defaults", "invalid value 'pen'", "uuid, name"),
@@ -143,12 +143,9 @@ LIBRARY = [
     (f"{LIST}/4/x-query", {"search": ["name"], "filter": "name"}, f"{LIST}/4/x-query", "2 of search, filter, include", "exactly one of them"),
     (f"{LIST}/4/x-query", {"look": "name"}, f"{LIST}/4/x-query", "unknown key 'look'", "search, filter, include, op, unless"),
     # Operations
-    ("#/paths/~1authors/get/operationId", REMOVED, "#/paths/~1authors/get", "missing operationId", "operationId: a unique name"),
     ("#/paths/~1authors/get/operationId", "listBooks", "#/paths/~1books/get", "duplicate operationId 'listBooks'", "a unique name"),
-    ("#/paths/~1authors/get/responses", {"404": {}}, "#/paths/~1authors/get/responses", "no success status in 404", "a 2xx status"),
-    ("#/paths/~1authors/get/responses/default", {}, "#/paths/~1authors/get/responses/default", "invalid status 'default'", "three digits"),
+    ("#/paths/~1authors/get/responses/ok", {}, "#/paths/~1authors/get/responses", "invalid value 'ok'", "three digits, 4XX or default"),
     ("#/paths/~1authors/get/x-effects", ["fax"], "#/paths/~1authors/get/x-effects", "invalid value 'fax'", "language-model, mail, webhook"),
-    ("#/paths/~1authors~1{uuid}/post", {"operationId": "x", "responses": {"204": {}}}, "#/paths/~1authors~1{uuid}/post", "no action for POST /authors/{uuid}", "x-action, or a path /collection"),
     ("#/paths/~1authors/post/requestBody/content", {"text/plain": {}}, "#/paths/~1authors/post/requestBody/content", "invalid media types text/plain", "a JSON media type"),
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "writer", f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "invalid value 'writer'", "one of Book: author"),
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", {}, f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", "missing 'sets'", "sets: the name of the relation"),
@@ -192,7 +189,7 @@ def test_invalid_contract_raises_error_with_location(
 
 def test_error_message_has_location_value_and_expectation() -> None:
     error = load_error("library", ("#/openapi", "2.0"))
-    assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x)"
+    assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x or 3.1.x)"
 
 
 def list_pointers(node: Any, pointer: str = "#") -> list[str]:
@@ -223,10 +220,12 @@ def test_any_value_at_any_pointer_loads_or_raises_contract_error(name: str, data
         ("updateAuthor", "update", "Author"),
         ("deleteBook", "delete", "Book"),
         ("signIn", "sign-in", None),
+        ("renew", "static", "Author"),
     ],
 )
 def test_action_is_inferred_from_method_and_path(operation: str, action: str, resource: str | None) -> None:
-    result = load_edited_contract("library").operations[operation]
+    renew = ("#/paths/~1authors~1{uuid}/post", {"operationId": "renew", "responses": {"204": {}}})
+    result = load_edited_contract("library", renew).operations[operation]
     assert (result.action, result.resource) == (action, resource)
 
 
@@ -444,6 +443,24 @@ def test_status_without_quotes_is_accepted() -> None:
     text = (FOREIGN / "library.yaml").read_bytes().replace(b'"200":', b"200:").replace(b'"404":', b"404:")
     operations = parse_contract(parse_document(text, "x")).operations
     assert operations["retrieveAuthor"].responses.keys() >= {200, 404}
+
+
+@pytest.mark.parametrize(
+    ("responses", "status", "has_body"),
+    [
+        (["404", "200", "201"], 200, True),
+        (["404", "default", "2XX"], 200, True),
+        (["default", "4XX"], 200, True),
+        (["404", "302"], 302, True),
+        (["4XX"], 200, False),
+        ([], 200, False),
+    ],
+)
+def test_success_response_is_the_first_2xx_then_the_default(responses: list[str], status: int, has_body: bool) -> None:
+    response = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    edit = ("#/paths/~1authors/get/responses", dict.fromkeys(responses, response))
+    envelope = load_edited_contract("library", edit).operations["listAuthors"].envelope
+    assert (envelope.status, envelope.schema_pointer is not None) == (status, has_body)
 
 
 def test_operation_security_replaces_document_security() -> None:

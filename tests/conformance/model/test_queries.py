@@ -1,10 +1,10 @@
-"""Order of values: only what every collation orders equally is compared."""
+"""Order of values and of rows: only what every collation orders equally is compared."""
 
 from typing import Any
 
 import pytest
 
-from conformance.model.queries import build_collation_keys, sorts_before
+from conformance.model.queries import build_collation_keys, is_reordered, sorts_before
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,21 @@ def test_values_that_all_collations_order_equally_are_compared() -> None:
         assert first is not None
         assert second is not None
         assert sorts_before(first, second)
+
+
+def build_rows(*statuses: str) -> list[dict[str, Any]]:
+    return [{"id": number, "status": status} for number, status in enumerate(statuses)]
+
+
+def test_the_same_rows_in_another_order_are_reordered() -> None:
+    rows = build_rows("running", "running", "error")
+    assert is_reordered(rows, rows[::-1])
+    assert not is_reordered(rows, rows)
+
+
+def test_a_list_that_changed_while_its_pages_were_read_is_not_reordered() -> None:
+    rows = build_rows("error", "pending", "running")
+    # Between two pages the last execution was completed: it is now on the page that was read before, and the last row
+    # of that page is the first one of the next page.
+    assert not is_reordered(rows, [rows[0], rows[1], rows[1]])
+    assert not is_reordered([rows[0], rows[1], rows[1]], rows)

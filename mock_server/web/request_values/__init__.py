@@ -1,0 +1,1 @@
+"""Values of parameters and forms, from the texts that a request contains."""

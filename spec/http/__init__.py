@@ -1,0 +1,1 @@
+"""What requests of the contract look like in HTTP: servers, parameters, bodies."""

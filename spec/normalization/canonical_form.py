@@ -1,0 +1,94 @@
+"""The canonical form of a contract: OpenAPI 3.0, and the keywords of JSON Schema 2020-12 that 3.0 cannot express.
+
+The conversion loses nothing that decides which requests and responses are valid. All operations have an
+`operationId`, all path items are inline, all media types and parameters have a schema, and a keyword has one notation.
+A document that is canonical already is returned unchanged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from spec.document import EXTENSIBLE_MAPS, Document, is_literal, iter_keyword_objects, maps_names
+from spec.normalization.path_items import normalize_paths
+from spec.normalization.schemas import SchemaNormalizer
+
+CANONICAL_VERSION = "3.0.3"
+
+
+def is_openapi_31(root: Mapping[str, Any]) -> bool:
+    """Whether a document states a version of OpenAPI 3.1."""
+    return str(root.get("openapi", "")).startswith("3.1")
+
+
+def normalize_document(document: Document) -> Document:
+    """Return the canonical form of a document whose keywords have valid types. Raises ContractError."""
+    root = document.root
+    if is_openapi_31(root):
+        schemas = SchemaNormalizer.from_document(root)
+        parts = {k: v for k, v in root.items() if k not in ("webhooks", "jsonSchemaDialect")}
+        root = {"openapi": CANONICAL_VERSION, "paths": {}} | _convert(parts | {"openapi": CANONICAL_VERSION}, schemas)
+    elif _needs_conversion(root):
+        root = _convert(root, None)
+    paths = normalize_paths(replace(document, root=root))
+    if paths is not root["paths"]:
+        root = {**root, "paths": paths}
+    if "pathItems" in root.get("components", {}):
+        root = {**root, "components": {k: v for k, v in root["components"].items() if k != "pathItems"}}
+    return document if root is document.root else replace(document, root=root)
+
+
+def _needs_conversion(root: Mapping[str, Any]) -> bool:
+    """Whether an OpenAPI 3.0 document has a place without a schema, or extensions in a map of names."""
+    return any(_has_extensions(node) or _lacks_schema(node) for node, _ in iter_keyword_objects(root))
+
+
+def _has_extensions(node: Mapping[str, Any]) -> bool:
+    maps = (node[key] for key in EXTENSIBLE_MAPS if isinstance(node.get(key), dict))
+    return any(name.startswith("x-") for names in maps for name in names)
+
+
+def _lacks_schema(node: Mapping[str, Any]) -> bool:
+    if "content" in node:
+        return any("schema" not in media_type for media_type in node["content"].values())
+    return _is_parameter_without_schema(node)
+
+
+def _is_parameter_without_schema(node: Mapping[str, Any]) -> bool:
+    """Whether an object is a parameter that has neither a schema nor a media type. A security scheme has a type."""
+    return "in" in node and "name" in node and not node.keys() & {"schema", "content", "type"}
+
+
+def _convert(node: Any, schemas: SchemaNormalizer | None, key: str = "", *, is_names: bool = False) -> Any:
+    """Convert the objects outside of schemas. `schemas`: converts the schemas in them; None: they are canonical."""
+    if isinstance(node, list):
+        return [_convert(value, schemas) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if is_names:
+        return {
+            name: _convert_member(name, value, schemas, parent=key)
+            for name, value in node.items()
+            if not (key in EXTENSIBLE_MAPS and name.startswith("x-"))
+        }
+    if "$ref" in node and schemas is not None and key != "paths":
+        return {"$ref": node["$ref"]}
+    converted = {name: _convert_keyword(name, value, schemas) for name, value in node.items()}
+    return {"schema": {}, **converted} if _is_parameter_without_schema(node) else converted
+
+
+def _convert_member(name: str, value: Any, schemas: SchemaNormalizer | None, *, parent: str) -> Any:
+    """Convert an entry of a map of names."""
+    if parent == "schemas":
+        return schemas.normalize(value) if schemas else value
+    if parent == "content":
+        return {"schema": {}, **_convert(value, schemas)}
+    return _convert(value, schemas, parent)
+
+
+def _convert_keyword(key: str, value: Any, schemas: SchemaNormalizer | None) -> Any:
+    if key == "schema":
+        return schemas.normalize(value) if schemas else value
+    if is_literal(key) or key == "examples":
+        return value
+    return _convert(value, schemas, key, is_names=maps_names(key, value))
