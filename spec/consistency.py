@@ -1,35 +1,52 @@
 """Checks that the extensions of a contract refer to resources, properties and relations that exist."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 from spec.document import iter_keyword_objects, snake_case
-from spec.errors import ContractError, invalid_value
+from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import QueryExtension, require_one_of
 from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 
 
 def check_consistency(contract: Contract) -> None:
-    """Raise ContractError for the first extension that does not fit the rest of the contract."""
-    _check_stored_only(contract)
+    """Raise ContractError for each extension that does not fit the rest of the contract."""
+    problems = ProblemCollector(contract.document.name)
+    for check in _iter_checks(contract):
+        with problems.collect():
+            check()
+    problems.raise_problems()
+
+
+def _iter_checks(contract: Contract) -> Iterator[Callable[[], None]]:
+    """Yield the checks of the resources, their properties, the views and the operations."""
+    yield partial(_check_stored_only, contract)
     collections: dict[str, str] = {}
     for resource in contract.resources.values():
         location = f"{resource.pointer}/x-resource"
-        other = collections.setdefault(resource.collection, resource.name)
-        if other != resource.name:
-            problem = f"{invalid_value(resource.collection)}, the collection of {other}"
-            raise ContractError(f"{location}/collection", problem, "a unique name")
-        _check_resource_extension(resource, location)
+        yield partial(_check_collection, resource, collections, location)
+        yield partial(_check_resource_extension, resource, location)
         for relation in resource.relations.values():
-            _check_relation(contract, relation)
-            _check_discriminator(resource, relation)
-        _check_to_one_path(contract, resource, resource.tenant_path, f"{location}/tenant")
-        _check_to_one_path(contract, resource, resource.owner_path, f"{location}/owner")
+            yield partial(_check_relation, contract, relation)
+            yield partial(_check_discriminator, resource, relation)
+        yield partial(_check_to_one_path, contract, resource, resource.tenant_path, f"{location}/tenant")
+        yield partial(_check_to_one_path, contract, resource, resource.owner_path, f"{location}/owner")
         for derived in resource.derived_properties.values():
-            _check_derived_property(contract, resource, derived)
+            yield partial(_check_derived_property, contract, resource, derived)
     for view in contract.views.values():
         for derived in view.derived_properties.values():
-            _check_derived_property(contract, contract.resources[view.resource], derived)
+            yield partial(_check_derived_property, contract, contract.resources[view.resource], derived)
     for operation in contract.operations.values():
-        _check_operation(contract, operation)
+        yield partial(_check_operation, contract, operation)
+
+
+def _check_collection(resource: Resource, collections: dict[str, str], location: str) -> None:
+    """Check that no other resource has the collection. `collections`: the resources of those that were checked."""
+    other = collections.setdefault(resource.collection, resource.name)
+    if other != resource.name:
+        problem = f"{invalid_value(resource.collection)}, the collection of {other}"
+        raise ContractError(f"{location}/collection", problem, "a unique name")
 
 
 def _check_stored_only(contract: Contract) -> None:

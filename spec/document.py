@@ -243,7 +243,7 @@ def _check_surrogates(root: Any, name: str) -> None:
                     raise ContractError(location, f"lone surrogate \\u{ord(match[0]):04x}", "pairs of surrogates")
 
 
-def _join_surrogates(content: bytes) -> bytes:
+def join_surrogates(content: bytes) -> bytes:
     """Replace escapes of surrogate pairs by the characters themselves, for libyaml."""
 
     def join(match: re.Match[bytes]) -> bytes:
@@ -380,46 +380,6 @@ def _remove_value_annotations(key: str, value: Any) -> Any:
     if is_literal(key):
         return value
     return _remove_annotations(value, keys_are_names=maps_names(key, value))
-
-
-@dataclass(slots=True)
-class _OpenCollection:
-    """A mapping or list whose end was not parsed yet. `key`: the one whose value is next; `item_count`: of a list."""
-
-    pointer: str
-    is_mapping: bool
-    key: str | None = None
-    item_count: int = 0
-
-    def locate(self, event: yaml.NodeEvent) -> str:
-        """Return the pointer of the next key or value. A key has the pointer of its value."""
-        if not self.is_mapping:
-            self.item_count += 1
-            return f"{self.pointer}/{self.item_count - 1}"
-        if self.key is None:
-            self.key = escape(str(getattr(event, "value", event.anchor)))
-            return f"{self.pointer}/{self.key}"
-        pointer, self.key = f"{self.pointer}/{self.key}", None
-        return pointer
-
-
-def find_line_numbers(content: bytes) -> dict[str, int]:
-    """Map each JSON pointer of a contract to its line (from 1); nothing below an alias.
-
-    Takes 50 ms for 5,000 lines; store the result. Events take a quarter of the time of `yaml.compose`.
-    """
-    line_numbers: dict[str, int] = {}
-    open_collections: list[_OpenCollection] = []
-    for event in yaml.parse(_join_surrogates(content), Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionEndEvent):
-            open_collections.pop()
-        elif isinstance(event, yaml.NodeEvent):
-            pointer = open_collections[-1].locate(event) if open_collections else "#"
-            assert event.start_mark is not None  # only of events that were created without a parser
-            line_numbers.setdefault(pointer, event.start_mark.line + 1)
-            if isinstance(event, yaml.CollectionStartEvent):
-                open_collections.append(_OpenCollection(pointer, isinstance(event, yaml.MappingStartEvent)))
-    return line_numbers
 
 
 _CAMEL_CASE_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

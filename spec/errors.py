@@ -1,5 +1,10 @@
 """The exceptions for invalid input files."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+MAX_PRINTED_PROBLEMS = 100
+
 
 class InputError(Exception):
     """An input file that cannot be used.
@@ -19,6 +24,65 @@ class InputError(Exception):
 
 class ContractError(InputError):
     """The contract is invalid."""
+
+    @property
+    def problems(self) -> "tuple[ContractError, ...]":
+        """The problems, in the order in which they were found."""
+        return (self,)
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The message as lines: of several problems a title, then each of them."""
+        return (str(self),)
+
+
+class ContractErrors(ContractError):
+    """The contract has several problems; `location`, `problem` and `expected` are those of the first one."""
+
+    def __init__(self, name: str, problems: Sequence[ContractError]) -> None:
+        first = problems[0]
+        super().__init__(first.location, first.problem, first.expected)
+        self._problems = tuple(problems)
+        self._lines = [f"{len(problems)} problems in {name}:"]
+        self._lines += [f"  {problem}" for problem in problems[:MAX_PRINTED_PROBLEMS]]
+        if len(problems) > MAX_PRINTED_PROBLEMS:
+            self._lines.append(f"  and {len(problems) - MAX_PRINTED_PROBLEMS} more")
+        self.args = ("\n".join(self._lines),)
+
+    @property
+    def problems(self) -> "tuple[ContractError, ...]":
+        return self._problems
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return self._lines
+
+
+class ProblemCollector:
+    """Collects the problems of a file, so that they are reported together."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._problems: dict[str, ContractError] = {}
+
+    def add(self, error: ContractError) -> None:
+        """Add the problems of an error; one that is known already is ignored."""
+        for problem in error.problems:
+            self._problems.setdefault(str(problem), problem)
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Add the error that the block raises, instead of raising it."""
+        try:
+            yield
+        except ContractError as error:
+            self.add(error)
+
+    def raise_problems(self) -> None:
+        """Raise the only problem, or ContractErrors with all of them; do nothing without problems."""
+        problems = list(self._problems.values())
+        if problems:
+            raise problems[0] if len(problems) == 1 else ContractErrors(self.name, problems)
 
 
 def invalid_value(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spec.document import Document, escape, iter_keyword_objects
+from spec.document import escape
 from spec.errors import ContractError, invalid_value
 
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
@@ -24,6 +24,7 @@ KNOWN_EXTENSIONS = (
     "x-source",
     "x-stamp",
 )
+MAX_LISTED_EXTENSIONS = 20
 _MIN_LETTERS_FOR_TWO_EDITS = 7
 CSRF_KEYS = ("cookie", "header")
 EVIDENCE_KEYS = ("date", "found")
@@ -64,28 +65,32 @@ class RelationSetter:
     discriminator: str | None = None
 
 
-def check_extensions(document: Document) -> dict[str, int]:
-    """Return how often each extension of other tools occurs.
+def check_extensions(node: Mapping[str, Any], pointer: str, ignored: Counter[str]) -> None:
+    """Raise ContractError for a misspelled extension of an object, an unknown provenance level and invalid evidence.
 
-    Raises ContractError for a misspelled extension, an unknown provenance level and invalid evidence.
+    `ignored`: counts the extensions of other tools.
     """
-    ignored: Counter[str] = Counter()
-    for node, pointer in iter_keyword_objects(document.root):
-        for key, value in node.items():
-            if not key.startswith("x-"):
-                continue
-            if key in KNOWN_EXTENSIONS:
-                if key == "x-source":
-                    _check_provenance(node, value, f"{pointer}/x-source")
-                elif key == "x-evidence":
-                    _check_evidence(node, f"{pointer}/x-evidence")
-            elif key in ignored or (intended := find_intended_extension(key)) is None:
-                ignored[key] += 1
-            else:
-                location = f"{pointer}/{escape(key)}"
+    for key, value in node.items():
+        if not key.startswith("x-"):
+            continue
+        if key == "x-source":
+            _check_provenance(node, value, f"{pointer}/x-source")
+        elif key == "x-evidence":
+            _check_evidence(node, f"{pointer}/x-evidence")
+        elif key not in KNOWN_EXTENSIONS:
+            intended = None if key in ignored else find_intended_extension(key)
+            if intended is not None:
                 expected = f"an extension of the mock; did you mean {intended}?"
-                raise ContractError(location, f"unknown extension {key!r}", expected)
-    return dict(ignored.most_common())
+                raise ContractError(f"{pointer}/{escape(key)}", f"unknown extension {key!r}", expected)
+            ignored[key] += 1
+
+
+def format_ignored_extensions(counts: Mapping[str, int]) -> str:
+    """Return a line that lists the extensions of other tools, for example ``ignored extensions: x-tags (2)``."""
+    shown = [f"{name} ({count})" for name, count in list(counts.items())[:MAX_LISTED_EXTENSIONS]]
+    if len(counts) > MAX_LISTED_EXTENSIONS:
+        shown.append(f"and {len(counts) - MAX_LISTED_EXTENSIONS} more")
+    return f"ignored extensions: {', '.join(shown)}"
 
 
 def find_intended_extension(name: str) -> str | None:

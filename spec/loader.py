@@ -6,48 +6,66 @@ Everything is read from the file; this package contains nothing that is specific
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
 from spec.document import Document, escape, read_document
-from spec.errors import ContractError, invalid_value
-from spec.extensions import check_extensions, parse_csrf
+from spec.document_checks.keyword_types import check_keyword_types
+from spec.document_checks.objects import check_objects
+from spec.document_checks.printed_texts import check_printed_texts, join_lines
+from spec.errors import ContractError, ProblemCollector, invalid_value
+from spec.extensions import parse_csrf
 from spec.http.servers import parse_base_paths
-from spec.keyword_types import check_keyword_types
+from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
 from spec.operation_parser import OperationParser
-from spec.printed_texts import check_printed_texts, join_lines
 from spec.resource_parser import parse_resources, parse_views
 
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
 
 
 def load_contract(path: Path) -> Contract:
-    """Load the contract file at `path`. Raises ContractError if it cannot be read or is invalid."""
-    return parse_contract(read_document(path))
+    """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid."""
+    document = read_document(path)
+    with describe_lines(document):
+        return parse_contract(document)
 
 
 def parse_contract(document: Document) -> Contract:
-    """Build the contract of a document. Raises ContractError for the first error in it."""
-    _check_root(document.root)
+    """Build the contract of a document. Raises ContractError with all problems that can be found together."""
+    _check_root(document)
     check_keyword_types(document, is_31=is_openapi_31(document.root))
     document = normalize_document(document)
+    problems = ProblemCollector(document.name)
+    with problems.collect():
+        check_printed_texts(document)
+    ignored_extensions = check_objects(document, problems)
+    contract = _parse(document, problems, ignored_extensions)
+    problems.raise_problems()
+    check_consistency(contract)
+    return contract
+
+
+def _parse(document: Document, problems: ProblemCollector, ignored_extensions: Mapping[str, int]) -> Contract:
     root = document.root
-    check_printed_texts(document)
-    ignored_extensions = check_extensions(document)
     components = ComponentSchemas.from_document(document)
-    resources = parse_resources(components)
-    views = parse_views(components, resources)
+    resources = parse_resources(components, problems)
+    views = parse_views(components, resources, problems)
+    operations = OperationParser(components, resources, views).parse_operations(problems)
+    session_cookie = None
+    with problems.collect():
+        session_cookie = _parse_session_cookie(document)
     info = root["info"]
-    base_paths = parse_base_paths(root.get("servers"), "#/servers")
-    contract = Contract(
+    base_paths: tuple[str, ...] = ("",)
+    with problems.collect():
+        base_paths = parse_base_paths(root.get("servers"), "#/servers")
+    return Contract(
         document,
         join_lines(info.get("title", "")),
         join_lines(info.get("version", "")),
         base_paths[0],
-        OperationParser(components, resources, views).parse_operations(),
+        operations,
         resources,
         views,
         root.get("components", {}).get("securitySchemes", {}),
@@ -55,23 +73,26 @@ def parse_contract(document: Document) -> Contract:
         next((r for r in resources.values() if r.credentials), None),
         {name: _list_views(name, views) for name in resources},
         tuple(r.name for r in resources.values() if r.access_grant),
-        _parse_session_cookie(document),
+        session_cookie,
         ignored_extensions,
         base_paths,
     )
-    check_consistency(contract)
-    return contract
 
 
-def _check_root(root: Mapping[str, Any]) -> None:
+def _check_root(document: Document) -> None:
     """Check the version of OpenAPI, and the parts that each document has."""
+    root, problems = document.root, ProblemCollector(document.name)
     version = root.get("openapi")
+    if "swagger" in root and version is None:
+        expected = f"OpenAPI 3; to convert the file: npx swagger2openapi --yaml --outfile openapi.yaml {document.name}"
+        raise ContractError("#/swagger", invalid_value(root["swagger"]), expected)
     if not _VERSION_PATTERN.fullmatch(str(version)):
-        raise ContractError("#/openapi", invalid_value(version), "3.0.x or 3.1.x")
+        problems.add(ContractError("#/openapi", invalid_value(version), "3.0.x or 3.1.x"))
     sections = ("info",) if is_openapi_31(root) and "paths" not in root else ("info", "paths")
     for section in sections:
         if not isinstance(root.get(section), dict):
-            raise ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping")
+            problems.add(ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping"))
+    problems.raise_problems()
 
 
 def _parse_session_cookie(document: Document) -> SessionCookie | None:

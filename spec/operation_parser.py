@@ -7,7 +7,7 @@ from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.document import METHODS, escape
-from spec.errors import ContractError, invalid_value
+from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
 from spec.http.servers import parse_base_paths
 from spec.model import (
@@ -45,18 +45,23 @@ class OperationParser:
     resources: Mapping[str, Resource]
     views: Mapping[str, View]
 
-    def parse_operations(self) -> dict[str, Operation]:
-        """Return the operations by operationId. Raises ContractError."""
+    def parse_operations(self, problems: ProblemCollector) -> dict[str, Operation]:
+        """Return the operations by operationId; those with problems are missing."""
         operations: dict[str, Operation] = {}
         for path, path_item in self.components.document.root["paths"].items():
             for method in METHODS:
-                if method not in path_item:
-                    continue
-                operation = self._parse_operation(path, method, path_item)
-                if operation.id in operations:
-                    raise ContractError(operation.pointer, f"duplicate operationId {operation.id!r}", "a unique name")
-                operations[operation.id] = operation
+                if method in path_item:
+                    with problems.collect():
+                        self._add_operation(operations, path, method, path_item)
         return operations
+
+    def _add_operation(
+        self, operations: dict[str, Operation], path: str, method: str, path_item: Mapping[str, Any]
+    ) -> None:
+        operation = self._parse_operation(path, method, path_item)
+        if operation.id in operations:
+            raise ContractError(operation.pointer, f"duplicate operationId {operation.id!r}", "a unique name")
+        operations[operation.id] = operation
 
     def _parse_operation(self, path: str, method: str, path_item: Mapping[str, Any]) -> Operation:
         node, location = path_item[method], f"#/paths/{escape(path)}"

@@ -1,31 +1,40 @@
-"""Rejects patterns that cannot be compiled or whose matches may take very long."""
+"""Rejects patterns that cannot be compiled, and limits those whose matches may take very long."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema_rs
 
+from spec.document import escape
 from spec.errors import ContractError, invalid_value
 
 MAX_BACKTRACKING_CHARS = 1_000
+_HYPHEN_AFTER_CLASS = re.compile(r"(\\[dDsSwW])-")
 BACKTRACK_LIMIT = 100_000  # steps of one match, some milliseconds
 
 
-def check_pattern(node: Mapping[str, Any], pointer: str) -> None:
-    """Raise ContractError for a `pattern` that cannot be compiled, or whose matches may take very long.
+def iter_pattern_problems(node: Mapping[str, Any], pointer: str) -> Iterator[ContractError]:
+    """Yield an error for each pattern of a schema that cannot be compiled.
 
     Without lookaround and back-references a match takes linear time, whatever the pattern. With them it may take
-    quadratic time and more, so the text must be short.
+    quadratic time and more, so only texts of at most MAX_BACKTRACKING_CHARS are matched.
     """
-    pattern, location = node.get("pattern"), f"{pointer}/pattern"
-    if "pattern" not in node or is_linear(pattern):
-        return
-    if not _is_regular_expression(pattern):
-        raise ContractError(location, invalid_value(pattern), "a regular expression")
-    max_length = node.get("maxLength")
-    if not isinstance(max_length, int) or max_length > MAX_BACKTRACKING_CHARS:
-        problem = f"{invalid_value(pattern)} with lookaround or a back-reference"
-        raise ContractError(location, problem, f"a maxLength of at most {MAX_BACKTRACKING_CHARS} next to it")
+    patterns = {"pattern": node["pattern"]} if "pattern" in node else {}
+    names = node.get("patternProperties")
+    patterns |= {f"patternProperties/{escape(n)}": n for n in names} if isinstance(names, dict) else {}
+    for key, pattern in patterns.items():
+        if not is_linear(pattern) and not _is_regular_expression(pattern):
+            yield ContractError(f"{pointer}/{key}", invalid_value(pattern), "a regular expression")
+
+
+def repair_pattern(pattern: str) -> str:
+    """Return a pattern in the notation that validators read.
+
+    ECMAScript reads the hyphen after a class (``[\\w-.]``) as a character; other engines reject it without an escape.
+    """
+    repaired = _HYPHEN_AFTER_CLASS.sub(r"\1\\-", pattern)
+    return repaired if not is_linear(pattern) and is_linear(repaired) else pattern
 
 
 def is_linear(pattern: Any) -> bool:

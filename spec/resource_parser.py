@@ -6,7 +6,7 @@ from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.document import escape
-from spec.errors import ContractError, invalid_value
+from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import ON_DELETE, STAMPS, parse_path, require_mapping, require_one_of
 from spec.model import AccessGrant, Attribute, CredentialAttributes, DerivedProperty, Relation, Resource, View
 
@@ -17,13 +17,14 @@ _RESOURCE_KEYS = (
 _DERIVED_KINDS = ("count", "sum", "max", "from", "viewer", "number", "group")
 
 
-def parse_resources(components: ComponentSchemas) -> dict[str, Resource]:
-    """Return the resources of a contract by name. Raises ContractError."""
-    return {
-        name: _parse_resource(components, name, schema, f"#/components/schemas/{escape(name)}")
-        for name, schema in components.schemas.items()
-        if "x-resource" in schema and "view-of" not in schema["x-resource"]
-    }
+def parse_resources(components: ComponentSchemas, problems: ProblemCollector) -> dict[str, Resource]:
+    """Return the resources of a contract by name; those with problems are missing."""
+    resources = {}
+    for name, schema in components.schemas.items():
+        if _is_resource(schema):
+            with problems.collect():
+                resources[name] = _parse_resource(components, name, schema, f"#/components/schemas/{escape(name)}")
+    return resources
 
 
 def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str, Any], pointer: str) -> Resource:
@@ -201,13 +202,23 @@ def _parse_derived_property(
     return DerivedProperty(name, pointer, kind, path, where, required, is_nullable, parts)
 
 
-def parse_views(components: ComponentSchemas, resources: Mapping[str, Resource]) -> dict[str, View]:
-    """Return the views of `resources` by name. Raises ContractError."""
-    return {
-        name: _parse_view(components, resources, name, schema, f"#/components/schemas/{escape(name)}")
-        for name, schema in components.schemas.items()
-        if "x-resource" in schema
-    }
+def parse_views(
+    components: ComponentSchemas, resources: Mapping[str, Resource], problems: ProblemCollector
+) -> dict[str, View]:
+    """Return the views of `resources` by name; those with problems are missing."""
+    views = {}
+    for name, schema in components.schemas.items():
+        extension = schema.get("x-resource")
+        main_name = extension.get("view-of", name) if extension is not None else None
+        if main_name in resources or (main_name is not None and not _is_resource(components.schemas.get(main_name))):
+            with problems.collect():
+                pointer = f"#/components/schemas/{escape(name)}"
+                views[name] = _parse_view(components, resources, name, schema, pointer)
+    return views
+
+
+def _is_resource(schema: Any) -> bool:
+    return isinstance(schema, dict) and "x-resource" in schema and "view-of" not in schema["x-resource"]
 
 
 def _parse_view(

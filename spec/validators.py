@@ -1,4 +1,4 @@
-"""Translates OpenAPI 3.0 schemas to JSON Schema Draft 2020-12 and compiles validators.
+"""Translates the schemas of contracts to JSON Schema Draft 2020-12 and compiles validators.
 
 Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and reject 1.0 as an integer; Draft 2020-12 does not. The
 translation covers ``nullable``, boolean ``exclusiveMinimum`` and the direction: ``read`` (a response) forbids writeOnly
@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol
 import jsonschema_rs
 
 from spec.document import Document, split_pointer
-from spec.patterns import BACKTRACK_LIMIT, is_linear
+from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
+from spec.patterns import BACKTRACK_LIMIT, MAX_BACKTRACKING_CHARS, is_linear
 
 Direction = Literal["read", "write"]
 
@@ -21,9 +22,7 @@ _TRANSLATED_KEYWORDS = frozenset(
     {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
 )
-_SCHEMA_MAP_KEYWORDS = frozenset({"properties", "patternProperties"})
-_SCHEMA_LIST_KEYWORDS = frozenset({"allOf", "anyOf", "oneOf"})
-_SCHEMA_KEYWORDS = frozenset({"items", "not", "additionalProperties"})
+_PROPERTY_KEYWORDS = frozenset({"properties", "patternProperties"})
 
 
 class SchemaViolation(Protocol):
@@ -120,21 +119,23 @@ def translate_schema(
     exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
     excluded_names = {
         name
-        for keyword in _SCHEMA_MAP_KEYWORDS
+        for keyword in _PROPERTY_KEYWORDS
         for name, subschema in schema.get(keyword, {}).items()
         if _has_flag(subschema, exclusion_keyword)
     }
 
     def translate_value(key: str, value: Any) -> Any:
-        if key in _SCHEMA_MAP_KEYWORDS:
+        if key in _PROPERTY_KEYWORDS:
             properties = {
                 k: translate_schema(v, direction, on_reference) for k, v in value.items() if k not in excluded_names
             }
             # A response must not contain writeOnly properties; in a request any readOnly value is accepted.
             return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
-        if key in _SCHEMA_LIST_KEYWORDS:
+        if key in SCHEMA_MAP_KEYWORDS:
+            return {k: translate_schema(v, direction, on_reference) for k, v in value.items()}
+        if key in SCHEMA_LIST_KEYWORDS:
             return [translate_schema(v, direction, on_reference) for v in value]
-        if key in _SCHEMA_KEYWORDS and isinstance(value, dict):
+        if key in SCHEMA_KEYWORDS and isinstance(value, dict):
             return translate_schema(value, direction, on_reference)
         return value
 
@@ -155,9 +156,10 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
         result["required"] = required
     if schema.get("nullable") is True and isinstance(result.get("type"), str):
         result["type"] = [result["type"], "null"]
-    if "pattern" in result and not is_linear(result["pattern"]):  # a long text is invalid, it need not match
-        result["if"] = {"maxLength": result["maxLength"]}
-        result["then"] = {"pattern": result.pop("pattern")}
+    if "pattern" in result and not is_linear(result["pattern"]):  # only a short text must match
+        condition = {"maxLength": min(result.get("maxLength", MAX_BACKTRACKING_CHARS), MAX_BACKTRACKING_CHARS)}
+        part = {"if": condition, "then": {"pattern": result.pop("pattern")}}
+        result |= {"allOf": [*result.get("allOf", ()), part]} if "if" in result else part
 
 
 def _has_flag(schema: Any, keyword: str) -> bool:

@@ -22,7 +22,7 @@ from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from spec import extensions
-from spec.document import find_line_numbers
+from spec.line_numbers import find_line_numbers
 from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read
 from tests.mock_process import INSTALLED, ROOT, build_environment, run_mock
 

@@ -14,7 +14,7 @@ import click
 
 from conformance import interrupts
 from conformance.cli.commands import parse_settings
-from conformance.cli.stdout import flush_outputs, write_error
+from conformance.cli.stdout import flush_outputs, write_error, write_error_lines
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from spec.errors import ContractError
@@ -41,7 +41,9 @@ def main(
         arguments = sys.argv[1:] if arguments is None else arguments
         settings = parse_settings(arguments, os.environ if environment is None else environment)
         return _run_command(settings, checks)
-    except (UsageError, ContractError) as error:
+    except ContractError as error:
+        return write_error_lines(error.lines, USAGE)
+    except UsageError as error:
         return write_error(str(error), USAGE)
     except (KeyboardInterrupt, click.Abort):
         return write_error("interrupted before there was anything to report", INCOMPLETE)

@@ -16,7 +16,7 @@ from conformance.files import write_text
 from conformance.gate.verdict import ExitCode, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.transport.redaction import Redactor
-from spec.document import find_line_numbers
+from spec.line_numbers import find_line_numbers
 from spec.model import Contract
 
 

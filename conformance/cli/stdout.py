@@ -58,8 +58,14 @@ def make_printable(text: str) -> str:
 
 def write_error(message: str, exit_code: int) -> int:
     """Write one line to standard error and return the exit code."""
+    return write_error_lines([message], exit_code)
+
+
+def write_error_lines(lines: Sequence[str], exit_code: int) -> int:
+    """Write lines to standard error, of which the first one starts with the command, and return the exit code."""
+    first, *others = (" ".join(line.split()) for line in lines)
     try:
-        _write(sys.stderr, f"athena-conformance: {' '.join(message.split())}\n")
+        _write(sys.stderr, "".join([f"athena-conformance: {first}\n", *(f"  {line}\n" for line in others)]))
     except OSError:
         _discard(sys.stderr)
     return exit_code

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from conformance import interrupts
+from conformance.cli.stdout import write_error
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
@@ -30,6 +31,7 @@ from conformance.transport.messages import Actor
 from conformance.transport.redaction import Redactor
 from conformance.transport.retry import Retrier
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
+from spec.extensions import format_ignored_extensions
 from spec.loader import load_contract
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
@@ -56,8 +58,11 @@ def contract_path(settings: Settings) -> Path:
 
 
 def resolve_contract(settings: Settings) -> Contract:
-    """Load the contract. Raises ContractError."""
-    return load_contract(contract_path(settings))
+    """Load the contract, and list the extensions of other tools in it. Raises ContractError."""
+    contract = load_contract(contract_path(settings))
+    if contract.ignored_extensions:
+        write_error(format_ignored_extensions(contract.ignored_extensions), 0)
+    return contract
 
 
 def resolve_scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list[str]]:

@@ -209,7 +209,7 @@ OPTIONS = (
     SuiteOption("--login-env", NAME, "environment variable with the login of an account", SESSION, "ATHENA_LOGIN"),
     SuiteOption("--password-env", NAME, "environment variable with its password", SESSION, "ATHENA_PASSWORD"),
     SuiteOption("--token-command", _text("CMD", "a name"), "command that prints the token", TARGET),
-    SuiteOption("--contract", FileType("FILE", "OpenAPI 3.0 file"), "contract instead of the packaged one", ALL),
+    SuiteOption("--contract", FileType("FILE", "OpenAPI 3.0 or 3.1 file"), "contract instead of the packaged one", ALL),
     SuiteOption("--seed", _integer(0, 2**63 - 1), "seed of the generated requests", (*RUN, "mutation-test"), 0),
     SuiteOption("--operation", NAME, "operationId to check; repeatable", (*RUN, "mutation-test"), split=COMMAS),
     SuiteOption("--tag", NAME, "tag whose operations to check; repeatable", RUN, split=REPEATED),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mock_server.cli.error_report import report_error, write_line
+from mock_server.cli.error_report import report_error, report_lines, write_line
 from mock_server.cli.settings import DATASET_OPTIONS
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def check(ctx: click.Context, /, file: Path, contract: Path | None, **values: An
                 *find_unreachable_records(sandbox),
             ]
             count = sum(sandbox.store.count(name) for name in loaded.resources)
-    except (ContractError, FixtureError, StoreError) as error:
+    except ContractError as error:
+        return report_lines(error.lines, 2)
+    except (FixtureError, StoreError) as error:
         return report_error(str(error), 2)
     for warning in warnings:
         write_line(f"{file}: warning: {warning}")

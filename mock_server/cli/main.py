@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from mock_server.cli import certificates, standard_streams
 from mock_server.cli.dataset_commands import dataset
-from mock_server.cli.error_report import report_error
+from mock_server.cli.error_report import report_error, report_lines, write_line
 from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
 from mock_server.cli.store_commands import store
 from mock_server.server.signals import list_stop_signals
@@ -146,7 +146,9 @@ def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None,
             click.echo(dataset_image.ensure_image(load_contract(contract_path), parameters, contract_path))
         else:
             dataset_image.build_image(file, contract_path, parameters)
-    except (ContractError, FixtureError, StoreError) as error:
+    except ContractError as error:
+        return report_lines(error.lines, 2)
+    except (FixtureError, StoreError) as error:
         return report_error(str(error), 2)
     return 0
 
@@ -216,7 +218,9 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
             app, sandbox = _create_app_and_sandbox(settings)
         except RuleFileError as error:
             return max(report_error(problem, 2) for problem in error.problems)
-        except (ContractError, FixtureError, StoreError) as error:
+        except ContractError as error:
+            return report_lines(error.lines, 2)
+        except (FixtureError, StoreError) as error:
             return report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -230,6 +234,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
     from mock_server import images, store_files
+    from mock_server.actions import check_actions
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
@@ -237,11 +242,17 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.store.file_format import describe_file_errors
     from mock_server.web.host_names import is_loopback
     from mock_server.web.request_log import RequestLog
+    from spec.extensions import format_ignored_extensions
+    from spec.line_numbers import describe_lines
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
     contract = load_contract(contract_path)
+    with describe_lines(contract.document):
+        check_actions(contract, requires_actions=settings.require_actions)
+    if contract.ignored_extensions:
+        write_line(format_ignored_extensions(contract.ignored_extensions))
     parameters = dataset_image.create_dataset_parameters(
         settings.dataset, settings.seed, settings.epoch, settings.size, settings.documented_urls
     )
@@ -263,19 +274,20 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
     registry = None if settings.no_control else _create_registry(settings, sandbox, contract_path)
-    app = create_app(
-        contract,
-        sandbox,
-        request_log=request_log,
-        allowed_hosts=(*settings.allowed_hosts, settings.host),
-        cors_origins=settings.cors_origin,
-        serves_network=not is_loopback(settings.host),
-        trusted_proxies=settings.trusted_proxies,
-        max_body_bytes=settings.max_body,
-        registry=registry,
-        control_token=settings.control_token,
-        dataset_names=sorted({*dataset_image.list_dataset_names(), parameters.dataset}),
-    )
+    with describe_lines(contract.document):
+        app = create_app(
+            contract,
+            sandbox,
+            request_log=request_log,
+            allowed_hosts=(*settings.allowed_hosts, settings.host),
+            cors_origins=settings.cors_origin,
+            serves_network=not is_loopback(settings.host),
+            trusted_proxies=settings.trusted_proxies,
+            max_body_bytes=settings.max_body,
+            registry=registry,
+            control_token=settings.control_token,
+            dataset_names=sorted({*dataset_image.list_dataset_names(), parameters.dataset}),
+        )
     return app, sandbox
 
 

@@ -65,6 +65,7 @@ class MockSettings:
     journal_memory: int
     execution_seconds: float | None
     rules: Path | None
+    require_actions: bool
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
@@ -217,7 +218,7 @@ def _create_option(flag: str, description: str, **arguments: Any) -> click.Optio
 
 _HOST_HELP = "Address to listen on; the default also listens on ::1."
 _EPOCH_HELP = "End of the data, start of the clock."
-_CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
+_CONTRACT_HELP = "OpenAPI 3.0 or 3.1 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to local ones, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to local ones; * accepts any, without cookies."
 _PROXIES_HELP = "Proxies whose Forwarded and X-Forwarded-* are used, in addition to this machine; * is any."
@@ -239,6 +240,7 @@ _IDLE_HELP = "Minutes after which an unused sandbox is deleted."
 _JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the journal off."
 _EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
 _RULES_HELP = "YAML or JSON file of rules that each sandbox starts with."
+_ACTIONS_HELP = "Reject a contract with operations that are only answered by their examples or schemas."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
@@ -273,6 +275,7 @@ OPTIONS = (
     _create_option("--journal-memory", _JOURNAL_HELP, type=_parse_journal_memory, default="8MiB", metavar="SIZE"),
     _create_option("--execution-seconds", _EXECUTION_HELP, type=_parse_seconds, metavar="SECONDS"),
     _create_option("--rules", _RULES_HELP, type=_FILE, metavar="FILE"),
+    _create_option("--require-actions", _ACTIONS_HELP, is_flag=True),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

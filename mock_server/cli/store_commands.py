@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import click
 
-from mock_server.cli.error_report import report_error, write_line
+from mock_server.cli.error_report import report_error, report_lines, write_line
 
 URL_PREFIX = "sqlite:///"
 
@@ -23,7 +23,7 @@ def _parse_file(text: str) -> Path:
 
 _CONTRACT_OPTION = click.Option(
     ["--contract"],
-    help="OpenAPI 3.0 file of the new store; default: the packaged contract.",
+    help="OpenAPI 3.0 or 3.1 file of the new store; default: the packaged contract.",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
 )
@@ -130,7 +130,9 @@ def import_store(file: BinaryIO, target: Path, force: bool, contract: Path | Non
     except store_files.ImportRejected as error:
         advice = "edit the export, or use --force to leave these out"
         return report_error(f"{error.problem_count} problems, {target} was not created: {advice}", 1)
-    except (ContractError, StoreError) as error:
+    except ContractError as error:
+        return report_lines(error.lines, 2)
+    except StoreError as error:
         return report_error(str(error), 2)
     click.echo(f"{target}: {count} records imported")
     return 0

@@ -8,7 +8,8 @@ from typing import TextIO
 
 from mock_server.errors import ApiError
 from mock_server.web.context import RequestContext
-from spec.document import Document, find_line_numbers
+from spec.document import Document
+from spec.line_numbers import find_line_numbers
 
 MAX_LINE_CHARS = 600
 

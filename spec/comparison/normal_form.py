@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from spec.document import MAX_DEPTH, Document
+from spec.document_checks.keyword_types import check_structure
 from spec.errors import ContractError, invalid_value
-from spec.keyword_types import check_structure
+from spec.line_numbers import add_lines
 from spec.publishing.openapi31 import convert_to_31
 
 _VERSION = re.compile(r"3\.([01])(\.\d+)?(-.+)?")
@@ -29,7 +30,7 @@ def normalize(document: Document) -> Document:
     try:
         check_structure(document, is_31=is_31)
     except ContractError as error:
-        raise ContractError(f"{document.name}: {error.location}", error.problem, error.expected) from None
+        raise add_lines(error, document) from None
     return document if is_31 else replace(document, root=convert_to_31(root))
 
 

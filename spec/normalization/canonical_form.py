@@ -11,7 +11,7 @@ from typing import Any
 
 from spec.document import EXTENSIBLE_MAPS, Document, is_literal, iter_keyword_objects, maps_names
 from spec.normalization.path_items import normalize_paths
-from spec.normalization.schemas import SchemaNormalizer
+from spec.normalization.schemas import SchemaNormalizer, is_convertible
 
 CANONICAL_VERSION = "3.0.3"
 
@@ -24,12 +24,12 @@ def is_openapi_31(root: Mapping[str, Any]) -> bool:
 def normalize_document(document: Document) -> Document:
     """Return the canonical form of a document whose keywords have valid types. Raises ContractError."""
     root = document.root
-    if is_openapi_31(root):
-        schemas = SchemaNormalizer.from_document(root)
+    is_31 = is_openapi_31(root)
+    if is_31:
         parts = {k: v for k, v in root.items() if k not in ("webhooks", "jsonSchemaDialect")}
-        root = {"openapi": CANONICAL_VERSION, "paths": {}} | _convert(parts | {"openapi": CANONICAL_VERSION}, schemas)
-    elif _needs_conversion(root):
-        root = _convert(root, None)
+        root = {"openapi": CANONICAL_VERSION, "paths": {}} | parts | {"openapi": CANONICAL_VERSION}
+    if is_31 or _needs_conversion(root):
+        root = _convert(root, SchemaNormalizer.from_document(root, is_31=is_31))
     paths = normalize_paths(replace(document, root=root))
     if paths is not root["paths"]:
         root = {**root, "paths": paths}
@@ -39,8 +39,10 @@ def normalize_document(document: Document) -> Document:
 
 
 def _needs_conversion(root: Mapping[str, Any]) -> bool:
-    """Whether an OpenAPI 3.0 document has a place without a schema, or extensions in a map of names."""
-    return any(_has_extensions(node) or _lacks_schema(node) for node, _ in iter_keyword_objects(root))
+    """Whether an object of an OpenAPI 3.0 document is not canonical."""
+    return any(
+        _has_extensions(node) or _lacks_schema(node) or is_convertible(node) for node, _ in iter_keyword_objects(root)
+    )
 
 
 def _has_extensions(node: Mapping[str, Any]) -> bool:
@@ -59,8 +61,8 @@ def _is_parameter_without_schema(node: Mapping[str, Any]) -> bool:
     return "in" in node and "name" in node and not node.keys() & {"schema", "content", "type"}
 
 
-def _convert(node: Any, schemas: SchemaNormalizer | None, key: str = "", *, is_names: bool = False) -> Any:
-    """Convert the objects outside of schemas. `schemas`: converts the schemas in them; None: they are canonical."""
+def _convert(node: Any, schemas: SchemaNormalizer, key: str = "", *, is_names: bool = False) -> Any:
+    """Convert the objects outside of schemas. `schemas`: converts the schemas in them."""
     if isinstance(node, list):
         return [_convert(value, schemas) for value in node]
     if not isinstance(node, dict):
@@ -71,24 +73,24 @@ def _convert(node: Any, schemas: SchemaNormalizer | None, key: str = "", *, is_n
             for name, value in node.items()
             if not (key in EXTENSIBLE_MAPS and name.startswith("x-"))
         }
-    if "$ref" in node and schemas is not None and key != "paths":
+    if "$ref" in node and key != "paths":  # keywords next to it have no effect
         return {"$ref": node["$ref"]}
     converted = {name: _convert_keyword(name, value, schemas) for name, value in node.items()}
     return {"schema": {}, **converted} if _is_parameter_without_schema(node) else converted
 
 
-def _convert_member(name: str, value: Any, schemas: SchemaNormalizer | None, *, parent: str) -> Any:
+def _convert_member(name: str, value: Any, schemas: SchemaNormalizer, *, parent: str) -> Any:
     """Convert an entry of a map of names."""
     if parent == "schemas":
-        return schemas.normalize(value) if schemas else value
+        return schemas.normalize(value)
     if parent == "content":
         return {"schema": {}, **_convert(value, schemas)}
     return _convert(value, schemas, parent)
 
 
-def _convert_keyword(key: str, value: Any, schemas: SchemaNormalizer | None) -> Any:
+def _convert_keyword(key: str, value: Any, schemas: SchemaNormalizer) -> Any:
     if key == "schema":
-        return schemas.normalize(value) if schemas else value
+        return schemas.normalize(value)
     if is_literal(key) or key == "examples":
         return value
     return _convert(value, schemas, key, is_names=maps_names(key, value))

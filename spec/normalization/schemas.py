@@ -1,11 +1,13 @@
 """Converts the schemas of OpenAPI 3.1 to the canonical form."""
 
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spec.document import iter_keyword_objects
+from spec.patterns import repair_pattern
 
 # Keywords whose value is a schema, a list of schemas, and a map of names to schemas.
 SCHEMA_KEYWORDS = frozenset(
@@ -21,20 +23,26 @@ _BOOLEAN_KEYWORDS = frozenset({"additionalProperties", "unevaluatedItems", "unev
 _ANNOTATIONS = frozenset(
     {"title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly", "externalDocs"}
 )
+_COMPOSITIONS = frozenset({"allOf", "anyOf", "oneOf"})
+_COMPOSITION_STEP = re.compile("/(?:allOf|anyOf|oneOf)/")
 NULL_SCHEMA: Mapping[str, Any] = {"type": "string", "nullable": True, "enum": [None]}
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaNormalizer:
-    """Converts schemas. `merges_null`: alternatives with null become `nullable`, since no reference enters them."""
+    """Converts schemas of OpenAPI 3.1, or those of 3.0 that are not canonical.
 
-    merges_null: bool
+    `moves_composition`: whether alternatives and compositions may move or disappear, since no reference enters them.
+    """
+
+    is_31: bool
+    moves_composition: bool
 
     @classmethod
-    def from_document(cls, root: Mapping[str, Any]) -> "SchemaNormalizer":
+    def from_document(cls, root: Mapping[str, Any], *, is_31: bool) -> "SchemaNormalizer":
         """Create the normalizer for the schemas of a document."""
         references = (node.get("$ref", "") for node, _ in iter_keyword_objects(root))
-        return cls(not any("/anyOf/" in reference or "/oneOf/" in reference for reference in references))
+        return cls(is_31, not any(_COMPOSITION_STEP.search(reference) for reference in references))
 
     def normalize(self, schema: Any) -> Any:
         """Return the canonical form of a schema and its subschemas. Booleans become objects."""
@@ -44,12 +52,15 @@ class SchemaNormalizer:
             return schema
         result = {k: self._normalize_keyword(k, v) for k, v in schema.items() if k not in _IDENTIFIERS}
         if "$ref" in result and len(result) > 1:
-            result = _move_reference(result)
-        _normalize_constant(result)
-        _normalize_examples(result)
+            result = _move_reference(result) if self.is_31 else {"$ref": result["$ref"]}
+        if self.is_31:
+            _normalize_constant(result)
+            _normalize_examples(result)
         _normalize_limits(result)
+        if "pattern" in result:
+            result["pattern"] = repair_pattern(result["pattern"])
         result = _normalize_types(result)
-        return self._merge_null(result)
+        return _separate_null(self._merge_null(result)) if self.moves_composition else result
 
     def _normalize_keyword(self, key: str, value: Any) -> Any:
         if key in _BOOLEAN_KEYWORDS and isinstance(value, bool):
@@ -67,20 +78,43 @@ class SchemaNormalizer:
     def _merge_null(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Replace the alternatives of one inline type and null by that type with `nullable`."""
         keyword = next((k for k in ("anyOf", "oneOf") if k in schema), None)
-        if keyword is None or not self.merges_null:
+        if keyword is None or not self.is_31:
             return schema
         others = [part for part in schema[keyword] if part != NULL_SCHEMA]
         if len(others) != 1 or len(schema[keyword]) != 2:
             return schema
         outer = {key: value for key, value in schema.items() if key != keyword}
         inner = others[0]
-        is_annotation = all(key in _ANNOTATIONS or key.startswith("x-") for key in outer)
-        if not is_annotation or "nullable" in inner or not isinstance(inner.get("type"), str):
+        if not all(map(_is_annotation, outer)) or "nullable" in inner or not isinstance(inner.get("type"), str):
             return schema
         merged = {**inner, "nullable": True, **outer}
         if "enum" in inner:
             merged["enum"] = [*inner["enum"], None]
         return merged
+
+
+def is_convertible(node: Mapping[str, Any]) -> bool:
+    """Whether the normalizer changes an object of an OpenAPI 3.0 document, if it is a schema."""
+    is_nullable = node.get("nullable") is True and "type" not in node and bool(_COMPOSITIONS & node.keys())
+    has_limit = any(key in node and not isinstance(node[key], bool) for key in ("exclusiveMinimum", "exclusiveMaximum"))
+    return is_nullable or has_limit or ("pattern" in node and repair_pattern(node["pattern"]) != node["pattern"])
+
+
+def _is_annotation(key: str) -> bool:
+    return key in _ANNOTATIONS or key.startswith("x-")
+
+
+def _separate_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Make null an alternative to a composition: `nullable` without a type would have no effect."""
+    if schema.get("nullable") is not True or "type" in schema or not _COMPOSITIONS & schema.keys():
+        return schema
+    outer = {key: value for key, value in schema.items() if _is_annotation(key)}
+    inner = {key: value for key, value in schema.items() if key not in outer and key != "nullable"}
+    if inner.keys() == {"anyOf"}:
+        return {**outer, "anyOf": [*inner["anyOf"], NULL_SCHEMA]}
+    if inner.keys() == {"allOf"} and len(inner["allOf"]) == 1:
+        inner = inner["allOf"][0]
+    return {**outer, "anyOf": [inner, NULL_SCHEMA]}
 
 
 def _move_reference(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -322,7 +322,7 @@ def test_other_files_are_rejected(text: str, message: str, tmp_path: Path) -> No
     for arguments in ([str(CONTRACT), str(file)], [str(file), str(CONTRACT)]):
         result = CliRunner().invoke(main, ["diff", *arguments])
         assert result.exit_code == 2, result.output
-        assert result.output.startswith(f"Error: {file}: ")
+        assert result.output.startswith(f"Error: {file}")
         assert message in result.output
 
 

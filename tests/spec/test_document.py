@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from spec.document import (
     escape,
-    find_line_numbers,
     iter_keyword_objects,
     parse_document,
     parse_yaml,
@@ -24,6 +23,7 @@ from spec.document import (
     split_pointer,
 )
 from spec.errors import ContractError
+from spec.line_numbers import find_line_numbers
 from tests.spec.contract_edits import FOREIGN, read_foreign_document
 
 # YAML normalizes some control characters as line ends and rejects the others.

@@ -1,8 +1,10 @@
 # ruff: noqa: E501 - one error on each line
 """Loading of contracts: the errors of invalid ones and the model of valid ones."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec.document import escape, parse_document
-from spec.errors import ContractError
+from spec.errors import MAX_PRINTED_PROBLEMS, ContractError, ContractErrors
+from spec.line_numbers import find_nearest_line
 from spec.loader import load_contract, parse_contract
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 from tests.spec.contract_edits import FOREIGN, REMOVED, load_edited_contract, read_foreign_document
@@ -85,7 +88,7 @@ LIBRARY = [
     (f"{AUTHOR}/x-resource/stores/pen", "name", f"{AUTHOR}/x-resource/stores/pen", "invalid value 'name'", "a schema"),
     (f"{AUTHOR}/x-resource/stores/name", {}, f"{AUTHOR}/x-resource/stores/name", "'name' is also in properties", "a property of the schema, or a stored one"),
     (f"{AUTHOR}/x-resource/stores/pen", {"x-stmap": 1}, f"{AUTHOR}/x-resource/stores/pen/x-stmap", "unknown extension 'x-stmap'", "an extension of the mock; did you mean x-stamp?"),
-    (f"{AUTHOR}/x-resource/stores/pen", {"type": 1}, f"{AUTHOR}/x-resource/stores/pen/type", "invalid value 1", "a string"),
+    (f"{AUTHOR}/x-resource/stores/pen", {"type": 1}, f"{AUTHOR}/x-resource/stores/pen/type", "invalid value 1", "array, boolean, integer, number, object, string"),
     (f"{AUTHOR}/x-resource/defaults", "novel", f"{AUTHOR}/x-resource/defaults", "invalid value 'novel'", "a mapping of property names"),
     (f"{AUTHOR}/x-resource/defaults/pen", "a", f"{AUTHOR}/x-resource/defaults", "invalid value 'pen'", "uuid, name"),
     (f"{AUTHOR}/x-resource/defaults/genre", "poem", f"{AUTHOR}/x-resource/defaults/genre", "two defaults", "default in the schema, or in x-resource"),
@@ -154,7 +157,7 @@ LIBRARY = [
     (f"{SCHEMAS}/Book/properties/pages/default", REMOVED, f"{SCHEMAS}/Book/properties/pages", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
     (f"{SCHEMAS}/CreateBookRequest/required", ["author_uuid"], f"{SCHEMAS}/Book/properties/title", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
     # References
-    (f"{LIST}/0/$ref", "#/components/parameters/Nowhere", "library.json", "unresolved reference #/components/parameters/Nowhere", "a pointer into this file"),
+    (f"{LIST}/0/$ref", "#/components/parameters/Nowhere", f"{LIST}/0/$ref", "unresolved reference #/components/parameters/Nowhere", "a pointer into this file"),
 ]  # fmt: skip
 
 MUSEUM = [
@@ -190,6 +193,72 @@ def test_invalid_contract_raises_error_with_location(
 def test_error_message_has_location_value_and_expectation() -> None:
     error = load_error("library", ("#/openapi", "2.0"))
     assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x or 3.1.x)"
+
+
+def test_all_problems_are_reported_together() -> None:
+    error = load_error(
+        "library",
+        (f"{AUTHOR}/properties/name/x-stmap", 1),
+        (f"{AUTHOR}/properties/name/pattern", "("),
+        (f"{SCHEMAS}/Book/x-resource/key", "isbn"),
+        ("#/paths/~1me/get/x-effects", ["fax"]),
+        ("#/paths/~1authors/get/operationId", "signIn"),
+        ("#/info/title", "A\x1b"),
+    )
+    locations = [problem.location for problem in error.problems]
+    assert sorted(locations) == sorted(
+        [
+            f"{AUTHOR}/properties/name/pattern",
+            f"{AUTHOR}/properties/name/x-stmap",
+            f"{SCHEMAS}/Book/x-resource/key",
+            "#/info/title",
+            "#/paths/~1me/get/x-effects",
+            "#/paths/~1authors/get",
+        ]
+    )
+    title, *lines = str(error).splitlines()
+    assert title == "6 problems in library.json:"
+    assert lines == [f"  {problem}" for problem in error.problems]
+    assert (error.location, error.problem) == (locations[0], error.problems[0].problem)
+
+
+def test_all_invalid_types_are_reported_together() -> None:
+    error = load_error("library", (f"{AUTHOR}/type", 5), (f"{AUTHOR}/properties/name/maxLength", "9"))
+    assert {problem.location for problem in error.problems} == {f"{AUTHOR}/type", f"{AUTHOR}/properties/name/maxLength"}
+
+
+def test_all_inconsistencies_are_reported_together() -> None:
+    error = load_error("library", (f"{LIST}/3/schema/enum", REMOVED), (f"{AUTHOR}/x-resource/tenant", "books"))
+    assert {problem.location for problem in error.problems} == {f"{LIST}/3/schema", f"{AUTHOR}/x-resource/tenant"}
+
+
+def test_only_some_of_many_problems_are_printed() -> None:
+    error = ContractErrors(
+        "a.yaml", [ContractError(f"#/{i}", "wrong", "right") for i in range(MAX_PRINTED_PROBLEMS + 2)]
+    )
+    assert str(error).splitlines()[-2:] == [f"  #/{MAX_PRINTED_PROBLEMS - 1}: wrong (expected right)", "  and 2 more"]
+
+
+def test_problem_of_a_file_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "library.yaml"
+    text = (FOREIGN / "library.yaml").read_text()
+    path.write_text(text.replace("operationId: listAuthors", "operationId: signIn", 1))
+    with pytest.raises(ContractError) as error:
+        load_contract(path)
+    match = re.fullmatch(r"(.*), line (\d+): #/paths/~1authors/get", error.value.location)
+    assert match is not None
+    assert match[1] == str(path)
+    assert text.splitlines()[int(match[2]) - 1].strip() == "get:"
+
+
+def test_problem_without_own_line_has_the_line_around_it() -> None:
+    assert find_nearest_line({"#": 1, "#/a": 3}, "#/a/b/c") == 3
+
+
+def test_swagger_2_is_rejected_with_a_command_that_converts_it() -> None:
+    with pytest.raises(ContractError, match=r"npx swagger2openapi --yaml --outfile openapi\.yaml old\.yaml") as error:
+        parse_contract(parse_document(b"swagger: '2.0'", "old.yaml"))
+    assert error.value.location == "#/swagger"
 
 
 def list_pointers(node: Any, pointer: str = "#") -> list[str]:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from spec.errors import ContractError
-from spec.patterns import MAX_BACKTRACKING_CHARS
+from spec.patterns import MAX_BACKTRACKING_CHARS, repair_pattern
 from spec.validators import SchemaValidators
 from tests.spec.contract_edits import load_edited_contract
 
@@ -19,11 +19,34 @@ def test_invalid_pattern_is_an_error_with_its_location(pattern: object) -> None:
     assert error.value.location == f"{FIELD}/pattern"
 
 
-@pytest.mark.parametrize("pattern", ["(?<=a)b", "(?=a)a", r"(a)\1", "(?<!a+)b"])
-def test_backtracking_pattern_needs_a_length(pattern: str) -> None:
-    with pytest.raises(ContractError, match="maxLength of at most 1000") as error:
-        load_edited_contract("museum", (FIELD, {"type": "string", "pattern": pattern, "maxLength": 2000}))
-    assert error.value.location == f"{FIELD}/pattern"
+@pytest.mark.parametrize("limits", [{}, {"maxLength": 2000}])
+def test_only_short_texts_must_match_a_backtracking_pattern(limits: dict[str, int]) -> None:
+    schema = {"type": "string", "pattern": "^(?!x)", **limits}
+    contract = load_edited_contract("museum", (FIELD, schema))
+    validator = SchemaValidators.from_document(contract.document).get(FIELD, "write")
+    results = [validator.is_valid("x" * length) for length in (MAX_BACKTRACKING_CHARS, MAX_BACKTRACKING_CHARS + 1)]
+    assert results == [False, True]
+
+
+def test_backtracking_pattern_next_to_a_condition_is_checked() -> None:
+    schema = {"type": "string", "pattern": "^(?!x)", "if": {"minLength": 3}, "then": {"pattern": "z$"}}
+    contract = load_edited_contract("museum", (FIELD, schema))
+    validator = SchemaValidators.from_document(contract.document).get(FIELD, "write")
+    assert [validator.is_valid(text) for text in ("ab", "abz", "xbz", "abc")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "repaired"),
+    [(r"^[\w-.]+@$", r"^[\w\-.]+@$"), (r"[\d-x]", r"[\d\-x]"), (r"^\d-\d$", r"^\d-\d$"), (r"[\w-", r"[\w-")],
+)
+def test_hyphen_after_a_class_is_a_character(pattern: str, repaired: str) -> None:
+    assert repair_pattern(pattern) == repaired
+
+
+def test_invalid_pattern_of_property_names_is_an_error() -> None:
+    with pytest.raises(ContractError) as error:
+        load_edited_contract("museum", (FIELD, {"type": "object", "patternProperties": {"(": {}}}))
+    assert error.value.location == f"{FIELD}/patternProperties/("
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_exhausted_budget_exits_with_5(requests: int) -> None:
         ),
         (
             ("run", "--base-url", "http://x", "--contract", "none.yaml"),
-            "--contract: invalid value 'none.yaml' (expected an existing OpenAPI 3.0 file)",
+            "--contract: invalid value 'none.yaml' (expected an existing OpenAPI 3.0 or 3.1 file)",
         ),
         (("run", "--base-url", "http://x", "--contract", "pyproject.toml"), "pyproject.toml"),
         (("run", "--base-url", "http://x", "--token-env", "NONE"), "$NONE: no token in the environment"),

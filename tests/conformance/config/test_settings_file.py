@@ -138,7 +138,7 @@ def test_file_accepts_every_option_that_is_not_for_the_command_line_only() -> No
         ("skip = 1", "skip: not a table (expected"),
         ("[skip]\nlistAgents = ''", "skip.listAgents: invalid value '' (expected a reason, as text)"),
         ("env = 1", "env: invalid value (expected sections [env.NAME])"),
-        ("contract = 'none.yaml'", "contract: invalid value 'none.yaml' (expected an existing OpenAPI 3.0 file)"),
+        ("contract = 'a.yaml'", "contract: invalid value 'a.yaml' (expected an existing OpenAPI 3.0 or 3.1 file)"),
     ],
 )
 def test_invalid_file_is_rejected(text: str, message: str) -> None:

@@ -14,7 +14,7 @@ from conformance.contract_edits.yaml_patch import apply_edits
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.transport.messages import Exchange, Request, Response
-from spec.document import find_line_numbers
+from spec.line_numbers import find_line_numbers
 from spec.loader import load_contract
 from spec.model import Contract
 from spec.validators import SchemaValidators

@@ -17,7 +17,7 @@ from conformance.runner.runner import RunResult
 from conformance.session.coverage import Coverage
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import Redactor
-from spec.document import find_line_numbers
+from spec.line_numbers import find_line_numbers
 from spec.model import Contract
 from tests.mock_server.athena import athena_contract
 

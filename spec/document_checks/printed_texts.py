@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spec.document import Document, escape
-from spec.errors import ContractError, invalid_value
+from spec.errors import ContractError, ProblemCollector, invalid_value
 
 
 def check_printed_texts(document: Document) -> None:
-    """Raise ContractError for control characters in the texts of a contract that are printed on a terminal."""
+    """Raise ContractError for each text of a contract that is printed on a terminal and has control characters."""
+    problems = ProblemCollector(document.name)
     for location, text in _iter_printed_texts(document.root):
         if not text.isprintable():
-            raise ContractError(location, invalid_value(text), "printable characters")
+            problems.add(ContractError(location, invalid_value(text), "printable characters"))
+    problems.raise_problems()
 
 
 def join_lines(text: Any) -> str:

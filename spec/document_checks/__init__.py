@@ -1,0 +1,1 @@
+"""Checks of a contract file before it is parsed."""

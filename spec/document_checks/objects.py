@@ -1,0 +1,36 @@
+"""Checks the objects of a canonical document: extensions, patterns and references."""
+
+from collections import Counter
+
+from spec.document import Document, iter_keyword_objects
+from spec.errors import ContractError, ProblemCollector
+from spec.extensions import check_extensions
+from spec.patterns import iter_pattern_problems
+
+
+def check_objects(document: Document, problems: ProblemCollector) -> dict[str, int]:
+    """Add the problems of all objects, and return how often each extension of other tools occurs.
+
+    Raises ContractError if a reference is invalid, since no parser can read the document then.
+    """
+    ignored_extensions: Counter[str] = Counter()
+    checked_references: set[str] = set()
+    has_invalid_reference = False
+    for node, pointer in iter_keyword_objects(document.root):
+        for problem in iter_pattern_problems(node, pointer):
+            problems.add(problem)
+        try:
+            check_extensions(node, pointer, ignored_extensions)
+        except ContractError as error:
+            problems.add(error)
+        reference = node.get("$ref")
+        if reference is not None and reference not in checked_references:
+            checked_references.add(reference)
+            try:
+                document.dereference(node, pointer)
+            except ContractError as error:
+                problems.add(ContractError(f"{pointer}/$ref", error.problem, error.expected))
+                has_invalid_reference = True
+    if has_invalid_reference:
+        problems.raise_problems()
+    return dict(ignored_extensions.most_common())

@@ -1,0 +1,80 @@
+"""Lines of the parts of a contract file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import yaml
+
+from spec.document import Document, escape, join_surrogates
+from spec.errors import ContractError, ContractErrors
+
+
+@dataclass(slots=True)
+class _OpenCollection:
+    """A mapping or list whose end was not parsed yet. `key`: the one whose value is next; `item_count`: of a list."""
+
+    pointer: str
+    is_mapping: bool
+    key: str | None = None
+    item_count: int = 0
+
+    def locate(self, event: yaml.NodeEvent) -> str:
+        """Return the pointer of the next key or value. A key has the pointer of its value."""
+        if not self.is_mapping:
+            self.item_count += 1
+            return f"{self.pointer}/{self.item_count - 1}"
+        if self.key is None:
+            self.key = escape(str(getattr(event, "value", event.anchor)))
+            return f"{self.pointer}/{self.key}"
+        pointer, self.key = f"{self.pointer}/{self.key}", None
+        return pointer
+
+
+def find_line_numbers(content: bytes) -> dict[str, int]:
+    """Map each JSON pointer of a contract to its line (from 1); nothing below an alias.
+
+    Takes 50 ms for 5,000 lines; store the result. Events take a quarter of the time of `yaml.compose`.
+    """
+    line_numbers: dict[str, int] = {}
+    open_collections: list[_OpenCollection] = []
+    for event in yaml.parse(join_surrogates(content), Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_collections.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            pointer = open_collections[-1].locate(event) if open_collections else "#"
+            assert event.start_mark is not None  # only of events that were created without a parser
+            line_numbers.setdefault(pointer, event.start_mark.line + 1)
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_collections.append(_OpenCollection(pointer, isinstance(event, yaml.MappingStartEvent)))
+    return line_numbers
+
+
+def find_nearest_line(line_numbers: Mapping[str, int], pointer: str) -> int | None:
+    """Return the line of a pointer, or of the nearest object around it: canonical documents have other parts too."""
+    while pointer not in line_numbers and "/" in pointer:
+        pointer = pointer.rpartition("/")[0]
+    return line_numbers.get(pointer)
+
+
+@contextmanager
+def describe_lines(document: Document) -> Iterator[None]:
+    """Add lines to the ContractError that the block raises."""
+    try:
+        yield
+    except ContractError as error:
+        raise add_lines(error, document) from None
+
+
+def add_lines(error: ContractError, document: Document) -> ContractError:
+    """Return an error whose problems have the line before the JSON pointer, a single one also the name of the file."""
+    line_numbers = find_line_numbers(document.content)
+    if len(error.problems) == 1:
+        return _add_line(error, f"{document.name}, ", line_numbers)
+    return ContractErrors(document.name, [_add_line(problem, "", line_numbers) for problem in error.problems])
+
+
+def _add_line(problem: ContractError, prefix: str, line_numbers: Mapping[str, int]) -> ContractError:
+    line = find_nearest_line(line_numbers, problem.location) if problem.location.startswith("#") else None
+    location = problem.location if line is None else f"{prefix}line {line}: {problem.location}"
+    return ContractError(location, problem.problem, problem.expected)
