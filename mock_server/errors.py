@@ -75,6 +75,9 @@ class ApiError(Exception):
         headers: Additional response headers.
         location: JSON pointer into the contract, for the request log; default: the operation's pointer.
         message_values: Values for the message template of the kind.
+
+    Attributes:
+        status: The status of the response; that of the kind, unless the contract documents another one.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class ApiError(Exception):
         **message_values: object,
     ) -> None:
         self.kind = kind
+        self.status = int(kind.value.status)
         self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.headers = dict(headers or {})
         self.location = location
@@ -98,10 +102,6 @@ class ApiError(Exception):
         self.message = kind.value.message.format(**message_values)
         self.detail = detail or self.message
         super().__init__(self.detail)
-
-    @property
-    def status(self) -> int:
-        return int(self.kind.value.status)
 
     @property
     def reason(self) -> str:

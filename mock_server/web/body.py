@@ -97,16 +97,29 @@ def _too_large_error(reason: str, max_bytes: int) -> ApiError:
 
 def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     """Raise ApiError (415) unless the headers declare JSON in UTF-8."""
+    check_content_encoding(headers)
+    if problem := _find_media_type_problem(headers.get(b"content-type", b"")):
+        raise media_type_error(problem, "The content type must be application/json.")
+
+
+def check_content_encoding(headers: Mapping[bytes, bytes]) -> None:
+    """Raise ApiError (415) if the headers declare a compressed body."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         detail = f"Content-Encoding: invalid value {encoding.strip().lower().decode('latin-1')!r} (expected identity)"
-        raise _media_type_error(detail, "The content encoding is not supported.")
-    if problem := _find_media_type_problem(headers.get(b"content-type", b"")):
-        raise _media_type_error(problem, "The content type must be application/json.")
+        raise media_type_error(detail, "The content encoding is not supported.")
 
 
-def _media_type_error(detail: str, message: str) -> ApiError:
-    return ApiError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, message=message, headers={"Accept": "application/json"})
+def check_charset(content_type: str) -> None:
+    """Raise ApiError (415) if the content type of JSON names another charset than UTF-8."""
+    if problem := _find_charset_problem(content_type):
+        raise media_type_error(problem, "The content type must be application/json.")
+
+
+def media_type_error(detail: str, message: str, accepted: tuple[str, ...] = ("application/json",)) -> ApiError:
+    """Return the error (415) for a body of another media type than the accepted ones."""
+    headers = {"Accept": ", ".join(accepted)}
+    return ApiError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, message=message, headers=headers)
 
 
 def _find_media_type_problem(header: bytes) -> str:
@@ -117,6 +130,10 @@ def _find_media_type_problem(header: bytes) -> str:
         return "no Content-Type (expected application/json)"
     if not is_json_media_type(media):
         return f"Content-Type: invalid value {media!r} (expected application/json)"
+    return _find_charset_problem(content_type)
+
+
+def _find_charset_problem(content_type: str) -> str:
     charset = _CHARSET_PARAMETER.search(content_type)
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
         return f"charset: invalid value {charset[1]!r} (expected utf-8)"

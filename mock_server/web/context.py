@@ -44,6 +44,7 @@ class RequestContext:
         token: The token or session that authenticates the request.
         has_invalid_credential: Whether a credential that precedes `token` in the order of the contract is invalid.
         has_csrf_mismatch: Whether the session is valid, but the CSRF token is not.
+        content_type: The Content-Type header of a success, if an action creates the body.
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
@@ -80,6 +81,7 @@ class RequestContext:
     has_csrf_mismatch: bool = False
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
+    content_type: Header = JSON_CONTENT_TYPE
     notes: tuple[str, ...] = ()
     status: int = 0
     response_body: bytes | None = None
@@ -148,14 +150,16 @@ async def send_response(
     *,
     content_type: Header = JSON_CONTENT_TYPE,
     headers: Mapping[str, str] | None = None,
+    note: str = "",
 ) -> None:
-    """Send a complete response. `body` None: no body and no content type."""
+    """Send a complete response. `body` None: no body and no content type. `note`: the first part of X-Mock-Note."""
     if context.receive is not None and context.raw_body is None:
         context.record_unread_body()
     context.status, context.response_body = status, body
     lines = context.response_headers
-    if context.notes:
-        notes = "ignored: " + ", ".join(context.notes[:_MAX_NOTES])
+    if context.notes or note:
+        ignored = "ignored: " + ", ".join(context.notes[:_MAX_NOTES])
+        notes = "; ".join(part for part in (note, ignored if context.notes else "") if part)
         lines.append((NOTE_HEADER, notes[:1000].encode("unicode_escape")))  # printable ASCII
     if body is not None:
         lines += (content_type, (b"content-length", b"%d" % len(body)))

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.sandbox import Sandbox
+from mock_server.static_responses.error_responses import ErrorResponses
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
 from mock_server.web.context import (
     ABORTED_SCOPE_TYPE,
@@ -61,7 +62,7 @@ class MockApp:
     `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
     request headers passed to inner layers. `sandbox`: the default one. `system_paths`: paths to suggest in the log of
     an unknown path. `control`: serves the paths below CONTROL_PREFIX; None if they do not exist. `rare_headers`: those
-    that may select a sandbox or force a response.
+    that may select a sandbox or force a response. `error_responses`: None: errors have Laravel's bodies.
     `request_ids`: ids of requests without X-Request-Id.
     """
 
@@ -80,6 +81,7 @@ class MockApp:
     rule_responder: RuleResponder | None = None
     explain: Explain | None = None
     rare_headers: frozenset[bytes] = frozenset()
+    error_responses: ErrorResponses | None = None
     request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,8 +94,7 @@ class MockApp:
             if context.notes:
                 self.request_log.write(context, context.status, "ignored: " + ", ".join(context.notes))
         except ApiError as error:
-            self.log_error(context, error)
-            await self.send_error(context, error, send)
+            await self.reject(context, error, send)
         except Exception as error:
             await self.handle_failure(context, error, send)
         journal = context.sandbox.journal
@@ -109,12 +110,11 @@ class MockApp:
         if failure is not None:
             kind = next((k for cls, k in _FAILURE_KINDS.items() if isinstance(failure, cls)), ErrorKind.STORE_FAILED)
             api_error = ApiError(kind, cause=str(failure))
-            self.log_error(context, api_error)
+            await self.reject(context, api_error, send)
         else:
             _log.exception("request %s failed", context.id)
             self.request_log.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
-            api_error = ApiError(ErrorKind.INTERNAL_ERROR)
-        await self.send_error(context, api_error, send)
+            await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
 
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response of the API or of a system route. Raises ApiError."""
@@ -161,8 +161,7 @@ class MockApp:
             try:
                 await self.serve_controlled(context, scope, receive, captured_send)
             except ApiError as error:
-                self.log_error(context, error)
-                await self.send_error(context, error, captured_send)
+                await self.reject(context, error, captured_send)
 
         captured = await capture_response(respond)
         if captured.status:  # no fault has closed the connection
@@ -186,8 +185,7 @@ class MockApp:
             try:
                 await self.api(scope, usual_receive, usual_send)
             except ApiError as error:
-                self.log_error(context, error)
-                await self.send_error(context, error, usual_send)
+                await self.reject(context, error, usual_send)
 
         await responder.respond(context, scope, receive, send, respond_as_usual)
 
@@ -196,8 +194,7 @@ class MockApp:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             context = self.start_request(scope)
-            self.log_error(context, error)
-            await self.send_error(context, error, send)
+            await self.reject(context, error, send)
 
         return app
 
@@ -256,6 +253,13 @@ class MockApp:
         headers = {"Allow": methods} | self.cors_policy.build_preflight_headers(context.headers, methods)
         await send_response(send, context, 204, headers=headers)
 
+    async def reject(self, context: RequestContext, error: ApiError, send: Send) -> None:
+        """Log an error and send its response."""
+        if self.error_responses is not None:
+            error.status = self.error_responses.find_status(context.operation, error)
+        self.log_error(context, error)
+        await self.send_error(context, error, send)
+
     def log_error(self, context: RequestContext, error: ApiError) -> None:
         """Print one line for an error; for an unknown route with the most similar routes."""
         if not self.request_log.quiet:
@@ -277,7 +281,13 @@ class MockApp:
         headers = {"X-Mock-Reason": error.reason, **error.headers}
         if "Connection" in headers:
             context.response_headers = [h for h in context.response_headers if h[0] not in _KEEP_ALIVE_HEADERS]
-        await send_response(send, context, error.status, error.encode_body(), headers=headers)
+        if self.error_responses is None or context.raw_path.startswith(SYSTEM_PREFIX):
+            await send_response(send, context, error.status, error.encode_body(), headers=headers)
+            return
+        body, content_type = self.error_responses.encode(context.operation, error)
+        await send_response(
+            send, context, error.status, body, content_type=(b"content-type", content_type), headers=headers
+        )
 
 
 def _record_request(journal: RequestJournal, context: RequestContext, scope: Scope) -> None:

@@ -20,9 +20,10 @@ from mock_server.sandbox.rules import (
     merge_patch,
     parse_json_body,
 )
+from mock_server.static_responses.success_responses import StaticResponse
 from mock_server.web.context import JSON_CONTENT_TYPE, Header, RequestContext
 from mock_server.web.faults import BODY_FAULTS, CapturedResponse, capture_response, inject_fault, send_with_fault
-from mock_server.web.forced_responses import ResponseForcer, build_error_body, get_response_headers
+from mock_server.web.forced_responses import ResponseForcer, get_response_headers
 from mock_server.web.routing import Routes
 from spec.model import Operation
 
@@ -95,18 +96,23 @@ class RuleResponder:
     ) -> CapturedResponse | None:
         """Return the response that a rule determines; None if the request is processed as usual."""
         captured = CapturedResponse()
-        captured.status = operation.envelope.status if response.status is None else response.status
+        success_status = self.forcer.successes.find_status(operation)
+        captured.status = success_status if response.status is None else response.status
         if response.has_body:
-            captured.body = encode_json(response.body)
+            created = StaticResponse(captured.status, encode_json(response.body), JSON_CONTENT_TYPE[1], {})
         elif response.example is not None:
-            captured.body = self.forcer.encode_example(operation, captured.status, response.example)
+            created = self.forcer.create_example(operation, captured.status, response.example)
         elif captured.status >= HTTPStatus.BAD_REQUEST:
-            captured.body = build_error_body(operation, captured.status)
-        elif captured.status == operation.envelope.status:
+            created = self.forcer.create_error(operation, captured.status)
+        elif captured.status == success_status:
             return None
+        else:
+            created = self.forcer.successes.get(operation, status=captured.status)
         captured.headers = [*context.response_headers, *get_response_headers(captured.status)]
-        if captured.body:
-            captured.headers.append(JSON_CONTENT_TYPE)
+        if created.body:
+            captured.body = created.body
+            captured.headers.append((b"content-type", created.content_type))
+        captured.headers += ((n.lower().encode(), v.encode("latin-1")) for n, v in created.headers.items())
         context.operation = operation
         return captured
 
