@@ -11,6 +11,9 @@ from mock_server.control.client_findings import ClientFindings
 from mock_server.control.explanations import ResponseExplainer
 from mock_server.registry.registry import SandboxRegistry
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
+from mock_server.static_responses.documented_values import DocumentedValues
+from mock_server.static_responses.error_responses import ErrorResponses
+from mock_server.static_responses.success_responses import SuccessResponses
 from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.router import SystemRoutes
 from mock_server.web import body, forced_responses, hosts_and_cors, parameters, sandbox_selection, security, validation
@@ -62,7 +65,10 @@ def create_app(
         if registry and access.is_enabled
         else None
     )
-    routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, selector)
+    values = DocumentedValues(sandbox.validators, request_log.warn)
+    successes = SuccessResponses(contract, values)
+    routes, endpoint = Routes.from_contract(contract), Endpoint(run_action, successes, selector)
+    error_responses = ErrorResponses(contract, successes, values)
     api = build_connexion_app(
         contract,
         endpoint,
@@ -77,7 +83,7 @@ def create_app(
     read_headers.update(parameters.list_header_names(contract), security.iter_session_headers(contract))
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
-    forcer = ResponseForcer(contract, routes) if selector else None
+    forcer = ResponseForcer(contract, routes, successes, error_responses) if selector else None
     system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract)
     return MockApp(
         ResponseCacheMiddleware(api),
@@ -97,4 +103,5 @@ def create_app(
         if forcer
         else None,
         selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
+        error_responses,
     )

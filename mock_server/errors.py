@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
-import orjson
+from mock_server.json_encoding import encode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,9 @@ class ApiError(Exception):
         headers: Additional response headers.
         location: JSON pointer into the contract, for the request log; default: the operation's pointer.
         message_values: Values for the message template of the kind.
+
+    Attributes:
+        status: The status of the response; that of the kind, unless the contract documents another one.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class ApiError(Exception):
         **message_values: object,
     ) -> None:
         self.kind = kind
+        self.status = int(kind.value.status)
         self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.headers = dict(headers or {})
         self.location = location
@@ -100,18 +104,14 @@ class ApiError(Exception):
         super().__init__(self.detail)
 
     @property
-    def status(self) -> int:
-        return int(self.kind.value.status)
-
-    @property
     def reason(self) -> str:
         return self.kind.value.reason
 
     def encode_body(self) -> bytes:
         """Return Laravel's error body: ``{"message"}`` or ``{"message", "errors"}``."""
         if self.kind is ErrorKind.VALIDATION_FAILED or self.errors:
-            return orjson.dumps({"message": self.message, "errors": self.errors})
-        return orjson.dumps({"message": self.message})
+            return encode_json({"message": self.message, "errors": self.errors})
+        return encode_json({"message": self.message})
 
 
 def response_too_large_error(max_bytes: int) -> ApiError:

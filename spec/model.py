@@ -195,12 +195,21 @@ class BodyField:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A request body: `pointer` of its JSON schema and the properties of that schema."""
+    """A request body: `pointer` of the schema of its main media type, and the properties of that schema.
+
+    The main media type is JSON, a form, or the first one. `pointers`: of the schemas of all media types.
+    """
 
     required: bool
     media_types: tuple[str, ...]
     pointer: str
     fields: Mapping[str, BodyField]
+    pointers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        """The main media type, which may be a range (``*/*``)."""
+        return next((name for name, pointer in self.pointers.items() if pointer == self.pointer), "application/json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from spec.component_schemas import ComponentSchemas
 from spec.document import METHODS, escape
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
 from spec.http.servers import parse_base_paths
 from spec.model import (
     COLLECTION_ACTIONS,
@@ -26,6 +27,12 @@ from spec.model import (
 _STATUS_PATTERN = re.compile(r"[1-5](?:[0-9]{2}|XX|xx)|default")
 
 
+# Tests of the main media type of a body, in order.
+_PREFERENCES = (
+    is_json_media_type,
+    lambda name: strip_parameters(name) == FORM,
+    lambda name: strip_parameters(name) == MULTIPART,
+)
 # The styles of the parameters in each location, the default first.
 STYLES = {
     "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
@@ -74,7 +81,7 @@ class OperationParser:
                 if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
                     parameters[parameter.location, parameter.name] = parameter
         responses, envelope = self._parse_responses(node, pointer)
-        action = node.get("x-action") or _infer_action(path, method, resource) or STATIC_ACTION
+        action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
         security = node.get("security", self.components.document.root.get("security", ()))
         return Operation(
             node["operationId"],
@@ -93,6 +100,16 @@ class OperationParser:
             envelope,
             _parse_own_base_paths((node, pointer), (path_item, location)),
         )
+
+    def _infer_action(self, path: str, method: str, resource: Resource | None, envelope: Envelope) -> str | None:
+        """Return the generic action of a method; None for a read whose response does not show the resource."""
+        action = _infer_action(path, method, resource)
+        if resource is not None and action in ("list", "retrieve"):
+            view = self.views.get(envelope.view_name or "")
+            shows_resource = view is not None and view.resource == resource.name
+            if not shows_resource or envelope.is_list != (action == "list"):
+                return None
+        return action
 
     def _find_resource(self, path: str) -> Resource | None:
         collection = path.split("/")[1]
@@ -130,14 +147,13 @@ class OperationParser:
             return None
         node, body = self.components.document.dereference(operation["requestBody"], f"{pointer}/requestBody")
         content = node.get("content", {})
-        media_type = next((m for m in content if m.split(";")[0].strip().endswith("json")), None)
-        if media_type is None:
-            problem = f"invalid media types {', '.join(content) or '(none)'}"
-            raise ContractError(f"{body}/content", problem, "a JSON media type")
-        schema_pointer = f"{body}/content/{escape(media_type)}/schema"
+        if not content:
+            return None
+        media_type = next((m for is_preferred in _PREFERENCES for m in content if is_preferred(m)), next(iter(content)))
+        pointers = {name: f"{body}/content/{escape(name)}/schema" for name in content}
         fields: dict[str, BodyField] = {}
-        self._collect_fields(content[media_type].get("schema", {}), schema_pointer, fields)
-        return RequestBody(bool(node.get("required", False)), tuple(content), schema_pointer, fields)
+        self._collect_fields(content[media_type].get("schema", {}), pointers[media_type], fields)
+        return RequestBody(bool(node.get("required", False)), tuple(content), pointers[media_type], fields, pointers)
 
     def _collect_fields(self, schema: Mapping[str, Any], pointer: str, fields: dict[str, BodyField]) -> None:
         schema, pointer = self.components.document.dereference(schema, pointer)

@@ -8,6 +8,7 @@ properties, ``write`` (a request) ignores readOnly properties.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import jsonschema_rs
 
@@ -22,6 +23,7 @@ _TRANSLATED_KEYWORDS = frozenset(
     {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
 )
+_REFERENCE_CHARACTERS = "#/~%:!$&'()*+,;=?@"  # of a URI; others are percent-encoded
 _PROPERTY_KEYWORDS = frozenset({"properties", "patternProperties"})
 
 
@@ -67,6 +69,12 @@ class SchemaValidators:
             validator = _compile(schema)
             self.cache[pointer, direction] = validator
         return validator
+
+    def is_valid(self, schema: Any, instance: Any) -> bool:
+        """Whether a value is valid in a response against a schema of the document. Compiles the schema."""
+        if isinstance(schema, bool):
+            return schema
+        return _compile(build_standalone_schema(self.document, schema, "read")).is_valid(instance)
 
     def build_without_required(self, pointer: str, direction: Direction) -> Validator:
         """Build a validator of the schema at `pointer` that ignores the `required` at its top."""
@@ -115,7 +123,7 @@ def translate_schema(
     """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
     if "$ref" in schema:
         on_reference(schema["$ref"])
-        return {"$ref": schema["$ref"]}
+        return {"$ref": quote(schema["$ref"], safe=_REFERENCE_CHARACTERS)}
     exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
     excluded_names = {
         name

@@ -63,6 +63,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/control/requests.py": words("limit"),  # a parameter of the control API
     "mock_server/control/sandboxes.py": words("accounts tokens"),  # properties of the control API
     "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock
+    "mock_server/static_responses/error_bodies.py": words("error messages property target"),  # properties of any error
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export
     "mock_server/store/import_file.py": words("metadata user"),  # keys of an export
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns

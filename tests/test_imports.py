@@ -35,8 +35,9 @@ ALLOWED_PACKAGES: Mapping[str, frozenset[str]] = {
 # Package -> its layers, the lowest first. A module imports only from its own part and from lower layers.
 LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "mock_server": (
-        ("sized_cache",),
+        ("json_encoding", "sized_cache"),
         ("errors", "store"),
+        ("static_responses",),
         ("query",),
         ("serialization",),
         ("sandbox",),
@@ -297,7 +298,7 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
         (
             "mock_server/store/a.py",
             "from mock_server.query.query import Query",
-            "mock_server.store.a (layer 2) may not import mock_server.query.query (layer 3)",
+            "mock_server.store.a (layer 2) may not import mock_server.query.query (layer 4)",
         ),
         (
             "conformance/checks/support/a.py",

@@ -70,6 +70,7 @@ class ActionResult:
         ignored: Parts of the request that had no effect, except unknown fields, which validation reports.
         dependencies: What the body of a read depends on, if known.
         cookies: The values of Set-Cookie headers.
+        values: The attributes of the record, if the documented body does not show the record.
     """
 
     body: bytes | None
@@ -77,3 +78,4 @@ class ActionResult:
     ignored: tuple[str, ...] = ()
     dependencies: Dependencies | None = None
     cookies: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)

@@ -173,8 +173,12 @@ def can_delete(sandbox: Sandbox, record: StoredRecord) -> bool:
 
 
 def delete_record(request: ActionRequest) -> ActionResult:
-    """Delete the record with all cascaded deletions. Raises ApiError (409) if the contract restricts it."""
+    """Delete the record with all cascaded deletions; return it if the contract documents a body.
+
+    Raises ApiError (409) if the contract restricts the deletion.
+    """
     record = find_in_path(request, for_write=True, allow_shared=False)
+    result = ActionResult(None) if request.operation.envelope.schema_pointer is None else render_record(request, record)
     try:
         with request.store.transaction():
             request.store.delete(record.resource, record.key)
@@ -182,4 +186,4 @@ def delete_record(request: ActionRequest) -> ActionResult:
         relation = error.relation.replace("_", " ")
         message = f"This {error.resource} cannot be deleted while it is any {error.referring_resource}'s {relation}."
         raise ApiError(ErrorKind.CONFLICT, message=message) from None
-    return ActionResult(None)
+    return result

@@ -22,8 +22,12 @@ def select_projection(request: ActionRequest) -> Projection:
 
 
 def render_record(request: ActionRequest, record: StoredRecord) -> ActionResult:
-    """Return the result with one record as its data."""
-    envelope, projection = request.operation.envelope, select_projection(request)
+    """Return the result with one record as its data; with its values if the documented body does not show it."""
+    envelope = request.operation.envelope
+    view = request.contract.views.get(envelope.view_name or "")
+    if view is None or view.resource != record.resource or envelope.is_list:
+        return ActionResult(None, values=record.attributes)
+    projection = select_projection(request)
     return ActionResult(request.sandbox.encoder.encode_body(envelope, record, request.viewer, projection))
 
 

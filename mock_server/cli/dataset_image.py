@@ -38,6 +38,15 @@ def list_dataset_names() -> tuple[str, ...]:
     return dataset.list_names()
 
 
+def choose_default_dataset(contract: Contract, name: str) -> str:
+    """Return the dataset `name` if the contract has its resources, else the one for any contract."""
+    from fixtures import dataset
+
+    definition = dataset.load(name)
+    has_resources = contract.resources.keys() >= {*definition.configs, *(definition.only or ())}
+    return name if has_resources else POOL_DATASET
+
+
 def create_dataset_parameters(
     dataset: str, seed: int, epoch: datetime | None, size: float, documented_urls: bool
 ) -> DatasetParameters:

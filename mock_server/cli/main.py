@@ -40,7 +40,7 @@ Examples:
   athena-mock                                     serve the demo dataset on port 8000
   athena-mock --port 0 --seed 7                   use a free port and other data
   athena-mock --store sqlite:///mock.db           keep all records across restarts
-  athena-mock --contract api.yaml --dataset plain serve another API
+  athena-mock --contract api.yaml                 serve another API
 
 \b
 Exit status:
@@ -140,8 +140,10 @@ def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None,
 
     _check_environment()
     try:
-        parameters = dataset_image.create_dataset_parameters(**values)
         contract_path = dataset_image.get_contract_path(contract)
+        if ctx.get_parameter_source("dataset") not in _EXPLICIT_SOURCES and contract is not None:
+            values["dataset"] = dataset_image.choose_default_dataset(load_contract(contract_path), values["dataset"])
+        parameters = dataset_image.create_dataset_parameters(**values)
         if file is None:
             click.echo(dataset_image.ensure_image(load_contract(contract_path), parameters, contract_path))
         else:
@@ -253,8 +255,11 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         check_actions(contract, requires_actions=settings.require_actions)
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
+    name = settings.dataset
+    if settings.contract is not None and "dataset" not in settings.explicit_fields:
+        name = dataset_image.choose_default_dataset(contract, name)
     parameters = dataset_image.create_dataset_parameters(
-        settings.dataset, settings.seed, settings.epoch, settings.size, settings.documented_urls
+        name, settings.seed, settings.epoch, settings.size, settings.documented_urls
     )
     get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
     fields, durability = settings.explicit_fields, Durability(settings.durability.upper())

@@ -245,7 +245,13 @@ _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
 DATASET_OPTIONS = (
-    _create_option("--dataset", "Name or file of a dataset.", type=_parse_name, default="demo", metavar="NAME"),
+    _create_option(
+        "--dataset",
+        "Name or file of a dataset; plain if the contract lacks the resources of demo.",
+        type=_parse_name,
+        default="demo",
+        metavar="NAME",
+    ),
     _create_option("--seed", "Seed of the generated data.", type=_parse_seed, default=0, metavar="N"),
     _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),

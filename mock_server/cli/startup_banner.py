@@ -6,7 +6,7 @@ from pathlib import Path
 from mock_server.cli.certificates import TlsSetup
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
-from spec.model import Operation
+from spec.model import STATIC_ACTION, Contract, Operation
 
 
 def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None) -> str:
@@ -16,19 +16,27 @@ def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | No
     base_url = url + contract.base_path
     bold, dim, reset = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     summary = ", ".join(f"{number} {name}" for name, number in counts.items())
+    details = f" {dim}({summary}){reset}" if summary else ""
     lines = [
         f"{bold}{base_url}{reset}  {contract.title} {contract.version}",
-        f"{len(contract.operations)} operations, {sum(counts.values())} records {dim}({summary}){reset}",
+        f"{_count_operations(contract)}, {sum(counts.values())} records{details}",
         "",
         *_build_token_lines(sandbox),
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
         *(["Certificate for clients to trust", f"  {tls.ca}", ""] if tls and tls.is_created else []),
-        "Try",
-        *(f"  {line}" for line in _build_example_requests(sandbox, base_url, tls.ca if tls else None)),
     ]
+    requests = _build_example_requests(sandbox, base_url, tls.ca if tls else None)
+    if requests:
+        lines += ["Try", *(f"  {line}" for line in requests)]
     return "\n".join(lines) + "\n"
+
+
+def _count_operations(contract: Contract) -> str:
+    count = len(contract.operations)
+    static_count = sum(operation.action == STATIC_ACTION for operation in contract.operations.values())
+    return f"{count} operations ({static_count} without an action)" if static_count else f"{count} operations"
 
 
 def _build_token_lines(sandbox: Sandbox) -> list[str]:
@@ -50,12 +58,21 @@ def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) ->
     if retrieve is not None:
         path = retrieve.path.replace(f"{{{retrieve.path_parameter_names[0]}}}", str(key))
         commands.append(f"{curl} {shlex.quote(base_url + path)}")
+    if not commands:
+        get = next((o for o in sandbox.contract.operations.values() if _is_simple_read(o)), None)
+        commands += [f"curl {shlex.quote(base_url + get.path)}"] if get is not None and not ca else []
     creates = (operation for operation in sandbox.contract.operations.values() if operation.action == "create")
     create = next(filter(_has_required_fields, creates), None)
     if create is not None:
         body = "-H 'Content-Type: application/json' -d '{}'"
         commands.append(f"{curl} {body} {shlex.quote(base_url + create.path)}   # 422")
     return commands
+
+
+def _is_simple_read(operation: Operation) -> bool:
+    """Whether a request needs nothing but the path."""
+    has_required = any(parameter.required for parameter in operation.parameters)
+    return operation.method == "get" and not has_required and not operation.requires_auth
 
 
 def _has_required_fields(operation: Operation) -> bool:

@@ -15,6 +15,7 @@ from mock_server.web.context import RequestContext
 from mock_server.web.routing import Routes
 from mock_server.web.validation import RequestValidator
 from mock_server.web.validation_messages import FieldError
+from spec.http.media_types import is_json_media_type
 from spec.model import Contract, Operation
 from spec.validators import SchemaValidators
 
@@ -124,7 +125,7 @@ class ClientFindings:
         ]
         if not errors:
             schema = self.contract.document.resolve(request_body.pointer)
-            findings += self._iter_property_findings(schema, orjson.loads(raw or b"{}"), "body", 0)
+            findings += self._iter_property_findings(schema, _parse_body(raw, context), "body", 0)
         return findings
 
     def _iter_property_findings(
@@ -167,6 +168,12 @@ class ClientFindings:
 
     def _is_deprecated(self, pointer: str) -> bool:
         return self.contract.document.resolve(pointer).get("deprecated") is True
+
+
+def _parse_body(raw: bytes, context: RequestContext) -> Any:
+    """Return the value of a valid body as sent, without the defaults of its fields if it is JSON."""
+    content_type = context.headers.get(b"content-type", b"").decode("latin-1")
+    return orjson.loads(raw) if raw and is_json_media_type(content_type) else context.body or {}
 
 
 def _iter_deprecated_parts(contract: Contract, operation: Operation) -> Iterable[RequestFinding]:

@@ -22,7 +22,7 @@ import orjson
 from mock_server.store.errors import StoreFailure, parse_stored_object
 from mock_server.store.file_format import RELATIONS_KEY, read_metadata
 from mock_server.store.pools import parse_pool, read_pool_rows
-from mock_server.store.schema import quote_identifier, reference_column
+from mock_server.store.schema import quote_identifier, read_last_numbers, reference_column
 
 EXPORT_FORMAT, EXPORT_VERSION = "athena-mock-store", 1
 # Metadata that a store with another contract does not have, or has with another value.
@@ -136,7 +136,7 @@ def _build_header(
             "scheduled_changes": count(SCHEDULED_CHANGES) - omitted_changes,
             "pools": len(read_pool_rows(connection)) - omitted_pools,
         },
-        "last_numbers": dict(connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")),
+        "last_numbers": read_last_numbers(connection),
         "metadata": {
             name: value
             for name, value in metadata.items()

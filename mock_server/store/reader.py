@@ -97,7 +97,7 @@ class RecordReader:
 
     def load_last_numbers(self) -> None:
         self.last_numbers.clear()
-        self.last_numbers.update(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
+        self.last_numbers.update(schema.read_last_numbers(self.connection))
 
     def next_number(self, resource: str) -> int:
         return self.last_numbers.get(resource, 0) + 1

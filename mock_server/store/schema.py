@@ -12,6 +12,7 @@ The columns of a resource's table:
 """
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -367,3 +368,11 @@ def _build_index_statements(table: Table) -> Iterator[str]:
     for column in table.attribute_columns:
         if column not in indexed_columns:
             yield f"CREATE INDEX {quote_identifier(f'{name} {column}')} ON {table.name} ({column}, key)"
+
+
+def read_last_numbers(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the last number of each resource that had a record, by name."""
+    # SQLite creates the table with the first table of a resource.
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone():
+        return {}
+    return dict(connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name"))

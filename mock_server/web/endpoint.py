@@ -8,19 +8,31 @@ from starlette.types import Receive, Scope, Send
 from mock_server.actions import OUTCOME_ACTIONS, SIGN_IN_ACTION, TEXT_ACTIONS, check_access
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.serialization.layout import insert_base_url
-from mock_server.web.context import RequestContext, get_context, send_response
+from mock_server.static_responses.completion import NO_COMPLETION, ResponseCompleter
+from mock_server.static_responses.success_responses import StaticResponse, SuccessResponses
+from mock_server.web.context import JSON_CONTENT_TYPE, RequestContext, get_context, send_response
 from mock_server.web.forced_responses import OUTCOME_HEADER, TEXT_HEADER
 from mock_server.web.sandbox_selection import SandboxSelector
-from spec.model import Operation
+from spec.model import STATIC_ACTION, Operation
 
 RunAction = Callable[[ActionRequest], ActionResult]
 
+EXAMPLE_NOTE = "example"  # in X-Mock-Note: the response is an example of the contract, or generated from its schema
+_ACCEPT = b"accept"
+
 
 class Endpoint:
-    """Runs the actions of validated requests, each in the sandbox of its context."""
+    """Runs the actions of validated requests, each in the sandbox of its context.
 
-    def __init__(self, run_action: RunAction, selector: SandboxSelector | None = None) -> None:
+    `static_responses`: the responses of operations without an action.
+    """
+
+    def __init__(
+        self, run_action: RunAction, static_responses: SuccessResponses, selector: SandboxSelector | None = None
+    ) -> None:
         self.run_action = run_action
+        self.static_responses = static_responses
+        self.completer = ResponseCompleter(static_responses)
         self.selector = selector
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,10 +42,17 @@ class Endpoint:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
+        if operation.action == STATIC_ACTION:
+            await self.send_documented(
+                context, self.static_responses.get(operation, context.headers.get(_ACCEPT)), send
+            )
+        else:
+            await self.run(context, operation, send)
+
+    async def run(self, context: RequestContext, operation: Operation, send: Send) -> None:
+        """Run the action of an operation and send its result."""
         if operation.action == SIGN_IN_ACTION and self.selector is not None:
             self.selector.select_by_login(context, context.sandbox.contract)
-        if operation.request_body is None and context.body_recorder is not None:
-            context.body_recorder.poll()  # the validation does not read it
         context.sandbox.apply_scheduled_changes(context.now)
         if context.sandbox.owner is not None and operation.is_write and not operation.has_query_body:
             context.sandbox.prepare_write()
@@ -43,10 +62,35 @@ class Endpoint:
             context.notes += ("X-Mock-Outcome",)
         if TEXT_HEADER in context.headers and operation.action not in TEXT_ACTIONS:
             context.notes += ("X-Mock-Text",)
-        body = None if result.body is None else insert_base_url(result.body, context.base_url)
-        context.dependencies = result.dependencies
+        await self.send_result(context, operation, result, send)
+
+    async def send_result(
+        self, context: RequestContext, operation: Operation, result: ActionResult, send: Send
+    ) -> None:
+        """Send the response of an action."""
         context.response_headers += ((b"set-cookie", cookie.encode("latin-1")) for cookie in result.cookies)
-        await send_response(send, context, operation.envelope.status, body, headers=result.headers)
+        completion, status = self.completer.get(operation), operation.envelope.status
+        body, headers = result.body, result.headers
+        if completion is not NO_COMPLETION:
+            body = None if body is None else completion.complete(body)
+            headers = {**completion.headers, **headers}
+        elif context.content_type is JSON_CONTENT_TYPE:
+            context.dependencies = result.dependencies  # the cache stores neither headers nor content types
+        if body is not None:
+            body = insert_base_url(body, context.base_url)
+            await send_response(send, context, status, body, content_type=context.content_type, headers=headers)
+        elif operation.envelope.schema_pointer is None:
+            await send_response(send, context, status, headers=headers)
+        else:
+            response = self.completer.create_body(operation, context.headers.get(_ACCEPT), result.values)
+            await self.send_documented(context, response, send)
+
+    async def send_documented(self, context: RequestContext, response: StaticResponse, send: Send) -> None:
+        """Send a response that follows from the contract alone, with a note that it does."""
+        content_type, headers = (b"content-type", response.content_type), response.headers
+        await send_response(
+            send, context, response.status, response.body, content_type=content_type, headers=headers, note=EXAMPLE_NOTE
+        )
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         path_parameters, raw_query = context.path_parameters, context.raw_query.decode("latin-1")
@@ -60,7 +104,7 @@ class Endpoint:
         Called for invalid requests, since Laravel finds the record before it validates.
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
-        if names_record and operation.action not in ("list", "create"):
+        if names_record and operation.action not in ("list", "create", STATIC_ACTION):
             context.sandbox.apply_scheduled_changes(context.now)
             check_access(self.create_request(context, operation))
 

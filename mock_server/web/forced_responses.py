@@ -8,8 +8,9 @@
     X-Mock-Text: Hello%21           what a model run answers, percent-encoded
     X-Mock-Explain: 1               an explanation of the response instead of the response
 
-A status must be documented, or one of SERVER_ERRORS. Other preferences are ignored. A request is neither authenticated
-nor validated if its response is forced. A success status without an example is processed as usual.
+A status must be documented, possibly by a range (4XX) or by `default`, or be one of SERVER_ERRORS. Other preferences
+are ignored. A request is neither authenticated nor validated if its response is forced. The usual success status is
+processed as usual; for another one the example of the contract is sent, or a value generated from its schema.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,14 +19,17 @@ from functools import lru_cache
 from http import HTTPStatus
 from http.client import responses
 from itertools import chain
-from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.journal import ResponseSource
+from mock_server.static_responses.documented_values import find_named_examples
+from mock_server.static_responses.error_responses import ErrorResponses
+from mock_server.static_responses.media_types import encode_value, get_content_type
+from mock_server.static_responses.response_definitions import DEFAULT_KEY, MediaType, ResponseDefinitions
+from mock_server.static_responses.success_responses import StaticResponse, SuccessResponses
 from mock_server.web.context import Header, RequestContext, send_response
 from mock_server.web.routing import Routes
 from mock_server.web.security import CHALLENGE
@@ -34,6 +38,7 @@ from spec.model import Contract, Operation
 
 SERVER_ERRORS = (500, 502, 503, 504)
 MAX_DELAY_MS = 300_000
+MAX_STATUS = 600
 _PREFER, _DELAY = b"prefer", b"x-mock-delay"
 OUTCOME_HEADER, TEXT_HEADER = b"x-mock-outcome", b"x-mock-text"
 EXPLAIN_HEADER = b"x-mock-explain"
@@ -69,6 +74,8 @@ class ResponseForcer:
 
     contract: Contract
     routes: Routes
+    successes: SuccessResponses
+    error_responses: ErrorResponses
 
     async def respond(self, context: RequestContext, send: Send) -> bool:
         """Wait, and send the response that a request asks for. Returns True if sent. Raises ApiError (400)."""
@@ -86,47 +93,75 @@ class ResponseForcer:
         operation = match.route.find_operation(context.method) if match else None
         if forced is None or operation is None:
             return False
-        status, body = self.choose(operation, forced)
+        response = self.choose(operation, forced)
         headers = {"Preference-Applied": forced.applied} if forced.applied else {}
-        if body is None and status == operation.envelope.status and operation.envelope.schema_pointer is not None:
+        if response is None:
             context.response_headers += ((n.lower().encode(), v.encode()) for n, v in headers.items())
             return False
         context.operation, context.source = operation, ResponseSource.REQUEST
-        await send_response(send, context, status, body, headers=headers | dict(_RESPONSE_HEADERS.get(status, {})))
+        headers = {**response.headers, **headers, **_RESPONSE_HEADERS.get(response.status, {})}
+        content_type = (b"content-type", response.content_type)
+        await send_response(send, context, response.status, response.body, content_type=content_type, headers=headers)
         return True
 
-    def choose(self, operation: Operation, forced: ForcedResponse) -> tuple[int, bytes | None]:
-        """Return status and body of a forced response; no body: an empty one, or the usual one of a success.
-
-        Raises ApiError (400).
-        """
-        examples = {status: find_examples(self.contract, operation, status) for status in operation.responses}
-        allowed = sorted({*operation.responses, *SERVER_ERRORS})
+    def choose(self, operation: Operation, forced: ForcedResponse) -> StaticResponse | None:
+        """Return a forced response; None: the usual one of a success. Raises ApiError (400)."""
         code = forced.code
-        if code is not None and (not code.isdecimal() or int(code[:4]) not in allowed):
-            expected = ", ".join(map(str, allowed))
+        if code is not None and not self.is_allowed(operation, code):
+            expected = ", ".join(self.list_allowed(operation))
             raise _bad_request(f"The status {code[:100]!r} is not documented for {operation.id} (expected {expected}).")
-        status = int(code) if code is not None else _find_status(operation, examples, forced.example)
-        known = examples.get(status, {})
+        status = int(code) if code is not None else self.find_status(operation, forced.example)
         if forced.example is not None:
-            return status, self.encode_example(operation, status, forced.example)
-        if status in operation.responses and operation.responses[status] is None:
-            return status, None
+            return self.create_example(operation, status, forced.example)
         if status >= HTTPStatus.BAD_REQUEST:
-            return status, build_error_body(operation, status)
-        if status != operation.envelope.status:
-            if not known:
-                raise _bad_request(f"{operation.id} has no example for {status}.")
-            return status, orjson.dumps(next(iter(known.values())))
-        return status, None
+            return self.create_error(operation, status)
+        if status == self.successes.find_status(operation) and operation.envelope.schema_pointer is not None:
+            return None
+        return self.successes.get(operation, status=status)
 
-    def encode_example(self, operation: Operation, status: int, name: str) -> bytes:
-        """Return an example of the contract as JSON. Raises ApiError (400) if it does not exist."""
+    def is_allowed(self, operation: Operation, code: str) -> bool:
+        """Whether a status may be forced: it is documented, possibly by a range or by default, or a server error."""
+        if not code.isdecimal():
+            return False
+        status = int(code[:4])
+        is_http = HTTPStatus.OK <= status < MAX_STATUS
+        return status in SERVER_ERRORS or (
+            is_http and self.successes.get_definitions(operation).find(status) is not None
+        )
+
+    def list_allowed(self, operation: Operation) -> list[str]:
+        """Return the statuses and ranges that may be forced."""
+        keys = self.successes.get_definitions(operation).by_key
+        statuses = {int(key) for key in keys if key.isdigit()}
+        return [*map(str, sorted(statuses | {*SERVER_ERRORS})), *(key for key in keys if not key.isdigit())]
+
+    def find_status(self, operation: Operation, name: str | None) -> int:
+        """Return the status that has an example; without one the success status."""
+        success, definitions = self.successes.find_status(operation), self.successes.get_definitions(operation)
+        for key, definition in definitions.by_key.items():
+            if any(name in find_named_examples(self.contract.document, m) for m in definition.media_types):
+                return get_status(key, success if definition is definitions.find(success) else SERVER_ERRORS[0])
+        return success
+
+    def create_example(self, operation: Operation, status: int, name: str) -> StaticResponse:
+        """Return the response with an example of the contract. Raises ApiError (400) if it does not exist."""
+        definition = self.successes.get_definitions(operation).find(status)
         examples = find_examples(self.contract, operation, status)
-        if name not in examples:
+        if definition is None or name not in examples:
             expected = ", ".join(examples) or "none"
             raise _bad_request(f"{operation.id} has no example {name[:100]!r} for {status} (expected {expected}).")
-        return orjson.dumps(examples[name])
+        media_type = examples[name]
+        value = find_named_examples(self.contract.document, media_type)[name]
+        return StaticResponse(status, encode_value(value, media_type.name), get_content_type(media_type.name), {})
+
+    def create_error(self, operation: Operation, status: int) -> StaticResponse:
+        """Return an error in the format of the contract; a validation error with the required fields."""
+        error = ApiError(ErrorKind.BAD_REQUEST, message=_MESSAGES.get(status) or responses.get(status, "Error"))
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            error = _create_validation_error(operation)
+        error.status = status
+        body, content_type = self.error_responses.encode(operation, error)
+        return StaticResponse(status, body, content_type, {})
 
 
 def get_response_headers(status: int) -> list[Header]:
@@ -135,31 +170,33 @@ def get_response_headers(status: int) -> list[Header]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-def _find_status(operation: Operation, examples: Mapping[int, Mapping[str, Any]], name: str | None) -> int:
-    """Return the status that has an example; without one the success status."""
-    return next((status for status in examples if name in examples[status]), operation.envelope.status)
+def _create_validation_error(operation: Operation) -> ApiError:
+    """Return the error of a request without the required fields of the operation."""
+    fields = [(f.name, f.pointer) for f in operation.body_fields.values() if f.required]
+    fields += [(p.name, p.pointer) for p in operation.query_parameters if p.required]
+    fields = fields or [(f.name, f.pointer) for f in operation.body_fields.values()][:1] or [("data", "")]
+    errors = {name: [required_error(name, pointer).message] for name, pointer in fields}
+    return ApiError(ErrorKind.VALIDATION_FAILED, errors=errors)
 
 
-def build_error_body(operation: Operation, status: int) -> bytes:
-    """Return Laravel's body of an error; of a 422 with the required fields of the operation."""
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        fields = [(f.name, f.pointer) for f in operation.body_fields.values() if f.required]
-        fields += [(p.name, p.pointer) for p in operation.query_parameters if p.required]
-        fields = fields or [(f.name, f.pointer) for f in operation.body_fields.values()][:1] or [("data", "")]
-        errors = {name: [required_error(name, pointer).message] for name, pointer in fields}
-        return ApiError(ErrorKind.VALIDATION_FAILED, errors=errors).encode_body()
-    return orjson.dumps({"message": _MESSAGES.get(status) or responses.get(status, "Error")})
+def get_status(key: str, default_status: int) -> int:
+    """Return a status for the key of a response in the contract."""
+    if key.isdigit():
+        return int(key)
+    return default_status if key == DEFAULT_KEY else int(key[0]) * 100
 
 
-def find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, Any]:
-    """Return the examples of a response by name; one without a name is called ``example``."""
-    pointer = operation.responses.get(status)
-    if pointer is None:
-        return {}
-    media_type = contract.document.resolve(pointer.rpartition("/")[0])
-    named = media_type.get("examples", {}).items()
-    examples = {name: contract.document.dereference(node, "")[0].get("value") for name, node in named}
-    return {_EXAMPLE: media_type[_EXAMPLE], **examples} if _EXAMPLE in media_type else examples
+def find_examples(contract: Contract, operation: Operation, status: int) -> dict[str, MediaType]:
+    """Return the names of the examples of a response, each with its media type.
+
+    An example without a name is called ``example``.
+    """
+    definition = ResponseDefinitions.from_operation(contract.document, operation.pointer).find(status)
+    examples: dict[str, MediaType] = {}
+    for media_type in definition.media_types if definition else ():
+        for name in find_named_examples(contract.document, media_type):
+            examples.setdefault(name, media_type)
+    return examples
 
 
 def _bad_request(message: str) -> ApiError:

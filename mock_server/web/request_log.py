@@ -43,14 +43,22 @@ class RequestLog:
         suffix = f" ({self.contract_path}:{self.find_line(location)})" if location else ""
         self.write(context, error.status, f"{error.reason}: {error.detail}{suffix}")
 
+    def warn(self, location: str, text: str) -> None:
+        """Print a line about a place in the contract (a JSON pointer)."""
+        if not self.quiet:
+            self._print(f"warning: {self.contract_path}:{self.find_line(location)}: {location}: {text}")
+
     def write(self, context: RequestContext, status: int, text: str) -> None:
         """Print one line, with unprintable characters escaped."""
         if self.quiet:
             return
         line = f"{status} {context.method} {context.display_path} - {text}"
+        self._print(line, f" [req {context.id}]")
+
+    def _print(self, line: str, suffix: str = "") -> None:
         line = line if len(line) <= MAX_LINE_CHARS else line[:MAX_LINE_CHARS] + "..."
         with contextlib.suppress(OSError, ValueError):
-            self.stream.write(escape_unprintable(f"{line} [req {context.id}]", self.stream.encoding) + "\n")
+            self.stream.write(escape_unprintable(line + suffix, self.stream.encoding) + "\n")
             self.stream.flush()
 
     def find_line(self, location: str) -> int:

@@ -6,7 +6,6 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -16,9 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sized_cache import SizedCache
+from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, choose_media_type, get_content_type, is_json
+from mock_server.static_responses.response_definitions import ResponseDefinitions
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, collect_defaults
+from mock_server.web.request_values.bodies import BodyFormats, ParsedBody
+from mock_server.web.request_values.text_values import TextConverter
 from mock_server.web.validation_messages import (
     MAX_FIELD_CHARS,
     FieldError,
@@ -31,13 +34,14 @@ from mock_server.web.validation_messages import (
 )
 from mock_server.web.violations import find_violations
 from spec.document import snake_case
-from spec.model import Contract, Operation, RequestBody
+from spec.model import STATIC_ACTION, Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
 _MAX_QUERY_CACHE_BYTES = 512 * 1024  # of each operation
 # A response (422) lists at most this many messages, and this many bytes of field names and messages.
 MAX_LISTED_ERRORS, MAX_ERROR_BYTES = 100, 40 * 1024
+_JSON_ONLY = (JSON_MEDIA_TYPE,)
 MAX_NOTES = 20  # of the ignored parts of a request
 
 # Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
@@ -68,11 +72,15 @@ class RequestValidator:
     required_fields: frozenset[str] = frozenset()
     field_order: Mapping[str, int] = field(default_factory=dict)
     known_fields: frozenset[str] | None = None
+    body_formats: BodyFormats | None = None
+    accepts_no_body: bool = False  # an absent body is not the same as an empty object
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    media_types: tuple[str, ...] = (JSON_MEDIA_TYPE,)  # of a success; none: any is accepted
 
     def compile(self) -> OperationParameters:
         """Compile parameters and body schema."""
         operation = self.operation
+        self.media_types = _list_media_types(self.contract, operation)
         self.parameters = OperationParameters.from_operation(self.contract.document, self.schemas, operation)
         if operation.request_body is not None:
             self.body_validator = self.schemas.get(operation.request_body.pointer, "write")
@@ -82,8 +90,12 @@ class RequestValidator:
                 self.defaults = collect_defaults(self.contract.document, fields)
             self.required_fields = frozenset(name for name, f in fields.items() if f.required)
             document = self.contract.document
+            self.body_formats = BodyFormats.from_request_body(document, self.schemas, operation.request_body)
             schema, _ = document.dereference(document.resolve(operation.request_body.pointer), "")
-            if fields and not schema.get("additionalProperties"):
+            types = TextConverter(document).list_types(schema)
+            self.accepts_no_body = operation.action == STATIC_ACTION or bool(types and "object" not in types)
+            is_open = bool(schema.get("additionalProperties") or schema.keys() & {"anyOf", "oneOf"})
+            if fields and not is_open:
                 self.known_fields = frozenset(n for n, f in fields.items() if not f.schema.get("readOnly"))
         return self.parameters
 
@@ -108,11 +120,9 @@ class RequestValidator:
     def validate_head(self, context: RequestContext) -> tuple[list[FieldError], list[str]]:
         """Parse the parameters into the context; return (errors, ignored names). Raises ApiError (406)."""
         parameters = self.parameters or self.compile()
-        accept = context.headers.get(b"accept")
-        if accept is not None and not _accepts_json(accept):
-            detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
-            message = "The response is only available as application/json."
-            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
+        accept, media_types = context.headers.get(b"accept"), self.media_types
+        if accept is not None or media_types != _JSON_ONLY:
+            self.negotiate(context, accept, media_types)
         parsed = self.query_cache.entries.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers or parameters.cookies:
@@ -124,6 +134,17 @@ class RequestValidator:
         if self.is_strict:
             return errors + [self.create_unknown_parameter_error(name) for name in parsed.ignored], [*context.notes]
         return errors, [*context.notes, *(f"query.{name}" for name in parsed.ignored)]
+
+    def negotiate(self, context: RequestContext, accept: bytes | None, media_types: tuple[str, ...]) -> None:
+        """Choose the media type of the response. Raises ApiError (406)."""
+        media_type = choose_media_type(accept, media_types) if media_types else JSON_MEDIA_TYPE
+        if media_type is None:
+            expected = ", ".join(media_types)
+            detail = f"Accept: invalid value {(accept or b'').decode('latin-1')!r} (expected {expected})"
+            message = f"The response is only available as {expected}."
+            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
+        if media_type != JSON_MEDIA_TYPE:
+            context.content_type = (b"content-type", get_content_type(media_type))
 
     def create_unknown_parameter_error(self, name: str) -> FieldError:
         """Return the error for a query parameter that the operation does not have."""
@@ -144,6 +165,10 @@ class RequestValidator:
         request_body = self.operation.request_body
         assert request_body is not None
         raw = await body.read_body(context, receive, self.memory_limit)
+        if not raw and self.accepts_no_body:
+            return (required_error("body", request_body.pointer),) if request_body.required else ()
+        if raw and self.body_formats is not None:
+            return self.validate_formatted_body(context, self.body_formats.parse(context.headers, raw), raw, notes)
         if raw:
             body.check_media_type(context.headers)
             value, has_floats = body.parse_json(raw)
@@ -153,13 +178,29 @@ class RequestValidator:
             return self.find_body_errors(request_body, validator, value)
         if not raw and request_body.required:
             return (required_error("body", request_body.pointer),)
+        self.use_body(context, value, notes)
+        if has_floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
+        return ()
+
+    def validate_formatted_body(
+        self, context: RequestContext, parsed: ParsedBody, raw: bytes, notes: list[str]
+    ) -> Iterable[FieldError]:
+        """Put a body of one of several media types into the context; return its errors."""
+        if parsed.validator is not None and not parsed.validator.is_valid(parsed.value):
+            violations = find_violations(parsed.validator, parsed.value, None, self.field_order)
+            return list_field_errors(violations, parsed.pointer, required_fields=self.required_fields)
+        self.use_body(context, parsed.value, notes)
+        if parsed.has_floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
+        return ()
+
+    def use_body(self, context: RequestContext, value: Any, notes: list[str]) -> None:
+        """Put a valid body with the defaults of its fields into the context; note its unknown fields."""
         if self.known_fields is not None and isinstance(value, dict) and not self.known_fields.issuperset(value):
             unknown_names = islice((name for name in value if name not in self.known_fields), MAX_NOTES)
             notes.extend(f"body.{name[:MAX_FIELD_CHARS]}" for name in unknown_names)
-        if has_floats:
-            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.find_rounded_integers(raw))
-        context.body = {**self.defaults, **value} if self.defaults else value
-        return ()
+        context.body = {**self.defaults, **value} if self.defaults and isinstance(value, dict) else value
 
     def find_body_errors(self, request_body: RequestBody, validator: Validator, value: Any) -> list[FieldError]:
         """Return the errors of a body. Errors of missing fields, the most common case, are precomputed."""
@@ -222,19 +263,14 @@ def _measure_query(raw: bytes, _: ParsedParameters) -> int:
     return 1_000 + 20 * len(raw)
 
 
-@lru_cache(256)
-def _accepts_json(accept: bytes) -> bool:
-    ranges: dict[str, bool] = {}
-    for part in accept.decode("latin-1").lower().split(","):
-        media, *parameters = (p.strip() for p in part.split(";"))
-        quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
-        ranges[media] = quality.strip("0.") != ""
-    if ranges.keys() == {""}:
-        return True
-    for media in ("application/json", "application/*", "*/*", "*"):
-        if media in ranges:
-            return ranges[media]
-    return False
+def _list_media_types(contract: Contract, operation: Operation) -> tuple[str, ...]:
+    """Return the media types of a success, of which an action creates only JSON; none: the response has no body."""
+    definitions = ResponseDefinitions.from_operation(contract.document, operation.pointer)
+    definition = definitions.find(definitions.find_success_status())
+    names = tuple(media_type.name for media_type in definition.media_types) if definition else ()
+    if operation.action == STATIC_ACTION:
+        return names
+    return tuple(name for name in names if is_json(name)) or _JSON_ONLY
 
 
 class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]

@@ -47,7 +47,8 @@ class TextConverter:
         """Convert a tree of texts: of several texts of a scalar, the last one counts."""
         types = self.list_types(schema)
         if isinstance(node, Mapping):
-            is_array = "array" in types or ("object" not in types and all(k == "" or k.isdecimal() for k in node))
+            has_indexes = bool(node) and all(name == "" or name.isdecimal() for name in node)
+            is_array = "array" in types or ("object" not in types and has_indexes)
             if depth >= _MAX_TREE_DEPTH:
                 return None
             if not is_array:
@@ -61,8 +62,10 @@ class TextConverter:
             # Each text of `name[]` is an item.
             children += [[text] for text in texts] if not isinstance(texts, Mapping) else [texts]
             return [self.convert_tree(items, child, depth + 1) for child in children]
-        if "array" in types and (len(node) > 1 or not types & {"string"}):
+        if "array" in types and (len(node) > 1 or "string" not in types):
             items = self.find_item_schema(schema)
+            if len(node) == 1 and node[0][:1] == "[" and isinstance(value := parse_json_text(node[0]), list):
+                return value
             return [self.convert_tree(items, [text], depth + 1) for text in node]
         text = node[-1] if node else ""
         if "object" in types and text[:1] == "{":

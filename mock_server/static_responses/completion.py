@@ -1,0 +1,72 @@
+"""What the contract requires of a success besides the record: other properties of the envelope, and headers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mock_server.static_responses.media_types import encode_json
+from mock_server.static_responses.merged_schema import MergedSchema
+from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
+from mock_server.static_responses.success_responses import StaticResponse, SuccessResponses
+from spec.model import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Additions to the responses of an operation. `properties`: JSON members, each followed by a comma."""
+
+    properties: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def complete(self, body: bytes) -> bytes:
+        """Add the properties to a JSON object with at least one member."""
+        return b"{" + self.properties + body[1:] if self.properties else body
+
+
+NO_COMPLETION = Completion()
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCompleter:
+    """Finds the additions to the responses of generic actions. `completions`: by operationId."""
+
+    successes: SuccessResponses
+    completions: dict[str, Completion] = field(default_factory=dict)
+
+    def get(self, operation: Operation) -> Completion:
+        """Return the additions to the responses of an operation."""
+        completion = self.completions.get(operation.id)
+        if completion is None:
+            completion = self.completions[operation.id] = self.create(operation)
+        return completion
+
+    def create(self, operation: Operation) -> Completion:
+        if not operation.is_generic:
+            return NO_COMPLETION
+        status, seed = operation.envelope.status, f"{self.successes.contract.title}/{operation.id}"
+        definition = self.successes.get_definitions(operation).find(status)
+        headers = self.successes.values.create_headers(definition, seed) if definition else {}
+        properties = self.create_properties(operation, seed)
+        return Completion(properties, headers) if properties or headers else NO_COMPLETION
+
+    def create_properties(self, operation: Operation, seed: str) -> bytes:
+        """Return the required properties of the envelope that neither contain the data nor describe the page."""
+        envelope, schemas = operation.envelope, self.successes.values.schemas
+        if envelope.schema_pointer is None or envelope.data_property is None:
+            return b""
+        merged = MergedSchema.from_schemas(schemas.document, [schemas.document.resolve(envelope.schema_pointer)])
+        known = {envelope.data_property, *envelope.pagination}
+        names = [name for name in merged.required if name not in known]
+        if not names:
+            return b""
+        try:
+            sample = SchemaSampler(schemas).sample(envelope.schema_pointer, seed)
+        except CannotGenerate:
+            return b""
+        return b"".join(b"%s:%s," % (encode_json(name), encode_json(sample[name])) for name in names if name in sample)
+
+    def create_body(self, operation: Operation, accept: bytes | None, values: Mapping[str, Any]) -> StaticResponse:
+        """Return the documented response with the values of a record for properties of the same name."""
+        response = self.successes.get(operation, accept)
+        pointer = operation.envelope.schema_pointer
+        return response if pointer is None else self.successes.replace_properties(response, pointer, values)

@@ -1,0 +1,144 @@
+"""The response of an error, in the format that the contract documents for the operation.
+
+Laravel's body is sent where the contract has it: if the documented schema has a `message` and accepts that body. A
+status that is not documented for the operation has the format of most errors of the contract; if the contract documents
+no error at all, problem details (RFC 9457).
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
+from mock_server.static_responses.documented_values import DocumentedValues
+from mock_server.static_responses.error_bodies import ErrorBodyBuilder, ErrorDetails
+from mock_server.static_responses.media_types import choose_media_type, encode_value, get_content_type, is_json
+from mock_server.static_responses.merged_schema import MergedSchema
+from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
+from mock_server.static_responses.schema_samples import CannotGenerate
+from mock_server.static_responses.success_responses import SuccessResponses
+from spec.model import Contract, Operation
+
+PROBLEM_CONTENT_TYPE = b"application/problem+json"
+_JSON_CONTENT_TYPE = b"application/json"
+_VALIDATION_STATUSES = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST)
+_LARAVEL_BODY = {"message": "The given data was invalid."}
+_LARAVEL_VALIDATION_BODY = _LARAVEL_BODY | {"errors": {"name": ["The name field is required."]}}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFormat:
+    """The format of an error. `media_type`: None for no body, or for a format that the contract does not document."""
+
+    content_type: bytes
+    is_laravel: bool = False
+    media_type: MediaType | None = None
+
+
+_LARAVEL_FORMAT = ErrorFormat(_JSON_CONTENT_TYPE, is_laravel=True)
+_PROBLEM_FORMAT = ErrorFormat(PROBLEM_CONTENT_TYPE)
+_EMPTY_FORMAT = ErrorFormat(b"")
+
+
+@dataclass(slots=True)
+class ErrorResponses:
+    """Creates the bodies of errors. `formats`: by operationId, status, and whether fields are invalid."""
+
+    contract: Contract
+    successes: SuccessResponses
+    values: DocumentedValues
+    formats: dict[tuple[str, int, bool], ErrorFormat] = field(default_factory=dict)
+    common_response: ResponseDefinition | None = None
+    has_common_response: bool = False
+
+    def find_status(self, operation: Operation | None, error: ApiError) -> int:
+        """Return the status of an error; of invalid input the one that the operation documents."""
+        if error.kind is not ErrorKind.VALIDATION_FAILED or operation is None:
+            return error.status
+        keys = self.successes.get_definitions(operation).by_key
+        exact = next((int(status) for status in _VALIDATION_STATUSES if str(int(status)) in keys), None)
+        if exact is not None:
+            return exact
+        has_range = not keys.keys().isdisjoint(("4XX", "4xx", "default"))
+        return int(HTTPStatus.BAD_REQUEST) if has_range else error.status
+
+    def encode(self, operation: Operation | None, error: ApiError) -> tuple[bytes | None, bytes]:
+        """Return the body of an error and its content type; None for no body."""
+        has_fields = error.kind is ErrorKind.VALIDATION_FAILED or bool(error.errors)
+        error_format = self.get_format(operation, error.status, has_fields=has_fields)
+        if error_format.is_laravel:
+            return error.encode_body(), error_format.content_type
+        details = ErrorDetails(error.status, error.message, error.errors)
+        if error_format is _PROBLEM_FORMAT:
+            return _encode_problem(details), PROBLEM_CONTENT_TYPE
+        media_type = error_format.media_type
+        if media_type is None:
+            return None, b""
+        return self.encode_documented(media_type, details), error_format.content_type
+
+    def encode_documented(self, media_type: MediaType, details: ErrorDetails) -> bytes:
+        """Return a body of a documented media type."""
+        if not is_json(media_type.name) or media_type.schema_pointer is None:
+            return encode_value(details.message, media_type.name)
+        try:
+            value = ErrorBodyBuilder(self.values.schemas).build(media_type.schema_pointer, details)
+        except CannotGenerate:
+            value = self.values.create(media_type, str(details.status))
+        return encode_value(value, media_type.name)
+
+    def get_format(self, operation: Operation | None, status: int, *, has_fields: bool) -> ErrorFormat:
+        """Return the format of an error with this status."""
+        key = ("" if operation is None else operation.id, status, has_fields)
+        error_format = self.formats.get(key)
+        if error_format is None:
+            error_format = self.formats[key] = self.find_format(operation, status, has_fields=has_fields)
+        return error_format
+
+    def find_format(self, operation: Operation | None, status: int, *, has_fields: bool) -> ErrorFormat:
+        definition = None if operation is None else self.successes.get_definitions(operation).find(status)
+        if definition is None:
+            definition = self.find_common_response()
+            if definition is None:
+                return _PROBLEM_FORMAT
+        names = tuple(media_type.name for media_type in definition.media_types)
+        if not names:
+            return _EMPTY_FORMAT
+        name = choose_media_type(None, names)
+        media_type = next(m for m in definition.media_types if m.name == name)
+        is_laravel = self.accepts_laravel(media_type, has_fields=has_fields)
+        return ErrorFormat(get_content_type(media_type.name), is_laravel, media_type)
+
+    def accepts_laravel(self, media_type: MediaType, *, has_fields: bool) -> bool:
+        """Whether a schema has Laravel's `message`, or no properties, and accepts Laravel's body."""
+        pointer = media_type.schema_pointer
+        if not is_json(media_type.name):
+            return False
+        if pointer is None:
+            return True
+        document, schemas = self.contract.document, self.values.schemas
+        merged = MergedSchema.from_schemas(document, [document.resolve(pointer)])
+        has_message = "message" in merged.properties or not (merged.properties or merged.choices)
+        body = _LARAVEL_VALIDATION_BODY if has_fields else _LARAVEL_BODY
+        return has_message and schemas.get(pointer, "read").is_valid(body)
+
+    def find_common_response(self) -> ResponseDefinition | None:
+        """Return the error response whose schema most operations have; None if no error has a body."""
+        if not self.has_common_response:
+            counts: Counter[str] = Counter()
+            responses: dict[str, ResponseDefinition] = {}
+            for operation in self.contract.operations.values():
+                for key, response in self.successes.get_definitions(operation).by_key.items():
+                    if response.media_types and (key[0] in "45" or key == "default"):
+                        schema = repr(response.media_types[0].node.get("schema"))
+                        counts[schema] += 1
+                        responses.setdefault(schema, response)
+            self.common_response = responses[counts.most_common(1)[0][0]] if counts else None
+            self.has_common_response = True
+        return self.common_response
+
+
+def _encode_problem(details: ErrorDetails) -> bytes:
+    """Return problem details (RFC 9457)."""
+    problem = {"type": "about:blank", "title": details.title, "status": details.status, "detail": details.message}
+    return encode_json(problem | ({"errors": details.errors} if details.errors else {}))
