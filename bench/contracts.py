@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.contracts.mock_command import Refusal, RunningMock, serve_contract
+from tests.contracts.mock_command import Refusal, StartedMock, serve_contract
 from tests.contracts.sample_requests import SampleRequests, find_response_problems
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def measure_file(path: Path, code: Path, *, runs_suite: bool, suite_options: lis
     return measurement
 
 
-def send_requests(measurement: Measurement, mock: RunningMock) -> None:
+def send_requests(measurement: Measurement, mock: StartedMock) -> None:
     """Send the requests and count the responses."""
     samples, counts = SampleRequests(measurement.file), measurement.counts
     for request in samples.generate():
@@ -93,7 +93,7 @@ def may_fail(operation: Mapping[str, Any], status: int) -> bool:
     return (status in (404, 409) and str(status) in documented) or all(code[0] in "45" for code in documented)
 
 
-def run_suite(measurement: Measurement, mock: RunningMock, code: Path, options: list[str]) -> None:
+def run_suite(measurement: Measurement, mock: StartedMock, code: Path, options: list[str]) -> None:
     """Run the conformance suite on the mock and keep its exit status."""
     command = [sys.executable, "-m", "conformance", "run", "--strict", "--base-url", mock.base_url, *options]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("ATHENA_")}

@@ -75,7 +75,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     if response.status == 401 and 401 not in operation.responses and is_anonymous and operation.security:
         return  # implied by the security requirement
     if not operation.documents(response.status):
-        if response.status in REJECTION_STATUSES and _implies_rejection(operation):
+        if operation.is_static and _is_implied_rejection(operation, response.status):
             return
         message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
         yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))
@@ -83,9 +83,11 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     yield from _inspect_body(schemas, operation, exchange)
 
 
-def _implies_rejection(operation: Operation) -> bool:
-    """Whether the contract leaves open how invalid requests are rejected: it documents no status for it."""
-    return operation.is_static and not any(operation.documents(status) for status in REJECTION_STATUSES)
+def _is_implied_rejection(operation: Operation, status: int) -> bool:
+    """Whether a status rejects an invalid request in a way that the contract leaves open."""
+    if status not in REJECTION_STATUSES:
+        return False
+    return status == 415 or not any(operation.documents(other) for other in REJECTION_STATUSES)
 
 
 def find_documented_content(schemas: SchemaValidators, pointer: str) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class RunningMock:
+class StartedMock:
     """A mock that listens on `port`."""
 
     port: int
@@ -53,7 +53,7 @@ class RunningMock:
 
 
 @contextmanager
-def serve_contract(path: Path, code: Path, cache: Path) -> Iterator[RunningMock | Refusal]:
+def serve_contract(path: Path, code: Path, cache: Path) -> Iterator[StartedMock | Refusal]:
     """Run the mock of the source tree `code` on a contract file. `cache`: its folder of images."""
     command = (sys.executable, "-m", "mock_server", "--contract", path.absolute(), "--dataset", "plain", "--port", "0")
     environment = {name: text for name, text in os.environ.items() if not name.startswith("ATHENA_")}
@@ -69,13 +69,13 @@ def serve_contract(path: Path, code: Path, cache: Path) -> Iterator[RunningMock 
             process.kill()
 
 
-def _read_start(process: "subprocess.Popen[str]") -> RunningMock | Refusal:
+def _read_start(process: "subprocess.Popen[str]") -> StartedMock | Refusal:
     assert process.stdout is not None
     for line in process.stdout:
         address = _ADDRESS.search(line)
         if address is not None:
             for stream in (process.stdout, process.stderr):
                 threading.Thread(target=stream.read, daemon=True).start()  # type: ignore[union-attr]
-            return RunningMock(int(address[1]))
+            return StartedMock(int(address[1]))
     _, errors = process.communicate()
     return Refusal(process.returncode, tuple(errors.splitlines()))
