@@ -35,11 +35,11 @@ class OpenapiCoreOpinion:
 
     def find_problems(self, request: SampleRequest, reply: Reply) -> list[str]:
         """Return why the body of a response violates its schema. What openapi-core does not support is no problem."""
-        if self.openapi is None:
+        kind = reply.headers.get("content-type", "")
+        if self.openapi is None or kind.split(";")[0] != "application/json":  # it parses no other type
             return []
         split = urlsplit(request.target)
         mock_request = MockRequest(HOST, request.method.lower(), split.path)
-        kind = reply.headers.get("content-type", "")
         response = MockResponse(reply.body, reply.status, dict(reply.headers), content_type=kind)
         try:
             with warnings.catch_warnings():
