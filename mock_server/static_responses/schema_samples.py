@@ -182,12 +182,12 @@ class _ValueGenerator:
         return self.schemas.is_valid(option, value) and not any(self.schemas.is_valid(o, value) for o in others)
 
     def order_options(self, choice: Choice, place: _ValuePlace) -> list[Any]:
-        """Return the options: null last, and before that those that would contain themselves."""
+        """Return the options: null, and then those that would contain themselves, last."""
 
         def rank(option: Any) -> tuple[bool, bool]:
             option = option if isinstance(option, dict) else {}
             is_null = option.get("type") == "null" or option.get("enum") == [None]
-            return is_null, option.get("$ref") in place.references
+            return option.get("$ref") in place.references, is_null
 
         options = sorted(choice.options, key=rank)
         shift = (place.variant + self.strategy.attempt // 2) % len(options) if self.strategy.is_careful else 0
