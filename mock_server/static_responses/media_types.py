@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
+from mock_server import json_encoding
 
 JSON_MEDIA_TYPE = "application/json"
 _JSON_PATTERN = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.ASCII)
@@ -119,6 +119,6 @@ def encode_value(value: Any, name: str) -> bytes:
 def encode_json(value: Any) -> bytes:
     """Encode JSON, also with integers beyond 64 bits."""
     try:
-        return orjson.dumps(value)
+        return json_encoding.encode_json(value)
     except TypeError:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
