@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.asgi import Reply
-from tests.mock_server.static_responses.served_contract import ServedContract, json_content
+from tests.mock_server.static_responses.small_contract import SmallContract, json_content
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 QUERY = [{"name": "n", "in": "query", "required": True, "schema": INTEGER}]
@@ -17,11 +17,11 @@ def make_object(properties: dict[str, Any], *, closed: bool = True) -> dict[str,
     return {**schema, "additionalProperties": False} if closed else schema
 
 
-def serve_errors(**responses: Any) -> ServedContract:
+def serve_errors(**responses: Any) -> SmallContract:
     """Serve ``/thing?n=1`` with these error responses, by ``status_400``, ``default`` and so on."""
     documented = {name.removeprefix("status_"): {"description": "Error", **node} for name, node in responses.items()}
     operation = {"parameters": QUERY, "responses": {"200": {"description": "A thing"}, **documented}}
-    return ServedContract({"/thing": {"get": operation}})
+    return SmallContract({"/thing": {"get": operation}})
 
 
 def reject(**responses: Any) -> Reply:

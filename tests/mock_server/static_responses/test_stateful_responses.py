@@ -6,7 +6,7 @@ import pytest
 
 from mock_server.cli import dataset_image
 from tests.asgi import Client, Reply
-from tests.mock_server.static_responses.served_contract import ServedContract, json_content
+from tests.mock_server.static_responses.small_contract import SmallContract, json_content
 
 TASK = {
     "type": "object",
@@ -23,7 +23,7 @@ def serve_tasks(
     retrieve: dict[str, Any] | None = None,
     delete: dict[str, Any] | None = None,
     listing: dict[str, Any] | None = None,
-) -> ServedContract:
+) -> SmallContract:
     """Serve a resource with these success responses; default: the record in JSON."""
     record = json_content(REFERENCE)
     rows = json_content({"type": "array", "items": REFERENCE})
@@ -41,7 +41,7 @@ def serve_tasks(
         "delete": {"operationId": "delete", "responses": respond(delete, record)},
         "parameters": KEY,
     }
-    return ServedContract({"/tasks": collection, "/tasks/{id}": item}, {"Task": TASK})
+    return SmallContract({"/tasks": collection, "/tasks/{id}": item}, {"Task": TASK})
 
 
 def create_task(client: Client, title: str = "Write") -> Any:
@@ -112,8 +112,8 @@ def test_rejected_write_stores_nothing() -> None:
     assert served.client.get("/tasks").json == []
 
 
-def serve_thing(responses: dict[str, Any]) -> ServedContract:
-    return ServedContract({"/thing": {"get": {"operationId": "getThing", "responses": responses}}})
+def serve_thing(responses: dict[str, Any]) -> SmallContract:
+    return SmallContract({"/thing": {"get": {"operationId": "getThing", "responses": responses}}})
 
 
 def force(responses: dict[str, Any], preference: str) -> Reply:

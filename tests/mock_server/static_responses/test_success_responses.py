@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mock_server.static_responses.media_types import encode_json
-from tests.mock_server.static_responses.served_contract import ServedContract, json_content, serve_response
+from tests.mock_server.static_responses.small_contract import SmallContract, json_content, serve_response
 
 OBJECT = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
 
@@ -51,7 +51,7 @@ def test_generated_value_is_always_the_same() -> None:
 )
 def test_status_of_the_success(statuses: list[str], expected: int) -> None:
     responses = {status: {"description": status} for status in statuses}
-    assert ServedContract({"/thing": {"get": {"responses": responses}}}).client.get("/thing").status == expected
+    assert SmallContract({"/thing": {"get": {"responses": responses}}}).client.get("/thing").status == expected
 
 
 def test_redirect_has_a_location() -> None:
@@ -151,7 +151,7 @@ def test_head_has_no_body() -> None:
 def test_request_is_validated() -> None:
     body = {"required": True, **json_content(OBJECT)}
     responses = {"201": {"description": "Created", **json_content(OBJECT)}, "422": {"description": "Invalid"}}
-    client = ServedContract({"/thing": {"post": {"requestBody": body, "responses": responses}}}).client
+    client = SmallContract({"/thing": {"post": {"requestBody": body, "responses": responses}}}).client
     assert client.post("/thing", {"id": 1}).status == 201
     assert client.post("/thing", {"id": "x"}).status == 422
     assert client.post("/thing", client.post("/thing", {"id": 1}).json).status == 201

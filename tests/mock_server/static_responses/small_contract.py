@@ -20,7 +20,7 @@ from tests.asgi import Client
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class ServedContract:
+class SmallContract:
     """A contract with the given paths and schemas; `log`: the request log."""
 
     def __init__(self, paths: dict[str, Any], schemas: dict[str, Any] | None = None) -> None:
@@ -41,9 +41,9 @@ class ServedContract:
         self.client = Client(create_app(self.contract, self.sandbox, request_log=request_log, registry=registry), {})
 
 
-def serve_response(response: dict[str, Any], status: str = "200", method: str = "get") -> ServedContract:
+def serve_response(response: dict[str, Any], status: str = "200", method: str = "get") -> SmallContract:
     """Serve a contract with the path ``/thing``, which has one response."""
-    return ServedContract({"/thing": {method: {"responses": {status: {"description": "A thing", **response}}}}})
+    return SmallContract({"/thing": {method: {"responses": {status: {"description": "A thing", **response}}}}})
 
 
 def json_content(schema: dict[str, Any], **keywords: Any) -> dict[str, Any]:
