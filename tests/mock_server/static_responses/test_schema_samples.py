@@ -169,6 +169,25 @@ def test_contradiction_is_reported(schema: Any) -> None:
         sample(schema)
 
 
+def test_discriminator_of_a_base_schema_selects_a_subtype() -> None:
+    animal = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"type": "string"}},
+        "discriminator": {"propertyName": "kind", "mapping": {"bird": "#/components/schemas/Bird"}},
+    }
+    wings = {"type": "object", "required": ["wings"], "properties": {"wings": {"type": "integer"}}}
+    bird = {"allOf": [{"$ref": "#/components/schemas/Animal"}, wings]}
+    for name in ("Animal", "Bird"):
+        value = sample({"$ref": f"#/components/schemas/{name}"}, Animal=animal, Bird=bird)
+        assert (value["kind"], [*value]) == ("bird", ["kind", "wings"])
+
+
+def test_multiple_of_a_fraction_is_a_whole_number_if_possible() -> None:
+    assert isinstance(sample({"type": "number", "multipleOf": 0.01}), int)
+    assert sample({"type": "number", "multipleOf": 0.25, "minimum": 0.2, "maximum": 0.3}) == 0.25
+
+
 def test_only_required_properties() -> None:
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"const": 1}, "b": {"const": 2}}}
     assert sampler(schema).sample("#/components/schemas/A", "seed", only_required=True) == {"a": 1}
