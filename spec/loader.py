@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
-from spec.document import Document, escape, read_document
+from spec.document import Document, escape
 from spec.document_checks.keyword_types import check_keyword_types
 from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
@@ -20,6 +20,7 @@ from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
 from spec.operation_parser import OperationParser
+from spec.reading.files import read_document
 from spec.resource_parser import parse_resources, parse_views
 
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
