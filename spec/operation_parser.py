@@ -82,7 +82,7 @@ class OperationParser:
                     parameters[parameter.location, parameter.name] = parameter
         responses, ranges, envelope = self._parse_responses(node, pointer)
         action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
-        security = node.get("security", self.components.document.root.get("security", ()))
+        security = self._parse_security(node, pointer)
         return Operation(
             node["operationId"],
             method,
@@ -95,7 +95,7 @@ class OperationParser:
             tuple(parameters.values()),
             self._parse_request_body(node, pointer),
             responses,
-            tuple(tuple(s) for s in security),
+            security,
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
             _parse_own_base_paths((node, pointer), (path_item, location)),
@@ -111,6 +111,18 @@ class OperationParser:
             if not shows_resource or envelope.is_list != (action == "list"):
                 return None
         return action
+
+    def _parse_security(self, node: Mapping[str, Any], pointer: str) -> tuple[tuple[str, ...], ...]:
+        """Return the alternatives of an operation, or those of the document. Raises ContractError."""
+        root = self.components.document.root
+        owner, location = (node, pointer) if "security" in node else (root, "#")
+        schemes = root.get("components", {}).get("securitySchemes", {})
+        for index, alternative in enumerate(owner.get("security", ())):
+            unknown = next((name for name in alternative if name not in schemes), None)
+            if unknown is not None:
+                expected = f"one of {', '.join(schemes)}" if schemes else "a scheme in components.securitySchemes"
+                raise ContractError(f"{location}/security/{index}", f"unknown scheme {unknown!r}", expected)
+        return tuple(tuple(alternative) for alternative in owner.get("security", ()))
 
     def _find_resource(self, path: str) -> Resource | None:
         collection = path.split("/")[1]
