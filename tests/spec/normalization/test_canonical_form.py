@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec.document import Document, parse_document, read_document
+from spec.document import Document, parse_document
 from spec.loader import parse_contract
 from spec.model import Contract
 from spec.normalization.canonical_form import normalize_document
 from spec.normalization.path_items import derive_operation_id
+from spec.reading.files import read_document
 from spec.validators import SchemaValidators
 from spec.version import CONTRACT
 from tests.spec.contract_edits import FOREIGN
