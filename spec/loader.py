@@ -6,6 +6,7 @@ Everything is read from the file; this package contains nothing that is specific
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
@@ -15,6 +16,7 @@ from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import parse_csrf
+from spec.http.security import parse_security_schemes
 from spec.http.servers import parse_base_paths
 from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
@@ -63,6 +65,9 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
     session_cookie = None
     with problems.collect():
         session_cookie = _parse_session_cookie(document)
+    security_schemes: Mapping[str, Mapping[str, Any]] = {}
+    with problems.collect():
+        security_schemes = parse_security_schemes(document)
     info = root["info"]
     base_paths: tuple[str, ...] = ("",)
     with problems.collect():
@@ -75,7 +80,7 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
         operations,
         resources,
         views,
-        root.get("components", {}).get("securitySchemes", {}),
+        security_schemes,
         next((r for r in resources.values() if r.members_relation), None),
         next((r for r in resources.values() if r.credentials), None),
         {name: _list_views(name, views) for name in resources},
@@ -107,6 +112,7 @@ def _parse_session_cookie(document: Document) -> SessionCookie | None:
     cookies = []
     for name, scheme in document.root.get("components", {}).get("securitySchemes", {}).items():
         csrf = parse_csrf(scheme, f"#/components/securitySchemes/{escape(name)}") or ("", "")
+        scheme, _ = document.dereference(scheme, "")
         if (scheme.get("type"), scheme.get("in")) == ("apiKey", "cookie"):
             cookies.append(SessionCookie(name, str(scheme.get("name", "")), *csrf))
     return cookies[0] if cookies else None

@@ -11,8 +11,9 @@ import httpx
 
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
+from conformance.transport.credentials import CredentialFormat
 from conformance.transport.deadline import Deadline, apply_deadline
-from conformance.transport.messages import AUTHORIZATION, Request, Response
+from conformance.transport.messages import Request, Response
 from spec.document import UNSAFE_METHODS
 
 MAX_THROTTLED_RETRIES = 3  # retries after a 429 before it counts as the response
@@ -85,7 +86,7 @@ class HttpTarget:
     `tokens`: actor -> token. `timeout`: seconds of an exchange, from connecting to the last byte. `max_bytes`: of a
     decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
-    `observe`: called with every request and response.
+    `credential_format`: where the tokens are sent. `observe`: called with every request and response.
     """
 
     base: str
@@ -100,6 +101,7 @@ class HttpTarget:
     read_only: bool = False
     verify: ssl.SSLContext | bool = True
     trust_env: bool = True
+    credential_format: CredentialFormat = field(default_factory=CredentialFormat)
     observe: Callable[[Request, Response], None] = lambda request, response: None
     _next_send: float = field(default=0.0, init=False, repr=False)
     _unanswered: int = field(default=0, init=False, repr=False)
@@ -166,10 +168,10 @@ class HttpTarget:
         self.budget.count_request()
         self._limit_rate()
         headers = {"Accept": "application/json", **request.headers}
-        token = self.tokens.get(request.actor)
+        token, target = self.tokens.get(request.actor), request.target
         if token is not None:
-            headers.setdefault(AUTHORIZATION, f"Bearer {token}")
-        method, url = request.method.upper(), self.base + request.target
+            target = self.credential_format.add(token, target, headers)
+        method, url = request.method.upper(), self.base + target
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
         with self._client.stream(method, url, headers=headers, content=request.raw_body, json=request.body) as response:
