@@ -209,12 +209,13 @@ class OperationParser:
         data_property: str | None = None
         pagination: dict[str, Mapping[str, str]] = {}
         for name, node in schema.get("properties", {}).items():
-            row_view, row_is_list = self._find_row_view(node)
             roles = self._parse_pagination_roles(*self.components.unwrap(node, pointer))
             if roles:
                 pagination[name] = roles
-            elif data_property is None and (row_view or not view_name):
-                data_property, view_name, is_list = name, row_view, row_is_list
+            elif data_property is None:
+                row_view, row_is_list = self._find_row_view(node)
+                if row_view or not view_name:
+                    data_property, view_name, is_list = name, row_view, row_is_list
         return Envelope(status, pointer, data_property, view_name, is_list, pagination)
 
     @staticmethod

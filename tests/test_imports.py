@@ -42,6 +42,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("serialization",),
         ("sandbox",),
         ("actions", "images"),
+        ("parsed_files",),
         ("image_cache", "store_files"),
         ("registry",),
         ("web",),
