@@ -23,9 +23,10 @@ import yaml
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.servers import MESSAGE, THREAD, measure_cold_start
 from mock_server.web.routing import Routes
-from spec.document import METHODS, read_document
+from spec.document import METHODS
 from spec.loader import load_contract
 from spec.model import Contract
+from spec.reading.files import read_document
 
 _REPETITIONS = 200
 _COLD_STARTS = 3

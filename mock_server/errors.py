@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
-import orjson
+from mock_server.json_encoding import encode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class ApiError(Exception):
     def encode_body(self) -> bytes:
         """Return Laravel's error body: ``{"message"}`` or ``{"message", "errors"}``."""
         if self.kind is ErrorKind.VALIDATION_FAILED or self.errors:
-            return orjson.dumps({"message": self.message, "errors": self.errors})
-        return orjson.dumps({"message": self.message})
+            return encode_json({"message": self.message, "errors": self.errors})
+        return encode_json({"message": self.message})
 
 
 def response_too_large_error(max_bytes: int) -> ApiError:

@@ -8,8 +8,8 @@ import click
 
 from spec.comparison.changes import ChangeKind
 from spec.comparison.contracts import compare_contracts
-from spec.document import read_document
 from spec.errors import ContractError
+from spec.reading.files import read_document
 from spec.version import format_version
 
 NAME = "athena-contract"

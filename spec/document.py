@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from spec.errors import ContractError, invalid_value
+from spec.errors import ContractError
+from spec.reading.yaml_loader import StrictLoader, StringKeyLoader, check_finite, parse_integer
 
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64
@@ -37,94 +38,34 @@ ANNOTATION_KEYWORDS = frozenset(
     {"description", "summary", "title", "example", "examples", "externalDocs", "info", "tags", "deprecated"}
     | {"x-source", "x-evidence", "x-faker"}
 )
-_YAML_TAG_PREFIX = "tag:yaml.org,2002:"
 # The first alternative consumes escaped backslashes, so that the `\\u` of the second is an escape.
 _SURROGATE_PAIR = re.compile(rb"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_REFERENCE = re.compile(rb"""\$ref["']?[ \t]*:[ \t]*["']?#/""")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-class _StrictLoader(yaml.CSafeLoader):
-    """Accepts the subset of YAML that maps to JSON values, with any scalar as key; rejects duplicate keys."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ContractError(_format_line(key), "list or mapping as a key", "a scalar")
-            self.on_key(key)
-            if key.value in names:
-                raise ContractError(_format_line(key), f"duplicate key {key.value!r}", "unique keys")
-            names.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-    def on_key(self, key: yaml.ScalarNode) -> None:
-        """Called for each key before it is constructed."""
-
-
-class _StringKeyLoader(_StrictLoader):
-    """Converts every key to a string, for contracts (``200:``)."""
-
-    def on_key(self, key: yaml.ScalarNode) -> None:
-        if key.tag != f"{_YAML_TAG_PREFIX}merge":
-            key.tag = f"{_YAML_TAG_PREFIX}str"
-
-
-def _format_line(node: yaml.Node) -> str:
-    return f"line {node.start_mark.line + 1}"
-
-
-def _checked_scalar(constructor: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Wrap a PyYAML constructor: reject infinity, integers over 64 bits and invalid scalars (``0x_``, ``!!int x``)."""
-
-    def construct(loader: Any, node: yaml.ScalarNode) -> Any:
-        try:
-            value = constructor(loader, node)
-        except (ValueError, LookupError):
-            raise ContractError(_format_line(node), invalid_value(node.value), f"a value of {node.tag}") from None
-        return _check_number(value, node.value, _format_line(node))
-
-    return construct
-
-
-def _check_number(value: Any, text: str, location: str) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ContractError(location, invalid_value(text), "a finite number")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ContractError(location, invalid_value(text), "a 64-bit integer")
-    return value
-
-
-_CONSTRUCTORS = yaml.CSafeLoader.yaml_constructors
-_StrictLoader.yaml_constructors = {
-    **{tag: make for tag, make in _CONSTRUCTORS.items() if tag is None},  # rejects unknown tags (!!binary, !!set ...)
-    **{
-        f"{_YAML_TAG_PREFIX}{kind}": _CONSTRUCTORS[f"{_YAML_TAG_PREFIX}{kind}"]
-        for kind in ("null", "str", "seq", "map")
-    },
-    **{
-        f"{_YAML_TAG_PREFIX}{kind}": _checked_scalar(_CONSTRUCTORS[f"{_YAML_TAG_PREFIX}{kind}"])
-        for kind in ("bool", "int", "float")
-    },
-}
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_YAML_TAG_PREFIX}timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A contract file: its bytes and the parsed JSON value."""
+    """A contract file: its bytes and the parsed JSON value.
+
+    `files`: the bytes of the other files that it refers to, by name. `origins`: pointer -> file and pointer of the
+    parts that come from these.
+    """
 
     name: str
     content: bytes
     root: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
-        return hashlib.sha256(self.content).hexdigest()
+        digest = hashlib.sha256(self.content)
+        for name, content in self.files.items():
+            digest.update(f"\0{name}\0".encode() + content)
+        return digest.hexdigest()
 
     @property
     def semantic_digest(self) -> str:
@@ -154,36 +95,56 @@ class Document:
         raise ContractError(pointer, "circular reference", "a reference that ends at an object")
 
 
-def read_document(path: Path) -> Document:
-    """Read the contract file at `path`. Raises ContractError if it cannot be read or is not valid YAML or JSON."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ContractError(str(path), error.strerror or "unreadable file", "a readable OpenAPI file") from None
-    return parse_document(content, str(path))
-
-
 def parse_document(content: bytes, name: str) -> Document:
     """Parse the bytes of a contract file; `name` is used in errors. Raises ContractError."""
-    root = _load(content, name, _StringKeyLoader)
+    root = load_mapping(content, name)
+    external = find_external_reference(root, content)
+    if external is not None:
+        pointer, target = external
+        raise ContractError(pointer, f"external reference {target!r}", "references within this file (#/...)")
+    return Document(name, content, root)
+
+
+def load_mapping(content: bytes, name: str) -> dict[str, Any]:
+    """Parse a contract file, or a part of one, without following references. Raises ContractError."""
+    root = _load(content, name, StringKeyLoader)
     if not isinstance(root, dict):
         raise ContractError(name, f"invalid type {type(root).__name__}", "an OpenAPI document (a mapping)")
-    for node, pointer in _iter_containers(root, name):
+    check_size(root, name)
+    return root
+
+
+def check_size(root: Any, name: str) -> None:
+    """Raise ContractError for a value with too many parts, or with too deep ones."""
+    for _ in _iter_containers(root, name):
+        pass
+
+
+def find_external_reference(root: Mapping[str, Any], content: bytes) -> tuple[str, str] | None:
+    """Return the first reference that is no JSON pointer into the document, with its pointer.
+
+    `content`: the file; it is searched first, since most files have no such reference.
+    """
+    if len(_REFERENCE.findall(content)) == content.count(b"$ref"):
+        return None
+    components = root.get("components")
+    maps = [("#/paths", root.get("paths"))]  # of names, which may be in another file as a whole
+    maps += [(f"#/components/{k}", v) for k, v in components.items()] if isinstance(components, dict) else []
+    for pointer, node in chain(maps, ((pointer, node) for node, pointer in iter_keyword_objects(root))):
         target = node.get("$ref") if isinstance(node, dict) else None
         if isinstance(target, str) and not target.startswith("#/"):
-            raise ContractError(pointer, f"external reference {target!r}", "references within this file (#/...)")
-    return Document(name, content, root)
+            return pointer, target
+    return None
 
 
 def parse_yaml(content: bytes, name: str) -> Any:
     """Parse YAML or JSON to a JSON value of limited depth and size, with any scalar as key. Raises ContractError."""
-    root = _load(content, name, _StrictLoader)
-    for _ in _iter_containers(root, name):
-        pass
+    root = _load(content, name, StrictLoader)
+    check_size(root, name)
     return root
 
 
-def _load(content: bytes, name: str, loader: type[_StrictLoader]) -> Any:
+def _load(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
     """Parse JSON if the content starts with a brace and is well-formed JSON, else YAML.
 
     libyaml rejects the escapes of surrogate pairs, with which JSON writers encode characters beyond U+FFFF.
@@ -212,17 +173,13 @@ def _load_json(text: str, name: str) -> Any:
             raise ContractError(name, f"duplicate key {duplicate!r}", "unique keys")
         return members
 
-    def parse_integer(digits: str) -> int:
-        # More than 20 characters are more than 64 bits. `int` raises ValueError for more than 4,300 digits.
-        return int(_check_number(int(digits[:30]), digits, name))
-
     try:
         root = json.loads(
             text,
             object_pairs_hook=build_object,
-            parse_int=parse_integer,
-            parse_float=lambda digits: _check_number(float(digits), digits, name),
-            parse_constant=lambda constant: _check_number(float(constant), constant, name),
+            parse_int=lambda digits: check_finite(parse_integer(digits), digits, name),
+            parse_float=lambda digits: check_finite(float(digits), digits, name),
+            parse_constant=lambda constant: check_finite(float(constant), constant, name),
         )
     except RecursionError:
         raise ContractError(name, f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels") from None
@@ -255,7 +212,7 @@ def join_surrogates(content: bytes) -> bytes:
     return _SURROGATE_PAIR.sub(join, content)
 
 
-def _load_yaml(content: bytes, name: str, loader: type[_StrictLoader]) -> Any:
+def _load_yaml(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
     try:
         _check_depth(content)
         return yaml.load(content, Loader=loader)
@@ -270,7 +227,7 @@ def _check_depth(content: bytes) -> None:
     if content.count(b"[") + content.count(b"{") < MIN_BRACKETS_FOR_DEPTH_CHECK:
         return
     depth = 0
-    for event in yaml.parse(content, Loader=_StrictLoader):
+    for event in yaml.parse(content, Loader=StrictLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             location = f"line {event.start_mark.line + 1}" if event.start_mark else "unknown line"
@@ -301,6 +258,9 @@ def escape(part: str) -> str:
 def split_pointer(pointer: str) -> list[str]:
     """Split a JSON pointer into its unescaped parts."""
     return [p.replace("~1", "/").replace("~0", "~") for p in pointer.removeprefix("#").split("/")[1:]]
+
+
+KeywordObjects = Sequence[tuple[Mapping[str, Any], str]]  # with their pointers; see `iter_keyword_objects`
 
 
 class _Keys(Enum):

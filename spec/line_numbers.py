@@ -68,13 +68,32 @@ def describe_lines(document: Document) -> Iterator[None]:
 
 def add_lines(error: ContractError, document: Document) -> ContractError:
     """Return an error whose problems have the line before the JSON pointer, a single one also the name of the file."""
-    line_numbers = find_line_numbers(document.content)
+    line_numbers = {"": find_line_numbers(document.content)}
     if len(error.problems) == 1:
-        return _add_line(error, f"{document.name}, ", line_numbers)
-    return ContractErrors(document.name, [_add_line(problem, "", line_numbers) for problem in error.problems])
+        return _add_line(error, document, f"{document.name}, ", line_numbers)
+    return ContractErrors(document.name, [_add_line(each, document, "", line_numbers) for each in error.problems])
 
 
-def _add_line(problem: ContractError, prefix: str, line_numbers: Mapping[str, int]) -> ContractError:
-    line = find_nearest_line(line_numbers, problem.location) if problem.location.startswith("#") else None
-    location = problem.location if line is None else f"{prefix}line {line}: {problem.location}"
+def _add_line(
+    problem: ContractError, document: Document, prefix: str, line_numbers: dict[str, dict[str, int]]
+) -> ContractError:
+    """Add the line to a problem. `line_numbers`: those of each file, ``""`` is the root file."""
+    if not problem.location.startswith("#"):
+        return problem
+    file, pointer = _find_origin(document, problem.location)
+    if file not in line_numbers:
+        line_numbers[file] = find_line_numbers(document.files[file])
+    line = find_nearest_line(line_numbers[file], pointer)
+    location = f"{f'{file}, ' if file else prefix}line {line}: {pointer}"
     return ContractError(location, problem.problem, problem.expected)
+
+
+def _find_origin(document: Document, pointer: str) -> tuple[str, str]:
+    """Return the file from which a part comes, "" is the root file, and its pointer there."""
+    outer = pointer
+    while outer not in document.origins and "/" in outer:
+        outer = outer.rpartition("/")[0]
+    if outer not in document.origins:
+        return "", pointer
+    file, _, origin = document.origins[outer].partition("#")
+    return file, f"#{origin}{pointer[len(outer) :]}"

@@ -3,8 +3,8 @@
 from importlib import metadata
 from pathlib import Path
 
-from spec.document import read_document
 from spec.errors import ContractError
+from spec.reading.files import read_document
 
 DISTRIBUTION_NAME = "athena-contract"
 CONTRACT = Path(__file__).with_name("openapi.yaml")

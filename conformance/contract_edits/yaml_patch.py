@@ -18,6 +18,7 @@ from yaml.constructor import SafeConstructor
 from conformance.errors import SuiteError
 from spec.document import Document, parse_document, split_pointer
 from spec.errors import ContractError
+from spec.reading.yaml_loader import StrictLoader
 
 CONTEXT_LINES = 2  # of a diff
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML requires escapes
@@ -82,7 +83,7 @@ class YamlSource:
     def from_text(cls, text: str) -> "YamlSource":
         """Parse a text. Raises EditError if it is not YAML."""
         try:
-            root = yaml.compose(text, Loader=yaml.CSafeLoader)
+            root = yaml.compose(text, Loader=StrictLoader)
         except yaml.YAMLError as error:
             raise EditError("the contract", " ".join(str(error).split()), "valid YAML or JSON") from None
         if root is None:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import orjson
-
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.responses import render_fragment, render_record
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import TOKEN_LIFETIME
 from mock_server.sandbox.sessions import derive_csrf_token
@@ -31,7 +30,7 @@ def sign_in(request: ActionRequest) -> ActionResult:
     }
     session, lifetime = request.sandbox.derive_session(token), int(TOKEN_LIFETIME.total_seconds())
     cookies = _build_cookies(request, session, derive_csrf_token(session), lifetime)
-    return ActionResult(orjson.dumps({"data": data}), cookies=tuple(cookies))
+    return ActionResult(encode_json({"data": data}), cookies=tuple(cookies))
 
 
 def sign_out(request: ActionRequest) -> ActionResult:

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-import orjson
-
 from mock_server.actions.access import find_in_path, find_visible, require_writable
 from mock_server.actions.assistant import pick
 from mock_server.actions.call import ActionRequest, ActionResult
@@ -14,6 +12,7 @@ from mock_server.actions.crud import insert_record
 from mock_server.actions.request_mapping import extract_attributes
 from mock_server.actions.responses import render_record
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
 from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
@@ -139,4 +138,4 @@ def count_executions(request: ActionRequest) -> ActionResult:
     status = request.store.build_expression(resource.name, "status")
     counts = request.store.aggregate_by(resource.name, status.sql, "COUNT(*)", condition)
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
-    return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))
+    return ActionResult(encode_json({"data": {"total": sum(counts.values()), **by_status}}))

@@ -6,9 +6,8 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.json_encoding import encode_json
 from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 
@@ -57,7 +56,7 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
         date_range = DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
         series = fill_series(values_by_period, date_range, body["granularity"], MAX_SERIES_ENTRIES)
         data = [{"date": date, "value": entry} for date, entry in series.items()]
-    return ActionResult(orjson.dumps({"data": data, "total": total}))
+    return ActionResult(encode_json({"data": data, "total": total}))
 
 
 def get_period_start(request: ActionRequest, period: str | None) -> str:

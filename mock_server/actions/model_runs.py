@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
 from mock_server.actions import assistant
 from mock_server.actions.access import find_in_path, find_visible, resolve_visible
 from mock_server.actions.call import ActionRequest, ActionResult
@@ -14,6 +12,7 @@ from mock_server.actions.crud import insert_record
 from mock_server.actions.messages import attach_files
 from mock_server.actions.responses import render_fragment
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
 from mock_server.store import StoredRecord
 from spec.record import Reference
 
@@ -49,7 +48,7 @@ def _exchange_messages(request: ActionRequest, thread: StoredRecord, agent: Stor
     attach_files(request, question, request.body.get("files") or [])
     answer = _add_answer(request, thread, agent, content)
     data = {"thread": thread, "message": question, "answer": answer}
-    return ActionResult(orjson.dumps({"data": {name: render_fragment(request, r) for name, r in data.items()}}))
+    return ActionResult(encode_json({"data": {name: render_fragment(request, r) for name, r in data.items()}}))
 
 
 def run_prompt(request: ActionRequest) -> ActionResult:
@@ -71,7 +70,7 @@ def run_prompt(request: ActionRequest) -> ActionResult:
         "model": prompt.attributes["metadata"]["large_language_model"],
         "tokens": _count_tokens(content, output),
     }
-    return ActionResult(orjson.dumps({"data": data}))
+    return ActionResult(encode_json({"data": data}))
 
 
 def train_agent(request: ActionRequest) -> ActionResult:
@@ -83,7 +82,7 @@ def train_agent(request: ActionRequest) -> ActionResult:
     references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
     with request.store.transaction():
         records = [insert_record(request, resource, attributes, references) for attributes in memories]
-    return ActionResult(orjson.dumps({"data": [render_fragment(request, memory) for memory in records]}))
+    return ActionResult(encode_json({"data": [render_fragment(request, memory) for memory in records]}))
 
 
 def _add_message(request: ActionRequest, thread: Reference, attributes: Mapping[str, Any]) -> StoredRecord:

@@ -6,11 +6,10 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
-
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
+from mock_server.json_encoding import encode_json
 from mock_server.query import collect_query_arguments
 from mock_server.store import Store
 from mock_server.store.expressions import SqlExpression, all_of, one_of, without_index
@@ -77,7 +76,7 @@ def compute_workspace_metrics(request: ActionRequest) -> ActionResult:
         data["results"] = _get_values_by_user(request, source)
     elif group == "date":
         data["results"] = _get_values_by_date(request, source)
-    return ActionResult(orjson.dumps({"data": data}), ignored=tuple(_iter_ignored_parameters(request, group)))
+    return ActionResult(encode_json({"data": data}), ignored=tuple(_iter_ignored_parameters(request, group)))
 
 
 def _iter_ignored_parameters(request: ActionRequest, group: str | None) -> Iterator[str]:
@@ -179,4 +178,4 @@ def rank_agents(request: ActionRequest) -> ActionResult:
         | dict(zip(LEADERBOARD_PROPERTIES, counts, strict=True))
         for rank, (key, *counts) in enumerate(results, 1)
     ]
-    return ActionResult(orjson.dumps({"data": rows}))
+    return ActionResult(encode_json({"data": rows}))

@@ -53,7 +53,7 @@ class ResponseExplainer:
             },
             "ignored": context.notes,
             "record": self._describe_record(context, operation, list(path_parameters.values())),
-            "source": context.source.value if context.source else None,
+            "source": context.source.value,
             "rule": rule.decode() if rule else None,
             "error": self._describe_rejection(context),
             "response": {

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -92,7 +91,7 @@ class JournalReader:
             "id": entry.number,
             "request_id": entry.request_id,
             "time": format_timestamp(entry.now),
-            "received_at": format_timestamp(_get_arrival_time(entry)),
+            "received_at": format_timestamp(entry.received_at),
             "duration_ms": round(entry.duration * 1000, 3),
             "operation": operation.id if operation else None,
             "source": entry.source.value,
@@ -154,7 +153,16 @@ class JournalReader:
         query = b"&".join(p for p in entry.raw_query.split(b"&") if p.partition(b"=")[0] not in _MOCK_PARAMETERS)
         headers = {name.lower(): value for name, value in entry.headers}
         return RequestContext(
-            entry.request_id, entry.method, view.path, query, headers, [], entry.base_url, entry.now, sandbox
+            entry.request_id,
+            entry.method,
+            view.path,
+            query,
+            headers,
+            [],
+            entry.base_url,
+            entry.now,
+            sandbox,
+            entry.received_at,
         )
 
     # HTTP Archive
@@ -182,7 +190,7 @@ class JournalReader:
         if entry.body and len(entry.body) == entry.body_size:
             request["postData"] = {"mimeType": _get_media_type(entry.headers), "text": self._redact_text(entry.body)}
         return {
-            "startedDateTime": _get_arrival_time(entry).isoformat().replace("+00:00", "Z"),
+            "startedDateTime": entry.received_at.isoformat().replace("+00:00", "Z"),
             "time": duration,
             "request": request,
             "response": self._build_har_response(entry),
@@ -217,11 +225,6 @@ class JournalReader:
             return self.redactor.redact_body(body, len(body))
         redacted = self.redactor.redact_secrets(value)
         return body.decode() if redacted == value else orjson.dumps(redacted).decode()
-
-
-def _get_arrival_time(entry: RecordedRequest) -> datetime:
-    """Return the system time at which a request arrived."""
-    return (entry.finished_at - timedelta(seconds=entry.duration)).astimezone(UTC)
 
 
 def _get_sent_body(entry: RecordedRequest) -> bytes | None:

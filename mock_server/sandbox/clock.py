@@ -31,16 +31,20 @@ class Clock:
         self._started_at: datetime | None = None  # system time when a speed other than 1 began
 
     def now(self) -> datetime:
+        return self.convert(self.source())
+
+    def convert(self, system_time: datetime) -> datetime:
+        """Return the time of this clock at a time of the system's clock."""
         if self._frozen_at is not None:
             return self._frozen_at
         if self._started_at is not None:
-            return self._scale(self._started_at)
-        return self.source() + self.offset
+            return self._scale(self._started_at, system_time)
+        return system_time + self.offset
 
-    def _scale(self, started_at: datetime) -> datetime:
+    def _scale(self, started_at: datetime, system_time: datetime) -> datetime:
         """Return the time of a clock whose speed is not 1; at the end of the calendar it stops."""
         try:
-            return min(started_at + self.offset + (self.source() - started_at) * self._speed, MAX_CLOCK_TIME)
+            return min(started_at + self.offset + (system_time - started_at) * self._speed, MAX_CLOCK_TIME)
         except OverflowError:
             return MAX_CLOCK_TIME
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mock_server.static_responses.media_types import is_json
+from mock_server.static_responses.media_types import is_json, is_structured
 from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
 from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
 from spec.document import Document
@@ -47,8 +48,14 @@ class DocumentedValues:
             self.report(location, "the example does not match its schema; a generated value is sent instead")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
+        sampler = SchemaSampler(self.schemas)
+        if not is_structured(media_type.name):
+            with suppress(CannotGenerate):
+                return sampler.sample_schema(
+                    {"allOf": [self.schemas.document.resolve(pointer), {"type": "string"}]}, seed
+                )
         try:
-            return SchemaSampler(self.schemas).sample(pointer, seed)
+            return sampler.sample(pointer, seed)
         except CannotGenerate:
             self.report(pointer, "found no value that matches the schema; an invalid one is sent")
             return None

@@ -9,9 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import orjson
-
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.json_encoding import encode_json
 from mock_server.static_responses.documented_values import DocumentedValues
 from mock_server.static_responses.error_bodies import ErrorBodyBuilder, ErrorDetails
 from mock_server.static_responses.media_types import choose_media_type, encode_value, get_content_type, is_json
@@ -142,4 +141,4 @@ class ErrorResponses:
 def _encode_problem(details: ErrorDetails) -> bytes:
     """Return problem details (RFC 9457)."""
     problem = {"type": "about:blank", "title": details.title, "status": details.status, "detail": details.message}
-    return orjson.dumps(problem | ({"errors": details.errors} if details.errors else {}))
+    return encode_json(problem | ({"errors": details.errors} if details.errors else {}))

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
+from mock_server import json_encoding
 
 JSON_MEDIA_TYPE = "application/json"
 _JSON_PATTERN = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.ASCII)
@@ -39,9 +39,12 @@ def is_json(name: str) -> bool:
     return _JSON_PATTERN.fullmatch(get_concrete_type(name)) is not None
 
 
-def is_text(name: str) -> bool:
-    """Whether a media type is text that people read."""
-    return get_essence(name).startswith("text/")
+def is_structured(name: str) -> bool:
+    """Whether values of objects and arrays have a text in a media type: JSON, lines of it, events, forms and XML."""
+    essence = get_concrete_type(name)
+    is_lines = _JSON_LINES_PATTERN.fullmatch(essence) is not None
+    is_xml = _XML_PATTERN.fullmatch(essence) is not None
+    return is_json(name) or is_lines or is_xml or essence in (_FORM_MEDIA_TYPE, _EVENT_STREAM)
 
 
 def get_concrete_type(name: str) -> str:
@@ -116,6 +119,6 @@ def encode_value(value: Any, name: str) -> bytes:
 def encode_json(value: Any) -> bytes:
     """Encode JSON, also with integers beyond 64 bits."""
     try:
-        return orjson.dumps(value)
+        return json_encoding.encode_json(value)
     except TypeError:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -53,7 +53,7 @@ class MergedSchema:
     closed_names: list[tuple[frozenset[str], tuple[str, ...]]] = field(default_factory=list)
     dependent_required: dict[str, list[str]] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
-    references: frozenset[str] = frozenset()
+    references: dict[str, None] = field(default_factory=dict)  # an ordered set
     is_impossible: bool = False
 
     @classmethod
@@ -76,6 +76,7 @@ class MergedSchema:
             properties=_copy_lists(self.properties),
             pattern_properties=_copy_lists(self.pattern_properties),
             required={**self.required},
+            references={**self.references},
             additional=[*self.additional],
             closed_names=[*self.closed_names],
             dependent_required=_copy_lists(self.dependent_required),
@@ -92,7 +93,7 @@ class MergedSchema:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             if reference not in self.references:  # else a schema that consists of itself
-                self.references |= {reference}
+                self.references[reference] = None
                 self._add(self.document.resolve(reference))
             return
         self._add_values(schema)

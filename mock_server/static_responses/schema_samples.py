@@ -18,6 +18,7 @@ from mock_server.static_responses.formats import FORMAT_FACTORIES, SHORT_TEXTS
 from mock_server.static_responses.merged_schema import Choice, MergedSchema, canonical_text
 from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
 from spec.document import split_pointer
+from spec.errors import ContractError
 from spec.validators import SchemaValidators
 
 MAX_OPTIONAL_DEPTH = 5  # of optional properties and items
@@ -112,7 +113,7 @@ class _ValuePlace:
             f"{self.path}/{step}",
             self.depth + 1,
             self.variant,
-            self.references | merged.references,
+            self.references.union(merged.references),
             is_required,
         )
 
@@ -134,10 +135,11 @@ class _ValueGenerator:
     def generate(self, schemas: Sequence[Any], place: _ValuePlace) -> Any:
         """Return a value that all of `schemas` accept, if possible. Raises CannotGenerate."""
         merged = MergedSchema.from_schemas(self.schemas.document, schemas)
+        _add_subtypes(merged)
         self.value_count += 1
         if place.depth > MAX_DEPTH or self.value_count > self.max_values:
             raise CannotGenerate(place.path)
-        if not place.is_required and merged.references & place.references:  # the schema contains itself
+        if not place.is_required and not place.references.isdisjoint(merged.references):  # the schema contains itself
             raise CannotGenerate(place.path)
         if self.strategy.uses_examples and place.depth:
             example = self.find_example(schemas, merged)
@@ -182,12 +184,12 @@ class _ValueGenerator:
         return self.schemas.is_valid(option, value) and not any(self.schemas.is_valid(o, value) for o in others)
 
     def order_options(self, choice: Choice, place: _ValuePlace) -> list[Any]:
-        """Return the options: null last, and before that those that would contain themselves."""
+        """Return the options: null, and then those that would contain themselves, last."""
 
         def rank(option: Any) -> tuple[bool, bool]:
             option = option if isinstance(option, dict) else {}
             is_null = option.get("type") == "null" or option.get("enum") == [None]
-            return is_null, option.get("$ref") in place.references
+            return option.get("$ref") in place.references, is_null
 
         options = sorted(choice.options, key=rank)
         shift = (place.variant + self.strategy.attempt // 2) % len(options) if self.strategy.is_careful else 0
@@ -331,10 +333,32 @@ def _list_required(merged: MergedSchema, hidden: set[str]) -> list[str]:
     return [name for name in required if name not in hidden]
 
 
+def _add_subtypes(merged: MergedSchema) -> None:
+    """Add the choice of a subtype if a schema has a discriminator, but neither `anyOf` nor `oneOf`."""
+    discriminator = merged.first.get("discriminator")
+    if not isinstance(discriminator, dict) or any(choice.discriminator for choice in merged.choices):
+        return
+    targets = [str(target) for target in (discriminator.get("mapping") or {}).values()]
+    pointers = [target if "/" in target else f"#/components/schemas/{target}" for target in targets]
+    known = [pointer for pointer in pointers if _exists(merged, pointer)]
+    # A schema that is a subtype itself has followed the reference to it.
+    options = [p for p in known if p in merged.references] or known or [*merged.references][:1]
+    if options:
+        merged.choices += (Choice(tuple({"$ref": pointer} for pointer in options), False, discriminator),)
+
+
+def _exists(merged: MergedSchema, pointer: str) -> bool:
+    try:
+        merged.document.resolve(pointer)
+    except ContractError:
+        return False
+    return pointer.startswith("#/")
+
+
 def _with_discriminator(merged: MergedSchema, choice: Choice, option: Any) -> MergedSchema:
     """Add the value of the discriminator that names an option, unless the option contradicts it."""
     name, reference = choice.discriminator.get("propertyName"), option.get("$ref") if isinstance(option, dict) else None
-    if not isinstance(name, str) or not isinstance(reference, str):
+    if not isinstance(name, str) or not isinstance(reference, str) or not _is_permitted(name, merged):
         return merged
     mapping = choice.discriminator.get("mapping") or {}
     component = split_pointer(reference)[-1]
@@ -420,10 +444,12 @@ def _extend(text: str, patterns: Sequence[str], length: int) -> str:
 
 def _generate_number(merged: MergedSchema, place: _ValuePlace, random: Random, *, is_integer: bool) -> int | float:
     """Return a number between the limits: a multiple of the step, else of 1 or a small fraction."""
-    step = merged.step or Fraction(1)
-    if is_integer and step.denominator != 1:
-        step = Fraction(step.numerator)
+    # A whole number, if there is one: floating-point arithmetic finds that 1.15 is no multiple of 0.01.
+    step = Fraction(1) if merged.step is None else Fraction(merged.step.numerator)
     first, last = _find_multiples(merged, step)
+    if first > last and not is_integer and merged.step is not None:
+        step = merged.step
+        first, last = _find_multiples(merged, step)
     if first > last and not is_integer and merged.step is None:
         assert merged.minimum is not None
         assert merged.maximum is not None

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
-from mock_server.web.context import RequestContext
+from mock_server.web.context import EXPECT, RequestContext
 from spec.http.media_types import is_json_media_type
 
-READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")
+READ_HEADERS = (b"content-length", b"content-encoding", b"content-type", EXPECT)
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_NESTING_DEPTH = 128
 MAX_CONTAINERS = 50_000  # objects and arrays; ten times as many take half a second to parse and visit
@@ -46,7 +46,7 @@ class BodyMemoryLimit:
 
 
 async def read_body(context: RequestContext, receive: Receive, memory_limit: BodyMemoryLimit) -> bytes:
-    """Return the complete body. Raises ClientDisconnect if the client disconnects before.
+    """Return the complete body; store it in the context. Raises ClientDisconnect if the client disconnects before.
 
     Raises ApiError if the body (413) or all incomplete bodies together (503) exceed their limit.
     """
@@ -56,24 +56,35 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
     message = await receive()
     chunk: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= max_bytes:
+        context.raw_body = chunk
         return chunk
     chunks: list[bytes] = []
-    size = 0
     try:
-        while message["type"] == "http.request":
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            memory_limit.buffered_bytes += len(chunks[-1])
-            if size > max_bytes:
-                raise _too_large_error(f"the body has at least {size} bytes", max_bytes)
-            if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
-                detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
-                raise overloaded_error(detail)
-            if not message.get("more_body"):
-                return b"".join(chunks)
-            message = await receive()
+        await _receive_chunks(chunks, message, receive, memory_limit)
     finally:
-        memory_limit.buffered_bytes -= size
+        memory_limit.buffered_bytes -= sum(map(len, chunks))
+        if chunks:
+            context.raw_body = b"".join(chunks)
+    return context.raw_body or b""
+
+
+async def _receive_chunks(
+    chunks: list[bytes], message: Message, receive: Receive, memory_limit: BodyMemoryLimit
+) -> None:
+    """Add the content of `message` and of all that follow to `chunks`. Raises like `read_body`."""
+    size, max_bytes = 0, memory_limit.max_body_bytes
+    while message["type"] == "http.request":
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        memory_limit.buffered_bytes += len(chunks[-1])
+        if size > max_bytes:
+            raise _too_large_error(f"the body has at least {size} bytes", max_bytes)
+        if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
+            detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
+            raise overloaded_error(detail)
+        if not message.get("more_body"):
+            return
+        message = await receive()
     raise ClientDisconnect
 
 

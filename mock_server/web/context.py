@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from mock_server.query import Viewer
-from mock_server.sandbox.journal import MAX_RECORDED_BODY_BYTES, ResponseSource
+from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Dependencies
 from spec.model import Operation
@@ -23,7 +23,7 @@ KEEP_ALIVE_KEY = "mock.keep_alive"  # in the scope: the headers of a response af
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
-COOKIE = b"cookie"
+COOKIE, EXPECT = b"cookie", b"expect"
 _COOKIE_VALUE_PATTERN = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, section 4.1.1
 JSON_CONTENT_TYPE = (b"content-type", b"application/json")
 
@@ -38,6 +38,8 @@ class RequestContext:
         raw_path: The path as sent, percent-encoded.
         headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
         response_headers: Headers of every response to this request (request id, keep-alive, CORS).
+        received_at: System time at which the request arrived.
+        started_at: The same instant in seconds of a monotonic clock.
         names_sandbox: Whether the request selects its sandbox, even if it is the default one.
         token: The token or session that authenticates the request.
         has_invalid_credential: Whether a credential that precedes `token` in the order of the contract is invalid.
@@ -47,15 +49,16 @@ class RequestContext:
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
         dependencies: What the response to a read depends on; None if that is not known.
-        started_at: Seconds of a monotonic clock.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
         rejection: (X-Mock-Reason, detail, place in the contract) of a rejected request. Not the error itself, whose
             traceback refers to this context: such a cycle is only freed by the garbage collector.
-        source: Where the response comes from; None if the request is not recorded in the journal.
+        is_recorded: Whether the request is recorded in the journal.
+        source: Where the response comes from.
         fault: The fault that a rule injects.
         server_stop: Set when the server stops; None if nothing waits for that.
-        body_recorder: Receives the body, if the request is recorded.
+        receive: Receives the messages of the body, if it is recorded.
+        raw_body: The body as far as it was received; None if it was not received.
     """
 
     id: str
@@ -67,6 +70,8 @@ class RequestContext:
     base_url: str
     now: datetime
     sandbox: Sandbox
+    received_at: datetime
+    started_at: float = 0.0
     names_sandbox: bool = False
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
@@ -84,11 +89,12 @@ class RequestContext:
     outcome: str | None = None
     text: str | None = None
     rejection: tuple[str, str, str | None] | None = None
-    started_at: float = 0.0
-    source: ResponseSource | None = None
+    is_recorded: bool = False
+    source: ResponseSource = ResponseSource.PROCESSED
     fault: str = ""
     server_stop: asyncio.Event | None = None
-    body_recorder: "BodyRecorder | None" = None
+    receive: Receive | None = None
+    raw_body: bytes | None = None
 
     def get_header(self, name: bytes) -> str:
         """Return the stripped value of a header; empty if it was not sent."""
@@ -111,51 +117,24 @@ class RequestContext:
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
 
-    @property
-    def display_path(self) -> str:
-        return self.raw_path.decode("latin-1")
+    def record_unread_body(self) -> None:
+        """Receive the part of the body that has arrived, unless it was read. For the journal, before a response.
 
-
-class BodyRecorder:
-    """Receives the messages of a request and keeps the first MAX_RECORDED_BODY_BYTES of its body.
-
-    `poll` receives a message that has arrived, for a body that no layer reads. It takes a microsecond.
-    """
-
-    __slots__ = ("_polled", "_receive", "body", "size")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._polled: Message | None = None
-        self.body: bytes | None = None
-        self.size = 0
-
-    async def __call__(self) -> Message:
-        """Return the next message. Called instead of the server's `receive`."""
-        message, self._polled = self._polled, None
-        return self._keep(await self._receive()) if message is None else message
-
-    def poll(self) -> None:
-        """Receive a message if that is possible without waiting."""
-        if self._polled is not None:
+        Not if the client waits for a 100 (Continue) before it sends the body.
+        """
+        if self.receive is None or self.raw_body is not None or EXPECT in self.headers:
             return
-        receiving: Any = self._receive()
+        receiving: Any = self.receive()
         try:
             receiving.send(None)
-        except StopIteration as finished:
-            self._polled = self._keep(finished.value)
+        except StopIteration as finished:  # without waiting
+            self.raw_body = finished.value.get("body")
         else:
             receiving.close()
 
-    def _keep(self, message: Message) -> Message:
-        if message["type"] == "http.request":
-            content: bytes = message.get("body", b"")
-            self.size += len(content)
-            if self.body is None and len(content) <= MAX_RECORDED_BODY_BYTES:  # almost always the complete body
-                self.body = content
-            else:
-                self.body = ((self.body or b"") + content)[:MAX_RECORDED_BODY_BYTES]
-        return message
+    @property
+    def display_path(self) -> str:
+        return self.raw_path.decode("latin-1")
 
 
 def get_context(scope: Scope) -> RequestContext:
@@ -174,6 +153,8 @@ async def send_response(
     note: str = "",
 ) -> None:
     """Send a complete response. `body` None: no body and no content type. `note`: the first part of X-Mock-Note."""
+    if context.receive is not None and context.raw_body is None:
+        context.record_unread_body()
     context.status, context.response_body = status, body
     lines = context.response_headers
     if context.notes or note:

@@ -42,8 +42,6 @@ class Endpoint:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
-        if operation.request_body is None and context.body_recorder is not None:
-            context.body_recorder.poll()  # the validation does not read it
         if operation.action == STATIC_ACTION:
             await self.send_documented(
                 context, self.static_responses.get(operation, context.headers.get(_ACCEPT)), send

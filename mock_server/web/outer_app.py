@@ -14,7 +14,7 @@ from itertools import count
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.sandbox.journal import ResponseSource
+from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.static_responses.error_responses import ErrorResponses
 from mock_server.store.errors import StoreFull, StoreReadOnly, to_store_failure
@@ -23,7 +23,6 @@ from mock_server.web.context import (
     CONTEXT_KEY,
     KEEP_ALIVE_KEY,
     READ_METHODS,
-    BodyRecorder,
     RequestContext,
     send_response,
 )
@@ -47,7 +46,6 @@ _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
-_EXPECT_HEADER = b"expect"
 _FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
 _log = logging.getLogger("mock_server")
@@ -96,12 +94,13 @@ class MockApp:
             if context.notes:
                 self.request_log.write(context, context.status, "ignored: " + ", ".join(context.notes))
         except ApiError as error:
-            _record_unread_body(context, scope)
             await self.reject(context, error, send)
         except Exception as error:
             await self.handle_failure(context, error, send)
-        if context.sandbox.journal is not None and context.source is not None:
-            _record_request(context, scope)
+        journal = context.sandbox.journal
+        if journal is not None and context.is_recorded:
+            _record_request(journal, context, scope)
+            context.receive = None  # it refers to the scope, which contains the context
         if b"origin" in context.headers or _log.isEnabledFor(logging.INFO):
             self.log_response(context)
 
@@ -133,9 +132,9 @@ class MockApp:
         if is_special and self.selector is not None:
             await self.selector.select(context)
             is_api_path = self.is_api_path(context.raw_path)
-        context.source = ResponseSource.PROCESSED  # requests without a valid host or sandbox are not recorded
+        context.is_recorded = True  # requests without a valid host or sandbox are not
         if context.sandbox.journal is not None and context.method not in _METHODS_WITHOUT_BODY:
-            receive = context.body_recorder = BodyRecorder(receive)
+            context.receive = receive
         if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
             await self.respond_to_preflight(context, send)
         elif is_api_path:
@@ -144,16 +143,15 @@ class MockApp:
             else:
                 await self.api(scope, receive, send)
         elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
-            context.source = None
+            context.is_recorded = False
             await self.control(context, scope, receive, send)
         elif await self.serve_system_route(context, send):
-            context.source = None
+            context.is_recorded = False
         else:
             await self.api(scope, receive, send)
 
     async def serve_api(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, or its explanation if the request asks for that. Raises ApiError."""
-        _record_unread_body(context, scope)
         value = context.headers.get(EXPLAIN_HEADER, b"").strip().lower()
         if self.explain is None or value in _FALSE_VALUES:
             await self.serve_controlled(context, scope, receive, send)
@@ -223,6 +221,7 @@ class MockApp:
         if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
             request_id = b"%d" % next(self.request_ids)
         raw_path = scope.get("raw_path")
+        received_at = self.sandbox.clock.source()
         context = scope[CONTEXT_KEY] = RequestContext(
             request_id.decode(),
             scope["method"],
@@ -235,15 +234,16 @@ class MockApp:
                 *scope.get(KEEP_ALIVE_KEY, ()),
             ],
             "",
-            self.sandbox.clock.now(),
+            self.sandbox.clock.convert(received_at),
             self.sandbox,
-            started_at=time.perf_counter(),
+            received_at,
+            time.perf_counter(),
         )
         return context
 
     async def respond_to_preflight(self, context: RequestContext, send: Send) -> None:
         """Respond to a CORS preflight. An unknown path is allowed, so that the page can read the 404."""
-        context.source = None
+        context.is_recorded = False
         match = self.routes.find(context.raw_path)
         if match is not None:
             methods = match.route.allowed_methods
@@ -290,21 +290,11 @@ class MockApp:
         )
 
 
-def _record_unread_body(context: RequestContext, scope: Scope) -> None:
-    """Record a body that no layer may read. Not if the client waits for a 100 (Continue) before it sends the body."""
-    recorder = context.body_recorder
-    if recorder is not None and recorder.body is None and _EXPECT_HEADER not in dict(scope["headers"]):
-        recorder.poll()
-
-
-def _record_request(context: RequestContext, scope: Scope) -> None:
+def _record_request(journal: RequestJournal, context: RequestContext, scope: Scope) -> None:
     """Record a request in the journal of its sandbox."""
-    journal, recorder, source = context.sandbox.journal, context.body_recorder, context.source
-    assert journal is not None
-    assert source is not None
     journal.record(
         context.id,
-        context.sandbox.clock.source(),
+        context.received_at,
         context.now,
         time.perf_counter() - context.started_at,
         context.method,
@@ -312,11 +302,10 @@ def _record_request(context: RequestContext, scope: Scope) -> None:
         scope.get("raw_path") or scope["path"].encode(),
         scope["query_string"],
         scope["headers"],
-        None if recorder is None else recorder.body,
-        0 if recorder is None else recorder.size,
+        context.raw_body,
         context.status,
         context.response_headers,
         context.response_body,
-        source,
+        context.source,
         context.fault,
     )

@@ -7,9 +7,9 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
+from mock_server.json_encoding import encode_json
 from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.rules import (
     MatchedRequest,
@@ -55,6 +55,7 @@ class RuleResponder:
         body: bytes | None = None
         if any(rule.match.has_body for rule in context.sandbox.rules.rules):
             body, receive = await _read_body(receive)
+            context.raw_body = body
         path = context.display_path.removeprefix(match.route.base_path)
         request = MatchedRequest.from_bytes(operation, context.method, path, context.raw_query, scope["headers"], body)
         rule_and_response = context.sandbox.rules.find_response(request, context.sandbox.seed)
@@ -67,6 +68,7 @@ class RuleResponder:
             await context.pause(response.delay_ms / 1000)
             context.now = context.sandbox.clock.now()
         if response.fault is not None and response.fault not in BODY_FAULTS:
+            context.record_unread_body()
             await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)
             return
         captured = self.create_response(context, operation, response)
@@ -97,7 +99,7 @@ class RuleResponder:
         success_status = self.forcer.successes.find_status(operation)
         captured.status = success_status if response.status is None else response.status
         if response.has_body:
-            created = StaticResponse(captured.status, orjson.dumps(response.body), JSON_CONTENT_TYPE[1], {})
+            created = StaticResponse(captured.status, encode_json(response.body), JSON_CONTENT_TYPE[1], {})
         elif response.example is not None:
             created = self.forcer.create_example(operation, captured.status, response.example)
         elif captured.status >= HTTPStatus.BAD_REQUEST:
@@ -148,9 +150,10 @@ async def _send_response(
     context: RequestContext, scope: Scope, send: Send, response: RuleResponse, captured: CapturedResponse
 ) -> None:
     """Send a response with the headers, patch and fault of a rule."""
+    context.record_unread_body()
     body = captured.body
     if response.has_patch and body:
-        body = orjson.dumps(merge_patch(parse_json_body(body), response.patch))
+        body = encode_json(merge_patch(parse_json_body(body), response.patch))
     replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in response.headers}
     removed = {*replaced, b"content-length", *([b"keep-alive"] if b"connection" in replaced else [])}
     headers: list[Header] = [(n, v) for n, v in captured.headers if n not in removed]

@@ -6,6 +6,7 @@ descriptions, and of operations also in ``x-badges``, which documentation tools 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from spec.model import Contract, Operation
 from spec.provenance import get_provenance, get_value_provenance
 from spec.publishing.openapi31 import convert_to_31
 from spec.publishing.unions import split_polymorphic_schemas
+from spec.reading.yaml_loader import SCALAR_PATTERNS
 
 BADGE_COLORS = {"documented": "#1a7f37", "published": "#0969da", "confirmed": "#8250df", "inferred": "#9a6700"}
 # Objects in a schema that are not schemas.
@@ -270,6 +272,9 @@ class _Dumper(yaml.CSafeDumper):
         return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
 
 
+for _kind in ("int", "float"):  # numbers of YAML 1.2 only, such as `1e5`, are quoted if they are strings
+    _pattern, _first = SCALAR_PATTERNS[_kind]
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), _first)
 _Dumper.add_representer(str, _Dumper.represent_str)
 
 

@@ -167,7 +167,7 @@ def test_unread_responses_are_limited(process_environment: dict[str, str]) -> No
 def test_memory_of_concurrent_bodies_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MAX_BUFFERED_BYTES", 100)
     memory_limit = BodyMemoryLimit(buffered_bytes=50)
-    context = RequestContext("1", "POST", b"/", b"", {}, [], "", EPOCH, create_sandbox())
+    context = RequestContext("1", "POST", b"/", b"", {}, [], "", EPOCH, create_sandbox(), EPOCH)
 
     def read_chunks(*sizes: int) -> bytes:
         parts = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]

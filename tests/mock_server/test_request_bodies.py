@@ -83,9 +83,8 @@ def send(contract: Contract, body: bytes, content_type: str | None, **headers: s
     encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
     if content_type is not None:
         encoded[b"content-type"] = content_type.encode()
-    context = RequestContext(
-        "1", "POST", b"/x", b"", encoded, [], "", datetime(2026, 1, 1, tzinfo=UTC), cast("Any", None)
-    )
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    context = RequestContext("1", "POST", b"/x", b"", encoded, [], "", now, cast("Any", None), now)
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}

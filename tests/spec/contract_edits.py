@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
-from spec.document import Document, parse_document, read_document, split_pointer
+from spec.document import Document, parse_document, split_pointer
 from spec.loader import parse_contract
 from spec.model import Contract
+from spec.reading.files import read_document
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
 REMOVED = object()

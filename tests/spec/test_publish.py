@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from scripts import publish_contract
 from scripts.publish_contract import CONTRACT, FOLDER, build_files
-from spec.document import Document, iter_keyword_objects, parse_document
+from spec.document import Document, iter_keyword_objects, parse_document, parse_yaml
 from spec.extensions import KNOWN_EXTENSIONS
 from spec.loader import load_contract, parse_contract
 from spec.publishing.openapi30 import NULL_NAME, build_openapi, build_openapi_31, render_yaml
@@ -359,3 +359,8 @@ def test_objects_that_are_not_schemas_are_not_converted() -> None:
     media_type = {"example": {"nullable": True}, "schema": {"$ref": "#/x"}}
     root = {"openapi": "3.0.3", "components": {"parameters": {"P": parameter}, "x": {"content": {"a/b": media_type}}}}
     assert convert_to_31(root)["components"] == root["components"]
+
+
+@pytest.mark.parametrize("text", ["1e5", "0o17", "+1", ".5", "NO", "null", "10:30"])
+def test_strings_that_look_like_scalars_are_published_as_strings(text: str) -> None:
+    assert parse_yaml(render_yaml({"a": text}), "openapi.yaml") == {"a": text}

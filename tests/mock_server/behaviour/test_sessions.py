@@ -174,7 +174,8 @@ def test_cookies_of_other_applications_are_ignored(api: Api, cookie: str) -> Non
 )
 def test_cookie_is_found_among_malformed_cookies(api: Api, header: str, value: str | None) -> None:
     headers = {b"cookie": header.encode()}
-    assert RequestContext("1", "GET", b"/", b"", headers, [], "", api.clock(), api.sandbox).get_cookie("n") == value
+    now = api.clock()
+    assert RequestContext("1", "GET", b"/", b"", headers, [], "", now, api.sandbox, now).get_cookie("n") == value
 
 
 def test_cache_returns_the_user_of_the_session_after_it_starts_again(api: Api) -> None:

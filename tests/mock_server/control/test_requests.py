@@ -111,6 +111,38 @@ def test_body_that_the_operation_does_not_have_is_a_finding(mock: ControlledMock
     assert (entry["request"]["body"], find_kinds(entry)) == ({"reason": "old"}, [("invalid-body", "body")])
 
 
+def test_body_in_parts_is_recorded(mock: ControlledMock) -> None:
+    content = json.dumps(AGENT).encode()
+    request_in_parts(mock, [content[:10], content[10:]])
+    (entry,) = list_requests(mock)
+    assert (entry["request"]["body"], entry["request"]["body_bytes"]) == (AGENT, len(content))
+
+
+def test_too_large_body_is_recorded_as_far_as_it_was_received(mock: ControlledMock) -> None:
+    request_in_parts(mock, [b"x" * 600_000] * 3)
+    (entry,) = list_requests(mock)
+    assert (entry["response"]["status"], entry["request"]["body_bytes"]) == (413, 1_200_000)
+
+
+def test_body_of_a_request_that_a_rule_answers_is_recorded(mock: ControlledMock) -> None:
+    mock.control("POST", "/sandboxes/a/rules", {"respond": {"status": 503}})
+    mock.call("a", "POST", "/agents", AGENT)
+    (entry,) = list_requests(mock)
+    assert (entry["response"]["status"], entry["request"]["body"]) == (503, AGENT)
+
+
+def test_body_is_not_demanded_from_a_client_that_waits(mock: ControlledMock) -> None:
+    request_in_parts(mock, [json.dumps(AGENT).encode()], expect="100-continue", authorization="Bearer nope")
+    (entry,) = list_requests(mock)
+    assert (entry["response"]["status"], entry["request"]["body"]) == (401, None)
+
+
+def request_in_parts(mock: ControlledMock, parts: list[bytes], **headers: str) -> None:
+    """Create an agent; the body arrives in parts."""
+    all_headers = {"authorization": "Bearer demo-token", "content-type": "application/json", **headers}
+    Client(mock.app, all_headers).request("POST", "/__mock/s/a/api/v1/agents", body=parts)
+
+
 def test_source_of_the_response_is_named(mock: ControlledMock) -> None:
     mock.control(
         "POST",
@@ -411,9 +443,10 @@ def record(mock: ControlledMock, count: int = 1) -> None:
     """Add entries to the journal of the sandbox, as requests do."""
     journal = mock.registry.entries["a"].sandbox.journal
     assert journal is not None
-    template = journal.entries[0]
+    entry = journal.entries[0]
+    response = (entry.status, entry.response_headers, entry.response_body, entry.source, entry.fault)
     for _ in range(count):
-        journal.record(*template[1:15], *template[16:18])  # without number and sizes
+        journal.record(*entry[1:9], entry.headers, entry.body, *response)
 
 
 def test_each_new_request_is_an_event(mock: ControlledMock) -> None:
