@@ -123,6 +123,16 @@ components:
         folder: {$ref: "#/components/schemas/Folder"}
         text: {type: string, maxLength: 200}
 """
+LABELS = """paths:
+  /labels:
+    get:
+      operationId: listLabels
+      responses:
+        "200":
+          description: The labels
+          content: {application/json: {schema: {type: object, properties: {data: {type: array, items: {}}}}}}
+        "401": {$ref: "#/components/responses/Error"}
+"""
 Answer = tuple[int, str, bytes] | tuple[int, str, bytes, dict[str, str]]
 Intercept = Callable[[str, str, str], Answer | None]
 
