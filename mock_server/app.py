@@ -46,6 +46,7 @@ def create_app(
     registry: SandboxRegistry | None = None,
     control_token: str | None = None,
     dataset_names: Collection[str] = (),
+    accepted_tokens: frozenset[str] | None = None,
 ) -> MockApp:
     """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
 
@@ -54,6 +55,7 @@ def create_app(
     whose forwarded headers are used, in addition to this machine. `max_body_bytes`: limit of a request body.
     `registry`: the named sandboxes; None: there are none, and no control API. `control_token`: what the control API
     requires; without one it is off if the mock serves the network. `dataset_names`: of new sandboxes.
+    `accepted_tokens`: the credentials that are accepted if the contract has no accounts; None: any.
     """
     kinds = NETWORK_KINDS if serves_network else LOOPBACK_KINDS
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins), kinds)
@@ -73,7 +75,7 @@ def create_app(
         contract,
         endpoint,
         [RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
-        security_map=build_security_map(contract),
+        security_map=build_security_map(contract, accepted_tokens),
         routes=routes,
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,

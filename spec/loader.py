@@ -6,29 +6,34 @@ Everything is read from the file; this package contains nothing that is specific
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
-from spec.document import Document, escape
+from spec.document import Document, escape, iter_keyword_objects, load_mapping
 from spec.document_checks.keyword_types import check_keyword_types
 from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import parse_csrf
+from spec.http.security import parse_security_schemes
 from spec.http.servers import parse_base_paths
 from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
 from spec.operation_parser import OperationParser
-from spec.reading.files import read_document
+from spec.reading.files import Load, read_document
 from spec.resource_parser import parse_resources, parse_views
 
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
 
 
-def load_contract(path: Path) -> Contract:
-    """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid."""
-    document = read_document(path)
+def load_contract(path: Path, load: Load = load_mapping) -> Contract:
+    """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid.
+
+    `load`: parses the bytes of the file.
+    """
+    document = read_document(path, load)
     with describe_lines(document):
         return parse_contract(document)
 
@@ -36,12 +41,15 @@ def load_contract(path: Path) -> Contract:
 def parse_contract(document: Document) -> Contract:
     """Build the contract of a document. Raises ContractError with all problems that can be found together."""
     _check_root(document)
-    check_keyword_types(document, is_31=is_openapi_31(document.root))
-    document = normalize_document(document)
+    objects = list(iter_keyword_objects(document.root))
+    check_keyword_types(document, objects, is_31=is_openapi_31(document.root))
+    canonical = normalize_document(document, objects)
+    if canonical is not document:
+        document, objects = canonical, list(iter_keyword_objects(canonical.root))
     problems = ProblemCollector(document.name)
     with problems.collect():
         check_printed_texts(document)
-    ignored_extensions = check_objects(document, problems)
+    ignored_extensions = check_objects(document, objects, problems)
     contract = _parse(document, problems, ignored_extensions)
     problems.raise_problems()
     check_consistency(contract)
@@ -57,6 +65,9 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
     session_cookie = None
     with problems.collect():
         session_cookie = _parse_session_cookie(document)
+    security_schemes: Mapping[str, Mapping[str, Any]] = {}
+    with problems.collect():
+        security_schemes = parse_security_schemes(document)
     info = root["info"]
     base_paths: tuple[str, ...] = ("",)
     with problems.collect():
@@ -69,7 +80,7 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
         operations,
         resources,
         views,
-        root.get("components", {}).get("securitySchemes", {}),
+        security_schemes,
         next((r for r in resources.values() if r.members_relation), None),
         next((r for r in resources.values() if r.credentials), None),
         {name: _list_views(name, views) for name in resources},
@@ -101,6 +112,7 @@ def _parse_session_cookie(document: Document) -> SessionCookie | None:
     cookies = []
     for name, scheme in document.root.get("components", {}).get("securitySchemes", {}).items():
         csrf = parse_csrf(scheme, f"#/components/securitySchemes/{escape(name)}") or ("", "")
+        scheme, _ = document.dereference(scheme, "")
         if (scheme.get("type"), scheme.get("in")) == ("apiKey", "cookie"):
             cookies.append(SessionCookie(name, str(scheme.get("name", "")), *csrf))
     return cookies[0] if cookies else None

@@ -69,6 +69,8 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/store/importer.py": words("metadata position target tokens"),  # keys of an export; columns
     "mock_server/web/request_values/parameter_styles.py": words("label"),  # a style of OpenAPI
     "spec/comparison/schemas.py": words("property"),  # a term of messages
+    "mock_server/web/security.py": words("basic"),  # an HTTP authentication scheme
+    "spec/http/security.py": words("oauth2"),  # a type of security schemes
     "spec/operation_parser.py": words("label"),  # a style of OpenAPI
     "spec/redaction.py": words("access_token basic client_secret secret refresh_token"),  # credentials of any API
     "spec/publishing/openapi30.py": words("limit results"),  # keys of x-speakeasy-pagination

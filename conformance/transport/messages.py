@@ -1,7 +1,9 @@
 """Requests and responses, as checks and reports use them."""
 
 import json
+import re
 import shlex
+import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,9 +12,14 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import httpx
+
 from conformance.transport.json_body import parse_json
+from conformance.transport.request_ids import RequestIds
 
 AUTHORIZATION = "Authorization"
+ACCEPT_JSON = "'Accept: application/json'"
+PRINTF_SAFE_CHARS = frozenset(string.ascii_letters + string.digits + """{}[]()<>":;,.=+-_*/?&#@!~^|$`""")
 MAX_EXCERPT_BYTES = 200
 MAX_EVIDENCE_BYTES = 1024 * 1024
 
@@ -23,6 +30,11 @@ class Actor(StrEnum):
     OWNER = "self"
     OTHER_TENANT = "other"
     ANONYMOUS = "anonymous"
+
+
+def header_variable(header: str) -> str:
+    """The environment variable that printed commands read the value of a --header from."""
+    return "HEADER_" + re.sub("[^A-Z0-9]", "_", header.upper())
 
 
 def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
@@ -96,7 +108,8 @@ class Request:
 class Response:
     """A response. `headers`: lower-case names. `elapsed`: seconds.
 
-    `read_problem`: why `content` is only the start of the body, as the end of a sentence, or "".
+    `read_problem`: why `content` is only the start of the body, as the end of a sentence, or "". `ids`: those of the
+    request, if it was sent over HTTP.
     """
 
     status: int
@@ -104,6 +117,7 @@ class Response:
     content: bytes
     elapsed: float
     read_problem: str = ""
+    ids: RequestIds | None = field(default=None, compare=False)
 
     @property
     def json(self) -> Any:
@@ -148,16 +162,47 @@ class Exchange:
         start = content[:MAX_EVIDENCE_BYTES]
         return replace(self, response=replace(self.response, content=start, read_problem="is only stored in part"))
 
-    def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
-        """The request as a curl command; tokens are names of environment variables."""
-        request = self.request
-        parts = ["curl", "-i", "-X", request.method.upper()]
+    def curl(
+        self, base_url: str, token_env: str, other_token_env: str, variables: Mapping[str, str] | None = None
+    ) -> str:
+        """The request as a curl command for a POSIX shell; tokens are names of environment variables.
+
+        `variables`: headers that the run adds to each request -> the environment variable with the value.
+        """
+        request, url = self.request, _encode_url(base_url + self.request.target)
+        names = {name.lower() for name in request.headers}
+        parts = ["curl", "-I"] if request.method.lower() == "head" else ["curl", "-i", "-X", request.method.upper()]
         variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
         if variable:
             parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
-        parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
+        parts += [] if "accept" in names else [f"-H {ACCEPT_JSON}"]
+        parts += [f'-H "{name}: ${env}"' for name, env in (variables or {}).items() if name.lower() not in names]
+        headers = (f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items())
+        parts += [f"-H {shlex.quote(header)}" for header in headers]  # curl sends "Name;" as an empty header
+        parts += ["-g"] if any(char in url for char in "[]{}") else []
+        source = ""
         if request.raw_body is not None:
-            parts.append(f"--data-binary {shlex.quote(request.raw_body.decode('utf-8', 'replace'))}")
+            parts += [] if "content-type" in names else ["-H 'Content-Type:'"]
+            source = f"printf '{_escape_for_printf(request.raw_body)}' | "
+            parts.append("--data-binary @-")
         elif request.body is not None:
-            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(request.body))}")
-        return " ".join([*parts, shlex.quote(base_url + request.target)])
+            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(_dump_ascii(request.body))}")
+        return source + " ".join([*parts, shlex.quote(url)])
+
+
+def _encode_url(url: str) -> str:
+    """The URL as the client sends it."""
+    try:
+        return str(httpx.URL(url))
+    except httpx.InvalidURL:
+        return url
+
+
+def _escape_for_printf(content: bytes) -> str:
+    """Escape bytes for `printf` between single quotes, so that neither the shell nor a report changes them."""
+    return "".join(chr(byte) if chr(byte) in PRINTF_SAFE_CHARS else f"\\{byte:03o}" for byte in content)
+
+
+def _dump_ascii(value: Any) -> str:
+    """JSON without characters that a report removes, and without repeated spaces."""
+    return json.dumps(value).replace("  ", " \\u0020").replace("\x7f", "\\u007f")

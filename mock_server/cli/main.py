@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mock_server.registry.registry import SandboxRegistry
     from mock_server.sandbox.sandbox import Sandbox
     from mock_server.web.outer_app import MockApp
+    from spec.model import Contract
 
 DEFAULT_COMMAND = "serve"
 MAX_BANNER_SECONDS = 1.0  # until a reader of stdout must have read the banner
@@ -214,6 +215,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         from mock_server.control.rule_files import RuleFileError
         from mock_server.server import server
         from mock_server.store import StoreError
+        from mock_server.web.credentials.accepted import TokenFileError
         from spec.errors import ContractError
 
         try:
@@ -222,7 +224,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
             return max(report_error(problem, 2) for problem in error.problems)
         except ContractError as error:
             return report_lines(error.lines, 2)
-        except (FixtureError, StoreError) as error:
+        except (FixtureError, StoreError, TokenFileError) as error:
             return report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -235,7 +237,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
 
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
-    from mock_server import images, store_files
+    from mock_server import images, parsed_files, store_files
     from mock_server.actions import check_actions
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
@@ -250,7 +252,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
-    contract = load_contract(contract_path)
+    contract = load_contract(contract_path, parsed_files.load_mapping)
     with describe_lines(contract.document):
         check_actions(contract, requires_actions=settings.require_actions)
     if contract.ignored_extensions:
@@ -279,6 +281,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
     registry = None if settings.no_control else _create_registry(settings, sandbox, contract_path)
+    tokens = _read_tokens(settings.tokens, contract) if settings.tokens else None
     with describe_lines(contract.document):
         app = create_app(
             contract,
@@ -292,8 +295,19 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
             registry=registry,
             control_token=settings.control_token,
             dataset_names=sorted({*dataset_image.list_dataset_names(), parameters.dataset}),
+            accepted_tokens=tokens,
         )
     return app, sandbox
+
+
+def _read_tokens(path: Path, contract: "Contract") -> frozenset[str]:
+    """Return the accepted credentials of a contract without accounts. Raises TokenFileError."""
+    from mock_server.web.credentials.accepted import TokenFileError, read_tokens
+
+    if contract.account_resource is not None:
+        expected = f"a contract without accounts; here a token belongs to a record of {contract.account_resource.name}"
+        raise TokenFileError(f"--tokens: {path} (expected {expected})")
+    return read_tokens(path)
 
 
 def _create_registry(settings: MockSettings, sandbox: "Sandbox", contract_path: Path) -> "SandboxRegistry":

@@ -65,6 +65,7 @@ class MockSettings:
     journal_memory: int
     execution_seconds: float | None
     rules: Path | None
+    tokens: Path | None
     require_actions: bool
     quiet: bool
     log_level: str
@@ -240,6 +241,9 @@ _IDLE_HELP = "Minutes after which an unused sandbox is deleted."
 _JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the journal off."
 _EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
 _RULES_HELP = "YAML or JSON file of rules that each sandbox starts with."
+_TOKENS_HELP = (
+    "File of the accepted credentials, one on each line, for a contract without accounts; default: any is accepted."
+)
 _ACTIONS_HELP = "Reject a contract with operations that are only answered by their examples or schemas."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
@@ -281,6 +285,7 @@ OPTIONS = (
     _create_option("--journal-memory", _JOURNAL_HELP, type=_parse_journal_memory, default="8MiB", metavar="SIZE"),
     _create_option("--execution-seconds", _EXECUTION_HELP, type=_parse_seconds, metavar="SECONDS"),
     _create_option("--rules", _RULES_HELP, type=_FILE, metavar="FILE"),
+    _create_option("--tokens", _TOKENS_HELP, type=_FILE, metavar="FILE"),
     _create_option("--require-actions", _ACTIONS_HELP, is_flag=True),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
     _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),

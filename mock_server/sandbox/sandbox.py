@@ -168,6 +168,19 @@ class Sandbox:
         resolve = self.resolve_session if is_session(credential) else self.resolve_token
         return resolve(credential, now)
 
+    def resolve_login(self, login: str, secret: str) -> Viewer | None:
+        """Return the viewer of a login name and its password; None if they are not valid."""
+        account = self._find_account_with_secret(login, secret)
+        return None if account is None else self.get_viewer(account.key)
+
+    def _find_account_with_secret(self, login: str, secret: str) -> StoredRecord | None:
+        resource = self.contract.account_resource
+        if resource is None or resource.credentials is None:
+            return None
+        account = self.find_account(login) or self.find_account(self.remove_login_suffix(login))
+        has_secret = account is not None and account.attributes.get(resource.credentials.secret) == secret
+        return account if has_secret else None
+
     def _find_viewer(self, account: Resource, token: str, now: datetime) -> Viewer | None:
         """Return the viewer of a stored token or session."""
         sql = "SELECT user FROM _tokens WHERE token = ? AND expires > ?"
@@ -222,11 +235,8 @@ class Sandbox:
 
         If the contract has a session cookie, the session of the token starts too.
         """
-        resource = self.contract.account_resource
-        if resource is None or resource.credentials is None:
-            return None
-        account = self.find_account(login) or self.find_account(self.remove_login_suffix(login))
-        if account is None or account.attributes.get(resource.credentials.secret) != secret:
+        account = self._find_account_with_secret(login, secret)
+        if account is None:
             return None
         expires_at = now + TOKEN_LIFETIME
         with self.store.transaction():

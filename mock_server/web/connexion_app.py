@@ -8,6 +8,7 @@ from connexion.resolver import Resolver
 from starlette.types import ASGIApp
 
 from mock_server.web.context import RequestContext
+from mock_server.web.credentials.schemes import build_connexion_schemes
 from spec.model import Contract, Operation
 
 
@@ -45,11 +46,12 @@ def _build_minimal_spec(contract: Contract) -> dict[str, Any]:
 
     Connexion's validation of the complete document took a fifth of a second; the mock validates requests itself.
     """
+    schemes = build_connexion_schemes(contract)
     paths: dict[str, Any] = {}
     for operation in contract.operations.values():
         paths.setdefault(operation.path, {})[operation.method] = {
             "operationId": operation.id,
-            "security": [{name: [] for name in alternative} for alternative in operation.security],
+            "security": [{name: [] for name in names if name in schemes} for names in operation.security],
             "responses": {str(operation.envelope.status): {"description": operation.summary}},
         }
     return {
@@ -57,5 +59,5 @@ def _build_minimal_spec(contract: Contract) -> dict[str, Any]:
         "info": {"title": contract.title, "version": contract.version},
         "servers": [{"url": contract.base_path or "/"}],
         "paths": paths,
-        "components": {"securitySchemes": {name: dict(scheme) for name, scheme in contract.security_schemes.items()}},
+        "components": {"securitySchemes": schemes},
     }

@@ -181,7 +181,7 @@ class OperationParameters:
 
     `path`: those whose text is more than their value, or whose value no action checks. `exploded_names`: of the
     properties of exploded objects in the query, with the parameter. `open_parameter`: the exploded object that has all
-    unknown names; empty without one.
+    unknown names; empty without one. `credential_names`: of keys in the query.
     """
 
     query: Mapping[str, ParameterParser]
@@ -190,10 +190,15 @@ class OperationParameters:
     path: tuple[ParameterParser, ...] = ()
     exploded_names: Mapping[str, str] = field(default_factory=dict)
     open_parameter: str = ""
+    credential_names: frozenset[str] = frozenset()
 
     @classmethod
     def from_operation(
-        cls, document: Document, schemas: SchemaValidators, operation: Operation
+        cls,
+        document: Document,
+        schemas: SchemaValidators,
+        operation: Operation,
+        credential_names: frozenset[str] = frozenset(),
     ) -> "OperationParameters":
         parsers: dict[str, list[ParameterParser]] = {"query": [], "header": [], "cookie": [], "path": []}
         for parameter in operation.parameters:
@@ -207,6 +212,7 @@ class OperationParameters:
             tuple(path),
             {name: parser.parameter.name for parser in reversed(exploded) for name in parser.property_schemas},
             next((parser.parameter.name for parser in exploded if parser.is_open_object), ""),
+            credential_names,
         )
 
     def parse_query(self, raw: bytes) -> ParsedParameters:
@@ -219,7 +225,7 @@ class OperationParameters:
             name, text = _decode(encoded_name), _decode(encoded_value)
             parameter_name, part = self.match_name(name)
             if parameter_name is None:
-                if encoded_name:
+                if encoded_name and name not in self.credential_names:
                     ignored[name if name is not None else encoded_name.decode("latin-1")] = None
             elif text is None:
                 message = f"The {parameter_name.replace('_', ' ')} field must be valid UTF-8."

@@ -14,16 +14,22 @@ from typing import Any
 from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest
 from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
-from connexion.security import ApiKeySecurityHandler, BearerSecurityHandler
+from connexion.security import ApiKeySecurityHandler, BasicSecurityHandler, BearerSecurityHandler
 from starlette.types import Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import Viewer
 from mock_server.sandbox.sessions import derive_csrf_token
 from mock_server.web.context import COOKIE, RequestContext, get_context
+from mock_server.web.credentials.accepted import AcceptedCredentials
+from mock_server.web.credentials.schemes import (
+    HttpCredentialHandler,
+    build_challenge,
+    describe_alternatives,
+    list_http_schemes,
+)
 from mock_server.web.parameters import encode_header_name
 from spec.document import UNSAFE_METHODS
-from spec.errors import ContractError
 from spec.model import Contract, SessionCookie
 
 _AUTHORIZATION = b"authorization"
@@ -33,22 +39,30 @@ _INVALID_SESSION = "the session is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def build_security_map(contract: Contract) -> dict[str, Any]:
-    """Return Connexion's map from scheme type to handler. Raises ContractError for unsupported schemes."""
-    for name, scheme in contract.security_schemes.items():
-        scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
-        if scheme_kind not in (("http", "bearer"), ("apiKey", "header"), ("apiKey", "cookie")):
-            location = f"#/components/securitySchemes/{name}"
-            actual = f"unsupported scheme {' '.join(map(str, scheme_kind))}"
-            raise ContractError(location, actual, "http bearer, or an apiKey in a header or a cookie")
-    verify_session = partial(_verify_session, contract.session_cookie)
+def build_security_map(contract: Contract, tokens: frozenset[str] | None = None) -> dict[str, Any]:
+    """Return Connexion's map from scheme type to handler.
+
+    `tokens`: the credentials that are accepted if the contract has no accounts; None: any is.
+    """
+    accepted = AcceptedCredentials(tokens)
+    verify_token: Callable[..., Any] = accepted.verify
+    verify_session: Callable[..., Any] = accepted.verify
+    verify_login: Callable[..., Any] = accepted.verify_login
+    if contract.account_resource is not None:
+        verify_token, verify_login = _verify_token, _verify_login
+        verify_session = partial(_verify_session, contract.session_cookie)
 
     def find_verify_function(scheme: Any) -> Callable[..., Any]:
-        return verify_session if scheme.get("in") == "cookie" else _verify_token
+        if scheme["type"] == "http" and scheme["scheme"] == "basic":
+            return verify_login
+        if scheme["type"] == "http" and scheme["scheme"] != "bearer":
+            return accepted.verify
+        return verify_session if scheme.get("in") == "cookie" else verify_token
 
+    handlers = {"bearer": BearerSecurityHandler, "basic": BasicSecurityHandler, "apiKey": ApiKeySecurityHandler}
+    handlers |= {name: HttpCredentialHandler for name in list_http_schemes(contract) if name not in handlers}
     return {
-        "bearer": partial(_create_handler, BearerSecurityHandler, find_verify_function),
-        "apiKey": partial(_create_handler, ApiKeySecurityHandler, find_verify_function),
+        name: partial(_create_handler, handler_class, find_verify_function) for name, handler_class in handlers.items()
     }
 
 
@@ -70,6 +84,13 @@ def _verify_session(cookie: SessionCookie | None, session: str, request: Connexi
             return None
     context.has_invalid_credential |= viewer is None
     return _build_token_info(viewer, session)
+
+
+def _verify_login(login: str, secret: str, request: ConnexionRequest) -> dict[str, Any] | None:
+    context = get_context(request.scope)
+    viewer = context.sandbox.resolve_login(login, secret)
+    context.has_invalid_credential |= viewer is None
+    return _build_token_info(viewer, "")
 
 
 def _build_token_info(viewer: Viewer | None, token: str) -> dict[str, Any] | None:
@@ -106,8 +127,13 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.earlier_headers = _list_headers_before_bearer(self.security or (), self.security_schemes)
-        cookie_schemes = (s for s in self.security_schemes.values() if s.get("in") == "cookie")
-        self.session_scheme: Mapping[str, Any] = next(cookie_schemes, {})
+        cookie_schemes = [s for s in self.security_schemes.values() if s.get("in") == "cookie"]
+        self.session_scheme: Mapping[str, Any] = next(iter(cookie_schemes), {})
+        self.cookie_names = tuple(scheme["name"] for scheme in cookie_schemes)
+        used_schemes = [self.security_schemes[name] for names in self.security or () for name in names]
+        self.challenge = {"WWW-Authenticate": build_challenge(used_schemes)}
+        self.expected = describe_alternatives(self.security or (), self.security_schemes)
+        self.has_bearer = any(scheme.get("scheme") == "bearer" for scheme in used_schemes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.security:
@@ -132,29 +158,37 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
     async def verify_with_connexion(self, scope: Scope, context: RequestContext) -> None:
         """Authenticate with Connexion. Raises ApiError (401, 419)."""
         # Of a repeated header Connexion reads the first value and the mock the last: pass only the latter.
-        request = ConnexionRequest({**scope, "headers": [*_normalize_cookies(context, self.session_scheme).items()]})
+        request = ConnexionRequest({**scope, "headers": [*_normalize_cookies(context, self.cookie_names).items()]})
         try:
             await self.verification_fn(request)
         except ProblemException:
             raise self._create_error(context) from None
         token_info = request.context.get("token_info") or {}
         # A requirement with several schemes produces one entry per scheme.
-        for candidate in (token_info, *(value for value in token_info.values() if isinstance(value, dict))):
-            viewer = candidate.get("viewer")
-            if isinstance(viewer, Viewer):
-                context.viewer, context.token = viewer, candidate["token"]
-                return
+        candidates = [token_info, *(value for value in token_info.values() if isinstance(value, dict))]
+        accepted = [candidate for candidate in candidates if "viewer" in candidate]
+        if accepted:  # a scheme that names no user may be combined with one that does
+            credential = next((c for c in accepted if isinstance(c["viewer"], Viewer)), accepted[0])
+            context.viewer, context.token = credential["viewer"], credential["token"] or None
+            return
         if not token_info and {} in self.security:  # anonymous access is permitted
             return
-        raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=CHALLENGE)
+        raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=self.challenge)
 
     def _create_error(self, context: RequestContext) -> ApiError:
         """Return the error of a request whose credentials Connexion rejected."""
         if not context.has_csrf_mismatch:
-            return ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE)
+            has_accounts = context.sandbox.contract.account_resource is not None
+            detail = _describe_auth_failure(context) if has_accounts and self.has_bearer else self._describe(context)
+            return ApiError(ErrorKind.UNAUTHENTICATED, detail, headers=self.challenge)
         csrf = self.session_scheme.get("x-csrf", {})
         detail = f"{csrf.get('header')}: missing or wrong (expected the value of the cookie {csrf.get('cookie')})"
         return ApiError(ErrorKind.CSRF_MISMATCH, detail)
+
+    def _describe(self, context: RequestContext) -> str:
+        """Describe for the request log why the credentials are rejected."""
+        reason = "the credential is not accepted" if context.has_invalid_credential else "no credential"
+        return f"{reason} (expected {self.expected})"
 
 
 def _list_headers_before_bearer(
@@ -164,22 +198,22 @@ def _list_headers_before_bearer(
     headers: set[bytes] = set()
     for alternative in security:
         definitions = [schemes[name] for name in alternative]
-        if [definition["type"] for definition in definitions] == ["http"]:
+        if [definition.get("scheme") for definition in definitions] == ["bearer"]:
             return frozenset(headers)
-        if not definitions or any(definition["type"] == "http" for definition in definitions):
+        if not definitions or any(d["type"] == "http" or d["in"] == "query" for d in definitions):
             return None
         headers |= {COOKIE if d["in"] == "cookie" else encode_header_name(d["name"]) for d in definitions}
     return None
 
 
-def _normalize_cookies(context: RequestContext, session_scheme: Mapping[str, Any]) -> Mapping[bytes, bytes]:
-    """Return the headers with only the session cookie, since Connexion rejects malformed cookies."""
+def _normalize_cookies(context: RequestContext, names: Sequence[str]) -> Mapping[bytes, bytes]:
+    """Return the headers with only the cookies of these names, since Connexion rejects malformed cookies."""
     if COOKIE not in context.headers:
         return context.headers
-    name = session_scheme.get("name", "")
-    session = context.get_cookie(name)
+    cookies = [(name, value) for name in names if (value := context.get_cookie(name)) is not None]
     others = {header: value for header, value in context.headers.items() if header != COOKIE}
-    return others if session is None else {**others, COOKIE: f"{name}={session}".encode("latin-1")}
+    header = "; ".join(f"{name}={value}" for name, value in cookies)
+    return {**others, COOKIE: header.encode("latin-1")} if cookies else others
 
 
 def _describe_auth_failure(context: RequestContext) -> str:

@@ -19,6 +19,7 @@ from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, choose_med
 from mock_server.static_responses.response_definitions import ResponseDefinitions
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context
+from mock_server.web.credentials.schemes import list_query_keys
 from mock_server.web.parameters import OperationParameters, ParsedParameters, collect_defaults
 from mock_server.web.request_values.bodies import BodyFormats, ParsedBody
 from mock_server.web.request_values.text_values import TextConverter
@@ -81,7 +82,9 @@ class RequestValidator:
         """Compile parameters and body schema."""
         operation = self.operation
         self.media_types = _list_media_types(self.contract, operation)
-        self.parameters = OperationParameters.from_operation(self.contract.document, self.schemas, operation)
+        self.parameters = OperationParameters.from_operation(
+            self.contract.document, self.schemas, operation, list_query_keys(self.contract)
+        )
         if operation.request_body is not None:
             self.body_validator = self.schemas.get(operation.request_body.pointer, "write")
             fields = operation.request_body.fields

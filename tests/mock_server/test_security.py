@@ -1,6 +1,7 @@
 """Tests authentication: valid tokens are accepted, all others return 401."""
 
 import re
+from base64 import b64encode
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,6 @@ from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from mock_server.web.security import build_security_map
 from spec.errors import ContractError
 from spec.model import Contract
 from spec.validators import SchemaValidators
@@ -35,9 +35,9 @@ AUTHORS = f"{API}/authors"
 ME = f"{API}/me"
 
 
-def is_unauthenticated(reply: Reply) -> bool:
+def is_unauthenticated(reply: Reply, challenge: str = "Bearer") -> bool:
     body = (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
-    return body and (reply.headers["www-authenticate"], reply.headers["x-mock-reason"]) == ("Bearer", "auth")
+    return body and (reply.headers["www-authenticate"], reply.headers["x-mock-reason"]) == (challenge, "auth")
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +158,9 @@ def test_all_schemes_of_one_requirement_are_needed(security: str, header: bool) 
     caller = Client(create_app_with_contract(contract, RecordedCalls()), {})
     bearer = {"authorization": "Bearer demo-token"} if header else {}
     assert caller.get(ME, x_desk_token="demo-token", **bearer).status == 200
-    assert is_unauthenticated(caller.get(ME, authorization="Bearer demo-token"))
-    assert is_unauthenticated(caller.get(ME))
+    challenge = "Bearer" if header else 'ApiKey name="X-Desk-Token"'
+    assert is_unauthenticated(caller.get(ME, authorization="Bearer demo-token"), challenge)
+    assert is_unauthenticated(caller.get(ME), challenge)
 
 
 def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIApp:
@@ -176,11 +177,42 @@ def create_app_with_contract(contract: Contract, calls: RecordedCalls) -> ASGIAp
     )
 
 
-@pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])
-def test_unsupported_scheme_is_an_error(scheme: str) -> None:
-    contract = edit_contract(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
-    with pytest.raises(ContractError, match="http bearer, or an apiKey in a header or a cookie"):
-        build_security_map(contract)
+@pytest.mark.parametrize(
+    ("scheme", "problem"),
+    [
+        ("{type: http}", "scheme: a text"),
+        ("{type: apiKey, in: body, name: key}", "one of header, query, cookie"),
+        ("{type: apiKey, in: header}", "name: a text"),
+        ("{type: password}", "one of apiKey, http, oauth2, openIdConnect, mutualTLS"),
+    ],
+)
+def test_invalid_scheme_is_an_error(scheme: str, problem: str) -> None:
+    with pytest.raises(ContractError, match=problem):
+        edit_contract(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
+
+
+def test_scheme_that_is_not_declared_is_an_error() -> None:
+    with pytest.raises(ContractError, match="unknown scheme 'other'"):
+        edit_contract(("security: [{desk: []}, {bearer: []}]", "security: [{other: []}]"))
+
+
+def test_login_of_an_account_is_a_basic_credential() -> None:
+    contract = edit_contract(
+        ("desk: {type: apiKey, in: header, name: X-Desk-Token}", "desk: {type: http, scheme: basic}")
+    )
+    calls = RecordedCalls()
+    caller = Client(create_app_with_contract(contract, calls), {})
+    assert caller.get(ME, authorization=basic("ada@example.com:password")).status == 200
+    assert calls.last.viewer is not None
+    assert caller.get(ME, authorization="Bearer demo-token").status == 200
+    for credential in ("ada@example.com:other", "nobody@example.com:password", "ada@example.com"):
+        reply = caller.get(ME, authorization=basic(credential))
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"] == "Basic, Bearer"
+
+
+def basic(credential: str) -> str:
+    return f"Basic {b64encode(credential.encode()).decode()}"
 
 
 def test_cause_of_a_401_is_only_logged() -> None:

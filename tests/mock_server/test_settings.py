@@ -59,6 +59,7 @@ def test_option_takes_precedence_over_environment_variable(option: click.Option)
         "journal_memory": ("0", "64KiB"),
         "execution_seconds": ("0.5", "60"),
         "rules": (str(LIBRARY), str(Path(__file__))),
+        "tokens": (str(LIBRARY), str(Path(__file__))),
         "require_actions": ("1", "0"),
         "quiet": ("1", "0"),
         "log_level": ("info", "DEBUG"),

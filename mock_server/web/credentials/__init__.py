@@ -1,0 +1,1 @@
+"""Security schemes of all kinds, as Connexion verifies them."""
