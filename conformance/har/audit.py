@@ -16,8 +16,9 @@ from conformance.har.openapi_core_adapter import OpenapiCoreValidator
 from conformance.har.routes import url_origin
 from conformance.responses.findings import SERVER_STATUSES, Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import Actor, Exchange, Request
 from conformance.transport.routes import Router
+from conformance.transport.wire_format import AUTHORIZATION
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 

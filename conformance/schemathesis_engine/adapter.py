@@ -24,7 +24,7 @@ from typing_extensions import override
 from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
-from conformance.transport.messages import AUTHORIZATION
+from conformance.transport.wire_format import AUTHORIZATION
 from spec.model import Operation
 
 # Safe if the target accepts them after all; our own checks cover the other methods.

@@ -18,7 +18,8 @@ from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTranspor
 from conformance.errors import SkipCheck, SkipReason, SuiteError
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.session import Session
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
+from conformance.transport.messages import Actor, Exchange, Request
+from conformance.transport.wire_format import AUTHORIZATION
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
@@ -117,8 +118,18 @@ class CaseTransport(RequestsTransport):
         sent_operation, path, query = self._split_url(operation, prepared_request)
         method = case.method.lower()
         if method != operation.method:  # the session would count its response as a success of the operation
-            request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
             client = self.session.client
+            wire_format = client.wire_formats.get(operation.id)
+            request = Request(
+                operation.id,
+                method,
+                sent_operation.path,
+                path,
+                query,
+                actor=actor,
+                headers=headers,
+                wire_format=wire_format,
+            )
             return Exchange(request, client.retrier.send(client.target, request, may_retry=True))
         body, raw = _decode_body(prepared_request, headers)
         return self.session.client.send(

@@ -12,7 +12,7 @@ import httpx
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
 from conformance.transport.deadline import Deadline, apply_deadline
-from conformance.transport.messages import AUTHORIZATION, Request, Response
+from conformance.transport.messages import Request, Response
 from spec.document import UNSAFE_METHODS
 
 MAX_THROTTLED_RETRIES = 3  # retries after a 429 before it counts as the response
@@ -166,13 +166,17 @@ class HttpTarget:
         self.budget.count_request()
         self._limit_rate()
         headers = {"Accept": "application/json", **request.headers}
-        token = self.tokens.get(request.actor)
+        content, json_body = request.raw_body, request.body
+        if request.wire_format is not None and content is None and json_body is not None:
+            content, content_type = request.encode_body()
+            headers, json_body = {"Content-Type": str(content_type), **headers}, None
+        token, url = self.tokens.get(request.actor), request.build_url(self.base)
         if token is not None:
-            headers.setdefault(AUTHORIZATION, f"Bearer {token}")
-        method, url = request.method.upper(), self.base + request.target
+            url = request.add_token(token, headers, url)
+        method = request.method.upper()
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
-        with self._client.stream(method, url, headers=headers, content=request.raw_body, json=request.body) as response:
+        with self._client.stream(method, url, headers=headers, content=content, json=json_body) as response:
             # The stream itself, since httpx decompresses without a limit.
             chunks = cast("Iterable[bytes]", response.stream)
             encoding = response.headers.get("content-encoding", "")

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from conformance.transport.json_body import parse_json
+from conformance.transport.wire_format import AUTHORIZATION, JSON_MEDIA_TYPE, WireFormat
 
-AUTHORIZATION = "Authorization"
 MAX_EXCERPT_BYTES = 200
 MAX_EVIDENCE_BYTES = 1024 * 1024
 
@@ -63,7 +63,8 @@ class Request:
 
     `path_values`: values of path parameters. `query`: ordered pairs of raw values. `body`: JSON, or None for no body.
     `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `headers`: additional headers.
-    `number`: identifies the request in this process.
+    `wire_format`: how the operation differs from JSON with a bearer token; None: not at all. `number`: identifies the
+    request in this process.
     """
 
     operation: str
@@ -75,6 +76,7 @@ class Request:
     raw_body: bytes | None = None
     actor: Actor = Actor.OWNER
     headers: Mapping[str, str] = field(default_factory=dict)
+    wire_format: WireFormat | None = field(default=None, repr=False, compare=False)
     number: int = field(default_factory=partial(next, count(1)), init=False, repr=False, compare=False)
 
     @property
@@ -90,6 +92,26 @@ class Request:
         for name, value in self.path_values.items():
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         return f"{path}?{urlencode(self.query)}" if self.query else path
+
+    def build_url(self, base: str) -> str:
+        """Return the URL below the base URL of the contract."""
+        return base + self.target if self.wire_format is None else self.wire_format.build_url(base, self.target)
+
+    def encode_body(self) -> tuple[bytes | None, str | None]:
+        """Return (bytes, content type); None for no body, and for the content type of a raw one."""
+        if self.raw_body is not None or self.body is None:
+            return self.raw_body, None
+        if self.wire_format is not None:
+            return self.wire_format.encode_body(self.body)
+        return json.dumps(self.body).encode(), JSON_MEDIA_TYPE
+
+    def add_token(self, token: str, headers: dict[str, str], url: str) -> str:
+        """Put a token in the headers or the URL where the operation expects it; return the URL."""
+        if self.wire_format is not None and self.wire_format.credentials:
+            return self.wire_format.add_token(token, headers, url)
+        if AUTHORIZATION.lower() not in map(str.lower, headers):
+            headers[AUTHORIZATION] = f"Bearer {token}"
+        return url
 
 
 @dataclass(frozen=True)
@@ -153,11 +175,15 @@ class Exchange:
         request = self.request
         parts = ["curl", "-i", "-X", request.method.upper()]
         variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
-        if variable:
+        if variable and request.wire_format is not None and request.wire_format.credentials:
+            parts += request.wire_format.list_curl_options(variable)
+        elif variable:
             parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
         parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
         if request.raw_body is not None:
             parts.append(f"--data-binary {shlex.quote(request.raw_body.decode('utf-8', 'replace'))}")
         elif request.body is not None:
-            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(request.body))}")
-        return " ".join([*parts, shlex.quote(base_url + request.target)])
+            content, content_type = request.encode_body()
+            text = (content or b"").decode("utf-8", "replace")
+            parts.append(f"-H {shlex.quote(f'Content-Type: {content_type}')} -d {shlex.quote(text)}")
+        return " ".join([*parts, shlex.quote(request.build_url(base_url))])
