@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import chain
@@ -40,6 +40,7 @@ ANNOTATION_KEYWORDS = frozenset(
 )
 # The first alternative consumes escaped backslashes, so that the `\\u` of the second is an escape.
 _SURROGATE_PAIR = re.compile(rb"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_REFERENCE = re.compile(rb"""\$ref["']?[ \t]*:[ \t]*["']?#/""")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -97,7 +98,7 @@ class Document:
 def parse_document(content: bytes, name: str) -> Document:
     """Parse the bytes of a contract file; `name` is used in errors. Raises ContractError."""
     root = load_mapping(content, name)
-    external = find_external_reference(root)
+    external = find_external_reference(root, content)
     if external is not None:
         pointer, target = external
         raise ContractError(pointer, f"external reference {target!r}", "references within this file (#/...)")
@@ -119,8 +120,13 @@ def check_size(root: Any, name: str) -> None:
         pass
 
 
-def find_external_reference(root: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the first reference that is no JSON pointer into the document, with its pointer."""
+def find_external_reference(root: Mapping[str, Any], content: bytes) -> tuple[str, str] | None:
+    """Return the first reference that is no JSON pointer into the document, with its pointer.
+
+    `content`: the file; it is searched first, since most files have no such reference.
+    """
+    if len(_REFERENCE.findall(content)) == content.count(b"$ref"):
+        return None
     components = root.get("components")
     maps = [("#/paths", root.get("paths"))]  # of names, which may be in another file as a whole
     maps += [(f"#/components/{k}", v) for k, v in components.items()] if isinstance(components, dict) else []
@@ -252,6 +258,9 @@ def escape(part: str) -> str:
 def split_pointer(pointer: str) -> list[str]:
     """Split a JSON pointer into its unescaped parts."""
     return [p.replace("~1", "/").replace("~0", "~") for p in pointer.removeprefix("#").split("/")[1:]]
+
+
+KeywordObjects = Sequence[tuple[Mapping[str, Any], str]]  # with their pointers; see `iter_keyword_objects`
 
 
 class _Keys(Enum):

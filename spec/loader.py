@@ -10,7 +10,7 @@ from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
-from spec.document import Document, escape
+from spec.document import Document, escape, iter_keyword_objects, load_mapping
 from spec.document_checks.keyword_types import check_keyword_types
 from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
@@ -22,15 +22,18 @@ from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
 from spec.operation_parser import OperationParser
-from spec.reading.files import read_document
+from spec.reading.files import Load, read_document
 from spec.resource_parser import parse_resources, parse_views
 
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
 
 
-def load_contract(path: Path) -> Contract:
-    """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid."""
-    document = read_document(path)
+def load_contract(path: Path, load: Load = load_mapping) -> Contract:
+    """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid.
+
+    `load`: parses the bytes of the file.
+    """
+    document = read_document(path, load)
     with describe_lines(document):
         return parse_contract(document)
 
@@ -38,12 +41,15 @@ def load_contract(path: Path) -> Contract:
 def parse_contract(document: Document) -> Contract:
     """Build the contract of a document. Raises ContractError with all problems that can be found together."""
     _check_root(document)
-    check_keyword_types(document, is_31=is_openapi_31(document.root))
-    document = normalize_document(document)
+    objects = list(iter_keyword_objects(document.root))
+    check_keyword_types(document, objects, is_31=is_openapi_31(document.root))
+    canonical = normalize_document(document, objects)
+    if canonical is not document:
+        document, objects = canonical, list(iter_keyword_objects(canonical.root))
     problems = ProblemCollector(document.name)
     with problems.collect():
         check_printed_texts(document)
-    ignored_extensions = check_objects(document, problems)
+    ignored_extensions = check_objects(document, objects, problems)
     contract = _parse(document, problems, ignored_extensions)
     problems.raise_problems()
     check_consistency(contract)

@@ -234,7 +234,8 @@ class Operation:
     """One method on one path.
 
     `security`: alternatives, each a tuple of schemes that are all required; () is public. `base_paths`: of its own
-    servers; () if it has those of the contract.
+    servers; () if it has those of the contract. `response_ranges`: pointer of the schema of ``4XX``, ``DEFAULT`` and
+    other ranges of statuses.
     """
 
     id: str
@@ -252,6 +253,20 @@ class Operation:
     effects: tuple[str, ...]
     envelope: Envelope
     base_paths: tuple[str, ...] = ()
+    response_ranges: Mapping[str, str | None] = field(default_factory=dict)
+
+    def documents(self, status: int) -> bool:
+        """Whether the operation documents a status: itself, its range or ``default``."""
+        return status in self.responses or self._find_range(status) is not None
+
+    def find_response_schema(self, status: int) -> str | None:
+        """Return the pointer of the schema of a status; None without a body."""
+        if status in self.responses:
+            return self.responses[status]
+        return self.response_ranges.get(self._find_range(status) or "")
+
+    def _find_range(self, status: int) -> str | None:
+        return next((name for name in (f"{status // 100}XX", "DEFAULT") if name in self.response_ranges), None)
 
     @property
     def query_parameters(self) -> tuple[Parameter, ...]:
@@ -265,8 +280,15 @@ class Operation:
 
     @property
     def success_statuses(self) -> tuple[int, ...]:
-        """The documented statuses of 2xx."""
-        return tuple(status for status in self.responses if 200 <= status < 300)
+        """The documented statuses of 2xx; all of them if the success response is a range."""
+        statuses = tuple(status for status in self.responses if 200 <= status < 300)
+        has_range = not statuses and self.documents(self.envelope.status)
+        return tuple(range(200, 300)) if has_range else statuses
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the contract says nothing about the state that the operation reads or changes."""
+        return self.action == STATIC_ACTION
 
     @property
     def path_parameter_names(self) -> tuple[str, ...]:

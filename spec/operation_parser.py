@@ -80,7 +80,7 @@ class OperationParser:
                 parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
                 if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
                     parameters[parameter.location, parameter.name] = parameter
-        responses, envelope = self._parse_responses(node, pointer)
+        responses, ranges, envelope = self._parse_responses(node, pointer)
         action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
         security = self._parse_security(node, pointer)
         return Operation(
@@ -99,6 +99,7 @@ class OperationParser:
             tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
             envelope,
             _parse_own_base_paths((node, pointer), (path_item, location)),
+            ranges,
         )
 
     def _infer_action(self, path: str, method: str, resource: Resource | None, envelope: Envelope) -> str | None:
@@ -173,11 +174,15 @@ class OperationParser:
             self._collect_fields(part, f"{pointer}/allOf/{index}", fields)
         for name, node in schema.get("properties", {}).items():
             child = f"{pointer}/properties/{escape(name)}"
+            if isinstance(node, dict) and node.get("readOnly") is True:
+                continue  # the schema of a response that is also the body: a client may not set it
             query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
             fields[name] = BodyField(name, name in schema.get("required", ()), node, query, setter, child)
 
-    def _parse_responses(self, operation: Mapping[str, Any], pointer: str) -> tuple[dict[int, str | None], Envelope]:
-        """Return the schema pointers of the responses by status, and the envelope of the success response."""
+    def _parse_responses(
+        self, operation: Mapping[str, Any], pointer: str
+    ) -> tuple[dict[int, str | None], dict[str, str | None], Envelope]:
+        """Return the schema pointers of the responses by status and by range, and the envelope of the success."""
         responses: dict[int, str | None] = {}
         ranges: dict[str, str | None] = {}
         for status, response_node in operation.get("responses", {}).items():
@@ -191,7 +196,7 @@ class OperationParser:
             else:
                 ranges[status.upper()] = schema_pointer
         status, schema_pointer = _find_success(responses, ranges)
-        return responses, self._parse_envelope(status, schema_pointer)
+        return responses, ranges, self._parse_envelope(status, schema_pointer)
 
     def _parse_envelope(self, status: int, pointer: str | None) -> Envelope:
         if pointer is None:
@@ -204,12 +209,13 @@ class OperationParser:
         data_property: str | None = None
         pagination: dict[str, Mapping[str, str]] = {}
         for name, node in schema.get("properties", {}).items():
-            row_view, row_is_list = self._find_row_view(node)
             roles = self._parse_pagination_roles(*self.components.unwrap(node, pointer))
             if roles:
                 pagination[name] = roles
-            elif data_property is None and (row_view or not view_name):
-                data_property, view_name, is_list = name, row_view, row_is_list
+            elif data_property is None:
+                row_view, row_is_list = self._find_row_view(node)
+                if row_view or not view_name:
+                    data_property, view_name, is_list = name, row_view, row_is_list
         return Envelope(status, pointer, data_property, view_name, is_list, pagination)
 
     @staticmethod

@@ -14,8 +14,8 @@ _HYPHEN_AFTER_CLASS = re.compile(r"(\\[dDsSwW])-")
 BACKTRACK_LIMIT = 100_000  # steps of one match, some milliseconds
 
 
-def iter_pattern_problems(node: Mapping[str, Any], pointer: str) -> Iterator[ContractError]:
-    """Yield an error for each pattern of a schema that cannot be compiled.
+def iter_pattern_problems(node: Mapping[str, Any], pointer: str, valid_patterns: set[str]) -> Iterator[ContractError]:
+    """Yield an error for each pattern of a schema that cannot be compiled. `valid_patterns`: those that can, so far.
 
     Without lookaround and back-references a match takes linear time, whatever the pattern. With them it may take
     quadratic time and more, so only texts of at most MAX_BACKTRACKING_CHARS are matched.
@@ -24,7 +24,11 @@ def iter_pattern_problems(node: Mapping[str, Any], pointer: str) -> Iterator[Con
     names = node.get("patternProperties")
     patterns |= {f"patternProperties/{escape(n)}": n for n in names} if isinstance(names, dict) else {}
     for key, pattern in patterns.items():
-        if not is_linear(pattern) and not _is_regular_expression(pattern):
+        if pattern in valid_patterns:
+            continue
+        if is_linear(pattern) or _is_regular_expression(pattern):
+            valid_patterns.add(pattern)
+        else:
             yield ContractError(f"{pointer}/{key}", invalid_value(pattern), "a regular expression")
 
 
@@ -34,7 +38,8 @@ def repair_pattern(pattern: str) -> str:
     ECMAScript reads the hyphen after a class (``[\\w-.]``) as a character; other engines reject it without an escape.
     """
     repaired = _HYPHEN_AFTER_CLASS.sub(r"\1\\-", pattern)
-    return repaired if not is_linear(pattern) and is_linear(repaired) else pattern
+    is_repaired = repaired != pattern and not is_linear(pattern) and is_linear(repaired)
+    return repaired if is_repaired else pattern
 
 
 def is_linear(pattern: Any) -> bool:

@@ -42,6 +42,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("serialization",),
         ("sandbox",),
         ("actions", "images"),
+        ("parsed_files",),
         ("image_cache", "store_files"),
         ("registry",),
         ("web",),
@@ -77,8 +78,13 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "conformance.schemathesis_engine",
         "tests.fuzz",
         "tests.conformance",
+        "tests.contracts",
     ),  # its engine is not a documented API
-    "openapi_core": ("conformance.har.openapi_core_adapter", "tests.mock_server"),  # shares no code with our validators
+    "openapi_core": (
+        "conformance.har.openapi_core_adapter",
+        "tests.mock_server",
+        "tests.contracts",
+    ),  # shares no code with our validators
     "pytest": (
         "conformance.cli.pytest_plugin",
         "conformance.cli.pytest",
@@ -88,7 +94,8 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "jsonschema_rs": ("spec.validators", "spec.patterns", "tests"),
     "httpx": ("conformance", "tests"),  # the mock sends no requests
     "cryptography": ("mock_server.server.self_signed", "tests.mock_server"),  # an optional dependency
-    "requests": ("conformance.schemathesis_engine",),  # the transport of Schemathesis; everything else uses httpx
+    # The transport of Schemathesis; everything else uses httpx.
+    "requests": ("conformance.schemathesis_engine", "tests.contracts"),
 }
 
 # Module of this project, or a name in one -> the only module prefixes that may import it.

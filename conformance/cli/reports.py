@@ -50,6 +50,7 @@ class ReportBuilder:
             token_env=self.settings.token_env,
             other_token_env=self.settings.other_token_env,
             notes=tuple(notes),
+            header_names=tuple(name for name, _ in self.settings.header),
             gate_result=gate_result,
             redaction=redaction,
             line_numbers=self.line_numbers,

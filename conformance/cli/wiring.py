@@ -27,8 +27,10 @@ from conformance.session.tenant import TenantScope, parse_key
 from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
+from conformance.transport.credentials import CredentialFormat
 from conformance.transport.messages import Actor
 from conformance.transport.redaction import Redactor
+from conformance.transport.request_ids import RequestIdFactory
 from conformance.transport.retry import Retrier
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from spec.extensions import format_ignored_extensions
@@ -143,7 +145,7 @@ def open_session(
     """A session, and its target, which the caller closes. Raises UsageError."""
     read_only = settings.read_only or not settings.writes_allowed
     base_url = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
-    target = _build_target(settings, base_url, read_only)
+    target = _build_target(settings, base_url, contract, run_id, read_only=read_only)
     session_target: Target = target
     if token_command is not None:
         operations = contract.operations
@@ -201,7 +203,7 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
 
-def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTarget:
+def _build_target(settings: Settings, base_url: str, contract: Contract, run_id: str, *, read_only: bool) -> HttpTarget:
     """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
     deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
     tokens = {Actor.OWNER: settings.token, Actor.OTHER_TENANT: settings.other_token}
@@ -217,6 +219,8 @@ def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTar
             read_only=read_only,
             verify=_load_ca_file(settings.ca_file),
             trust_env=not is_loopback(settings.host),
+            request_ids=RequestIdFactory(run_id),
+            credential_format=CredentialFormat.from_contract(contract),
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         expected = "a URL like http://proxy.example.com:3128 in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"

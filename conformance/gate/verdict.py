@@ -170,7 +170,7 @@ class GateResult:
     @property
     def actions_never_successful(self) -> list[str]:
         """Named actions without a successful call, which checks cannot be required to make."""
-        actions = (op for op in self.scope if self.has_started and not op.is_generic)
+        actions = (op for op in self.scope if self.has_started and not (op.is_generic or op.is_static))
         return [op.id for op in actions if not self.has_succeeded(op)]
 
     def has_succeeded(self, operation: Operation) -> bool:

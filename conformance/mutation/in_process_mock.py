@@ -19,7 +19,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget
-from conformance.transport.messages import Actor, Exchange, Request, Response
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
@@ -125,7 +125,7 @@ class InProcessTarget:
         headers |= {name.lower(): value for name, value in request.headers.items()}
         token, url = self.tokens.get(request.actor), request.build_url(self.base)
         if token is not None:
-            url = request.add_token(token, headers, url)
+            headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
         response = await call_asgi(self.app, self._scope(request, headers, url), body or b"")
         return Response(response.status, response.headers, response.body, 0.0)
 
@@ -141,7 +141,7 @@ class InProcessTarget:
             "raw_path": path.encode("latin-1"),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
             "client": ("127.0.0.1", 50_000),
             "server": ("127.0.0.1", 8000),
         }

@@ -8,8 +8,7 @@ from conformance.checks.access.sessions import start_session
 from conformance.errors import SkipCheck
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
-from conformance.transport.messages import Actor
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.messages import AUTHORIZATION, Actor
 from spec.model import Operation, Parameter
 
 MISSING_KEY = "00000000-0000-4000-8000-00000000dead"

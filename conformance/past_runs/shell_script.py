@@ -18,7 +18,7 @@ from conformance.reporting.templating import render_template
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
-from conformance.transport.messages import Actor, Request
+from conformance.transport.messages import Actor, Request, header_variable
 from spec.model import Contract
 from spec.redaction import remove_unsafe_chars
 
@@ -67,7 +67,7 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
         message=_comment_line(failure.message),
         location=_comment_line(failure.location),
         variables=list(_variables(sequence, contract, settings)),
-        headers="".join(f' -H "{name}: ${_variable(name)}"' for name, _ in settings.header),
+        headers="".join(f' -H "{name}: ${header_variable(name)}"' for name, _ in settings.header),
         created=created[::-1],
         steps=steps,
         quote=_quote,
@@ -84,16 +84,12 @@ def _variables(sequence: RequestSequence, contract: Contract, settings: Settings
                 raise UsageError(f"--token-env: invalid value {env[:80]!a} (expected a valid name of a shell variable)")
             yield f"{actor}=${{{env}:?must contain a token}}"
     for name, _ in settings.header:
-        yield f": ${{{_variable(name)}:?must contain the value of the header {name}}}"
+        yield f": ${{{header_variable(name)}:?must contain the value of the header {name}}}"
 
 
 def _token_name(request: Request) -> str:
     """Return whose token is sent; "" without a token, or if the request has its own header."""
     return "" if request.token_actor == Actor.ANONYMOUS else request.token_actor
-
-
-def _variable(header: str) -> str:
-    return "HEADER_" + re.sub("[^A-Z0-9]", "_", header.upper())
 
 
 def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByStep | None:

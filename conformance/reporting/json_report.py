@@ -138,6 +138,7 @@ def _build_exchange(redaction: Redactor, exchange: Exchange) -> dict[str, Any]:
     response = exchange.response
     return {
         "request": redaction.describe_request(exchange.request),
+        "ids": redaction.describe_ids(exchange),
         "response": {
             "status": response.status,
             "headers": redaction.redact_headers(response.headers),

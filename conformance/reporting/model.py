@@ -11,6 +11,7 @@ from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import CoverageReport
 from conformance.trace.sequence import RequestSequence
+from conformance.transport.messages import header_variable
 from conformance.transport.redaction import Redactor
 
 JSON_REPORT_FILE = "conformance.json"  # the report that `replay` reads
@@ -41,7 +42,8 @@ class Report:
     `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
     contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
     `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
-    `publishing_error`: why the reports could not be written, or "": the command then ends with a usage error.
+    `header_names`: of --header. `publishing_error`: why the reports could not be written, or "": the command then ends
+    with a usage error.
     """
 
     target: str
@@ -63,6 +65,7 @@ class Report:
     sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
     report_dir: str = ""
     write_log: str = ""
+    header_names: tuple[str, ...] = ()
     publishing_error: str = ""
     _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -145,7 +148,12 @@ class Report:
         if not result.evidence:
             return ""
         redaction, exchange = self.redaction_for(result), result.evidence[-1]
-        return redaction.format_curl(exchange, self.target, self.token_env, self.other_token_env)
+        variables = {name: header_variable(name) for name in self.header_names}
+        return redaction.format_curl(exchange, self.target, self.token_env, self.other_token_env, variables)
+
+    def request_ids(self, result: CheckResult) -> str:
+        """Return when the last request of a result was sent, and its ids for the logs of the target; or ""."""
+        return self.redaction_for(result).format_ids(result.evidence[-1]) if result.evidence else ""
 
     def provenance_level(self, requirement: Requirement) -> str:
         """Return the key of `PROVENANCE_TEXTS` that decides whether a failure blocks."""

@@ -58,6 +58,7 @@ def describe_failure(report: Report, result: CheckResult) -> list[str]:
         f"requirement: {requirement.summary}",
         f"location: {report.location(requirement)}",
         f"provenance: {report.provenance_level(requirement)}; {report.rerun_summary(result)}",
+        f"sent: {ids}" if (ids := report.request_ids(result)) else "",
         report.curl_command(result),
         f"rerun: {report.replay_command(requirement)}",
         proposal.message if proposal else "",

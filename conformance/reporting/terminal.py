@@ -93,6 +93,8 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     yield from [f"   contract:    {basis}"] if basis else []
     yield from _render_earlier_requests(report, result)
     command = report.curl_command(result)
+    ids = report.request_ids(result)
+    yield from [f"   sent:        {ids}"] if ids else []
     yield from [f"   {command}"] if command else []
     yield from [f"   {report.replay_command(requirement)}"] if report.report_dir else []
     yield ""

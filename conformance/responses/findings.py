@@ -4,7 +4,7 @@ A schema violation is identified across runs by its location and by the key, typ
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -33,6 +33,8 @@ RESPONSE_CHECK_IDS = (
     "content-type-is-json",
     "response-matches-schema",
 )
+# Statuses that reject an invalid request.
+REJECTION_STATUSES = frozenset({400, 404, 405, 406, 415, 422})
 MAX_DETAILED_BYTES = 4 * 1024 * 1024  # larger bodies take too much memory: the message of a violation has the value
 MAX_VIOLATIONS = 5  # reported per response
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
@@ -72,21 +74,56 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     is_anonymous = exchange.request.token_actor == Actor.ANONYMOUS
     if response.status == 401 and 401 not in operation.responses and is_anonymous and operation.security:
         return  # implied by the security requirement
-    if response.status not in operation.responses:
+    if not operation.documents(response.status):
+        if operation.is_static and _is_implied_rejection(operation, response.status):
+            return
         message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
         yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))
         return
     yield from _inspect_body(schemas, operation, exchange)
 
 
+def _is_implied_rejection(operation: Operation, status: int) -> bool:
+    """Whether a status rejects an invalid request in a way that the contract leaves open."""
+    if status not in REJECTION_STATUSES:
+        return False
+    return status == 415 or not any(operation.documents(other) for other in REJECTION_STATUSES)
+
+
+def find_documented_content(schemas: SchemaValidators, pointer: str) -> Mapping[str, Any]:
+    """Return the content of a response by media type. `pointer`: of the schema of one of them."""
+    head, _, _ = pointer.rpartition("/content/")
+    content: Mapping[str, Any] = schemas.document.resolve(f"{head}/content")
+    return content
+
+
+def _find_media_type(content: Mapping[str, Any], media_type: str) -> str | None:
+    """Return the documented media type, or the range, that a response has."""
+    names = {name.split(";")[0].strip().lower(): name for name in content}
+    ranges = (media_type, f"{media_type.split('/')[0]}/*", "*/*")
+    return next((names[name] for name in ranges if name in names), None)
+
+
+def is_json_media_type(media_type: str) -> bool:
+    """Whether a media type is JSON."""
+    return media_type.split(";")[0].strip().lower().endswith(("/json", "+json"))
+
+
 def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
     response = exchange.response
-    pointer = operation.responses[response.status]
-    if pointer is None:
+    pointer = operation.find_response_schema(response.status)
+    if pointer is None or operation.method == "head":
         return
     media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
-    if not (media_type == "application/json" or media_type.endswith("+json")):
-        message = f"got {media_type or 'no media type'} for {response.status}, expected application/json"
+    content = find_documented_content(schemas, pointer)
+    name = _find_media_type(content, media_type)
+    if name is not None:
+        if not is_json_media_type(media_type) or "schema" not in content[name]:
+            return  # only JSON is validated
+        pointer = f"{pointer.rpartition('/content/')[0]}/content/{escape(name)}/schema"
+    elif not (is_json_media_type(media_type) and any(map(is_json_media_type, content))):
+        expected = " or ".join(content)
+        message = f"got {media_type or 'no media type'} for {response.status}, expected {expected}"
         status = str(response.status)
         yield Finding("content-type-is-json", pointer, None, message, status, provenance_independent=response.ok)
     body = response.json

@@ -24,7 +24,8 @@ from typing_extensions import override
 from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.credentials import CredentialFormat
+from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation
 
 # Safe if the target accepts them after all; our own checks cover the other methods.
@@ -50,7 +51,10 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
     """Build the Schemathesis schema of the contract with the operations to run."""
     load_all_checks()
     raw = copy.deepcopy(dict(transport.session.contract.document.root))
-    raw_settings = build_settings(transport.session.contract.operations.values(), operations, seed, depth)
+    contract = transport.session.contract
+    raw_settings = build_settings(contract.operations.values(), operations, seed, depth)
+    if not CredentialFormat.from_contract(contract).is_authorization:  # the transport adds the token to every case
+        raw_settings["checks"]["ignored_auth"] = {"enabled": False}
     config = SchemathesisConfig.from_dict(raw_settings).projects.get(raw)
     schema = TransportSchema(
         raw_schema=raw,

@@ -14,8 +14,7 @@ from conformance.responses.findings import Finding, inspect_response
 from conformance.schemathesis_engine.checks import EngineCheck, SentCase
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.schemathesis_engine.write_guard import BlockedRequest
-from conformance.transport.messages import Actor, Exchange, map_texts
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, map_texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.errors import BudgetExhausted, SkipCheck, SkipReason, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
 from conformance.responses.findings import Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.schemathesis_engine import Depth, EngineResult
@@ -210,7 +210,10 @@ def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: s
     check = ENGINE_CHECKS["positive_data_acceptance"]
     pointer = f"{operation.pointer}/responses"
     requirement = Requirement(check.check_id, operation.id, check.requirement, pointer, INFERRED, parameter=parameter)
-    return EngineResult(CheckResult.skip(requirement, reason), (0, 0))
+    skip_reason = SkipReason.coerce(reason)
+    if operation.is_static and skip_reason.category is SkipCategory.TARGET:
+        skip_reason = not_testable(skip_reason.message)
+    return EngineResult(CheckResult.skip(requirement, skip_reason), (0, 0))
 
 
 def _inconclusive_result(engine_failure: EngineFailure, reason: str) -> EngineResult:

@@ -18,8 +18,7 @@ from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTranspor
 from conformance.errors import SkipCheck, SkipReason, SuiteError
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.session import Session
-from conformance.transport.messages import Actor, Exchange, Request
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 

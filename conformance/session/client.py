@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable, user_skipped
+from conformance.responses.findings import find_documented_content
 from conformance.session.created_records import CreatedRecordFinder
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.operation_lookup import NO_CREATE_OPERATION, OperationLookup
@@ -20,6 +21,8 @@ from conformance.transport.wire_format import WireFormat
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
+JSON_CONTENT = "/content/application~1json/"  # in the pointer of a schema
+
 
 @dataclass(slots=True)
 class TrackedClient:
@@ -27,7 +30,7 @@ class TrackedClient:
 
     `tenant`: restricts the run to one tenant. `mutable_records`: records of others that may be changed.
     `observed_delay`: the longest time that a write took to become visible.
-    `wire_formats`: by operation id, of operations that need other requests than JSON with a bearer token.
+    `wire_formats`: by operation id, of operations that need other requests than JSON below the base path.
     """
 
     operations: OperationLookup
@@ -67,6 +70,7 @@ class TrackedClient:
         if self.tenant is not None and actor is Actor.OWNER and isinstance(query, Mapping):
             query = {**self.tenant.query_filter(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
+        sent_headers = {**self._build_accept_header(operation), **(headers or {})}
         request = Request(
             operation.id,
             method or operation.method,
@@ -76,7 +80,7 @@ class TrackedClient:
             body,
             raw,
             actor,
-            headers or {},
+            sent_headers,
             self.wire_formats.get(operation.id),
         )
         if request.method in UNSAFE_METHODS:
@@ -95,6 +99,14 @@ class TrackedClient:
                 self.created_records.log_created(operation, exchange)
             self._pending_delay = self.observed_delay
         return exchange
+
+    def _build_accept_header(self, operation: Operation) -> Mapping[str, str]:
+        """Accept any media type if the success response has no JSON; by default the target of the run asks for JSON."""
+        pointer = operation.envelope.schema_pointer
+        if pointer is None or JSON_CONTENT in pointer:
+            return {}
+        has_json = "application/json" in find_documented_content(self.responses.schemas, pointer)
+        return {} if has_json else {"Accept": "*/*"}
 
     def _check_is_allowed(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
         if operation.id in self.options.skipped_operations:

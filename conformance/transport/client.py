@@ -11,8 +11,10 @@ import httpx
 
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
+from conformance.transport.credentials import CredentialFormat
 from conformance.transport.deadline import Deadline, apply_deadline
 from conformance.transport.messages import Request, Response
+from conformance.transport.request_ids import USER_AGENT, RequestIdFactory, build_id_headers
 from spec.document import UNSAFE_METHODS
 
 MAX_THROTTLED_RETRIES = 3  # retries after a 429 before it counts as the response
@@ -85,7 +87,8 @@ class HttpTarget:
     `tokens`: actor -> token. `timeout`: seconds of an exchange, from connecting to the last byte. `max_bytes`: of a
     decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
-    `observe`: called with every request and response.
+    `credential_format`: where the tokens are sent. `request_ids`: creates the ids of the requests. `observe`: called
+    with every request and response.
     """
 
     base: str
@@ -100,6 +103,8 @@ class HttpTarget:
     read_only: bool = False
     verify: ssl.SSLContext | bool = True
     trust_env: bool = True
+    request_ids: RequestIdFactory = field(default_factory=RequestIdFactory)
+    credential_format: CredentialFormat = field(default_factory=CredentialFormat)
     observe: Callable[[Request, Response], None] = lambda request, response: None
     _next_send: float = field(default=0.0, init=False, repr=False)
     _unanswered: int = field(default=0, init=False, repr=False)
@@ -111,7 +116,7 @@ class HttpTarget:
             timeout=self.timeout,
             follow_redirects=False,
             transport=self.transport,
-            headers={"Accept-Encoding": ACCEPT_ENCODING, **self.headers},
+            headers={"Accept-Encoding": ACCEPT_ENCODING, USER_AGENT: self.request_ids.user_agent} | dict(self.headers),
             verify=self.verify,
             trust_env=self.trust_env,
             # A stored session cookie would authenticate later requests as another user.
@@ -165,15 +170,17 @@ class HttpTarget:
     def _send(self, request: Request) -> Response:
         self.budget.count_request()
         self._limit_rate()
-        headers = {"Accept": "application/json", **request.headers}
+        ids = self.request_ids.create()
+        given_headers = {**self.headers, **request.headers}
+        headers = {"Accept": "application/json", **build_id_headers(ids, given_headers), **request.headers}
+        token, target = self.tokens.get(request.actor), request.target
+        if token is not None:
+            target = self.credential_format.add(token, target, headers)
         content, json_body = request.raw_body, request.body
         if request.wire_format is not None and content is None and json_body is not None:
             content, content_type = request.encode_body()
             headers, json_body = {"Content-Type": str(content_type), **headers}, None
-        token, url = self.tokens.get(request.actor), request.build_url(self.base)
-        if token is not None:
-            url = request.add_token(token, headers, url)
-        method = request.method.upper()
+        method, url = request.method.upper(), request.build_url(self.base, target)
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
         with self._client.stream(method, url, headers=headers, content=content, json=json_body) as response:
@@ -182,7 +189,8 @@ class HttpTarget:
             encoding = response.headers.get("content-encoding", "")
             declared_bytes = 0 if request.method == "head" else _content_length(response)
             content, problem = read_body(chunks, encoding, self.max_bytes, declared_bytes)
-        return Response(response.status_code, dict(response.headers), content, time.monotonic() - started, problem)
+        elapsed = time.monotonic() - started
+        return Response(response.status_code, dict(response.headers), content, elapsed, problem, ids)
 
     def _describe(self, error: httpx.HTTPError) -> str:
         if isinstance(error, httpx.TimeoutException):

@@ -1,7 +1,9 @@
 """Requests and responses, as checks and reports use them."""
 
 import json
+import re
 import shlex
+import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,9 +12,15 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from conformance.transport.json_body import parse_json
-from conformance.transport.wire_format import AUTHORIZATION, JSON_MEDIA_TYPE, WireFormat
+import httpx
 
+from conformance.transport.json_body import parse_json
+from conformance.transport.request_ids import RequestIds
+from conformance.transport.wire_format import JSON_MEDIA_TYPE, WireFormat
+
+AUTHORIZATION = "Authorization"
+ACCEPT_JSON = "'Accept: application/json'"
+PRINTF_SAFE_CHARS = frozenset(string.ascii_letters + string.digits + """{}[]()<>":;,.=+-_*/?&#@!~^|$`""")
 MAX_EXCERPT_BYTES = 200
 MAX_EVIDENCE_BYTES = 1024 * 1024
 
@@ -23,6 +31,11 @@ class Actor(StrEnum):
     OWNER = "self"
     OTHER_TENANT = "other"
     ANONYMOUS = "anonymous"
+
+
+def header_variable(header: str) -> str:
+    """The environment variable that printed commands read the value of a --header from."""
+    return "HEADER_" + re.sub("[^A-Z0-9]", "_", header.upper())
 
 
 def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
@@ -63,7 +76,7 @@ class Request:
 
     `path_values`: values of path parameters. `query`: ordered pairs of raw values. `body`: JSON, or None for no body.
     `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `headers`: additional headers.
-    `wire_format`: how the operation differs from JSON with a bearer token; None: not at all. `number`: identifies the
+    `wire_format`: how the operation differs from JSON below the base path; None: not at all. `number`: identifies the
     request in this process.
     """
 
@@ -93,9 +106,10 @@ class Request:
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
-    def build_url(self, base: str) -> str:
-        """Return the URL below the base URL of the contract."""
-        return base + self.target if self.wire_format is None else self.wire_format.build_url(base, self.target)
+    def build_url(self, base: str, target: str | None = None) -> str:
+        """Return the URL of `target`, if it is not that of the request, below the base URL of the contract."""
+        target = self.target if target is None else target
+        return base + target if self.wire_format is None else self.wire_format.build_url(base, target)
 
     def encode_body(self) -> tuple[bytes | None, str | None]:
         """Return (bytes, content type); None for no body, and for the content type of a raw one."""
@@ -105,20 +119,21 @@ class Request:
             return self.wire_format.encode_body(self.body)
         return json.dumps(self.body).encode(), JSON_MEDIA_TYPE
 
-    def add_token(self, token: str, headers: dict[str, str], url: str) -> str:
-        """Put a token in the headers or the URL where the operation expects it; return the URL."""
-        if self.wire_format is not None and self.wire_format.credentials:
-            return self.wire_format.add_token(token, headers, url)
-        if AUTHORIZATION.lower() not in map(str.lower, headers):
-            headers[AUTHORIZATION] = f"Bearer {token}"
-        return url
+    def list_body_options(self) -> list[str]:
+        """Return the options of curl that send the body."""
+        if self.wire_format is None:
+            return ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_dump_ascii(self.body))}"]
+        content, content_type = self.encode_body()
+        text = (content or b"").decode("utf-8", "replace")
+        return [f"-H {shlex.quote(f'Content-Type: {content_type}')}", f"-d {shlex.quote(text)}"]
 
 
 @dataclass(frozen=True)
 class Response:
     """A response. `headers`: lower-case names. `elapsed`: seconds.
 
-    `read_problem`: why `content` is only the start of the body, as the end of a sentence, or "".
+    `read_problem`: why `content` is only the start of the body, as the end of a sentence, or "". `ids`: those of the
+    request, if it was sent over HTTP.
     """
 
     status: int
@@ -126,6 +141,7 @@ class Response:
     content: bytes
     elapsed: float
     read_problem: str = ""
+    ids: RequestIds | None = field(default=None, compare=False)
 
     @property
     def json(self) -> Any:
@@ -170,20 +186,47 @@ class Exchange:
         start = content[:MAX_EVIDENCE_BYTES]
         return replace(self, response=replace(self.response, content=start, read_problem="is only stored in part"))
 
-    def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
-        """The request as a curl command; tokens are names of environment variables."""
-        request = self.request
-        parts = ["curl", "-i", "-X", request.method.upper()]
+    def curl(
+        self, base_url: str, token_env: str, other_token_env: str, variables: Mapping[str, str] | None = None
+    ) -> str:
+        """The request as a curl command for a POSIX shell; tokens are names of environment variables.
+
+        `variables`: headers that the run adds to each request -> the environment variable with the value.
+        """
+        request, url = self.request, _encode_url(self.request.build_url(base_url))
+        names = {name.lower() for name in request.headers}
+        parts = ["curl", "-I"] if request.method.lower() == "head" else ["curl", "-i", "-X", request.method.upper()]
         variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
-        if variable and request.wire_format is not None and request.wire_format.credentials:
-            parts += request.wire_format.list_curl_options(variable)
-        elif variable:
+        if variable:
             parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
-        parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
+        parts += [] if "accept" in names else [f"-H {ACCEPT_JSON}"]
+        parts += [f'-H "{name}: ${env}"' for name, env in (variables or {}).items() if name.lower() not in names]
+        headers = (f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items())
+        parts += [f"-H {shlex.quote(header)}" for header in headers]  # curl sends "Name;" as an empty header
+        parts += ["-g"] if any(char in url for char in "[]{}") else []
+        source = ""
         if request.raw_body is not None:
-            parts.append(f"--data-binary {shlex.quote(request.raw_body.decode('utf-8', 'replace'))}")
+            parts += [] if "content-type" in names else ["-H 'Content-Type:'"]
+            source = f"printf '{_escape_for_printf(request.raw_body)}' | "
+            parts.append("--data-binary @-")
         elif request.body is not None:
-            content, content_type = request.encode_body()
-            text = (content or b"").decode("utf-8", "replace")
-            parts.append(f"-H {shlex.quote(f'Content-Type: {content_type}')} -d {shlex.quote(text)}")
-        return " ".join([*parts, shlex.quote(request.build_url(base_url))])
+            parts += request.list_body_options()
+        return source + " ".join([*parts, shlex.quote(url)])
+
+
+def _encode_url(url: str) -> str:
+    """The URL as the client sends it."""
+    try:
+        return str(httpx.URL(url))
+    except httpx.InvalidURL:
+        return url
+
+
+def _escape_for_printf(content: bytes) -> str:
+    """Escape bytes for `printf` between single quotes, so that neither the shell nor a report changes them."""
+    return "".join(chr(byte) if chr(byte) in PRINTF_SAFE_CHARS else f"\\{byte:03o}" for byte in content)
+
+
+def _dump_ascii(value: Any) -> str:
+    """JSON without characters that a report removes, and without repeated spaces."""
+    return json.dumps(value).replace("  ", " \\u0020").replace("\x7f", "\\u007f")

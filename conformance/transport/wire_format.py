@@ -1,42 +1,36 @@
-"""How the requests of an operation are sent: media type of the body, place of the token, base path."""
+"""How the requests of an operation are sent: media type of the body and base path."""
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
-from spec.http.security import find_http_scheme
 from spec.model import Contract, Operation
 
 JSON_MEDIA_TYPE = "application/json"
 BINARY_MEDIA_TYPE = "application/octet-stream"
-AUTHORIZATION = "Authorization"
 _BOUNDARY = "conformance-boundary"
 
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
-    """What differs from JSON with a bearer token, below the base path of the contract.
+    """What differs from JSON below the base path of the contract.
 
-    `credentials`: security schemes of which each gets the token; none: the token is a bearer token. `base_path`: of the
-    operation, instead of `contract_base_path`.
+    `base_path`: of the operation, instead of `contract_base_path`.
     """
 
     media_type: str = JSON_MEDIA_TYPE
-    credentials: tuple[Mapping[str, Any], ...] = ()
     contract_base_path: str = ""
     base_path: str = ""
 
     @classmethod
     def from_operation(cls, contract: Contract, operation: Operation) -> "WireFormat":
-        """Return the format of an operation: its main media type and its first security requirement with a token."""
+        """Return the format of an operation: its main media type and its first server."""
         body = operation.request_body
         base_path = (operation.base_paths or contract.base_paths)[0]
-        credentials = _choose_credentials(contract, operation)
-        return cls(_choose_media_type(body.media_type if body else ""), credentials, contract.base_path, base_path)
+        return cls(_choose_media_type(body.media_type if body else ""), contract.base_path, base_path)
 
     def build_url(self, base: str, target: str) -> str:
         """Return the URL of a target (path and query) for the base URL of the contract."""
@@ -53,40 +47,6 @@ class WireFormat:
             return json.dumps(body).encode(), self.media_type
         return body.encode(), self.media_type
 
-    def add_token(self, token: str, headers: dict[str, str], target: str) -> str:
-        """Put a token in the headers, unless they have a credential already; return the target, which may get it too.
-
-        The token of `basic` is ``user:password``.
-        """
-        names = {name.lower() for name in headers}
-        for scheme in self.credentials:
-            http_scheme, location, name = find_http_scheme(scheme), scheme.get("in"), str(scheme.get("name", ""))
-            if http_scheme is not None and AUTHORIZATION.lower() not in names:
-                text = b64encode(token.encode()).decode() if http_scheme == "basic" else token
-                headers[AUTHORIZATION] = f"{http_scheme.capitalize()} {text}"
-            elif location == "header" and name.lower() not in names:
-                headers[name] = token
-            elif location == "cookie" and "cookie" not in names:
-                headers["Cookie"] = "; ".join(filter(None, (headers.get("Cookie"), f"{name}={token}")))
-            elif location == "query":
-                target += f"{'&' if '?' in target else '?'}{urlencode({name: token})}"
-        return target
-
-    def list_curl_options(self, variable: str) -> list[str]:
-        """Return the options of curl that send the token in an environment variable."""
-        options = []
-        for scheme in self.credentials:
-            http_scheme, location, name = find_http_scheme(scheme), scheme.get("in"), scheme.get("name", "")
-            if http_scheme == "basic":
-                options.append(f'-u "${variable}"')
-            elif http_scheme is not None:
-                options.append(f'-H "{AUTHORIZATION}: {http_scheme.capitalize()} ${variable}"')
-            elif location == "header":
-                options.append(f'-H "{name}: ${variable}"')
-            else:
-                options.append(f'{"-b" if location == "cookie" else "--url-query"} "{name}=${variable}"')
-        return options
-
 
 def list_wire_formats(contract: Contract) -> dict[str, WireFormat]:
     """Return the formats by operation id of the operations that need one."""
@@ -102,15 +62,6 @@ def _choose_media_type(declared: str) -> str:
     if "*" in declared:
         return f"{declared.partition('/')[0]}/plain" if declared.startswith("text/") else BINARY_MEDIA_TYPE
     return declared
-
-
-def _choose_credentials(contract: Contract, operation: Operation) -> tuple[Mapping[str, Any], ...]:
-    """Return the schemes of the first requirement; none if a bearer token alone meets one, or no token does."""
-    requirements = [[contract.security_schemes[name] for name in names] for names in operation.security]
-    requirements = [[s for s in schemes if s["type"] != "mutualTLS"] for schemes in requirements]
-    if any([find_http_scheme(scheme) for scheme in schemes] == ["bearer"] for schemes in requirements):
-        return ()
-    return tuple(next(filter(None, requirements), ()))
 
 
 def _iter_fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

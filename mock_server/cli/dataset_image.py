@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mock_server import image_cache, images
+from mock_server import image_cache, images, parsed_files
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
 from spec.loader import load_contract
@@ -119,7 +119,8 @@ def build_image(
     from fixtures import dataset, generator
     from fixtures.personas import PersonaLibrary
 
-    contract, personas, definition = load_contract(contract_path), PersonaLibrary(), dataset.load(parameters.dataset)
+    contract = load_contract(contract_path, parsed_files.load_mapping)
+    personas, definition = PersonaLibrary(), dataset.load(parameters.dataset)
     generate = partial(
         generator.generate_records, contract, seed=parameters.seed, epoch=parameters.epoch, persona_library=personas
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from spec.document import METHODS, Document, escape, iter_keyword_objects
+from spec.document import METHODS, Document, KeywordObjects, escape, iter_keyword_objects
 from spec.errors import ContractError, ProblemCollector, invalid_value
 
 
@@ -117,10 +117,11 @@ _VALIDATED_TYPES: Mapping[str, KeywordType] = {
 
 def check_structure(document: Document, *, is_31: bool) -> None:
     """Raise ContractError for each keyword whose value has another type than OpenAPI 3.0, or 3.1, defines."""
-    _check_types(document, _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES)
+    objects = list(iter_keyword_objects(document.root))
+    _check_types(document, objects, _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES)
 
 
-def check_keyword_types(document: Document, *, is_31: bool) -> None:
+def check_keyword_types(document: Document, objects: KeywordObjects, *, is_31: bool) -> None:
     """Raise ContractError for the errors of `check_structure`, and for those that make a schema useless."""
     types = _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES
     names = (*_SCHEMA_TYPES, "null") if is_31 else _SCHEMA_TYPES
@@ -130,12 +131,12 @@ def check_keyword_types(document: Document, *, is_31: bool) -> None:
         values = value if isinstance(value, list) else [value]
         return has_type(value) and bool(values) and all(name in names for name in values)
 
-    _check_types(document, {**types, **_VALIDATED_TYPES, "type": (is_type, ", ".join(names))})
+    _check_types(document, objects, {**types, **_VALIDATED_TYPES, "type": (is_type, ", ".join(names))})
 
 
-def _check_types(document: Document, types: Mapping[str, KeywordType]) -> None:
+def _check_types(document: Document, objects: KeywordObjects, types: Mapping[str, KeywordType]) -> None:
     problems = ProblemCollector(document.name)
-    for node, pointer in iter_keyword_objects(document.root):
+    for node, pointer in objects:
         if not pointer.rpartition("/")[0].endswith("/links"):
             for problem in _iter_problems(node, pointer, types):
                 problems.add(problem)

@@ -2,22 +2,23 @@
 
 from collections import Counter
 
-from spec.document import Document, iter_keyword_objects
+from spec.document import Document, KeywordObjects
 from spec.errors import ContractError, ProblemCollector
 from spec.extensions import check_extensions
 from spec.patterns import iter_pattern_problems
 
 
-def check_objects(document: Document, problems: ProblemCollector) -> dict[str, int]:
-    """Add the problems of all objects, and return how often each extension of other tools occurs.
+def check_objects(document: Document, objects: KeywordObjects, problems: ProblemCollector) -> dict[str, int]:
+    """Add the problems of the objects of a document, and return how often each extension of other tools occurs.
 
     Raises ContractError if a reference is invalid, since no parser can read the document then.
     """
     ignored_extensions: Counter[str] = Counter()
     checked_references: set[str] = set()
     has_invalid_reference = False
-    for node, pointer in iter_keyword_objects(document.root):
-        for problem in iter_pattern_problems(node, pointer):
+    valid_patterns: set[str] = set()
+    for node, pointer in objects:
+        for problem in iter_pattern_problems(node, pointer, valid_patterns):
             problems.add(problem)
         try:
             check_extensions(node, pointer, ignored_extensions)

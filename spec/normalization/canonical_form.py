@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from spec.document import EXTENSIBLE_MAPS, Document, is_literal, iter_keyword_objects, maps_names
+from spec.document import EXTENSIBLE_MAPS, Document, KeywordObjects, is_literal, maps_names
 from spec.normalization.path_items import normalize_paths
 from spec.normalization.schemas import SchemaNormalizer, is_convertible
 
@@ -21,15 +21,18 @@ def is_openapi_31(root: Mapping[str, Any]) -> bool:
     return str(root.get("openapi", "")).startswith("3.1")
 
 
-def normalize_document(document: Document) -> Document:
-    """Return the canonical form of a document whose keywords have valid types. Raises ContractError."""
+def normalize_document(document: Document, objects: KeywordObjects) -> Document:
+    """Return the canonical form of a document whose keywords have valid types. Raises ContractError.
+
+    `objects`: those of the document.
+    """
     root = document.root
     is_31 = is_openapi_31(root)
     if is_31:
         parts = {k: v for k, v in root.items() if k not in ("webhooks", "jsonSchemaDialect")}
         root = {"openapi": CANONICAL_VERSION, "paths": {}} | parts | {"openapi": CANONICAL_VERSION}
-    if is_31 or _needs_conversion(root):
-        root = _convert(root, SchemaNormalizer.from_document(root, is_31=is_31))
+    if is_31 or _needs_conversion(objects):
+        root = _convert(root, SchemaNormalizer.from_objects(objects, is_31=is_31))
     paths = normalize_paths(replace(document, root=root))
     if paths is not root["paths"]:
         root = {**root, "paths": paths}
@@ -38,11 +41,9 @@ def normalize_document(document: Document) -> Document:
     return document if root is document.root else replace(document, root=root)
 
 
-def _needs_conversion(root: Mapping[str, Any]) -> bool:
+def _needs_conversion(objects: KeywordObjects) -> bool:
     """Whether an object of an OpenAPI 3.0 document is not canonical."""
-    return any(
-        _has_extensions(node) or _lacks_schema(node) or is_convertible(node) for node, _ in iter_keyword_objects(root)
-    )
+    return any(_has_extensions(node) or _lacks_schema(node) or is_convertible(node) for node, _ in objects)
 
 
 def _has_extensions(node: Mapping[str, Any]) -> bool:

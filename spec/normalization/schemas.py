@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spec.document import iter_keyword_objects
+from spec.document import KeywordObjects
 from spec.patterns import repair_pattern
 
 # Keywords whose value is a schema, a list of schemas, and a map of names to schemas.
@@ -39,9 +39,9 @@ class SchemaNormalizer:
     moves_composition: bool
 
     @classmethod
-    def from_document(cls, root: Mapping[str, Any], *, is_31: bool) -> "SchemaNormalizer":
-        """Create the normalizer for the schemas of a document."""
-        references = (node.get("$ref", "") for node, _ in iter_keyword_objects(root))
+    def from_objects(cls, objects: KeywordObjects, *, is_31: bool) -> "SchemaNormalizer":
+        """Create the normalizer for the schemas among the objects of a document."""
+        references = (node.get("$ref", "") for node, _ in objects)
         return cls(is_31, not any(_COMPOSITION_STEP.search(reference) for reference in references))
 
     def normalize(self, schema: Any) -> Any:

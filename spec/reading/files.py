@@ -1,7 +1,7 @@
 """Reads the file of a contract and the files in its folder that it refers to, as one document."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -35,17 +35,19 @@ _SECTIONS = {
 }
 _NO_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
 
+Load = Callable[[bytes, str], dict[str, Any]]  # parses the content of the file with this name
 Target = tuple[Path, str]  # a file and a JSON pointer in it
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, load: Load = load_mapping) -> Document:
     """Read the contract file at `path`, and the files that it refers to. Raises ContractError.
 
-    What is in other files becomes a component, a path item or a part of the place that refers to it.
+    What is in other files becomes a component, a path item or a part of the place that refers to it. `load`: parses the
+    bytes of the file at `path`.
     """
     content = _read_bytes(path)
-    root = load_mapping(content, str(path))
-    if find_external_reference(root) is None:
+    root = load(content, str(path))
+    if find_external_reference(root, content) is None:
         return Document(str(path), content, root)
     bundler = _Bundler(path, root)
     bundled = bundler.bundle()

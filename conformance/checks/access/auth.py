@@ -20,8 +20,7 @@ from conformance.checks.writes.changes import describe_changes, fetch_attributes
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
-from conformance.transport.messages import Actor, Exchange
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.document import escape
 from spec.model import Contract, Operation, Resource
 

@@ -14,8 +14,7 @@ from conformance.model.execution import GONE_STATUSES
 from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
 from conformance.session.session import Session
-from conformance.transport.messages import Actor, Exchange
-from conformance.transport.wire_format import AUTHORIZATION
+from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation
 
 TOKEN_PROPERTIES = ("token", "access_token")

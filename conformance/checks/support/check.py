@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from conformance.errors import SkipCheck, SkipReason
+from conformance.errors import SkipCategory, SkipCheck, SkipReason, not_testable
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
@@ -97,6 +97,10 @@ class Fixture(Generic[T]):
     build: Callable[["Case"], T]
 
 
+# Categories of what the target did not provide.
+_TARGET_CATEGORIES = (SkipCategory.TARGET, SkipCategory.INSUFFICIENT_DATA)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One check on one operation in one session: the argument of `Check.run`."""
@@ -143,5 +147,8 @@ class Case:
         return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, stored)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
-        """Build the result of a skipped check."""
-        return CheckResult.skip(requirement, reason)
+        """Build the result of a skipped check. The target owes nothing to a static operation: it is not testable."""
+        skip_reason = SkipReason.coerce(reason)
+        if self.operation.is_static and skip_reason.category in _TARGET_CATEGORIES:
+            skip_reason = not_testable(skip_reason.message)
+        return CheckResult.skip(requirement, skip_reason)

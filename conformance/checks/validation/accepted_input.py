@@ -60,7 +60,8 @@ def check_body_values(case: Case) -> Iterator[CheckResult]:
     """Send boundary values of many fields at once; if rejected, one field at a time."""
     session, operation = case.session, case.operation
     bad_requests.require_allowed(case)
-    full_body = session.payloads.build(operation, session.records.parent) if operation.action != "update" else {}
+    needs_fields = operation.action != "update" or any(field.required for field in operation.body_fields.values())
+    full_body = session.payloads.build(operation, session.records.parent) if needs_fields else {}
     path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
         path = {operation.path_parameter_names[0]: session.records.create(operation.resource or "").key}

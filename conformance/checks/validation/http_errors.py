@@ -6,6 +6,7 @@ from typing import Any
 from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, check
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason, insufficient_data
+from conformance.responses.findings import is_json_media_type
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange, Request
 from spec.model import Contract, Operation
@@ -115,7 +116,10 @@ def _has_body(contract: Contract, operation: Operation) -> bool:
 
 @check("malformed-json-is-400", "A body that is not valid JSON returns 400.", Category.HTTP, _has_body, writes=True)
 def check_malformed_json(case: Case) -> Iterator[CheckResult]:
-    yield from _evaluate_raw_body(case, 400, b'{"a": ', "application/json")
+    body = case.operation.request_body
+    media_type = next((name for name in body.media_types if is_json_media_type(name)), None) if body else None
+    if media_type is not None:
+        yield from _evaluate_raw_body(case, 400, b'{"a": ', media_type)
 
 
 @check(
@@ -126,7 +130,9 @@ def check_malformed_json(case: Case) -> Iterator[CheckResult]:
     writes=True,
 )
 def check_unsupported_media_type(case: Case) -> Iterator[CheckResult]:
-    yield from _evaluate_raw_body(case, 415, b"a: text", "text/plain")
+    body = case.operation.request_body
+    if body is not None and not {"text/plain", "text/*", "*/*"} & set(body.media_types):
+        yield from _evaluate_raw_body(case, 415, b"a: text", "text/plain")
 
 
 def _evaluate_raw_body(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[CheckResult]:

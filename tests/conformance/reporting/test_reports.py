@@ -137,7 +137,11 @@ def test_curl_command_has_name_of_token_variable(contract: Contract, report: Rep
     operation = contract.operations["listMessages"]
     exchange = Exchange(Request(operation.id, "get", operation.path), Response(200, {}, b"", 0.0))
     command = report.redaction.format_curl(exchange, report.target, "MINE", "OTHER")
-    assert command == 'curl -i -X GET -H "Authorization: Bearer $MINE" http://127.0.0.1:1/api/v1/messages'
+    token, accept = '-H "Authorization: Bearer $MINE"', "-H 'Accept: application/json'"
+    assert command == f"curl -i -X GET {token} {accept} http://127.0.0.1:1/api/v1/messages"
+    variables = {"X-Tenant": "HEADER_X_TENANT"}
+    command = report.redaction.format_curl(exchange, report.target, "MINE", "OTHER", variables)
+    assert ' -H "X-Tenant: $HEADER_X_TENANT" ' in command
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------

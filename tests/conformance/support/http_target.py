@@ -52,6 +52,8 @@ def run_http_target(handle: Handler) -> Iterator[str]:
         def do_GET(self) -> None:
             handle(self)
 
+        do_HEAD = do_POST = do_GET
+
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
