@@ -158,6 +158,8 @@ class _ValueGenerator:
             if keyword in merged.first:
                 listed = [*listed, merged.first[keyword]]
         for example in listed:
+            if isinstance(example, float) and example.is_integer() and "integer" in (merged.types or ()):
+                example = int(example)  # an integer beyond 64 bits in the file
             if isinstance(example, (dict, list)) or self.schemas.is_valid({"allOf": [*schemas]}, example):
                 return example
         return _MISSING
