@@ -12,15 +12,26 @@ from conformance.errors import UsageError
 
 def read_json(path: Path, max_bytes: int, expected: str) -> Any:
     """Read a JSON file. `expected`: what the file should be, for messages. Raises UsageError."""
+    return parse_json(str(path), read_bytes(path, max_bytes, expected), expected)
+
+
+def read_bytes(path: Path, max_bytes: int, expected: str) -> bytes:
+    """Read a file. `expected`: what the file should be, for messages. Raises UsageError."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
             raise UsageError(f"{path}: {size} bytes (expected at most {max_bytes})")
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot read the file: {error.strerror} (expected {expected})") from None
+
+
+def parse_json(location: str, content: bytes, expected: str) -> Any:
+    """Parse the content of a JSON file, with or without a byte order mark. Raises UsageError."""
+    try:
+        return json.loads(content.decode(json.detect_encoding(content)))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected {expected})") from None
+        raise UsageError(f"{location}: invalid JSON: {str(error)[:100]} (expected {expected})") from None
 
 
 def write_text(option: str, path: Path, text: str) -> None:

@@ -97,7 +97,7 @@ COMMANDS = (
     ),
     SuiteCommand(
         "traffic",
-        "Check recorded traffic (HAR files) without sending anything.",
+        "Check recorded traffic (HAR files, also in gzip or zip) without sending anything.",
         "staging.har --report-dir reports",
         click.Argument(["file"], nargs=-1, required=True, type=click.Path()),
     ),

@@ -1,6 +1,6 @@
 """`athena-conformance traffic`: checks recorded traffic, with the reports and exit codes of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conformance.cli.reports import ReportBuilder, publish
@@ -23,7 +23,9 @@ MAX_LISTED_OPERATIONS = 12
 
 def command(settings: Settings, checks: object = None) -> int:
     """Check the recordings and return the exit code. Raises UsageError, ContractError."""
-    entries = [entry for file in settings.arguments for entry in read_har(Path(file))]
+    recordings = [read_har(Path(file)) for file in settings.arguments]
+    entries = [entry for recording in recordings for entry in recording.entries]
+    invalid_entries = [message for recording in recordings for message in recording.invalid_entries]
     contract = resolve_contract(settings)
     builder = ReportBuilder(settings, contract)
     base_url = _resolve_base_url(settings, contract, [entry.url for entry in entries])
@@ -34,7 +36,7 @@ def command(settings: Settings, checks: object = None) -> int:
     policy = GatePolicy.from_settings(settings, read_only=True)
     gate_result = GateResult(run_result, contract, (), traffic.call_counts, policy)
     redaction = Redactor.from_contract(contract, traffic.secrets)
-    notes = list(_notes(contract, traffic, len(entries)))
+    notes = list(_notes(contract, traffic, len(entries), invalid_entries))
     return publish(settings, builder.build(base_url, traffic.entries, gate_result, redaction, notes=notes))
 
 
@@ -51,9 +53,15 @@ def _resolve_base_url(settings: Settings, contract: Contract, urls: list[str]) -
     return base_url
 
 
-def _notes(contract: Contract, traffic: TrafficAudit, total: int) -> Iterator[str]:
+def _notes(contract: Contract, traffic: TrafficAudit, total: int, invalid_entries: Sequence[str]) -> Iterator[str]:
     yield f"recorded traffic: {traffic.entries} of {pluralize(total, 'exchange')} checked; no request was sent"
     yield from (f"skipped: {count} {reason}" for reason, count in sorted(traffic.skipped.items()))
+    if invalid_entries:
+        noun = "entry" if len(invalid_entries) == 1 else "entries"
+        yield f"skipped: {len(invalid_entries)} invalid {noun}, the first: {invalid_entries[0]}"
+    for (part, problem), count in sorted(traffic.uninspected_bodies.items()):
+        noun = "body" if count == 1 else "bodies"
+        yield f"not inspected: {count} {part} {noun} ({problem})"
     called = {operation for operation, _ in traffic.call_counts}
     missing = [name for name in contract.operations if name not in called]
     names = f"; missing: {join_names(missing, MAX_LISTED_OPERATIONS)}" if missing else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from conformance.checks.validation import responses
+from conformance.har.credentials import find_credentials
 from conformance.har.format import HarEntry
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
 from conformance.har.routes import url_origin
@@ -29,8 +30,6 @@ REQUIREMENTS = {
 }
 PROVENANCE_INDEPENDENT = frozenset(check.id for check in responses.RESPONSE_CHECKS if check.provenance_independent)
 BODY_CHECKS = frozenset({"content-type-is-json", "response-matches-schema"})
-CREDENTIAL_HEADERS = (AUTHORIZATION.lower(), "proxy-authorization", "x-api-key", "x-xsrf-token")
-MIN_COOKIE_SECRET_CHARS = 8  # shorter values of cookies are not redacted
 MAX_FAILURES = 1_000  # different failures with details
 _VARIABLE_SEGMENT = re.compile(r"[0-9]+|[0-9a-fA-F-]{16,}|.{65,}")
 
@@ -40,6 +39,7 @@ class TrafficAudit:
     """The audit of recorded traffic. `base`: the URL of the API.
 
     `call_counts`: (operationId, status) -> calls. `skipped`: reason -> entries. `secrets`: recorded credentials.
+    `uninspected_bodies`: (request or response, problem) -> bodies of checked entries that are not in the recording.
     """
 
     validator: OpenapiCoreValidator
@@ -47,6 +47,7 @@ class TrafficAudit:
     call_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     secrets: set[str] = field(default_factory=set)
+    uninspected_bodies: Counter[tuple[str, str]] = field(default_factory=Counter)
     entries: int = 0
     _failures: dict[str, tuple[CheckResult, int]] = field(default_factory=dict)
     _requirements: dict[tuple[str, str], Requirement] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class TrafficAudit:
         """Check all entries whose URL starts with the base URL."""
         router = Router.from_contract(self.contract)
         for entry in entries:
-            self.secrets |= set(_credentials(self.contract, entry))
+            self.secrets |= set(find_credentials(self.contract, entry))
             skip_reason = _skip_reason(entry, self.base)
             if skip_reason:
                 self.skipped[skip_reason] += 1
@@ -96,7 +97,8 @@ class TrafficAudit:
         response = entry.response
         exchange = Exchange(_build_request(operation, entry, path), response)
         self.call_counts[operation.id, response.status] += 1
-        for check in _applicable_checks(entry):
+        self._count_uninspected(operation, entry)
+        for check in _applicable_checks(operation, entry):
             requirement = self._requirement(operation, Finding(check, operation.pointer, None, ""))
             self._requirements.setdefault((check, operation.id), requirement)
         findings = [
@@ -108,6 +110,13 @@ class TrafficAudit:
             message = f"{finding.message} ({entry.location})"
             requirement = self._requirement(operation, finding)
             self.add_failure(CheckResult(requirement, Status.FAILED, message, (exchange,)))
+
+    def _count_uninspected(self, operation: Operation, entry: HarEntry) -> None:
+        """Count the bodies of an entry that would be checked if they were in the recording."""
+        if entry.request_body.problem and operation.request_body is not None and entry.response.ok:
+            self.uninspected_bodies["request", entry.request_body.problem] += 1
+        if entry.response_body.problem:
+            self.uninspected_bodies["response", entry.response_body.problem] += 1
 
     def _requirement(self, operation: Operation, finding: Finding) -> Requirement:
         head = (finding.check, operation.id, REQUIREMENTS[finding.check], finding.pointer)
@@ -148,9 +157,10 @@ class TrafficAudit:
     ) -> Iterator[Finding]:
         """Violations by our validators at their locations; those that only openapi-core finds, at the response."""
         findings = list(inspect_response(self.validator.schemas, operation, exchange))
-        yield from (finding for finding in findings if entry.has_response_body or finding.check not in BODY_CHECKS)
+        has_body = not entry.response_body.problem
+        yield from (finding for finding in findings if has_body or finding.check not in BODY_CHECKS)
         status = entry.response.status
-        if entry.has_response_body and not findings and status in operation.responses.keys() - SERVER_STATUSES:
+        if has_body and not findings and status in operation.responses.keys() - SERVER_STATUSES:
             pointer = operation.responses[status] or f"{operation.pointer}/responses/{status}"
             for message in self.validator.validate_response(operation, entry, path):
                 yield Finding("response-matches-schema", pointer, None, f"{status}: {message}", "openapi-core")
@@ -168,17 +178,18 @@ def _skip_reason(entry: HarEntry, base: str) -> str:
     return {0: "without a response", 304: "served from a cache (304)"}.get(entry.response.status, "")
 
 
-def _applicable_checks(entry: HarEntry) -> list[str]:
-    """The checks that can fail for an entry."""
-    is_applicable = dict.fromkeys(BODY_CHECKS, entry.has_response_body)
-    is_applicable |= {"request-matches-contract": entry.response.ok, "path-is-documented": False}
+def _applicable_checks(operation: Operation, entry: HarEntry) -> list[str]:
+    """The checks that an entry can pass: it has everything that they inspect."""
+    is_applicable = dict.fromkeys(BODY_CHECKS, not entry.response_body.problem)
+    has_request = operation.request_body is None or not entry.request_body.problem
+    is_applicable |= {"request-matches-contract": entry.response.ok and has_request, "path-is-documented": False}
     return [check for check in REQUIREMENTS if is_applicable.get(check, True)]
 
 
 def _build_request(operation: Operation, entry: HarEntry, path: Mapping[str, str]) -> Request:
     """The request for reports, without headers, which contain credentials."""
     body = entry.request_json
-    content = None if body is not None or entry.request_body in (b"", b"null") else entry.request_body
+    content = None if body is not None or entry.request_body.content in (b"", b"null") else entry.request_body.content
     headers = {name: value for name, value in entry.request_headers.items() if name == "content-type" and content}
     return Request(
         operation.id, operation.method, operation.path, path, entry.query, body, content, _actor(entry), headers
@@ -187,14 +198,3 @@ def _build_request(operation: Operation, entry: HarEntry, path: Mapping[str, str
 
 def _actor(entry: HarEntry) -> Actor:
     return Actor.OWNER if {AUTHORIZATION.lower(), "cookie"} & entry.request_headers.keys() else Actor.ANONYMOUS
-
-
-def _credentials(contract: Contract, entry: HarEntry) -> Iterator[str]:
-    """Values to redact: credential headers, with and without their scheme, and cookies."""
-    scheme_names = {str(scheme.get("name", "")).lower() for scheme in contract.security_schemes.values()}
-    for name, value in (*entry.request_headers.items(), *entry.response.headers.items()):
-        if name in scheme_names or name in CREDENTIAL_HEADERS:
-            yield from (value, value.rsplit(" ", 1)[-1])
-        elif name in ("cookie", "set-cookie"):
-            parts = (part.split("=", 1)[-1].strip() for part in re.split("[;,]", value))
-            yield from (part for part in parts if len(part) >= MIN_COOKIE_SECRET_CHARS)

@@ -49,8 +49,8 @@ class OpenapiCoreValidator:
         request = _build_request(operation, entry, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # keywords of OpenAPI 3.0 that 3.1 deprecates
-            errors = list(self.parameters.iter_errors(request))[:MAX_ERRORS]
-            body_errors = [] if entry.request_body is None else list(self.bodies.iter_errors(request))
+            errors = [e for e in self.parameters.iter_errors(request) if not _is_unrecorded(e, entry)][:MAX_ERRORS]
+            body_errors = [] if entry.request_body.problem else list(self.bodies.iter_errors(request))
         yield from (self._parameter_finding(operation, error) for error in errors)
         if body_errors:
             yield from self._body_findings(operation, entry, body_errors[0])
@@ -114,8 +114,17 @@ def _build_request(operation: Operation, entry: HarEntry, path: Mapping[str, str
         args=MultiDict([(name.removesuffix("[]") if name in arrays else name, value) for name, value in entry.query]),
         view_args=dict(path),
         headers=dict(entry.request_headers),
-        data=entry.request_body or None,
+        data=entry.request_body.content or None,
         content_type=entry.request_headers.get("content-type", ""),
+    )
+
+
+def _is_unrecorded(error: Exception, entry: HarEntry) -> bool:
+    """Whether a parameter is missing because the recording has no headers, or no cookies, as Chromium exports it."""
+    if not isinstance(error, MissingParameterError):
+        return False
+    return (error.location == "cookie" and "cookie" not in entry.request_headers) or (
+        error.location == "header" and not entry.request_headers.keys() - {"content-type"}
     )
 
 

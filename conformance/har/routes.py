@@ -8,6 +8,7 @@ from conformance.transport.routes import Router
 from spec.model import Contract
 
 MAX_PATH_PARTS = 12
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def find_base_url(contract: Contract, urls: Iterable[str]) -> str | None:
@@ -26,10 +27,13 @@ def find_base_url(contract: Contract, urls: Iterable[str]) -> str | None:
 
 
 def url_origin(url: str) -> str:
-    """``https://host:port`` of a URL, lower case; "" if it is not an HTTP URL."""
+    """``https://host:port`` of a URL, lower case, without the default port; "" if it is not an HTTP URL."""
     try:
         parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
+        port, host = parts.port, parts.hostname
     except ValueError:
         return ""
-    return f"{parts.scheme}://{parts.hostname}{port}" if parts.scheme in ("http", "https") and parts.hostname else ""
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")

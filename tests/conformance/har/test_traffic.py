@@ -1,6 +1,5 @@
 """`traffic`: recordings of the mock pass, each injected violation is reported, invalid files are rejected."""
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.har import audit as har_audit
-from conformance.har.format import read_har
 from conformance.har.routes import find_base_url
 from tests.mock_server.athena import Api, athena_contract, shared_api
 
@@ -139,8 +137,10 @@ def change_response(status: int, text: str = "{}") -> Callable[[Entry], None]:
     """Change status and body of the response."""
 
     def change_entry(entry: Entry) -> None:
-        entry["response"]["status"] = status
-        entry["response"]["content"]["text"] = text
+        response = entry["response"]
+        response["status"] = status
+        response["content"] |= {"text": text, "size": len(text)}
+        response["headers"] = [header for header in response["headers"] if header["name"] != "content-length"]
 
     return change_entry
 
@@ -162,7 +162,7 @@ def change_body(text: str, kind: str = "application/json") -> Callable[[Entry], 
     """Change the request body."""
 
     def change_entry(entry: Entry) -> None:
-        entry["request"]["postData"] = {"mimeType": kind, "text": text}
+        entry["request"] |= {"postData": {"mimeType": kind, "text": text}, "bodySize": len(text)}
         entry["request"]["headers"][-1]["value"] = kind
 
     return change_entry
@@ -277,47 +277,22 @@ def test_entries_of_other_hosts_and_kinds_are_counted(
         entry("GET", "data:text/plain,x", 200, b"", html),
         entry("GET", "wss://app.example.com/api/v1/agents", 101, b"", {}),
         entry("GET", "/api/v1/agents", 200, b"", {}, _resourceType="eventsource"),
+        entry("GET", "/api/v1/agents", 200, b"", {"content-type": "text/event-stream"}),
         entry("OPTIONS", "/api/v1/agents", 204, b"", {}),
         entry("GET", "/api/v1/agents", 0, b"", {}),
         entry("GET", "/api/v1/agents", 304, b"", {}),
     ]
     code, failed, output = audit(tmp_path, capsys, *entries)
     assert (code, failed) == (ExitCode.PASSED, []), output
-    assert "1 of 10 exchanges checked" in output
+    assert "1 of 11 exchanges checked" in output
     for note in (
         "4 other hosts and paths",
-        "2 web sockets",
+        "3 web sockets",
         "1 OPTIONS",
         "1 without a response",
         "1 served from a cache",
     ):
         assert f"skipped: {note}" in output
-
-
-def test_bodies_are_decoded_and_missing_bodies_are_not_checked(
-    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    encoded_entry, absent, form = (record_exchange(api, "listAgents") for _ in range(3))
-    content = encoded_entry["response"]["content"]
-    content |= {"text": base64.b64encode(content["text"].encode()).decode(), "encoding": "base64", "compression": 900}
-    encoded_entry["response"]["headers"].append({"name": "Content-Encoding", "value": "br"})
-    absent["response"]["content"].pop("text")
-    no_body = record_exchange(api, "createAgent", body={"name": "a"})
-    no_body["request"].pop("postData")
-    form["request"]["postData"] = {"mimeType": "x", "params": [{"name": "a", "value": "b c"}]}
-    code, failed, output = audit(tmp_path, capsys, encoded_entry, absent, no_body)
-    assert (code, failed) == (ExitCode.PASSED, []), output
-    assert read_entry(tmp_path, form).request_body == b"a=b+c"
-    assert read_entry(tmp_path, no_body).request_body is None
-    assert not read_entry(tmp_path, absent).has_response_body
-    content["text"] = content["text"][:-5] + "!"
-    assert "invalid base64" in audit(tmp_path, capsys, encoded_entry)[2]
-
-
-def read_entry(folder: Path, raw_entry: Entry) -> Any:
-    """Read one entry."""
-    (folder / "one.har").write_text("\ufeff" + json.dumps({"log": {"version": "1.2", "entries": [raw_entry]}}))
-    return read_har(folder / "one.har")[0]
 
 
 def test_base_url_is_the_option_or_the_most_frequent_one(
@@ -334,9 +309,114 @@ def test_base_url_is_the_option_or_the_most_frequent_one(
 
 
 @pytest.mark.parametrize(
+    ("recorded", "option", "base"),
+    [
+        ("http://[::1]:8765", "", "http://[::1]:8765"),
+        ("http://[::1]:8765", "http://[::1]:8765", "http://[::1]:8765"),
+        ("http://[::1]", "http://[::1]:80", "http://[::1]:80"),
+        ("https://app.example.com:443", "", "https://app.example.com"),
+        ("https://APP.example.com", "https://app.example.com:443", "https://app.example.com:443"),
+        ("https://ann:pass@app.example.com", "https://app.example.com", "https://app.example.com"),
+    ],
+)
+def test_hosts_are_compared_without_default_ports(
+    recorded: str, option: str, base: str, api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange = record_exchange(api, "listAgents")
+    exchange["request"]["url"] = f"{recorded}/api/v1/agents"
+    code, failed, output = audit(tmp_path, capsys, exchange, options=("--base-url", option) if option else ())
+    assert (code, failed) == (ExitCode.PASSED, []), output
+    assert output.startswith(f"{base}/api/v1  ·")
+    assert "1 of 1 exchange checked" in output
+
+
+def test_invalid_entry_does_not_refuse_the_file(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, without_url = record_exchange(api, "listAgents"), record_exchange(api, "listAgents")
+    del without_url["request"]["url"]
+    code, failed, output = audit(tmp_path, capsys, good, without_url, {"request": None}, good)
+    assert (code, failed) == (ExitCode.PASSED, []), output
+    assert "2 of 2 exchanges checked" in output
+    first = "a.har entry 1 request: invalid url of type NoneType (expected a string)"
+    assert f"skipped: 2 invalid entries, the first: {first}" in output
+
+
+def test_entry_without_response_is_skipped(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = [record_exchange(api, "listAgents") for _ in range(5)]
+    entries[1]["response"] = None
+    entries[2].pop("response")
+    entries[3]["response"]["status"] = -999
+    entries[4]["response"]["status"] = None
+    code, failed, output = audit(tmp_path, capsys, *entries)
+    assert (code, failed) == (ExitCode.PASSED, []), output
+    assert "skipped: 4 without a response" in output
+
+
+def test_recording_without_bodies_passes_and_counts_them(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sizes are those that Playwright records with `content: "omit"`."""
+    entries = recordings(api)
+    for exchange in entries:
+        exchange["response"]["content"].pop("text")
+        if "postData" in exchange["request"]:
+            exchange["request"]["postData"] |= {"text": "", "params": []}
+    code, failed, output = audit(tmp_path, capsys, *entries, options=("--strict",))
+    assert (code, failed) == (ExitCode.PASSED, []), output
+    assert "10 of 10 exchanges checked" in output
+    assert "not inspected: 2 request bodies (not in the recording)" in output
+    assert "not inspected: 9 response bodies (not in the recording)" in output
+    checks = {(result["check"], result["operation"]) for result in results(tmp_path)}
+    assert ("status-is-documented", "createAgent") in checks
+    assert not checks & {("response-matches-schema", "createAgent"), ("request-matches-contract", "createAgent")}
+
+
+def test_one_uninspected_body_does_not_hide_the_failure_of_another(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    omitted, wrong = record_exchange(api, "listAgents"), record_exchange(api, "listAgents")
+    omitted["response"]["content"].pop("text")
+    change_response(200, "[]")(wrong)
+    code, failed, output = audit(tmp_path, capsys, omitted, wrong, options=("--strict",))
+    assert code == ExitCode.FAILED
+    assert [(result["check"], result["operation"]) for result in failed] == [("response-matches-schema", "listAgents")]
+    assert "not inspected: 1 response body (not in the recording)" in output
+
+
+def test_cookies_of_all_forms_are_redacted(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exchange = record_exchange(api, "getAuthenticatedUser")
+    secrets = [f"canary-secret-{number}" for number in range(8)]
+    expires = "Expires=Wed, 21 Oct 2026 07:28:00 GMT; Path=/api/v1/agents"
+    exchange["request"]["url"] = f"https://ann:{secrets[0]}@app.example.com/api/v1/auth/me"
+    exchange["request"]["headers"] += [
+        {"name": "Cookie", "value": f"a={secrets[1]}; b={secrets[2]}"},
+        {"name": "Cookie", "value": f"c={secrets[3]}"},
+    ]
+    exchange["request"]["cookies"] = [{"name": "d", "value": secrets[4]}]
+    exchange["response"]["cookies"] = {}
+    exchange["response"]["headers"] += [
+        {"name": "Set-Cookie", "value": f"a={secrets[5]}; {expires}\nb={secrets[6]}; {expires}, c={secrets[7]}"},
+        {"name": "X-Empty", "value": None},
+    ]
+    exchange["response"]["content"] = {
+        "size": -1,
+        "mimeType": "application/json",
+        "text": json.dumps({"secrets": secrets, "path": "/api/v1/agents", "text": "21 Oct 2026 07:28:00 GMT"}),
+    }
+    path = next(o.path for o in athena_contract().operations.values() if o.id == "getAuthenticatedUser")
+    exchange["request"]["url"] = exchange["request"]["url"].replace("/auth/me", path)
+    code, failed, output = audit(tmp_path, capsys, exchange, options=("--strict",))
+    assert (code, bool(failed)) == (ExitCode.FAILED, True), output
+    report = (tmp_path / "conformance.json").read_text()
+    assert not [secret for secret in secrets if secret in output + report]
+    assert "/api/v1/agents" in report
+    assert "21 Oct 2026" in report
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "invalid JSON"),
+        (b"\xff\xfe{\x00", "invalid JSON"),
         (b'{"log": {"entries": [{"req', "invalid JSON"),
         (b"\xff\xfe\x00", "invalid JSON"),
         (b"[" * 200_000, "invalid JSON"),
@@ -346,6 +426,11 @@ def test_base_url_is_the_option_or_the_most_frequent_one(
         (b'{"log": {"entries": [7]}}', "entry 0: invalid request of type NoneType (expected an object)"),
         (b'{"log": {"entries": [{"request": {}, "response": []}]}}', "entry 0: invalid response of type list"),
         (b'{"log": {"entries": [{"request": {}, "response": {}}]}}', "entry 0 request: invalid url of type NoneType"),
+        (b'{"log": {"entries": [{"request": {}}]}}', "entry 0 request: invalid url of type NoneType"),
+        (
+            b'{"log": {"entries": [{"request": {"url": "http://a/b", "method": "GET"}, "response": {"status": []}}]}}',
+            "entry 0 response: invalid status of type list (expected a number)",
+        ),
         (b'{"log": {"entries": []}}', "no path of the contract in nothing over HTTP"),
         (
             b'{"log": {"entries": [{"request": {"url": "http://[", "method": "GET"}, "response": {"status": 200}}]}}',
@@ -359,6 +444,10 @@ def test_base_url_is_the_option_or_the_most_frequent_one(
             b'{"log": {"entries": [{"request": {"url": "http://a/b", "method": "GET", "headers": [1]}, '
             b'"response": {"status": 200}}]}}',
             "entry 0 request headers: invalid name of type NoneType (expected a string)",
+        ),
+        (
+            b'{"log": {"entries": [{"request": {"url": "http://a/b", "method": "GET", "headers": 1}}]}}',
+            "entry 0 request: invalid headers of type int (expected a list)",
         ),
     ],
 )
