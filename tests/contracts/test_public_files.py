@@ -20,7 +20,7 @@ FILES = (
     f"{README}/3.1/json/schema-types.json",
     f"{README}/3.1/json/security.json",
     f"{README}/3.1/yaml/train-travel.yaml",
-    "@scalar/galaxy/dist/3.1.yaml",
+    f"{README}/3.0/json/schema-circular.json",
 )
 # Operations for which Schemathesis generates no request, and why.
 NOT_REQUESTED = {
