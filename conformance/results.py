@@ -2,10 +2,22 @@
 
 import hashlib
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from conformance.errors import SkipCategory, SkipReason
 from conformance.transport.messages import Exchange
+
+
+class FailOn(StrEnum):
+    """Which failures block, each level including those before it. Some block at every level: `provenance_independent`.
+
+    `DOCUMENTED`: the requirement is documented, published or confirmed. `CONSISTENT`: the target contradicts itself.
+    `INFERRED`: every failure.
+    """
+
+    DOCUMENTED = "documented"
+    CONSISTENT = "consistent"
+    INFERRED = "inferred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +54,10 @@ class Requirement:
         """Hash of the fingerprint, 8 hex digits: the argument of `replay`."""
         return hashlib.sha256(self.fingerprint.encode()).hexdigest()[:8]
 
-    def is_blocking(self, *, strict: bool) -> bool:
-        """Return whether a failure blocks the release."""
-        return strict or self.provenance_independent or self.provenance != "inferred"
+    @property
+    def is_stated(self) -> bool:
+        """Whether a failure blocks at every level of `FailOn`."""
+        return self.provenance_independent or self.provenance != "inferred"
 
 
 class Status(Enum):
@@ -71,7 +84,8 @@ class CheckResult:
     """Result of a check for one requirement.
 
     `message`: actual and expected value (failed), or the reason (skipped). `evidence`: exchanges. `failure_kind`: None
-    if the check did not fail or was not rerun. `skip_category`: meaningful only if skipped.
+    if the check did not fail or was not rerun. `skip_category`: meaningful only if skipped. `is_contradiction`: two
+    responses of the target contradict each other, whatever the contract means.
     """
 
     requirement: Requirement
@@ -80,6 +94,13 @@ class CheckResult:
     evidence: tuple[Exchange, ...] = ()
     failure_kind: FailureKind | None = None
     skip_category: SkipCategory = SkipCategory.TARGET
+    is_contradiction: bool = False
+
+    def is_blocking(self, fail_on: FailOn = FailOn.CONSISTENT) -> bool:
+        """Return whether a failure of this kind blocks the release."""
+        if self.requirement.is_stated or fail_on is FailOn.INFERRED:
+            return True
+        return self.is_contradiction and fail_on is FailOn.CONSISTENT
 
     @classmethod
     def skip(cls, requirement: Requirement, reason: SkipReason | str) -> "CheckResult":

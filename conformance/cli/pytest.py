@@ -76,7 +76,7 @@ def _run_pytest(
 
     path = Path(contract.document.name).resolve()
     cases = list(build_cases(session, checks, operations))
-    plugin = ConformancePlugin(path, cases, format_failure, is_strict=settings.strict)
+    plugin = ConformancePlugin(path, cases, format_failure, fail_on=policy.fail_on)
     # pytest ignores the settings, plugins and caches of the current folder.
     config = [f"--config-file={os.devnull}", f"--rootdir={path.parent}"]
     isolation = [*config, "--disable-plugin-autoload", "-p", "no:cacheprovider"]

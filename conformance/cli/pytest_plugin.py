@@ -13,7 +13,7 @@ import pytest
 
 from conformance.checks.support.check import Case
 from conformance.errors import SkipCategory
-from conformance.results import CheckResult, Status
+from conformance.results import CheckResult, FailOn, Status
 from conformance.runner.runner import RunResult, run
 
 
@@ -29,7 +29,7 @@ class ConformancePlugin:
     contract_path: Path
     cases: list[Case]
     describe_failure: Callable[[RunResult, CheckResult], str]
-    is_strict: bool
+    fail_on: FailOn
     abort_reason: str = ""
     target_unreachable: bool = False
     has_internal_error: bool = False
@@ -73,7 +73,7 @@ class CheckItem(pytest.Item):
         skipped = list(run_result.with_status(Status.SKIPPED))
         plugin.has_internal_error |= any(result.skip_category is SkipCategory.INTERNAL_ERROR for result in skipped)
         failures = list(run_result.with_status(Status.FAILED))
-        blocking = [failure for failure in failures if failure.requirement.is_blocking(strict=plugin.is_strict)]
+        blocking = [failure for failure in failures if failure.is_blocking(plugin.fail_on)]
         messages = [plugin.describe_failure(run_result, failure) for failure in blocking]
         if messages:
             raise CheckFailed("\n\n".join(messages))

@@ -17,6 +17,7 @@ TARGET = (*SESSION, "cleanup")  # commands that send requests
 ALL = (*TARGET, "traffic", "confirm", "mutation-test")
 REPORTING = ("run", "traffic")
 
+FAIL_ON_LEVELS = ("documented", "consistent", "inferred")  # `conformance.results.FailOn`, whose import takes long
 REPEATED: Final = "repeated"  # one value each time the option is given
 COMMAS: Final = "commas"  # the same, or several values separated by commas
 # Profile -> seconds after which no check starts. It also selects a depth of `conformance.schemathesis_engine.DEPTHS`.
@@ -215,7 +216,8 @@ OPTIONS = (
     SuiteOption("--tag", NAME, "tag whose operations to check; repeatable", RUN, split=REPEATED),
     SuiteOption("--provenance", LEVEL, "check operations with these levels only", RUN, split=COMMAS),
     SuiteOption("--read-only", bool, "send no writes", RUN),
-    SuiteOption("--strict", bool, "contract gaps fail the run too", (*RUN, "traffic")),
+    SuiteOption("--fail-on", ChoiceType(FAIL_ON_LEVELS), "failures that fail the run", (*RUN, "traffic"), "consistent"),
+    SuiteOption("--strict", bool, "the same as --fail-on inferred", (*RUN, "traffic")),
     SuiteOption("--profile", ChoiceType(tuple(PROFILES)), "limit the run to about 1, 5 or 30 minutes", RUN),
     SuiteOption("--no-fuzzing", bool, "run the checks only, without Schemathesis", ("run",)),
     SuiteOption("--max-time", _number("seconds", 0.1, 1e6), "seconds after which the run stops and cleans up", RUN),

@@ -45,6 +45,7 @@ class Settings:
     tag: tuple[str, ...]
     provenance: tuple[str, ...]
     read_only: bool
+    fail_on: str
     strict: bool
     no_fuzzing: bool
     max_time: float | None
@@ -149,6 +150,8 @@ def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) ->
         if ctx.get_parameter_source(option.setting_name) is ParameterSource.COMMANDLINE:
             value, origin = ctx.params[option.setting_name], option.opts[0]
         values[option.setting_name], origins[option.setting_name] = value, origin
+    if values["strict"]:
+        values["fail_on"], origins["fail_on"] = "inferred", origins["strict"]
     profile = values["profile"]
     if values["max_time"] is None and profile is not None:
         values["max_time"], origins["max_time"] = PROFILES[profile], f"--profile {profile}"

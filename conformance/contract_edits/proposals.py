@@ -283,7 +283,7 @@ def build_proposals(
     return {
         (result.requirement.fingerprint, result.message): proposer.propose(result)
         for result in results
-        if result.status is Status.FAILED and not result.requirement.is_blocking(strict=False)
+        if result.status is Status.FAILED and not result.is_blocking()
     }
 
 

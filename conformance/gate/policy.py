@@ -8,7 +8,7 @@ from conformance.config.settings import Settings
 from conformance.errors import SkipCategory
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
-from conformance.results import CheckResult
+from conformance.results import CheckResult, FailOn
 from spec.model import Contract, Operation
 
 EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)
@@ -31,11 +31,11 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """`min_coverage`: percentage of the blocking checks that must run. `allow_effects`: whether operations with effects
-    may be called. `flaky_limit`: failures that did not recur, as a percentage of the requests. `baseline`: accepted
-    failures. `ratchet`: requirements that passed before."""
+    """`fail_on`: which failures block. `min_coverage`: percentage of the blocking checks that must run.
+    `allow_effects`: whether operations with effects may be called. `flaky_limit`: failures that did not recur, as a
+    percentage of the requests. `baseline`: accepted failures. `ratchet`: requirements that passed before."""
 
-    strict: bool = False
+    fail_on: FailOn = FailOn.CONSISTENT
     min_coverage: float = 90.0
     read_only: bool = False
     allow_effects: bool = False
@@ -46,7 +46,8 @@ class GatePolicy:
     @classmethod
     def from_settings(cls, settings: Settings, *, read_only: bool) -> "GatePolicy":
         """A policy without baseline and ratchet."""
-        return cls(settings.strict, settings.min_coverage, read_only, settings.allow_effects, settings.flaky_limit)
+        fail_on = FailOn(settings.fail_on)
+        return cls(fail_on, settings.min_coverage, read_only, settings.allow_effects, settings.flaky_limit)
 
     def accepts(self, result: CheckResult) -> bool:
         return self.baseline is not None and self.baseline.accepts(result)

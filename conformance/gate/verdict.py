@@ -88,7 +88,7 @@ class GateResult:
         return self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
 
     def _is_required(self, result: CheckResult) -> bool:
-        return result.requirement.is_blocking(strict=self.policy.strict)
+        return result.is_blocking(self.policy.fail_on)
 
     @cached_property
     def _evaluated_keys(self) -> frozenset[RatchetKey]:

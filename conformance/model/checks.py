@@ -67,7 +67,8 @@ def _report(case: Case, divergences: list[tuple[Divergence, Execution]]) -> Iter
             steps, shown = reduce_steps(case.session, divergence, steps, budget)
             explanation = shown.explain()
         message = f"{shown.message}; {explanation}" if explanation else shown.message
-        yield case.build_result(requirement, f"{message} [{format_steps(steps)}]", *shown.evidence)
+        result = case.build_result(requirement, f"{message} [{format_steps(steps)}]", *shown.evidence)
+        yield replace(result, is_contradiction=divergence.is_contradiction)
 
 
 def format_steps(steps: Sequence[Step]) -> str:

@@ -4,6 +4,9 @@ A response may trim and normalize texts, return null for an empty text, add keys
 numbers in another notation. Records that other clients created may occur in inverse relations.
 """
 
+import html
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +17,8 @@ from conformance.session.write_log import is_key
 from spec.model import Contract, DerivedProperty, Relation, View
 
 MAX_DEPTH = 4  # embedded records that are compared
+SECONDS_PER_DAY = 86_400
+_MARKUP = re.compile("<[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,48 @@ class Comparison:
             record.references[relation.name] = ids
         elif ids or value in (None, {}):
             record.references[relation.name] = ids[0] if ids else None
+
+
+def is_other_value(expected: Any, actual: Any) -> bool:
+    """Whether two different values cannot be the same one, normalized by the server.
+
+    A server may normalize text and empty values, round numbers and instants, and drop members of objects.
+    """
+    if expected in (None, "", [], {}):
+        return False
+    if isinstance(expected, str) and isinstance(actual, str):
+        return _is_other_text(expected, actual)
+    if _is_number(expected) and _is_number(actual):
+        return bool(abs(expected - actual) >= 1)
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        return any(is_other_value(value, actual[name]) for name, value in expected.items() if name in actual)
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(set(map(str, expected)) ^ set(map(str, actual))) > 0 and not any(map(_has_text, expected))
+    is_same_type = type(expected) is type(actual)
+    return actual is None or (is_same_type and expected != actual)
+
+
+def _is_other_text(expected: str, actual: str) -> bool:
+    """Whether texts differ in more than case, accents, white space, punctuation, markup and length."""
+    instants = parse_instant(expected), parse_instant(actual)
+    if instants[0] is not None and instants[1] is not None:
+        return abs((instants[0] - instants[1]).total_seconds()) >= SECONDS_PER_DAY
+    first, second = map(_reduce_text, (expected, actual))
+    return bool(first) and first not in second and (second not in first or not second)
+
+
+def _reduce_text(text: str) -> str:
+    text = _MARKUP.sub("", html.unescape(text))
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(char for char in decomposed if char.isascii() and char.isalnum())
+
+
+def _has_text(value: Any) -> bool:
+    return isinstance(value, (str, Mapping))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _build_mismatch(

@@ -14,7 +14,7 @@ from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
 from conformance.checks.support.values import equal, truncate
 from conformance.errors import SkipCheck
-from conformance.model.comparison import Comparison, Mismatch
+from conformance.model.comparison import Comparison, Mismatch, is_other_value
 from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
@@ -27,6 +27,7 @@ from spec.model import Contract, Operation, Parameter, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include
 
 GONE_STATUSES = (404, 410)
+ACCEPTED_STATUS = 202
 CONFLICT_STATUS = 409
 MISSING = "is missing, but was requested"
 
@@ -42,8 +43,9 @@ class Divergence:
     `operation`: whose requirement is violated. `locations`: (pointer, keyword) of all parts of the contract that the
     expectation depends on. `subject`: the property or parameter concerned. `evidence`: exchanges; the last one shows
     it. `step`: number of steps up to the one that showed it. `is_independent`: no provenance excuses it, because a
-    record changed without a write to it, or two records have the same key. `explain`: sends requests for details
-    and returns a text, or "".
+    record changed without a write to it, or two records have the same key. `is_contradiction`: two responses of the
+    target contradict each other, or the request that it accepted. `explain`: sends requests for details and returns a
+    text, or "".
     """
 
     operation: Operation
@@ -54,6 +56,7 @@ class Divergence:
     step: int
     is_independent: bool = False
     explain: Callable[[], str] = _explain_nothing
+    is_contradiction: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -294,7 +297,9 @@ class Execution:
         elif not exchange.response.ok:
             message = f"retrieve of {name}, which exists: got {exchange.response.status}, expected 2xx"
             has_vanished = self._was_confirmed(name, "retrieved")
-            self._report(blamed, (), "retrieved", message, *evidence, is_independent=has_vanished)
+            is_missing = exchange.response.status in GONE_STATUSES and not record.is_foreign
+            head = (blamed, (), "retrieved", message)
+            self._report(*head, *evidence, is_independent=has_vanished, is_contradiction=is_missing)
         else:
             self.confirmed[name, "retrieved"] = self.model.write_count
             self.reached |= {(operation.id, parameter) for parameter in step.query}
@@ -311,7 +316,8 @@ class Execution:
             return
         if relation is None:
             message = f"retrieve of {name}, which is deleted: got {status}, expected 404"
-            self._report(blamed, (), "retrieve", message, *evidence)
+            is_returned = exchange.response.ok and self._is_delete_complete(name)
+            self._report(blamed, (), "retrieve", message, *evidence, is_contradiction=is_returned)
             return
         message = f"retrieve of {name}, which is deleted with its {relation.name}: got {status}, expected 404"
         body = self.session.operations.data(operation, exchange)
@@ -319,6 +325,11 @@ class Execution:
             message += f"; its {relation.name} is {'still set' if body[relation.name] else 'empty'}"
         locations = ((relation.pointer, "x-relation"),)
         self._report(blamed, locations, f"{name.resource}.{relation.name} cascade", message, *evidence)
+
+    def _is_delete_complete(self, name: RecordName) -> bool:
+        """Whether the target stated that a record is deleted, not only that it will be (202)."""
+        own = self.own_writes.get(name)
+        return own is not None and own.exchange.response.status != ACCEPTED_STATUS
 
     def _find_cascade(self, record: ModelRecord) -> Relation | None:
         """Return the relation by which a record was deleted with another."""
@@ -371,7 +382,9 @@ class Execution:
             for name in names.values():
                 message = message.replace(str(self.records[name].key), str(name))
             explain = partial(comparison.explain_missing, problem.missing) if problem.missing else _explain_nothing
-            self._report(operation, locations, problem.subject, message, *problem.evidence, explain=explain)
+            head = (operation, locations, problem.subject, message)
+            is_contradiction = problem.is_contradiction
+            self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
         self.reached |= {(operation.id, name) for name in query}
         page, size = find_parameter(operation, "page"), find_parameter(operation, "size")
         if page is not None and size is not None and size.name in query:
@@ -417,7 +430,8 @@ class Execution:
             is_write = operation.method != "get" and len(mismatch.path) == 1
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
             head = (blamed, locations, mismatch.name, message)
-            self._report(*head, *evidence, is_independent=has_changed, explain=explain)
+            is_lost = owner == name and self._contradicts_request(name, mismatch)
+            self._report(*head, *evidence, is_independent=has_changed, is_contradiction=is_lost, explain=explain)
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
@@ -507,6 +521,15 @@ class Execution:
         own = self.own_writes.get(name)
         return own is not None and self.confirmed.get((name, property_name), -1) >= own.number
 
+    def _contradicts_request(self, name: RecordName, mismatch: Mismatch) -> bool:
+        """Whether the last write to a record sent the expected value, and the difference is no normalization."""
+        own, attribute = self.own_writes.get(name), mismatch.path[-1]
+        body = own.exchange.request.body if own is not None else None
+        if len(mismatch.path) != 1 or mismatch.keyword is not None or not isinstance(body, Mapping):
+            return False
+        is_sent = attribute in body and equal(body[attribute], mismatch.expected)
+        return is_sent and is_other_value(mismatch.expected, mismatch.actual)
+
     def _find_cause(
         self, operation: Operation, name: RecordName, property_name: str, exchange: Exchange
     ) -> tuple[Operation, tuple[Exchange, ...]]:
@@ -584,11 +607,14 @@ class Execution:
         message: str,
         *evidence: Exchange,
         is_independent: bool = False,
+        is_contradiction: bool = False,
         explain: Callable[[], str] = _explain_nothing,
     ) -> None:
         pointers = locations or ((operation.pointer, None),)
         step = len(self.steps)
-        divergence = Divergence(operation, pointers, subject, message, evidence, step, is_independent, explain)
+        divergence = Divergence(
+            operation, pointers, subject, message, evidence, step, is_independent, explain, is_contradiction
+        )
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
 

@@ -1,6 +1,6 @@
 """Compares a list with the model: rows, order, pages and totals, for any combination of query parameters."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -57,12 +57,19 @@ def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueRe
     return read
 
 
+def are_pages_distinct(pages: Sequence[ListPage], key: str) -> bool:
+    """Whether the page parameter has an effect: a later page has rows that the first one lacks."""
+    first = {str(row.get(key)) for row in pages[0].rows}
+    return any(str(row.get(key)) not in first for page in pages[1:] for row in page.rows)
+
+
 @dataclass(frozen=True, slots=True)
 class ListProblem:
     """A difference in a list.
 
     `subject`: the parameters concerned. `pointers`: of these parameters, or of the list. `missing`: the record that
-    the list lacks.
+    the list lacks. `is_contradiction`: two responses of the target contradict each other; a parameter concerned has
+    an effect.
     """
 
     subject: str
@@ -70,6 +77,7 @@ class ListProblem:
     message: str
     evidence: tuple[Exchange, ...]
     missing: ModelRecord | None = None
+    is_contradiction: bool = False
 
 
 @dataclass(slots=True)
@@ -217,12 +225,14 @@ class ListComparison:
         """Compare the number of rows of one record with 0 or 1, as the conditions decide."""
         if record.is_deleted:
             if rows:
-                yield self._problem("rows", [], f"{record.key} is listed, but it is deleted")
+                problem = self._problem("rows", [], f"{record.key} is listed, but it is deleted")
+                yield replace(problem, is_contradiction=self._is_gone(record))
             return
         verdicts = [(parameter, self._verdict(record, rows, parameter, v)) for parameter, v in self._conditions()]
         excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
         if rows and excluded_by:
-            yield self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
+            problem = self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
+            yield replace(problem, is_contradiction=self._is_witnessed(excluded_by[:1]))
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -231,7 +241,48 @@ class ListComparison:
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
             if not may_change or self._matches_now(record):
                 message = f"got {self._describe_rows()} without {record.key}, which matches the query"
-                yield replace(self._problem("rows", effective, message), missing=record)
+                is_contradiction = self._is_retrieved_but_unlisted(record)
+                problem = self._problem("rows", effective, message)
+                yield replace(problem, missing=record, is_contradiction=is_contradiction)
+
+    def _is_gone(self, record: ModelRecord) -> bool:
+        """Whether a retrieve states that a record does not exist."""
+        retrieve = self.session.operations.find(record.resource.name, "retrieve")
+        if retrieve is None:
+            return False
+        path = {retrieve.path_parameter_names[0]: record.key}
+        return self.session.client.send(retrieve, path=path).response.status in (404, 410)
+
+    def _is_retrieved_but_unlisted(self, record: ModelRecord) -> bool:
+        """Whether a retrieve returns a record that the list lacks, although it has other records of the run.
+
+        If the query has conditions, the list must show that the target implements them.
+        """
+        parameters = [parameter for parameter, _ in self._conditions()]
+        is_foreign = record.is_foreign or record.is_borrowed
+        if is_foreign or not any(self.own_rows()) or (parameters and not self._is_witnessed(parameters)):
+            return False
+        return self._retrieve(record) is not None
+
+    def _is_witnessed(self, parameters: list[Parameter]) -> bool:
+        """Whether the rows show that the target implements these filters: it lists records that match, and only some.
+
+        A search, and a filter by a range or a part, may follow other rules than the model.
+        """
+        if any(p.x_query is None or (p.x_query.role, p.x_query.operator) != ("filter", "eq") for p in parameters):
+            return False
+        listed = {row.get(self._key) for row in self.rows}
+        conditions = [(p, value) for p, value in self._conditions() if p in parameters]
+        verdicts = {
+            (all(evaluate_condition(p, value, self._reader(record)) is True for p, value in conditions), is_listed)
+            for record in self._records
+            if not record.is_deleted
+            for is_listed in (record.key in listed,)
+        }
+        return {(True, True), (False, False)} <= verdicts
+
+    def _reader(self, record: ModelRecord) -> ValueReader:
+        return build_reader(self.session, self.comparison.model, record)
 
     def explain_missing(self, record: ModelRecord) -> str:
         """Describe a record that the list lacks: whether retrieve returns it, how it differs from the listed ones."""
@@ -264,8 +315,10 @@ class ListComparison:
             return
         totals = {parse_integer(page.pagination_values.get("total")) for page in self.pages}
         is_stable = len(totals) == 1 and None not in totals
-        if is_stable or any(sum(row.get(self._key) == key for row in page.rows) > 1 for page in self.pages):
-            yield self._problem("rows", [], f"got {key} {len(rows)} times, expected once")
+        is_on_one_page = any(sum(row.get(self._key) == key for row in page.rows) > 1 for page in self.pages)
+        if is_stable or is_on_one_page:
+            problem = self._problem("rows", [], f"got {key} {len(rows)} times, expected once")
+            yield replace(problem, is_contradiction=is_on_one_page or are_pages_distinct(self.pages, self._key))
 
     def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
         """Return whether a record matches; a value that may have changed is taken from its row, or read again."""
@@ -396,7 +449,9 @@ class ListComparison:
             detail = f"{counts}, expected {keys.count(key)} times as in the complete list"
             is_size_wrong = any(len(page.rows) > requested for page in pages)
             cause = size if is_size_wrong else page_parameter
-            yield problem(subject="pages", pointers=(cause.pointer,), message=f"{label}: {detail}")
+            is_paged = not is_size_wrong and are_pages_distinct(pages, self._key)
+            lost = problem(subject="pages", pointers=(cause.pointer,), message=f"{label}: {detail}")
+            yield replace(lost, is_contradiction=is_paged)
         if past_end.rows:
             message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
             yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))
@@ -409,4 +464,5 @@ class ListComparison:
                 if (parse_integer(actual) if value is not None else actual) != value:
                     message = f"{label}, page {number}: {role}: got {actual}, expected {value}"
                     pointer, _ = Listing(self.session, self.operation).find_pagination_property(role)
-                    yield problem(subject=role, pointers=(pointer,), message=message)
+                    differs = problem(subject=role, pointers=(pointer,), message=message)
+                    yield replace(differs, is_contradiction=role == "total" and parse_integer(actual) is not None)

@@ -145,7 +145,7 @@ def select_operations(mutant: Mutant, contract: Contract) -> list[list[Operation
 def _failures_of(results: Iterable[CheckResult]) -> Iterator[Failure]:
     for result in results:
         if result.status is Status.FAILED:
-            yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)
+            yield result.requirement.check, result.message, result.is_blocking()
 
 
 def _find_failures(

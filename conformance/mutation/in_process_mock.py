@@ -1,14 +1,13 @@
 """The mock server in process: a fixed dataset, a manual clock, and requests without a socket."""
 
 import io
-import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Scope
 
@@ -119,20 +118,19 @@ class InProcessTarget:
         return response
 
     async def _send(self, request: Request) -> Response:
-        body = request.raw_body if request.raw_body is not None else b""
+        body, content_type = request.encode_body()
         headers = {"host": "localhost:8000", "accept": "application/json"}
-        if request.raw_body is None and request.body is not None:
-            body = json.dumps(request.body).encode()
-            headers["content-type"] = "application/json"
+        if content_type is not None:
+            headers["content-type"] = content_type
         headers |= {name.lower(): value for name, value in request.headers.items()}
-        token = self.tokens.get(request.actor)
+        token, url = self.tokens.get(request.actor), request.build_url(self.base)
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
-        response = await call_asgi(self.app, self._scope(request, headers), body)
+        response = await call_asgi(self.app, self._scope(request, headers, url), body or b"")
         return Response(response.status, response.headers, response.body, 0.0)
 
-    def _scope(self, request: Request, headers: Mapping[str, str]) -> Scope:
-        path, _, query = (urlsplit(self.base).path + request.target).partition("?")
+    def _scope(self, request: Request, headers: Mapping[str, str], url: str) -> Scope:
+        path, _, query = f"/{url.partition('://')[2].partition('/')[2]}".partition("?")
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},

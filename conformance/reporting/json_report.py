@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from conformance.reporting.model import MAX_EXCHANGES, Report
-from conformance.results import CheckResult, FailureKind, Status
+from conformance.results import CheckResult, FailOn, FailureKind, Status
 from conformance.session.coverage import COVERAGE_STATES, ITEM_KINDS
 from conformance.trace import sequence
 from conformance.transport.messages import Exchange
@@ -41,7 +41,9 @@ def build_document(report: Report) -> dict[str, Any]:
             "started": report.started_at,
             "seconds": round(report.seconds, 3),
             **{name: getattr(report, name) for name in ("contract", "seed", "requests")},
-            **{name: getattr(gate_result.policy, name) for name in ("strict", "read_only")},
+            "fail_on": gate_result.policy.fail_on.value,
+            "strict": gate_result.policy.fail_on is FailOn.INFERRED,
+            "read_only": gate_result.policy.read_only,
             "notes": [redact(note) for note in report.notes],
             "abort_reason": redact(run.abort_reason),
             "target_unreachable": run.target_unreachable,
@@ -89,7 +91,8 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
     return {
         **{name: getattr(requirement, name) for name in REQUIREMENT_KEYS},
         "requirement": requirement.summary,
-        "blocking": requirement.is_blocking(strict=report.gate_result.policy.strict),
+        "blocking": result.is_blocking(report.gate_result.policy.fail_on),
+        "contradiction": result.is_contradiction,
         "status": result.status.value,
         "message": report.message(result),
         "failure_kind": failure_kind.value if failure_kind else "",

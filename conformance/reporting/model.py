@@ -23,6 +23,7 @@ PROVENANCE_TEXTS: Mapping[str, str] = {
     "documented": "Stated by the API documentation: it blocks.",
     "published": "Stated by a published page of the API: it blocks.",
     "confirmed": "Confirmed on a named backend: it blocks.",
+    "contradiction": "Two responses of the target contradict each other: it blocks, except with --fail-on documented.",
     "inferred": "An assumption of the contract: either the backend or the contract may be wrong.",
 }
 ADVICE: Mapping[FailureKind, str] = {
@@ -155,9 +156,12 @@ class Report:
         """Return when the last request of a result was sent, and its ids for the logs of the target; or ""."""
         return self.redaction_for(result).format_ids(result.evidence[-1]) if result.evidence else ""
 
-    def provenance_level(self, requirement: Requirement) -> str:
+    def provenance_level(self, result: CheckResult) -> str:
         """Return the key of `PROVENANCE_TEXTS` that decides whether a failure blocks."""
-        return "always" if requirement.provenance_independent else requirement.provenance
+        requirement = result.requirement
+        if requirement.provenance_independent:
+            return "always"
+        return requirement.provenance if requirement.is_stated or not result.is_contradiction else "contradiction"
 
     def rerun_summary(self, result: CheckResult) -> str:
         """Return ``failed 2 of 2 times, deterministic``."""

@@ -57,7 +57,7 @@ def describe_failure(report: Report, result: CheckResult) -> list[str]:
     lines = (
         f"requirement: {requirement.summary}",
         f"location: {report.location(requirement)}",
-        f"provenance: {report.provenance_level(requirement)}; {report.rerun_summary(result)}",
+        f"provenance: {report.provenance_level(result)}; {report.rerun_summary(result)}",
         f"sent: {ids}" if (ids := report.request_ids(result)) else "",
         report.curl_command(result),
         f"rerun: {report.replay_command(requirement)}",
@@ -110,4 +110,6 @@ def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:
 
 def _severity(result: CheckResult) -> int:
     requirement = result.requirement
-    return 0 if requirement.provenance_independent else 2 if requirement.provenance == "inferred" else 1
+    if requirement.provenance_independent:
+        return 0
+    return 1 if requirement.is_stated else 2 if result.is_contradiction else 3

@@ -65,7 +65,7 @@ def _build_rule(check: str, summary: str) -> dict[str, Any]:
 
 def _build_result(report: Report, result: CheckResult, level: str, rules: list[str]) -> dict[str, Any]:
     requirement = result.requirement
-    provenance = report.provenance_level(requirement)
+    provenance = report.provenance_level(result)
     proposal = report.proposal_for(result)
     lines = [f"{display_name(requirement)}: {report.message(result)}", *describe_failure(report, result)]
     text = "\n".join(lines).replace("](", "] (")  # "](" would be a link

@@ -22,9 +22,11 @@ MAX_SKIP_REASONS = 3
 MAX_WARNINGS = 4
 MAX_NAMES = 12
 MAX_LINE_CHARS = 160
+GAPS_TITLE = "contract gaps (inferred requirements; they block only with --fail-on inferred)"
 PROVENANCE_NOTE = (
     "[documented, published]: a page of the vendor states the requirement; [confirmed]: a backend showed it; "
-    "[inferred]: the contract assumes it; [always]: it holds for every API"
+    "[contradiction]: two responses contradict each other; [inferred]: the contract assumes it; "
+    "[always]: it holds for every API"
 )
 
 
@@ -42,7 +44,7 @@ def _render_lines(report: Report) -> Iterator[str]:
     yield ""
     yield from _render_blocking(report)
     for title, results, limit in (
-        ("contract gaps (inferred requirements; they block only with --strict)", gate_result.gaps, MAX_LIST_ENTRIES),
+        (GAPS_TITLE, gate_result.gaps, MAX_LIST_ENTRIES),
         ("flaky (did not fail again when rerun; they do not block)", gate_result.flaky, MAX_OTHER_GROUPS),
         ("accepted by --baseline (failed; they block when they expire)", gate_result.accepted, MAX_OTHER_GROUPS),
     ):
@@ -79,7 +81,7 @@ def _render_blocking(report: Report) -> Iterator[str]:
 
 def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     result, requirement = group.first, group.first.requirement
-    provenance = f"[{report.provenance_level(requirement)}; {report.rerun_summary(result)}]"
+    provenance = f"[{report.provenance_level(result)}; {report.rerun_summary(result)}]"
     subject = f"{requirement.operation} {requirement.parameter}".rstrip() + ": " if len(group.results) > 1 else ""
     other_locations = f" and {group.location_count - 1} more" if group.location_count > 1 else ""
     yield f"FAILED  {group.title()}  {provenance}  {requirement.id}"

@@ -117,8 +117,18 @@ class CaseTransport(RequestsTransport):
         sent_operation, path, query = self._split_url(operation, prepared_request)
         method = case.method.lower()
         if method != operation.method:  # the session would count its response as a success of the operation
-            request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
             client = self.session.client
+            wire_format = client.wire_formats.get(operation.id)
+            request = Request(
+                operation.id,
+                method,
+                sent_operation.path,
+                path,
+                query,
+                actor=actor,
+                headers=headers,
+                wire_format=wire_format,
+            )
             return Exchange(request, client.retrier.send(client.target, request, may_retry=True))
         body, raw = _decode_body(prepared_request, headers)
         return self.session.client.send(

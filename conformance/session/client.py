@@ -17,6 +17,7 @@ from conformance.session.write_log import WriteLog
 from conformance.transport.client import Target
 from conformance.transport.messages import Actor, Exchange, Request
 from conformance.transport.retry import Retrier
+from conformance.transport.wire_format import WireFormat
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
@@ -29,6 +30,7 @@ class TrackedClient:
 
     `tenant`: restricts the run to one tenant. `mutable_records`: records of others that may be changed.
     `observed_delay`: the longest time that a write took to become visible.
+    `wire_formats`: by operation id, of operations that need other requests than JSON below the base path.
     """
 
     operations: OperationLookup
@@ -42,6 +44,7 @@ class TrackedClient:
     mutable_records: MutableRecords = field(default_factory=MutableRecords)
     retrier: Retrier = field(default_factory=Retrier)
     sleep: Callable[[float], None] = time.sleep
+    wire_formats: Mapping[str, WireFormat] = field(default_factory=dict)
     observed_delay: float = 0.0
     _pending_delay: float = 0.0
     _identities: dict[Actor, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
@@ -69,7 +72,16 @@ class TrackedClient:
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
         sent_headers = {**self._build_accept_header(operation), **(headers or {})}
         request = Request(
-            operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, actor, sent_headers
+            operation.id,
+            method or operation.method,
+            operation.path,
+            path or {},
+            pairs,
+            body,
+            raw,
+            actor,
+            sent_headers,
+            self.wire_formats.get(operation.id),
         )
         if request.method in UNSAFE_METHODS:
             unmarked_values = self.created_records.find_unmarked_values(operation, request)

@@ -190,7 +190,7 @@ class PayloadFactory:
         """A value that satisfies the schema. Equal calls in equal runs return equal values."""
         resolved = self.resolve_schema(schema)
         if "enum" in resolved:
-            return self.random.choice([v for v in resolved["enum"] if v is not None])
+            return self.random.choice([v for v in resolved["enum"] if v is not None] or [None])
         json_type = resolved.get("type", "object")
         if json_type == "object":
             required = resolved.get("required", ())

@@ -21,6 +21,7 @@ from conformance.session.tenant import TenantScope
 from conformance.session.write_log import RecordKey, WriteLog
 from conformance.transport.client import Target
 from conformance.transport.retry import Retrier
+from conformance.transport.wire_format import list_wire_formats
 from spec.model import Contract
 from spec.validators import SchemaValidators
 
@@ -61,6 +62,7 @@ class Session:
             mutable_records=mutable_records or MutableRecords(),
             retrier=retrier or Retrier(),
             sleep=sleep,
+            wire_formats=list_wire_formats(contract),
         )
         return cls(client, RecordFactory(client, payloads))
 

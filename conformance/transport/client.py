@@ -200,10 +200,14 @@ class HttpTarget:
         token, target = self.tokens.get(request.actor), request.target
         if token is not None:
             target = self.credential_format.add(token, target, headers)
-        method, url = request.method.upper(), self.base + target
+        content, json_body = request.raw_body, request.body
+        if request.wire_format is not None and content is None and json_body is not None:
+            content, content_type = request.encode_body()
+            headers, json_body = {"Content-Type": str(content_type), **headers}, None
+        method, url = request.method.upper(), request.build_url(self.base, target)
         started = time.monotonic()
         self._deadline.start(self.budget.limit(self.timeout))
-        with self._client.stream(method, url, headers=headers, content=request.raw_body, json=request.body) as response:
+        with self._client.stream(method, url, headers=headers, content=content, json=json_body) as response:
             # The stream itself, since httpx decompresses without a limit.
             chunks = cast("Iterable[bytes]", response.stream)
             encoding = response.headers.get("content-encoding", "")

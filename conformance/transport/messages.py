@@ -16,6 +16,7 @@ import httpx
 
 from conformance.transport.json_body import parse_json
 from conformance.transport.request_ids import RequestIds
+from conformance.transport.wire_format import JSON_MEDIA_TYPE, WireFormat
 
 AUTHORIZATION = "Authorization"
 ACCEPT_JSON = "'Accept: application/json'"
@@ -75,7 +76,8 @@ class Request:
 
     `path_values`: values of path parameters. `query`: ordered pairs of raw values. `body`: JSON, or None for no body.
     `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `headers`: additional headers.
-    `number`: identifies the request in this process.
+    `wire_format`: how the operation differs from JSON below the base path; None: not at all. `number`: identifies the
+    request in this process.
     """
 
     operation: str
@@ -87,6 +89,7 @@ class Request:
     raw_body: bytes | None = None
     actor: Actor = Actor.OWNER
     headers: Mapping[str, str] = field(default_factory=dict)
+    wire_format: WireFormat | None = field(default=None, repr=False, compare=False)
     number: int = field(default_factory=partial(next, count(1)), init=False, repr=False, compare=False)
 
     @property
@@ -102,6 +105,27 @@ class Request:
         for name, value in self.path_values.items():
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         return f"{path}?{urlencode(self.query)}" if self.query else path
+
+    def build_url(self, base: str, target: str | None = None) -> str:
+        """Return the URL of `target`, if it is not that of the request, below the base URL of the contract."""
+        target = self.target if target is None else target
+        return base + target if self.wire_format is None else self.wire_format.build_url(base, target)
+
+    def encode_body(self) -> tuple[bytes | None, str | None]:
+        """Return (bytes, content type); None for no body, and for the content type of a raw one."""
+        if self.raw_body is not None or self.body is None:
+            return self.raw_body, None
+        if self.wire_format is not None:
+            return self.wire_format.encode_body(self.body)
+        return json.dumps(self.body).encode(), JSON_MEDIA_TYPE
+
+    def list_body_options(self) -> list[str]:
+        """Return the options of curl that send the body."""
+        if self.wire_format is None:
+            return ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_dump_ascii(self.body))}"]
+        content, content_type = self.encode_body()
+        text = (content or b"").decode("utf-8", "replace")
+        return [f"-H {shlex.quote(f'Content-Type: {content_type}')}", f"-d {shlex.quote(text)}"]
 
 
 @dataclass(frozen=True)
@@ -169,7 +193,7 @@ class Exchange:
 
         `variables`: headers that the run adds to each request -> the environment variable with the value.
         """
-        request, url = self.request, _encode_url(base_url + self.request.target)
+        request, url = self.request, _encode_url(self.request.build_url(base_url))
         names = {name.lower() for name in request.headers}
         parts = ["curl", "-I"] if request.method.lower() == "head" else ["curl", "-i", "-X", request.method.upper()]
         variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
@@ -186,7 +210,7 @@ class Exchange:
             source = f"printf '{_escape_for_printf(request.raw_body)}' | "
             parts.append("--data-binary @-")
         elif request.body is not None:
-            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(_dump_ascii(request.body))}")
+            parts += request.list_body_options()
         return source + " ".join([*parts, shlex.quote(url)])
 
 

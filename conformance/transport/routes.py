@@ -31,7 +31,7 @@ class Router:
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in contract.operations.values():
             by_path.setdefault(operation.path, {})[operation.method] = operation
-        templates = sorted(by_path, key=lambda template: (template.count("{"), template))
+        templates = sorted(by_path, key=_rate_template)
         return cls(tuple((_compile_template(template), template, by_path[template]) for template in templates))
 
     def match(self, path: str) -> PathMatch | None:
@@ -41,6 +41,12 @@ class Router:
                 values = map(unquote, path_match.groups())
                 return PathMatch(template, operations, dict(zip(_PARAMETER.findall(template), values, strict=True)))
         return None
+
+
+def _rate_template(template: str) -> tuple[int, int, str]:
+    """Return the sort key of a template: fewer segments with parameters first, then more text next to parameters."""
+    segments = [segment for segment in template.split("/") if "{" in segment]
+    return len(segments), -sum(len(_PARAMETER.sub("", segment)) for segment in segments), template
 
 
 def _compile_template(template: str) -> re.Pattern[str]:

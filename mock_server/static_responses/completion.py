@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mock_server.static_responses.media_types import encode_json
-from mock_server.static_responses.merged_schema import MergedSchema
-from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
 from mock_server.static_responses.success_responses import StaticResponse, SuccessResponses
 from spec.model import Operation
 
@@ -54,11 +52,15 @@ class ResponseCompleter:
         envelope, schemas = operation.envelope, self.successes.values.schemas
         if envelope.schema_pointer is None or envelope.data_property is None:
             return b""
+        from mock_server.static_responses.merged_schema import MergedSchema  # these modules are not needed at the start
+
         merged = MergedSchema.from_schemas(schemas.document, [schemas.document.resolve(envelope.schema_pointer)])
         known = {envelope.data_property, *envelope.pagination}
         names = [name for name in merged.required if name not in known]
         if not names:
             return b""
+        from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
+
         try:
             sample = SchemaSampler(schemas).sample(envelope.schema_pointer, seed)
         except CannotGenerate:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mock_server.static_responses.media_types import is_json, is_structured
 from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
-from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
 from spec.document import Document
 from spec.validators import SchemaValidators
 
@@ -48,6 +47,8 @@ class DocumentedValues:
             self.report(location, "the example does not match its schema; a generated value is sent instead")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
+        from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler  # not needed at the start
+
         sampler = SchemaSampler(self.schemas)
         if not is_structured(media_type.name):
             with suppress(CannotGenerate):

@@ -8,17 +8,18 @@ no error at all, problem details (RFC 9457).
 from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.json_encoding import encode_json
 from mock_server.static_responses.documented_values import DocumentedValues
-from mock_server.static_responses.error_bodies import ErrorBodyBuilder, ErrorDetails
 from mock_server.static_responses.media_types import choose_media_type, encode_value, get_content_type, is_json
-from mock_server.static_responses.merged_schema import MergedSchema
 from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
-from mock_server.static_responses.schema_samples import CannotGenerate
 from mock_server.static_responses.success_responses import SuccessResponses
 from spec.model import Contract, Operation
+
+if TYPE_CHECKING:
+    from mock_server.static_responses.error_bodies import ErrorDetails
 
 PROBLEM_CONTENT_TYPE = b"application/problem+json"
 _JSON_CONTENT_TYPE = b"application/json"
@@ -69,6 +70,8 @@ class ErrorResponses:
         error_format = self.get_format(operation, error.status, has_fields=has_fields)
         if error_format.is_laravel:
             return error.encode_body(), error_format.content_type
+        from mock_server.static_responses.error_bodies import ErrorDetails  # not needed at the start
+
         details = ErrorDetails(error.status, error.message, error.errors)
         if error_format is _PROBLEM_FORMAT:
             return _encode_problem(details), PROBLEM_CONTENT_TYPE
@@ -77,10 +80,13 @@ class ErrorResponses:
             return None, b""
         return self.encode_documented(media_type, details), error_format.content_type
 
-    def encode_documented(self, media_type: MediaType, details: ErrorDetails) -> bytes:
+    def encode_documented(self, media_type: MediaType, details: "ErrorDetails") -> bytes:
         """Return a body of a documented media type."""
         if not is_json(media_type.name) or media_type.schema_pointer is None:
             return encode_value(details.message, media_type.name)
+        from mock_server.static_responses.error_bodies import ErrorBodyBuilder
+        from mock_server.static_responses.schema_samples import CannotGenerate
+
         try:
             value = ErrorBodyBuilder(self.values.schemas).build(media_type.schema_pointer, details)
         except CannotGenerate:
@@ -116,6 +122,8 @@ class ErrorResponses:
             return False
         if pointer is None:
             return True
+        from mock_server.static_responses.merged_schema import MergedSchema
+
         document, schemas = self.contract.document, self.values.schemas
         merged = MergedSchema.from_schemas(document, [document.resolve(pointer)])
         has_message = "message" in merged.properties or not (merged.properties or merged.choices)
@@ -138,7 +146,7 @@ class ErrorResponses:
         return self.common_response
 
 
-def _encode_problem(details: ErrorDetails) -> bytes:
+def _encode_problem(details: "ErrorDetails") -> bytes:
     """Return problem details (RFC 9457)."""
     problem = {"type": "about:blank", "title": details.title, "status": details.status, "detail": details.message}
     return encode_json(problem | ({"errors": details.errors} if details.errors else {}))

@@ -158,6 +158,8 @@ class _ValueGenerator:
             if keyword in merged.first:
                 listed = [*listed, merged.first[keyword]]
         for example in listed:
+            if isinstance(example, float) and example.is_integer() and "integer" in (merged.types or ()):
+                example = int(example)  # an integer beyond 64 bits in the file
             if isinstance(example, (dict, list)) or self.schemas.is_valid({"allOf": [*schemas]}, example):
                 return example
         return _MISSING
@@ -202,6 +204,8 @@ class _ValueGenerator:
             values = [v for v in merged.values if merged.types is None or _has_type(v, merged.types)] or merged.values
             values = [v for v in values if v is not None] or values
             return values[place.variant % len(values)]
+        if self.strategy.only_required and place.depth and "null" in (merged.types or ()):
+            return None
         types = [name for name in _TYPE_ORDER if name in (merged.types or _infer_types(merged, place))]
         for name in types:
             with suppress(CannotGenerate):

@@ -53,9 +53,10 @@ class Route:
 
     def name_values(self, values: tuple[str, ...]) -> dict[str, str]:
         """Return the values of the path parameters by name."""
-        if len(values) != len(self.parameter_names):
-            values *= len(self.parameter_names) // len(values)
-        return dict(zip(self.parameter_names, values, strict=True))
+        names = self.parameter_names
+        if len(values) != len(names):
+            values *= len(names) // len(values)
+        return dict(zip(names, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +157,15 @@ class Routes:
             if path.startswith(prefix):
                 segments = _decode_segments(path[len(prefix) :].rstrip(b"/"))
                 best = None if segments is None else _find_best(root, segments, 0, (), 0)
+                if best is not None and not self.slash_routes:
+                    return RouteMatch(best[0], best[0].name_values(best[1]))
                 if best is not None:
                     return self._create_match(best, path)
         return None
 
     def _create_match(self, best: _TreeMatch, path: bytes) -> RouteMatch:
         route = best[0]
-        if self.slash_routes and path.endswith(b"/"):
+        if path.endswith(b"/"):
             route = self.slash_routes.get(f"{route.url_path}/", route)
         return RouteMatch(route, route.name_values(best[1]))
 
@@ -277,14 +280,16 @@ def _find_best(
     segment = segments[index]
     child = node.literal_children.get(segment)
     best = None if child is None else _find_best(child, segments, index + 1, values, count)
-    for template, partial_child in node.partial_children.items():
-        parts = template.match(segment)
-        if parts is not None:
-            match = _find_best(partial_child, segments, index + 1, values + parts, count + 1)
-            best = _choose_best(best, match)
+    if node.partial_children:  # rare
+        for template, partial_child in node.partial_children.items():
+            parts = template.match(segment)
+            if parts is not None:
+                match = _find_best(partial_child, segments, index + 1, values + parts, count + 1)
+                best = _choose_best(best, match)
     if node.template_child is None:
         return best
-    return _choose_best(best, _find_best(node.template_child, segments, index + 1, (*values, segment), count + 1))
+    match = _find_best(node.template_child, segments, index + 1, (*values, segment), count + 1)
+    return match if best is None else _choose_best(best, match)
 
 
 def _choose_best(first: _TreeMatch | None, second: _TreeMatch | None) -> _TreeMatch | None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from spec.document import Document, KeywordObjects
+from spec.document_checks.compositions import check_compositions
 from spec.errors import ContractError, ProblemCollector
 from spec.extensions import check_extensions
 from spec.patterns import iter_pattern_problems
@@ -32,6 +33,12 @@ def check_objects(document: Document, objects: KeywordObjects, problems: Problem
             except ContractError as error:
                 problems.add(ContractError(f"{pointer}/$ref", error.problem, error.expected))
                 has_invalid_reference = True
+    with problems.collect():
+        try:
+            check_compositions(objects)
+        except ContractError:
+            has_invalid_reference = True
+            raise
     if has_invalid_reference:
         problems.raise_problems()
     return dict(ignored_extensions.most_common())

@@ -11,7 +11,7 @@ from typing import Any
 
 from spec.document import EXTENSIBLE_MAPS, Document, KeywordObjects, is_literal, maps_names
 from spec.normalization.path_items import normalize_paths
-from spec.normalization.schemas import SchemaNormalizer, is_convertible
+from spec.normalization.schemas import SchemaNormalizer, decode_reference, is_convertible
 
 CANONICAL_VERSION = "3.0.3"
 
@@ -75,7 +75,7 @@ def _convert(node: Any, schemas: SchemaNormalizer, key: str = "", *, is_names: b
             if not (key in EXTENSIBLE_MAPS and name.startswith("x-"))
         }
     if "$ref" in node and key != "paths":  # keywords next to it have no effect
-        return {"$ref": node["$ref"]}
+        return {"$ref": decode_reference(node["$ref"])}
     converted = {name: _convert_keyword(name, value, schemas) for name, value in node.items()}
     return {"schema": {}, **converted} if _is_parameter_without_schema(node) else converted
 
@@ -90,6 +90,8 @@ def _convert_member(name: str, value: Any, schemas: SchemaNormalizer, *, parent:
 
 
 def _convert_keyword(key: str, value: Any, schemas: SchemaNormalizer) -> Any:
+    if key == "$ref" and isinstance(value, str):
+        return decode_reference(value)
     if key == "schema":
         return schemas.normalize(value)
     if is_literal(key) or key == "examples":

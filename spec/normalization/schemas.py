@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from spec.document import KeywordObjects
 from spec.patterns import repair_pattern
@@ -63,6 +64,8 @@ class SchemaNormalizer:
         return _separate_null(self._merge_null(result)) if self.moves_composition else result
 
     def _normalize_keyword(self, key: str, value: Any) -> Any:
+        if key == "$ref":
+            return decode_reference(value)
         if key in _BOOLEAN_KEYWORDS and isinstance(value, bool):
             return value
         if key in SCHEMA_KEYWORDS:
@@ -97,7 +100,18 @@ def is_convertible(node: Mapping[str, Any]) -> bool:
     """Whether the normalizer changes an object of an OpenAPI 3.0 document, if it is a schema."""
     is_nullable = node.get("nullable") is True and "type" not in node and bool(_COMPOSITIONS & node.keys())
     has_limit = any(key in node and not isinstance(node[key], bool) for key in ("exclusiveMinimum", "exclusiveMaximum"))
-    return is_nullable or has_limit or ("pattern" in node and repair_pattern(node["pattern"]) != node["pattern"])
+    is_encoded = "%" in node.get("$ref", "")
+    return (
+        is_nullable
+        or has_limit
+        or is_encoded
+        or ("pattern" in node and repair_pattern(node["pattern"]) != node["pattern"])
+    )
+
+
+def decode_reference(reference: str) -> str:
+    """Return a reference without percent-encoding: ``#/paths/~1a~1%7Bb%7D`` -> ``#/paths/~1a~1{b}``."""
+    return unquote(reference)
 
 
 def _is_annotation(key: str) -> bool:

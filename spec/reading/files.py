@@ -1,7 +1,8 @@
 """Reads the file of a contract and the files in its folder that it refers to, as one document."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -46,13 +47,25 @@ def read_document(path: Path, load: Load = load_mapping) -> Document:
     bytes of the file at `path`.
     """
     content = _read_bytes(path)
-    root = load(content, str(path))
+    with _name_file(str(path)):
+        root = load(content, str(path))
     if find_external_reference(root, content) is None:
         return Document(str(path), content, root)
     bundler = _Bundler(path, root)
     bundled = bundler.bundle()
     check_size(bundled, str(path))
     return Document(str(path), content, bundled, dict(sorted(bundler.contents.items())), bundler.origins)
+
+
+@contextmanager
+def _name_file(name: str) -> Iterator[None]:
+    """Add the name of a file to the location in a ContractError that the block raises."""
+    try:
+        yield
+    except ContractError as error:
+        if error.location.startswith(("line ", "#")):
+            raise ContractError(f"{name}, {error.location}", error.problem, error.expected) from None
+        raise
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -144,7 +157,8 @@ class _Bundler:
                 raise ContractError(self._describe(base), f"more than {MAX_FILES} files", "a smaller contract")
             content = _read_bytes(path)
             self.contents[self._describe(path)] = content
-            self.documents[path] = load_mapping(content, self._describe(path))
+            with _name_file(self._describe(path)):
+                self.documents[path] = load_mapping(content, self._describe(path))
         node = self.documents[path]
         for part in split_pointer(pointer):
             try:

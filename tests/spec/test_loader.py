@@ -231,6 +231,25 @@ def test_all_inconsistencies_are_reported_together() -> None:
     assert {problem.location for problem in error.problems} == {f"{LIST}/3/schema", f"{AUTHOR}/x-resource/tenant"}
 
 
+@pytest.mark.parametrize(
+    "schemas",
+    [
+        {"A": {"allOf": [{"$ref": f"{SCHEMAS}/B"}]}, "B": {"type": "object", "allOf": [{"$ref": f"{SCHEMAS}/A"}]}},
+        {"A": {"anyOf": [{"type": "string"}, {"$ref": f"{SCHEMAS}/A"}]}},
+        {"A": {"oneOf": [{"allOf": [{"not": {"$ref": f"{SCHEMAS}/A"}}]}]}},
+    ],
+)
+def test_schema_that_contains_itself_is_an_error(schemas: dict[str, Any]) -> None:
+    error = load_error("library", *((f"{SCHEMAS}/{name}", schema) for name, schema in schemas.items()))
+    assert error.location == f"{SCHEMAS}/A"
+    assert error.problem.startswith(f"a schema that contains itself through {SCHEMAS}/A")
+
+
+def test_schema_may_contain_itself_in_a_property_or_item() -> None:
+    schema = {"allOf": [{"properties": {"a": {"$ref": f"{SCHEMAS}/A"}}}, {"items": {"$ref": f"{SCHEMAS}/A"}}]}
+    assert load_edited_contract("library", (f"{SCHEMAS}/A", schema)).document
+
+
 def test_only_some_of_many_problems_are_printed() -> None:
     error = ContractErrors(
         "a.yaml", [ContractError(f"#/{i}", "wrong", "right") for i in range(MAX_PRINTED_PROBLEMS + 2)]

@@ -66,6 +66,7 @@ def check_token_identity(case: Case) -> Iterator[CheckResult]:
     "A record that the account embeds has the same values when it is retrieved.",
     Category.RELATIONS,
     Contract.is_whoami,
+    compares_responses=True,
 )
 def check_embedded_records(case: Case) -> Iterator[CheckResult]:
     """Retrieve the records that the account embeds; the model compares all other records."""

@@ -50,6 +50,7 @@ def _get_key(session: Session, nested: NestedRecord) -> Any:
     Category.ACTIONS,
     _returns_records,
     writes=True,
+    compares_responses=True,
 )
 def check_stored(case: Case) -> Iterator[CheckResult]:
     """Yield one result for each location in the response that has records."""

@@ -45,7 +45,7 @@ class Check:
     not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records
     that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
     `deletes_fixture_record`: deletes the record of a fixture. `reads_all_responses`: evaluates the responses to the
-    requests of all other checks.
+    requests of all other checks. `compares_responses`: a failure is a contradiction between two responses.
     """
 
     run: RunFunction
@@ -59,6 +59,7 @@ class Check:
     needs_second_token: bool = False
     deletes_fixture_record: bool = False
     reads_all_responses: bool = False
+    compares_responses: bool = False
 
     @property
     def stage(self) -> int:
@@ -144,7 +145,9 @@ class Case:
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
         """Build the result: passed if `failure` is empty, else failed with that message ("got X, expected Y")."""
         stored = tuple(exchange.as_evidence() for exchange in evidence)
-        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, stored)
+        status = Status.FAILED if failure else Status.PASSED
+        is_contradiction = bool(failure) and self.check.compares_responses
+        return CheckResult(requirement, status, failure, stored, is_contradiction=is_contradiction)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
         """Build the result of a skipped check. The target owes nothing to a static operation: it is not testable."""

@@ -105,7 +105,7 @@ def test_missing_property_of_an_example_is_reported_with_its_location() -> None:
     (failure,) = find_failures("response-matches-schema", "listMessages", remove_content)
     assert failure.requirement.pointer == "#/components/schemas/Message"
     assert failure.requirement.provenance == "documented"
-    assert failure.requirement.is_blocking(strict=False)
+    assert failure.is_blocking()
 
 
 def test_second_token_of_the_same_tenant_skips_tenant_isolation() -> None:

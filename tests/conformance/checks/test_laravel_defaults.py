@@ -40,7 +40,7 @@ def name_the_model(request: InterceptedRequest, response: InterceptedResponse) -
 
 def list_blocking(failures: list[CheckResult]) -> list[str]:
     """Describe the failures that block a release."""
-    return [f"{f.requirement.check}: {f.message}" for f in failures if f.requirement.is_blocking(strict=False)]
+    return [f"{f.requirement.check}: {f.message}" for f in failures if f.is_blocking()]
 
 
 @pytest.mark.parametrize(

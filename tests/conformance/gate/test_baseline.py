@@ -19,7 +19,7 @@ from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import ExchangeChange, change_response
-from conformance.results import CheckResult, Requirement, Status
+from conformance.results import CheckResult, FailOn, Requirement, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.support.check_runner import CHECKS_BY_ID, demo_mock, run_checks
 
@@ -100,7 +100,7 @@ def find_fingerprints(name: str) -> frozenset[str]:
 def evaluate_gate(run_result: RunResult, accepted: Baseline) -> GateResult:
     """The gate result with --strict."""
     contract = demo_mock().contract
-    policy = GatePolicy(strict=True, baseline=accepted, min_coverage=0)
+    policy = GatePolicy(fail_on=FailOn.INFERRED, baseline=accepted, min_coverage=0)
     return GateResult(run_result, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, policy)
 
 

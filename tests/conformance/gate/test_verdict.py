@@ -11,7 +11,7 @@ import pytest
 from conformance.checks.support.check import Case, Category, Check, Fixture, FixtureScope
 from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
-from conformance.results import CheckResult, FailureKind, Status
+from conformance.results import CheckResult, FailOn, FailureKind, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
@@ -295,8 +295,25 @@ def test_failed_inferred_requirement_is_a_gap_and_blocks_with_strict(contract: C
     run_result, gate_result = run_checks(contract, failing_check, operations=inferred_operations)
     assert [o.requirement.provenance for o in run_result.results] == ["inferred"]
     assert (gate_result.exit_code, len(gate_result.gaps)) == (ExitCode.PASSED, 1)
-    _, strict = run_checks(contract, failing_check, operations=inferred_operations, policy=GatePolicy(strict=True))
+    policy = GatePolicy(fail_on=FailOn.INFERRED)
+    _, strict = run_checks(contract, failing_check, operations=inferred_operations, policy=policy)
     assert (strict.exit_code, len(strict.blocking)) == (ExitCode.FAILED, 1)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "is_blocking"), [(FailOn.DOCUMENTED, False), (FailOn.CONSISTENT, True), (FailOn.INFERRED, True)]
+)
+def test_contradiction_blocks_by_default_although_the_requirement_is_inferred(
+    contract: Contract, fail_on: FailOn, is_blocking: bool
+) -> None:
+    def contradict(case: Case) -> Iterator[CheckResult]:
+        yield from (replace(result, is_contradiction=True) for result in send_and_fail(case))
+
+    check, policy = create_check(contradict, is_independent=False), GatePolicy(fail_on=fail_on)
+    run_result, gate_result = run_checks(contract, check, operations=list_operations(contract)[:1], policy=policy)
+    assert [result.requirement.provenance for result in run_result.results] == ["inferred"]
+    assert (gate_result.exit_code is ExitCode.FAILED, len(gate_result.blocking)) == (is_blocking, int(is_blocking))
+    assert GatePolicy().fail_on is FailOn.CONSISTENT
 
 
 def test_run_without_checks_exits_with_4(contract: Contract) -> None:

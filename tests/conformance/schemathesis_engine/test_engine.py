@@ -255,7 +255,7 @@ def test_transient_failure_is_not_deterministic(
 
 def test_server_error_is_blocking() -> None:
     results = find_failed_results(run_engine_on(new_session(fail_on_long_names), "createPrompt"))
-    assert all(item.result.requirement.is_blocking(strict=False) for item in results)
+    assert all(item.result.is_blocking() for item in results)
 
 
 # Common server behavior

@@ -12,7 +12,7 @@ from conformance.contract_edits.proposals import Proposal
 from conformance.contract_edits.yaml_patch import Edit
 from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
-from conformance.results import CheckResult, Requirement, Status
+from conformance.results import CheckResult, FailOn, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import Coverage
 from conformance.transport.messages import Exchange, Request, Response
@@ -72,6 +72,7 @@ def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **
     """Return the report of a run."""
     scope = list(contract.operations.values())
     call_counts = Counter({(o.id, o.envelope.status): 1 for o in scope})
+    policy = GatePolicy(fail_on=FailOn.INFERRED if strict else FailOn.CONSISTENT)
     return Report(
         target="http://127.0.0.1:1/api/v1",
         contract="spec/openapi.yaml",
@@ -83,7 +84,7 @@ def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **
         token_env="ATHENA_TOKEN",
         other_token_env="ATHENA_OTHER_TOKEN",
         notes=("a note",),
-        gate_result=GateResult(run, contract, scope, call_counts, GatePolicy(strict=strict)),
+        gate_result=GateResult(run, contract, scope, call_counts, policy),
         redaction=Redactor.from_contract(contract, [TOKEN]),
         line_numbers=_line_numbers(contract.document.content),
         contract_text=contract.document.content.decode(),

@@ -385,7 +385,7 @@ def test_archive_is_read_by_the_traffic_audit(mock: ControlledMock, tmp_path: Pa
     mock.call("a", "GET", "/unknown")
     file = tmp_path / "requests.har"
     file.write_bytes(mock.request("GET", f"{SANDBOXES}/a/requests.har").body)
-    entries = read_har(file)
+    entries = read_har(file).entries
     assert [(entry.method, entry.response.status) for entry in entries] == [
         ("get", 200),
         ("get", 200),

@@ -100,6 +100,7 @@ def test_each_schema_of_a_contract_has_a_value(path: Path) -> None:
         ({"type": "array", "items": {"enum": [1, 2, 3]}, "minItems": 3, "uniqueItems": True}, [1, 2, 3]),
         ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, []),
         ({"type": "string", "maxLength": 0}, ""),
+        ({"type": "object", "properties": {"a": {"type": "integer", "example": 2.0**70}}}, {"a": 2**70}),
         ({"type": "array", "prefixItems": [{"const": "a"}, {"const": 2}], "minItems": 2}, ["a", 2]),
         ({"type": "number", "minimum": 0.25, "maximum": 0.25}, 0.25),
         ({"type": "integer", "minimum": 2**70, "maximum": 2**70}, 2**70),

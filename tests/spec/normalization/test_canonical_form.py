@@ -134,6 +134,21 @@ def test_canonical_form_accepts_the_same_values(schema: Any, value: Any) -> None
 # Documents
 
 
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_references_may_be_percent_encoded(version: str) -> None:
+    schema = {"$ref": "#/components/schemas/With%20space"}
+    response = {"description": "OK", "content": {"application/json": {"schema": schema}}}
+    paths = {
+        "/a/{b}": {"get": {"responses": {"200": response}}},
+        "/c": {"get": {"responses": {"200": {"$ref": "#/paths/~1a~1%7Bb%7D/get/responses/200"}}}},
+        "/d": {"$ref": "#/paths/~1a~1%7Bb%7D"},
+    }
+    contract = load(version, paths=paths, components={"schemas": {"With space": {"type": "string"}}})
+    pointers = {operation.path: operation.envelope.schema_pointer for operation in contract.operations.values()}
+    assert pointers["/c"] == "#/paths/~1a~1{b}/get/responses/200/content/application~1json/schema"
+    assert contract.document.resolve(str(pointers["/d"])) == {"$ref": "#/components/schemas/With space"}
+
+
 def test_webhooks_are_ignored() -> None:
     contract = load(webhooks={"created": {"post": {"x-resorce": 1, "responses": OK}}})
     assert not contract.operations

@@ -174,6 +174,13 @@ def test_problem_in_another_file_has_its_line(tmp_path: Path) -> None:
     assert str(error).startswith("schemas/Pet.yaml, line 7: #/properties/id/maximum: invalid value 'a' (expected")
 
 
+def test_invalid_yaml_is_reported_with_its_file(tmp_path: Path) -> None:
+    error = load_error(tmp_path, schemas__Pet="a: 1\na: 2\n")
+    assert "schemas/Pet.yaml, line 2" in [problem.location for problem in error.problems]
+    error = load_error(tmp_path, openapi="a: 1\na: 2\n")
+    assert error.location == f"{tmp_path / 'openapi.yaml'}, line 2"
+
+
 def test_long_chain_of_files_is_read(tmp_path: Path) -> None:
     changes: dict[str, Any] = {f"s{i}": f"properties: {{a: {{$ref: s{i + 1}.yaml}}}}\n" for i in range(500)}
     root = ROOT + "    Chain: {$ref: s0.yaml}\n"

@@ -1,0 +1,84 @@
+"""How the requests of an operation are sent: media type of the body and base path."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
+from spec.model import Contract, Operation
+
+JSON_MEDIA_TYPE = "application/json"
+BINARY_MEDIA_TYPE = "application/octet-stream"
+_BOUNDARY = "conformance-boundary"
+
+
+@dataclass(frozen=True, slots=True)
+class WireFormat:
+    """What differs from JSON below the base path of the contract.
+
+    `base_path`: of the operation, instead of `contract_base_path`.
+    """
+
+    media_type: str = JSON_MEDIA_TYPE
+    contract_base_path: str = ""
+    base_path: str = ""
+
+    @classmethod
+    def from_operation(cls, contract: Contract, operation: Operation) -> "WireFormat":
+        """Return the format of an operation: its main media type and its first server."""
+        body = operation.request_body
+        base_path = (operation.base_paths or contract.base_paths)[0]
+        return cls(_choose_media_type(body.media_type if body else ""), contract.base_path, base_path)
+
+    def build_url(self, base: str, target: str) -> str:
+        """Return the URL of a target (path and query) for the base URL of the contract."""
+        return base.removesuffix(self.contract_base_path) + self.base_path + target
+
+    def encode_body(self, body: Any) -> tuple[bytes, str]:
+        """Return (bytes, content type) of a JSON value in the media type of the operation."""
+        media_type = strip_parameters(self.media_type)
+        if media_type == FORM and isinstance(body, dict):
+            return urlencode(list(_iter_fields(body))).encode(), self.media_type
+        if media_type == MULTIPART and isinstance(body, dict):
+            return _encode_multipart(body), f"{MULTIPART}; boundary={_BOUNDARY}"
+        if is_json_media_type(media_type) or not isinstance(body, str):
+            return json.dumps(body).encode(), self.media_type
+        return body.encode(), self.media_type
+
+
+def list_wire_formats(contract: Contract) -> dict[str, WireFormat]:
+    """Return the formats by operation id of the operations that need one."""
+    default = WireFormat(contract_base_path=contract.base_path, base_path=contract.base_path)
+    formats = {name: WireFormat.from_operation(contract, op) for name, op in contract.operations.items()}
+    return {name: wire_format for name, wire_format in formats.items() if wire_format != default}
+
+
+def _choose_media_type(declared: str) -> str:
+    """Return the media type of requests for a declared one, which may be a range."""
+    if not declared or declared == "*/*" or strip_parameters(declared) == "application/*":
+        return JSON_MEDIA_TYPE
+    if "*" in declared:
+        return f"{declared.partition('/')[0]}/plain" if declared.startswith("text/") else BINARY_MEDIA_TYPE
+    return declared
+
+
+def _iter_fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the fields of a form: properties of objects in brackets, the items of arrays as repeated fields."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _iter_fields(child, f"{name}[{key}]" if name else str(key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _iter_fields(child, f"{name}[{index}]" if isinstance(child, (dict, list)) else name)
+    elif value is not None:
+        yield name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _encode_multipart(body: Mapping[str, Any]) -> bytes:
+    parts = []
+    for name, text in _iter_fields(body):
+        quoted = name.replace("\\", "\\\\").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        parts.append(f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{quoted}"\r\n\r\n{text}\r\n')
+    return "".join([*parts, f"--{_BOUNDARY}--\r\n"]).encode()

@@ -1,0 +1,89 @@
+"""Contradictions block although the contract only infers the requirement; other meanings of inferred parts do not."""
+
+from typing import Any
+
+import pytest
+
+from conformance.checks.registry import CHECKS
+from conformance.model.comparison import is_other_value
+from conformance.mutation.faults import change_value, ignore_parameters, on_success, set_status
+from conformance.results import Status
+from tests.conformance.support.clinic import inject_fault, mutant, run_checks
+from tests.conformance.support.clinic_faults import AppWrapper, drop_field
+
+BY_ID = {check.id: check for check in CHECKS}
+
+
+def find_kinds(check: str, operation: str, fault: AppWrapper) -> dict[str, bool]:
+    """Parameter of each failure -> whether it is a contradiction."""
+    failures = run_checks([BY_ID[check]], [operation], fault).with_status(Status.FAILED)
+    return {failure.requirement.parameter: failure.is_contradiction for failure in failures}
+
+
+NOT_FOUND = inject_fault(on_success(lambda _, response: set_status(404)(response)), "retrievePatient")
+CONTRADICTIONS = {
+    "sent value is not stored": ("model-create", "createPatient", inject_fault(drop_field("story"), "createPatient")),
+    "created record is not found": ("model-create", "createPatient", NOT_FOUND),
+    "deleted record is retrieved": ("model-delete", "deletePatient", mutant("delete/deletePatient/deletes nothing")),
+    "wrong total": ("model-list", "listPatients", mutant("page-meta/listPatients/total wrong")),
+    "row twice": ("model-list", "listPatients", mutant("page/listPatients/shows a row twice")),
+    "created record is lost": ("model-create", "createPatient", mutant("create/createPatient/lost")),
+    "filter loses rows": ("model-list", "listPatients", mutant("filter/listPatients/insured incomplete")),
+    "row lost": ("model-list", "listPatients", mutant("page/listPatients/misses its last row")),
+}
+GAPS = {
+    "text in capitals": ("model-create", "createPatient", inject_fault(change_value(str.upper, ("data", "name")))),
+    "filter not implemented": (
+        "model-list",
+        "listPatients",
+        inject_fault(ignore_parameters("insured"), "listPatients"),
+    ),
+    "pages not implemented": ("model-list", "listPatients", mutant("page/listPatients/ignored")),
+    "sort not implemented": ("model-list", "listPatients", inject_fault(ignore_parameters("sort"), "listPatients")),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_failure_with_both_sides_observed_is_a_contradiction(name: str) -> None:
+    assert any(find_kinds(*CONTRADICTIONS[name]).values())
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_other_meaning_of_an_inferred_part_is_no_contradiction(name: str) -> None:
+    kinds = find_kinds(*GAPS[name])
+    assert kinds
+    assert not any(kinds.values()), kinds
+
+
+@pytest.mark.parametrize(
+    ("sent", "returned"),
+    [
+        *[("  Ada Lovelace ", "Ada Lovelace"), ("Ada", "ADA"), ("<b>Ada</b> L", "Ada L"), ("Adé", "Ade")],
+        *[("x" * 300, "x" * 255), ("", None), ("2026-03-01T10:00:00.5Z", "2026-03-01T10:00:00Z")],
+        *[("2026-03-01T10:00:00+02:00", "2026-03-01T10:00:00Z"), (1.234, 1.23), (10, "10.00"), (5, 5.4)],
+        *[({"a": 1, "b": 2}, {"a": 1}), ([], None), (None, "new"), (["b"], ["a"])],
+    ],
+)
+def test_normalized_value_is_the_same_value(sent: Any, returned: Any) -> None:
+    assert not is_other_value(sent, returned)
+
+
+@pytest.mark.parametrize(
+    ("sent", "returned"),
+    [
+        *[
+            ("Ada", "Grace"),
+            ("äöü", "???"),
+            ("Ada", None),
+            ("Ada", ""),
+            (5, 6),
+            (True, False),
+            (5, None),
+            ([1, 2], [1]),
+        ],
+        ({"a": 1}, {"a": 2}),
+        *[("2026-03-01T10:00:00Z", "2025-03-01T10:00:00Z")],
+    ],
+)
+def test_other_value_contradicts_the_request(sent: Any, returned: Any) -> None:
+    assert is_other_value(sent, returned)

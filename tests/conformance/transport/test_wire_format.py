@@ -1,0 +1,97 @@
+"""Tests how requests of foreign contracts are encoded: read back by the standard library and by Werkzeug."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+
+from conformance.transport.client import Budget, HttpTarget
+from conformance.transport.messages import Actor, Request
+from conformance.transport.wire_format import list_wire_formats
+from spec.document import parse_document
+from spec.loader import parse_contract
+from spec.model import Contract
+
+
+def build_contract(media_type: str = "", servers: Any = ()) -> Contract:
+    operation: dict[str, Any] = {"operationId": "x", "responses": {"204": {"description": "x"}}}
+    if media_type:
+        operation["requestBody"] = {"content": {media_type: {"schema": {"type": "object"}}}}
+    if servers:
+        operation["servers"] = servers
+    root = {
+        "openapi": "3.0.3",
+        "info": {"title": "x", "version": "1"},
+        "servers": [{"url": "/v1"}],
+        "paths": {"/x": {"post": operation}},
+    }
+    return parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+
+
+def send(contract: Contract, body: Any = None) -> httpx.Request:
+    """Return the request that a target receives for an operation of `contract`."""
+    received: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        received.append(request)
+        return httpx.Response(204, stream=httpx.ByteStream(b""))
+
+    base, budget = f"http://localhost/mock{contract.base_path}", Budget(None, None)
+    target = HttpTarget(base, {Actor.OWNER: "a:b"}, budget, transport=httpx.MockTransport(respond))
+    wire_format = list_wire_formats(contract).get("x")
+    target.send(Request("x", "post", "/x", body=body, wire_format=wire_format))
+    return received[0]
+
+
+def test_operation_with_json_below_the_base_path_needs_no_format() -> None:
+    contract = build_contract("application/json")
+    assert list_wire_formats(contract) == {}
+    request = send(contract, {"a": "ä"})
+    assert request.headers["authorization"] == "Bearer a:b"
+    assert (request.headers["content-type"], json.loads(request.content)) == ("application/json", {"a": "ä"})
+    assert str(request.url) == "http://localhost/mock/v1/x"
+
+
+def test_vendor_media_type_is_sent() -> None:
+    request = send(build_contract(media_type="application/vnd.x+json"), {"a": 1})
+    assert (request.headers["content-type"], json.loads(request.content)) == ("application/vnd.x+json", {"a": 1})
+
+
+BODY = {"a": "x&y", "n": 5, "b": True, "list": ["p", "q"], "o": {"c": "d"}, "rows": [{"e": 1}], "none": None}
+FIELDS = [("a", "x&y"), ("n", "5"), ("b", "true"), ("list", "p"), ("list", "q"), ("o[c]", "d"), ("rows[0][e]", "1")]
+
+
+def test_form_is_sent() -> None:
+    request = send(build_contract(media_type="application/x-www-form-urlencoded"), BODY)
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert parse_qsl(request.content.decode()) == FIELDS
+
+
+def test_multipart_form_is_sent() -> None:
+    from werkzeug.formparser import parse_form_data
+    from werkzeug.test import EnvironBuilder
+
+    request = send(build_contract(media_type="multipart/form-data"), BODY)
+    builder = EnvironBuilder(method="POST", data=request.content, content_type=request.headers["content-type"])
+    _, fields, _ = parse_form_data(builder.get_environ())
+    assert list(fields.items(multi=True)) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("declared", "body", "content_type", "content"),
+    [
+        ("text/plain", "ä", "text/plain", "ä".encode()),
+        ("text/*", "x", "text/plain", b"x"),
+        ("*/*", {"a": 1}, "application/json", b'{"a":1}'),
+        ("image/*", "x", "application/octet-stream", b"x"),
+    ],
+)
+def test_other_body_is_sent(declared: str, body: Any, content_type: str, content: bytes) -> None:
+    request = send(build_contract(media_type=declared), body)
+    assert (request.headers["content-type"], request.content) == (content_type, content)
+
+
+def test_operation_with_its_own_server_has_another_base_path() -> None:
+    assert str(send(build_contract(servers=[{"url": "https://x/files"}])).url) == "http://localhost/mock/files/x"
