@@ -52,8 +52,8 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
-	test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz \
-	fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
+	test-contracts test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly \
+	check contract facts fuzz fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,10 @@ $(KOTLIN): tests/clients/kotlin/package-lock.json
 	@npm ci --prefix tests/clients/kotlin --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
+test-contracts: $(READY)  ## serve public OpenAPI files of npm packages (Node.js 20 or newer)
+	@npm ci --prefix tests/contracts/packages --no-audit --no-fund --ignore-scripts --loglevel=error
+	@$(PY) -m pytest -q -m clients tests/contracts $(ARGS)
+
 test-frontends: $(READY)  ## test clients/typescript and examples/playwright (Node.js 20 or newer, Chromium)
 	@scripts/frontends.sh
 	@$(PY) -m pytest -q -m clients tests/frontends $(ARGS)
@@ -118,6 +122,7 @@ nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
 	@$(MAKE) test-clients-all
+	@$(MAKE) test-contracts
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
 	@$(MAKE) fuzz-control
