@@ -18,6 +18,8 @@ from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult
+from conformance.past_runs.comparison import compare_with_report
+from conformance.past_runs.report_reader import read_report
 from conformance.reporting import Report
 from conformance.results import Status
 from conformance.runner.progress import Progress
@@ -37,6 +39,8 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     settings, token_command = wiring.resolve_token(settings)
     contract = wiring.resolve_contract(settings)
     history = History.from_settings(settings, datetime.now(UTC).date())
+    if settings.compare is not None:
+        read_report(settings.compare)  # a file that is not a report ends the command before any request
     operations, notes = wiring.resolve_scope(settings, contract)
     if settings.report_dir is not None:
         create_folder(settings.report_dir)
@@ -79,6 +83,7 @@ def _build_report(
         sequences=_record_sequences(recorder, session, run_result),
         report_dir=str(settings.report_dir or ""),
         write_log=str(wiring.write_log_path(settings) or ""),
+        comparison=compare_with_report(settings.compare, gate_result) if settings.compare else None,
     )
 
 

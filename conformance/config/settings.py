@@ -7,6 +7,7 @@ Tokens and passwords come from the environment or from a command, never from the
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date as Date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,7 +71,11 @@ class Settings:
     flaky_limit: float
     consistency_timeout: float
     baseline: Path | None
+    compare: Path | None
     update_baseline: bool
+    reason: str | None
+    expires: Date | None
+    owner: str | None
     ratchet: Path | None
     update_ratchet: bool
     family: tuple[str, ...]

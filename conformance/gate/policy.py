@@ -52,6 +52,10 @@ class GatePolicy:
     def accepts(self, result: CheckResult) -> bool:
         return self.baseline is not None and self.baseline.accepts(result)
 
+    def has_expired(self, result: CheckResult) -> bool:
+        """Whether the baseline accepted a failure until a day that has passed."""
+        return self.baseline is not None and bool(self.baseline.expired_entries([result]))
+
     def is_excused(self, result: CheckResult, contract: Contract) -> bool:
         """Whether a check was skipped because of the options, or because it cannot be tested."""
         if result.skip_category in EXCUSED_CATEGORIES:
