@@ -52,6 +52,7 @@ NOT_EXECUTED: Mapping[str, str] = {
     "npx playwright": "the same",
     "pip install openapi-": "the same",
     "pip install 'datamodel-": "the same",
+    ".venv/bin/athena-conformance accept": "needs a report; tests/conformance/gate/test_accept.py runs it",
     ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",
 }
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.
