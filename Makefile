@@ -33,6 +33,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,MAX_BODY,max-body) $(call setting,CONTROL_TOKEN,control-token) \
 	$(call setting,SANDBOX_MEMORY,sandbox-memory) $(call setting,SANDBOX_IDLE,sandbox-idle) \
 	$(call setting,JOURNAL_MEMORY,journal-memory) $(call setting,EXECUTION_SECONDS,execution-seconds) $(call setting,RULES,rules) \
+	$(call setting,TOKENS,tokens) $(call switch,REQUIRE_ACTIONS,require-actions) \
 	$(call switch,NO_CONTROL,no-control) $(call switch,REQUIRE_SANDBOX,require-sandbox) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
 
@@ -52,8 +53,8 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
-	test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly check contract facts fuzz \
-	fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
+	test-contracts test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly \
+	check contract facts fuzz fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +96,10 @@ $(KOTLIN): tests/clients/kotlin/package-lock.json
 	@npm ci --prefix tests/clients/kotlin --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
+test-contracts: $(READY)  ## serve public OpenAPI files of npm packages (Node.js 20 or newer)
+	@npm ci --prefix tests/contracts/packages --no-audit --no-fund --ignore-scripts --loglevel=error
+	@$(PY) -m pytest -q -m clients tests/contracts $(ARGS)
+
 test-frontends: $(READY)  ## test clients/typescript and examples/playwright (Node.js 20 or newer, Chromium)
 	@scripts/frontends.sh
 	@$(PY) -m pytest -q -m clients tests/frontends $(ARGS)
@@ -118,6 +123,7 @@ nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
 	@$(MAKE) test-clients-all
+	@$(MAKE) test-contracts
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
 	@$(MAKE) fuzz-control

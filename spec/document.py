@@ -9,6 +9,7 @@ from enum import Enum, auto
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -40,6 +41,7 @@ ANNOTATION_KEYWORDS = frozenset(
 )
 # The first alternative consumes escaped backslashes, so that the `\\u` of the second is an escape.
 _SURROGATE_PAIR = re.compile(rb"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_ENCODED_REFERENCE = re.compile(rb"""\$ref["']?[ \t]*:[ \t]*["']?#/[^"'\r\n]*%""")
 _REFERENCE = re.compile(rb"""\$ref["']?[ \t]*:[ \t]*["']?#/""")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -110,6 +112,10 @@ def load_mapping(content: bytes, name: str) -> dict[str, Any]:
     root = _load(content, name, StringKeyLoader)
     if not isinstance(root, dict):
         raise ContractError(name, f"invalid type {type(root).__name__}", "an OpenAPI document (a mapping)")
+    if _ENCODED_REFERENCE.search(content):
+        for node, _ in _iter_containers(root, name):
+            if isinstance(node, dict) and isinstance(node.get("$ref"), str):
+                node["$ref"] = unquote(node["$ref"])  # a reference is a URI
     check_size(root, name)
     return root
 

@@ -45,12 +45,14 @@ NOT_EXECUTED: Mapping[str, str] = {
     "export TARGET=": "needs Docker; test_containers.py tests the Compose file",
     ".venv/bin/athena-mock store": "needs a store file; tests/mock_server/test_store_commands.py runs these commands",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
+    "python -m bench.contracts": "the files are placeholders; tests/contracts tests the requests that it sends",
     "npm install --save-dev @hey-api": "downloads a client generator; tests/clients runs them",
     "npm install openapi-fetch": "the same",
     "npm ci --prefix athena": "tests/frontends/test_frontends.py runs it",
     "npx playwright": "the same",
     "pip install openapi-": "the same",
     "pip install 'datamodel-": "the same",
+    ".venv/bin/athena-conformance accept": "needs a report; tests/conformance/gate/test_accept.py runs it",
     ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",
 }
 # Inline command -> why it does not run here. `make` targets and commands of the suite are tested separately.

@@ -96,6 +96,14 @@ COMMANDS = (
         },
     ),
     SuiteCommand(
+        "accept",
+        "Add one failure of a report to the baseline: it does not block until it expires.",
+        "reports/conformance.json bbb15e81 --baseline known.yaml --reason 'ticket 12' --expires 2030-01-31 --owner Ada",
+        REPORT,
+        click.Argument(["id"]),
+        exit_codes={0: "the baseline was written", 2: USAGE},
+    ),
+    SuiteCommand(
         "traffic",
         "Check recorded traffic (HAR files, also in gzip or zip) without sending anything.",
         "staging.har --report-dir reports",

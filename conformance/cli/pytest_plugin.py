@@ -5,15 +5,15 @@ test with the reason. All items share one session.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance.checks.support.check import Case
-from conformance.errors import SkipCategory
-from conformance.results import CheckResult, FailOn, Status
+from conformance.gate.policy import GatePolicy
+from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 
 
@@ -24,15 +24,32 @@ class CheckFailed(Exception):
 @dataclass(slots=True)
 class ConformancePlugin:
     """`contract_path`: the file whose items are collected. `describe_failure`: a failure as the report shows it.
-    `abort_reason`: why the run was aborted, or "". `has_internal_error`: whether a check raised an exception."""
+    `abort_reason`: why the run was aborted, or "". `executed`: number of items that ran. `run_result`: of all of
+    them."""
 
     contract_path: Path
     cases: list[Case]
     describe_failure: Callable[[RunResult, CheckResult], str]
-    fail_on: FailOn
+    policy: GatePolicy
     abort_reason: str = ""
     target_unreachable: bool = False
-    has_internal_error: bool = False
+    executed: int = 0
+    run_result: RunResult = field(default_factory=RunResult)
+
+    def add(self, run_result: RunResult) -> None:
+        """Add the results of one item to those of the run."""
+        self.executed += 1
+        self.run_result.results += run_result.results
+        self.run_result.flaky += run_result.flaky
+        self.run_result.reruns |= run_result.reruns
+        self.run_result.transient_failures = run_result.transient_failures
+        self.run_result.is_interrupted |= run_result.is_interrupted
+
+    def blocks(self, failure: CheckResult) -> bool:
+        """Whether a failure fails its item."""
+        if self.policy.accepts(failure) or self.policy.never_blocks(failure):
+            return False
+        return self.policy.requires(failure) or self.policy.has_expired(failure)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "ContractFile | None":
         """Collect the contract and no other file."""
@@ -71,9 +88,9 @@ class CheckItem(pytest.Item):
         run_result = run(session, checks, operations, lambda result: None, clean_up=False)
         plugin.abort_reason, plugin.target_unreachable = run_result.abort_reason, run_result.target_unreachable
         skipped = list(run_result.with_status(Status.SKIPPED))
-        plugin.has_internal_error |= any(result.skip_category is SkipCategory.INTERNAL_ERROR for result in skipped)
+        plugin.add(run_result)
         failures = list(run_result.with_status(Status.FAILED))
-        blocking = [failure for failure in failures if failure.is_blocking(plugin.fail_on)]
+        blocking = [failure for failure in failures if plugin.blocks(failure)]
         messages = [plugin.describe_failure(run_result, failure) for failure in blocking]
         if messages:
             raise CheckFailed("\n\n".join(messages))

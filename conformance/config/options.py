@@ -1,6 +1,7 @@
 """The options of `athena-conformance`, each declared once for the command line and for the settings file."""
 
 from collections.abc import Callable, Sequence
+from datetime import date as Date
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from spec.extensions import PROVENANCE_LEVELS
 RUN = ("run", "pytest")
 SESSION = (*RUN, "replay")  # commands that create records on the target
 TARGET = (*SESSION, "cleanup")  # commands that send requests
-ALL = (*TARGET, "traffic", "confirm", "mutation-test")
+ALL = (*TARGET, "accept", "traffic", "confirm", "mutation-test")
 REPORTING = ("run", "traffic")
 
 FAIL_ON_LEVELS = ("documented", "consistent", "inferred")  # `conformance.results.FailOn`, whose import takes long
@@ -197,6 +198,13 @@ def _parse_mutable_record(text: str) -> tuple[str, str]:
     return resource, key
 
 
+def _parse_date(text: str) -> Date:
+    try:
+        return Date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a date like 2027-01-31") from None
+
+
 NAME, LEVEL = _text("NAME", "a name"), ChoiceType(PROVENANCE_LEVELS)
 PERCENT, RATE = _number("percent", 0, 100), _number("requests per second", 0.01, 1e5, "/s")
 HEADER, HOST = ValueType("'NAME: VALUE'", _parse_header), ValueType("HOST", _parse_host)
@@ -246,7 +254,11 @@ OPTIONS = (
     SuiteOption(
         "--consistency-timeout", _number("seconds", 0, 600), "seconds until a write must be visible", SESSION, 5
     ),
-    SuiteOption("--baseline", FILE, "file of accepted failures", RUN),
+    SuiteOption("--compare", FILE, "conformance.json of an earlier run: report what is new, known and fixed", ("run",)),
+    SuiteOption("--baseline", FILE, "file of accepted failures", (*RUN, "accept")),
+    SuiteOption("--reason", _text("TEXT", "a reason"), "why the failure is accepted", ("accept",)),
+    SuiteOption("--expires", ValueType("DATE", _parse_date), "day from which it blocks again", ("accept",)),
+    SuiteOption("--owner", _text("NAME", "a name"), "who fixes it", ("accept",)),
     SuiteOption("--update-baseline", bool, "write the current failures to the baseline", RUN),
     SuiteOption("--ratchet", FILE, "file of requirements that passed in an earlier run", RUN),
     SuiteOption("--update-ratchet", bool, "write the passed requirements to the ratchet if the run passed", RUN),
@@ -265,5 +277,6 @@ OPTIONS = (
     SuiteOption("--env", NAME, "section of the settings file", ALL),
     SuiteOption("--show-config", bool, "print each setting and its source, and exit", ALL),
 )
-COMMAND_LINE_ONLY = ("config", "env", "show-config")  # they select what is read from the settings file
+# They select what is read from the settings file, or describe one failure.
+COMMAND_LINE_ONLY = ("config", "env", "show-config", "reason", "expires", "owner")
 FILE_KEYS = tuple(option.key for option in OPTIONS if option.key not in COMMAND_LINE_ONLY)

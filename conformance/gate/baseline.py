@@ -6,6 +6,7 @@
       date: 2026-03-01
       reason: fixed with the next release
       expires: 2026-06-01           # optional: from this day on the failure blocks again
+      owner: platform team          # optional: who fixes it
       message: got other rows      # optional: the message of the failure
 
 A fingerprint identifies one requirement at one location of the contract; other failures of the operation still block.
@@ -14,7 +15,7 @@ A fingerprint identifies one requirement at one location of the contract; other 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date as Date
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from conformance.results import CheckResult
 
 OPTION = "--baseline"
 REQUIRED_KEYS = ("fingerprint", "date", "reason")
-OPTIONAL_KEYS = ("expires", "message")
+OPTIONAL_KEYS = ("expires", "owner", "message")
 HEADING = "Accepted failures: they do not block until they expire. State the reason; remove what is fixed."
 DEFAULT_REASON = "accepted by --update-baseline"
 MAX_MESSAGE_CHARS = 200
+NOTICE_PERIOD = timedelta(days=7)  # before an entry expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class AcceptedFailure:
     reason: str
     expires: Date | None = None
     message: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,16 @@ class Baseline:
         """Entries of failures that block again because they expired."""
         entries = (self.entries.get(result.requirement.fingerprint) for result in failed)
         return [entry for entry in entries if entry is not None and self._is_expired(entry)]
+
+    def expiring_entries(self) -> list[AcceptedFailure]:
+        """Entries that expire within `NOTICE_PERIOD`, the first to expire first."""
+        limit = self.today + NOTICE_PERIOD
+        entries = (entry for entry in self.entries.values() if entry.expires and self.today < entry.expires <= limit)
+        return sorted(entries, key=lambda entry: (str(entry.expires), entry.fingerprint))
+
+    def with_entry(self, entry: AcceptedFailure) -> "Baseline":
+        """Add an entry, or replace the one with its fingerprint."""
+        return replace(self, entries={**self.entries, entry.fingerprint: entry})
 
     def stale_entries(self, passed: Iterable[CheckResult]) -> list[AcceptedFailure]:
         """Entries whose requirement passes now."""
@@ -110,7 +123,8 @@ def _parse_entry(location: str, raw_entry: Any) -> AcceptedFailure:
     expires = raw_entry.get("expires")
     expiry_date = None if expires is None else _parse_date(f"{location}.expires", expires)
     date, message = _parse_date(f"{location}.date", raw_entry["date"]), str(raw_entry.get("message", ""))
-    return AcceptedFailure(raw_entry["fingerprint"], date, raw_entry["reason"], expiry_date, message)
+    owner = str(raw_entry.get("owner", ""))
+    return AcceptedFailure(raw_entry["fingerprint"], date, raw_entry["reason"], expiry_date, message, owner)
 
 
 def _parse_date(location: str, value: Any) -> Date:

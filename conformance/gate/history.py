@@ -1,6 +1,7 @@
 """The baseline and ratchet files of a run."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,9 @@ from conformance.errors import UsageError
 from conformance.gate import baseline, ratchet
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
-from conformance.gate.verdict import ExitCode, GateResult
+from conformance.gate.verdict import ExitCode, GateResult, pluralize
+
+MAX_LISTED_ENTRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,9 @@ class History:
             failed = (*gate_result.blocking, *gate_result.accepted)
             updated = self.baseline.with_results(failed, gate_result.passed)
             updated.save(self.baseline_output)
-            gate_result = replace(gate_result, policy=replace(gate_result.policy, baseline=updated))
+            notes = tuple(_describe_update(self.baseline_output, self.baseline, updated))
+            policy = replace(gate_result.policy, baseline=updated)
+            gate_result = replace(gate_result, policy=policy, history_notes=notes)
         if self.ratchet_output is None:
             return gate_result
         if gate_result.exit_code is not ExitCode.PASSED:
@@ -51,6 +56,20 @@ class History:
         updated_ratchet = self.ratchet.with_results(gate_result.passed, gate_result.contract.operations)
         updated_ratchet.save(self.ratchet_output)
         return gate_result
+
+
+def _describe_update(path: Path, before: Baseline, after: Baseline) -> Iterator[str]:
+    """List the entries that an update added to a baseline and removed from it."""
+    added = [entry for name, entry in after.entries.items() if name not in before.entries]
+    renewed = [e for name, e in after.entries.items() if name in before.entries and before.entries[name] != e]
+    removed = [entry for name, entry in before.entries.items() if name not in after.entries]
+    count = pluralize(len(after.entries), "accepted failure")
+    yield f"{baseline.OPTION} {path}: {count}; {len(added)} added, {len(renewed)} renewed, {len(removed)} removed"
+    for change, entries in (("added", added), ("renewed", renewed), ("removed", removed)):
+        for entry in entries[:MAX_LISTED_ENTRIES]:
+            yield f"{change}: {entry.fingerprint}" + (f": {entry.message}" if entry.message else "")
+        if len(entries) > MAX_LISTED_ENTRIES:
+            yield f"and {len(entries) - MAX_LISTED_ENTRIES} more {change}"
 
 
 def _check_file(option: str, path: Path | None, *, is_created: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from conformance.errors import SkipCategory, SkipReason
+from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.policy import ExitCode, GatePolicy
 from conformance.gate.ratchet import RatchetKey, ratchet_key
 from conformance.responses.findings import RESPONSE_CHECK_IDS
@@ -24,7 +25,7 @@ class GateResult:
     """The result of the gate for one run, computed from the results of the checks.
 
     `scope`: the selected operations. `call_counts`: (operationId, status) -> calls. `history_warnings`: warnings about
-    the files of earlier runs.
+    the files of earlier runs. `history_notes`: what the run changed in them.
     """
 
     run_result: RunResult
@@ -33,6 +34,7 @@ class GateResult:
     call_counts: Mapping[tuple[str, int], int]
     policy: GatePolicy
     history_warnings: tuple[str, ...] = ()
+    history_notes: tuple[str, ...] = ()
 
     # Results --------------------------------------------------------------------------------------------------------
 
@@ -83,12 +85,14 @@ class GateResult:
         return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
     def _blocks(self, result: CheckResult) -> bool:
-        if self.policy.accepts(result):
+        if self.policy.accepts(result) or self.policy.never_blocks(result):
             return False
-        return self._is_required(result) or self.policy.ratchet.is_regression(result, self._evaluated_keys)
+        if self._is_required(result) or self.policy.has_expired(result):
+            return True
+        return self.policy.ratchet.is_regression(result, self._evaluated_keys)
 
     def _is_required(self, result: CheckResult) -> bool:
-        return result.is_blocking(self.policy.fail_on)
+        return self.policy.requires(result)
 
     @cached_property
     def _evaluated_keys(self) -> frozenset[RatchetKey]:
@@ -295,20 +299,29 @@ class GateResult:
         if self.run_result.transient_failures:
             yield f"{pluralize(self.run_result.transient_failures, 'failure')} did not recur or had no response"
         if self.policy.baseline is not None:
-            for entry in self.policy.baseline.expired_entries([*self.blocking, *self.gaps]):
-                yield f"accepted until {entry.expires}, and still failing: {entry.fingerprint}"
-            for entry in self.policy.baseline.stale_entries(self.passed):
-                yield f"accepted, but passes now, remove it from the baseline: {entry.fingerprint}"
+            yield from self._baseline_warnings(self.policy.baseline)
         for operation, check, location in self._ratchet_not_run[:MAX_CAUSES]:
             yield f"passed in an earlier run (--ratchet), skipped in this run: {operation} {check} at {location}"
         if len(self._ratchet_not_run) > MAX_CAUSES:
             yield f"and {len(self._ratchet_not_run) - MAX_CAUSES} more of --ratchet were skipped"
+
+    def _baseline_warnings(self, baseline: Baseline) -> Iterator[str]:
+        for entry in baseline.expired_entries([*self.blocking, *self.gaps]):
+            yield f"accepted until {entry.expires}{_format_owner(entry)}, and still failing: {entry.fingerprint}"
+        for entry in baseline.expiring_entries():
+            yield f"accepted, blocks from {entry.expires} on{_format_owner(entry)}: {entry.fingerprint}"
+        for entry in baseline.stale_entries(self.passed):
+            yield f"accepted, but passes now, remove it from the baseline: {entry.fingerprint}"
 
 
 def _skip_reason(result: CheckResult) -> SkipReason:
     """The reason of a skipped check, truncated, so that reasons of the same kind are equal."""
     message = result.message if len(result.message) <= MAX_REASON_CHARS else f"{result.message[:MAX_REASON_CHARS]}..."
     return SkipReason(message, result.skip_category)
+
+
+def _format_owner(entry: AcceptedFailure) -> str:
+    return f" ({entry.owner})" if entry.owner else ""
 
 
 def _shows_behavior(result: CheckResult) -> bool:

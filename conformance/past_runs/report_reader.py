@@ -22,7 +22,10 @@ RECURRING_KINDS = ("", *(kind.value for kind in BLOCKING_KINDS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedResult:
-    """A result in a report. `proposal`, `sequence`: JSON as in the report, or None."""
+    """A result in a report.
+
+    `since`: the run in which a failure was first reported. `proposal`, `sequence`: JSON as in the report, or None.
+    """
 
     fingerprint: str
     id: str
@@ -39,6 +42,7 @@ class ReportedResult:
     provenance: str
     proposal: Any
     sequence: Any
+    since: str = ""
 
     @property
     def is_recurring(self) -> bool:
@@ -109,6 +113,7 @@ def _parse_result(data: Mapping[str, Any]) -> ReportedResult:
         pointer=str(location["pointer"]),
         proposal=data.get("proposal"),
         sequence=data.get("sequence"),
+        since=str(data.get("since") or ""),
     )
 
 

@@ -35,6 +35,7 @@ def _render_lines(report: Report) -> Iterator[str]:
     surplus = {"errors": len(errors) - MAX_ANNOTATIONS, "warnings": len(warnings) - MAX_ANNOTATIONS}
     omitted = " and ".join(f"{count} more {kind}" for kind, count in surplus.items() if count > 0)
     parts = [f"{format_headline(report)}.", f"{format_counts(report)}."]
+    parts += [f"{text}." for text in report.comparison_lines()]
     parts += [f"{report.redaction.redact_line(warning)}." for warning in gate_result.warnings]
     if omitted:
         limit = f"GitHub shows {MAX_ANNOTATIONS} errors and {MAX_ANNOTATIONS} warnings"

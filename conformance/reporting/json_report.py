@@ -65,6 +65,7 @@ def build_document(report: Report) -> dict[str, Any]:
             "transient_failures": run.transient_failures,
             "skipped": sum(gate_result.skip_reasons.values()),
         },
+        "comparison": _build_comparison(report),
         "warnings": [redact(warning) for warning in gate_result.warnings],
         "results": [
             *(_build_result(report, result, result.failure_kind) for result in run.results),
@@ -91,7 +92,7 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
     return {
         **{name: getattr(requirement, name) for name in REQUIREMENT_KEYS},
         "requirement": requirement.summary,
-        "blocking": result.is_blocking(report.gate_result.policy.fail_on),
+        "blocking": report.gate_result.policy.requires(result),
         "contradiction": result.is_contradiction,
         "status": result.status.value,
         "message": report.message(result),
@@ -102,6 +103,7 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
         "reruns": {"failed": reruns[0], "total": reruns[1]} if reruns else None,
         "curl": report.curl_command(result) if is_failed else "",
         "proposal": _build_proposal(report, result),
+        "since": report.since(result) if is_failed else "",
         "exchanges": [_build_exchange(redaction, exchange) for exchange in evidence],
         "sequence": sequence.to_json(steps, redaction) if is_failed and steps else None,
     }
@@ -113,6 +115,19 @@ def _build_proposal(report: Report, result: CheckResult) -> dict[str, Any] | Non
         return None
     texts = {name: getattr(proposal, name) for name in ("pointer", "keyword", "message", "diff")}
     return {**texts, "edits": [edit.document for edit in proposal.edits]}
+
+
+def _build_comparison(report: Report) -> dict[str, Any] | None:
+    comparison = report.comparison
+    if comparison is None:
+        return None
+    return {
+        "past_run": report.redaction.redact_line(comparison.past_run),
+        "new": [result.requirement.id for result in comparison.new],
+        "known": [result.requirement.id for result in comparison.known],
+        "fixed": [report.redaction.redact_line(failure.name) for failure in comparison.fixed],
+        "not_checked": [report.redaction.redact_line(failure.name) for failure in comparison.skipped],
+    }
 
 
 def _build_coverage(report: Report) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from conformance.contract_edits.proposals import Proposal
 from conformance.gate.verdict import ExitCode, GateResult
+from conformance.reporting.comparison import FailureComparison
 from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import CoverageReport
@@ -67,6 +68,7 @@ class Report:
     report_dir: str = ""
     write_log: str = ""
     header_names: tuple[str, ...] = ()
+    comparison: FailureComparison | None = None
     publishing_error: str = ""
     _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -84,6 +86,15 @@ class Report:
     def contract_digest(self) -> str:
         """SHA-256 of the bytes of the contract."""
         return self.gate_result.contract.document.digest
+
+    def comparison_lines(self) -> list[str]:
+        """Return the comparison with an earlier run; empty without --compare."""
+        return [self.redaction.redact_line(line) for line in self.comparison.lines()] if self.comparison else []
+
+    def since(self, result: CheckResult) -> str:
+        """Return the run in which a failure was first reported: this one, or one of --compare."""
+        current = f"run {self.run_id}, {self.started_at[:10]}"
+        return self.comparison.since.get(result.requirement.fingerprint, current) if self.comparison else current
 
     def line_number(self, requirement: Requirement) -> int:
         """Return the contract line of a requirement, or of the closest parent that has one."""

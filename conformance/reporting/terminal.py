@@ -41,6 +41,7 @@ def _render_lines(report: Report) -> Iterator[str]:
         f"run {report.run_id}, {pluralize(report.requests, 'request')}, {report.seconds:.1f} s"
     )
     yield from (f"note: {report.redaction.redact_line(note)}" for note in report.notes)
+    yield from report.comparison_lines()
     yield ""
     yield from _render_blocking(report)
     for title, results, limit in (
@@ -56,6 +57,7 @@ def _render_lines(report: Report) -> Iterator[str]:
     yield from (f"warning: {report.redaction.redact_line(warning)}" for warning in gate_result.warnings[:MAX_WARNINGS])
     if len(gate_result.warnings) > MAX_WARNINGS:
         yield f"and {pluralize(len(gate_result.warnings) - MAX_WARNINGS, 'other warning')}"
+    yield from map(report.redaction.redact_line, gate_result.history_notes)
     yield format_counts(report)
     if report.coverage is not None and report.coverage.items:
         yield report.coverage.summary_line()

@@ -75,7 +75,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     if response.status == 401 and 401 not in operation.responses and is_anonymous and operation.security:
         return  # implied by the security requirement
     if not operation.documents(response.status):
-        if operation.is_static and _is_implied_rejection(operation, response.status):
+        if _is_implied_rejection(operation, response.status):
             return
         message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
         yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))
@@ -87,6 +87,9 @@ def _is_implied_rejection(operation: Operation, status: int) -> bool:
     """Whether a status rejects an invalid request in a way that the contract leaves open."""
     if status not in REJECTION_STATUSES:
         return False
+    if not operation.is_static:
+        has_body = operation.request_body is not None
+        return has_body and status in (400, 415) and not (operation.documents(400) or operation.documents(415))
     return status == 415 or not any(operation.documents(other) for other in REJECTION_STATUSES)
 
 

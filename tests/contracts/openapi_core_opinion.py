@@ -47,8 +47,13 @@ class OpenapiCoreOpinion:
                 self.openapi.validate_response(mock_request, response)
         except ResponseValidationError as error:
             cause = error.__cause__
-            if isinstance(cause, InvalidSchemaValue):
+            if isinstance(cause, InvalidSchemaValue) and not _is_unparsed(cause):
                 return [f"openapi-core: {'; '.join(str(violation) for violation in cause.schema_errors)}"[:300]]
         except Exception:  # see from_raw
             return []
         return []
+
+
+def _is_unparsed(error: InvalidSchemaValue) -> bool:
+    """Whether openapi-core validated the bytes of the body: it does not parse the type of a range such as ``*/*``."""
+    return any(isinstance(getattr(violation, "instance", None), bytes) for violation in error.schema_errors)

@@ -16,6 +16,7 @@ from conformance.cli.main import main
 from conformance.errors import UsageError
 from conformance.gate import yaml_files
 from conformance.gate.baseline import AcceptedFailure, Baseline
+from conformance.gate.history import History
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import ExchangeChange, change_response
@@ -271,3 +272,21 @@ def test_reader_of_a_file_never_sees_a_part_of_it(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "replace", read_and_replace)
     yaml_files.write("--baseline", path, "heading", "failures", ["new"])
     assert (seen, yaml_files.read("--baseline", path, "failures")) == ([["old"]], ["new"])
+
+
+def test_first_run_that_updates_the_baseline_passes(tmp_path: Path) -> None:
+    file, empty = tmp_path / "baseline.yaml", Baseline(TODAY)
+    gate_result = evaluate_gate(run_with_faults("missing key"), empty)
+    assert gate_result.exit_code is ExitCode.FAILED
+    updated = History(empty, baseline_output=file).update(gate_result)
+    assert updated.exit_code is ExitCode.PASSED
+    added = find_fingerprints("missing key")
+    assert updated.history_notes[0].endswith(f"; {len(added)} added, 0 renewed, 0 removed")
+    assert all(any(note.startswith(f"added: {name}: ") for note in updated.history_notes) for name in added)
+
+
+def test_expired_entry_blocks_a_contract_gap() -> None:
+    run_result = run_with_faults("missing key")
+    policy = GatePolicy(baseline=create_baseline(*find_fingerprints("missing key"), expires=TODAY), min_coverage=0)
+    gate_result = replace(evaluate_gate(run_result, Baseline(TODAY)), policy=policy)
+    assert {o.requirement.fingerprint for o in gate_result.blocking} >= find_fingerprints("missing key")

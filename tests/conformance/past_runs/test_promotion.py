@@ -296,7 +296,7 @@ def test_proposals_are_applied_on_request(tmp_path: Path, capsys: pytest.Capture
     [
         ({"pointer": "#/info"}, "edit: invalid value"),
         ({"op": "add", "pointer": "#/nowhere", "keyword": "a", "value": 1}, "#/nowhere: no object at this pointer"),
-        ({"op": "add", "pointer": "#/info", "keyword": "x-unknown", "value": 1}, "x-unknown"),
+        ({"op": "add", "pointer": "#/info", "keyword": "x-resorce", "value": 1}, "x-resorce"),
         ({"op": "remove", "pointer": "#", "keyword": "paths"}, "#/paths"),
     ],
 )
