@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 import jsonschema_rs
 
+from spec.component_schemas import ComponentSchemas
 from spec.document import Document, split_pointer
+from spec.model import BodyField
 from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
 from spec.patterns import BACKTRACK_LIMIT, MAX_BACKTRACKING_CHARS, is_linear
 
@@ -70,6 +72,15 @@ class SchemaValidators:
             self.cache[pointer, direction] = validator
         return validator
 
+    def get_field(self, field: BodyField, direction: Direction) -> Validator:
+        """Return the validator of a property of a body, which several parts of an `allOf` may define."""
+        if field.schema == self.document.resolve(field.pointer):
+            return self.get(field.pointer, direction)
+        key = (f"{field.pointer} and others", direction)
+        if key not in self.cache:
+            self.cache[key] = _compile(build_standalone_schema(self.document, field.schema, direction))
+        return self.cache[key]
+
     def is_valid(self, schema: Any, instance: Any) -> bool:
         """Whether a value is valid in a response against a schema of the document. Compiles the schema."""
         if isinstance(schema, bool):
@@ -100,7 +111,8 @@ def _compile(schema: Mapping[str, Any]) -> Validator:
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """Translate `schema` and embed each schema it refers to, at the same pointer as in the document."""
     pending: list[str] = []
-    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append)]}
+    components = ComponentSchemas.from_document(document)
+    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append, components)]}
     visited: set[str] = set()
     while pending:
         pointer = pending.pop()
@@ -112,49 +124,50 @@ def build_standalone_schema(document: Document, schema: Mapping[str, Any], direc
         for part in parents:
             container = container[int(part)] if isinstance(container, list) else container.setdefault(part, {})
         container[int(last) if isinstance(container, list) else last] = translate_schema(
-            document.resolve(pointer), direction, pending.append
+            document.resolve(pointer), direction, pending.append, components
         )
     return root
 
 
 def translate_schema(
-    schema: Mapping[str, Any], direction: Direction, on_reference: Callable[[str], Any]
+    schema: Mapping[str, Any],
+    direction: Direction,
+    on_reference: Callable[[str], Any],
+    components: ComponentSchemas,
+    inherited_names: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
+    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference.
+
+    `inherited_names`: the properties that the schema around an `allOf` excludes from this direction.
+    """
     if "$ref" in schema:
         on_reference(schema["$ref"])
         return {"$ref": quote(schema["$ref"], safe=_REFERENCE_CHARACTERS)}
     exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
-    excluded_names = {
-        name
-        for keyword in _PROPERTY_KEYWORDS
-        for name, subschema in schema.get(keyword, {}).items()
-        if _has_flag(subschema, exclusion_keyword)
-    }
+    excluded_names = inherited_names | _list_excluded_names(components, schema, exclusion_keyword)
+
+    def translate(value: Any, inherited_names: frozenset[str] = frozenset()) -> dict[str, Any]:
+        return translate_schema(value, direction, on_reference, components, inherited_names)
 
     def translate_value(key: str, value: Any) -> Any:
         if key in _PROPERTY_KEYWORDS:
-            properties = {
-                k: translate_schema(v, direction, on_reference) for k, v in value.items() if k not in excluded_names
-            }
+            properties = {k: translate(v) for k, v in value.items() if k not in excluded_names}
             # A response must not contain writeOnly properties; in a request any readOnly value is accepted.
             return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
         if key in SCHEMA_MAP_KEYWORDS:
-            return {k: translate_schema(v, direction, on_reference) for k, v in value.items()}
+            return {k: translate(v) for k, v in value.items()}
         if key in SCHEMA_LIST_KEYWORDS:
-            return [translate_schema(v, direction, on_reference) for v in value]
+            return [translate(v, excluded_names if key == "allOf" else frozenset()) for v in value]
         if key in SCHEMA_KEYWORDS and isinstance(value, dict):
-            return translate_schema(value, direction, on_reference)
+            return translate(value)
         return value
 
-    result = {
-        k: translate_value(k, v) for k, v in schema.items() if k not in _TRANSLATED_KEYWORDS and not k.startswith("x-")
-    }
+    result = {k: translate_value(k, v) for k, v in schema.items() if _is_copied(k)}
     _translate_keywords(schema, result, excluded_names)
     return result
 
 
-def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: set[str]) -> None:
+def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: frozenset[str]) -> None:
     """Translate exclusive bounds, `required` and `nullable`."""
     for bound in ("Minimum", "Maximum"):
         if schema.get(f"exclusive{bound}") is True and bound.lower() in result:
@@ -170,5 +183,17 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
         result |= {"allOf": [*result.get("allOf", ()), part]} if "if" in result else part
 
 
-def _has_flag(schema: Any, keyword: str) -> bool:
-    return isinstance(schema, dict) and schema.get(keyword) is True
+def _is_copied(keyword: str) -> bool:
+    return keyword not in _TRANSLATED_KEYWORDS and not keyword.startswith("x-")
+
+
+def _list_excluded_names(components: ComponentSchemas, schema: Mapping[str, Any], flag: str) -> frozenset[str]:
+    """Return the properties of an object, and of the parts of its `allOf`, that have a flag."""
+    parts = components.list_parts(schema, "") if "allOf" in schema else [(schema, "")]
+    return frozenset(
+        name
+        for part, _ in parts
+        for keyword in _PROPERTY_KEYWORDS
+        for name, subschema in part.get(keyword, {}).items()
+        if isinstance(subschema, dict) and components.has_flag(subschema, flag)
+    )

@@ -17,6 +17,7 @@ from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
+from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.past_runs.comparison import compare_with_report
 from conformance.past_runs.report_reader import read_report
@@ -47,7 +48,10 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     if checks is not None:
         settings = replace(settings, no_fuzzing=True)
     checks = CHECKS if checks is None else checks
-    return publish(settings, _build_report(settings, contract, operations, notes, checks, token_command, history))
+    severities = wiring.resolve_severities(settings, checks)
+    return publish(
+        settings, _build_report(settings, contract, operations, notes, checks, severities, token_command, history)
+    )
 
 
 def _build_report(
@@ -56,6 +60,7 @@ def _build_report(
     operations: Sequence[Operation],
     notes: Sequence[str],
     checks: Sequence[Check],
+    severities: Severities,
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
@@ -63,11 +68,12 @@ def _build_report(
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
+    tracked = [recorder.track(check) for check in checks if not severities.is_off(check.id)]
     with closing(target):
-        run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
+        run_result = _run_checks(settings, session, target, tracked, operations)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
-    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet)
+    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
     gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
     name = wiring.display_path(Path(contract.document.name))
     never_successful, coverage = gate_result.operations_never_successful, session.responses.coverage
@@ -76,7 +82,7 @@ def _build_report(
         target.budget.sent,
         gate_result,
         wiring.build_redactor(settings, contract, token_command),
-        notes=notes,
+        notes=(*notes, *severities.notes),
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
         coverage=coverage.build_report(selected, never_successful) if coverage else None,

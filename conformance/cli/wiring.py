@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -13,11 +14,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from conformance import interrupts
+from conformance.checks.registry import CHECKS
+from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_error
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
+from conformance.gate.severities import Severities
 from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.options import RunOptions
@@ -100,6 +104,12 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
         message = f"--allow-writes-to: no writes to {settings.host}, and all selected operations write"
         raise UsageError(f"{message} (expected --allow-writes-to {settings.host})")
     return operations
+
+
+def resolve_severities(settings: Settings, checks: Sequence[Check]) -> Severities:
+    """The severities of checks in the settings file. Raises UsageError for a check that does not exist."""
+    known_checks = {check.id for check in (*CHECKS, *checks)}
+    return Severities.create(settings.checks, known_checks, datetime.now(UTC).date())
 
 
 def filter_operations(settings: Settings, contract: Contract) -> list[Operation]:

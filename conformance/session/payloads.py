@@ -10,6 +10,7 @@ from typing import Any
 
 from conformance.errors import SkipCheck
 from conformance.transport.messages import iter_texts
+from spec.component_schemas import ComponentSchemas
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
 
@@ -150,12 +151,14 @@ class PayloadFactory:
         raise SkipCheck(f"{operation.id}: no resource has the relation {name!r}")
 
     def resolve_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A schema after `$ref`, a single `allOf`, and the first branch of `anyOf` or `oneOf`."""
+        """A schema after `$ref`, `allOf`, and the first branch of `anyOf` or `oneOf`."""
         for _ in range(20):
             if "$ref" in schema:
                 schema = self.contract.document.resolve(schema["$ref"])
             elif len(schema.get("allOf", ())) == 1:
                 schema = schema["allOf"][0]
+            elif "allOf" in schema:
+                schema = ComponentSchemas.from_document(self.contract.document).flatten(schema, "")
             elif schema.get("anyOf") or schema.get("oneOf"):
                 schema = (schema.get("anyOf") or schema["oneOf"])[0]
             else:

@@ -110,12 +110,7 @@ class RecordFactory:
         if listing is None:
             return None
         body = self.client.send(listing, query=self.required_query(listing)).response.json
-        for name, roles in listing.envelope.pagination.items():
-            page_object = body.get(name) if isinstance(body, dict) else None
-            for property_name, role in roles.items():
-                if role == "total" and isinstance(page_object, dict):
-                    return page_object.get(property_name)
-        return None
+        return listing.envelope.read_page_values(body).get("total")
 
     # Records that checks share
 

@@ -22,7 +22,7 @@ from spec.model import BodyField
 
 def _generate_other_value(case: Case, field: BodyField, current: Any) -> Any:
     """Generate a valid value that differs from the current one; None if there is none."""
-    validator = case.session.schemas.get(field.pointer, "write")
+    validator = case.session.schemas.get_field(field, "write")
     payloads = case.session.payloads
     values = [payloads.generate_value(field.schema, field.name) for _ in range(10)]
     nonempty = [{payloads.marker: "a value"}, [payloads.marker]]  # open objects and lists are generated empty
