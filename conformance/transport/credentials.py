@@ -22,11 +22,12 @@ class CredentialFormat:
         """Return the format of the first scheme that a client can send; bearer tokens are preferred."""
         required = {name for o in contract.operations.values() for names in o.security for name in names}
         schemes = [scheme for name, scheme in contract.security_schemes.items() if name in required]
-        formats = [created for created in map(cls._from_scheme, schemes) if created is not None]
+        formats = [created for created in map(cls.from_scheme, schemes) if created is not None]
         return cls() if cls() in formats or not formats else formats[0]
 
     @classmethod
-    def _from_scheme(cls, scheme: Mapping[str, str]) -> "CredentialFormat | None":
+    def from_scheme(cls, scheme: Mapping[str, str]) -> "CredentialFormat | None":
+        """Return the format of a security scheme; None if a token cannot be sent in it (``mutualTLS``)."""
         match scheme:
             case {"type": "http", "scheme": name} if name.lower() != "bearer":
                 return cls(prefix=f"{name.capitalize()} ")
