@@ -19,7 +19,8 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange, Request, Response
+from conformance.transport.credentials import CredentialFormat
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TOKENS: Mapping[str, str] = {Actor.OWNER: "demo-token", Actor.OTHER_TENANT: "other-token"}
+# of contracts without accounts; Basic credentials are a token without a password
+ACCEPTED_TOKENS = frozenset(f"{token}{end}" for token in TOKENS.values() for end in ("", ":"))
 REQUEST_DURATION = timedelta(milliseconds=20)  # on the manual clock
 
 
@@ -84,7 +87,7 @@ class InProcessMock:
         clock, schemas = ManualClock(), SchemaValidators.from_document(contract.document)
         sandbox = images.create_sandbox(contract, schemas, Store.from_image(contract, image_bytes), clock)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
-        app = create_app(contract, sandbox, request_log=request_log)
+        app = create_app(contract, sandbox, request_log=request_log, accepted_tokens=ACCEPTED_TOKENS)
         return cls(contract, schemas, app, sandbox, clock, image_bytes)
 
     def reset(self) -> None:
@@ -107,6 +110,7 @@ class InProcessTarget:
     on_exchange: Callable[[Exchange], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
+    credential_format: CredentialFormat = field(default_factory=CredentialFormat)
 
     def send(self, request: Request) -> Response:
         """Send a request and advance the clock. Raises BudgetExhausted."""
@@ -125,7 +129,9 @@ class InProcessTarget:
         headers |= {name.lower(): value for name, value in request.headers.items()}
         token, url = self.tokens.get(request.actor), request.build_url(self.base)
         if token is not None:
-            headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
+            credentials: dict[str, str] = {}
+            url = self.credential_format.add(token, url, credentials)
+            headers = {name.lower(): value for name, value in credentials.items()} | headers
         response = await call_asgi(self.app, self._scope(request, headers, url), body or b"")
         return Response(response.status, response.headers, response.body, 0.0)
 
@@ -179,7 +185,8 @@ def _create_basic_session(
     mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Exchange], None] | None
 ) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
-    target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange)
+    credential_format = CredentialFormat.from_contract(mock.contract)
+    target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange, credential_format=credential_format)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
     write_log = WriteLog(f"{seed:08x}")
     options = RunOptions(allow_effects=True, reduction_requests=0)  # no reduction: only the first failure counts

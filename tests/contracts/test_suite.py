@@ -6,6 +6,7 @@ checks of the authentication fail.
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from conformance.cli.main import main
@@ -13,11 +14,15 @@ from conformance.gate.verdict import ExitCode
 from tests.conformance.support.http_server import run_http_server
 from tests.contracts.served_contract import ServedContract
 from tests.contracts.test_contracts import FOLDERS, SERVED, get_id
+from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 TOKENS = ("demo-token", "other-token")
 LOGINS = ("demo:password", "other:password")
 BASIC = ("basic.yaml", "alternatives-and-combinations.yaml")
 SAMPLE = [next(path for path in SERVED if path.parent.name == folder) for folder in FOLDERS]
+
+TASKS = str(ROOT / "examples" / "tasks-with-state.yaml")
+API_KEY = str(ROOT / "tests" / "contracts" / "extensions" / "resource-with-deleted-body.yaml")
 
 
 def run_suite(path: Path) -> int:
@@ -40,3 +45,30 @@ def test_suite_passes_on_one_contract_of_each_folder(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in SERVED if path not in SAMPLE], ids=get_id)
 def test_suite_passes_on_all_other_contracts(path: Path) -> None:
     assert run_suite(path) == ExitCode.PASSED
+
+
+@pytest.mark.slow
+def test_recorded_traffic_of_a_mock_passes(tmp_path: Path) -> None:
+    archive = tmp_path / "traffic.har"
+    command = (*MODULE, "--contract", TASKS, "--dataset", "plain", "--port", "0", "--quiet")
+    with run_mock(command, build_environment(tmp_path)) as (_, banner):
+        base_url = banner.split()[0]
+        with httpx.Client(headers={"Authorization": "Bearer demo-token"}) as client:
+            client.get(f"{base_url}/tasks", params={"status": "done", "limit": 2})
+            client.post(f"{base_url}/tasks", json={"title": "Buy milk", "status": "open"})
+            client.post(f"{base_url}/tasks", json={"title": "", "status": "open"})
+            client.put(f"{base_url}/tasks/2", json={"title": "Buy milk", "status": "done"})
+            client.delete(f"{base_url}/tasks/3")
+            client.get(f"{base_url}/tasks/3")
+            har = client.get(f"{base_url.removesuffix('/v1')}/__mock/api/sandboxes/default/requests.har")
+    archive.write_bytes(har.raise_for_status().content)
+    assert (
+        main(("traffic", "--contract", TASKS, "--base-url", base_url, "--strict", str(archive)), {}) == ExitCode.PASSED
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", [TASKS, API_KEY])
+def test_conforming_mock_of_a_contract_causes_no_false_alarm(contract: str) -> None:
+    options = ("--sample", "20", "--workers", "1", "--min", "0.9")
+    assert main(("mutation-test", "--contract", contract, *options), {}) == 0

@@ -16,9 +16,11 @@ def build_unknown_path(case: Case) -> dict[str, Any]:
     """Build path values that no record has."""
     resource = case.session.contract.resources.get(case.operation.resource or "")
     number = case.session.payloads.random.randrange(10**9)
-    integer = resource is not None and resource.has_integer_key
-    value = 2_000_000_000 + number % 10**8 if integer else f"00000000-0000-4000-8000-{number:012d}"
-    return dict.fromkeys(case.operation.path_parameter_names, value)
+    integers = {p.name for p in case.operation.parameters if p.location == "path" and p.schema.get("type") == "integer"}
+    if resource is not None:
+        integers = set(case.operation.path_parameter_names) if resource.has_integer_key else set()
+    integer, text = 2_000_000_000 + number % 10**8, f"00000000-0000-4000-8000-{number:012d}"
+    return {name: integer if name in integers else text for name in case.operation.path_parameter_names}
 
 
 def find_blocking_reason(case: Case) -> SkipReason | None:
