@@ -187,11 +187,12 @@ class RecordFactory:
         """Return a value for each required query parameter: a key if the parameter refers to a record."""
         query: dict[str, Any] = {}
         resources = self.client.operations.contract.resources
-        for parameter in operation.query_parameters if operation.resource in resources else ():
+        resource = resources.get(operation.resource or "")
+        for parameter in operation.query_parameters:
             if not parameter.required:
                 continue
             path = parameter.x_query.paths[0] if parameter.x_query and parameter.x_query.role == "filter" else ()
-            relation = resources[operation.resource or ""].relations.get(path[0]) if len(path) == 2 else None
+            relation = resource.relations.get(path[0]) if resource is not None and len(path) == 2 else None
             if relation is not None and path[1] == resources[relation.targets[0]].key_attribute:
                 query[parameter.name] = self.parent(relation)[1]
             else:
