@@ -17,7 +17,7 @@ from conformance.cli.reports import ReportBuilder
 from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.config.settings import Settings
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
 from conformance.gate.history import History
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
@@ -49,7 +49,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
             problem = find_target_problem(settings, session, operations)
         except TargetUnreachable as error:
             return write_error(redaction.redact_line(str(error)), ExitCode.TARGET_UNREACHABLE)
-        except BudgetExhausted as error:
+        except (BudgetExhausted, SkipCheck) as error:
             problem = str(error)
         if problem:
             return write_error(redaction.redact_line(problem), ExitCode.INCOMPLETE)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -29,6 +30,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.tenant import TenantScope, parse_key
 from conformance.session.write_log import WriteLog, run_marker
+from conformance.transport.access_watch import AccessWatch
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.credentials import CredentialFormat, OperationCredentials
@@ -160,6 +162,7 @@ def open_session(
     if token_command is not None:
         operations = contract.operations
         session_target = TokenRefreshingTarget(target, token_command.token, lambda name: operations[name].requires_auth)
+    session_target = AccessWatch(session_target, partial(_find_secured_method, contract), settings.token_env)
     mutable_records = {resource: parse_key(contract, resource, key) for resource, key in settings.mutable_record}
     session = Session.create(
         contract,
@@ -186,6 +189,12 @@ def open_session(
         sleep=target.pause,
     )
     return session, target
+
+
+def _find_secured_method(contract: Contract, operation_id: str) -> str | None:
+    """The method of an operation that requires a token; None of any other."""
+    operation = contract.operations.get(operation_id)
+    return operation.method if operation is not None and operation.requires_auth else None
 
 
 def clean_up(session: Session) -> list[tuple[str, object]]:

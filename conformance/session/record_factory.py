@@ -33,7 +33,7 @@ class RecordFactory:
 
     `shared`: the records that checks share and do not change, by resource. `creates_without_key`: resource -> number of
     successful creates whose response has no key: cleanup cannot delete these records.
-    `_measured`: resources whose delay is known.
+    `_measured`: resources whose delay is known. `_accepted_values`: (resource, key) -> fields that the target accepted.
     """
 
     client: TrackedClient
@@ -42,6 +42,7 @@ class RecordFactory:
     creates_without_key: Counter[str] = field(default_factory=Counter)
     _distinct: dict[str, list[CreatedRecord]] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
+    _accepted_values: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
 
     # Creates
 
@@ -52,6 +53,7 @@ class RecordFactory:
             raise SkipCheck(READ_ONLY)
         if resource in client.mutable_records.keys and not self._is_creatable(resource):
             key, borrowed_record, exchange = borrow(client, resource)
+            self.log_accepted(resource, key, client.mutable_records.original_values[resource])
             return CreatedRecord(resource, key, {}, borrowed_record, exchange)
         operation, path_values = client.operations.creator(resource), {}
         if operation.path_parameter_names:
@@ -66,6 +68,7 @@ class RecordFactory:
         previous_total = None if resource in self._measured else self._list_total(resource)
         exchange = client.send(operation, path=path_values, body=body)
         key, record = self._read_created(resource, operation, exchange)
+        self.log_accepted(resource, key, body)
         self._measure_delay(resource, key, previous_total)
         return CreatedRecord(resource, key, body, record, exchange)
 
@@ -81,6 +84,25 @@ class RecordFactory:
         except SkipCheck:
             self.creates_without_key[resource] += 1
             raise
+
+    def log_accepted(self, resource: str, key: Any, body: Mapping[str, Any]) -> None:
+        """Record the body of a successful write of a record."""
+        self._accepted_values[resource, key] = {**self._accepted_values.get((resource, key), {}), **body}
+
+    def build_update(self, operation: Operation, resource: str, key: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """An update with `changes`, and with the other fields that its schema requires.
+
+        These have the values that the target accepted last, or else generated ones. Raises SkipCheck.
+        """
+        accepted, body = self._accepted_values.get((resource, key), {}), dict(changes)
+        for missing in self.payloads.missing_fields(operation, body):
+            setter = missing.relation_setter
+            names = (missing.name, *([setter.discriminator] if setter and setter.discriminator else []))
+            if all(name in accepted for name in names):
+                body |= {name: accepted[name] for name in names if name not in body}
+            elif missing.name not in body:
+                body = {**self.payloads.build_field(operation, missing, self.parent), **body}
+        return body
 
     def _is_creatable(self, resource: str) -> bool:
         creator = self.client.operations.contract.find_create_operation(resource)

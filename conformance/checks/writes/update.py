@@ -60,7 +60,8 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
     if valid_field is None:
         return
     before, _ = retrieve_record(session, created.resource, created.key)
-    body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
+    changes = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
+    body = session.records.build_update(operation, created.resource, created.key, changes)
     exchange = session.client.send(operation, path=path, body=body, actor=Actor.ANONYMOUS)
     yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
     for field in operation.body_fields.values() if 422 in operation.responses else ():
@@ -69,6 +70,7 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
             continue
         before, _ = retrieve_record(session, created.resource, created.key)
         valid_value = _generate_other_value(case, valid_field, before.get(valid_field.name))
-        body = {valid_field.name: valid_value, field.name: candidate[1]}
+        changes = {valid_field.name: valid_value, field.name: candidate[1]}
+        body = session.records.build_update(operation, created.resource, created.key, changes)
         exchange = session.client.send(operation, path=path, body=body)
         yield _evaluate_unchanged(case, created, field.name, exchange, before)
