@@ -103,7 +103,7 @@ def _build_valid_body(case: Case) -> Any:
     if case.operation.request_body is None or find_blocking_reason(case):
         return build_empty_body(case.operation)
     try:
-        return case.session.payloads.build(case.operation, case.session.records.parent)
+        return case.session.payloads.build_any(case.operation, case.session.records.parent)
     except SkipCheck:
         return {}
 

@@ -28,7 +28,7 @@ def check_unknown_record(case: Case) -> Iterator[CheckResult]:
     if session.options.read_only and operation.method not in bad_requests.SAFE_METHODS:
         yield case.skip(case.build_requirement(operation.responses[404]), READ_ONLY)
         return
-    body: Any = session.payloads.build(operation, session.records.parent) if operation.request_body else None
+    body: Any = session.payloads.build_any(operation, session.records.parent)
     exchange = session.client.send(operation, path=bad_requests.build_unknown_path(case), body=body)
     yield bad_requests.evaluate_status(case, 404, exchange)
 
