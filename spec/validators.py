@@ -1,8 +1,8 @@
 """Translates the schemas of contracts to JSON Schema Draft 2020-12 and compiles validators.
 
 Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and reject 1.0 as an integer; Draft 2020-12 does not. The
-translation covers ``nullable``, boolean ``exclusiveMinimum`` and the direction: ``read`` (a response) forbids writeOnly
-properties, ``write`` (a request) ignores readOnly properties.
+translation covers ``nullable``, boolean ``exclusiveMinimum``, the discriminator of a ``oneOf``, and the direction:
+``read`` (a response) forbids writeOnly properties, ``write`` (a request) ignores readOnly properties.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import jsonschema_rs
 
+from spec.discriminators import list_discriminator_values
 from spec.document import Document, split_pointer
 from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
 from spec.patterns import BACKTRACK_LIMIT, MAX_BACKTRACKING_CHARS, is_linear
@@ -151,7 +152,32 @@ def translate_schema(
         k: translate_value(k, v) for k, v in schema.items() if k not in _TRANSLATED_KEYWORDS and not k.startswith("x-")
     }
     _translate_keywords(schema, result, excluded_names)
+    if "oneOf" in schema and isinstance(schema.get("discriminator"), dict):
+        result["oneOf"] = _select_options(schema["discriminator"], schema["oneOf"], result["oneOf"])
     return result
+
+
+def _select_options(
+    discriminator: Mapping[str, Any], options: list[Mapping[str, Any]], translated: list[Any]
+) -> list[Any]:
+    """Restrict the options of a `oneOf` to the one that the discriminator of a value names, if it names any.
+
+    Without this, a value that several options accept would be invalid. `translated`: the translated options.
+    """
+    name = discriminator.get("propertyName")
+    references = [option.get("$ref", "") for option in options]
+    values = [list_discriminator_values(discriminator, reference) for reference in references]
+    if not isinstance(name, str) or not all(references):
+        return translated
+    known = [value for listed in values for value in listed]
+    return [
+        {"if": _require_value(name, known), "then": {"allOf": [option, _require_value(name, listed)]}, "else": option}
+        for option, listed in zip(translated, values, strict=True)
+    ]
+
+
+def _require_value(name: str, values: list[str]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: {"enum": values}}}
 
 
 def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: set[str]) -> None:
