@@ -18,6 +18,7 @@ from spec.document import (
     split_pointer,
 )
 from spec.errors import ContractError, ProblemCollector
+from spec.reading.anchors import resolve_anchors
 
 MAX_FILES = 1_000
 # Keyword -> section of the components for what its values refer to.
@@ -48,7 +49,7 @@ def read_document(path: Path, load: Load = load_mapping) -> Document:
     """
     content = _read_bytes(path)
     with _name_file(str(path)):
-        root = load(content, str(path))
+        root = resolve_anchors(load(content, str(path)), content)
     if find_external_reference(root, content) is None:
         return Document(str(path), content, root)
     bundler = _Bundler(path, root)
@@ -158,7 +159,7 @@ class _Bundler:
             content = _read_bytes(path)
             self.contents[self._describe(path)] = content
             with _name_file(self._describe(path)):
-                self.documents[path] = load_mapping(content, self._describe(path))
+                self.documents[path] = resolve_anchors(load_mapping(content, self._describe(path)), content)
         node = self.documents[path]
         for part in split_pointer(pointer):
             try:
