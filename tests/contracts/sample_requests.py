@@ -131,12 +131,18 @@ class SampleRequests:
 
     def generate(self) -> Iterator[SampleRequest]:
         """Generate one valid request for each operation that Schemathesis supports."""
+        requested: set[tuple[str, str]] = set()
         for result in self.schema.get_all_operations():
             if isinstance(result, Err):
                 error = result.err()
                 self.failures[f"{(error.method or '').upper()} {error.path}"] = str(error)[:200]
                 continue
             operation = result.ok()
+            url = (operation.method, operation.path.partition("#")[0])
+            if url in requested:
+                self.failures[operation.label] = "only the fragment of its path differs, which no request contains"
+                continue
+            requested.add(url)
             try:
                 request = self._generate(operation)
             except GENERATION_ERRORS as unsupported:
