@@ -43,7 +43,7 @@ class DocumentedValues:
         for location, example in self.iter_examples(media_type):
             value = self.match_schema(pointer, example, media_type.name)
             if value is not None:
-                return value[0]
+                return _restore_integers(value[0])
             self.report(location, "the example does not match its schema; a generated value is sent instead")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
@@ -109,6 +109,18 @@ class DocumentedValues:
         return _encode_header(self.create(media_type, seed))
 
 
+def _restore_integers(value: Any) -> Any:
+    """Return a value with integers in place of integral floats beyond 64 bits, as which the file was read."""
+    if isinstance(value, dict):
+        return {name: _restore_integers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_restore_integers(item) for item in value]
+    if isinstance(value, float) and abs(value) >= _MAX_INTEGER and value.is_integer():
+        return int(value)
+    return value
+
+
+_MAX_INTEGER = 2.0**63
 _MANAGED_HEADERS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "date", "server"})
 
 
