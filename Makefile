@@ -33,6 +33,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,MAX_BODY,max-body) $(call setting,CONTROL_TOKEN,control-token) \
 	$(call setting,SANDBOX_MEMORY,sandbox-memory) $(call setting,SANDBOX_IDLE,sandbox-idle) \
 	$(call setting,JOURNAL_MEMORY,journal-memory) $(call setting,EXECUTION_SECONDS,execution-seconds) $(call setting,RULES,rules) \
+	$(call setting,TOKENS,tokens) $(call switch,REQUIRE_ACTIONS,require-actions) \
 	$(call switch,NO_CONTROL,no-control) $(call switch,REQUIRE_SANDBOX,require-sandbox) \
 	$(call switch,DOCUMENTED_URLS,documented-urls) $(call switch,QUIET,quiet)
 

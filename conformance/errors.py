@@ -85,6 +85,10 @@ class BudgetExhausted(SuiteError):
     """The time or number of requests of the run is exhausted."""
 
 
+class AccessLost(BudgetExhausted):
+    """The target refuses all requests of the run, or all writes. Raised once: cleanup continues."""
+
+
 class WriteLogError(BudgetExhausted):
     """The write log cannot be written, so that the run may write nothing more. Raised once: cleanup continues."""
 

@@ -1,5 +1,6 @@
 """Lines of the parts of a contract file."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ import yaml
 
 from spec.document import Document, escape, join_surrogates
 from spec.errors import ContractError, ContractErrors
+
+# Valid in JSON, but not in YAML.
+_NON_YAML_CHARACTERS = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
 @dataclass(slots=True)
@@ -38,7 +42,7 @@ def find_line_numbers(content: bytes) -> dict[str, int]:
     """
     line_numbers: dict[str, int] = {}
     open_collections: list[_OpenCollection] = []
-    for event in yaml.parse(join_surrogates(content), Loader=yaml.CSafeLoader):
+    for event in yaml.parse(_replace_non_yaml_characters(join_surrogates(content)), Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.CollectionEndEvent):
             open_collections.pop()
         elif isinstance(event, yaml.NodeEvent):
@@ -48,6 +52,14 @@ def find_line_numbers(content: bytes) -> dict[str, int]:
             if isinstance(event, yaml.CollectionStartEvent):
                 open_collections.append(_OpenCollection(pointer, isinstance(event, yaml.MappingStartEvent)))
     return line_numbers
+
+
+def _replace_non_yaml_characters(content: bytes) -> bytes | str:
+    """Replace the characters that YAML does not allow; JSON may contain them."""
+    try:
+        return _NON_YAML_CHARACTERS.sub("?", content.decode("utf-8-sig"))
+    except UnicodeDecodeError:  # UTF-16, which libyaml detects
+        return content
 
 
 def find_nearest_line(line_numbers: Mapping[str, int], pointer: str) -> int | None:

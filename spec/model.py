@@ -218,7 +218,7 @@ class Envelope:
 
     `schema_pointer`: None without a body. `data_property`: the property that contains the record or the rows; None if
     the body itself does. `view_name`: the view of a row, if it is a record. `pagination`: property -> {property of the
-    pagination object: role}.
+    pagination object: role}. `page_properties`: property of the body itself -> role.
     """
 
     status: int
@@ -227,6 +227,24 @@ class Envelope:
     view_name: str | None
     is_list: bool
     pagination: Mapping[str, Mapping[str, str]]
+    page_properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def page_property_paths(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """The path of each pagination property in the body, with its role."""
+        nested = (((name, key), role) for name, roles in self.pagination.items() for key, role in roles.items())
+        return (*nested, *(((name,), role) for name, role in self.page_properties.items()))
+
+    def read_page_values(self, body: Any) -> dict[str, Any]:
+        """Return the pagination values of a body by role; without those that are missing."""
+        values: dict[str, Any] = {}
+        for (*containers, name), role in self.page_property_paths:
+            owner = body
+            for container in containers:
+                owner = owner.get(container) if isinstance(owner, dict) else None
+            if isinstance(owner, dict) and name in owner:
+                values[role] = owner[name]
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spec.component_schemas import ComponentSchemas
+from spec.component_schemas import ComponentSchemas, Property
 from spec.document import METHODS, escape
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
@@ -164,20 +164,19 @@ class OperationParser:
             return None
         media_type = next((m for is_preferred in _PREFERENCES for m in content if is_preferred(m)), next(iter(content)))
         pointers = {name: f"{body}/content/{escape(name)}/schema" for name in content}
-        fields: dict[str, BodyField] = {}
-        self._collect_fields(content[media_type].get("schema", {}), pointers[media_type], fields)
+        fields = self._parse_fields(content[media_type].get("schema", {}), pointers[media_type])
         return RequestBody(bool(node.get("required", False)), tuple(content), pointers[media_type], fields, pointers)
 
-    def _collect_fields(self, schema: Mapping[str, Any], pointer: str, fields: dict[str, BodyField]) -> None:
-        schema, pointer = self.components.document.dereference(schema, pointer)
-        for index, part in enumerate(schema.get("allOf", ())):
-            self._collect_fields(part, f"{pointer}/allOf/{index}", fields)
-        for name, node in schema.get("properties", {}).items():
-            child = f"{pointer}/properties/{escape(name)}"
-            if isinstance(node, dict) and node.get("readOnly") is True:
-                continue  # the schema of a response that is also the body: a client may not set it
+    def _parse_fields(self, schema: Mapping[str, Any], pointer: str) -> dict[str, BodyField]:
+        """Return the properties of a body that a client may set."""
+        fields: dict[str, BodyField] = {}
+        for prop in self.components.list_properties(schema, pointer):
+            node, child = prop.node, prop.pointer
+            if isinstance(node, dict) and self.components.has_flag(node, "readOnly"):
+                continue  # the schema of a response that is also the body
             query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
-            fields[name] = BodyField(name, name in schema.get("required", ()), node, query, setter, child)
+            fields[prop.name] = BodyField(prop.name, prop.is_required, node, query, setter, child)
+        return fields
 
     def _parse_responses(
         self, operation: Mapping[str, Any], pointer: str
@@ -205,26 +204,23 @@ class OperationParser:
         view_name, is_list = self._find_row_view(body)
         if view_name:
             return Envelope(status, pointer, None, view_name, is_list, {})
-        schema, _ = self.components.unwrap(body, pointer)
-        data_property: str | None = None
+        data: list[tuple[str, str | None, bool]] = []
         pagination: dict[str, Mapping[str, str]] = {}
-        for name, node in schema.get("properties", {}).items():
-            roles = self._parse_pagination_roles(*self.components.unwrap(node, pointer))
-            if roles:
-                pagination[name] = roles
-            elif data_property is None:
-                row_view, row_is_list = self._find_row_view(node)
-                if row_view or not view_name:
-                    data_property, view_name, is_list = name, row_view, row_is_list
-        return Envelope(status, pointer, data_property, view_name, is_list, pagination)
+        page_properties: dict[str, str] = {}
+        for prop in self.components.list_properties(body, pointer):
+            if "x-page" in prop.node:
+                page_properties[prop.name] = _parse_pagination_role(prop)
+            elif roles := self._parse_pagination_roles(prop):
+                pagination[prop.name] = roles
+            else:
+                data.append((prop.name, *self._find_row_view(prop.node)))
+        with_view = (entry for entry in data if entry[1] is not None)
+        name, view_name, is_list = next(with_view, None) or next(iter(data), (None, None, is_list))
+        return Envelope(status, pointer, name, view_name, is_list, pagination, page_properties)
 
-    @staticmethod
-    def _parse_pagination_roles(schema: Mapping[str, Any], pointer: str) -> dict[str, str]:
-        return {
-            name: require_one_of(node["x-page"], PAGINATION_ROLES, f"{pointer}/properties/{name}/x-page")
-            for name, node in schema.get("properties", {}).items()
-            if "x-page" in node
-        }
+    def _parse_pagination_roles(self, container: Property) -> dict[str, str]:
+        properties = self.components.list_properties(container.node, container.pointer)
+        return {prop.name: _parse_pagination_role(prop) for prop in properties if "x-page" in prop.node}
 
     def _find_row_view(self, schema: Mapping[str, Any]) -> tuple[str | None, bool]:
         """Return the view that a schema shows, if any, and whether the schema is an array of it."""
@@ -238,6 +234,10 @@ class OperationParser:
             if inner.get("type") == "array":
                 return self._find_row_view(inner)
         return None, False
+
+
+def _parse_pagination_role(prop: Property) -> str:
+    return require_one_of(prop.node["x-page"], PAGINATION_ROLES, f"{prop.pointer}/x-page")
 
 
 def _parse_own_base_paths(*owners: tuple[Mapping[str, Any], str]) -> tuple[str, ...]:

@@ -36,13 +36,12 @@ def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str
     attributes: dict[str, Attribute] = {}
     relations: dict[str, Relation] = {}
     derived_properties: dict[str, DerivedProperty] = {}
-    required = schema.get("required", ())
-    for prop in _list_properties(schema, pointer):
+    for prop in _list_properties(components, schema, pointer):
         if "x-relation" in prop.node:
             relations[prop.name] = _parse_relation(components, prop)
         elif "x-derived" in prop.node:
             derived_properties[prop.name] = _parse_derived_property(
-                components, prop.name, prop.node, prop.pointer, prop.name in required
+                components, prop.name, prop.node, prop.pointer, prop.is_required
             )
         else:
             attributes[prop.name] = _parse_attribute(components, prop)
@@ -76,27 +75,29 @@ class _ResourceProperty:
     name: str
     node: Mapping[str, Any]
     pointer: str
+    is_required: bool
     is_hidden: bool
 
 
-def _list_properties(schema: Mapping[str, Any], pointer: str) -> list[_ResourceProperty]:
+def _list_properties(components: ComponentSchemas, schema: Mapping[str, Any], pointer: str) -> list[_ResourceProperty]:
     """Return the properties of a resource: those of the schema, then those that are only stored."""
     extension, location = schema["x-resource"], f"{pointer}/x-resource"
     for key in ("stores", "defaults"):
         if not isinstance(extension.get(key, {}), dict):
             raise ContractError(f"{location}/{key}", invalid_value(extension[key]), "a mapping of property names")
-    public, stored, defaults = schema.get("properties", {}), extension.get("stores", {}), extension.get("defaults", {})
+    stored, defaults = extension.get("stores", {}), extension.get("defaults", {})
     properties = [
-        _ResourceProperty(name, node, f"{pointer}/properties/{escape(name)}", bool(node.get("writeOnly")))
-        for name, node in public.items()
+        _ResourceProperty(p.name, p.node, p.pointer, p.is_required, components.has_flag(p.node, "writeOnly"))
+        for p in components.list_properties(schema, pointer)
     ]
+    public = {prop.name for prop in properties}
     for name, node in stored.items():
         child = f"{location}/stores/{escape(name)}"
         if not isinstance(node, dict):
             raise ContractError(child, invalid_value(node), "a schema")
         if name in public:
             raise ContractError(child, f"{name!r} is also in properties", "a property of the schema, or a stored one")
-        properties.append(_ResourceProperty(name, node, child, True))
+        properties.append(_ResourceProperty(name, node, child, False, True))
     for prop in properties:
         if prop.name in defaults and "default" in prop.node:
             expected = "default in the schema, or in x-resource"
@@ -111,10 +112,13 @@ def _add_default(prop: _ResourceProperty, value: Any) -> _ResourceProperty:
 
 def _parse_attribute(components: ComponentSchemas, prop: _ResourceProperty) -> Attribute:
     node, pointer = prop.node, prop.pointer
-    schema, _ = components.unwrap(node, pointer)
+    schema, schema_pointer = components.unwrap(node, pointer)
+    if "allOf" in schema:
+        schema = components.flatten(schema, schema_pointer)
+    flags = components.flatten(node, pointer)
     options = [components.unwrap(o, pointer)[0] for o in schema.get("anyOf", schema.get("oneOf", ()))]
     main_schema = next((o for o in options if o.get("enum") != [None]), schema)
-    stamp = node.get("x-stamp")
+    stamp = flags.get("x-stamp")
     if stamp is not None:
         require_one_of(stamp, STAMPS, f"{pointer}/x-stamp")
     return Attribute(
@@ -126,11 +130,11 @@ def _parse_attribute(components: ComponentSchemas, prop: _ResourceProperty) -> A
         tuple(main_schema.get("enum", ())),
         any(s.get("nullable") is True for s in (node, schema, *options)),
         prop.is_hidden,
-        bool(node.get("readOnly")),
+        components.has_flag(node, "readOnly"),
         stamp,
-        node.get("x-faker"),
-        "default" in node or "default" in schema,
-        node.get("default", schema.get("default")),
+        flags.get("x-faker"),
+        "default" in flags,
+        flags.get("default"),
     )
 
 
@@ -187,12 +191,10 @@ def _parse_derived_property(
     kind = kinds[0]
     parts: dict[str, DerivedProperty] = {}
     if kind == "group":
-        schema, group = components.unwrap(node, pointer)
-        for part, part_node in schema.get("properties", {}).items():
-            child = f"{group}/properties/{escape(part)}"
-            if "x-derived" not in part_node:
-                raise ContractError(child, "missing x-derived", "x-derived on each property of a group")
-            parts[part] = _parse_derived_property(components, part, part_node, child, True)
+        for part in components.list_properties(node, pointer):
+            if "x-derived" not in part.node:
+                raise ContractError(part.pointer, "missing x-derived", "x-derived on each property of a group")
+            parts[part.name] = _parse_derived_property(components, part.name, part.node, part.pointer, True)
     raw_where = extension.get("where", {})
     if not isinstance(raw_where, dict):
         raise ContractError(f"{location}/where", invalid_value(raw_where), "attribute: value, or a list of values")
@@ -233,19 +235,17 @@ def _parse_view(
         require_mapping(extension, ("view-of",), f"{pointer}/x-resource")
     names = []
     derived_properties = dict(resource.derived_properties)
-    required = schema.get("required", ())
-    for property_name, node in schema.get("properties", {}).items():
-        if node.get("writeOnly"):
+    for prop in components.list_properties(schema, pointer):
+        if components.has_flag(prop.node, "writeOnly"):
             continue
-        child = f"{pointer}/properties/{escape(property_name)}"
-        if "x-derived" in node:
-            derived_properties[property_name] = _parse_derived_property(
-                components, property_name, node, child, property_name in required
+        if "x-derived" in prop.node:
+            derived_properties[prop.name] = _parse_derived_property(
+                components, prop.name, prop.node, prop.pointer, prop.is_required
             )
-        elif property_name not in resource.attributes and property_name not in resource.relations:
+        elif prop.name not in resource.attributes and prop.name not in resource.relations:
             expected = ", ".join((*resource.attributes, *resource.relations))
-            raise ContractError(child, f"unknown property of {resource.name}", expected)
-        names.append(property_name)
+            raise ContractError(prop.pointer, f"unknown property of {resource.name}", expected)
+        names.append(prop.name)
     return View(name, pointer, resource.name, tuple(names), derived_properties)
 
 

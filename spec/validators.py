@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 import jsonschema_rs
 
+from spec.component_schemas import ComponentSchemas
 from spec.discriminators import list_discriminator_values
 from spec.document import Document, split_pointer
+from spec.model import BodyField
 from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
 from spec.patterns import BACKTRACK_LIMIT, MAX_BACKTRACKING_CHARS, is_linear
 
@@ -71,6 +73,15 @@ class SchemaValidators:
             self.cache[pointer, direction] = validator
         return validator
 
+    def get_field(self, field: BodyField, direction: Direction) -> Validator:
+        """Return the validator of a property of a body, which several parts of an `allOf` may define."""
+        if field.schema == self.document.resolve(field.pointer):
+            return self.get(field.pointer, direction)
+        key = (f"{field.pointer} and others", direction)
+        if key not in self.cache:
+            self.cache[key] = _compile(build_standalone_schema(self.document, field.schema, direction))
+        return self.cache[key]
+
     def is_valid(self, schema: Any, instance: Any) -> bool:
         """Whether a value is valid in a response against a schema of the document. Compiles the schema."""
         if isinstance(schema, bool):
@@ -101,7 +112,8 @@ def _compile(schema: Mapping[str, Any]) -> Validator:
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """Translate `schema` and embed each schema it refers to, at the same pointer as in the document."""
     pending: list[str] = []
-    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append)]}
+    components = ComponentSchemas.from_document(document)
+    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append, components)]}
     visited: set[str] = set()
     while pending:
         pointer = pending.pop()
@@ -113,66 +125,66 @@ def build_standalone_schema(document: Document, schema: Mapping[str, Any], direc
         for part in parents:
             container = container[int(part)] if isinstance(container, list) else container.setdefault(part, {})
         container[int(last) if isinstance(container, list) else last] = translate_schema(
-            document.resolve(pointer), direction, pending.append
+            document.resolve(pointer), direction, pending.append, components
         )
     return root
 
 
 def translate_schema(
-    schema: Mapping[str, Any], direction: Direction, on_reference: Callable[[str], Any]
+    schema: Mapping[str, Any],
+    direction: Direction,
+    on_reference: Callable[[str], Any],
+    components: ComponentSchemas,
+    inherited_names: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
+    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference.
+
+    `inherited_names`: the properties that the schema around an `allOf` excludes from this direction.
+    """
     if "$ref" in schema:
         on_reference(schema["$ref"])
         return {"$ref": quote(schema["$ref"], safe=_REFERENCE_CHARACTERS)}
     exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
-    excluded_names = {
-        name
-        for keyword in _PROPERTY_KEYWORDS
-        for name, subschema in schema.get(keyword, {}).items()
-        if _has_flag(subschema, exclusion_keyword)
-    }
+    excluded_names = inherited_names | _list_excluded_names(components, schema, exclusion_keyword)
+
+    def translate(value: Any, inherited_names: frozenset[str] = frozenset()) -> dict[str, Any]:
+        return translate_schema(value, direction, on_reference, components, inherited_names)
 
     def translate_value(key: str, value: Any) -> Any:
         if key in _PROPERTY_KEYWORDS:
-            properties = {
-                k: translate_schema(v, direction, on_reference) for k, v in value.items() if k not in excluded_names
-            }
+            properties = {k: translate(v) for k, v in value.items() if k not in excluded_names}
             # A response must not contain writeOnly properties; in a request any readOnly value is accepted.
             return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
         if key in SCHEMA_MAP_KEYWORDS:
-            return {k: translate_schema(v, direction, on_reference) for k, v in value.items()}
+            return {k: translate(v) for k, v in value.items()}
         if key in SCHEMA_LIST_KEYWORDS:
-            return [translate_schema(v, direction, on_reference) for v in value]
+            return [translate(v, excluded_names if key == "allOf" else frozenset()) for v in value]
         if key in SCHEMA_KEYWORDS and isinstance(value, dict):
-            return translate_schema(value, direction, on_reference)
+            return translate(value)
         return value
 
-    result = {
-        k: translate_value(k, v) for k, v in schema.items() if k not in _TRANSLATED_KEYWORDS and not k.startswith("x-")
-    }
+    result = {k: translate_value(k, v) for k, v in schema.items() if _is_copied(k)}
     _translate_keywords(schema, result, excluded_names)
-    if "oneOf" in schema and isinstance(schema.get("discriminator"), dict):
-        result["oneOf"] = _select_options(schema["discriminator"], schema["oneOf"], result["oneOf"])
+    _translate_discriminator(schema, result)
     return result
 
 
-def _select_options(
-    discriminator: Mapping[str, Any], options: list[Mapping[str, Any]], translated: list[Any]
-) -> list[Any]:
+def _translate_discriminator(schema: Mapping[str, Any], result: dict[str, Any]) -> None:
     """Restrict the options of a `oneOf` to the one that the discriminator of a value names, if it names any.
 
-    Without this, a value that several options accept would be invalid. `translated`: the translated options.
+    Without this, a value that several options accept would be invalid.
     """
+    discriminator, references = schema.get("discriminator"), [part.get("$ref", "") for part in schema.get("oneOf", ())]
+    if not references or not all(references) or not isinstance(discriminator, dict):
+        return
     name = discriminator.get("propertyName")
-    references = [option.get("$ref", "") for option in options]
+    if not isinstance(name, str):
+        return
     values = [list_discriminator_values(discriminator, reference) for reference in references]
-    if not isinstance(name, str) or not all(references):
-        return translated
     known = [value for listed in values for value in listed]
-    return [
+    result["oneOf"] = [
         {"if": _require_value(name, known), "then": {"allOf": [option, _require_value(name, listed)]}, "else": option}
-        for option, listed in zip(translated, values, strict=True)
+        for option, listed in zip(result["oneOf"], values, strict=True)
     ]
 
 
@@ -180,7 +192,7 @@ def _require_value(name: str, values: list[str]) -> dict[str, Any]:
     return {"type": "object", "required": [name], "properties": {name: {"enum": values}}}
 
 
-def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: set[str]) -> None:
+def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: frozenset[str]) -> None:
     """Translate exclusive bounds, `required` and `nullable`."""
     for bound in ("Minimum", "Maximum"):
         if schema.get(f"exclusive{bound}") is True and bound.lower() in result:
@@ -196,5 +208,17 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
         result |= {"allOf": [*result.get("allOf", ()), part]} if "if" in result else part
 
 
-def _has_flag(schema: Any, keyword: str) -> bool:
-    return isinstance(schema, dict) and schema.get(keyword) is True
+def _is_copied(keyword: str) -> bool:
+    return keyword not in _TRANSLATED_KEYWORDS and not keyword.startswith("x-")
+
+
+def _list_excluded_names(components: ComponentSchemas, schema: Mapping[str, Any], flag: str) -> frozenset[str]:
+    """Return the properties of an object, and of the parts of its `allOf`, that have a flag."""
+    parts = components.list_parts(schema, "") if "allOf" in schema else [(schema, "")]
+    return frozenset(
+        name
+        for part, _ in parts
+        for keyword in _PROPERTY_KEYWORDS
+        for name, subschema in part.get(keyword, {}).items()
+        if isinstance(subschema, dict) and components.has_flag(subschema, flag)
+    )

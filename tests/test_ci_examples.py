@@ -72,7 +72,7 @@ def test_reports_are_stored_as_artifacts() -> None:
 
 def test_steps_after_the_suite_run_if_it_failed() -> None:
     following = GITHUB_STEPS[GITHUB_STEPS.index(find_step("Check")) + 1 :]
-    assert len(following) == 5
+    assert len(following) == 4
     assert [step["name"] for step in following if not step["if"].startswith("always()")] == []
     assert CONFORMANCE["artifacts"]["when"] == "always"
 

@@ -17,8 +17,9 @@ from conformance.cli.reports import ReportBuilder
 from conformance.cli.run import find_target_problem
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.config.settings import Settings
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
 from conformance.gate.history import History
+from conformance.gate.severities import Severities
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult
 from conformance.reporting.names import describe_failure, display_name
 from conformance.results import CheckResult
@@ -38,6 +39,8 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     settings, token_command = wiring.resolve_token(settings)
     contract = wiring.resolve_contract(settings)
     operations, notes = wiring.resolve_scope(settings, contract)
+    severities = wiring.resolve_severities(settings, CHECKS if checks is None else checks)
+    enabled = [check for check in (CHECKS if checks is None else checks) if not severities.is_off(check.id)]
     builder = ReportBuilder(settings, contract)
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     redaction = wiring.build_redactor(settings, contract, token_command)
@@ -46,14 +49,14 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
             problem = find_target_problem(settings, session, operations)
         except TargetUnreachable as error:
             return write_error(redaction.redact_line(str(error)), ExitCode.TARGET_UNREACHABLE)
-        except BudgetExhausted as error:
+        except (BudgetExhausted, SkipCheck) as error:
             problem = str(error)
         if problem:
             return write_error(redaction.redact_line(problem), ExitCode.INCOMPLETE)
-        for note in (*notes, NO_FUZZING_NOTE):
+        for note in (*notes, *severities.notes, NO_FUZZING_NOTE):
             write_stdout(f"note: {note}\n")
         selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
-        return _run_pytest(builder, session, target, redaction, selected, CHECKS if checks is None else checks)
+        return _run_pytest(builder, session, target, redaction, selected, severities, enabled)
 
 
 def _run_pytest(
@@ -62,6 +65,7 @@ def _run_pytest(
     target: HttpTarget,
     redaction: Redactor,
     operations: Sequence[Operation],
+    severities: Severities,
     checks: Sequence[Check],
 ) -> ExitCode:
     import pytest
@@ -72,7 +76,7 @@ def _run_pytest(
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
 
     history = History.from_settings(settings, datetime.now(UTC).date())
-    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet)
+    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
 
     def format_failure(run_result: RunResult, result: CheckResult) -> str:
         gate_result = GateResult(run_result, contract, operations, session.responses.call_counts, policy)

@@ -47,9 +47,9 @@ class ConformancePlugin:
 
     def blocks(self, failure: CheckResult) -> bool:
         """Whether a failure fails its item."""
-        if self.policy.accepts(failure):
+        if self.policy.accepts(failure) or self.policy.never_blocks(failure):
             return False
-        return failure.is_blocking(self.policy.fail_on) or self.policy.has_expired(failure)
+        return self.policy.requires(failure) or self.policy.has_expired(failure)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "ContractFile | None":
         """Collect the contract and no other file."""

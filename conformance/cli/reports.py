@@ -1,5 +1,6 @@
 """Builds reports, prints them and writes the report files."""
 
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.gate.verdict import ExitCode, GateResult
-from conformance.reporting import REPORT_WRITERS, Report, github, terminal
+from conformance.reporting import REPORT_WRITERS, Report, github, markdown, terminal
 from conformance.transport.redaction import Redactor
 from spec.line_numbers import find_line_numbers
 from spec.model import Contract
+
+JOB_SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 class ReportBuilder:
@@ -50,6 +53,7 @@ class ReportBuilder:
             token_env=self.settings.token_env,
             other_token_env=self.settings.other_token_env,
             notes=tuple(notes),
+            repository_path=find_repository_path(Path(self.contract.document.name)),
             header_names=tuple(name for name, _ in self.settings.header),
             gate_result=gate_result,
             redaction=redaction,
@@ -70,9 +74,22 @@ def publish(settings: Settings, report: Report) -> int:
         write_error(str(error), ExitCode.USAGE)
     text = terminal.render(report)
     if settings.github:
+        _append_job_summary(report)
         text = "".join(f"{github.neutralize_command(line)}\n" for line in text.splitlines()) + github.render(report)
     write_stdout(text)
     return int(report.exit_code)
+
+
+def _append_job_summary(report: Report) -> None:
+    """Append the Markdown report to the summary of the GitHub job, if the command runs in one."""
+    path = os.environ.get(JOB_SUMMARY_VARIABLE)
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(markdown.render(report))
+    except OSError as error:
+        write_error(f"${JOB_SUMMARY_VARIABLE}: cannot write {path}: {error.strerror}", 0)
 
 
 def _write_files(settings: Settings, report: Report) -> None:
@@ -82,6 +99,13 @@ def _write_files(settings: Settings, report: Report) -> None:
     folder = create_folder(settings.report_dir)
     for name, render in REPORT_WRITERS.items():
         write_text("--report-dir", folder / name, render(report))
+
+
+def find_repository_path(path: Path) -> str:
+    """The path of a file from the root of its Git repository; "" outside of one."""
+    resolved = path.resolve()
+    root = next((folder for folder in resolved.parents if (folder / ".git").exists()), None)
+    return "" if root is None else resolved.relative_to(root).as_posix()
 
 
 def create_folder(path: Path) -> Path:

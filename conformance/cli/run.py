@@ -15,8 +15,9 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
+from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable, user_skipped
 from conformance.gate.history import History
+from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.past_runs.comparison import compare_with_report
 from conformance.past_runs.report_reader import read_report
@@ -24,12 +25,12 @@ from conformance.reporting import Report
 from conformance.results import Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
-from conformance.session.preflight import token_problem, wait_until_ready
+from conformance.session.preflight import other_token_problem, token_problem, wait_until_ready
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
-from conformance.transport.messages import Actor, Request, Response
+from conformance.transport.messages import Request, Response
 from conformance.transport.token_refresh import TokenCommand
 from spec.model import Contract, Operation
 
@@ -47,7 +48,10 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     if checks is not None:
         settings = replace(settings, no_fuzzing=True)
     checks = CHECKS if checks is None else checks
-    return publish(settings, _build_report(settings, contract, operations, notes, checks, token_command, history))
+    severities = wiring.resolve_severities(settings, checks)
+    return publish(
+        settings, _build_report(settings, contract, operations, notes, checks, severities, token_command, history)
+    )
 
 
 def _build_report(
@@ -56,6 +60,7 @@ def _build_report(
     operations: Sequence[Operation],
     notes: Sequence[str],
     checks: Sequence[Check],
+    severities: Severities,
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
@@ -63,11 +68,12 @@ def _build_report(
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
+    tracked = [recorder.track(check) for check in checks if not severities.is_off(check.id)]
     with closing(target):
-        run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
+        run_result = _run_checks(settings, session, target, tracked, operations)
     selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
-    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet)
+    policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
     gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
     name = wiring.display_path(Path(contract.document.name))
     never_successful, coverage = gate_result.operations_never_successful, session.responses.coverage
@@ -76,7 +82,7 @@ def _build_report(
         target.budget.sent,
         gate_result,
         wiring.build_redactor(settings, contract, token_command),
-        notes=notes,
+        notes=(*notes, *severities.notes, *target.throttling.describe()),
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
         coverage=coverage.build_report(selected, never_successful) if coverage else None,
@@ -105,7 +111,7 @@ def _run_checks(
     """Wait for the target, test the tokens, then run checks and Schemathesis."""
     try:
         problem = find_target_problem(settings, session, operations)
-    except (TargetUnreachable, BudgetExhausted, KeyboardInterrupt) as error:
+    except (TargetUnreachable, BudgetExhausted, SkipCheck, KeyboardInterrupt) as error:
         is_unreachable, problem = isinstance(error, TargetUnreachable), str(error) or "interrupted"
         return aborted_run(session, checks, operations, problem, target_unreachable=is_unreachable)
     if problem:
@@ -154,5 +160,5 @@ def find_target_problem(settings: Settings, session: Session, operations: Sequen
     problem = token_problem(secured, settings.token_env)
     if problem or not secured or not settings.other_token:
         return problem
-    operation = session.contract.operations[secured[0].request.operation]
-    return token_problem([session.client.send(operation, actor=Actor.OTHER_TENANT)], settings.other_token_env)
+    probed = [session.contract.operations[exchange.request.operation] for exchange in secured]
+    return other_token_problem(session, probed, settings.other_token_env)

@@ -24,6 +24,9 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield option.key, value, settings.origins.get(option.setting_name, "")
     for operation, reason in settings.skip.items():
         yield f"skip.{operation}", make_printable(reason), settings.origins[f"skip.{operation}"]
+    for check, rule in settings.checks.items():
+        until = f" until {rule.expires}" if rule.expires else ""
+        yield f"checks.{check}", make_printable(f"{rule.severity}{until}: {rule.reason}"), rule.location
     has_token_command = settings.token_command is not None
     origin = "token-command" if has_token_command else f"${settings.token_env}"
     yield "token", "set" if has_token_command or settings.token else NOT_SET, origin

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -13,11 +15,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from conformance import interrupts
+from conformance.checks.registry import CHECKS
+from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_error
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
+from conformance.gate.severities import Severities
 from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.options import RunOptions
@@ -25,6 +30,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.tenant import TenantScope, parse_key
 from conformance.session.write_log import WriteLog, run_marker
+from conformance.transport.access_watch import AccessWatch
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.credentials import CredentialFormat
@@ -102,6 +108,12 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
     return operations
 
 
+def resolve_severities(settings: Settings, checks: Sequence[Check]) -> Severities:
+    """The severities of checks in the settings file. Raises UsageError for a check that does not exist."""
+    known_checks = {check.id for check in (*CHECKS, *checks)}
+    return Severities.create(settings.checks, known_checks, datetime.now(UTC).date())
+
+
 def filter_operations(settings: Settings, contract: Contract) -> list[Operation]:
     """The operations selected by --operation, --tag and --provenance. Raises UsageError."""
     operations = contract.operations.values()
@@ -150,6 +162,7 @@ def open_session(
     if token_command is not None:
         operations = contract.operations
         session_target = TokenRefreshingTarget(target, token_command.token, lambda name: operations[name].requires_auth)
+    session_target = AccessWatch(session_target, partial(_find_secured_method, contract), settings.token_env)
     mutable_records = {resource: parse_key(contract, resource, key) for resource, key in settings.mutable_record}
     session = Session.create(
         contract,
@@ -173,6 +186,12 @@ def open_session(
         sleep=target.pause,
     )
     return session, target
+
+
+def _find_secured_method(contract: Contract, operation_id: str) -> str | None:
+    """The method of an operation that requires a token; None of any other."""
+    operation = contract.operations.get(operation_id)
+    return operation.method if operation is not None and operation.requires_auth else None
 
 
 def clean_up(session: Session) -> list[tuple[str, object]]:

@@ -3,6 +3,10 @@
     base-url = "https://staging.example.com/api/v1"   # any option except secrets, by its name
     [skip]
     listThings = "times out; ticket 12"               # an operation that is not called, and why
+    [checks.unknown-path-is-404]                      # how failures of a check count
+    severity = "warn"                                 # error: they block; warn: they do not; off: it does not run
+    reason = "the gateway answers 403"
+    expires = 2030-01-31                              # optional: from this day on the severity is the usual one
     [env.production]                                  # selected by --env production; overrides the values above
     base-url = "https://example.com/api/v1"
     [env.production.skip]
@@ -14,6 +18,8 @@ The values are converted by the options (`conformance.config.options`).
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date as Date
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,8 +27,10 @@ from typing import Any
 from conformance.errors import UsageError
 
 CONFIG_FILE_NAME = "athena-conformance.toml"
-ENV_TABLE, SKIP_TABLE = "env", "skip"
-TABLE_NAMES = (SKIP_TABLE, ENV_TABLE)
+ENV_TABLE, SKIP_TABLE, CHECKS_TABLE = "env", "skip", "checks"
+SECTION_TABLES = (SKIP_TABLE, CHECKS_TABLE)
+TABLE_NAMES = (*SECTION_TABLES, ENV_TABLE)
+SEVERITIES = ("error", "warn", "off")
 SECRET_NAME_PARTS = (
     *("token", "secret", "password", "passwd", "credential", "authorization", "api-key", "apikey", "cookie"),
 )
@@ -37,15 +45,26 @@ class ConfigValue:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckSeverity:
+    """The severity of a check: one of `SEVERITIES`. `expires`: the first day on which it does not apply."""
+
+    severity: str
+    reason: str
+    expires: Date | None
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """The settings of a file. `folder`: what its paths are relative to. `values`: option name -> value.
 
-    `skip`: operationId -> why it is not called.
+    `skip`: operationId -> why it is not called. `checks`: check -> severity.
     """
 
     folder: Path = Path()
     values: Mapping[str, ConfigValue] = field(default_factory=dict)
     skip: Mapping[str, ConfigValue] = field(default_factory=dict)
+    checks: Mapping[str, CheckSeverity] = field(default_factory=dict)
 
 
 def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> ConfigFile:
@@ -65,14 +84,16 @@ def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> Con
         raise UsageError(f"--env: invalid value {env!a} (expected {expected})")
     values: dict[str, ConfigValue] = {}
     skip: dict[str, ConfigValue] = {}
+    checks: dict[str, CheckSeverity] = {}
     tables: list[tuple[str | None, Mapping[str, Any]]] = [(None, root), *sections.items()]
     for name, table in tables:
         location = str(file) if name is None else f"{file} [{ENV_TABLE}.{name}]"
-        _check_names(location, table, option_names, TABLE_NAMES if name is None else (SKIP_TABLE,))
+        _check_names(location, table, option_names, TABLE_NAMES if name is None else SECTION_TABLES)
         if name in (None, env):
             values |= {key: ConfigValue(value, location) for key, value in table.items() if key not in TABLE_NAMES}
             skip |= _parse_skips(location, table.get(SKIP_TABLE, {}))
-    return ConfigFile(file.parent, values, skip)
+            checks |= _parse_checks(location, table.get(CHECKS_TABLE, {}))
+    return ConfigFile(file.parent, values, skip, checks)
 
 
 def suggest(name: str, known_names: Sequence[str]) -> str:
@@ -123,3 +144,27 @@ def _parse_skips(location: str, table: Any) -> dict[str, ConfigValue]:
             problem = f"invalid value {str(reason)[:60]!a} (expected a reason, as text)"
             raise UsageError(f"{location}: {SKIP_TABLE}.{name}: {problem}")
     return {name: ConfigValue(" ".join(reason.split()), location) for name, reason in table.items()}
+
+
+def _parse_checks(location: str, table: Any) -> dict[str, CheckSeverity]:
+    if not isinstance(table, dict):
+        raise UsageError(f"{location}: {CHECKS_TABLE}: not a table (expected sections [{CHECKS_TABLE}.ID])")
+    return {name: _parse_check(f"{location}: {CHECKS_TABLE}.{name}", section) for name, section in table.items()}
+
+
+def _parse_check(location: str, section: Any) -> CheckSeverity:
+    expected = "severity, reason, and optionally expires"
+    if not isinstance(section, dict):
+        raise UsageError(f"{location}: not a table (expected {expected})")
+    unknown = [key for key in section if key not in ("severity", "reason", "expires")]
+    if unknown:
+        raise UsageError(f"{location}: unknown name {unknown[0][:60]!a} (expected {expected})")
+    severity, reason, expires = (section.get(key) for key in ("severity", "reason", "expires"))
+    if severity not in SEVERITIES:
+        problem = f"invalid value {str(severity)[:60]!a} (expected {', '.join(SEVERITIES)})"
+        raise UsageError(f"{location}.severity: {problem}")
+    if not isinstance(reason, str) or not reason.strip():
+        raise UsageError(f"{location}.reason: invalid value {str(reason)[:60]!a} (expected a reason, as text)")
+    if expires is not None and (not isinstance(expires, Date) or isinstance(expires, datetime)):
+        raise UsageError(f"{location}.expires: invalid value {str(expires)[:60]!a} (expected a date like 2030-01-31)")
+    return CheckSeverity(severity, " ".join(reason.split()), expires, location)

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from conformance.config import file as config
+from conformance.config.file import CheckSeverity
 from conformance.config.options import FILE_KEYS, OPTIONS, PROFILES
 from conformance.errors import UsageError
 
@@ -29,7 +30,8 @@ class Settings:
     `arguments`: the positional arguments. `max_time`, `timeout`, `wait_ready`, `consistency_timeout`: seconds.
     `max_response_size`: MiB. `min_coverage`, `flaky_limit`: percent. `rate_limit`: requests per second.
     `mutable_record`: (resource, key).
-    `skip`: operationId -> why it is not called. `origins`: setting (``skip.`` and an operationId too) -> its source.
+    `skip`: operationId -> why it is not called. `checks`: check -> its severity.
+    `origins`: setting (``skip.`` and an operationId too) -> its source.
     `token`, `other_token`: None if the environment has none. `login`, `password`: both or neither.
     """
 
@@ -92,6 +94,7 @@ class Settings:
     env: str | None
     show_config: bool
     skip: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, CheckSeverity] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
@@ -138,7 +141,9 @@ def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settin
         if isinstance(parameter, click.Argument):
             value = ctx.params[parameter.name or ""]
             arguments += [value] if isinstance(value, str) else value
-    return Settings(command=command, arguments=tuple(arguments), skip=skip, origins=origins, **values)
+    return Settings(
+        command=command, arguments=tuple(arguments), skip=skip, checks=file.checks, origins=origins, **values
+    )
 
 
 def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:

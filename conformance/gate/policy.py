@@ -8,6 +8,7 @@ from conformance.config.settings import Settings
 from conformance.errors import SkipCategory
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
+from conformance.gate.severities import Severities
 from conformance.results import CheckResult, FailOn
 from spec.model import Contract, Operation
 
@@ -33,7 +34,8 @@ class ExitCode(IntEnum):
 class GatePolicy:
     """`fail_on`: which failures block. `min_coverage`: percentage of the blocking checks that must run.
     `allow_effects`: whether operations with effects may be called. `flaky_limit`: failures that did not recur, as a
-    percentage of the requests. `baseline`: accepted failures. `ratchet`: requirements that passed before."""
+    percentage of the requests. `baseline`: accepted failures. `ratchet`: requirements that passed before.
+    `severities`: of checks in the settings."""
 
     fail_on: FailOn = FailOn.CONSISTENT
     min_coverage: float = 90.0
@@ -42,6 +44,7 @@ class GatePolicy:
     flaky_limit: float = 0.5
     baseline: Baseline | None = None
     ratchet: Ratchet = field(default_factory=Ratchet)
+    severities: Severities = field(default_factory=Severities)
 
     @classmethod
     def from_settings(cls, settings: Settings, *, read_only: bool) -> "GatePolicy":
@@ -51,6 +54,15 @@ class GatePolicy:
 
     def accepts(self, result: CheckResult) -> bool:
         return self.baseline is not None and self.baseline.accepts(result)
+
+    def requires(self, result: CheckResult) -> bool:
+        """Whether a failure of this kind fails the run, unless the baseline accepts it."""
+        severity = self.severities.get(result.requirement.check)
+        return result.is_blocking(self.fail_on) if not severity else severity == "error"
+
+    def never_blocks(self, result: CheckResult) -> bool:
+        """Whether the settings say that failures of the check do not fail the run."""
+        return self.severities.get(result.requirement.check) in ("warn", "off")
 
     def has_expired(self, result: CheckResult) -> bool:
         """Whether the baseline accepted a failure until a day that has passed."""

@@ -85,14 +85,14 @@ class GateResult:
         return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
     def _blocks(self, result: CheckResult) -> bool:
-        if self.policy.accepts(result):
+        if self.policy.accepts(result) or self.policy.never_blocks(result):
             return False
         if self._is_required(result) or self.policy.has_expired(result):
             return True
         return self.policy.ratchet.is_regression(result, self._evaluated_keys)
 
     def _is_required(self, result: CheckResult) -> bool:
-        return result.is_blocking(self.policy.fail_on)
+        return self.policy.requires(result)
 
     @cached_property
     def _evaluated_keys(self) -> frozenset[RatchetKey]:

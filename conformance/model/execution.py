@@ -214,7 +214,8 @@ class Execution:
         assert step.record is not None
         record = self.records[step.record]
         operation = self.session.operations.require(step.resource, "update")
-        body = self.resolve(step.body)
+        changes = self.resolve(step.body)
+        body = self.session.records.build_update(operation, step.resource, record.key, changes)
         exchange = self.session.client.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
         if record.is_deleted:
             message = f"update of {step.record}, which is deleted"
@@ -222,6 +223,7 @@ class Execution:
             return
         if not exchange.response.ok:
             return
+        self.session.records.log_accepted(step.resource, record.key, body)
         self.model.update(record, operation, body)
         self._record_write(operation, exchange, step.record)
         self.reached |= {(operation.id, name) for name in body}

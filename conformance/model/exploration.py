@@ -179,7 +179,7 @@ def _build_strategy(session: Session, operation: Operation, name: str) -> st.Sea
     """Build a strategy for bodies with one field, a free text or a number; None for any other field."""
     fields = operation.body_fields
     schema = session.payloads.resolve_schema(fields[name].schema)
-    validator = session.schemas.get(fields[name].pointer, "write")
+    validator = session.schemas.get_field(fields[name], "write")
     if schema.keys() & {"enum", "format", "pattern"} or fields[name].relation_setter:
         return None
     values: st.SearchStrategy[Any]

@@ -33,7 +33,7 @@ class RecordName:
 class Step:
     """One request.
 
-    `record`: the created, updated, deleted or retrieved record. `body`: fields of a write; a create adds the required
+    `record`: the created, updated, deleted or retrieved record. `body`: fields of a write; a write adds the required
     ones. `query`: parameters of a read; a list is a repeated or comma-separated parameter.
     """
 

@@ -34,7 +34,7 @@ class ValueGenerator:
         payloads = self.session.payloads
         schema = payloads.resolve_schema(field.schema)
         candidates = [payloads.generate_value(field.schema, field.name), *self._candidates(schema, field.name)]
-        validator = self.session.schemas.get(field.pointer, "write")
+        validator = self.session.schemas.get_field(field, "write")
         values: list[Any] = []
         for value in candidates:
             is_new = all(value is not other and repr(value) != repr(other) for other in values)
@@ -100,4 +100,4 @@ class ValueGenerator:
 
 def is_nullable(session: Session, field: BodyField) -> bool:
     """Return whether the contract allows null for a field."""
-    return session.schemas.get(field.pointer, "write").is_valid(None)
+    return session.schemas.get_field(field, "write").is_valid(None)

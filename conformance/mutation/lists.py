@@ -1,6 +1,6 @@
 """Mutants of lists: pages, order, filters, search. After Segura et al., "Metamorphic testing of RESTful Web APIs"."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -50,8 +50,7 @@ class ListExchange:
         body, fields = self.response.json, pagination_fields(self.request.operation)
         for meaning, change in changes.items():
             if meaning in fields:
-                container, key = fields[meaning]
-                body = {**body, container: {**body[container], key: change(body[container].get(key))}}
+                body = change_value(body, fields[meaning], change)
         return self.response.with_json(body)
 
     async def fetch_rows(self, parameters: Mapping[str, object]) -> list[Any]:
@@ -79,10 +78,16 @@ def parameters_by_role(operation: Operation) -> Mapping[str, Parameter]:
     return {role: parameter for role, parameter in queries if role not in ("filter", "show")}
 
 
-def pagination_fields(operation: Operation) -> Mapping[str, tuple[str, str]]:
-    """Field meaning -> (container property, key in it)."""
-    containers = operation.envelope.pagination.items()
-    return {meaning: (container, key) for container, fields in containers for key, meaning in fields.items()}
+def pagination_fields(operation: Operation) -> Mapping[str, tuple[str, ...]]:
+    """Field meaning -> path of the property in the body."""
+    return {meaning: path for path, meaning in operation.envelope.page_property_paths}
+
+
+def change_value(body: Any, path: Sequence[str], change: ValueChange) -> Any:
+    """Copy an object with another value of the property at `path`."""
+    name, *rest = path
+    value = body.get(name)
+    return {**body, name: change_value(value, rest, change) if rest else change(value)}
 
 
 # Combinators: each makes a function of the parameter's name

@@ -111,7 +111,8 @@ def trigger_crud_cycle(session: Session, operation: Operation) -> None:
     update = session.operations.find(resource, "update")
     if update is not None:
         for body in _update_bodies(session, update):
-            session.client.send(update, path={update.path_parameter_names[0]: record.key}, body=body)
+            complete_body = session.records.build_update(update, resource, record.key, body)
+            session.client.send(update, path={update.path_parameter_names[0]: record.key}, body=complete_body)
             _read_back_and_list(session, records)
     session.records.delete(resource, record.key)
     _read_back_and_list(session, records)

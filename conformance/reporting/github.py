@@ -1,6 +1,6 @@
 """Report as GitHub Actions annotations: workflow commands on standard output.
 
-GitHub shows at most ten errors and ten warnings per step; a final notice counts the rest.
+At most ten, blocking failures first; the last one is the verdict and counts the rest.
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
 
@@ -30,16 +30,16 @@ def _render_lines(report: Report) -> Iterator[str]:
     # The first failure of each group precedes the second failure of any group.
     errors = [group.first for group in groups] + [result for group in groups for result in group.results[1:]]
     warnings = [*gate_result.gaps, *gate_result.flaky]
-    yield from (_render_annotation(report, "error", result) for result in errors[:MAX_ANNOTATIONS])
-    yield from (_render_annotation(report, "warning", result) for result in warnings[:MAX_ANNOTATIONS])
-    surplus = {"errors": len(errors) - MAX_ANNOTATIONS, "warnings": len(warnings) - MAX_ANNOTATIONS}
+    shown_warnings = max(0, MAX_ANNOTATIONS - 1 - len(errors))
+    yield from (_render_annotation(report, "error", result) for result in errors[: MAX_ANNOTATIONS - 1])
+    yield from (_render_annotation(report, "warning", result) for result in warnings[:shown_warnings])
+    surplus = {"errors": len(errors) - MAX_ANNOTATIONS + 1, "warnings": len(warnings) - shown_warnings}
     omitted = " and ".join(f"{count} more {kind}" for kind, count in surplus.items() if count > 0)
     parts = [f"{format_headline(report)}.", f"{format_counts(report)}."]
     parts += [f"{text}." for text in report.comparison_lines()]
     parts += [f"{report.redaction.redact_line(warning)}." for warning in gate_result.warnings]
     if omitted:
-        limit = f"GitHub shows {MAX_ANNOTATIONS} errors and {MAX_ANNOTATIONS} warnings"
-        parts.append(f"{omitted} are only in the report files ({limit}).")
+        parts.append(f"{omitted} are only in the job summary and the report files.")
     level = "notice" if int(report.exit_code) == 0 or gate_result.blocking else "error"
     yield f"::{level} title={escape_property(TITLE)}::{escape_data(' '.join(parts))}"
 
@@ -47,7 +47,8 @@ def _render_lines(report: Report) -> Iterator[str]:
 def _render_annotation(report: Report, level: str, result: CheckResult) -> str:
     requirement, lines = result.requirement, [report.message(result), *describe_failure(report, result)]
     title = escape_property(display_name(requirement))
-    location = f"file={escape_property(report.contract)},line={report.line_number(requirement)},title={title}"
+    file = escape_property(report.repository_path or report.contract)
+    location = f"file={file},line={report.line_number(requirement)},title={title}"
     return f"::{level} {location}::{escape_data(chr(10).join(lines))}"
 
 

@@ -92,7 +92,7 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
     return {
         **{name: getattr(requirement, name) for name in REQUIREMENT_KEYS},
         "requirement": requirement.summary,
-        "blocking": result.is_blocking(report.gate_result.policy.fail_on),
+        "blocking": report.gate_result.policy.requires(result),
         "contradiction": result.is_contradiction,
         "status": result.status.value,
         "message": report.message(result),

@@ -2,12 +2,14 @@
 
 Blocking failures are failures. Contract gaps, flaky and accepted failures and skipped checks are skipped, with the
 reason. Further testsuites hold the coverage (properties), the warnings (output) and the reason of an incomplete run
-(error).
+(error). Valid against junit-10.xsd of Jenkins and the schema of Ant: the root has no attributes, and every suite has
+`properties`, `system-out` and `system-err`.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as etree
 
 from conformance.gate.verdict import ExitCode
@@ -21,34 +23,51 @@ SUITE_NAME = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
+    root = etree.Element("testsuites")
     results_by_operation: dict[str, list[tuple[CheckResult, bool]]] = {}
     run = report.run
     for result, is_flaky in [*((r, False) for r in run.results), *((r, True) for r in run.flaky)]:
         results_by_operation.setdefault(result.requirement.operation, []).append((result, is_flaky))
     for operation, results in results_by_operation.items():
-        suite = _add_element(root, "testsuite", name=operation, timestamp=report.started_at[:19])
+        suite = _add_suite(report, root, operation)
         name_counts: Counter[str] = Counter()
         for result, is_flaky in results:
             _add_test_case(report, suite, result, is_flaky, name_counts)
-        _set_counts(suite)
+        _complete_suite(suite)
     if report.gate_result.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
-        suite = _add_element(root, "testsuite", name=SUITE_NAME)
-        case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
+        suite = _add_suite(report, root, SUITE_NAME)
+        case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete", time="0.000")
         reasons = "; ".join(map(report.redaction.redact_line, report.gate_result.reasons))
         _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
-        _set_counts(suite)
+        _complete_suite(suite)
     if report.coverage is not None:
-        properties = _add_element(_add_element(root, "testsuite", name=f"{SUITE_NAME}: coverage"), "properties")
+        suite = _add_suite(report, root, f"{SUITE_NAME}: coverage")
         for kind in ITEM_KINDS:
             value = f"{report.coverage.count(kind, COVERED)} of {report.coverage.total(kind)}"
-            _add_element(properties, "property", name=kind, value=value)
-    if report.gate_result.warnings:
-        suite = _add_element(root, "testsuite", name=f"{SUITE_NAME}: warnings")
-        _set_text(_add_element(suite, "system-out"), map(report.redaction.redact_line, report.gate_result.warnings))
-    _set_counts(root)
+            _add_element(suite[0], "property", name=kind, value=value)
+        _complete_suite(suite)
+    texts = [*report.comparison_lines(), *map(report.redaction.redact_line, report.gate_result.warnings)]
+    if texts:
+        _complete_suite(_add_suite(report, root, f"{SUITE_NAME}: warnings"), texts)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_suite(report: Report, root: etree.Element, name: str) -> etree.Element:
+    """Add a test suite with what both schemas require; `_complete_suite` adds the rest."""
+    hostname = urlsplit(report.display_target()).hostname or "localhost"
+    head = {"timestamp": report.started_at[:19], "hostname": hostname, "package": SUITE_NAME, "id": str(len(root))}
+    suite = _add_element(root, "testsuite", name=name, **head)
+    _add_element(suite, "properties")
+    return suite
+
+
+def _complete_suite(suite: etree.Element, lines: Iterable[str] = ()) -> None:
+    """Add the output, which follows the test cases, and the counts."""
+    _set_text(_add_element(suite, "system-out"), lines)
+    _add_element(suite, "system-err")
+    _set_counts(suite)
+    suite.set("time", f"{sum(float(case.get('time', '0')) for case in suite.iter('testcase')):.3f}")
 
 
 def _add_test_case(
@@ -58,8 +77,8 @@ def _add_test_case(
     name = f"{requirement.check}[{requirement.parameter}]" if requirement.parameter else requirement.check
     name_counts[name] += 1
     unique_name = name if name_counts[name] == 1 else f"{name} #{name_counts[name]}"
-    case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, file=report.contract)
-    case.set("line", str(report.line_number(requirement)))
+    seconds = f"{sum(exchange.response.elapsed for exchange in result.evidence):.3f}"
+    case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, time=seconds)
     message, proposal = report.message(result), report.proposal_for(result)
     if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
         element = _add_element(case, "failure", type=requirement.check, message=message)

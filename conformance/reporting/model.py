@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from conformance.contract_edits.proposals import Proposal
 from conformance.gate.verdict import ExitCode, GateResult
+from conformance.reporting.causes import find_cause
 from conformance.reporting.comparison import FailureComparison
 from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.runner.runner import RunResult
@@ -44,7 +45,8 @@ class Report:
     `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
     contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
     `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
-    `header_names`: of --header. `publishing_error`: why the reports could not be written, or "": the command then ends
+    `header_names`: of --header. `repository_path`: of the contract from the root of its Git repository, or "".
+    `publishing_error`: why the reports could not be written, or "": the command then ends
     with a usage error.
     """
 
@@ -69,6 +71,7 @@ class Report:
     write_log: str = ""
     header_names: tuple[str, ...] = ()
     comparison: FailureComparison | None = None
+    repository_path: str = ""
     publishing_error: str = ""
     _redactions: dict[tuple[int, ...], Redactor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -134,7 +137,9 @@ class Report:
         name, _, _ = result.requirement.parameter.partition(" ")
         if any(self.redaction.is_hidden(part) for part in re.split(r"[.:]", name)):
             return "(concerns a value that is not shown)"
-        return self.redaction_for(result).redact_line(result.message)
+        cause = find_cause(result)
+        message = f"{cause}; {result.message}" if cause else result.message
+        return self.redaction_for(result).redact_line(message)
 
     def short_message(self, result: CheckResult, limit: int) -> str:
         return self.redaction.redact_line(self.message(result), limit)

@@ -51,10 +51,21 @@ def check_category(check: str) -> str:
     return ENGINE_CATEGORY if check.startswith("engine-") else CATEGORIES.get(check, OTHER_CATEGORY)
 
 
+def format_request_line(report: Report, result: CheckResult) -> str:
+    """Return method, path and status of the last request, and since which run the check fails: the first line."""
+    since = f"failing since {report.since(result)}"
+    if not result.evidence:
+        return since
+    exchange = result.evidence[-1]
+    request = report.redaction_for(result).describe_request(exchange.request)
+    return f"{request['method']} {request['target']} -> {exchange.response.status}; {since}"
+
+
 def describe_failure(report: Report, result: CheckResult) -> list[str]:
     """Return the lines that follow the message of a failure where a report has plain text only."""
     requirement, proposal = result.requirement, report.proposal_for(result)
     lines = (
+        f"request: {format_request_line(report, result)}",
         f"requirement: {requirement.summary}",
         f"location: {report.location(requirement)}",
         f"provenance: {report.provenance_level(result)}; {report.rerun_summary(result)}",

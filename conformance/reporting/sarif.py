@@ -16,6 +16,7 @@ from conformance.results import CheckResult
 from spec.version import get_version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+INFORMATION_URI = "https://github.com/example/athena-contract"  # the repository of docs/guides/ci.md
 FINGERPRINT_KEY = "requirement/v1"
 
 
@@ -32,6 +33,7 @@ def build_document(report: Report) -> dict[str, Any]:
     driver = {
         "name": "athena-conformance",
         "version": get_version(),
+        "informationUri": INFORMATION_URI,
         "rules": [_build_rule(check, summaries[check]) for check in rules],
     }
     warnings = map(report.redaction.redact_line, gate.warnings)
@@ -80,7 +82,7 @@ def _build_result(report: Report, result: CheckResult, level: str, rules: list[s
     if proposal is not None:
         properties["proposal"] = [edit.document for edit in proposal.edits]
     physical_location = {
-        "artifactLocation": {"uri": build_uri(report.contract)},
+        "artifactLocation": {"uri": build_uri(report.repository_path or report.contract)},
         "region": {"startLine": report.line_number(requirement)},
     }
     logical_location = {"fullyQualifiedName": requirement.pointer, "kind": "element"}

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.github import neutralize_command
 from conformance.reporting.model import Report
-from conformance.reporting.names import ResultGroup, format_counts, format_headline, group_results
+from conformance.reporting.names import ResultGroup, format_counts, format_headline, format_request_line, group_results
 from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full
-MAX_SHORT_GROUPS = 6  # groups of blocking failures shown in one line each
+MAX_SHORT_GROUPS = 4  # groups of blocking failures shown in one line each
 MAX_EARLIER_REQUESTS = 4
 MAX_SUBJECTS = 8
 MAX_LIST_ENTRIES = 3
@@ -87,6 +87,7 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     subject = f"{requirement.operation} {requirement.parameter}".rstrip() + ": " if len(group.results) > 1 else ""
     other_locations = f" and {group.location_count - 1} more" if group.location_count > 1 else ""
     yield f"FAILED  {group.title()}  {provenance}  {requirement.id}"
+    yield f"   {format_request_line(report, result)}"
     yield f"   requirement: {requirement.summary}"
     yield f"   message:     {subject}{report.message(result)}"
     subjects = dict.fromkeys(f"{r.requirement.operation} {r.requirement.parameter}".rstrip() for r in group.results[1:])

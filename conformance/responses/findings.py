@@ -224,7 +224,7 @@ def distinguishing_input(schemas: SchemaValidators, operation: Operation, reques
         return " ".join([*features, "raw body"])
     body = request.body if isinstance(request.body, dict) else {}
     for field in operation.body_fields.values():
-        if field.name in body and not schemas.get(field.pointer, "write").is_valid(body[field.name]):
+        if field.name in body and not schemas.get_field(field, "write").is_valid(body[field.name]):
             features.append(f"invalid {field.name}")
         elif field.name not in body and field.required:
             features.append(f"without {field.name}")

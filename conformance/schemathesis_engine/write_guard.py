@@ -224,7 +224,7 @@ class WriteGuard:
         for body_field in payloads.readable_fields(operation):
             schema, value = payloads.resolve_schema(body_field.schema), body.get(body_field.name)
             if schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys():
-                validator = self.session.schemas.get(body_field.pointer, "write")
+                validator = self.session.schemas.get_field(body_field, "write")
                 marked_text = f"{payloads.marker} {value}".rstrip()
                 if isinstance(value, str) and validator.is_valid(value) and validator.is_valid(marked_text):
                     return {**body, body_field.name: marked_text}

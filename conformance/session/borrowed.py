@@ -39,7 +39,9 @@ def _restore(client: TrackedClient, resource: str, key: Any, before: Mapping[str
         changed = _difference(before, _retrieve(client, resource, key)[0])
         update = client.operations.find(resource, "update")
         if changed and update is not None:
-            client.send(update, path={update.path_parameter_names[0]: key}, body=changed)
+            required = [field.name for field in update.body_fields.values() if field.required]
+            body = {name: before[name] for name in required if name in before} | changed
+            client.send(update, path={update.path_parameter_names[0]: key}, body=body)
             changed = _difference(before, _retrieve(client, resource, key)[0])
     except SkipCheck:
         return False

@@ -2,7 +2,7 @@
 marker.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
@@ -10,9 +10,11 @@ from typing import Any
 
 from conformance.errors import SkipCheck
 from conformance.transport.messages import iter_texts
+from spec.component_schemas import ComponentSchemas
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
 
+MAX_REFERENCES = 20  # of a schema to another
 ParentProvider = Callable[[Relation], tuple[str, Any]]
 
 
@@ -39,10 +41,33 @@ class PayloadFactory:
         if operation.request_body is None:
             return {}
         body: dict[str, Any] = {}
-        for field in operation.body_fields.values():
-            if field.required and field.name not in body:
+        for field in self.missing_fields(operation, body):
+            if field.name not in body:
                 body |= self.build_field(operation, field, provide_parent)
         return self.ensure_marker(operation, body)
+
+    def missing_fields(self, operation: Operation, body: Mapping[str, Any]) -> list[BodyField]:
+        """The fields that a body needs to be valid: required ones, also by an alternative, and for `minProperties`."""
+        if operation.request_body is None:
+            return []
+        schema = self.contract.document.resolve(operation.request_body.pointer)
+        for _ in range(MAX_REFERENCES):
+            if "$ref" not in schema:
+                break
+            schema = self.contract.document.resolve(schema["$ref"])
+        fields = operation.body_fields
+        names = [field.name for field in fields.values() if field.required]
+        names += self._alternative_names(schema, body)
+        optional = [field.name for field in attribute_fields(operation) if field.name not in {*names, *body}]
+        missing_number = int(schema.get("minProperties", 0)) - len({*names, *body})
+        names += optional[: max(0, missing_number)]
+        return [fields[name] for name in dict.fromkeys(names) if name in fields and name not in body]
+
+    def _alternative_names(self, schema: Mapping[str, Any], body: Mapping[str, Any]) -> Sequence[str]:
+        """The names that the first alternative of a schema requires, if the body satisfies none."""
+        alternatives = schema.get("anyOf") or schema.get("oneOf") or ()
+        required = [self.resolve_schema(alternative).get("required", ()) for alternative in alternatives]
+        return required[0] if required and not any(set(names) <= body.keys() for names in required) else ()
 
     def ensure_marker(self, operation: Operation, body: Mapping[str, Any]) -> dict[str, Any]:
         """A body with one more optional field that contains the marker, if no field does and one can.
@@ -150,12 +175,14 @@ class PayloadFactory:
         raise SkipCheck(f"{operation.id}: no resource has the relation {name!r}")
 
     def resolve_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A schema after `$ref`, a single `allOf`, and the first branch of `anyOf` or `oneOf`."""
-        for _ in range(20):
+        """A schema after `$ref`, `allOf`, and the first branch of `anyOf` or `oneOf`."""
+        for _ in range(MAX_REFERENCES):
             if "$ref" in schema:
                 schema = self.contract.document.resolve(schema["$ref"])
             elif len(schema.get("allOf", ())) == 1:
                 schema = schema["allOf"][0]
+            elif "allOf" in schema:
+                schema = ComponentSchemas.from_document(self.contract.document).flatten(schema, "")
             elif schema.get("anyOf") or schema.get("oneOf"):
                 schema = (schema.get("anyOf") or schema["oneOf"])[0]
             else:

@@ -8,7 +8,8 @@ import time
 
 from conformance.errors import NoResponse, TargetUnreachable
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange
+from conformance.transport.access_watch import REFUSAL_STATUSES, describe_refusal, extract_title
+from conformance.transport.messages import Actor, Exchange
 from conformance.transport.retry import GATEWAY_STATUSES
 from spec.model import Contract, Operation
 
@@ -54,7 +55,9 @@ def check_target(base: str, exchanges: list[Exchange]) -> None:
         raise TargetUnreachable(f"{base}: {problem}")
     if all(r.json is None and _is_html(r.headers.get("content-type", ""), r.content) for r in responses):
         advice = "check --base-url, and whether a sign-in page or a proxy precedes the backend"
-        raise TargetUnreachable(f"{base}: {path} returned an HTML page ({first.status}) instead of JSON: {advice}")
+        title = f": {extract_title(first)}" if extract_title(first) else ""
+        page = f"an HTML page ({first.status}{title})"
+        raise TargetUnreachable(f"{base}: {path} returned {page} instead of JSON: {advice}")
     if len(responses) >= MAX_PROBES and all(r.status == 404 for r in responses):
         raise TargetUnreachable(f"{base}: {path} and every other list returned 404: check the path of --base-url")
 
@@ -62,13 +65,27 @@ def check_target(base: str, exchanges: list[Exchange]) -> None:
 def token_problem(exchanges: list[Exchange], token_env: str) -> str:
     """A message if every operation that requires the token rejected it, else ""."""
     statuses = {exchange.response.status for exchange in exchanges}
-    if not statuses or not statuses <= {401, 403}:
+    if not statuses or not statuses <= REFUSAL_STATUSES:
         return ""
-    evidence = f"{exchanges[0].request.operation} returned {exchanges[0].response.status}"
+    evidence = describe_refusal(exchanges[0].request, exchanges[0].response)
     if 403 in statuses:
-        advice = "use the token of a user who may read and write"
-        return f"the token in ${token_env} has no permission ({evidence}): {advice}"
-    return f"the target rejects the token in ${token_env} ({evidence}): sign in again and set a valid token"
+        advice = "use the token of a user who may read and write, and check gateways in front of the backend"
+        return f"the token in ${token_env} has no permission: {evidence}: {advice}"
+    return f"the target rejects the token in ${token_env}: {evidence}: sign in again and set a valid token"
+
+
+def other_token_problem(session: Session, operations: list[Operation], token_env: str) -> str:
+    """A message if the target rejects the second token, else "".
+
+    One operation may be forbidden for its user: only 401, or 403 from several operations, shows a problem.
+    """
+    exchanges: list[Exchange] = []
+    for operation in operations:
+        exchanges.append(session.client.send(operation, actor=Actor.OTHER_TENANT))
+        if exchanges[-1].response.status not in REFUSAL_STATUSES:
+            return ""
+    is_single_403 = [exchange.response.status for exchange in exchanges] == [403]
+    return "" if is_single_403 else token_problem(exchanges, token_env)
 
 
 def _is_html(kind: str, content: bytes) -> bool:

@@ -33,7 +33,7 @@ class RecordFactory:
 
     `shared`: the records that checks share and do not change, by resource. `creates_without_key`: resource -> number of
     successful creates whose response has no key: cleanup cannot delete these records.
-    `_measured`: resources whose delay is known.
+    `_measured`: resources whose delay is known. `_accepted_values`: (resource, key) -> fields that the target accepted.
     """
 
     client: TrackedClient
@@ -42,6 +42,7 @@ class RecordFactory:
     creates_without_key: Counter[str] = field(default_factory=Counter)
     _distinct: dict[str, list[CreatedRecord]] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
+    _accepted_values: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
 
     # Creates
 
@@ -52,6 +53,7 @@ class RecordFactory:
             raise SkipCheck(READ_ONLY)
         if resource in client.mutable_records.keys and not self._is_creatable(resource):
             key, borrowed_record, exchange = borrow(client, resource)
+            self.log_accepted(resource, key, client.mutable_records.original_values[resource])
             return CreatedRecord(resource, key, {}, borrowed_record, exchange)
         operation, path_values = client.operations.creator(resource), {}
         if operation.path_parameter_names:
@@ -66,6 +68,7 @@ class RecordFactory:
         previous_total = None if resource in self._measured else self._list_total(resource)
         exchange = client.send(operation, path=path_values, body=body)
         key, record = self._read_created(resource, operation, exchange)
+        self.log_accepted(resource, key, body)
         self._measure_delay(resource, key, previous_total)
         return CreatedRecord(resource, key, body, record, exchange)
 
@@ -81,6 +84,25 @@ class RecordFactory:
         except SkipCheck:
             self.creates_without_key[resource] += 1
             raise
+
+    def log_accepted(self, resource: str, key: Any, body: Mapping[str, Any]) -> None:
+        """Record the body of a successful write of a record."""
+        self._accepted_values[resource, key] = {**self._accepted_values.get((resource, key), {}), **body}
+
+    def build_update(self, operation: Operation, resource: str, key: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """An update with `changes`, and with the other fields that its schema requires.
+
+        These have the values that the target accepted last, or else generated ones. Raises SkipCheck.
+        """
+        accepted, body = self._accepted_values.get((resource, key), {}), dict(changes)
+        for missing in self.payloads.missing_fields(operation, body):
+            setter = missing.relation_setter
+            names = (missing.name, *([setter.discriminator] if setter and setter.discriminator else []))
+            if all(name in accepted for name in names):
+                body |= {name: accepted[name] for name in names if name not in body}
+            elif missing.name not in body:
+                body = {**self.payloads.build_field(operation, missing, self.parent), **body}
+        return body
 
     def _is_creatable(self, resource: str) -> bool:
         creator = self.client.operations.contract.find_create_operation(resource)
@@ -110,12 +132,7 @@ class RecordFactory:
         if listing is None:
             return None
         body = self.client.send(listing, query=self.required_query(listing)).response.json
-        for name, roles in listing.envelope.pagination.items():
-            page_object = body.get(name) if isinstance(body, dict) else None
-            for property_name, role in roles.items():
-                if role == "total" and isinstance(page_object, dict):
-                    return page_object.get(property_name)
-        return None
+        return listing.envelope.read_page_values(body).get("total")
 
     # Records that checks share
 
@@ -192,11 +209,12 @@ class RecordFactory:
         """Return a value for each required query parameter: a key if the parameter refers to a record."""
         query: dict[str, Any] = {}
         resources = self.client.operations.contract.resources
-        for parameter in operation.query_parameters if operation.resource in resources else ():
+        resource = resources.get(operation.resource or "")
+        for parameter in operation.query_parameters:
             if not parameter.required:
                 continue
             path = parameter.x_query.paths[0] if parameter.x_query and parameter.x_query.role == "filter" else ()
-            relation = resources[operation.resource or ""].relations.get(path[0]) if len(path) == 2 else None
+            relation = resource.relations.get(path[0]) if resource is not None and len(path) == 2 else None
             if relation is not None and path[1] == resources[relation.targets[0]].key_attribute:
                 query[parameter.name] = self.parent(relation)[1]
             else:

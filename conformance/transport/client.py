@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, cast
 
@@ -81,6 +82,27 @@ class Budget:
 
 
 @dataclass(slots=True)
+class Throttling:
+    """Responses with 429, and the seconds that the run waited for them."""
+
+    responses: int = 0
+    seconds: float = 0.0
+
+    def record(self, seconds: float) -> None:
+        """Record a pause."""
+        self.responses += 1
+        self.seconds += seconds
+
+    def describe(self) -> list[str]:
+        """Describe the pauses in one note; none without a 429."""
+        if not self.responses:
+            return []
+        times = "once" if self.responses == 1 else f"{self.responses} times"
+        waited = f"waited {self.seconds:.0f} s"
+        return [f"the target limits the rate: {waited} for 429 (too many requests), {times}; --rate-limit N avoids it"]
+
+
+@dataclass(slots=True)
 class HttpTarget:
     """A backend at `base`.
 
@@ -106,6 +128,7 @@ class HttpTarget:
     request_ids: RequestIdFactory = field(default_factory=RequestIdFactory)
     credential_format: CredentialFormat = field(default_factory=CredentialFormat)
     observe: Callable[[Request, Response], None] = lambda request, response: None
+    throttling: Throttling = field(default_factory=Throttling)
     _next_send: float = field(default=0.0, init=False, repr=False)
     _unanswered: int = field(default=0, init=False, repr=False)
     _deadline: Deadline = field(default_factory=Deadline, init=False, repr=False)
@@ -138,13 +161,14 @@ class HttpTarget:
         """
         if self.read_only and request.method.lower() in UNSAFE_METHODS:
             raise SkipCheck(READ_ONLY)
+        response = self._send_with_retry(request)
         for _ in range(MAX_THROTTLED_RETRIES):
-            response = self._send_with_retry(request)
             if response.status != 429:
                 break
-            retry_after = response.headers.get("retry-after", "1")
-            is_number = retry_after.isascii() and retry_after.isdigit()
-            self.pause(min(float(retry_after) if is_number else 1.0, MAX_RETRY_AFTER))
+            seconds = max(0.0, self.budget.limit(_retry_after_seconds(response)))
+            self.throttling.record(seconds)
+            self.sleep(seconds)
+            response = self._send_with_retry(request)
         self.observe(request, response)
         return response
 
@@ -205,6 +229,19 @@ class HttpTarget:
             if now < self._next_send:
                 self.pause(self._next_send - now)
             self._next_send = max(now, self._next_send) + self.interval
+
+
+def _retry_after_seconds(response: Response) -> float:
+    """The pause that a 429 asks for, as a number of seconds or a date; one second without one."""
+    text = response.headers.get("retry-after", "")
+    if text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS:
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        end, now = parsedate_to_datetime(text), parsedate_to_datetime(response.headers.get("date", ""))
+        seconds = (end - now).total_seconds()
+    except (ValueError, TypeError):
+        return 1.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _content_length(response: httpx.Response) -> int:

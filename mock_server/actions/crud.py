@@ -71,7 +71,7 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
     data = b"[" + b",".join(rows) + b"]"
     if envelope.data_property is None:
         return data
-    if not envelope.pagination:
+    if not envelope.page_property_paths:
         return b"{%s:%s}" % (orjson.dumps(envelope.data_property), data)
     values = build_pagination_values(
         page_number=plan.listing.page_number,
@@ -81,7 +81,10 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
         url=request.base_url + plan.url,
         url_prefix=request.base_url + plan.page_url_prefix,
     )
-    meta = {name: {key: values[role] for key, role in roles.items()} for name, roles in envelope.pagination.items()}
+    meta: dict[str, Any] = {
+        name: {key: values[role] for key, role in roles.items()} for name, roles in envelope.pagination.items()
+    }
+    meta |= {name: values[role] for name, role in envelope.page_properties.items()}
     return b"{%s:%s,%s" % (orjson.dumps(envelope.data_property), data, orjson.dumps(meta)[1:])
 
 

@@ -55,7 +55,7 @@ class ResponseCompleter:
         from mock_server.static_responses.merged_schema import MergedSchema  # these modules are not needed at the start
 
         merged = MergedSchema.from_schemas(schemas.document, [schemas.document.resolve(envelope.schema_pointer)])
-        known = {envelope.data_property, *envelope.pagination}
+        known = {envelope.data_property, *envelope.pagination, *envelope.page_properties}
         names = [name for name in merged.required if name not in known]
         if not names:
             return b""

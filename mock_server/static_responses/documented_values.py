@@ -40,7 +40,8 @@ class DocumentedValues:
     def create(self, media_type: MediaType, seed: str) -> Any:
         """Return the first valid example of a media type or of its schema, else a generated value."""
         pointer = media_type.schema_pointer
-        for location, example in self.iter_examples(media_type):
+        examples = list(self.iter_examples(media_type))
+        for location, example in examples:
             value = self.match_schema(pointer, example, media_type.name)
             if value is not None:
                 return _restore_integers(value[0])
@@ -59,7 +60,7 @@ class DocumentedValues:
             return sampler.sample(pointer, seed)
         except CannotGenerate:
             self.report(pointer, "found no value that matches the schema; an invalid one is sent")
-            return None
+            return examples[0][1] if examples else None
 
     def iter_examples(self, media_type: MediaType) -> Iterator[tuple[str, Any]]:
         """Yield the examples of a media type, then those of its schema, each with its location."""

@@ -231,12 +231,7 @@ def _describe_pagination(operation: Operation) -> dict[str, Any] | None:
     """Return ``x-speakeasy-pagination`` of a list with numbered pages that states the number of its last page."""
     names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
     envelope = operation.envelope
-    last_pages = [
-        f"$.{name}.{field}"
-        for name, fields in envelope.pagination.items()
-        for field, role in fields.items()
-        if role == "last-page"
-    ]
+    last_pages = [f"$.{'.'.join(path)}" for path, role in envelope.page_property_paths if role == "last-page"]
     if not envelope.is_list or "page" not in names or not last_pages:
         return None
     inputs = [{"name": names["page"], "in": "parameters", "type": "page"}]

@@ -152,7 +152,7 @@ class SampleRequests:
 
     def _generate(self, operation: APIOperation[Any, Any, Any, Any]) -> SampleRequest:
         strategies = operation.get_strategies_from_examples() or [operation.as_strategy(GenerationMode.POSITIVE)]
-        case = _draw(strategies[0])
+        case = _draw(strategies[0].filter(_is_expressible))
         names = re.findall(r"{([^{}]+)}", operation.path)
         case.path_parameters = {**dict.fromkeys(names, UNDECLARED_PATH_VALUE), **(case.path_parameters or {})}
         return self.build_request(case)
@@ -221,6 +221,12 @@ def find_response_problems(request: SampleRequest, reply: Reply) -> list[str]:
     except SchemathesisError:  # a schema of a construct that it does not support
         return []
     return []
+
+
+def _is_expressible(case: Case[Any]) -> bool:
+    """Whether the media type of the body can express its value: a form has no notation for an empty array."""
+    is_form = str(case.media_type).startswith(("application/x-www-form-urlencoded", "multipart/"))
+    return not (is_form and isinstance(case.body, dict) and [] in case.body.values())
 
 
 def _draw(strategy: Any) -> Case[Any]:

@@ -305,6 +305,12 @@ def test_every_pointer_has_a_line_number() -> None:
     assert {pointer for _, pointer in iter_keyword_objects(document.root)} <= set(line_numbers)
 
 
+def test_json_may_contain_characters_that_yaml_does_not_allow() -> None:
+    content = '{"a": "\x7f\x9b",\n"b": 1}'.encode()
+    assert parse_document(content, "a.json").root == {"a": "\x7f\x9b", "b": 1}
+    assert find_line_numbers(content) == {"#": 1, "#/a": 1, "#/b": 2}
+
+
 def test_line_numbers_of_lists_and_aliases() -> None:
     content = b"a: &x\n  b: 1\nlist:\n  - one\n  - {c: 1,\n     'd/e': 2}\ncopy: *x\nlast: []\n"
     expected = {"#": 1, "#/a": 1, "#/a/b": 2, "#/list": 3, "#/list/0": 4, "#/list/1": 5}

@@ -16,6 +16,7 @@ from spec.document import escape, parse_document
 from spec.errors import MAX_PRINTED_PROBLEMS, ContractError, ContractErrors
 from spec.line_numbers import find_nearest_line
 from spec.loader import load_contract, parse_contract
+from spec.model import Contract
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 from tests.spec.contract_edits import FOREIGN, REMOVED, load_edited_contract, read_foreign_document
 
@@ -498,6 +499,38 @@ def test_main_view_of_resource_is_first() -> None:
 def test_list_has_an_envelope_with_its_view() -> None:
     result = load_edited_contract("museum").operations["listRooms"].envelope
     assert (result.status, result.data_property, result.view_name, result.is_list) == (200, "data", "Room", True)
+
+
+def load_shelves() -> Contract:
+    return load_contract(Path(__file__).parents[1] / "contracts" / "extensions" / "resource-by-all-of.yaml")
+
+
+def test_resource_has_the_properties_of_the_parts_of_all_of() -> None:
+    shelf = load_shelves().resources["Shelf"]
+    assert list(shelf.attributes) == ["id", "name"]
+    assert list(shelf.relations) == ["books"]
+    assert shelf.attributes["id"].pointer == f"{SCHEMAS}/Entity/properties/id"
+    assert (shelf.attributes["id"].read_only, shelf.attributes["id"].stamp) == (True, "number")
+
+
+def test_property_that_several_parts_define_has_the_keywords_of_all() -> None:
+    name = load_shelves().resources["Shelf"].attributes["name"]
+    assert (name.type, name.schema["minLength"], name.schema["maxLength"]) == ("string", 2, 80)
+
+
+def test_body_requires_properties_of_other_parts_of_all_of_but_none_that_are_read_only() -> None:
+    operations = load_shelves().operations
+    assert {name: field.required for name, field in operations["createShelf"].body_fields.items()} == {"name": True}
+    fields = operations["createBook"].body_fields
+    assert {name: field.required for name, field in fields.items()} == {"name": True, "shelf_id": False}
+
+
+def test_envelope_by_all_of_has_the_property_with_the_records_and_all_pagination_properties() -> None:
+    envelope = load_shelves().operations["listShelves"].envelope
+    assert (envelope.data_property, envelope.view_name, envelope.is_list) == ("shelves", "Shelf", True)
+    assert envelope.page_property_paths == ((("meta", "last"), "last-page"), (("total",), "total"))
+    assert envelope.read_page_values({"meta": {"last": 2}, "total": 20}) == {"last-page": 2, "total": 20}
+    assert envelope.read_page_values({"meta": None}) == {}
 
 
 def test_pagination_roles_are_assigned_by_property() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
 
+from spec.component_schemas import ComponentSchemas
 from spec.document import parse_document
 from spec.model import Contract
 from spec.validators import Direction, SchemaValidators, build_standalone_schema, translate_schema
@@ -142,6 +143,19 @@ def test_request_validation_agrees_with_openapi_30(schema: dict[str, Any], insta
         assert is_accepted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["id"], "allOf": [{"properties": {"id": {"readOnly": True}}}]},
+        {"allOf": [{"required": ["id"]}, {"properties": {"id": {"readOnly": True}}}]},
+        {"required": ["id"], "properties": {"id": {"allOf": [{"type": "integer"}, {"readOnly": True}]}}},
+    ],
+)
+def test_request_need_not_contain_read_only_property_of_another_part(schema: dict[str, Any]) -> None:
+    assert is_accepted(schema, {}, "write")
+    assert not is_accepted(schema, {}, "read")
+
+
 @given(SCHEMAS, st.sampled_from(("read", "write")))
 def test_every_translated_schema_compiles(schema: dict[str, Any], direction: Direction) -> None:
     jsonschema_rs.Draft202012Validator(build_standalone_schema(EMPTY, schema, direction))
@@ -150,7 +164,7 @@ def test_every_translated_schema_compiles(schema: dict[str, Any], direction: Dir
 @given(SCHEMAS)
 def test_translation_does_not_modify_schema(schema: dict[str, Any]) -> None:
     before = repr(schema)
-    translate_schema(schema, "write", lambda _: None)
+    translate_schema(schema, "write", lambda _: None, ComponentSchemas.from_document(EMPTY))
     assert repr(schema) == before
 
 

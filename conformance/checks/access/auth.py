@@ -287,6 +287,8 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
         if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break
+    if operation.action == "update":
+        body = session.records.build_update(operation, record.resource, record.key, body or {})
     exchange = session.client.send(operation, path=path_of(operation, record.key), body=body, actor=Actor.OTHER_TENANT)
     message = _describe_missing_denial(exchange)
     if not message and retrieve is not None:

@@ -71,7 +71,8 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
         return
     value: Any = session.payloads.generate_value(field.schema, field.name)
     path = path_of(operation, record.key)
-    exchange = session.client.send(operation, path=path, body={field.name: value}, actor=Actor.OTHER_TENANT)
+    body = session.records.build_update(operation, record.resource, record.key, {field.name: value})
+    exchange = session.client.send(operation, path=path, body=body, actor=Actor.OTHER_TENANT)
     expected = [status for status in HIDDEN_STATUSES if status in operation.responses] or list(HIDDEN_STATUSES)
     requirement = case.build_requirement(parameter="read-only")
     status = exchange.response.status

@@ -23,7 +23,7 @@ CHECKED_FORMATS = ("uuid", "date", "date-time", "uri", "email")
 
 def iter_invalid_values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     """Yield (violated keyword, value) of a field."""
-    validator = case.session.schemas.get(field.pointer, "write")
+    validator = case.session.schemas.get_field(field, "write")
     for keyword, value in _iter_candidates(case.session.payloads.resolve_schema(field.schema)):
         if not validator.is_valid(value):
             yield keyword, value
@@ -32,7 +32,7 @@ def iter_invalid_values(case: Case, field: BodyField) -> Iterator[tuple[str, Any
 def iter_invalid_nested_values(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
     """Yield (dotted name, pointer, keyword, value of the field) for one invalid nested property at a time."""
     schemas, payloads = case.session.schemas, case.session.payloads
-    field_validator = schemas.get(field.pointer, "write")
+    field_validator = schemas.get_field(field, "write")
     for path, pointer, schema, wrap in _iter_nested_properties(case, field):
         validator = schemas.get(pointer, "write")
         for keyword, value in _iter_candidates(payloads.resolve_schema(schema)):

@@ -7,12 +7,12 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.checks.support.parameters import QueryPairs, find_parameter
-from conformance.checks.support.values import dereference_schema, format_query_value, parse_integer
+from conformance.checks.support.values import format_query_value, parse_integer
 from conformance.errors import SkipCategory, SkipCheck, SkipReason, insufficient_data, not_testable
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.document import escape
+from spec.component_schemas import ComponentSchemas
 from spec.model import Contract, Operation, Parameter, Resource
 
 MIN_ORDERED_ROWS = 2  # the smallest list that has an order and more than one page
@@ -56,7 +56,7 @@ def is_list_with(*roles: str) -> Callable[[Contract, Operation], bool]:
 
 def get_pagination_roles(operation: Operation) -> set[str]:
     """Return the roles of all pagination values in the response of a list."""
-    return {role for roles in operation.envelope.pagination.values() for role in roles.values()}
+    return {role for _, role in operation.envelope.page_property_paths}
 
 
 def compute_pagination_values(number: int, size: int, total: int) -> dict[str, int]:
@@ -153,29 +153,18 @@ class Listing:
         rows = self.session.operations.data(self.operation, exchange) if exchange.response.ok else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SkipCheck(f"{self.operation.id} returned {status} without rows")
-        return ListPage(exchange, rows, self._read_pagination_values(exchange.response.json))
+        return ListPage(exchange, rows, self.operation.envelope.read_page_values(exchange.response.json))
 
     def fetch_largest(self, *pairs: tuple[str, str], page: int | None = None) -> ListPage:
         """Fetch a page, by default the first, with the maximum page size."""
         return self.fetch(*self.build_largest_page_query(), *pairs, page=page)
 
-    def _read_pagination_values(self, body: Any) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, roles in self.operation.envelope.pagination.items():
-            page = body.get(name) if isinstance(body, dict) else None
-            if isinstance(page, dict):
-                values |= {role: page[key] for key, role in roles.items() if key in page}
-        return values
-
     def find_pagination_property(self, role: str) -> tuple[str, str]:
         """Return (pointer, dotted name) of the pagination property with a role. Raises SkipCheck."""
-        pointer, document = self.operation.envelope.schema_pointer, self.session.contract.document
-        for name, roles in self.operation.envelope.pagination.items():
-            for key, key_role in roles.items():
-                if key_role == role and pointer is not None:
-                    _, envelope = dereference_schema(document, pointer)
-                    _, page = dereference_schema(document, f"{envelope}/properties/{escape(name)}")
-                    return f"{page}/properties/{escape(key)}", f"{name}.{key}"
+        envelope, components = self.operation.envelope, ComponentSchemas.from_document(self.session.contract.document)
+        for path, path_role in envelope.page_property_paths:
+            if path_role == role and envelope.schema_pointer is not None:
+                return components.find_property(envelope.schema_pointer, path), ".".join(path)
         raise SkipCheck(not_testable(f"the contract defines no {role} property"))
 
     def build_largest_page_query(self) -> QueryPairs:

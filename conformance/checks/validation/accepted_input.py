@@ -114,7 +114,7 @@ def _evaluate_accepted(case: Case, batch: list[BoundaryValue], send: Send) -> It
 
 def _iter_boundary_values(case: Case, field: BodyField) -> Iterator[BoundaryValue]:
     """Yield the boundary values of a field that its schema allows."""
-    validator = case.session.schemas.get(field.pointer, "write")
+    validator = case.session.schemas.get_field(field, "write")
     for label, value in _iter_candidate_values(case, field):
         if validator.is_valid(value):
             yield BoundaryValue(field.name, (field.pointer, label.split()[0]), label, value)

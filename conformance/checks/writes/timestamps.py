@@ -76,7 +76,8 @@ def _check_over_update(
     names = resource.attributes_with_stamp(stamp)
     precision = max(_find_precision(before.get(name)) for name in names).total_seconds()
     session.client.sleep(max(CLOCK_RESOLUTION, 1.1 * precision))  # until a new timestamp differs from the old
-    body = {field.name: session.payloads.generate_value(field.schema, field.name)}
+    changes = {field.name: session.payloads.generate_value(field.schema, field.name)}
+    body = session.records.build_update(operation, record.resource, record.key, changes)
     exchange = session.client.send(operation, path=path_of(operation, record.key), body=body)
     if not exchange.response.ok:
         raise SkipCheck(f"{operation.id} returned {exchange.response.status}")

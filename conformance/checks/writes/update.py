@@ -22,7 +22,7 @@ from spec.model import BodyField
 
 def _generate_other_value(case: Case, field: BodyField, current: Any) -> Any:
     """Generate a valid value that differs from the current one; None if there is none."""
-    validator = case.session.schemas.get(field.pointer, "write")
+    validator = case.session.schemas.get_field(field, "write")
     payloads = case.session.payloads
     values = [payloads.generate_value(field.schema, field.name) for _ in range(10)]
     nonempty = [{payloads.marker: "a value"}, [payloads.marker]]  # open objects and lists are generated empty
@@ -60,7 +60,8 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
     if valid_field is None:
         return
     before, _ = retrieve_record(session, created.resource, created.key)
-    body = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
+    changes = {valid_field.name: _generate_other_value(case, valid_field, before.get(valid_field.name))}
+    body = session.records.build_update(operation, created.resource, created.key, changes)
     exchange = session.client.send(operation, path=path, body=body, actor=Actor.ANONYMOUS)
     yield _evaluate_unchanged(case, created, "anonymous", exchange, before)
     for field in operation.body_fields.values() if 422 in operation.responses else ():
@@ -69,6 +70,7 @@ def check_rejected_write(case: Case) -> Iterator[CheckResult]:
             continue
         before, _ = retrieve_record(session, created.resource, created.key)
         valid_value = _generate_other_value(case, valid_field, before.get(valid_field.name))
-        body = {valid_field.name: valid_value, field.name: candidate[1]}
+        changes = {valid_field.name: valid_value, field.name: candidate[1]}
+        body = session.records.build_update(operation, created.resource, created.key, changes)
         exchange = session.client.send(operation, path=path, body=body)
         yield _evaluate_unchanged(case, created, field.name, exchange, before)

@@ -9,7 +9,7 @@ from conformance.mutation.conforming_variants.responses import VariantFactory
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import build_response
 from conformance.mutation.in_process_mock import ManualClock
-from conformance.mutation.lists import pagination_fields
+from conformance.mutation.lists import change_value, pagination_fields
 from spec.model import Contract, Operation
 
 
@@ -129,10 +129,10 @@ class DelayedTotals:
         fields = pagination_fields(request.operation)
         if not response.is_success or "total" not in fields:
             return response
-        container, key = fields["total"]
         now, body = self.clock().timestamp(), response.json
+        current = request.operation.envelope.read_page_values(body).get("total")
         history = self.totals_by_query.setdefault(request.path + str(sorted(request.query)), [])
-        history.append((now, body[container][key]))
+        history.append((now, current))
         visible_totals = [total for recorded_at, total in history if recorded_at <= now - self.delay]
         total = visible_totals[-1] if visible_totals else history[0][1]
-        return response.with_json({**body, container: {**body[container], key: total}})
+        return response.with_json(change_value(body, fields["total"], lambda _: total))

@@ -111,3 +111,13 @@ def test_invalid_report_of_compare_is_a_usage_error(tmp_path: Path) -> None:
         code, output = run_command("run", "--base-url", base, "--compare", str(file))
     assert code == ExitCode.USAGE
     assert "invalid report version" in output
+
+
+def test_github_option_appends_the_job_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    _, output, _ = run_suite(BROKEN, tmp_path, "--github")
+    text = summary.read_text(encoding="utf-8")
+    assert text.startswith("before\n**athena-conformance: FAILED (exit 1)")
+    assert len([line for line in output.splitlines() if line.startswith("::")]) <= 10

@@ -187,14 +187,30 @@ def test_junit_has_suite_per_operation_and_case_per_check(report: Report) -> Non
     assert suite.get("name") == "createMessage"
     properties = {element.get("name"): element.get("value") for element in coverage.iter("property")}
     assert properties["operations"] == f"0 of {len(athena_contract().operations)}"
-    assert [case.get("name") for case in suite] == ["fine", "stored", "assumed[content]", "unknown", "unstable"]
-    assert [child.tag for case in suite for child in case] == ["failure", "skipped", "skipped", "skipped"]
-    assert (root.get("tests"), root.get("failures"), root.get("errors"), root.get("skipped")) == ("5", "1", "0", "3")
+    assert [case.get("name") for case in suite.findall("testcase")] == [
+        "fine",
+        "stored",
+        "assumed[content]",
+        "unknown",
+        "unstable",
+    ]
+    assert [child.tag for case in suite.findall("testcase") for child in case] == [
+        "failure",
+        "skipped",
+        "skipped",
+        "skipped",
+    ]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "5",
+        "1",
+        "0",
+        "3",
+    )
 
 
 def test_junit_reports_gap_as_failure_under_strict(contract: Contract, report: Report) -> None:
     root = ElementTree.fromstring(junit.render(build_report(contract, report.run, strict=True)))
-    assert root.get("failures") == "2"
+    assert root[0].get("failures") == "2"
 
 
 def test_junit_has_error_if_target_is_unreachable(contract: Contract) -> None:
@@ -272,10 +288,10 @@ def test_every_line_of_annotations_is_one_command(report: Report) -> None:
     assert [line for line in lines if "##[" in line] == []
 
 
-def test_github_shows_ten_of_each_level_and_counts_the_rest() -> None:
+def test_github_shows_ten_annotations_and_counts_the_rest() -> None:
     lines = github.render(report_with_failures(50)).splitlines()
-    assert Counter(line.split()[0] for line in lines) == {"::error": 10, "::warning": 10, "::notice": 1}
-    assert "15 more errors and 15 more warnings are only in the report files" in lines[-1]
+    assert Counter(line.split()[0] for line in lines) == {"::error": 9, "::notice": 1}
+    assert "16 more errors and 25 more warnings are only in the job summary and the report files" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -368,3 +384,55 @@ def test_html_links_lead_to_elements(report: Report) -> None:
 def test_html_matrix_is_readable_without_color(report: Report) -> None:
     title = "createMessage, other: 1 failed (blocking), 1 contract gap, 1 flaky, 1 passed, 1 skipped"
     assert f'title="{title}">✗1<' in html.render(report)
+
+
+# JUnit schemas, causes, job summary -----------------------------------------------------------------------------------
+
+# What both junit-10.xsd of Jenkins and the schema of Ant allow: attributes, and children in order.
+JUNIT_SUITE = {"name", "timestamp", "hostname", "package", "id", "tests", "failures", "errors", "skipped", "time"}
+JUNIT_CASE = {"name", "classname", "time"}
+
+
+@pytest.mark.parametrize("is_unreachable", [False, True])
+def test_junit_has_the_structure_of_both_schemas(report: Report, contract: Contract, is_unreachable: bool) -> None:
+    if is_unreachable:
+        report = build_report(contract, RunResult(abort_reason="gone", target_unreachable=True))
+    root = ElementTree.fromstring(junit.render(report))
+    assert (root.tag, root.attrib) == ("testsuites", {})
+    for suite in root:
+        assert set(suite.attrib) == JUNIT_SUITE
+        first, *cases, output, error = (child.tag for child in suite)
+        assert (first, output, error) == ("properties", "system-out", "system-err")
+        assert set(cases) <= {"testcase"}
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", ""))
+        for case in suite.iter("testcase"):
+            assert set(case.attrib) == JUNIT_CASE
+            assert [child.tag for child in case] in ([], ["skipped"], ["failure"], ["error"])
+            assert all({"type", "message"} <= set(child.attrib) for child in case if child.tag != "skipped")
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"<!DOCTYPE html><h1>404</h1>", "got an HTML page for 404; got 1"),
+        (b'{"name": "\xff"}', "the body of 404 is not UTF-8: byte 0xff at 10; got 1"),
+        (b"no JSON", "got 1"),
+        (b"{}", "got 1"),
+    ],
+)
+def test_message_starts_with_the_cause(report: Report, content: bytes, cause: str) -> None:
+    exchange = Exchange(Request("listMessages", "get", "/messages"), Response(404, {}, content, 0.0))
+    failure = replace(report.gate_result.blocking[0], message="got 1", evidence=(exchange,))
+    assert report.message(failure) == cause
+
+
+def test_first_line_has_method_path_status_and_run(report: Report) -> None:
+    assert re.search(r"   POST /messages\S* -> 500; failing since run 0badcafe, 2026-03-01\n", terminal.render(report))
+
+
+def test_sarif_paths_are_relative_to_the_repository(report: Report) -> None:
+    document = sarif.build_document(replace(report, contract="openapi.yaml", repository_path="spec/openapi.yaml"))
+    (run,) = document["runs"]
+    assert run["tool"]["driver"]["informationUri"].startswith("https://")
+    for result in run["results"]:
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "spec/openapi.yaml"

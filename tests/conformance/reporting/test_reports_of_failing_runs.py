@@ -154,7 +154,7 @@ def test_accepted_failure_is_reported_and_does_not_block() -> None:
     (result,) = sarif.build_document(report)["runs"][0]["results"]
     assert (result["level"], result["suppressions"][0]["kind"]) == ("note", "external")
     root = ElementTree.fromstring(junit.render(report))
-    assert root.get("failures") == "0"
+    assert {suite.get("failures") for suite in root} == {"0"}
     assert "accepted by --baseline" in str(next(root.iter("skipped")).get("message"))
 
 
@@ -269,4 +269,4 @@ def test_github_shows_first_failure_of_each_group_first() -> None:
     many = [create_failure("many", operation) for operation in list(athena_contract().operations)[:20]]
     lines = github.render(create_report(*many, create_failure("one"))).splitlines()
     assert ["one" in line.partition("::")[2] for line in lines[:2]].count(True) >= 1
-    assert len([line for line in lines if line.startswith("::error")]) == github.MAX_ANNOTATIONS
+    assert len([line for line in lines if line.startswith("::")]) == github.MAX_ANNOTATIONS
