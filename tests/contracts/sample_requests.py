@@ -7,6 +7,7 @@ libraries that share no code with the mock.
 import base64
 import copy
 import json
+import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,31 @@ def read_file(path: Path) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def inline_operations(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a contract without operations that are references to files, which Schemathesis does not follow."""
+    for item in raw.get("paths", {}).values():
+        for method, operation in item.items() if isinstance(item, dict) else ():
+            if isinstance(operation, dict) and operation.keys() == {"$ref"}:
+                name = operation["$ref"]
+                item[method] = _rebase(read_file(path.parent / name), posixpath.normpath(name))
+    return raw
+
+
+def _rebase(node: Any, name: str) -> Any:
+    """Return a part of the file `name` with references that are relative to the folder of the contract."""
+    if isinstance(node, list):
+        return [_rebase(value, name) for value in node]
+    if not isinstance(node, dict):
+        return node
+    rebased = {key: _rebase(value, name) for key, value in node.items()}
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        is_local = reference.startswith("#")
+        folder = posixpath.dirname(name)
+        rebased["$ref"] = name + reference if is_local else posixpath.normpath(posixpath.join(folder, reference))
+    return rebased
+
+
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
     """A request. `case`: of Schemathesis, which validates the response."""
@@ -124,7 +150,7 @@ class SampleRequests:
 
     def __post_init__(self) -> None:
         load_all_checks()
-        self.raw = read_file(self.path)
+        self.raw = inline_operations(read_file(self.path), self.path)
         config = SchemathesisConfig.from_dict(_SETTINGS)
         self.schema = schemathesis.openapi.from_dict(_without_servers(self.raw), config=config)
         self.schema.location = self.path.absolute().as_uri()
