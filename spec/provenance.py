@@ -33,6 +33,8 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
         is_inferred = _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) or part == "x-resource"
         default = INFERRED if is_inferred else level
         inherited = keyword_levels.get(part, default)
+        if part == "responses" and part not in node:  # OpenAPI 3.1 does not require it
+            return str(inherited)
         node = node[int(part)] if isinstance(node, list) else node[part]
         level, keyword_levels = _read_levels(node, inherited)
         is_request = is_request or _is_parameter(node)

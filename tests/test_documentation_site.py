@@ -32,7 +32,7 @@ from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read, witho
 from tests.mock_process import ROOT
 
 DATASETS = "docs/guides/datasets.md"
-ANOTHER_API = "docs/guides/another-api.md"
+OWN_CONTRACT = "docs/guides/your-own-contract.md"
 BOOKSHOP = ROOT / "examples" / "bookshop.yaml"
 DATASET_SCHEMA: Any = orjson.loads((ROOT / "fixtures" / "dataset.schema.json").read_bytes())
 
@@ -142,7 +142,7 @@ def test_browser_requests_nothing_from_other_hosts(site: Path, site_url: str) ->
 
 def test_pages_link_to_files_of_the_repository(site: Path) -> None:
     assert (site / "files" / "examples" / "bookshop.yaml").read_bytes() == BOOKSHOP.read_bytes()
-    assert 'href="../files/examples/bookshop.yaml"' in (site / "guides" / "another-api.html").read_text(
+    assert 'href="../files/examples/bookshop.yaml"' in (site / "guides" / "your-own-contract.html").read_text(
         encoding="utf-8"
     )
     assert 'href="../guides/datasets.html' in (site / "project" / "contributing.html").read_text(encoding="utf-8")
@@ -195,6 +195,6 @@ def test_every_key_and_expression_of_a_dataset_is_documented() -> None:
 
 def test_excerpts_are_in_the_example_contract() -> None:
     contract = {line.strip().removeprefix("- ") for line in BOOKSHOP.read_text(encoding="utf-8").splitlines()}
-    excerpts = [line.strip().removeprefix("- ") for block in yaml_blocks(ANOTHER_API) for line in block.splitlines()]
+    excerpts = [line.strip().removeprefix("- ") for block in yaml_blocks(OWN_CONTRACT) for line in block.splitlines()]
     assert len(excerpts) > 10
     assert [line for line in excerpts if line not in contract] == []

@@ -33,7 +33,7 @@ from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.access_watch import AccessWatch
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
-from conformance.transport.credentials import CredentialFormat
+from conformance.transport.credentials import CredentialFormat, OperationCredentials
 from conformance.transport.messages import Actor
 from conformance.transport.redaction import Redactor
 from conformance.transport.request_ids import RequestIdFactory
@@ -176,7 +176,10 @@ def open_session(
             max_effect_calls=settings.max_effect_calls,
             credentials=_login_fields(settings, contract),
             consistency_timeout=settings.consistency_timeout,
-            skipped_operations=settings.skip,
+            skipped_operations={
+                **OperationCredentials.from_contract(contract, dict(settings.header)).problems,
+                **settings.skip,
+            },
             exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
         ),
         coverage=Coverage(contract),
@@ -240,6 +243,7 @@ def _build_target(settings: Settings, base_url: str, contract: Contract, run_id:
             trust_env=not is_loopback(settings.host),
             request_ids=RequestIdFactory(run_id),
             credential_format=CredentialFormat.from_contract(contract),
+            operation_formats=OperationCredentials.from_contract(contract, dict(settings.header)).formats,
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         expected = "a URL like http://proxy.example.com:3128 in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"

@@ -81,7 +81,7 @@ class OpenapiCoreValidator:
         node = self.contract.document.resolve(parameter.pointer)
         if "schema" not in node:
             return parameter.pointer, None
-        pointer = f"{parameter.pointer}/schema"
+        pointer = parameter.schema_pointer
         schema_error = _schema_error(error)
         if schema_error is None:
             return pointer, "type"

@@ -527,7 +527,7 @@ class Tour:
             unmatched = [value for value in selected if is_unmatched(value)]
             several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values]]
             selected = [[value] for value in selected] + [value for value in several if len(value) > 1]
-        validator = self.session.schemas.get(f"{parameter.pointer}/schema", "write")
+        validator = self.session.schemas.get(parameter.schema_pointer, "write")
         return [v for v in selected if validator.is_valid(v)]
 
     def _orders(self) -> Iterator[dict[str, Any]]:

@@ -231,7 +231,7 @@ def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -
 def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
     schema, name = bodies.resolve_schema(parameter.schema), parameter.name
     items = bodies.resolve_schema(schema.get("items", schema))
-    pointer = f"{parameter.pointer}/schema" + ("/items" if schema.get("type") == "array" else "")
+    pointer = parameter.schema_pointer + ("/items" if schema.get("type") == "array" else "")
     replacement = str(bodies.generate_value(items, name)) if parameter.required else None
     support = _rejection_locations(operation)
     for keyword, value in _invalid_parameter_values(items):

@@ -4,7 +4,6 @@ Tokens come from the environment, identifiers from the responses. Records that t
 if the contract has an operation for it.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -117,7 +116,7 @@ def _comment(step: TraceStep, evidence_count: int) -> str:
 def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
     token_name = _token_name(request)
     arguments = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
-    arguments.append(_quote(request.target))
+    arguments.append(_quote_url(request))
     arguments += [f"-H {_quote(f'{name}: {value}')}" for name, value in request.headers.items()]
     if request.method == "head":
         arguments.append("-I")
@@ -126,9 +125,18 @@ def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[s
         yield _write_file(request.raw_body)
         arguments += ['--data-binary "@$body"', *([] if has_content_type else ["-H 'Content-Type:'"])]
     elif request.body is not None:
-        body = _NUMBER.sub(r"zq\1qz", json.dumps(request.body))
-        arguments += ["-H 'Content-Type: application/json'", f"--data-raw {_quote(body)}"]
+        content, content_type = request.encode_body()
+        body = _NUMBER.sub(r"zq\1qz", (content or b"").decode())
+        arguments += [f"-H {shlex.quote(f'Content-Type: {content_type}')}", f"--data-raw {_quote(body)}"]
     yield "request " + " ".join(arguments)
+
+
+def _quote_url(request: Request) -> str:
+    """Return the path below BASE, or the URL of an operation with a server of its own."""
+    wire_format = request.wire_format
+    if wire_format is None or wire_format.base_path == wire_format.contract_base_path:
+        return _quote(request.target)
+    return f'"${{BASE%{wire_format.contract_base_path}}}"{_quote(wire_format.base_path + request.target)}'
 
 
 def _write_file(raw: bytes) -> str:

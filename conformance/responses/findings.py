@@ -75,7 +75,8 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     if response.status == 401 and 401 not in operation.responses and is_anonymous and operation.security:
         return  # implied by the security requirement
     if not operation.documents(response.status):
-        if _is_implied_rejection(operation, response.status):
+        has_responses = bool(operation.responses or operation.response_ranges)
+        if not has_responses or _is_implied_rejection(operation, response.status):
             return
         message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
         yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))

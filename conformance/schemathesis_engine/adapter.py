@@ -24,7 +24,7 @@ from typing_extensions import override
 from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
-from conformance.transport.credentials import CredentialFormat
+from conformance.transport.credentials import CredentialFormat, OperationCredentials
 from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation
 
@@ -53,7 +53,9 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
     raw = copy.deepcopy(dict(transport.session.contract.document.root))
     contract = transport.session.contract
     raw_settings = build_settings(contract.operations.values(), operations, seed, depth)
-    if not CredentialFormat.from_contract(contract).is_authorization:  # the transport adds the token to every case
+    credentials = OperationCredentials.from_contract(contract, {})
+    formats = (CredentialFormat.from_contract(contract), *credentials.formats.values())
+    if not all(created.is_authorization for created in formats):  # the transport adds the token to every case
         raw_settings["checks"]["ignored_auth"] = {"enabled": False}
     config = SchemathesisConfig.from_dict(raw_settings).projects.get(raw)
     schema = TransportSchema(

@@ -100,7 +100,7 @@ def _parameter_violations(session: Session, parameter: Parameter, texts: list[st
         value = [_parse_text(item, item_type) for item in items]
     else:
         value = _parse_text(value, str(schema.get("type")))
-    yield from _schema_violations(session, f"{parameter.pointer}/schema", value, parameter.name)
+    yield from _schema_violations(session, parameter.schema_pointer, value, parameter.name)
 
 
 def _parse_text(text: str, expected_type: str) -> Any:

@@ -153,7 +153,7 @@ class Coverage:
             if values in (None, [""]):
                 continue
             self._mark(PARAMETERS, _parameter_key(operation, parameter), is_success)
-            node = self._node(f"{parameter.pointer}/schema")
+            node = self._node(parameter.schema_pointer)
             for value in values if isinstance(values, list) else [values]:
                 for item in [value] if parameter.explode else str(value).split(","):
                     self._walk(PARAMETERS, node, item, is_success)
@@ -219,7 +219,7 @@ class Coverage:
         for parameter in operation.parameters:
             name, key = f"{operation.id} {parameter.name}", _parameter_key(operation, parameter)
             yield self._build_item(PARAMETERS, name, parameter.pointer, key)
-            node = self._node(f"{parameter.pointer}/schema")
+            node = self._node(parameter.schema_pointer)
             yield from self._schema_items(PARAMETERS, node, parameter.name, visited)
         for status in operation.responses:
             yield self._build_item(STATUSES, f"{operation.id} {status}", f"{operation.pointer}/responses/{status}")

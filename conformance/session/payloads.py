@@ -36,8 +36,17 @@ class PayloadFactory:
         finally:
             self.random.setstate(state)
 
+    def build_any(self, operation: Operation, provide_parent: ParentProvider) -> Any:
+        """A body of any type, as `build`; None if the operation has none."""
+        if operation.request_body is None:
+            return None
+        schema = self.resolve_schema(self.contract.document.resolve(operation.request_body.pointer))
+        if operation.body_fields or schema.get("type", "object") == "object":
+            return self.build(operation, provide_parent)
+        return self.generate_value(schema, "body")
+
     def build(self, operation: Operation, provide_parent: ParentProvider) -> dict[str, Any]:
-        """A body with every required field; `provide_parent` supplies the records that it refers to."""
+        """An object with every required field; `provide_parent` supplies the records that it refers to."""
         if operation.request_body is None:
             return {}
         body: dict[str, Any] = {}

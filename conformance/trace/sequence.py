@@ -20,6 +20,7 @@ from conformance.trace.identifiers import find_identifiers
 from conformance.trace.recorder import IdentifierSource, Path, Recorder, RequestSpan
 from conformance.transport.messages import Actor, Request
 from conformance.transport.redaction import Redactor
+from conformance.transport.wire_format import find_wire_format
 from spec.document import UNSAFE_METHODS
 from spec.model import Contract
 
@@ -181,6 +182,7 @@ def _step_from_json(data: Mapping[str, Any], contract: Contract) -> TraceStep:
         raw_body=None if content["raw"] is None else content["raw"].encode("latin-1"),
         actor=Actor(data["actor"]),
         headers={str(name): str(value) for name, value in content["headers"].items()},
+        wire_format=find_wire_format(contract, operation),
     )
     return TraceStep(request, int(data["status"]), bool(data["evidence"]))
 

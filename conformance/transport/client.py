@@ -109,8 +109,8 @@ class HttpTarget:
     `tokens`: actor -> token. `timeout`: seconds of an exchange, from connecting to the last byte. `max_bytes`: of a
     decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
-    `credential_format`: where the tokens are sent. `request_ids`: creates the ids of the requests. `observe`: called
-    with every request and response.
+    `credential_format`: where the tokens are sent; `operation_formats`: by operationId, if elsewhere. `request_ids`:
+    creates the ids of the requests. `observe`: called with every request and response.
     """
 
     base: str
@@ -127,6 +127,7 @@ class HttpTarget:
     trust_env: bool = True
     request_ids: RequestIdFactory = field(default_factory=RequestIdFactory)
     credential_format: CredentialFormat = field(default_factory=CredentialFormat)
+    operation_formats: Mapping[str, CredentialFormat] = field(default_factory=dict)
     observe: Callable[[Request, Response], None] = lambda request, response: None
     throttling: Throttling = field(default_factory=Throttling)
     _next_send: float = field(default=0.0, init=False, repr=False)
@@ -199,7 +200,8 @@ class HttpTarget:
         headers = {"Accept": "application/json", **build_id_headers(ids, given_headers), **request.headers}
         token, target = self.tokens.get(request.actor), request.target
         if token is not None:
-            target = self.credential_format.add(token, target, headers)
+            credential_format = self.operation_formats.get(request.operation, self.credential_format)
+            target = credential_format.add(token, target, headers)
         content, json_body = request.raw_body, request.body
         if request.wire_format is not None and content is None and json_body is not None:
             content, content_type = request.encode_body()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from itertools import count
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 
@@ -103,7 +103,7 @@ class Request:
         """Path and query below the base URL."""
         path = self.path_template
         for name, value in self.path_values.items():
-            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
+            path = path.replace(f"{{{name}}}", (self.wire_format or WireFormat()).encode_path_value(name, value))
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
     def build_url(self, base: str, target: str | None = None) -> str:

@@ -2,35 +2,44 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
-from spec.model import Contract, Operation
+from spec.model import Contract, Operation, Parameter
 
 JSON_MEDIA_TYPE = "application/json"
 BINARY_MEDIA_TYPE = "application/octet-stream"
 _BOUNDARY = "conformance-boundary"
+_PATH_PREFIXES = {"label": ".", "matrix": ";{}="}
 
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
     """What differs from JSON below the base path of the contract.
 
-    `base_path`: of the operation, instead of `contract_base_path`.
+    `base_path`: of the operation, instead of `contract_base_path`. `path_prefixes`: of the values of path parameters
+    with the style label (``.``) or matrix (``;name=``), by name.
     """
 
     media_type: str = JSON_MEDIA_TYPE
     contract_base_path: str = ""
     base_path: str = ""
+    path_prefixes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_operation(cls, contract: Contract, operation: Operation) -> "WireFormat":
         """Return the format of an operation: its main media type and its first server."""
         body = operation.request_body
         base_path = (operation.base_paths or contract.base_paths)[0]
-        return cls(_choose_media_type(body.media_type if body else ""), contract.base_path, base_path)
+        prefixes = {p.name: _PATH_PREFIXES[p.style].format(p.name) for p in operation.parameters if _has_prefix(p)}
+        return cls(_choose_media_type(body.media_type if body else ""), contract.base_path, base_path, prefixes)
+
+    def encode_path_value(self, name: str, value: Any) -> str:
+        """Return the part of a path for a value of a parameter, which may already have its prefix."""
+        prefix = self.path_prefixes.get(name, "")
+        return prefix + quote(str(value).removeprefix(prefix), safe=";=,." if prefix else "")
 
     def build_url(self, base: str, target: str) -> str:
         """Return the URL of a target (path and query) for the base URL of the contract."""
@@ -48,11 +57,21 @@ class WireFormat:
         return body.encode(), self.media_type
 
 
+def find_wire_format(contract: Contract, operation: Operation) -> WireFormat | None:
+    """Return the format of an operation; None if it does not differ from JSON below the base path."""
+    default = WireFormat(contract_base_path=contract.base_path, base_path=contract.base_path)
+    wire_format = WireFormat.from_operation(contract, operation)
+    return None if wire_format == default else wire_format
+
+
 def list_wire_formats(contract: Contract) -> dict[str, WireFormat]:
     """Return the formats by operation id of the operations that need one."""
-    default = WireFormat(contract_base_path=contract.base_path, base_path=contract.base_path)
-    formats = {name: WireFormat.from_operation(contract, op) for name, op in contract.operations.items()}
-    return {name: wire_format for name, wire_format in formats.items() if wire_format != default}
+    formats = ((name, find_wire_format(contract, operation)) for name, operation in contract.operations.items())
+    return {name: wire_format for name, wire_format in formats if wire_format is not None}
+
+
+def _has_prefix(parameter: Parameter) -> bool:
+    return parameter.location == "path" and parameter.style in _PATH_PREFIXES
 
 
 def _choose_media_type(declared: str) -> str:

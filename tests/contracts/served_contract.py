@@ -34,8 +34,8 @@ class ServedContract:
     sandbox: Sandbox
 
     @classmethod
-    def create(cls, path: Path) -> "ServedContract":
-        """Serve a contract file. Raises ContractError if it is refused."""
+    def create(cls, path: Path, *, accepted_tokens: frozenset[str] | None = None) -> "ServedContract":
+        """Serve a contract file; `accepted_tokens`: see `create_app`. Raises ContractError if it is refused."""
         contract, personas = load_contract(path), PersonaLibrary()
         parameters = images.DatasetParameters(DATASET, 0, EPOCH, 1)
         records = generator.generate_records(
@@ -45,7 +45,8 @@ class ServedContract:
         validators = SchemaValidators.from_document(contract.document)
         sandbox = images.create_sandbox(contract, validators, Store.from_image(contract, image), lambda: EPOCH)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
-        return cls(contract, create_app(contract, sandbox, request_log=request_log), sandbox)
+        app = create_app(contract, sandbox, request_log=request_log, accepted_tokens=accepted_tokens)
+        return cls(contract, app, sandbox)
 
     def send(self, request: SampleRequest) -> Reply:
         """Send a request."""

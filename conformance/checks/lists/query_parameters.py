@@ -112,7 +112,7 @@ def check_any_search_text(case: Case) -> Iterator[CheckResult]:
     """Search for each special text and for the longest text that the contract allows."""
     listing = Listing(case.session, case.operation)
     parameter = listing.require_parameter("search")
-    validator = case.session.schemas.get(f"{parameter.pointer}/schema", "write")
+    validator = case.session.schemas.get(parameter.schema_pointer, "write")
     longest_term = "x" * min(MAX_TERM_CHARS, int(parameter.schema.get("maxLength", MAX_TERM_CHARS)))
     for label, term in {**SPECIAL_TEXTS, "a long text": longest_term}.items():
         if not validator.is_valid(term):

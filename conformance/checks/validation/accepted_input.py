@@ -230,7 +230,7 @@ def check_parameter_values(case: Case) -> Iterator[CheckResult]:
 
 
 def _iter_parameter_values(parameter: Parameter) -> Iterator[BoundaryValue]:
-    name, pointer = parameter.name, f"{parameter.pointer}/schema"
+    name, pointer = parameter.name, parameter.schema_pointer
     schema = parameter.schema.get("items", parameter.schema)
     if schema.get("type") == "boolean":
         yield from (BoundaryValue(name, (pointer, "type"), str(int(flag)), flag) for flag in (True, False))

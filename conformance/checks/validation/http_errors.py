@@ -28,7 +28,7 @@ def check_unknown_record(case: Case) -> Iterator[CheckResult]:
     if session.options.read_only and operation.method not in bad_requests.SAFE_METHODS:
         yield case.skip(case.build_requirement(operation.responses[404]), READ_ONLY)
         return
-    body: Any = session.payloads.build(operation, session.records.parent) if operation.request_body else None
+    body: Any = session.payloads.build_any(operation, session.records.parent)
     exchange = session.client.send(operation, path=bad_requests.build_unknown_path(case), body=body)
     yield bad_requests.evaluate_status(case, 404, exchange)
 
@@ -82,11 +82,17 @@ def _path_matches(template: str, path: str) -> bool:
     )
 
 
+def _list_operations_at_address(contract: Contract, operation: Operation) -> list[Operation]:
+    """Return the operations with the path of an operation and the same servers, in the order of the contract."""
+    address = (operation.base_paths, operation.path)
+    return [other for other in contract.operations.values() if (other.base_paths, other.path) == address]
+
+
 @check(
     "unsupported-method-is-405",
     "An unsupported method returns 405 with an Allow header that lists the supported methods.",
     Category.HTTP,
-    lambda c, o: o is next(first for first in c.operations.values() if first.path == o.path),
+    lambda c, o: o is _list_operations_at_address(c, o)[0],
 )
 def check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
@@ -98,7 +104,7 @@ def check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
     exchange = session.client.send(operation, path=bad_requests.build_unknown_path(case), method=method)
     status, allow = exchange.response.status, exchange.response.headers.get("allow", "")
     allowed = {token.strip().lower() for token in allow.split(",")}
-    expected = {o.method for o in session.contract.operations.values() if o.path == operation.path}
+    expected = {o.method for o in _list_operations_at_address(session.contract, operation)}
     failure = ""
     if status != 405 and method == FALLBACK_METHOD:
         yield case.skip(requirement, "overlapping paths define every method")

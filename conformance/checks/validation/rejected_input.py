@@ -78,7 +78,7 @@ def check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     path_values, required_query = bad_requests.build_readable_path(case), session.records.required_query(operation)
     for parameter in operation.query_parameters:
-        schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
+        schema, pointer = parameter.schema, parameter.schema_pointer
         if schema.get("type") == "array":
             schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
         for keyword, value in _iter_invalid_query_values(schema):

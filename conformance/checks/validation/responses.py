@@ -56,7 +56,7 @@ def _ensure_success(case: Case) -> bool:
     elif is_action(session.contract, operation):
         perform_action(case)
     elif operation.has_query_body and not session.options.read_only:
-        session.client.send(operation, body=session.payloads.build(operation, session.records.parent))
+        session.client.send(operation, body=session.payloads.build_any(operation, session.records.parent))
     elif operation.method == "get":
         session.client.send(operation, path=build_readable_path(case), query=session.records.required_query(operation))
     else:

@@ -1,6 +1,7 @@
 """Tests how requests of foreign contracts are encoded: read back by the standard library and by Werkzeug."""
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,9 +10,9 @@ import pytest
 
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.messages import Actor, Request
-from conformance.transport.wire_format import list_wire_formats
+from conformance.transport.wire_format import WireFormat, list_wire_formats
 from spec.document import parse_document
-from spec.loader import parse_contract
+from spec.loader import load_contract, parse_contract
 from spec.model import Contract
 
 
@@ -95,3 +96,28 @@ def test_other_body_is_sent(declared: str, body: Any, content_type: str, content
 
 def test_operation_with_its_own_server_has_another_base_path() -> None:
     assert str(send(build_contract(servers=[{"url": "https://x/files"}])).url) == "http://localhost/mock/files/x"
+
+
+@pytest.mark.parametrize(
+    ("style", "value", "path"),
+    [
+        ("simple", ";a", "/x/%3Ba"),
+        ("label", 5, "/x/.5"),
+        ("label", ".5", "/x/.5"),
+        ("matrix", "a/b", "/x/;id=a%2Fb"),
+        ("matrix", ";id=1;id=2", "/x/;id=1;id=2"),
+    ],
+)
+def test_path_parameter_has_the_prefix_of_its_style(style: str, value: Any, path: str) -> None:
+    prefixes = {"label": {"id": "."}, "matrix": {"id": ";id="}}.get(style, {})
+    request = Request("get", "get", "/x/{id}", {"id": value}, wire_format=WireFormat(path_prefixes=prefixes))
+    assert request.target == path
+
+
+def test_path_prefixes_are_those_of_the_contract() -> None:
+    path = Path(__file__).parents[2] / "contracts" / "parameters" / "path-styles.yaml"
+    formats = list_wire_formats(load_contract(path))
+    assert {name: dict(created.path_prefixes) for name, created in formats.items()} == {
+        "label": {"ids": "."},
+        "matrix": {"ids": ";ids="},
+    }
