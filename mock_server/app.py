@@ -23,6 +23,7 @@ from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import LOOPBACK_KINDS, NETWORK_KINDS, CorsPolicy, HostPolicy
 from mock_server.web.outer_app import MockApp
 from mock_server.web.request_log import RequestLog
+from mock_server.web.request_values.request_ids import create_request_ids
 from mock_server.web.response_cache import ResponseCacheMiddleware
 from mock_server.web.routing import Routes, RoutingMiddleware
 from mock_server.web.rule_responses import RuleResponder
@@ -106,4 +107,5 @@ def create_app(
         else None,
         selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
         error_responses,
+        create_request_ids(contract),
     )

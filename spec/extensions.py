@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,12 @@ class RelationSetter:
 
     relation: str
     discriminator: str | None = None
+
+
+def check_action(action: str, pointer: str, known: Collection[str]) -> None:
+    """Raise ContractError for an unknown action. `pointer`: of the extension."""
+    if action not in known:
+        raise ContractError(pointer, invalid_value(action), f"one of {', '.join(sorted(known))}")
 
 
 def check_extensions(node: Mapping[str, Any], pointer: str, ignored: Counter[str]) -> None:

@@ -4,7 +4,7 @@ Everything is read from the file; this package contains nothing that is specific
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,21 @@ from spec.resource_parser import parse_resources, parse_views
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
 
 
-def load_contract(path: Path, load: Load = load_mapping) -> Contract:
+def load_contract(path: Path, load: Load = load_mapping, known_actions: Collection[str] = ()) -> Contract:
     """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid.
 
-    `load`: parses the bytes of the file.
+    `load`: parses the bytes of the file. `known_actions`: see `parse_contract`.
     """
     document = read_document(path, load)
     with describe_lines(document):
-        return parse_contract(document)
+        return parse_contract(document, known_actions)
 
 
-def parse_contract(document: Document) -> Contract:
-    """Build the contract of a document. Raises ContractError with all problems that can be found together."""
+def parse_contract(document: Document, known_actions: Collection[str] = ()) -> Contract:
+    """Build the contract of a document. Raises ContractError with all problems that can be found together.
+
+    `known_actions`: the values of `x-action`; none: it is not checked.
+    """
     _check_root(document)
     objects = list(iter_keyword_objects(document.root))
     check_keyword_types(document, objects, is_31=is_openapi_31(document.root))
@@ -49,7 +52,7 @@ def parse_contract(document: Document) -> Contract:
     problems = ProblemCollector(document.name)
     with problems.collect():
         check_printed_texts(document)
-    ignored_extensions = check_objects(document, objects, problems)
+    ignored_extensions = check_objects(document, objects, problems, known_actions)
     contract = _parse(document, problems, ignored_extensions)
     problems.raise_problems()
     check_consistency(contract)

@@ -1,8 +1,8 @@
 """Translates the schemas of contracts to JSON Schema Draft 2020-12 and compiles validators.
 
 Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and reject 1.0 as an integer; Draft 2020-12 does not. The
-translation covers ``nullable``, boolean ``exclusiveMinimum`` and the direction: ``read`` (a response) forbids writeOnly
-properties, ``write`` (a request) ignores readOnly properties.
+translation covers ``nullable``, boolean ``exclusiveMinimum``, the discriminator of a ``oneOf``, and the direction:
+``read`` (a response) forbids writeOnly properties, ``write`` (a request) ignores readOnly properties.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import jsonschema_rs
 
 from spec.component_schemas import ComponentSchemas
+from spec.discriminators import list_discriminator_values
 from spec.document import Document, split_pointer
 from spec.model import BodyField
 from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
@@ -164,7 +165,31 @@ def translate_schema(
 
     result = {k: translate_value(k, v) for k, v in schema.items() if _is_copied(k)}
     _translate_keywords(schema, result, excluded_names)
+    _translate_discriminator(schema, result)
     return result
+
+
+def _translate_discriminator(schema: Mapping[str, Any], result: dict[str, Any]) -> None:
+    """Restrict the options of a `oneOf` to the one that the discriminator of a value names, if it names any.
+
+    Without this, a value that several options accept would be invalid.
+    """
+    discriminator, references = schema.get("discriminator"), [part.get("$ref", "") for part in schema.get("oneOf", ())]
+    if not references or not all(references) or not isinstance(discriminator, dict):
+        return
+    name = discriminator.get("propertyName")
+    if not isinstance(name, str):
+        return
+    values = [list_discriminator_values(discriminator, reference) for reference in references]
+    known = [value for listed in values for value in listed]
+    result["oneOf"] = [
+        {"if": _require_value(name, known), "then": {"allOf": [option, _require_value(name, listed)]}, "else": option}
+        for option, listed in zip(result["oneOf"], values, strict=True)
+    ]
+
+
+def _require_value(name: str, values: list[str]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: {"enum": values}}}
 
 
 def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: frozenset[str]) -> None:

@@ -21,7 +21,8 @@ from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
-from spec.errors import ContractError, ProblemCollector, invalid_value
+from spec.errors import ContractError, ProblemCollector
+from spec.extensions import check_action
 from spec.model import STATIC_ACTION, Contract
 
 Action = Callable[[ActionRequest], ActionResult]
@@ -53,6 +54,7 @@ ACTIONS: Mapping[str, Action] = {
     "workspace-metrics": workspace_metrics.compute_workspace_metrics,
     "agent-leaderboard": workspace_metrics.rank_agents,
 }
+KNOWN_ACTIONS = frozenset({*ACTIONS, STATIC_ACTION})  # values of `x-action`
 
 # Actions that no share permits.
 OWN_TENANT_ACTIONS = ("delete", "share")
@@ -77,13 +79,11 @@ def run_action(request: ActionRequest) -> ActionResult:
 def check_actions(contract: Contract, *, requires_actions: bool = False) -> None:
     """Raise ContractError for each operation whose action is unknown, or missing if the contract `requires_actions`."""
     problems = ProblemCollector(contract.document.name)
-    known = sorted({*ACTIONS, STATIC_ACTION})
     for operation in contract.operations.values():
         is_named = "x-action" in contract.document.resolve(operation.pointer)
-        if operation.action not in known:
-            location = f"{operation.pointer}/x-action"
-            problems.add(ContractError(location, invalid_value(operation.action), f"one of {', '.join(known)}"))
-        elif operation.action == STATIC_ACTION and requires_actions and not is_named:
+        with problems.collect():
+            check_action(operation.action, f"{operation.pointer}/x-action", KNOWN_ACTIONS)
+        if operation.action == STATIC_ACTION and requires_actions and not is_named:
             name = f"{operation.method.upper()} {operation.path}"
             expected = "x-action, or a path /collection or /collection/{key} of a resource"
             problems.add(ContractError(operation.pointer, f"no action for {name}", expected))

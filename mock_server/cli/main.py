@@ -238,7 +238,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
     from mock_server import images, parsed_files, store_files
-    from mock_server.actions import check_actions
+    from mock_server.actions import KNOWN_ACTIONS, check_actions
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.sandbox.clock import format_timestamp, get_system_time
@@ -252,7 +252,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
-    contract = load_contract(contract_path, parsed_files.load_mapping)
+    contract = load_contract(contract_path, parsed_files.load_mapping, KNOWN_ACTIONS)
     with describe_lines(contract.document):
         check_actions(contract, requires_actions=settings.require_actions)
     if contract.ignored_extensions:

@@ -40,10 +40,11 @@ class DocumentedValues:
     def create(self, media_type: MediaType, seed: str) -> Any:
         """Return the first valid example of a media type or of its schema, else a generated value."""
         pointer = media_type.schema_pointer
-        for location, example in self.iter_examples(media_type):
+        examples = list(self.iter_examples(media_type))
+        for location, example in examples:
             value = self.match_schema(pointer, example, media_type.name)
             if value is not None:
-                return value[0]
+                return _restore_integers(value[0])
             self.report(location, "the example does not match its schema; a generated value is sent instead")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
@@ -59,7 +60,7 @@ class DocumentedValues:
             return sampler.sample(pointer, seed)
         except CannotGenerate:
             self.report(pointer, "found no value that matches the schema; an invalid one is sent")
-            return None
+            return examples[0][1] if examples else None
 
     def iter_examples(self, media_type: MediaType) -> Iterator[tuple[str, Any]]:
         """Yield the examples of a media type, then those of its schema, each with its location."""
@@ -109,6 +110,18 @@ class DocumentedValues:
         return _encode_header(self.create(media_type, seed))
 
 
+def _restore_integers(value: Any) -> Any:
+    """Return a value with integers in place of integral floats beyond 64 bits, as which the file was read."""
+    if isinstance(value, dict):
+        return {name: _restore_integers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_restore_integers(item) for item in value]
+    if isinstance(value, float) and abs(value) >= _MAX_INTEGER and value.is_integer():
+        return int(value)
+    return value
+
+
+_MAX_INTEGER = 2.0**63
 _MANAGED_HEADERS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "date", "server"})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from mock_server.static_responses.formats import FORMAT_FACTORIES, SHORT_TEXTS
 from mock_server.static_responses.merged_schema import Choice, MergedSchema, canonical_text
 from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
-from spec.document import split_pointer
+from spec.discriminators import list_discriminator_values
 from spec.errors import ContractError
 from spec.validators import SchemaValidators
 
@@ -157,6 +157,8 @@ class _ValueGenerator:
         for keyword in ("example", "default"):
             if keyword in merged.first:
                 listed = [*listed, merged.first[keyword]]
+        if merged.types is None:  # not all tools accept null where a schema has `nullable`, but no type
+            listed = [example for example in listed if example is not None]
         for example in listed:
             if isinstance(example, float) and example.is_integer() and "integer" in (merged.types or ()):
                 example = int(example)  # an integer beyond 64 bits in the file
@@ -364,9 +366,9 @@ def _with_discriminator(merged: MergedSchema, choice: Choice, option: Any) -> Me
     name, reference = choice.discriminator.get("propertyName"), option.get("$ref") if isinstance(option, dict) else None
     if not isinstance(name, str) or not isinstance(reference, str) or not _is_permitted(name, merged):
         return merged
-    mapping = choice.discriminator.get("mapping") or {}
-    component = split_pointer(reference)[-1]
-    value = next((key for key, target in mapping.items() if target in (reference, component)), component)
+    value = next(iter(list_discriminator_values(choice.discriminator, reference)), None)
+    if value is None:  # the mapping uses the name of the component for another schema
+        return merged
     merged.properties.setdefault(name, []).insert(0, {"enum": [value]})
     merged.required.setdefault(name)
     if MergedSchema.from_schemas(merged.document, merged.properties[name]).is_impossible:

@@ -82,7 +82,7 @@ class MockApp:
     explain: Explain | None = None
     rare_headers: frozenset[bytes] = frozenset()
     error_responses: ErrorResponses | None = None
-    request_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    request_ids: Iterator[bytes] = field(default_factory=lambda: map(b"%d".__mod__, count(1)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -219,7 +219,7 @@ class MockApp:
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
         request_id = all_headers.get(_REQUEST_ID_HEADER)
         if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
-            request_id = b"%d" % next(self.request_ids)
+            request_id = next(self.request_ids)
         raw_path = scope.get("raw_path")
         received_at = self.sandbox.clock.source()
         context = scope[CONTEXT_KEY] = RequestContext(

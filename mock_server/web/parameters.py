@@ -1,8 +1,9 @@
 """Parse the parameters of requests into values of the contract's types.
 
-Query strings are parsed as in PHP: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are arrays, the last value of a repeated
-scalar is used, and a blank value is absent. A scalar with brackets (``page[]=1``) is a type error. The style of a
-parameter determines how arrays and objects are sent (`parameter_styles`).
+Query strings are parsed as in PHP: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are arrays, and the last value of a
+repeated scalar is used. A blank value is absent, except where it is a valid text of an operation without an action. A
+scalar with brackets (``page[]=1``) is a type error. The style of a parameter determines how arrays and objects are sent
+(`parameter_styles`).
 """
 
 import re
@@ -45,31 +46,37 @@ class ParameterParser:
     """Parses one parameter: its dereferenced schema and compiled validator.
 
     `type`: array, object or that of the schema; empty if the schema has none, or several. `scalar_type`: empty for
-    other types. `accepts_lists`: whether an array is one of several types.
+    other types. `accepts_lists`: whether an array is one of several types. `accepts_blank`: whether a blank value is
+    present.
     """
 
     parameter: Parameter
     type: str
     scalar_type: str
     accepts_lists: bool
+    accepts_blank: bool
     property_schemas: Mapping[str, Mapping[str, Any]]
     is_closed: bool
     validator: Validator
     converter: TextConverter = field(repr=False)
 
     @classmethod
-    def from_parameter(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "ParameterParser":
+    def from_parameter(
+        cls, document: Document, schemas: SchemaValidators, parameter: Parameter, *, is_static: bool = False
+    ) -> "ParameterParser":
+        """Create the parser. `is_static`: the operation of the parameter has no action."""
         converter, schema = TextConverter(document), parameter.schema
-        types = converter.list_types(schema)
+        types, validator = converter.list_types(schema), schemas.get(parameter.schema_pointer, "write")
         resolved_type = next(iter(types)) if len(types) == 1 else ""
         return cls(
             parameter,
             resolved_type,
             resolved_type if resolved_type in ("string", "integer", "number", "boolean") else "",
             "array" in types and len(types) > 1,
+            is_static and "string" in types and validator.is_valid(""),
             converter.list_properties(schema),
             schema.get("additionalProperties") is False,
-            schemas.get(parameter.schema_pointer, "write"),
+            validator,
             converter,
         )
 
@@ -113,7 +120,9 @@ class ParameterParser:
                 return [], False
             return self.parse_array(texts), True
         text = texts[-1] if texts else ""
-        return (converter.convert(schema, text), True) if text else (None, False)
+        if not text:
+            return text, bool(texts) and self.accepts_blank
+        return converter.convert(schema, text), True
 
     def parse_content(self, texts: Sequence[str]) -> tuple[Any, bool]:
         """Parse the text of a parameter with a media type."""
@@ -201,10 +210,12 @@ class OperationParameters:
         credential_names: frozenset[str] = frozenset(),
     ) -> "OperationParameters":
         parsers: dict[str, list[ParameterParser]] = {"query": [], "header": [], "cookie": [], "path": []}
+        is_static = operation.action == STATIC_ACTION
         for parameter in operation.parameters:
-            parsers[parameter.location].append(ParameterParser.from_parameter(document, schemas, parameter))
+            parser = ParameterParser.from_parameter(document, schemas, parameter, is_static=is_static)
+            parsers[parameter.location].append(parser)
         exploded = [parser for parser in parsers["query"] if parser.is_exploded_object]
-        path = [p for p in parsers["path"] if p.parameter.style != "simple" or operation.action == STATIC_ACTION]
+        path = [p for p in parsers["path"] if p.parameter.style != "simple" or is_static]
         return cls(
             {parser.parameter.name: parser for parser in parsers["query"]},
             tuple(parsers["header"]),

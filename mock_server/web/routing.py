@@ -213,12 +213,16 @@ def _find_by_last_segment(path: str, candidates: Collection[str]) -> list[str]:
 
 
 def _group_operations(contract: Contract) -> dict[str, dict[str, dict[str, Operation]]]:
-    """Return the operations by base path, path and upper-case method."""
+    """Return the operations by base path, path and upper-case method.
+
+    A fragment in a path (``/items#archived``) is no part of a request, so the first operation of several is used.
+    """
     groups: dict[str, dict[str, dict[str, Operation]]] = {}
     for operation in contract.operations.values():
         for base_path in operation.base_paths or contract.base_paths:
             paths = groups.setdefault(base_path, {})
-            paths.setdefault(operation.path, {})[operation.method.upper()] = operation
+            path = operation.path.partition("#")[0]
+            paths.setdefault(path, {}).setdefault(operation.method.upper(), operation)
     return groups
 
 

@@ -68,15 +68,18 @@ KEYWORD_TYPES: Mapping[str, KeywordType] = {
 }
 
 
-# Keywords of which files of other authors may have other values: extensions next to paths and responses.
+# Keywords of which files of other authors may have other values: extensions next to paths and responses, and null
+# for the schema of a parameter or media type that has none.
 _EXTENSIBLE_TYPES = {
     **KEYWORD_TYPES,
+    "schema": (lambda value: value is None or _is_object(value), "a mapping"),
     **dict.fromkeys(("paths", "responses"), (_is_extensible_map, "a mapping of names to mappings")),
 }
 # OpenAPI 3.1: a schema may be a boolean, and have several types.
 _TYPES_OF_31 = {
     **_EXTENSIBLE_TYPES,
-    **dict.fromkeys(("schema", "items", "not"), (_is_schema, "a mapping or a boolean")),
+    **dict.fromkeys(("items", "not"), (_is_schema, "a mapping or a boolean")),
+    "schema": (lambda value: value is None or _is_schema(value), "a mapping or a boolean"),
     **dict.fromkeys(("properties", "schemas"), (_is_schema_map, "a mapping of names to schemas")),
     **dict.fromkeys(("allOf", "anyOf", "oneOf"), (_is_schema_list, "a list of schemas")),
     "type": (lambda value: _is_string(value) or _is_string_list(value), "a string or a list of strings"),

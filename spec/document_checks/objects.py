@@ -1,18 +1,22 @@
 """Checks the objects of a canonical document: extensions, patterns and references."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from spec.document import Document, KeywordObjects
 from spec.document_checks.compositions import check_compositions
 from spec.errors import ContractError, ProblemCollector
-from spec.extensions import check_extensions
+from spec.extensions import check_action, check_extensions
 from spec.patterns import iter_pattern_problems
 
 
-def check_objects(document: Document, objects: KeywordObjects, problems: ProblemCollector) -> dict[str, int]:
+def check_objects(
+    document: Document, objects: KeywordObjects, problems: ProblemCollector, known_actions: Collection[str] = ()
+) -> dict[str, int]:
     """Add the problems of the objects of a document, and return how often each extension of other tools occurs.
 
-    Raises ContractError if a reference is invalid, since no parser can read the document then.
+    `known_actions`: the values of `x-action`; none: it is not checked. Raises ContractError if a reference is invalid,
+    since no parser can read the document then.
     """
     ignored_extensions: Counter[str] = Counter()
     checked_references: set[str] = set()
@@ -21,10 +25,11 @@ def check_objects(document: Document, objects: KeywordObjects, problems: Problem
     for node, pointer in objects:
         for problem in iter_pattern_problems(node, pointer, valid_patterns):
             problems.add(problem)
-        try:
+        with problems.collect():
             check_extensions(node, pointer, ignored_extensions)
-        except ContractError as error:
-            problems.add(error)
+        if known_actions and "x-action" in node:
+            with problems.collect():
+                check_action(node["x-action"], f"{pointer}/x-action", known_actions)
         reference = node.get("$ref")
         if reference is not None and reference not in checked_references:
             checked_references.add(reference)

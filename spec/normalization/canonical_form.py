@@ -53,13 +53,14 @@ def _has_extensions(node: Mapping[str, Any]) -> bool:
 
 def _lacks_schema(node: Mapping[str, Any]) -> bool:
     if "content" in node:
-        return any("schema" not in media_type for media_type in node["content"].values())
+        return any(media_type.get("schema") is None for media_type in node["content"].values())
     return _is_parameter_without_schema(node)
 
 
 def _is_parameter_without_schema(node: Mapping[str, Any]) -> bool:
     """Whether an object is a parameter that has neither a schema nor a media type. A security scheme has a type."""
-    return "in" in node and "name" in node and not node.keys() & {"schema", "content", "type"}
+    is_parameter = "in" in node and "name" in node and not node.keys() & {"content", "type"}
+    return is_parameter and node.get("schema") is None
 
 
 def _convert(node: Any, schemas: SchemaNormalizer, key: str = "", *, is_names: bool = False) -> Any:
@@ -93,7 +94,7 @@ def _convert_keyword(key: str, value: Any, schemas: SchemaNormalizer) -> Any:
     if key == "$ref" and isinstance(value, str):
         return decode_reference(value)
     if key == "schema":
-        return schemas.normalize(value)
+        return {} if value is None else schemas.normalize(value)
     if is_literal(key) or key == "examples":
         return value
     return _convert(value, schemas, key, is_names=maps_names(key, value))

@@ -18,8 +18,9 @@ from spec.document import (
     split_pointer,
 )
 from spec.errors import ContractError, ProblemCollector
+from spec.reading.anchors import resolve_anchors
 
-MAX_FILES = 1_000
+MAX_FILES = 5_000
 # Keyword -> section of the components for what its values refer to.
 _SECTIONS = {
     "parameters": "parameters",
@@ -48,7 +49,7 @@ def read_document(path: Path, load: Load = load_mapping) -> Document:
     """
     content = _read_bytes(path)
     with _name_file(str(path)):
-        root = load(content, str(path))
+        root = resolve_anchors(load(content, str(path)), content)
     if find_external_reference(root, content) is None:
         return Document(str(path), content, root)
     bundler = _Bundler(path, root)
@@ -154,11 +155,11 @@ class _Bundler:
         path, pointer = target
         if path not in self.documents:
             if len(self.documents) >= MAX_FILES:
-                raise ContractError(self._describe(base), f"more than {MAX_FILES} files", "a smaller contract")
+                raise ContractError(self.name, f"more than {MAX_FILES} files", "a smaller contract")
             content = _read_bytes(path)
             self.contents[self._describe(path)] = content
             with _name_file(self._describe(path)):
-                self.documents[path] = load_mapping(content, self._describe(path))
+                self.documents[path] = resolve_anchors(load_mapping(content, self._describe(path)), content)
         node = self.documents[path]
         for part in split_pointer(pointer):
             try:
@@ -202,15 +203,16 @@ class _Bundler:
             result = self._convert_reference(result, base, "schemas")
         return result["$ref"]
 
-    def _convert_reference(self, node: Mapping[str, Any], base: Path, section: str) -> dict[str, Any]:
-        """Return what replaces an object with a reference."""
+    def _convert_reference(self, node: Mapping[str, Any], base: Path, section: str) -> Any:
+        """Return what replaces an object with a reference: an object, or the text or list that it refers to."""
         reference = node["$ref"]
         siblings = {key: self._convert_keyword(key, v, base, section) for key, v in node.items() if key != "$ref"}
         target = self._locate(reference, base)
         if target[0] == self.path:
             return {"$ref": f"#{target[1]}", **siblings}
         if not section:
-            return {**self._inline(reference, base, section), **siblings}
+            part = self._inline(reference, base, section)
+            return {**part, **siblings} if isinstance(part, dict) else part
         pointer = self.pointers.get((section, target)) or self._choose_place(section, target)
         if pointer not in self.origins:
             self._resolve(target, reference, base)
@@ -219,21 +221,20 @@ class _Bundler:
             self.pending.append((section, target, pointer))
         return {"$ref": pointer, **siblings}
 
-    def _inline(self, reference: str, base: Path, section: str, *, keys_are_names: bool = False) -> dict[str, Any]:
-        """Return a part of another file that cannot be a component, such as a path item."""
+    def _inline(self, reference: str, base: Path, section: str, *, keys_are_names: bool = False) -> Any:
+        """Return a part of another file that cannot be a component, such as a path item or a description."""
         target = self._locate(reference, base)
         if target in self.inlined:
             raise ContractError(self._describe(base), f"circular reference {reference}", "a reference that ends")
         part = self._resolve(target, reference, base)
-        if not isinstance(part, dict):
+        if keys_are_names and not isinstance(part, dict):
             problem = f"reference {reference} to a {type(part).__name__}"
             raise ContractError(self._describe(base), problem, "a reference to a mapping")
         self.inlined.append(target)
         try:
-            result: dict[str, Any] = self._convert(part, target[0], section, keys_are_names=keys_are_names)
+            return self._convert(part, target[0], section, keys_are_names=keys_are_names)
         finally:
             self.inlined.pop()
-        return result
 
     def _choose_place(self, section: str, target: Target) -> str:
         """Return the pointer of the component that a part of another file becomes."""

@@ -7,6 +7,7 @@ libraries that share no code with the mock.
 import base64
 import copy
 import json
+import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,31 @@ def read_file(path: Path) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def inline_operations(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a contract without operations that are references to files, which Schemathesis does not follow."""
+    for item in raw.get("paths", {}).values():
+        for method, operation in item.items() if isinstance(item, dict) else ():
+            if isinstance(operation, dict) and operation.keys() == {"$ref"}:
+                name = operation["$ref"]
+                item[method] = _rebase(read_file(path.parent / name), posixpath.normpath(name))
+    return raw
+
+
+def _rebase(node: Any, name: str) -> Any:
+    """Return a part of the file `name` with references that are relative to the folder of the contract."""
+    if isinstance(node, list):
+        return [_rebase(value, name) for value in node]
+    if not isinstance(node, dict):
+        return node
+    rebased = {key: _rebase(value, name) for key, value in node.items()}
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        is_local = reference.startswith("#")
+        folder = posixpath.dirname(name)
+        rebased["$ref"] = name + reference if is_local else posixpath.normpath(posixpath.join(folder, reference))
+    return rebased
+
+
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
     """A request. `case`: of Schemathesis, which validates the response."""
@@ -124,19 +150,25 @@ class SampleRequests:
 
     def __post_init__(self) -> None:
         load_all_checks()
-        self.raw = read_file(self.path)
+        self.raw = inline_operations(read_file(self.path), self.path)
         config = SchemathesisConfig.from_dict(_SETTINGS)
         self.schema = schemathesis.openapi.from_dict(_without_servers(self.raw), config=config)
         self.schema.location = self.path.absolute().as_uri()
 
     def generate(self) -> Iterator[SampleRequest]:
         """Generate one valid request for each operation that Schemathesis supports."""
+        requested: set[tuple[str, str]] = set()
         for result in self.schema.get_all_operations():
             if isinstance(result, Err):
                 error = result.err()
                 self.failures[f"{(error.method or '').upper()} {error.path}"] = str(error)[:200]
                 continue
             operation = result.ok()
+            url = (operation.method, operation.path.partition("#")[0])
+            if url in requested:
+                self.failures[operation.label] = "only the fragment of its path differs, which no request contains"
+                continue
+            requested.add(url)
             try:
                 request = self._generate(operation)
             except GENERATION_ERRORS as unsupported:
@@ -146,7 +178,7 @@ class SampleRequests:
 
     def _generate(self, operation: APIOperation[Any, Any, Any, Any]) -> SampleRequest:
         strategies = operation.get_strategies_from_examples() or [operation.as_strategy(GenerationMode.POSITIVE)]
-        case = _draw(strategies[0])
+        case = _draw(strategies[0].filter(_is_expressible))
         names = re.findall(r"{([^{}]+)}", operation.path)
         case.path_parameters = {**dict.fromkeys(names, UNDECLARED_PATH_VALUE), **(case.path_parameters or {})}
         return self.build_request(case)
@@ -215,6 +247,12 @@ def find_response_problems(request: SampleRequest, reply: Reply) -> list[str]:
     except SchemathesisError:  # a schema of a construct that it does not support
         return []
     return []
+
+
+def _is_expressible(case: Case[Any]) -> bool:
+    """Whether the media type of the body can express its value: a form has no notation for an empty array."""
+    is_form = str(case.media_type).startswith(("application/x-www-form-urlencoded", "multipart/"))
+    return not (is_form and isinstance(case.body, dict) and [] in case.body.values())
 
 
 def _draw(strategy: Any) -> Case[Any]:

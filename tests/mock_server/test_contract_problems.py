@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.actions import ACTIONS, check_actions
+from mock_server.actions import ACTIONS, KNOWN_ACTIONS, check_actions
 from mock_server.cli.main import main
 from spec.errors import ContractError
 from spec.loader import load_contract
@@ -44,10 +44,11 @@ def test_all_problems_are_printed_with_their_lines(contract: Path) -> None:
     result = serve(contract)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
-        f"athena-mock: 2 problems in {contract}:",
+        f"athena-mock: 3 problems in {contract}:",
         "  line 2: #/info/title: invalid value 'A\\x1b' (expected printable characters)",
         "  line 7: #/paths/~1a/get/x-sources: unknown extension 'x-sources' (expected an extension of the mock; "
         "did you mean x-source?)",
+        f"  line 6: #/paths/~1a/get/x-action: invalid value 'fly' (expected one of {', '.join(sorted(KNOWN_ACTIONS))})",
     ]
 
 
