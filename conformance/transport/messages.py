@@ -12,8 +12,6 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
 from conformance.transport.json_body import parse_json
 from conformance.transport.request_ids import RequestIds
 from conformance.transport.wire_format import JSON_MEDIA_TYPE, WireFormat
@@ -216,6 +214,8 @@ class Exchange:
 
 def _encode_url(url: str) -> str:
     """The URL as the client sends it."""
+    import httpx
+
     try:
         return str(httpx.URL(url))
     except httpx.InvalidURL:
