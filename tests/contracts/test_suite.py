@@ -13,13 +13,12 @@ from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from tests.conformance.support.http_server import run_http_server
 from tests.contracts.served_contract import ServedContract
-from tests.contracts.test_contracts import FOLDERS, SERVED, get_id
+from tests.contracts.test_contracts import SAMPLE, SERVED, mark_slow
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 TOKENS = ("demo-token", "other-token")
 LOGINS = ("demo:password", "other:password")
 BASIC = ("basic.yaml", "alternatives-and-combinations.yaml")
-SAMPLE = [next(path for path in SERVED if path.parent.name == folder) for folder in FOLDERS]
 
 TASKS = str(ROOT / "examples" / "tasks-with-state.yaml")
 API_KEY = str(ROOT / "tests" / "contracts" / "extensions" / "resource-with-deleted-body.yaml")
@@ -36,14 +35,8 @@ def run_suite(path: Path) -> int:
         return main(arguments, environment)
 
 
-@pytest.mark.parametrize("path", SAMPLE, ids=get_id)
-def test_suite_passes_on_one_contract_of_each_folder(path: Path) -> None:
-    assert run_suite(path) == ExitCode.PASSED
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in SERVED if path not in SAMPLE], ids=get_id)
-def test_suite_passes_on_all_other_contracts(path: Path) -> None:
+@pytest.mark.parametrize("path", mark_slow(SERVED, SAMPLE))
+def test_suite_passes_on_a_contract(path: Path) -> None:
     assert run_suite(path) == ExitCode.PASSED
 
 
