@@ -132,7 +132,7 @@ def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[s
 
 
 def _quote_url(request: Request) -> str:
-    """Return the path below BASE, or the URL of an operation with a server of its own."""
+    """Return the path below BASE, or the full URL if the operation declares another server."""
     wire_format = request.wire_format
     if wire_format is None or wire_format.base_path == wire_format.contract_base_path:
         return _quote(request.target)

@@ -18,7 +18,7 @@ WRITE_REFUSAL_STATUSES = frozenset({403, 405, 423})
 # The target has read the request: it accepts writes.
 WRITE_STATUSES = frozenset({400, 404, 409, 415, 422})
 MAX_PROBES = 3
-MAX_REFUSED_OPERATIONS = 5  # refused writes of so many operations, or so many refused writes, end the run
+MAX_REFUSED_OPERATIONS = 5  # number of operations, or of requests, whose refusal ends the run
 MAX_REFUSED_WRITES = 10
 MAX_MESSAGE_CHARS = 200
 MESSAGE_PROPERTIES = ("message", "detail", "error_description", "error", "title")

@@ -47,7 +47,7 @@ class RequestIdFactory:
         return f"{PRODUCT}/{version} run={self.run_id}"
 
     def create(self) -> RequestIds:
-        """Create the ids of the next request. Each request is a trace of its own: a run has thousands."""
+        """Create the ids of the next request. Each request is a separate trace: a run has thousands."""
         request_id = f"{self.run_id}-{next(self._numbers)}"
         digest = hashlib.sha256(request_id.encode()).hexdigest()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -62,6 +62,6 @@ def build_id_headers(ids: RequestIds, given_names: Mapping[str, str]) -> dict[st
 
 
 def find_server_ids(ids: RequestIds, response_headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers in which the target gave the request an id of its own. Names are lower case."""
+    """Return the headers with the id that the target gave the request. Names are lower case."""
     present = {name: response_headers[name] for name in SERVER_ID_HEADERS if response_headers.get(name)}
     return {name: value for name, value in present.items() if value != ids.request_id}

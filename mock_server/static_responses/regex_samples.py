@@ -171,7 +171,7 @@ class _Parser:
         return self.parse_escape() if character == "\\" else character
 
     def parse_escape(self) -> str:
-        """Parse an escape after its backslash; return the characters that it stands for."""
+        """Parse an escape after its backslash; return the characters that it matches."""
         if code := self.match(_CODE_POINT):
             return chr(int(code[1] or code[2] or code[3], 16))
         if unicode_property := self.match(_PROPERTY):

@@ -23,7 +23,7 @@ from spec.validators import SchemaValidators
 
 MAX_OPTIONAL_DEPTH = 5  # of optional properties and items
 MAX_DEPTH = 30  # of required ones
-MAX_OPTIONAL_VALUES = 400  # after so many values, only required ones are generated
+MAX_OPTIONAL_VALUES = 400  # after this number of values, only required ones are generated
 MAX_VALUES = 20_000
 MAX_CAREFUL_VALUES = 1_000  # each may be validated by itself
 MAX_ITEMS = 1_000

@@ -117,7 +117,7 @@ def send_form(*pairs: tuple[str, str]) -> Result:
 
 
 def encode_multipart(data: Mapping[str, Any], files: Any) -> tuple[bytes, str]:
-    """Encode with httpx, an implementation of its own."""
+    """Encode with httpx, an independent implementation."""
     request = httpx.Request("POST", "http://x", data=data, files=files)
     return request.read(), request.headers["content-type"]
 

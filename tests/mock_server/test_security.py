@@ -205,7 +205,7 @@ def test_login_of_an_account_is_a_basic_credential() -> None:
     assert caller.get(ME, authorization=basic("ada@example.com:password")).status == 200
     assert calls.last.viewer is not None
     assert caller.get(ME, authorization="Bearer demo-token").status == 200
-    for credential in ("ada@example.com:other", "nobody@example.com:password", "ada@example.com"):
+    for credential in ("ada@example.com:other", "unknown@example.com:password", "ada@example.com"):
         reply = caller.get(ME, authorization=basic(credential))
         assert reply.status == 401
         assert reply.headers["www-authenticate"] == "Basic, Bearer"

@@ -107,7 +107,7 @@ class BodyFormats:
 
 
 def _find_separator(encoding: Any) -> str | None:
-    """Return the separator of the items of an array; None if each item is a field of its own."""
+    """Return the separator of the items of an array; None if each item is a separate field."""
     if not isinstance(encoding, dict):
         return None
     style = encoding.get("style", "form")
