@@ -5,6 +5,7 @@ Profile `default` is fast and deterministic, `ci` searches deeper with new rando
 
 import os
 import pickle
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
@@ -47,12 +48,13 @@ _load, _find_line_numbers = document._load, lru_cache(maxsize=16)(line_numbers.f
 
 
 @lru_cache(maxsize=32)
-def _load_pickled(content: bytes, name: str, loader: type[StrictLoader]) -> bytes:
+def _load_pickled(content: bytes, name: str, loader: Hashable) -> bytes:
+    assert isinstance(loader, type)
     return pickle.dumps(_load(content, name, loader), pickle.HIGHEST_PROTOCOL)
 
 
 def _load_copy(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
-    return pickle.loads(_load_pickled(content, name, loader))
+    return pickle.loads(_load_pickled(content, name, loader))  # type: ignore[arg-type]  # mypy rejects classes
 
 
 def _copy_line_numbers(content: bytes) -> dict[str, int]:
