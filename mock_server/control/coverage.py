@@ -37,7 +37,7 @@ async def read_coverage(request: ControlRequest) -> ControlResult:
         "operations": [_describe_operation(contract, o, statuses[o.id]) for o in contract.operations.values()],
         "inferred": [
             {**fact._asdict(), "requests": count}
-            for fact, count in facts.most_common()
+            for fact, count in sorted(facts.items(), key=lambda item: (-item[1], item[0]))
             if get_provenance(contract.document, fact.pointer) == INFERRED
         ],
     }
