@@ -44,12 +44,16 @@ _EMPTY_FORMAT = ErrorFormat(b"")
 
 @dataclass(slots=True)
 class ErrorResponses:
-    """Creates the bodies of errors. `formats`: by operationId, status, and whether fields are invalid."""
+    """Creates the bodies of errors.
+
+    `formats`: by operationId, status, and whether fields are invalid. `validation_statuses`: by operationId.
+    """
 
     contract: Contract
     successes: SuccessResponses
     values: DocumentedValues
     formats: dict[tuple[str, int, bool], ErrorFormat] = field(default_factory=dict)
+    validation_statuses: dict[str, int] = field(default_factory=dict)
     common_response: ResponseDefinition | None = None
     has_common_response: bool = False
 
@@ -57,12 +61,19 @@ class ErrorResponses:
         """Return the status of an error; of invalid input the one that the operation documents."""
         if error.kind is not ErrorKind.VALIDATION_FAILED or operation is None:
             return error.status
+        status = self.validation_statuses.get(operation.id)
+        if status is None:
+            status = self.validation_statuses[operation.id] = self.find_validation_status(operation, error.status)
+        return status
+
+    def find_validation_status(self, operation: Operation, default_status: int) -> int:
+        """Return the status of invalid input that an operation documents; `default_status` if it documents none."""
         keys = self.successes.get_definitions(operation).by_key
         exact = next((int(status) for status in _VALIDATION_STATUSES if str(int(status)) in keys), None)
         if exact is not None:
             return exact
         has_range = not keys.keys().isdisjoint(("4XX", "4xx", "default"))
-        return int(HTTPStatus.BAD_REQUEST) if has_range else error.status
+        return int(HTTPStatus.BAD_REQUEST) if has_range else default_status
 
     def encode(self, operation: Operation | None, error: ApiError) -> tuple[bytes | None, bytes]:
         """Return the body of an error and its content type; None for no body."""
