@@ -40,6 +40,10 @@ class SkipReason:
 
 READ_ONLY = SkipReason("the run is read-only", SkipCategory.DISABLED_BY_OPTION)
 NO_SECOND_TOKEN = SkipReason("no token of another tenant (--other-token-env)", SkipCategory.DISABLED_BY_OPTION)
+NO_SEPARATE_CREDENTIAL = SkipReason(
+    "another tenant has no credentials for the operation: --credential gives all of them, and the token none",
+    SkipCategory.NOT_TESTABLE,
+)
 NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import display_path
+from conformance.config.credentials import resolve_credentials
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.files import write_text
@@ -42,6 +43,7 @@ class ReportBuilder:
         **details: Any,
     ) -> Report:
         """Build a report. `details`: further fields of it."""
+        headers, credentials = resolve_credentials(self.settings, self.contract)
         return Report(
             target=target,
             contract=display_path(Path(self.contract.document.name)),
@@ -54,7 +56,9 @@ class ReportBuilder:
             other_token_env=self.settings.other_token_env,
             notes=tuple(notes),
             repository_path=find_repository_path(Path(self.contract.document.name)),
-            header_names=tuple(name for name, _ in self.settings.header),
+            header_names=tuple(name for name, _ in headers),
+            credentials=credentials,
+            has_login_token=self.settings.token is None or ":" in self.settings.token,
             gate_result=gate_result,
             redaction=redaction,
             line_numbers=self.line_numbers,

@@ -25,7 +25,7 @@ from conformance.reporting import Report
 from conformance.results import Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
-from conformance.session.preflight import other_token_problem, token_problem, wait_until_ready
+from conformance.session.preflight import credentials_problem, other_token_problem, wait_until_ready
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
@@ -157,8 +157,11 @@ def find_target_problem(settings: Settings, session: Session, operations: Sequen
     if not any(operation.security for operation in operations):
         return ""
     secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]
-    problem = token_problem(secured, settings.token_env)
-    if problem or not secured or not settings.other_token:
-        return problem
     probed = [session.contract.operations[exchange.request.operation] for exchange in secured]
+    credentials = session.client.credentials
+    description = credentials.describe(probed[0].id, settings.token_env) if probed else ""
+    problem = credentials_problem(secured, description)
+    probed = [operation for operation in probed if credentials.needs_token(operation.id)]
+    if problem or not probed or not settings.other_token:
+        return problem
     return other_token_problem(session, probed, settings.other_token_env)

@@ -229,7 +229,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        banner = build_banner(sandbox, url, colour=colour, tls=tls)
+        banner = build_banner(sandbox, url, colour=colour, tls=tls, token_file=settings.tokens)
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
