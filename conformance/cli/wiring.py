@@ -202,6 +202,7 @@ def open_session(
             read_only=read_only,
             allow_effects=settings.allow_effects,
             max_effect_calls=settings.max_effect_calls,
+            calls_static_writes=settings.allow_effects or is_loopback(settings.host),
             credentials=_login_fields(settings, contract),
             consistency_timeout=settings.consistency_timeout,
             skipped_operations={**credentials.problems, **settings.skip},

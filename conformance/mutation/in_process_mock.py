@@ -188,7 +188,9 @@ def _create_basic_session(
     target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange, credentials=credentials)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
     write_log = WriteLog(f"{seed:08x}")
-    options = RunOptions(allow_effects=True, reduction_requests=0)  # no reduction: only the first failure counts
+    options = RunOptions(
+        allow_effects=True, calls_static_writes=True, reduction_requests=0
+    )  # no reduction: only the first failure counts
     return Session.create(mock.contract, mock.schemas, target, write_log, bodies, options, sleep=mock.clock.advance)
 
 
