@@ -11,11 +11,11 @@ from conformance.cli.wiring import (
     resolve_contract,
     resolve_token,
 )
-from conformance.config.credentials import resolve_credentials
 from conformance.config.settings import Settings
 from conformance.errors import TargetUnreachable, UsageError
 from conformance.gate.verdict import ExitCode, pluralize
 from conformance.session.cleanup import RunCleanup
+from conformance.session.credentials import resolve_credentials
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
 from spec.model import Contract
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.cli.wiring import display_path
-from conformance.config.credentials import resolve_credentials
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.gate.verdict import ExitCode, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, markdown, terminal
+from conformance.session.credentials import resolve_credentials
 from conformance.transport.redaction import Redactor
 from spec.line_numbers import find_line_numbers
 from spec.model import Contract

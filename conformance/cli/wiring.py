@@ -18,13 +18,13 @@ from conformance import interrupts
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_error
-from conformance.config.credentials import resolve_credentials
 from conformance.config.file import suggest
 from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
 from conformance.gate.severities import Severities
 from conformance.session.coverage import Coverage
+from conformance.session.credentials import resolve_credentials
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from conformance.config.credentials import resolve_credentials
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.past_runs.report_reader import ReportedResult
 from conformance.reporting.templating import render_template
+from conformance.session.credentials import resolve_credentials
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep

@@ -38,7 +38,7 @@ def send(contract: Contract, credentials: OperationCredentials, actor: Actor = A
         return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
     transport = httpx.MockTransport(respond)
-    tokens = {Actor.OWNER: "t", Actor.OTHER_TENANT: "o"}
+    tokens: dict[str, str] = {Actor.OWNER: "t", Actor.OTHER_TENANT: "o"}
     target = HttpTarget("http://localhost", tokens, Budget(None, None), transport=transport, credentials=credentials)
     for operation in contract.operations.values():
         target.send(Request(operation.id, "get", operation.path, actor=actor))
@@ -52,7 +52,7 @@ def test_operation_whose_credentials_cannot_all_be_sent_has_a_problem(contract: 
     }
 
 
-def test_token_is_the_credential_without_a_value_of_its_own(contract: Contract) -> None:
+def test_token_is_the_credential_that_has_no_variable(contract: Contract) -> None:
     credentials = OperationCredentials.from_contract(contract, {"key": KEY})
     assert credentials.problems == {}
     assert credentials.find("getBoth") == (CredentialPart(HEADER_KEY, KEY), CredentialPart(QUERY_APP))
