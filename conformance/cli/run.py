@@ -15,7 +15,7 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable, user_skipped
+from conformance.errors import BudgetExhausted, SkipCheck, SkipReason, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
@@ -135,7 +135,11 @@ def _run_checks(
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
-        reason = user_skipped(session.options.skipped_operations[case.operation.id])
+        message, is_user_choice = (
+            session.options.skipped_operations[case.operation.id],
+            case.operation.id in settings.skip,
+        )
+        reason = user_skipped(message) if is_user_choice else SkipReason(message)
         run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 

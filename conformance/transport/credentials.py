@@ -48,6 +48,19 @@ class CredentialFormat:
         """What a message calls the place."""
         return f"{'query parameter' if self.location == 'query' else self.location} {self.name}"
 
+    def remove(
+        self, headers: Mapping[str, str], query: tuple[tuple[str, str], ...]
+    ) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+        """Return headers and query without the credential."""
+        if self.location == "query":
+            return dict(headers), tuple(pair for pair in query if pair[0] != self.name)
+        if self.location == "header":
+            return {n: value for n, value in headers.items() if n.lower() != self.name.lower()}, query
+        cookies = [part for part in headers.get(COOKIE, "").split(";") if part.partition("=")[0].strip() != self.name]
+        others = {name: value for name, value in headers.items() if name != COOKIE}
+        text = "; ".join(part.strip() for part in cookies if part.strip())
+        return ({**others, COOKIE: text} if text else others), query
+
     @property
     def is_authorization(self) -> bool:
         """Whether it is the header Authorization."""

@@ -18,6 +18,7 @@ from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 TOKENS = ("demo-token", "other-token")
 LOGINS = ("demo:password", "other:password")
+COMBINED = "alternatives-and-combinations.yaml"  # an operation requires two keys, of which the token is one
 BASIC = ("basic.yaml", "alternatives-and-combinations.yaml")
 
 TASKS = str(ROOT / "examples" / "tasks-with-state.yaml")
@@ -32,7 +33,9 @@ def run_suite(path: Path, accepted_tokens: frozenset[str] | None = None) -> int:
     with run_http_server(served.app) as address:
         base_url = address + served.contract.base_path
         arguments = ("run", "--contract", str(path), "--base-url", base_url, "--profile", "smoke", "--strict")
-        return main(arguments, environment)
+        if path.name == COMBINED:
+            arguments = (*arguments, "--credential", "app=APP_KEY")
+        return main(arguments, {**environment, "APP_KEY": "app-key"})
 
 
 @pytest.mark.parametrize("path", mark_slow(SERVED, SAMPLE))
@@ -43,6 +46,15 @@ def test_suite_passes_on_a_contract(path: Path) -> None:
 def test_suite_passes_on_a_mock_with_a_file_of_tokens() -> None:
     path = ROOT / "tests" / "contracts" / "security" / "key-for-some-operations.yaml"
     assert run_suite(path, frozenset((*TOKENS, *LOGINS))) == ExitCode.PASSED
+
+
+def test_operation_without_all_credentials_counts_as_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "tests" / "contracts" / "security" / COMBINED
+    served = ServedContract.create(path)
+    with run_http_server(served.app) as address:
+        arguments = ("run", "--contract", str(path), "--base-url", address, "--no-fuzzing", "--strict")
+        assert main(arguments, {"ATHENA_TOKEN": TOKENS[0]}) == ExitCode.INCOMPLETE
+    assert "no credential for app (query parameter app): add --credential app=VARIABLE" in capsys.readouterr().out
 
 
 @pytest.mark.slow
