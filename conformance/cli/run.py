@@ -15,7 +15,7 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, SkipCheck, SkipReason, TargetUnreachable, user_skipped
+from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
@@ -71,7 +71,7 @@ def _build_report(
     tracked = [recorder.track(check) for check in checks if not severities.is_off(check.id)]
     with closing(target):
         run_result = _run_checks(settings, session, target, tracked, operations)
-    selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
+    selected = [operation for operation in operations if operation.id not in settings.skip]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
     policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
     gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
@@ -135,11 +135,12 @@ def _run_checks(
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
-        message, is_user_choice = (
-            session.options.skipped_operations[case.operation.id],
-            case.operation.id in settings.skip,
+        message = session.options.skipped_operations[case.operation.id]
+        reason = (
+            user_skipped(message)
+            if case.operation.id in settings.skip
+            else SkipReason(message, SkipCategory.MISSING_CREDENTIAL)
         )
-        reason = user_skipped(message) if is_user_choice else SkipReason(message)
         run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 

@@ -32,7 +32,16 @@ def run_suite(path: Path, accepted_tokens: frozenset[str] | None = None) -> int:
     environment = {"ATHENA_TOKEN": token, "ATHENA_OTHER_TOKEN": other_token}
     with run_http_server(served.app) as address:
         base_url = address + served.contract.base_path
-        arguments = ("run", "--contract", str(path), "--base-url", base_url, "--profile", "smoke", "--strict")
+        arguments: tuple[str, ...] = (
+            "run",
+            "--contract",
+            str(path),
+            "--base-url",
+            base_url,
+            "--profile",
+            "smoke",
+            "--strict",
+        )
         if path.name == COMBINED:
             arguments = (*arguments, "--credential", "app=APP_KEY")
         return main(arguments, {**environment, "APP_KEY": "app-key"})
