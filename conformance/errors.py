@@ -54,6 +54,11 @@ def user_skipped(message: str) -> SkipReason:
     return SkipReason(f"skipped: {message}", SkipCategory.USER_SKIPPED)
 
 
+def missing_credential(message: str) -> SkipReason:
+    """Create the reason of an operation whose credentials the run does not have."""
+    return SkipReason(message, SkipCategory.MISSING_CREDENTIAL)
+
+
 def not_reached(message: str) -> SkipReason:
     """Create the reason of a check that an aborted run did not complete."""
     return SkipReason(message, SkipCategory.NOT_REACHED)

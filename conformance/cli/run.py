@@ -15,7 +15,7 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, user_skipped
+from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable, missing_credential, user_skipped
 from conformance.gate.history import History
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
@@ -136,11 +136,8 @@ def _run_checks(
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
         message = session.options.skipped_operations[case.operation.id]
-        reason = (
-            user_skipped(message)
-            if case.operation.id in settings.skip
-            else SkipReason(message, SkipCategory.MISSING_CREDENTIAL)
-        )
+        create_reason = user_skipped if case.operation.id in settings.skip else missing_credential
+        reason = create_reason(message)
         run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 
