@@ -129,3 +129,12 @@ def test_curl_command_sends_a_cookie() -> None:
     name = next(iter(contract.security_schemes.values()))["name"]
     command = print_curl(OperationCredentials.from_contract(contract), next(iter(contract.operations)))
     assert f'-H "Cookie: {name}=${{TOKEN}}"' in command
+
+
+def test_generated_credentials_are_removed_from_a_request() -> None:
+    headers, query = {"x-key": "k", "Cookie": "session=1; theme=dark", "Accept": "*/*"}, (("app", "a"), ("page", "1"))
+    assert HEADER_KEY.remove(headers, query) == ({"Cookie": "session=1; theme=dark", "Accept": "*/*"}, query)
+    assert QUERY_APP.remove(headers, query) == (headers, (("page", "1"),))
+    cookie = CredentialFormat("cookie", "session", "")
+    assert cookie.remove(headers, query) == ({"x-key": "k", "Accept": "*/*", "Cookie": "theme=dark"}, query)
+    assert cookie.remove({"Cookie": "session=1"}, ()) == ({}, ())
