@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from spec.errors import ContractError
+from spec.errors import ContractError, ProblemCollector
 from spec.reading.yaml_loader import StrictLoader, StringKeyLoader, check_finite, parse_integer
 
 MAX_NODES = 1_000_000
@@ -227,7 +227,7 @@ def join_surrogates(content: bytes) -> bytes:
 def _load_yaml(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
     try:
         _check_depth(content)
-        return yaml.load(content, Loader=loader)
+        return _construct(loader(content), name)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
@@ -240,6 +240,19 @@ def _load_yaml(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
         raise ContractError(name, problem, "well-formed YAML or JSON") from None
     except RecursionError:
         raise ContractError(name, "infinite nesting", f"at most {MAX_DEPTH} levels") from None
+
+
+def _construct(loader: StrictLoader, name: str) -> Any:
+    """Return the value that a loader reads. Raises ContractError for all duplicate keys."""
+    try:
+        root = loader.get_single_data()
+    finally:
+        loader.dispose()
+    problems = ProblemCollector(name)
+    for _, problem in sorted(loader.duplicates, key=lambda entry: entry[0]):
+        problems.add(problem)
+    problems.raise_problems()
+    return root
 
 
 def _check_depth(content: bytes) -> None:

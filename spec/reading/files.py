@@ -66,7 +66,7 @@ def _name_file(name: str) -> Iterator[None]:
     try:
         yield
     except ContractError as error:
-        if error.location.startswith(("line ", "#")):
+        if len(error.problems) == 1 and error.location.startswith(("line ", "#")):
             raise ContractError(f"{name}, {error.location}", error.problem, error.expected) from None
         raise
 

@@ -414,3 +414,12 @@ def test_annotations_do_not_change_the_semantic_digest(old: str, new: str) -> No
 )
 def test_everything_else_changes_the_semantic_digest(old: str, new: str) -> None:
     assert digest_of(CONTRACT.replace(old, new, 1)) != digest_of(CONTRACT)
+
+
+def test_all_duplicate_keys_are_reported() -> None:
+    error = load_error("a: {b: 1, b: 2}\nc: 1\nd: {e: 1,\n  e: 2}\nc: 2")
+    assert [(problem.location, problem.problem) for problem in error.problems] == [
+        ("line 1", "duplicate key 'b'"),
+        ("line 4", "duplicate key 'e'"),
+        ("line 5", "duplicate key 'c'"),
+    ]
