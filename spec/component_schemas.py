@@ -61,18 +61,25 @@ class ComponentSchemas:
         return merged
 
     def list_parts(self, schema: Mapping[str, Any], pointer: str) -> list[tuple[Mapping[str, Any], str]]:
-        """Return the schemas that apply together, with their pointers: the parts of `allOf`, then the schema itself."""
-        return list(self._iter_parts(schema, pointer, MAX_WRAPPERS))
+        """Return the schemas that apply together, with their pointers: the parts of `allOf`, then the schema itself.
+
+        A schema that is referred to several times is one part.
+        """
+        return list(self._iter_parts(schema, pointer, MAX_WRAPPERS, set()))
 
     def _iter_parts(
-        self, schema: Mapping[str, Any], pointer: str, depth: int
+        self, schema: Mapping[str, Any], pointer: str, depth: int, visited: set[str]
     ) -> Iterator[tuple[Mapping[str, Any], str]]:
         if not depth:
             raise ContractError(pointer, f"more than {MAX_WRAPPERS} nested $ref and allOf", "a schema")
-        schema, pointer = self.document.dereference(schema, pointer)
+        if "$ref" in schema:
+            schema, pointer = self.document.dereference(schema, pointer)
+            if pointer in visited:
+                return
+            visited.add(pointer)
         for index, part in enumerate(schema.get("allOf", ())):
             if isinstance(part, dict):
-                yield from self._iter_parts(part, f"{pointer}/allOf/{index}", depth - 1)
+                yield from self._iter_parts(part, f"{pointer}/allOf/{index}", depth - 1, visited)
         yield schema, pointer
 
     def list_properties(self, schema: Mapping[str, Any], pointer: str) -> list[Property]:

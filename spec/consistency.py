@@ -2,31 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import QueryExtension, require_one_of
-from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
+from spec.model import Attribute, BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 
 
-def check_consistency(contract: Contract) -> None:
-    """Raise ContractError for each extension that does not fit the rest of the contract."""
-    problems = ProblemCollector(contract.document.name)
+def check_consistency(contract: Contract, problems: ProblemCollector) -> None:
+    """Add a problem for each extension that does not fit the rest of the contract."""
     for check in _iter_checks(contract):
         with problems.collect():
             check()
-    problems.raise_problems()
 
 
-def _iter_checks(contract: Contract) -> Iterator[Callable[[], None]]:
+def _iter_checks(contract: Contract) -> Iterator[Callable[[], object]]:
     """Yield the checks of the resources, their properties, the views and the operations."""
     yield partial(_check_stored_only, contract)
     collections: dict[str, str] = {}
     for resource in contract.resources.values():
         location = f"{resource.pointer}/x-resource"
         yield partial(_check_collection, resource, collections, location)
-        yield partial(_check_resource_extension, resource, location)
+        for key, name, allowed in _list_named_properties(resource):
+            yield partial(require_one_of, name, allowed, f"{location}/{key}")
         for relation in resource.relations.values():
             yield partial(_check_relation, contract, relation)
             yield partial(_check_discriminator, resource, relation)
@@ -38,7 +38,7 @@ def _iter_checks(contract: Contract) -> Iterator[Callable[[], None]]:
         for derived in view.derived_properties.values():
             yield partial(_check_derived_property, contract, contract.resources[view.resource], derived)
     for operation in contract.operations.values():
-        yield partial(_check_operation, contract, operation)
+        yield from _iter_operation_checks(contract, operation)
 
 
 def _check_collection(resource: Resource, collections: dict[str, str], location: str) -> None:
@@ -58,8 +58,8 @@ def _check_stored_only(contract: Contract) -> None:
             raise ContractError(pointer, problem, "a schema without stored-only, or a property in x-resource: stores")
 
 
-def _check_resource_extension(resource: Resource, location: str) -> None:
-    """Check that an `x-resource` names attributes and relations of its resource."""
+def _list_named_properties(resource: Resource) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return (keyword, name, valid names) of the attributes and relations that an `x-resource` names."""
     stored = [r for r in resource.relations.values() if r.is_stored]
     attributes, to_one = tuple(resource.attributes), tuple(r.name for r in stored if not r.to_many)
     rules: list[tuple[str, str, tuple[str, ...]]] = [("public", name, attributes) for name in resource.public_when]
@@ -70,8 +70,7 @@ def _check_resource_extension(resource: Resource, location: str) -> None:
     if grant := resource.access_grant:
         rules += [("grants", name, to_one) for name in (grant.subject, grant.entity)]
         rules.append(("grants", grant.permission, attributes))
-    for key, name, allowed in rules:
-        require_one_of(name, allowed, f"{location}/{key}")
+    return rules
 
 
 def _check_discriminator(resource: Resource, relation: Relation) -> None:
@@ -146,34 +145,45 @@ def _check_aggregate(contract: Contract, resource: Resource, derived: DerivedPro
                 raise ContractError(location, invalid_value(name), f"one of {target}: " + ", ".join(attributes))
 
 
-def _check_operation(contract: Contract, operation: Operation) -> None:
+def _iter_operation_checks(contract: Contract, operation: Operation) -> Iterator[Callable[[], object]]:
+    """Yield the checks of the parameters and body fields of an operation."""
     resource = contract.resources.get(operation.resource or "")
     if resource is None:
         return
     items: tuple[Parameter | BodyField, ...] = (*operation.parameters, *operation.body_fields.values())
     for item in items:
-        setter = item.relation_setter
-        if setter and operation.is_generic and setter.relation not in resource.relations:
-            expected = f"one of {resource.name}: " + ", ".join(resource.relations)
-            raise ContractError(f"{item.pointer}/x-relation/sets", invalid_value(setter.relation), expected)
+        if item.relation_setter and operation.is_generic:
+            yield partial(_check_relation_setter, resource, item)
         if item.x_query:
-            _check_query_extension(contract, resource, item, item.x_query)
+            yield from _iter_query_checks(contract, resource, item, item.x_query)
             other_names = tuple(other.name for other in items if other.x_query and other is not item)
             if item.x_query.unless_parameter is not None:
-                require_one_of(item.x_query.unless_parameter, other_names, f"{item.pointer}/x-query/unless")
+                location = f"{item.pointer}/x-query/unless"
+                yield partial(require_one_of, item.x_query.unless_parameter, other_names, location)
     if operation.action == "create" and operation.request_body:
-        _check_required_attributes(resource, operation)
+        for attribute in resource.attributes.values():
+            yield partial(_check_value_of_created_record, resource, operation, attribute)
 
 
-def _check_query_extension(
+def _check_relation_setter(resource: Resource, item: Parameter | BodyField) -> None:
+    setter = item.relation_setter
+    if setter and setter.relation not in resource.relations:
+        expected = f"one of {resource.name}: " + ", ".join(resource.relations)
+        raise ContractError(f"{item.pointer}/x-relation/sets", invalid_value(setter.relation), expected)
+
+
+def _iter_query_checks(
     contract: Contract, resource: Resource, item: Parameter | BodyField, x_query: QueryExtension
-) -> None:
-    """Check the paths of a filter or search and the enum of a sort, include or count."""
+) -> Iterator[Callable[[], object]]:
+    """Yield the checks of the paths of a filter or search, or of the enum of a sort, include or count."""
     if x_query.role in ("filter", "search"):
         for path in x_query.paths:
-            _check_query_path(contract, resource, path, x_query.operator, f"{item.pointer}/x-query")
+            yield partial(_check_query_path, contract, resource, path, x_query.operator, f"{item.pointer}/x-query")
     elif x_query.role in ("sort", "include", "count"):
-        _check_enum_names(contract, resource, item, x_query)
+        names = item.schema.get("items", item.schema).get("enum")
+        yield partial(_require_enum, names, item, x_query)
+        for name in names or ():
+            yield partial(_check_enum_name, contract, resource, name, f"{item.pointer}/schema", x_query.role)
 
 
 def _check_query_path(
@@ -187,22 +197,22 @@ def _check_query_path(
         raise ContractError(location, f"{problem}, a relation", "the path of an attribute")
 
 
-def _check_enum_names(
-    contract: Contract, resource: Resource, item: Parameter | BodyField, x_query: QueryExtension
-) -> None:
-    location = f"{item.pointer}/schema"
-    names = item.schema.get("items", item.schema).get("enum")
+def _require_enum(names: Any, item: Parameter | BodyField, x_query: QueryExtension) -> None:
     if not names:
-        raise ContractError(location, f"missing enum for x-query: {x_query.role}", "an enum of the valid names")
-    for name in names:
-        if not isinstance(name, str):
-            raise ContractError(f"{location}/enum", invalid_value(name), "strings")
-        if x_query.role == "sort":
-            _check_sort_name(resource, name, location)
-        elif x_query.role == "include":
-            resolve_include(contract, resource, name, location)
-        else:
-            resolve_count(resource, name, location)
+        problem = f"missing enum for x-query: {x_query.role}"
+        raise ContractError(f"{item.pointer}/schema", problem, "an enum of the valid names")
+
+
+def _check_enum_name(contract: Contract, resource: Resource, name: Any, location: str, role: str) -> None:
+    """Check a name by which a list can be sorted, or of a relation that can be included or counted."""
+    if not isinstance(name, str):
+        raise ContractError(f"{location}/enum", invalid_value(name), "strings")
+    if role == "sort":
+        _check_sort_name(resource, name, location)
+    elif role == "include":
+        resolve_include(contract, resource, name, location)
+    else:
+        resolve_count(resource, name, location)
 
 
 def _check_sort_name(resource: Resource, name: str, location: str) -> None:
@@ -212,13 +222,11 @@ def _check_sort_name(resource: Resource, name: str, location: str) -> None:
         raise ContractError(location, invalid_value(name), expected)
 
 
-def _check_required_attributes(resource: Resource, operation: Operation) -> None:
-    """Check that a created record gets a value for each attribute."""
-    assert operation.request_body is not None
-    for attribute in resource.attributes.values():
-        field = operation.request_body.fields.get(attribute.name)
-        is_sent = field is not None and (field.required or "default" in field.schema)
-        is_optional = attribute.nullable or attribute.has_default or attribute.stamp or attribute.write_only
-        if not (is_sent or is_optional or attribute.name == resource.key_attribute):
-            problem = f"no value for a record created by {operation.id}"
-            raise ContractError(attribute.pointer, problem, "a default, nullable, x-stamp, or required in the body")
+def _check_value_of_created_record(resource: Resource, operation: Operation, attribute: Attribute) -> None:
+    """Check that a created record gets a value for an attribute."""
+    field = operation.body_fields.get(attribute.name)
+    is_sent = field is not None and (field.required or "default" in field.schema)
+    is_optional = attribute.nullable or attribute.has_default or attribute.stamp or attribute.write_only
+    if not (is_sent or is_optional or attribute.name == resource.key_attribute):
+        problem = f"no value for a record created by {operation.id}"
+        raise ContractError(attribute.pointer, problem, "a default, nullable, x-stamp, or required in the body")

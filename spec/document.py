@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from spec.errors import ContractError
+from spec.errors import ContractError, ProblemCollector
 from spec.reading.yaml_loader import StrictLoader, StringKeyLoader, check_finite, parse_integer
 
 MAX_NODES = 1_000_000
@@ -111,7 +111,8 @@ def load_mapping(content: bytes, name: str) -> dict[str, Any]:
     """Parse a contract file, or a part of one, without following references. Raises ContractError."""
     root = _load(content, name, StringKeyLoader)
     if not isinstance(root, dict):
-        raise ContractError(name, f"invalid type {type(root).__name__}", "an OpenAPI document (a mapping)")
+        problem = "an empty document" if root is None else f"a {_describe_type(root)}"
+        raise ContractError(name, problem, "an OpenAPI document (a mapping)")
     if _ENCODED_REFERENCE.search(content):
         for node, _ in _iter_containers(root, name):
             if isinstance(node, dict) and isinstance(node.get("$ref"), str):
@@ -148,6 +149,11 @@ def parse_yaml(content: bytes, name: str) -> Any:
     root = _load(content, name, StrictLoader)
     check_size(root, name)
     return root
+
+
+def _describe_type(value: Any) -> str:
+    names = {list: "list", str: "text", bool: "boolean"}
+    return names.get(type(value), "number")
 
 
 def _load(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
@@ -221,11 +227,32 @@ def join_surrogates(content: bytes) -> bytes:
 def _load_yaml(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
     try:
         _check_depth(content)
-        return yaml.load(content, Loader=loader)
+        return _construct(loader(content), name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        location = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        context = "" if error.context is None else f" {error.context}"
+        if error.context_mark is not None and error.context_mark is not mark:
+            context += f" that starts in line {error.context_mark.line + 1}"
+        raise ContractError(location, f"{error.problem}{context}", "well-formed YAML or JSON") from None
     except yaml.YAMLError as error:
-        raise ContractError(name, " ".join(str(error).split()), "well-formed YAML or JSON") from None
+        problem = " ".join(str(error).split()).replace(' in "<byte string>",', " at")
+        raise ContractError(name, problem, "well-formed YAML or JSON") from None
     except RecursionError:
         raise ContractError(name, "infinite nesting", f"at most {MAX_DEPTH} levels") from None
+
+
+def _construct(loader: StrictLoader, name: str) -> Any:
+    """Return the value that a loader reads. Raises ContractError for all duplicate keys."""
+    try:
+        root = loader.get_single_data()
+    finally:
+        loader.dispose()
+    problems = ProblemCollector(name)
+    for _, problem in sorted(loader.duplicates, key=lambda entry: entry[0]):
+        problems.add(problem)
+    problems.raise_problems()
+    return root
 
 
 def _check_depth(content: bytes) -> None:

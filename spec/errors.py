@@ -59,24 +59,44 @@ class ContractErrors(ContractError):
 
 
 class ProblemCollector:
-    """Collects the problems of a file, so that they are reported together."""
+    """Collects the problems of a file, so that they are reported together.
+
+    A local problem has no consequences: the part of the file that has it can be checked further.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._problems: dict[str, ContractError] = {}
+        self._local: set[str] = set()
 
-    def add(self, error: ContractError) -> None:
+    @property
+    def has_problems(self) -> bool:
+        """Whether a problem was added."""
+        return bool(self._problems)
+
+    def __iter__(self) -> Iterator[ContractError]:
+        """Iterate over the problems in the order in which they were added."""
+        return iter(self._problems.values())
+
+    def list_consequential(self) -> list[ContractError]:
+        """Return the problems that are not local."""
+        return [problem for text, problem in self._problems.items() if text not in self._local]
+
+    def add(self, error: ContractError, *, is_local: bool = False) -> None:
         """Add the problems of an error; one that is known already is ignored."""
         for problem in error.problems:
-            self._problems.setdefault(str(problem), problem)
+            text = str(problem)
+            self._problems.setdefault(text, problem)
+            if is_local:
+                self._local.add(text)
 
     @contextmanager
-    def collect(self) -> Iterator[None]:
+    def collect(self, *, is_local: bool = False) -> Iterator[None]:
         """Add the error that the block raises, instead of raising it."""
         try:
             yield
         except ContractError as error:
-            self.add(error)
+            self.add(error, is_local=is_local)
 
     def raise_problems(self) -> None:
         """Raise the only problem, or ContractErrors with all of them; do nothing without problems."""

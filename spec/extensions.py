@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,27 +68,36 @@ class RelationSetter:
 def check_action(action: str, pointer: str, known: Collection[str]) -> None:
     """Raise ContractError for an unknown action. `pointer`: of the extension."""
     if action not in known:
-        raise ContractError(pointer, invalid_value(action), f"one of {', '.join(sorted(known))}")
+        raise ContractError(pointer, invalid_value(action), f"one of {', '.join(known)}")
 
 
-def check_extensions(node: Mapping[str, Any], pointer: str, ignored: Counter[str]) -> None:
-    """Raise ContractError for a misspelled extension of an object, an unknown provenance level and invalid evidence.
+def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Counter[str]) -> Iterator[ContractError]:
+    """Yield the misspelled extensions of an object, unknown provenance levels and invalid evidence.
 
     `ignored`: counts the extensions of other tools.
     """
     for key, value in node.items():
         if not key.startswith("x-"):
             continue
-        if key == "x-source":
-            _check_provenance(node, value, f"{pointer}/x-source")
-        elif key == "x-evidence":
-            _check_evidence(node, f"{pointer}/x-evidence")
+        if key in ("x-source", "x-evidence"):
+            try:
+                _check_annotation(node, key, value, f"{pointer}/{key}")
+            except ContractError as error:
+                yield error
         elif key not in KNOWN_EXTENSIONS:
             intended = None if key in ignored else find_intended_extension(key)
             if intended is not None:
                 expected = f"an extension of the mock; did you mean {intended}?"
-                raise ContractError(f"{pointer}/{escape(key)}", f"unknown extension {key!r}", expected)
-            ignored[key] += 1
+                yield ContractError(f"{pointer}/{escape(key)}", f"unknown extension {key!r}", expected)
+            else:
+                ignored[key] += 1
+
+
+def _check_annotation(node: Mapping[str, Any], key: str, value: Any, location: str) -> None:
+    if key == "x-source":
+        _check_provenance(node, value, location)
+    else:
+        _check_evidence(node, location)
 
 
 def format_ignored_extensions(counts: Mapping[str, int]) -> str:

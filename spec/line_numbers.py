@@ -79,25 +79,26 @@ def describe_lines(document: Document) -> Iterator[None]:
 
 
 def add_lines(error: ContractError, document: Document) -> ContractError:
-    """Return an error whose problems have the line before the JSON pointer, a single one also the name of the file."""
+    """Return an error with the line before each JSON pointer, sorted by line; a single one also has the file."""
     line_numbers = {"": find_line_numbers(document.content)}
     if len(error.problems) == 1:
-        return _add_line(error, document, f"{document.name}, ", line_numbers)
-    return ContractErrors(document.name, [_add_line(each, document, "", line_numbers) for each in error.problems])
+        return _add_line(error, document, f"{document.name}, ", line_numbers)[1]
+    located = [_add_line(each, document, "", line_numbers) for each in error.problems]
+    return ContractErrors(document.name, [problem for _, problem in sorted(located, key=lambda entry: entry[0])])
 
 
 def _add_line(
     problem: ContractError, document: Document, prefix: str, line_numbers: dict[str, dict[str, int]]
-) -> ContractError:
-    """Add the line to a problem. `line_numbers`: those of each file, ``""`` is the root file."""
+) -> tuple[tuple[str, int], ContractError]:
+    """Add the line to a problem, and return it with (file, line). `line_numbers`: of each file; ``""`` is the root."""
     if not problem.location.startswith("#"):
-        return problem
+        return ("", 0), problem
     file, pointer = _find_origin(document, problem.location)
     if file not in line_numbers:
         line_numbers[file] = find_line_numbers(document.files[file])
     line = find_nearest_line(line_numbers[file], pointer)
     location = f"{f'{file}, ' if file else prefix}line {line}: {pointer}"
-    return ContractError(location, problem.problem, problem.expected)
+    return (file, line or 0), ContractError(location, problem.problem, problem.expected)
 
 
 def _find_origin(document: Document, pointer: str) -> tuple[str, str]:

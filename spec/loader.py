@@ -4,16 +4,18 @@ Everything is read from the file; this package contains nothing that is specific
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spec.component_schemas import ComponentSchemas
 from spec.consistency import check_consistency
-from spec.document import Document, escape, iter_keyword_objects, load_mapping
+from spec.document import Document, KeywordObjects, escape, iter_keyword_objects, load_mapping
 from spec.document_checks.keyword_types import check_keyword_types
 from spec.document_checks.objects import check_objects
 from spec.document_checks.printed_texts import check_printed_texts, join_lines
+from spec.document_checks.valid_parts import select_valid_parts
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import parse_csrf
 from spec.http.security import parse_security_schemes
@@ -25,38 +27,71 @@ from spec.operation_parser import OperationParser
 from spec.reading.files import Load, read_document
 from spec.resource_parser import parse_resources, parse_views
 
+# Checks a contract and adds its problems.
+ContractCheck = Callable[[Contract, ProblemCollector], None]
+
 _VERSION_PATTERN = re.compile(r"3\.[01](\.[0-9]+)?(-.+)?")
 
 
-def load_contract(path: Path, load: Load = load_mapping, known_actions: Collection[str] = ()) -> Contract:
+def load_contract(
+    path: Path, load: Load = load_mapping, known_actions: Collection[str] = (), checks: Sequence[ContractCheck] = ()
+) -> Contract:
     """Load the contract file at `path`. Raises ContractError, with lines, if it cannot be read or is invalid.
 
-    `load`: parses the bytes of the file. `known_actions`: see `parse_contract`.
+    `load`: parses the bytes of the file. `known_actions`, `checks`: see `parse_contract`.
     """
     document = read_document(path, load)
     with describe_lines(document):
-        return parse_contract(document, known_actions)
+        return parse_contract(document, known_actions, checks)
 
 
-def parse_contract(document: Document, known_actions: Collection[str] = ()) -> Contract:
-    """Build the contract of a document. Raises ContractError with all problems that can be found together.
+def parse_contract(
+    document: Document, known_actions: Collection[str] = (), checks: Sequence[ContractCheck] = ()
+) -> Contract:
+    """Build the contract of a document. Raises ContractError with all its problems.
 
-    `known_actions`: the values of `x-action`; none: it is not checked.
+    What follows from other problems is not reported. `known_actions`: the values of `x-action`; none: it is not
+    checked. `checks`: further checks, of the parts without problems.
     """
-    _check_root(document)
-    objects = list(iter_keyword_objects(document.root))
-    check_keyword_types(document, objects, is_31=is_openapi_31(document.root))
-    canonical = normalize_document(document, objects)
+    problems = ProblemCollector(document.name)
+    document = _check_root(document, problems)
+    is_31 = is_openapi_31(document.root)
+    objects: KeywordObjects = list(iter_keyword_objects(document.root))
+    with problems.collect():
+        check_keyword_types(document, objects, is_31=is_31)
+    document, objects = _select_valid(document, objects, problems)
+    try:
+        canonical = normalize_document(document, objects)
+    except ContractError as error:
+        problems.add(error)
+        problems.raise_problems()
+        raise
     if canonical is not document:
         document, objects = canonical, list(iter_keyword_objects(canonical.root))
-    problems = ProblemCollector(document.name)
-    with problems.collect():
+    with problems.collect(is_local=True):
         check_printed_texts(document)
     ignored_extensions = check_objects(document, objects, problems, known_actions)
+    document, _ = _select_valid(document, objects, problems)
     contract = _parse(document, problems, ignored_extensions)
+    if problems.list_consequential():
+        document, _ = _select_valid(document, objects, problems)
+        contract = _parse(document, ProblemCollector(document.name), ignored_extensions)
+    for check in (check_consistency, *checks):
+        with problems.collect():
+            check(contract, problems)
     problems.raise_problems()
-    check_consistency(contract)
     return contract
+
+
+def _select_valid(
+    document: Document, objects: KeywordObjects, problems: ProblemCollector
+) -> tuple[Document, KeywordObjects]:
+    """Return the parts of a document that can be checked further, and their objects."""
+    consequential = problems.list_consequential()
+    if not consequential:
+        return document, objects
+    document = select_valid_parts(document, consequential)
+    return document, list(iter_keyword_objects(document.root))
 
 
 def _parse(document: Document, problems: ProblemCollector, ignored_extensions: Mapping[str, int]) -> Contract:
@@ -66,14 +101,14 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
     views = parse_views(components, resources, problems)
     operations = OperationParser(components, resources, views).parse_operations(problems)
     session_cookie = None
-    with problems.collect():
+    with problems.collect(is_local=True):
         session_cookie = _parse_session_cookie(document)
     security_schemes: Mapping[str, Mapping[str, Any]] = {}
-    with problems.collect():
+    with problems.collect(is_local=True):
         security_schemes = parse_security_schemes(document)
     info = root["info"]
     base_paths: tuple[str, ...] = ("",)
-    with problems.collect():
+    with problems.collect(is_local=True):
         base_paths = parse_base_paths(root.get("servers"), "#/servers")
     return Contract(
         document,
@@ -94,20 +129,28 @@ def _parse(document: Document, problems: ProblemCollector, ignored_extensions: M
     )
 
 
-def _check_root(document: Document) -> None:
-    """Check the version of OpenAPI, and the parts that each document has."""
-    root, problems = document.root, ProblemCollector(document.name)
+def _check_root(document: Document, problems: ProblemCollector) -> Document:
+    """Check the version of OpenAPI, and the parts that each document has; return the document with these parts.
+
+    Raises ContractError for another version: its documents follow other rules.
+    """
+    root = document.root
     version = root.get("openapi")
     if "swagger" in root and version is None:
         expected = f"OpenAPI 3; to convert the file: npx swagger2openapi --yaml --outfile openapi.yaml {document.name}"
         raise ContractError("#/swagger", invalid_value(root["swagger"]), expected)
     if not _VERSION_PATTERN.fullmatch(str(version)):
-        problems.add(ContractError("#/openapi", invalid_value(version), "3.0.x or 3.1.x"))
+        problem = "missing version" if version is None else invalid_value(version)
+        problems.add(ContractError("#/openapi", problem, "3.0.x or 3.1.x"))
+        if version is not None:
+            problems.raise_problems()
     sections = ("info",) if is_openapi_31(root) and "paths" not in root else ("info", "paths")
     for section in sections:
         if not isinstance(root.get(section), dict):
-            problems.add(ContractError(f"#/{section}", invalid_value(root.get(section)), "a mapping"))
-    problems.raise_problems()
+            problem = f"missing {section}" if section not in root else invalid_value(root[section])
+            problems.add(ContractError(f"#/{section}", problem, "a mapping"))
+            root = {**root, section: {}}
+    return document if root is document.root else replace(document, root=root)
 
 
 def _parse_session_cookie(document: Document) -> SessionCookie | None:

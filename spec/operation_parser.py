@@ -1,7 +1,7 @@
 """Parses the paths of a contract into operations."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,30 +59,45 @@ class OperationParser:
             for method in METHODS:
                 if method in path_item:
                     with problems.collect():
-                        self._add_operation(operations, path, method, path_item)
+                        self._add_operation(operations, path, method, path_item, problems)
         return operations
 
     def _add_operation(
-        self, operations: dict[str, Operation], path: str, method: str, path_item: Mapping[str, Any]
+        self,
+        operations: dict[str, Operation],
+        path: str,
+        method: str,
+        path_item: Mapping[str, Any],
+        problems: ProblemCollector,
     ) -> None:
-        operation = self._parse_operation(path, method, path_item)
+        operation = self._parse_operation(path, method, path_item, problems)
         if operation.id in operations:
             raise ContractError(operation.pointer, f"duplicate operationId {operation.id!r}", "a unique name")
         operations[operation.id] = operation
 
-    def _parse_operation(self, path: str, method: str, path_item: Mapping[str, Any]) -> Operation:
+    def _parse_operation(
+        self, path: str, method: str, path_item: Mapping[str, Any], problems: ProblemCollector
+    ) -> Operation:
+        """Return an operation without the parts that have problems. Raises ContractError for a problem of the rest."""
         node, location = path_item[method], f"#/paths/{escape(path)}"
         pointer = f"{location}/{method}"
         resource = self._find_resource(path)
-        parameters = {}
-        for owner_pointer, owner in ((location, path_item), (pointer, node)):
-            for index, parameter_node in enumerate(owner.get("parameters", ())):
-                parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
-                if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
-                    parameters[parameter.location, parameter.name] = parameter
-        responses, ranges, envelope = self._parse_responses(node, pointer)
+        parameters = self._parse_parameters(((location, path_item), (pointer, node)), problems)
+        request_body: RequestBody | None = None
+        with problems.collect():
+            request_body = self._parse_request_body(node, pointer, problems)
+        effects: list[str] = []
+        for effect in node.get("x-effects", ()):
+            with problems.collect(is_local=True):
+                effects.append(require_one_of(effect, EFFECTS, f"{pointer}/x-effects"))
+        security: tuple[tuple[str, ...], ...] = ()
+        with problems.collect(is_local=True):
+            security = self._parse_security(node, pointer)
+        base_paths: tuple[str, ...] = ()
+        with problems.collect(is_local=True):
+            base_paths = _parse_own_base_paths((node, pointer), (path_item, location))
+        responses, ranges, envelope = self._parse_responses(node, pointer, problems)
         action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
-        security = self._parse_security(node, pointer)
         return Operation(
             node["operationId"],
             method,
@@ -92,15 +107,28 @@ class OperationParser:
             str((node.get("tags") or [""])[0]),
             action,
             resource.name if resource else None,
-            tuple(parameters.values()),
-            self._parse_request_body(node, pointer),
+            parameters,
+            request_body,
             responses,
             security,
-            tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
+            tuple(effects),
             envelope,
-            _parse_own_base_paths((node, pointer), (path_item, location)),
+            base_paths,
             ranges,
         )
+
+    def _parse_parameters(
+        self, owners: Iterable[tuple[str, Mapping[str, Any]]], problems: ProblemCollector
+    ) -> tuple[Parameter, ...]:
+        """Return the parameters of a path item and an operation, given with their pointers."""
+        parameters = {}
+        for pointer, owner in owners:
+            for index, node in enumerate(owner.get("parameters", ())):
+                with problems.collect(is_local=True):
+                    parameter = self._parse_parameter(node, f"{pointer}/parameters/{index}")
+                    if parameter.location != "header" or parameter.name.lower() not in _IGNORED_HEADERS:
+                        parameters[parameter.location, parameter.name] = parameter
+        return tuple(parameters.values())
 
     def _infer_action(self, path: str, method: str, resource: Resource | None, envelope: Envelope) -> str | None:
         """Return the generic action of a method; None for a read whose response does not show the resource."""
@@ -155,7 +183,9 @@ class OperationParser:
             media_type,
         )
 
-    def _parse_request_body(self, operation: Mapping[str, Any], pointer: str) -> RequestBody | None:
+    def _parse_request_body(
+        self, operation: Mapping[str, Any], pointer: str, problems: ProblemCollector
+    ) -> RequestBody | None:
         if "requestBody" not in operation:
             return None
         node, body = self.components.document.dereference(operation["requestBody"], f"{pointer}/requestBody")
@@ -164,22 +194,25 @@ class OperationParser:
             return None
         media_type = next((m for is_preferred in _PREFERENCES for m in content if is_preferred(m)), next(iter(content)))
         pointers = {name: f"{body}/content/{escape(name)}/schema" for name in content}
-        fields = self._parse_fields(content[media_type].get("schema", {}), pointers[media_type])
+        fields = self._parse_fields(content[media_type].get("schema", {}), pointers[media_type], problems)
         return RequestBody(bool(node.get("required", False)), tuple(content), pointers[media_type], fields, pointers)
 
-    def _parse_fields(self, schema: Mapping[str, Any], pointer: str) -> dict[str, BodyField]:
+    def _parse_fields(
+        self, schema: Mapping[str, Any], pointer: str, problems: ProblemCollector
+    ) -> dict[str, BodyField]:
         """Return the properties of a body that a client may set."""
         fields: dict[str, BodyField] = {}
         for prop in self.components.list_properties(schema, pointer):
             node, child = prop.node, prop.pointer
             if isinstance(node, dict) and self.components.has_flag(node, "readOnly"):
                 continue  # the schema of a response that is also the body
-            query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
-            fields[prop.name] = BodyField(prop.name, prop.is_required, node, query, setter, child)
+            with problems.collect():
+                query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
+                fields[prop.name] = BodyField(prop.name, prop.is_required, node, query, setter, child)
         return fields
 
     def _parse_responses(
-        self, operation: Mapping[str, Any], pointer: str
+        self, operation: Mapping[str, Any], pointer: str, problems: ProblemCollector
     ) -> tuple[dict[int, str | None], dict[str, str | None], Envelope]:
         """Return the schema pointers of the responses by status and by range, and the envelope of the success."""
         responses: dict[int, str | None] = {}
@@ -187,7 +220,12 @@ class OperationParser:
         for status, response_node in operation.get("responses", {}).items():
             node, location = self.components.document.dereference(response_node, f"{pointer}/responses/{status}")
             if not _STATUS_PATTERN.fullmatch(status):
-                raise ContractError(f"{pointer}/responses", invalid_value(status), "three digits, 4XX or default")
+                expected = "three digits, 4XX or default"
+                problems.add(
+                    ContractError(f"{pointer}/responses/{escape(status)}", invalid_value(status), expected),
+                    is_local=True,
+                )
+                continue
             media_type = next(iter(node.get("content", {})), None)
             schema_pointer = f"{location}/content/{escape(media_type)}/schema" if media_type else None
             if status.isdigit():

@@ -22,33 +22,46 @@ def parse_resources(components: ComponentSchemas, problems: ProblemCollector) ->
     resources = {}
     for name, schema in components.schemas.items():
         if _is_resource(schema):
-            with problems.collect():
-                resources[name] = _parse_resource(components, name, schema, f"#/components/schemas/{escape(name)}")
+            own_problems = ProblemCollector(problems.name)
+            with own_problems.collect():
+                pointer = f"#/components/schemas/{escape(name)}"
+                resources[name] = _parse_resource(components, name, schema, pointer, own_problems)
+            for problem in own_problems:
+                problems.add(problem)
+                resources.pop(name, None)
     return resources
 
 
-def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str, Any], pointer: str) -> Resource:
+def _parse_resource(
+    components: ComponentSchemas, name: str, schema: Mapping[str, Any], pointer: str, problems: ProblemCollector
+) -> Resource:
+    """Return a resource without the properties that have problems. Raises ContractError for a problem of the rest."""
     location = f"{pointer}/x-resource"
     extension = require_mapping(schema["x-resource"], _RESOURCE_KEYS, location)
-    for key in ("collection", "key"):
-        if not isinstance(extension.get(key), str):
-            raise ContractError(location, f"missing {key}", f"{key}: a name")
+    missing = [key for key in ("collection", "key") if not isinstance(extension.get(key), str)]
+    if missing:
+        expected = ", ".join(f"{key}: a name" for key in missing)
+        raise ContractError(location, f"missing {' and '.join(missing)}", expected)
     attributes: dict[str, Attribute] = {}
     relations: dict[str, Relation] = {}
     derived_properties: dict[str, DerivedProperty] = {}
-    for prop in _list_properties(components, schema, pointer):
-        if "x-relation" in prop.node:
-            relations[prop.name] = _parse_relation(components, prop)
-        elif "x-derived" in prop.node:
-            derived_properties[prop.name] = _parse_derived_property(
-                components, prop.name, prop.node, prop.pointer, prop.is_required
-            )
-        else:
-            attributes[prop.name] = _parse_attribute(components, prop)
+    properties = _list_properties(components, schema, pointer)
+    for prop in properties:
+        with problems.collect():
+            if "x-relation" in prop.node:
+                relations[prop.name] = _parse_relation(components, prop)
+            elif "x-derived" in prop.node:
+                derived_properties[prop.name] = _parse_derived_property(
+                    components, prop.name, prop.node, prop.pointer, prop.is_required
+                )
+            else:
+                attributes[prop.name] = _parse_attribute(components, prop)
+    names = tuple(p.name for p in properties if p.name not in relations and p.name not in derived_properties)
     for property_name in extension.get("defaults", {}):
-        require_one_of(property_name, tuple(attributes), f"{location}/defaults")
-    if extension["key"] not in attributes:
-        raise ContractError(f"{location}/key", invalid_value(extension["key"]), "one of " + ", ".join(attributes))
+        with problems.collect():
+            require_one_of(property_name, names, f"{location}/defaults")
+    if extension["key"] not in names:
+        raise ContractError(f"{location}/key", invalid_value(extension["key"]), "one of " + ", ".join(names))
     return Resource(
         name,
         pointer,

@@ -13,7 +13,8 @@ from urllib.parse import quote
 import jsonschema_rs
 
 from spec.component_schemas import ComponentSchemas
-from spec.discriminators import list_discriminator_values
+from spec.composition.discriminators import list_discriminator_values
+from spec.composition.excluded_properties import PROPERTY_KEYWORDS, ExcludedProperties
 from spec.document import Document, split_pointer
 from spec.model import BodyField
 from spec.normalization.schemas import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
@@ -27,7 +28,7 @@ _TRANSLATED_KEYWORDS = frozenset(
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
 )
 _REFERENCE_CHARACTERS = "#/~%:!$&'()*+,;=?@"  # of a URI; others are percent-encoded
-_PROPERTY_KEYWORDS = frozenset({"properties", "patternProperties"})
+_OBJECT_KEYWORDS = PROPERTY_KEYWORDS | {"required", "allOf", "oneOf", "anyOf"}
 
 
 class SchemaViolation(Protocol):
@@ -112,8 +113,8 @@ def _compile(schema: Mapping[str, Any]) -> Validator:
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """Translate `schema` and embed each schema it refers to, at the same pointer as in the document."""
     pending: list[str] = []
-    components = ComponentSchemas.from_document(document)
-    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append, components)]}
+    translator = _Translator.create(direction, pending.append, ComponentSchemas.from_document(document))
+    root: dict[str, Any] = {"allOf": [translator.translate(schema)]}
     visited: set[str] = set()
     while pending:
         pointer = pending.pop()
@@ -124,9 +125,7 @@ def build_standalone_schema(document: Document, schema: Mapping[str, Any], direc
         container: Any = root
         for part in parents:
             container = container[int(part)] if isinstance(container, list) else container.setdefault(part, {})
-        container[int(last) if isinstance(container, list) else last] = translate_schema(
-            document.resolve(pointer), direction, pending.append, components
-        )
+        container[int(last) if isinstance(container, list) else last] = translator.translate(document.resolve(pointer))
     return root
 
 
@@ -135,38 +134,67 @@ def translate_schema(
     direction: Direction,
     on_reference: Callable[[str], Any],
     components: ComponentSchemas,
-    inherited_names: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference.
+    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
+    return _Translator.create(direction, on_reference, components).translate(schema)
 
-    `inherited_names`: the properties that the schema around an `allOf` excludes from this direction.
-    """
-    if "$ref" in schema:
-        on_reference(schema["$ref"])
+
+@dataclass(frozen=True, slots=True)
+class _Translator:
+    """Translates schemas for one direction."""
+
+    direction: Direction
+    on_reference: Callable[[str], Any]
+    exclusions: ExcludedProperties
+
+    @classmethod
+    def create(
+        cls, direction: Direction, on_reference: Callable[[str], Any], components: ComponentSchemas
+    ) -> "_Translator":
+        flag = "writeOnly" if direction == "read" else "readOnly"
+        return cls(direction, on_reference, ExcludedProperties(components, flag))
+
+    def translate(self, schema: Mapping[str, Any], inherited: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Translate a schema. `inherited`: the properties that the schema around a composition excludes."""
+        if "$ref" in schema:
+            return self._translate_reference(schema, inherited)
+        excluded = inherited
+        if schema.keys() & _OBJECT_KEYWORDS:
+            excluded |= self.exclusions.find(schema).excluded
+        result = {k: self._translate_value(k, v, excluded) for k, v in schema.items() if _is_copied(k)}
+        _translate_keywords(schema, result, excluded)
+        _translate_discriminator(schema, result)
+        return result
+
+    def _translate_reference(self, schema: Mapping[str, Any], inherited: frozenset[str]) -> dict[str, Any]:
+        """Translate a reference; embed the schema itself if the schema around it excludes more of its properties."""
+        if inherited:
+            names = self.exclusions.find(schema)
+            if (inherited - names.excluded) & (names.defined | names.required):
+                target, _ = self.exclusions.components.document.dereference(schema, "")
+                return self.translate(target, inherited)
+        self.on_reference(schema["$ref"])
         return {"$ref": quote(schema["$ref"], safe=_REFERENCE_CHARACTERS)}
-    exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
-    excluded_names = inherited_names | _list_excluded_names(components, schema, exclusion_keyword)
 
-    def translate(value: Any, inherited_names: frozenset[str] = frozenset()) -> dict[str, Any]:
-        return translate_schema(value, direction, on_reference, components, inherited_names)
-
-    def translate_value(key: str, value: Any) -> Any:
-        if key in _PROPERTY_KEYWORDS:
-            properties = {k: translate(v) for k, v in value.items() if k not in excluded_names}
+    def _translate_value(self, key: str, value: Any, excluded: frozenset[str]) -> Any:
+        if key in PROPERTY_KEYWORDS:
+            properties = {k: self.translate(v) for k, v in value.items() if k not in excluded}
             # A response must not contain writeOnly properties; in a request any readOnly value is accepted.
-            return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
+            return properties | dict.fromkeys(excluded & value.keys(), self.direction == "write")
         if key in SCHEMA_MAP_KEYWORDS:
-            return {k: translate(v) for k, v in value.items()}
+            return {k: self.translate(v) for k, v in value.items()}
+        if key in ("oneOf", "anyOf"):
+            return [self._translate_option(v, excluded) for v in value]
         if key in SCHEMA_LIST_KEYWORDS:
-            return [translate(v, excluded_names if key == "allOf" else frozenset()) for v in value]
+            return [self.translate(v, excluded if key == "allOf" else frozenset()) for v in value]
         if key in SCHEMA_KEYWORDS and isinstance(value, dict):
-            return translate(value)
+            return self.translate(value, excluded if key in ("then", "else") else frozenset())
         return value
 
-    result = {k: translate_value(k, v) for k, v in schema.items() if _is_copied(k)}
-    _translate_keywords(schema, result, excluded_names)
-    _translate_discriminator(schema, result)
-    return result
+    def _translate_option(self, option: Mapping[str, Any], excluded: frozenset[str]) -> dict[str, Any]:
+        """Translate an option of `oneOf` or `anyOf`; one that only requires excluded properties must not accept all."""
+        is_condition = option.keys() == {"required"} and excluded.issuperset(option["required"])
+        return self.translate(option, frozenset() if is_condition else excluded)
 
 
 def _translate_discriminator(schema: Mapping[str, Any], result: dict[str, Any]) -> None:
@@ -210,15 +238,3 @@ def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], exclu
 
 def _is_copied(keyword: str) -> bool:
     return keyword not in _TRANSLATED_KEYWORDS and not keyword.startswith("x-")
-
-
-def _list_excluded_names(components: ComponentSchemas, schema: Mapping[str, Any], flag: str) -> frozenset[str]:
-    """Return the properties of an object, and of the parts of its `allOf`, that have a flag."""
-    parts = components.list_parts(schema, "") if "allOf" in schema else [(schema, "")]
-    return frozenset(
-        name
-        for part, _ in parts
-        for keyword in _PROPERTY_KEYWORDS
-        for name, subschema in part.get(keyword, {}).items()
-        if isinstance(subschema, dict) and components.has_flag(subschema, flag)
-    )

@@ -35,7 +35,7 @@ ALLOWED_PACKAGES: Mapping[str, frozenset[str]] = {
 # Package -> its layers, the lowest first. A module imports only from its own part and from lower layers.
 LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "mock_server": (
-        ("json_encoding", "sized_cache"),
+        ("json_encoding", "path_patterns", "sized_cache"),
         ("errors", "store"),
         ("static_responses",),
         ("query",),

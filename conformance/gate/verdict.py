@@ -171,6 +171,13 @@ class GateResult:
                 reasons.setdefault(result.requirement.operation, result.message)
         return {op.id: reasons[op.id] for op in self.scope if self.has_started and op.id in reasons}
 
+    @cached_property
+    def unchecked_operations(self) -> Counter[str]:
+        """Reason -> number of the selected operations without a successful call, whether they can have one or not."""
+        unchecked = (op for op in self.scope if self.has_started and not self.has_succeeded(op))
+        reasons = [self._failure_reason(operation) for operation in unchecked]
+        return Counter(r.message for r in reasons if r.category is not SkipCategory.USER_SKIPPED)
+
     @property
     def actions_never_successful(self) -> list[str]:
         """Named actions without a successful call, which checks cannot be required to make."""

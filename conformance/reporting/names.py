@@ -10,6 +10,7 @@ from conformance.reporting.model import Report
 from conformance.results import CheckResult, Requirement
 
 MAX_OPERATION_NAMES = 3  # in the title of a group
+MAX_UNCHECKED_REASONS = 3
 OTHER_CATEGORY = "other"
 ENGINE_CATEGORY = "Schemathesis"
 TRAFFIC_CHECK_IDS = ("request-matches-contract", "path-is-documented", "parameter-is-documented")  # `har.audit`
@@ -44,6 +45,19 @@ def format_counts(report: Report) -> str:
         f"{sum(gate_result.skip_reasons.values())} skipped; "
         f"{gate_result.blocking_run} of {gate_result.blocking_total} blocking checks ran"
     )
+
+
+def format_unchecked_operations(report: Report) -> str:
+    """Return how many operations had no successful call, with the most frequent reasons; empty if all had one."""
+    reasons = report.gate_result.unchecked_operations
+    if not reasons:
+        return ""
+    shown = [f"{count} x {reason}" for reason, count in reasons.most_common(MAX_UNCHECKED_REASONS)]
+    if len(reasons) > MAX_UNCHECKED_REASONS:
+        shown.append(pluralize(len(reasons) - MAX_UNCHECKED_REASONS, "other reason"))
+    total = pluralize(len(report.gate_result.scope), "operation")
+    line = f"NOT CHECKED: {sum(reasons.values())} of {total} had no successful call: {'; '.join(shown)}"
+    return report.redaction.redact_line(line)
 
 
 def check_category(check: str) -> str:

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.github import neutralize_command
 from conformance.reporting.model import Report
-from conformance.reporting.names import ResultGroup, format_counts, format_headline, format_request_line, group_results
+from conformance.reporting.names import (
+    ResultGroup,
+    format_counts,
+    format_headline,
+    format_request_line,
+    format_unchecked_operations,
+    group_results,
+)
 from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full
@@ -61,6 +68,8 @@ def _render_lines(report: Report) -> Iterator[str]:
     yield format_counts(report)
     if report.coverage is not None and report.coverage.items:
         yield report.coverage.summary_line()
+    unchecked = format_unchecked_operations(report)
+    yield from [unchecked] if unchecked else []
     yield format_headline(report)
 
 

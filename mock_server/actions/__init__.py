@@ -23,7 +23,7 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
 from spec.errors import ContractError, ProblemCollector
 from spec.extensions import check_action
-from spec.model import STATIC_ACTION, Contract
+from spec.model import GENERIC_ACTIONS, STATIC_ACTION, Contract
 
 Action = Callable[[ActionRequest], ActionResult]
 
@@ -54,7 +54,9 @@ ACTIONS: Mapping[str, Action] = {
     "workspace-metrics": workspace_metrics.compute_workspace_metrics,
     "agent-leaderboard": workspace_metrics.rank_agents,
 }
-KNOWN_ACTIONS = frozenset({*ACTIONS, STATIC_ACTION})  # values of `x-action`
+# The values of `x-action`, those of any contract first.
+_GENERIC_NAMES = [name for name in ACTIONS if name in GENERIC_ACTIONS]
+KNOWN_ACTIONS = tuple(dict.fromkeys((*_GENERIC_NAMES, STATIC_ACTION, *ACTIONS)))
 
 # Actions that no share permits.
 OWN_TENANT_ACTIONS = ("delete", "share")
@@ -76,9 +78,8 @@ def run_action(request: ActionRequest) -> ActionResult:
     return ACTIONS[request.operation.action](request)
 
 
-def check_actions(contract: Contract, *, requires_actions: bool = False) -> None:
-    """Raise ContractError for each operation whose action is unknown, or missing if the contract `requires_actions`."""
-    problems = ProblemCollector(contract.document.name)
+def check_actions(contract: Contract, problems: ProblemCollector, *, requires_actions: bool = False) -> None:
+    """Add a problem for each operation whose action is unknown, or missing if the contract `requires_actions`."""
     for operation in contract.operations.values():
         is_named = "x-action" in contract.document.resolve(operation.pointer)
         with problems.collect():
@@ -87,7 +88,6 @@ def check_actions(contract: Contract, *, requires_actions: bool = False) -> None
             name = f"{operation.method.upper()} {operation.path}"
             expected = "x-action, or a path /collection or /collection/{key} of a resource"
             problems.add(ContractError(operation.pointer, f"no action for {name}", expected))
-    problems.raise_problems()
 
 
 def check_access(request: ActionRequest) -> None:

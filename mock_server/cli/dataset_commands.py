@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mock_server.cli.error_report import report_error, report_lines, write_line
+from mock_server.cli.error_report import report_lines, write_line
 from mock_server.cli.settings import DATASET_OPTIONS
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ def check(ctx: click.Context, /, file: Path, contract: Path | None, **values: An
     from fixtures import dataset as datasets
     from fixtures.errors import FixtureError
     from mock_server.cli import dataset_image
+    from mock_server.cli.contract_loading import load_served_contract
     from mock_server.store import StoreError
     from spec.errors import ContractError
-    from spec.loader import load_contract
 
     try:
         contract_path = dataset_image.get_contract_path(contract)
-        loaded, definition = load_contract(contract_path), datasets.load(str(file))
+        loaded, definition = load_served_contract(contract_path), datasets.load(str(file))
         parameters = dataset_image.create_dataset_parameters(dataset=str(file), documented_urls=False, **values)
         with tempfile.TemporaryDirectory() as folder:
             image = Path(folder) / "dataset"
-            dataset_image.build_image(image, contract_path, parameters, has_explicit_records=False)
+            dataset_image.build_image(image, loaded, parameters, has_explicit_records=False)
             sandbox = dataset_image.open_image(image, loaded, parameters)
         with closing(sandbox.store):
             added = dataset_image.add_explicit_records(sandbox, definition.records, str(file))
@@ -60,7 +60,7 @@ def check(ctx: click.Context, /, file: Path, contract: Path | None, **values: An
     except ContractError as error:
         return report_lines(error.lines, 2)
     except (FixtureError, StoreError) as error:
-        return report_error(str(error), 2)
+        return report_lines(str(error).splitlines(), 2)
     for warning in warnings:
         write_line(f"{file}: warning: {warning}")
     summary = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}" if warnings else "ok"

@@ -11,10 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mock_server import image_cache, images, parsed_files
+from mock_server import image_cache, images
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
-from spec.loader import load_contract
 from spec.model import Contract
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ def ensure_image(contract: Contract, parameters: DatasetParameters, contract_pat
         message = f"building dataset {parameters.dataset}, size {parameters.size:g} (cached for later starts) ..."
         status, errors = _run_child(command, message)
         if status != 0:
-            error_lines = errors.strip().splitlines() or [f"{BUILD_COMMAND} failed with exit status {status}"]
-            raise ImageError(error_lines[-1].removeprefix("athena-mock: "))
+            _, _, message = errors.strip().rpartition("athena-mock: ")
+            raise ImageError(message or f"{BUILD_COMMAND} failed with exit status {status}")
 
     key = images.compute_image_key(contract, parameters, list_image_sources(parameters))
     return image_cache.get_or_build_image(image_cache.find_cache_folder(), key, build_in_child)
@@ -110,22 +109,27 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
 
 
 def build_image(
-    path: Path, contract_path: Path, parameters: DatasetParameters, *, has_explicit_records: bool = True
+    path: Path, contract: Contract, parameters: DatasetParameters, *, has_explicit_records: bool = True
 ) -> None:
     """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError.
 
     `has_explicit_records`: whether it contains the records of the section ``records``.
     """
     from fixtures import dataset, generator
+    from fixtures.errors import FixtureError
     from fixtures.personas import PersonaLibrary
+    from mock_server.cli.contract_loading import raise_value_problems
 
-    contract = load_contract(contract_path, parsed_files.load_mapping)
     personas, definition = PersonaLibrary(), dataset.load(parameters.dataset)
     generate = partial(
         generator.generate_records, contract, seed=parameters.seed, epoch=parameters.epoch, persona_library=personas
     )
-    records = generate(definition, size=parameters.size, documented_urls=parameters.documented_urls)
-    pool_records = generate(dataset.load(POOL_DATASET))
+    try:
+        records = generate(definition, size=parameters.size, documented_urls=parameters.documented_urls)
+        pool_records = generate(dataset.load(POOL_DATASET))
+    except FixtureError:
+        raise_value_problems(contract, personas)
+        raise
     try:
         images.build_image_file(path, contract, parameters, records, personas.phrases(), pool_records)
         if definition.records and has_explicit_records:

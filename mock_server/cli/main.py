@@ -135,24 +135,25 @@ def build_image(ctx: click.Context, /, file: Path | None, contract: Path | None,
     """
     from fixtures.errors import FixtureError
     from mock_server.cli import dataset_image
+    from mock_server.cli.contract_loading import load_served_contract
     from mock_server.store import StoreError
     from spec.errors import ContractError
-    from spec.loader import load_contract
 
     _check_environment()
     try:
         contract_path = dataset_image.get_contract_path(contract)
+        loaded = load_served_contract(contract_path)
         if ctx.get_parameter_source("dataset") not in _EXPLICIT_SOURCES and contract is not None:
-            values["dataset"] = dataset_image.choose_default_dataset(load_contract(contract_path), values["dataset"])
+            values["dataset"] = dataset_image.choose_default_dataset(loaded, values["dataset"])
         parameters = dataset_image.create_dataset_parameters(**values)
         if file is None:
-            click.echo(dataset_image.ensure_image(load_contract(contract_path), parameters, contract_path))
+            click.echo(dataset_image.ensure_image(loaded, parameters, contract_path))
         else:
-            dataset_image.build_image(file, contract_path, parameters)
+            dataset_image.build_image(file, loaded, parameters)
     except ContractError as error:
         return report_lines(error.lines, 2)
     except (FixtureError, StoreError) as error:
-        return report_error(str(error), 2)
+        return report_lines(str(error).splitlines(), 2)
     return 0
 
 
@@ -225,7 +226,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         except ContractError as error:
             return report_lines(error.lines, 2)
         except (FixtureError, StoreError, TokenFileError) as error:
-            return report_error(str(error), 2)
+            return report_lines(str(error).splitlines(), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -237,10 +238,10 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
 
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
-    from mock_server import images, parsed_files, store_files
-    from mock_server.actions import KNOWN_ACTIONS, check_actions
+    from mock_server import images, store_files
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
+    from mock_server.cli.contract_loading import load_served_contract
     from mock_server.cli.contract_notes import describe_unmarked_parameters
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
@@ -249,13 +250,10 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.web.request_log import RequestLog
     from spec.extensions import format_ignored_extensions
     from spec.line_numbers import describe_lines
-    from spec.loader import load_contract
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
-    contract = load_contract(contract_path, parsed_files.load_mapping, KNOWN_ACTIONS)
-    with describe_lines(contract.document):
-        check_actions(contract, requires_actions=settings.require_actions)
+    contract = load_served_contract(contract_path, requires_actions=settings.require_actions)
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
     if unmarked_parameters := describe_unmarked_parameters(contract):

@@ -13,6 +13,7 @@ from spec.validators import SchemaValidators
 
 UNNAMED_EXAMPLE = "example"
 EXAMPLE_FILLER = "example"
+MAX_REASON_CHARS = 200  # a validator quotes the value
 
 # Reports (JSON pointer, problem) of an example that is not used, or a schema without a valid value.
 ReportProblem = Callable[[str, str], None]
@@ -45,7 +46,8 @@ class DocumentedValues:
             value = self.match_schema(pointer, example, media_type.name)
             if value is not None:
                 return _restore_integers(value[0])
-            self.report(location, "the example does not match its schema; a generated value is sent instead")
+            reason = self.describe_violation(str(pointer), example)
+            self.report(location, f"{reason}; a generated value is sent instead of the example")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
         from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler  # not needed at the start
@@ -90,6 +92,15 @@ class DocumentedValues:
             if self.schemas.get(str(pointer), "read").is_valid(value):
                 return (value,)
         return None
+
+    def describe_violation(self, pointer: str, example: Any) -> str:
+        """Return why an example is invalid: the property, the value and the reason."""
+        violation = next(iter(self.schemas.get(pointer, "read").iter_errors(example)), None)
+        if violation is None:
+            return "the example does not match its schema"
+        path = ".".join(map(str, violation.instance_path))
+        place = f"the property {path} of the example" if path else "the example"
+        return f"{place} does not match its schema: {violation.message[:MAX_REASON_CHARS]}"
 
     def create_headers(self, definition: ResponseDefinition, seed: str) -> dict[str, str]:
         """Return values for the headers that the contract requires of a response."""

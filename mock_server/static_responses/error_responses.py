@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.json_encoding import encode_json
 from mock_server.static_responses.documented_values import DocumentedValues
-from mock_server.static_responses.media_types import choose_media_type, encode_value, get_content_type, is_json
+from mock_server.static_responses.media_types import encode_value, get_content_type, is_json
+from mock_server.static_responses.negotiation import choose_media_type
 from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
 from mock_server.static_responses.success_responses import SuccessResponses
 from spec.model import Contract, Operation

@@ -1,9 +1,8 @@
-"""Content negotiation, and the encoding of a JSON value in a media type."""
+"""Media types of responses, and the encoding of a JSON value in them."""
 
 import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -59,41 +58,6 @@ def get_content_type(name: str) -> bytes:
     if essence in _CONCRETE_TYPES:
         return _CONCRETE_TYPES[essence].encode()
     return (name.strip() if _VALID_NAME.fullmatch(name.strip()) else JSON_MEDIA_TYPE).encode()
-
-
-@lru_cache(1024)
-def choose_media_type(accept: bytes | None, names: tuple[str, ...]) -> str | None:
-    """Return the preferred one of the media types that a client accepts; JSON if it has no preference.
-
-    `accept`: None without the header. Returns None if the client accepts none.
-    """
-    ordered = sorted(names, key=lambda name: not is_json(name))
-    ranges = _parse_accept((accept or b"").decode("latin-1"))
-    if not ranges:
-        return ordered[0]
-    qualities = {name: _find_quality(get_concrete_type(name), ranges) for name in ordered}
-    best = max(ordered, key=lambda name: qualities[name])  # the first of equals
-    return best if qualities[best] > 0 else None
-
-
-def _parse_accept(accept: str) -> dict[str, float]:
-    ranges: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        media, *parameters = (p.strip() for p in part.split(";"))
-        if media:
-            quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
-            ranges[media] = _parse_quality(quality)
-    return ranges
-
-
-def _parse_quality(text: str) -> float:
-    return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else float(text.strip("0.") != "")
-
-
-def _find_quality(essence: str, ranges: dict[str, float]) -> float:
-    """Return the quality of the most specific range of an Accept header."""
-    candidates = (essence, f"{essence.partition('/')[0]}/*", "*/*", "*")
-    return next((ranges[name] for name in candidates if name in ranges), 0.0)
 
 
 def encode_value(value: Any, name: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 from mock_server.static_responses.formats import FORMAT_FACTORIES, SHORT_TEXTS
 from mock_server.static_responses.merged_schema import Choice, MergedSchema, canonical_text
 from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
-from spec.discriminators import list_discriminator_values
+from spec.composition.discriminators import list_discriminator_values
 from spec.errors import ContractError
 from spec.validators import SchemaValidators
 

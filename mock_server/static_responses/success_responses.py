@@ -7,12 +7,12 @@ from typing import Any
 
 from mock_server.static_responses.documented_values import DocumentedValues
 from mock_server.static_responses.media_types import (
-    choose_media_type,
     encode_json,
     encode_value,
     get_content_type,
     is_json,
 )
+from mock_server.static_responses.negotiation import choose_media_type
 from mock_server.static_responses.response_definitions import ResponseDefinition, ResponseDefinitions
 from spec.model import STATIC_ACTION, Contract, Operation
 

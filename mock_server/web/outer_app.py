@@ -44,6 +44,7 @@ from mock_server.web.sandbox_selection import (
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
+_ACCEPT_HEADER = b"accept"  # a list, which may be in several lines (RFC 9110, section 5.3)
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
@@ -215,6 +216,8 @@ class MockApp:
     def start_request(self, scope: Scope) -> RequestContext:
         """Create the context of a request and store it in the scope."""
         all_headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(all_headers) != len(scope["headers"]) and _ACCEPT_HEADER in all_headers:
+            all_headers[_ACCEPT_HEADER] = b", ".join(v for name, v in scope["headers"] if name == _ACCEPT_HEADER)
         allowed_headers = self.allowed_headers
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
         request_id = all_headers.get(_REQUEST_ID_HEADER)

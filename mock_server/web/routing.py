@@ -11,12 +11,12 @@ from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
+from mock_server.path_patterns import PATH_PARAMETER, group_operations, group_paths, same_pattern_error
 from mock_server.web.context import ABORTED_SCOPE_TYPE, RequestContext, get_context, send_response
 from spec.errors import ContractError
 from spec.model import Contract, Operation
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_PARAMETER = re.compile(r"\{([^{}]+)\}")
 _MIN_SIMILARITY = 0.6
 _MIN_SEGMENT_SIMILARITY = 0.8  # finds health for healthz
 _MAX_COMPARED_CHARS = 200
@@ -124,12 +124,12 @@ class Routes:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Routes":
-        """Create the routes. Raises ContractError for paths and methods that cannot be distinguished."""
+        """Create the routes. Raises ContractError for a problem of `path_patterns.iter_path_problems`."""
         routes: list[Route] = []
         trees: dict[bytes, _RouteNode] = {}
         literal_matches: dict[bytes, RouteMatch] = {}
         slash_routes: dict[str, Route] = {}
-        for base_path, paths in _group_operations(contract).items():
+        for base_path, paths in group_operations(contract).items():
             root = trees[f"{base_path}/".encode()] = _RouteNode()
             for route in _create_routes(base_path, paths):
                 routes.append(route)
@@ -212,45 +212,25 @@ def _find_by_last_segment(path: str, candidates: Collection[str]) -> list[str]:
     return [by_segment[name] for name in get_close_matches(segment, by_segment, 1, _MIN_SEGMENT_SIMILARITY)]
 
 
-def _group_operations(contract: Contract) -> dict[str, dict[str, dict[str, Operation]]]:
-    """Return the operations by base path, path and upper-case method.
-
-    A fragment in a path (``/items#archived``) is no part of a request, so the first operation of several is used.
-    """
-    groups: dict[str, dict[str, dict[str, Operation]]] = {}
-    for operation in contract.operations.values():
-        for base_path in operation.base_paths or contract.base_paths:
-            paths = groups.setdefault(base_path, {})
-            path = operation.path.partition("#")[0]
-            paths.setdefault(path, {}).setdefault(operation.method.upper(), operation)
-    return groups
-
-
 def _create_routes(base_path: str, paths: Mapping[str, Mapping[str, Operation]]) -> Iterator[Route]:
     """Yield a route for all paths with the same pattern. Raises ContractError if two of them have the same method."""
-    paths_by_pattern: dict[str, list[str]] = {}
-    for path in sorted(paths, key=lambda path: path.endswith("/")):  # a slash may distinguish it from the one before
-        paths_by_pattern.setdefault(_PARAMETER.sub("{}", path), []).append(path)
-    for same_paths in paths_by_pattern.values():
+    for same_paths in group_paths(paths):
         operations: dict[str, Operation] = {}
         for path in same_paths:
-            if operations.keys() & paths[path].keys():
-                raise _same_pattern_error(path, next(iter(operations.values())).path)
-            operations |= paths[path]
+            for method, operation in paths[path].items():
+                if method in operations:
+                    raise same_pattern_error(operation, path, operations[method].path)
+                operations[method] = operation
         allowed_methods = dict.fromkeys((*operations, *(("HEAD",) if "GET" in operations else ()), "OPTIONS"))
-        names = tuple(name for path in same_paths for name in _PARAMETER.findall(path))
+        names = tuple(name for path in same_paths for name in PATH_PARAMETER.findall(path))
         yield Route(same_paths[0], names, operations, ", ".join(allowed_methods), base_path)
-
-
-def _same_pattern_error(path: str, other: str) -> ContractError:
-    return ContractError("#/paths", f"{path} and {other}", "one path for each pattern of segments")
 
 
 def _insert_route(root: _RouteNode, route: Route) -> bool:
     """Insert a route into the tree; return whether it was inserted, and does not differ from another by its slash."""
     node = root
     for part in route.path.strip("/").split("/") if route.path.strip("/") else ():
-        literals = tuple(map(unquote, _PARAMETER.split(part)[::2]))
+        literals = tuple(map(unquote, PATH_PARAMETER.split(part)[::2]))
         if "{" in "".join(literals) or "}" in "".join(literals):
             raise ContractError(f"#/paths of {route.path}", repr(part), "parameters in the form {name}")
         if len(literals) == 1:
@@ -268,7 +248,7 @@ def _insert_route(root: _RouteNode, route: Route) -> bool:
         node.route = route
         return True
     if other.path.endswith("/") == route.path.endswith("/"):
-        raise _same_pattern_error(route.path, other.path)
+        raise same_pattern_error(next(iter(route.operations.values())), route.path, other.path)
     return False
 
 

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sized_cache import SizedCache
-from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, choose_media_type, get_content_type, is_json
+from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, get_content_type, is_json
+from mock_server.static_responses.negotiation import choose_media_type
 from mock_server.static_responses.response_definitions import ResponseDefinitions
 from mock_server.web import body
 from mock_server.web.context import RequestContext, get_context

@@ -47,6 +47,16 @@ def _is_schema_list(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_schema, value))
 
 
+# The test of the entries of a mapping or list, and their description.
+_ENTRY_TYPES: Mapping[Callable[[Any], bool], tuple[Callable[[Any], bool], str]] = {
+    _is_object_map: (_is_object, "a mapping"),
+    _is_extensible_map: (_is_object, "a mapping"),
+    _is_object_list: (_is_object, "a mapping"),
+    _is_schema_map: (_is_schema, "a mapping or a boolean"),
+    _is_schema_list: (_is_schema, "a mapping or a boolean"),
+    _is_string_list: (_is_string, "a string"),
+}
+
 KeywordType = tuple[Callable[[Any], bool], str]
 # Keyword -> predicate for valid values and their description.
 KEYWORD_TYPES: Mapping[str, KeywordType] = {
@@ -153,12 +163,28 @@ def _iter_problems(node: Mapping[str, Any], pointer: str, types: Mapping[str, Ke
     is_scheme = pointer.startswith(_SECURITY_SCHEMES)
     for key, value in node.items():
         if key in types and not (is_scheme and key == "type") and not types[key][0](value):
-            yield ContractError(f"{pointer}/{escape(key)}", invalid_value(value), types[key][1])
+            yield from _iter_value_problems(value, f"{pointer}/{escape(key)}", types[key])
     if isinstance(node.get("required"), bool) and _is_schema_only(node):
         expected = "a list of names, next to the properties"
         yield ContractError(f"{pointer}/required", invalid_value(node["required"]), expected)
     if "parameters" in node:
         yield from _iter_parameter_problems(node["parameters"], f"{pointer}/parameters")
+
+
+def _iter_value_problems(value: Any, location: str, keyword_type: KeywordType) -> Iterator[ContractError]:
+    """Yield the problems of the entries of a mapping or list, or the one of another value."""
+    is_valid, expected = keyword_type
+    is_entry_valid, expected_entry = _ENTRY_TYPES.get(is_valid, (None, ""))
+    if is_entry_valid is None or not isinstance(value, (dict, list)):
+        yield ContractError(location, invalid_value(value), expected)
+        return
+    if is_valid([] if isinstance(value, dict) else {}):  # the other kind of collection
+        yield ContractError(location, invalid_value(value), expected)
+        return
+    for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+        is_extension = is_valid is _is_extensible_map and str(key).startswith("x-")
+        if not (is_extension or is_entry_valid(entry)):
+            yield ContractError(f"{location}/{escape(str(key))}", invalid_value(entry), expected_entry)
 
 
 def _is_schema_only(node: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Reads the file of a contract and the files in its folder that it refers to, as one document."""
 
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from spec.errors import ContractError, ProblemCollector
 from spec.reading.anchors import resolve_anchors
 
 MAX_FILES = 5_000
+MAX_FILE_BYTES = 100_000_000  # parsing YAML takes a second for each megabyte
 # Keyword -> section of the components for what its values refer to.
 _SECTIONS = {
     "parameters": "parameters",
@@ -64,13 +66,19 @@ def _name_file(name: str) -> Iterator[None]:
     try:
         yield
     except ContractError as error:
-        if error.location.startswith(("line ", "#")):
+        if len(error.problems) == 1 and error.location.startswith(("line ", "#")):
             raise ContractError(f"{name}, {error.location}", error.problem, error.expected) from None
         raise
 
 
 def _read_bytes(path: Path) -> bytes:
+    """Read a file. Raises ContractError, also for what is no file: reading a pipe may wait without end."""
     try:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise ContractError(str(path), "a pipe, socket or device", "an OpenAPI file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ContractError(str(path), f"a file of {status.st_size:,} bytes", f"at most {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise ContractError(str(path), error.strerror or "unreadable file", "a readable OpenAPI file") from None

@@ -35,6 +35,10 @@ class StrictLoader(yaml.CSafeLoader):
         if tag is None or tag.removeprefix(_TAG_PREFIX) in ("null", "str", "seq", "map")
     }
 
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.duplicates: list[tuple[int, ContractError]] = []  # with their lines
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         names: set[str] = set()
         for key, _ in node.value:
@@ -42,7 +46,8 @@ class StrictLoader(yaml.CSafeLoader):
                 raise ContractError(format_line(key), "list or mapping as a key", "a scalar")
             self.on_key(key)
             if key.value in names:
-                raise ContractError(format_line(key), f"duplicate key {key.value!r}", "unique keys")
+                error = ContractError(format_line(key), f"duplicate key {key.value!r}", "unique keys")
+                self.duplicates.append((key.start_mark.line, error))
             names.add(key.value)
         return super().construct_mapping(node, deep=deep)
 

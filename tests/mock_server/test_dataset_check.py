@@ -14,6 +14,7 @@ from mock_server.cli.dataset_commands import (
 )
 from mock_server.cli.main import main
 from mock_server.images import ImageError
+from spec.loader import load_contract
 from tests.mock_server.athena import athena_contract
 from tests.mock_server.controlled_mock import DEMO, ControlledMock
 
@@ -39,7 +40,7 @@ def build(file: Path) -> bytes:
     image = file.with_suffix(".image")
     image.unlink(missing_ok=True)
     parameters = replace(DEMO, dataset=str(file))
-    dataset_image.build_image(image, dataset_image.get_contract_path(None), parameters)
+    dataset_image.build_image(image, load_contract(dataset_image.get_contract_path(None)), parameters)
     return image.read_bytes()
 
 

@@ -187,7 +187,7 @@ def test_truncated_store_is_damaged(folder: Path, command: str, size: int) -> No
         (("import", "text", "--store", "new.db"), "line 1: got 'text', expected the header of an export"),
         (("import", "text", "--store", "mock.db"), "mock.db exists: use another file"),
         (("import", "text", "--store", "no/new.db"), "no/new.db: folder no does not exist"),
-        (("import", "text", "--store", "new.db", "--contract", "text"), "text: invalid type str"),
+        (("import", "text", "--store", "new.db", "--contract", "text"), "text: a text"),
         (("repair", "mock.db"), "No such command 'repair'"),
     ],
 )

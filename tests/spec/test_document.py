@@ -52,8 +52,8 @@ BOMB = "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] *
         ("a:\n  - {b: 1, b: 2}", "line 2", "duplicate key 'b'", "unique keys"),
         ("200: 1\n'200': 2", "line 2", "duplicate key '200'", "unique keys"),
         ("? [a, b]\n: 1", "line 1", "list or mapping as a key", "a scalar"),
-        ("", "api.yaml", "invalid type NoneType", "an OpenAPI document (a mapping)"),
-        ("[1, 2]", "api.yaml", "invalid type list", "an OpenAPI document (a mapping)"),
+        ("", "api.yaml", "an empty document", "an OpenAPI document (a mapping)"),
+        ("[1, 2]", "api.yaml", "a list", "an OpenAPI document (a mapping)"),
         ("a: &a [*a]", "#/a" + "/0" * 58, "nesting deeper than 64", "at most 64 levels"),
         (BOMB, "api.yaml", "more than 1000000 values (aliases expanded)", "a smaller document"),
         (
@@ -414,3 +414,12 @@ def test_annotations_do_not_change_the_semantic_digest(old: str, new: str) -> No
 )
 def test_everything_else_changes_the_semantic_digest(old: str, new: str) -> None:
     assert digest_of(CONTRACT.replace(old, new, 1)) != digest_of(CONTRACT)
+
+
+def test_all_duplicate_keys_are_reported() -> None:
+    error = load_error("a: {b: 1, b: 2}\nc: 1\nd: {e: 1,\n  e: 2}\nc: 2")
+    assert [(problem.location, problem.problem) for problem in error.problems] == [
+        ("line 1", "duplicate key 'b'"),
+        ("line 4", "duplicate key 'e'"),
+        ("line 5", "duplicate key 'c'"),
+    ]

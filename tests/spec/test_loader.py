@@ -40,12 +40,12 @@ COOKIE = {"type": "apiKey", "in": "cookie", "name": "desk"}
 LIBRARY = [
     # The document
     ("#/openapi", "3.2.0", "#/openapi", "invalid value '3.2.0'", "3.0.x or 3.1.x"),
-    ("#/openapi", REMOVED, "#/openapi", "invalid value None", "3.0.x"),
+    ("#/openapi", REMOVED, "#/openapi", "missing version", "3.0.x"),
     ("#/paths", None, "#/paths", "invalid value None", "a mapping"),
     ("#/paths/authors", {}, "#/paths/authors", "invalid value 'authors'", "a path that starts with /"),
     # Types
     (f"{AUTHOR}/properties", None, f"{AUTHOR}/properties", "invalid value None", "a mapping of names to mappings"),
-    (f"{AUTHOR}/properties/name", 5, f"{AUTHOR}/properties", "", "a mapping of names to mappings"),
+    (f"{AUTHOR}/properties/name", 5, f"{AUTHOR}/properties/name", "invalid value 5", "a mapping"),
     (f"{AUTHOR}/required", "name", f"{AUTHOR}/required", "invalid value 'name'", "a list of names, or a boolean for a parameter"),
     (f"{AUTHOR}/required", True, f"{AUTHOR}/required", "invalid value True", "a list of names"),
     (f"{AUTHOR}/properties/library/allOf", {}, f"{AUTHOR}/properties/library/allOf", "invalid value {}", "a list of mappings"),
@@ -148,7 +148,7 @@ LIBRARY = [
     (f"{LIST}/4/x-query", {"look": "name"}, f"{LIST}/4/x-query", "unknown key 'look'", "search, filter, include, op, unless"),
     # Operations
     ("#/paths/~1authors/get/operationId", "listBooks", "#/paths/~1books/get", "duplicate operationId 'listBooks'", "a unique name"),
-    ("#/paths/~1authors/get/responses/ok", {}, "#/paths/~1authors/get/responses", "invalid value 'ok'", "three digits, 4XX or default"),
+    ("#/paths/~1authors/get/responses/ok", {}, "#/paths/~1authors/get/responses/ok", "invalid value 'ok'", "three digits, 4XX or default"),
     ("#/paths/~1authors/get/x-effects", ["fax"], "#/paths/~1authors/get/x-effects", "invalid value 'fax'", "language-model, mail, webhook"),
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "writer", f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "invalid value 'writer'", "one of Book: author"),
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", {}, f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", "missing 'sets'", "sets: the name of the relation"),

@@ -364,3 +364,13 @@ def test_objects_that_are_not_schemas_are_not_converted() -> None:
 @pytest.mark.parametrize("text", ["1e5", "0o17", "+1", ".5", "NO", "null", "10:30"])
 def test_strings_that_look_like_scalars_are_published_as_strings(text: str) -> None:
     assert parse_yaml(render_yaml({"a": text}), "openapi.yaml") == {"a": text}
+
+
+def test_large_document_is_yaml_with_its_parts_in_json() -> None:
+    schemas = {f"No{index}": {"description": "é\x7f\u2028\n\"'" + "a" * 1_000} for index in range(1_000)}
+    schemas |= {"No": {"type": "string"}, "123": {"description": "10:30"}}
+    root = {"openapi": "3.0.3", "info": {"title": "On"}, "paths": {}, "components": {"schemas": schemas}}
+    text = render_yaml(root)
+    assert len(text) > 1_000_000
+    assert text.startswith(b'openapi: "3.0.3"\ninfo:\n  "title": "On"\npaths: {}\n')
+    assert yaml.load(text, Loader=yaml.CSafeLoader) == root

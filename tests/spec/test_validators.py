@@ -1,5 +1,6 @@
 """The translation of OpenAPI 3.0 schemas to Draft 2020-12, compared with another implementation of 3.0."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,6 +155,71 @@ def test_request_validation_agrees_with_openapi_30(schema: dict[str, Any], insta
 def test_request_need_not_contain_read_only_property_of_another_part(schema: dict[str, Any]) -> None:
     assert is_accepted(schema, {}, "write")
     assert not is_accepted(schema, {}, "read")
+
+
+READ_ONLY_ID = {"properties": {"id": {"type": "integer", "readOnly": True}}}
+COMPOSITIONS = {
+    "Base": {**READ_ONLY_ID, "required": ["id"]},
+    "Plain": {"properties": {"id": {"type": "integer"}}, "required": ["id"]},
+    "Required": {"required": ["id"]},
+    "Nested": {"allOf": [{"allOf": [{"$ref": "#/components/schemas/Base"}]}, {"properties": {"name": {}}}]},
+    "Cat": {"allOf": [{"$ref": "#/components/schemas/Base"}], "properties": {"purrs": {}}, "required": ["purrs"]},
+    "Dog": {"allOf": [{"$ref": "#/components/schemas/Base"}], "properties": {"barks": {}}, "required": ["barks"]},
+}
+COMPOSITION_DOCUMENT = parse_document(json.dumps({"components": {"schemas": COMPOSITIONS}}).encode(), "compositions")
+
+
+def refer(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["id"], "allOf": [refer("Nested")]},
+        {"required": ["id"], "allOf": [{"allOf": [{"allOf": [READ_ONLY_ID]}]}]},
+        {"allOf": [refer("Required"), refer("Base")]},
+        {"allOf": [{"allOf": [refer("Required")]}, {"allOf": [refer("Nested")]}]},
+        {"allOf": [refer("Plain")], **READ_ONLY_ID},
+        {"required": ["id"], "oneOf": [refer("Cat"), refer("Dog")]},
+        {"required": ["id"], "allOf": [{"anyOf": [refer("Cat"), refer("Dog")]}]},
+        {**READ_ONLY_ID, "oneOf": [{"required": ["id", "purrs"]}, {"required": ["id", "barks"]}]},
+        {**READ_ONLY_ID, "if": {"required": ["purrs"]}, "then": {"required": ["id"]}, "else": False},
+    ],
+)
+def test_request_need_not_contain_read_only_property_of_a_composition(schema: dict[str, Any]) -> None:
+    def is_valid(instance: Any, direction: Direction) -> bool:
+        standalone = build_standalone_schema(COMPOSITION_DOCUMENT, schema, direction)
+        return jsonschema_rs.Draft202012Validator(standalone).is_valid(instance)
+
+    assert is_valid({"purrs": True}, "write")
+    assert not is_valid({"purrs": True}, "read")
+    assert is_valid({"purrs": True, "id": 1}, "read")
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid"),
+    [
+        ({"required": ["id"], "anyOf": [refer("Base"), {"properties": {"id": {}, "name": {}}}]}, {"id": 1}, {}),
+        ({**READ_ONLY_ID, "oneOf": [{"required": ["id"]}, {"required": ["name"]}]}, {"name": 1}, {}),
+        ({"properties": {"child": {"allOf": [refer("Plain")]}}}, {"child": {"id": 1}}, {"child": {}}),
+    ],
+)
+def test_request_must_contain_other_properties_of_a_composition(
+    schema: dict[str, Any], valid: dict[str, Any], invalid: dict[str, Any]
+) -> None:
+    standalone = build_standalone_schema(COMPOSITION_DOCUMENT, schema, "write")
+    validator = jsonschema_rs.Draft202012Validator(standalone)
+    assert (validator.is_valid(valid), validator.is_valid(invalid)) == (True, False)
+
+
+def test_part_that_is_referred_to_often_is_read_once() -> None:
+    schemas: dict[str, Any] = {f"A{i}": {"allOf": [refer(f"A{i + 1}")] * 3} for i in range(15)}
+    schemas["A15"] = READ_ONLY_ID
+    document = parse_document(json.dumps({"components": {"schemas": schemas}}).encode(), "diamonds")
+    components = ComponentSchemas.from_document(document)
+    assert len(components.list_parts(refer("A0"), "")) == 16
+    assert [prop.name for prop in components.list_properties(refer("A0"), "")] == ["id"]
 
 
 @given(SCHEMAS, st.sampled_from(("read", "write")))

@@ -1,5 +1,7 @@
 """Contracts in several files of one folder."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 from spec.errors import ContractError
 from spec.loader import load_contract
 from spec.model import Contract
-from spec.reading.files import read_document
+from spec.reading.files import MAX_FILE_BYTES, read_document
 
 ROOT = """
 openapi: 3.0.3
@@ -186,3 +188,31 @@ def test_long_chain_of_files_is_read(tmp_path: Path) -> None:
     root = ROOT + "    Chain: {$ref: s0.yaml}\n"
     schemas = load(tmp_path, openapi=root, **changes, s500="type: string\n").document.root["components"]["schemas"]
     assert schemas["s500"] == {"type": "string"}
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_huge_file(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("create", "problem"),
+    [
+        (Path.mkdir, "Is a directory (expected a readable OpenAPI file)"),
+        (make_pipe, "a pipe, socket or device (expected an OpenAPI file)"),
+        (make_huge_file, "a file of 100,000,001 bytes (expected at most 100,000,000 bytes)"),
+        (Path.touch, "an empty document (expected an OpenAPI document (a mapping))"),
+    ],
+)
+def test_path_that_is_no_contract_file_is_an_error(
+    tmp_path: Path, create: Callable[[Path], None], problem: str
+) -> None:
+    path = tmp_path / "api.yaml"
+    create(path)
+    with pytest.raises(ContractError) as error:
+        read_document(path)
+    assert str(error.value) == f"{path}: {problem}"

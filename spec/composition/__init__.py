@@ -1,0 +1,1 @@
+"""Schemas that consist of others: `allOf`, `oneOf`, `anyOf`."""
