@@ -178,7 +178,7 @@ def test_port_in_use_is_an_error(environment: dict[str, str], banner: str) -> No
             "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT'): 'x' is not an integer between 0 and 65535.",
         ),
         (("--dataset", "no-such"), "no-such"),
-        (("--contract", "pyproject.toml"), "pyproject.toml: did not find expected <document start>"),
+        (("--contract", "pyproject.toml"), "pyproject.toml, line 2, column 1: did not find expected <document start>"),
         (("--store", "sqlite:////no/such/folder/x.db"), "/no/such/folder"),
     ],
 )

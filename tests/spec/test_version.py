@@ -16,7 +16,7 @@ def test_output_has_the_versions_of_distribution_and_contract() -> None:
     [
         ("info: {title: Library, version: '2'}", "Library 2"),
         ("openapi: 3.0.3", "{path} has no info"),
-        ("info: [", "{path}: while par"),
+        ("info: [", "{path}, line 2, column "),
     ],
 )
 def test_invalid_contract_is_named(tmp_path: Path, content: str, summary: str) -> None:

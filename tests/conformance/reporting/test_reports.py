@@ -438,3 +438,11 @@ def test_sarif_paths_are_relative_to_the_repository(report: Report) -> None:
     assert run["tool"]["driver"]["informationUri"].startswith("https://")
     for result in run["results"]:
         assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "spec/openapi.yaml"
+
+
+def test_operations_without_a_successful_call_are_counted_before_the_verdict(report: Report) -> None:
+    assert "NOT CHECKED" not in terminal.render(replace(report, gate_result=replace(report.gate_result, scope=())))
+    operations = list(report.gate_result.contract.operations.values())[:3]
+    gate_result = replace(report.gate_result, scope=operations, call_counts={(operations[0].id, 200): 1})
+    line = terminal.render(replace(report, gate_result=gate_result)).splitlines()[-2]
+    assert line.startswith("NOT CHECKED: 2 of 3 operations had no successful call: ")
