@@ -33,7 +33,7 @@ from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.access_watch import AccessWatch
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
-from conformance.transport.credentials import CredentialFormat, OperationCredentials
+from conformance.transport.credentials import CredentialFormat, OperationCredentials, derive_invalid_tokens
 from conformance.transport.messages import Actor
 from conformance.transport.redaction import Redactor
 from conformance.transport.request_ids import RequestIdFactory
@@ -221,7 +221,9 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     """
     header_values = [value for _, value in settings.header if len(value) >= MIN_ENCODED_SECRET_CHARS]
     is_published = (settings.password or "").encode() in contract.document.content
+    derived = derive_invalid_tokens(settings.token).values() if settings.token else ()
     secrets = [settings.token, settings.other_token, None if is_published else settings.password, *header_values]
+    secrets += [token for token in derived if len(token) >= MIN_ENCODED_SECRET_CHARS]
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
 

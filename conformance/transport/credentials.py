@@ -1,12 +1,15 @@
 """Where the token of a run is sent: as a security scheme of the contract says."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from conformance.transport.messages import AUTHORIZATION
 from spec.model import Contract
+
+_HEXADECIMAL = re.compile("[0-9a-fA-F-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,23 @@ class CredentialFormat:
         else:
             headers.setdefault(self.name, self.prefix + token)
         return target
+
+
+def derive_invalid_tokens(token: str) -> Mapping[str, str]:
+    """Return tokens that differ slightly from a valid one, by kind.
+
+    The case is not changed if it may have no meaning: in hexadecimal digits, as of a UUID.
+    """
+    half = len(token) // 2
+    derived = {
+        "a character before the token": f"x{token}",
+        "a character after the token": f"{token}x",
+        "the token without its last character": token[:-1],
+        "a space inside the token": f"{token[:half]} {token[half:]}",
+    }
+    if not _HEXADECIMAL.fullmatch(token) and token.swapcase() != token:
+        derived["the letters of the token in the other case"] = token.swapcase()
+    return derived
 
 
 @dataclass(frozen=True, slots=True)

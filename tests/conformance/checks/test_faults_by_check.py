@@ -80,6 +80,7 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     mutant_case("model-list", "embedding/listTreatments/patient.name is stale"),
     mutant_case("unauthenticated-access-denied", "auth-any-token/listPractices/let in"),
     mutant_case("unauthenticated-is-401", "auth-none/deleteReferral/let in"),
+    mutant_case("derived-token-denied", "auth-derived-token/createWard/accepts the token without its last character"),
     mutant_case("tenant-isolation", "auth-other-tenant/retrieveWard/let in"),
     mutant_case("unknown-record-is-404", "status-refusal/retrievePractice/400 for 404"),
     mutant_case("unsupported-method-is-405", "allow/listPractices/Allow without GET"),
