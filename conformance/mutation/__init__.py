@@ -6,6 +6,7 @@ from conformance.mutation import (
     access,
     crud,
     lists,
+    mass_assignment,
     refused_writes,
     relations,
     response_heads,
@@ -26,6 +27,7 @@ def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     yield from lists.derive_mutants(contract)
     yield from relations.derive_mutants(contract)
     yield from crud.derive_mutants(contract)
+    yield from mass_assignment.derive_mutants(contract)
     yield from refused_writes.derive_mutants(contract, token)
 
 

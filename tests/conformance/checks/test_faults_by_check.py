@@ -84,6 +84,16 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
     mutant_case("refused-request-has-no-effect", "refused-request/createTreatment/applied in spite of 400"),
     mutant_case("refused-request-has-no-effect", "refused-request/updatePatient/applied in spite of 415"),
     mutant_case("refused-request-has-no-effect", "refused-request/deletePatient/applied in spite of 401"),
+    mutant_case(
+        "server-owned-property-not-assignable",
+        "mass-assignment/updatePatient/stores treatments_count",
+        parameter="treatments_count",
+    ),
+    mutant_case(
+        "server-owned-property-not-assignable",
+        "mass-assignment/updatePatient/stores the owner vet_id",
+        parameter="access",
+    ),
     mutant_case("tenant-isolation", "auth-other-tenant/retrieveWard/let in"),
     mutant_case("unknown-record-is-404", "status-refusal/retrievePractice/400 for 404"),
     mutant_case("unsupported-method-is-405", "allow/listPractices/Allow without GET"),
