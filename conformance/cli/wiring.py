@@ -180,6 +180,7 @@ def open_session(
                 **OperationCredentials.from_contract(contract, dict(settings.header)).problems,
                 **settings.skip,
             },
+            concurrency=settings.concurrency,
             exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
         ),
         coverage=Coverage(contract),

@@ -16,7 +16,7 @@ class RunOptions:
     operation, replays included. `credentials`: attributes of the account (login, secret) to sign in with.
     `consistency_timeout`: seconds after which reads must reflect a write. `skipped_operations`: operationId -> reason.
     `exploration_sequences`: sequences that the model explores for each resource; `reduction_requests`: limit for the
-    search of the shortest sequence that shows a failure.
+    search of the shortest sequence that shows a failure. `concurrency`: whether requests may be sent at once.
     """
 
     read_only: bool = False
@@ -27,6 +27,7 @@ class RunOptions:
     skipped_operations: Mapping[str, str] = field(default_factory=dict)
     exploration_sequences: int = 3
     reduction_requests: int = 200
+    concurrency: bool = False
 
 
 def effect_limit_reached(operation: Operation, calls: int) -> SkipReason:
