@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.checks.access.auth import build_valid_body
 from conformance.checks.access.sessions import LOGOUT_ACTION
 from conformance.checks.support.bad_requests import (
     SAFE_METHODS,
@@ -41,7 +42,7 @@ def _accepts_run_token(contract: Contract, operation: Operation) -> bool:
     _accepts_run_token,
 )
 def check_derived_tokens(case: Case) -> Iterator[CheckResult]:
-    """Send tokens derived from that of the run. Requests to records name an unknown key, and bodies are empty."""
+    """Send tokens derived from that of the run. Requests to records name an unknown key."""
     session, operation = case.session, case.operation
     reason, token = find_blocking_reason(case), session.client.target.tokens.get(Actor.OWNER)
     if reason or token is None:
@@ -69,7 +70,8 @@ def _build_headers(credential_format: CredentialFormat, token: str) -> Mapping[s
 def _send_token(case: Case, headers: Mapping[str, str]) -> Exchange:
     path: Mapping[str, Any] = build_unknown_path(case)
     query = case.session.records.required_query(case.operation)
-    body = build_empty_body(case.operation)
+    # A target that accepts the token must not cause more external effects than the run may.
+    body = build_empty_body(case.operation) if case.operation.effects else build_valid_body(case)
     return case.session.client.send(
         case.operation, path=path, query=query, body=body, actor=Actor.ANONYMOUS, headers=headers
     )
