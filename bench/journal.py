@@ -1,23 +1,35 @@
-"""Cost of the request journal: processor time of a request without and with it, in process.
+"""Processor time of requests, in process: cost of the request journal, and of test control that is not used.
 
     python -m bench.journal [--times 1000]
+    python -m bench.journal --against PATH [--rounds 5]
 
-Requests without and with the journal take turns. The journal is full of the same requests. No read is repeated, except
-in the rows "again": their responses are from the response cache, which keeps the others too.
+Requests without and with the journal take turns; the figures are lower quartiles, since other processes only make
+requests slower. The journal is full of the same requests, before deletes of updates. No read is repeated, except in the
+rows "again": their responses are from the response cache, which keeps the others too.
+
+`--against` compares requests that use no test control, without the journal, with those of another checkout, such as a
+commit before test control. `git worktree add --detach PATH COMMIT` creates one.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import cycle, repeat
-from statistics import median
+from pathlib import Path
 
+from bench.checkouts import compare, lower_quartile
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
-from bench.load import LIST, PAGE, READ_REQUESTS, RETRIEVE, WRITE_REQUESTS, RequestKind
+from bench.load import CREATE, LIST, PAGE, READ_REQUESTS, REJECTED_CREATE, RETRIEVE, RequestKind
+from bench.servers import MESSAGE
 from spec.loader import load_contract
 
 MESSAGE_COUNT = 5_000
 _TURN_LENGTH = 50
+UPDATE = RequestKind("update a message", "PUT", f"/messages/{MESSAGE}", 200, "content", {"content": "Changed"})
+UNKNOWN = RequestKind("retrieve an unknown message (404)", "GET", f"/messages/{MESSAGE[:-4]}ffff", 404, "message")
+DELETE = RequestKind("delete a message", "DELETE", f"/messages/{MESSAGE}", 204, "")
+# Not the delete, which needs another message each time.
+_REPEATABLE_REQUESTS = (CREATE, REJECTED_CREATE, UNKNOWN, UPDATE)
 
 
 def iter_rows(in_process_app: InProcessApp, repetitions: int) -> Iterator[str]:
@@ -26,8 +38,11 @@ def iter_rows(in_process_app: InProcessApp, repetitions: int) -> Iterator[str]:
     for kind in READ_REQUESTS:
         yield _measure_row(in_process_app, repetitions, kind, kind.name, cycle(distinct_targets[kind.name]))
         yield _measure_row(in_process_app, repetitions, kind, f"{kind.name}, again", repeat(kind.target))
-    for kind in WRITE_REQUESTS:
+    for kind in _REPEATABLE_REQUESTS:
         yield _measure_row(in_process_app, repetitions, kind, kind.name, repeat(kind.target))
+    deleted = iter(distinct_targets[RETRIEVE.name])
+    delete_count = min(repetitions, MESSAGE_COUNT // 2 - _TURN_LENGTH)
+    yield _measure_row(in_process_app, delete_count, DELETE, DELETE.name, deleted, fills_journal=False)
 
 
 def list_distinct_targets(in_process_app: InProcessApp) -> dict[str, list[str]]:
@@ -42,7 +57,13 @@ def list_distinct_targets(in_process_app: InProcessApp) -> dict[str, list[str]]:
 
 
 def _measure_row(
-    in_process_app: InProcessApp, repetitions: int, kind: RequestKind, name: str, targets: Iterable[str]
+    in_process_app: InProcessApp,
+    repetitions: int,
+    kind: RequestKind,
+    name: str,
+    targets: Iterable[str],
+    *,
+    fills_journal: bool = True,
 ) -> str:
     sandbox, remaining = in_process_app.sandbox, iter(targets)
     journal = sandbox.journal
@@ -52,22 +73,41 @@ def _measure_row(
         target = next(remaining)
         return in_process_app.measure_request(kind.method, target, kind.body, clear_cache=False, status=kind.status)
 
-    journal.clear()
-    while not journal.dropped_count:
-        send_request()
+    if fills_journal:
+        journal.clear()
+        while not journal.dropped_count:
+            send_request()
     without, recorded = list[float](), list[float]()
     while len(recorded) < repetitions:
         for sandbox.journal, samples in ((None, without), (journal, recorded)):
             samples.extend(send_request() for _ in range(_TURN_LENGTH))
-    base, total = median(without) * 1e6, median(recorded) * 1e6
+    base, total = lower_quartile(without) * 1e6, lower_quartile(recorded) * 1e6
     return f"| {name} | {base:.1f} | {total:.1f} | {total - base:.1f} |"
+
+
+def iter_comparison(other: Path, repetitions: int, rounds: int) -> Iterator[str]:
+    """The rows of the table that compares with another checkout. Raises SystemExit if it cannot be measured."""
+    reads = [(kind, is_cached) for kind in READ_REQUESTS for is_cached in (False, True)]
+    requests = [*reads, *((kind, False) for kind in _REPEATABLE_REQUESTS)]
+    for (kind, is_cached), row in zip(requests, compare(other, requests, repetitions, rounds), strict=True):
+        name = f"{kind.name}, again" if is_cached else kind.name
+        yield f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
 
 
 def main(arguments: list[str]) -> int:
     """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.journal")
     parser.add_argument("--times", type=int, default=1_000, help="repetitions of each request (default 1000)")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="compare with the checkout in this folder")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of --against (default 5)")
     options = parser.parse_args(arguments)
+    if options.against is not None:
+        if not (options.against / "bench" / "growth.py").is_file():
+            parser.error(f"--against: {options.against} has no bench/growth.py (expected a checkout of this project)")
+        print("| µs of processor time | other checkout | this one | difference |\n|---|--:|--:|--:|")
+        for row in iter_comparison(options.against.resolve(), options.times, options.rounds):
+            print(row)
+        return 0
     contract = load_contract(CONTRACT)
     in_process_app = create_app_with_messages(build_demo_image(contract), MESSAGE_COUNT, contract)
     print("| µs of processor time | without | with | journal |\n|---|--:|--:|--:|")

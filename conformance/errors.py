@@ -9,7 +9,8 @@ from spec.model import Operation
 class SkipCategory(Enum):
     """Category of a skip.
 
-    `TARGET` and `NOT_REACHED` count against the minimum coverage, `INTERNAL_ERROR` makes any run incomplete.
+    `TARGET`, `MISSING_CREDENTIAL` and `NOT_REACHED` count against the minimum coverage, `INTERNAL_ERROR` makes any run
+    incomplete.
     """
 
     USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
@@ -18,6 +19,7 @@ class SkipCategory(Enum):
     INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
     LIST_CHANGED = "list_changed"  # another client modified the list during the check
     TARGET = "target"  # the target did not provide what the check needs
+    MISSING_CREDENTIAL = "missing_credential"  # the operation requires a credential that the run does not have
     NOT_REACHED = "not_reached"  # the run ended first
     INTERNAL_ERROR = "internal_error"  # a check of this suite raised an exception
 
@@ -40,12 +42,21 @@ class SkipReason:
 
 READ_ONLY = SkipReason("the run is read-only", SkipCategory.DISABLED_BY_OPTION)
 NO_SECOND_TOKEN = SkipReason("no token of another tenant (--other-token-env)", SkipCategory.DISABLED_BY_OPTION)
+NO_SEPARATE_CREDENTIAL = SkipReason(
+    "another tenant has no credentials for the operation: --credential gives all of them, and the token none",
+    SkipCategory.NOT_TESTABLE,
+)
 NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION)
 
 
 def user_skipped(message: str) -> SkipReason:
     """Create the reason of an operation skipped in the settings file."""
     return SkipReason(f"skipped: {message}", SkipCategory.USER_SKIPPED)
+
+
+def missing_credential(message: str) -> SkipReason:
+    """Create the reason of an operation whose credentials the run does not have."""
+    return SkipReason(message, SkipCategory.MISSING_CREDENTIAL)
 
 
 def not_reached(message: str) -> SkipReason:

@@ -78,6 +78,7 @@ class ApiError(Exception):
 
     Attributes:
         status: The status of the response; that of the kind, unless the contract documents another one.
+        reason: The value of `X-Mock-Reason`.
     """
 
     def __init__(
@@ -92,20 +93,17 @@ class ApiError(Exception):
         location: str | None = None,
         **message_values: object,
     ) -> None:
+        spec = kind.value
         self.kind = kind
-        self.status = int(kind.value.status)
+        self.status, self.reason = int(spec.status), spec.reason
         self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.headers = dict(headers or {})
         self.location = location
         if kind is ErrorKind.VALIDATION_FAILED and "message" not in message_values:
             message_values["message"] = _summarize(self.errors, unlisted_count, is_minimum=is_count_minimum)
-        self.message = kind.value.message.format(**message_values)
+        self.message = spec.message.format(**message_values)
         self.detail = detail or self.message
         super().__init__(self.detail)
-
-    @property
-    def reason(self) -> str:
-        return self.kind.value.reason
 
     def encode_body(self) -> bytes:
         """Return Laravel's error body: ``{"message"}`` or ``{"message", "errors"}``."""

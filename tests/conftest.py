@@ -1,17 +1,18 @@
-"""Hypothesis profiles, and contract files that are parsed once per process.
+"""Hypothesis profiles, and contract files that are read once per process.
 
 Profile `default` is fast and deterministic, `ci` searches deeper with new random examples.
 """
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Hashable
 from functools import lru_cache
+from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Verbosity, settings
 
-from spec import document
+from spec import document, line_numbers
+from spec.reading.yaml_loader import StrictLoader
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -37,15 +38,24 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def parse_documents_once() -> Iterator[None]:
-    """Parse equal contract files once: commands that run in the test process each load one. Each gets its own copy."""
-    parse = document.parse_document
+def pytest_configure() -> None:
+    """Read equal contract files once per process: commands that run in the test process each load one."""
+    document._load = _load_copy
+    line_numbers.find_line_numbers = _copy_line_numbers
 
-    @lru_cache(maxsize=16)
-    def parse_once(content: bytes, name: str) -> bytes:
-        return pickle.dumps(parse(content, name))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document, "parse_document", lambda content, name: pickle.loads(parse_once(content, name)))
-        yield
+_load, _find_line_numbers = document._load, lru_cache(maxsize=16)(line_numbers.find_line_numbers)
+
+
+@lru_cache(maxsize=32)
+def _load_pickled(content: bytes, name: str, loader: Hashable) -> bytes:
+    assert isinstance(loader, type)
+    return pickle.dumps(_load(content, name, loader), pickle.HIGHEST_PROTOCOL)
+
+
+def _load_copy(content: bytes, name: str, loader: type[StrictLoader]) -> Any:
+    return pickle.loads(_load_pickled(content, name, loader))  # type: ignore[arg-type]  # mypy rejects classes
+
+
+def _copy_line_numbers(content: bytes) -> dict[str, int]:
+    return dict(_find_line_numbers(content))

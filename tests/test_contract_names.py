@@ -70,6 +70,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/web/request_values/parameter_styles.py": words("label"),  # a style of OpenAPI
     "spec/comparison/schemas.py": words("property"),  # a term of messages
     "mock_server/web/security.py": words("basic"),  # an HTTP authentication scheme
+    "mock_server/web/credentials/schemes.py": words("basic"),  # the same
     "spec/http/security.py": words("oauth2"),  # a type of security schemes
     "spec/operation_parser.py": words("label"),  # a style of OpenAPI
     "spec/redaction.py": words("access_token basic client_secret secret refresh_token"),  # credentials of any API

@@ -43,6 +43,7 @@ ARCHITECTURE = "docs/explanation/architecture.md"
 MAX_README_LINES = 150
 MAX_README_COLUMNS = 140
 MOCK_URL = "http://127.0.0.1:8000"
+COOKIE_FILE = "/tmp/athena-cookies"  # of the documents
 CONFORMANCE_COMMAND = INSTALLED.with_name("athena-conformance")
 
 
@@ -101,9 +102,11 @@ def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]
     if not INSTALLED.exists():
         pytest.skip("athena-mock is not installed next to this Python")
     env = build_environment(tmp_path_factory.mktemp("cache"))
+    cookies = str(tmp_path_factory.mktemp("cookies") / "cookies")
     with run_mock((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, banner):
         base = re.findall(r"http://127\.0\.0\.1:\d+", banner)[0]
-        return [send(request.command.replace(MOCK_URL, base)) for request in REQUESTS]
+        commands = [request.command.replace(MOCK_URL, base).replace(COOKIE_FILE, cookies) for request in REQUESTS]
+        return [send(command) for command in commands]
 
 
 def send(command: str) -> tuple[int, str]:

@@ -49,6 +49,7 @@ def violations(groups: Iterable[Usage]) -> list[str]:
 # The repository
 
 
+@pytest.mark.slow  # `make check` runs it too
 def test_docstrings_comments_and_documents_use_standard_words() -> None:
     fail_with(violations(repository_prose()))
 
@@ -61,6 +62,7 @@ def test_identifiers_use_standard_words() -> None:
     fail_with([str(use) for use in identifier_usage(repository(), Vocabulary.from_file())])
 
 
+@pytest.mark.slow  # `make check` runs it too
 def test_every_kind_of_text_of_the_repository_is_scanned() -> None:
     groups = {group.group for group in repository_prose() if group.words > 100}
     packages = ("spec", "fixtures", "mock_server", "conformance", "tests", "bench", "scripts")

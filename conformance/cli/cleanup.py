@@ -5,11 +5,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from conformance.cli.stdout import make_printable, write_stdout
-from conformance.cli.wiring import missing_token_error, open_session, resolve_contract, resolve_token
+from conformance.cli.wiring import (
+    missing_token_error,
+    open_session,
+    resolve_contract,
+    resolve_token,
+)
 from conformance.config.settings import Settings
 from conformance.errors import TargetUnreachable, UsageError
 from conformance.gate.verdict import ExitCode, pluralize
 from conformance.session.cleanup import RunCleanup
+from conformance.session.credentials import resolve_credentials
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
 from spec.model import Contract
 
@@ -21,9 +27,10 @@ def command(settings: Settings, checks: object = None) -> int:
     settings = replace(settings, base_url=settings.base_url or runs[0].target)
     _check_target(settings, path, runs)
     settings, _ = resolve_token(settings)
-    if settings.token is None:
-        raise missing_token_error(settings)
     contract = resolve_contract(settings)
+    _, credentials = resolve_credentials(settings, contract)
+    if settings.token is None and any(credentials.needs_token(name) for name in contract.operations):
+        raise missing_token_error(settings)
     exit_codes = [_clean_up_run(settings, contract, path, logged_run) for logged_run in runs]
     return max(exit_codes, key=[ExitCode.PASSED, ExitCode.INCOMPLETE, ExitCode.TARGET_UNREACHABLE].index)
 

@@ -16,6 +16,7 @@ from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.gate.verdict import ExitCode, GateResult
 from conformance.reporting import REPORT_WRITERS, Report, github, markdown, terminal
+from conformance.session.credentials import resolve_credentials
 from conformance.transport.redaction import Redactor
 from spec.line_numbers import find_line_numbers
 from spec.model import Contract
@@ -42,6 +43,7 @@ class ReportBuilder:
         **details: Any,
     ) -> Report:
         """Build a report. `details`: further fields of it."""
+        headers, credentials = resolve_credentials(self.settings, self.contract)
         return Report(
             target=target,
             contract=display_path(Path(self.contract.document.name)),
@@ -54,7 +56,9 @@ class ReportBuilder:
             other_token_env=self.settings.other_token_env,
             notes=tuple(notes),
             repository_path=find_repository_path(Path(self.contract.document.name)),
-            header_names=tuple(name for name, _ in self.settings.header),
+            header_names=tuple(name for name, _ in headers),
+            credentials=credentials,
+            has_login_token=self.settings.token is None or ":" in self.settings.token,
             gate_result=gate_result,
             redaction=redaction,
             line_numbers=self.line_numbers,

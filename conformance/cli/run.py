@@ -15,7 +15,7 @@ from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable, user_skipped
+from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable, missing_credential, user_skipped
 from conformance.gate.history import History
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import GatePolicy, GateResult
@@ -25,7 +25,7 @@ from conformance.reporting import Report
 from conformance.results import Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
-from conformance.session.preflight import other_token_problem, token_problem, wait_until_ready
+from conformance.session.preflight import credentials_problem, other_token_problem, wait_until_ready
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
@@ -71,7 +71,7 @@ def _build_report(
     tracked = [recorder.track(check) for check in checks if not severities.is_off(check.id)]
     with closing(target):
         run_result = _run_checks(settings, session, target, tracked, operations)
-    selected = [operation for operation in operations if operation.id not in session.options.skipped_operations]
+    selected = [operation for operation in operations if operation.id not in settings.skip]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
     policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
     gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
@@ -135,7 +135,9 @@ def _run_checks(
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
-        reason = user_skipped(session.options.skipped_operations[case.operation.id])
+        message = session.options.skipped_operations[case.operation.id]
+        create_reason = user_skipped if case.operation.id in settings.skip else missing_credential
+        reason = create_reason(message)
         run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 
@@ -157,8 +159,11 @@ def find_target_problem(settings: Settings, session: Session, operations: Sequen
     if not any(operation.security for operation in operations):
         return ""
     secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]
-    problem = token_problem(secured, settings.token_env)
-    if problem or not secured or not settings.other_token:
-        return problem
     probed = [session.contract.operations[exchange.request.operation] for exchange in secured]
+    credentials = session.client.credentials
+    description = credentials.describe(probed[0].id, settings.token_env) if probed else ""
+    problem = credentials_problem(secured, description)
+    probed = [operation for operation in probed if credentials.needs_token(operation.id)]
+    if problem or not probed or not settings.other_token:
+        return problem
     return other_token_problem(session, probed, settings.other_token_env)

@@ -24,6 +24,7 @@ from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
 from conformance.gate.severities import Severities
 from conformance.session.coverage import Coverage
+from conformance.session.credentials import resolve_credentials
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.options import RunOptions
 from conformance.session.payloads import PayloadFactory
@@ -76,7 +77,9 @@ def resolve_contract(settings: Settings) -> Contract:
 def resolve_scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list[str]]:
     """The selected operations, including the skipped ones, and notes for the report. Raises UsageError."""
     operations = select_operations(settings, contract)
-    if settings.token is None and any(operation.security for operation in operations):
+    _, credentials = resolve_credentials(settings, contract)
+    notes_on_credentials = list(_note_missing_credentials(credentials, operations))
+    if settings.token is None and any(o.security and credentials.needs_token(o.id) for o in operations):
         raise missing_token_error(settings)
     notes = [] if settings.other_token else [f"${settings.other_token_env} is not set: tenant isolation is not checked"]
     if settings.read_only:
@@ -85,7 +88,20 @@ def resolve_scope(settings: Settings, contract: Contract) -> tuple[list[Operatio
         notes.append(f"the run is read-only: writes to {settings.host} require --allow-writes-to {settings.host}")
     if settings.skip:
         notes.append(f"skipped by the settings file: {', '.join(settings.skip)}")
-    return operations, [*notes, *_tenant_notes(settings, contract, operations)]
+    return operations, [*notes, *notes_on_credentials, *_tenant_notes(settings, contract, operations)]
+
+
+def _note_missing_credentials(credentials: OperationCredentials, operations: Sequence[Operation]) -> Iterator[str]:
+    """The operations that lack credentials. Raises UsageError if no selected operation can be called."""
+    problems = {o.id: credentials.problems[o.id] for o in operations if o.id in credentials.problems}
+    if operations and len(problems) == len(operations):
+        raise UsageError(f"--credential: missing values: {next(iter(problems.values()))}")
+    names: dict[str, list[str]] = {}
+    for operation_id, problem in problems.items():
+        names.setdefault(problem, []).append(operation_id)
+    for problem, ids in names.items():
+        shown = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        yield f"{shown} skipped: {problem}"
 
 
 def select_operations(settings: Settings, contract: Contract) -> list[Operation]:
@@ -96,6 +112,12 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
     operations = filter_operations(settings, contract)
     _require_known("skip", list(settings.skip), list(contract.operations))
     _require_known("--mutable-record", [resource for resource, _ in settings.mutable_record], list(contract.resources))
+    _require_known("--credential", [scheme for scheme, _ in settings.credential], list(contract.security_schemes))
+    for scheme, _ in settings.credential:
+        if CredentialFormat.from_scheme(contract.security_schemes[scheme]) is None:
+            raise UsageError(
+                f"--credential: invalid scheme {scheme!a} (expected one whose credential is in the request)"
+            )
     if settings.tenant is not None and contract.tenant_resource is None:
         raise UsageError("--tenant: the contract has no tenants (expected no --tenant)")
     if settings.token is not None and settings.token == settings.other_token:
@@ -157,12 +179,18 @@ def open_session(
     """A session, and its target, which the caller closes. Raises UsageError."""
     read_only = settings.read_only or not settings.writes_allowed
     base_url = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
-    target = _build_target(settings, base_url, contract, run_id, read_only=read_only)
+    headers, credentials = resolve_credentials(settings, contract)
+    target = _build_target(settings, base_url, run_id, dict(headers), credentials, read_only=read_only)
     session_target: Target = target
     if token_command is not None:
         operations = contract.operations
-        session_target = TokenRefreshingTarget(target, token_command.token, lambda name: operations[name].requires_auth)
-    session_target = AccessWatch(session_target, partial(_find_secured_method, contract), settings.token_env)
+
+        def needs_token(name: str) -> bool:
+            return operations[name].requires_auth and credentials.needs_token(name)
+
+        session_target = TokenRefreshingTarget(target, token_command.token, needs_token)
+    describe_credentials = partial(credentials.describe, token_env=settings.token_env)
+    session_target = AccessWatch(session_target, partial(_find_secured_method, contract), describe_credentials)
     mutable_records = {resource: parse_key(contract, resource, key) for resource, key in settings.mutable_record}
     session = Session.create(
         contract,
@@ -174,12 +202,10 @@ def open_session(
             read_only=read_only,
             allow_effects=settings.allow_effects,
             max_effect_calls=settings.max_effect_calls,
+            calls_static_writes=settings.allow_effects or is_loopback(settings.host),
             credentials=_login_fields(settings, contract),
             consistency_timeout=settings.consistency_timeout,
-            skipped_operations={
-                **OperationCredentials.from_contract(contract, dict(settings.header)).problems,
-                **settings.skip,
-            },
+            skipped_operations={**credentials.problems, **settings.skip},
             concurrency=settings.concurrency,
             exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
         ),
@@ -187,6 +213,7 @@ def open_session(
         tenant=None if settings.tenant is None else TenantScope.from_option(contract, settings.tenant),
         mutable_records=MutableRecords(mutable_records),
         retrier=Retrier(target.pause),
+        credentials=credentials,
         sleep=target.pause,
     )
     return session, target
@@ -222,13 +249,22 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     """
     header_values = [value for _, value in settings.header if len(value) >= MIN_ENCODED_SECRET_CHARS]
     is_published = (settings.password or "").encode() in contract.document.content
+    header_values += settings.credential_values.values()
     derived = derive_invalid_tokens(settings.token).values() if settings.token else ()
     secrets = [settings.token, settings.other_token, None if is_published else settings.password, *header_values]
     secrets += [token for token in derived if len(token) >= MIN_ENCODED_SECRET_CHARS]
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
 
-def _build_target(settings: Settings, base_url: str, contract: Contract, run_id: str, *, read_only: bool) -> HttpTarget:
+def _build_target(
+    settings: Settings,
+    base_url: str,
+    run_id: str,
+    headers: Mapping[str, str],
+    credentials: OperationCredentials,
+    *,
+    read_only: bool,
+) -> HttpTarget:
     """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
     deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
     tokens = {Actor.OWNER: settings.token, Actor.OTHER_TENANT: settings.other_token}
@@ -237,7 +273,7 @@ def _build_target(settings: Settings, base_url: str, contract: Contract, run_id:
             base_url,
             {actor: token for actor, token in tokens.items() if token},
             Budget(settings.max_requests, deadline),
-            dict(settings.header),
+            headers,
             settings.timeout,
             int(settings.max_response_size * MIB),
             interval=1 / settings.rate_limit if settings.rate_limit else 0.0,
@@ -245,8 +281,7 @@ def _build_target(settings: Settings, base_url: str, contract: Contract, run_id:
             verify=_load_ca_file(settings.ca_file),
             trust_env=not is_loopback(settings.host),
             request_ids=RequestIdFactory(run_id),
-            credential_format=CredentialFormat.from_contract(contract),
-            operation_formats=OperationCredentials.from_contract(contract, dict(settings.header)).formats,
+            credentials=credentials,
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         expected = "a URL like http://proxy.example.com:3128 in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"

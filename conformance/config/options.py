@@ -191,6 +191,13 @@ def _parse_header(text: str) -> tuple[str, str]:
     return header_name, value.strip()
 
 
+def _parse_credential(text: str) -> tuple[str, str]:
+    scheme, equals, variable = (part.strip() for part in text.rpartition("="))
+    if not (scheme and equals and variable.isascii() and variable.isidentifier()):
+        raise ValueError("SCHEME=VARIABLE, like apiKey=API_KEY: a security scheme and an environment variable")
+    return scheme, variable
+
+
 def _parse_mutable_record(text: str) -> tuple[str, str]:
     resource, equals, key = (part.strip() for part in text.partition("="))
     if not (resource and equals and key and key.isprintable()):
@@ -208,6 +215,7 @@ def _parse_date(text: str) -> Date:
 NAME, LEVEL = _text("NAME", "a name"), ChoiceType(PROVENANCE_LEVELS)
 PERCENT, RATE = _number("percent", 0, 100), _number("requests per second", 0.01, 1e5, "/s")
 HEADER, HOST = ValueType("'NAME: VALUE'", _parse_header), ValueType("HOST", _parse_host)
+CREDENTIAL = ValueType("SCHEME=VARIABLE", _parse_credential)
 RECORD = ValueType("RESOURCE=KEY", _parse_mutable_record)
 KEY = _text("KEY", "the key of a record", is_printable=True)
 FILE, DIRECTORY = FileType("FILE"), FileType("DIR")
@@ -217,6 +225,13 @@ OPTIONS = (
     SuiteOption("--other-token-env", NAME, "the same for a user of another tenant", SESSION, "ATHENA_OTHER_TOKEN"),
     SuiteOption("--login-env", NAME, "environment variable with the login of an account", SESSION, "ATHENA_LOGIN"),
     SuiteOption("--password-env", NAME, "environment variable with its password", SESSION, "ATHENA_PASSWORD"),
+    SuiteOption(
+        "--credential",
+        CREDENTIAL,
+        "security scheme, and the environment variable with its credential; repeatable",
+        TARGET,
+        split=REPEATED,
+    ),
     SuiteOption("--token-command", _text("CMD", "a name"), "command that prints the token", TARGET),
     SuiteOption("--contract", FileType("FILE", "OpenAPI 3.0 or 3.1 file"), "contract instead of the packaged one", ALL),
     SuiteOption("--seed", _integer(0, 2**63 - 1), "seed of the generated requests", (*RUN, "mutation-test"), 0),

@@ -29,10 +29,11 @@ class Settings:
 
     `arguments`: the positional arguments. `max_time`, `timeout`, `wait_ready`, `consistency_timeout`: seconds.
     `max_response_size`: MiB. `min_coverage`, `flaky_limit`: percent. `rate_limit`: requests per second.
-    `mutable_record`: (resource, key).
+    `mutable_record`: (resource, key). `credential`: (security scheme, environment variable with its credential).
     `skip`: operationId -> why it is not called. `checks`: check -> its severity.
     `origins`: setting (``skip.`` and an operationId too) -> its source.
     `token`, `other_token`: None if the environment has none. `login`, `password`: both or neither.
+    `credential_values`: security scheme -> its credential.
     """
 
     command: str
@@ -58,6 +59,7 @@ class Settings:
     max_response_size: float
     rate_limit: float | None
     header: tuple[tuple[str, str], ...]
+    credential: tuple[tuple[str, str], ...]
     report_dir: Path | None
     write_log: Path | None
     github: bool
@@ -101,6 +103,7 @@ class Settings:
     other_token: str | None = field(default=None, repr=False)
     login: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
+    credential_values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def host(self) -> str:
@@ -135,6 +138,7 @@ def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settin
         is_explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"] and not values["token_command"]
         values[role] = _read_token(environment, values[f"{role}_env"], is_required=is_explicit)
     values |= _read_credentials(environment, values, origins)
+    values["credential_values"] = _read_scheme_credentials(environment, values)
     origins |= {f"{config.SKIP_TABLE}.{operation}": reason.location for operation, reason in file.skip.items()}
     skip = {operation: reason.value for operation, reason in file.skip.items()}
     arguments: list[str] = []
@@ -179,6 +183,20 @@ def _read_credentials(
         if value is None and is_required and not values["show_config"]:
             expected = "login and password, both (--login-env, --password-env), or neither"
             raise UsageError(f"${values[f'{name}_env']}: no {name} in the environment (expected {expected})")
+    return credentials
+
+
+def _read_scheme_credentials(environment: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+    """Security scheme -> its credential. Raises UsageError."""
+    credentials: dict[str, str] = {}
+    for scheme, variable in values["credential"]:
+        value = environment.get(variable, "").strip()
+        if not value and not values["show_config"]:
+            expected = f"a variable that contains the credential of {scheme}"
+            raise UsageError(f"--credential: no value in ${variable} (expected {expected})")
+        if not value.isascii() or not value.isprintable():
+            raise UsageError(f"${variable}: invalid credential (expected printable ASCII)")
+        credentials[scheme] = value
     return credentials
 
 

@@ -19,7 +19,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget
-from conformance.transport.credentials import CredentialFormat
+from conformance.transport.credentials import OperationCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
@@ -110,7 +110,7 @@ class InProcessTarget:
     on_exchange: Callable[[Exchange], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
-    credential_format: CredentialFormat = field(default_factory=CredentialFormat)
+    credentials: OperationCredentials = field(default_factory=OperationCredentials)
 
     def send(self, request: Request) -> Response:
         """Send a request and advance the clock. Raises BudgetExhausted."""
@@ -127,11 +127,10 @@ class InProcessTarget:
         if content_type is not None:
             headers["content-type"] = content_type
         headers |= {name.lower(): value for name, value in request.headers.items()}
-        token, url = self.tokens.get(request.actor), request.build_url(self.base)
-        if token is not None:
-            credentials: dict[str, str] = {}
-            url = self.credential_format.add(token, url, credentials)
-            headers = {name.lower(): value for name, value in credentials.items()} | headers
+        credentials: dict[str, str] = {}
+        url = request.build_url(self.base)
+        url = self.credentials.add(request.operation, request.actor, self.tokens, url, credentials)
+        headers = {name.lower(): value for name, value in credentials.items()} | headers
         response = await call_asgi(self.app, self._scope(request, headers, url), body or b"")
         return Response(response.status, response.headers, response.body, 0.0)
 
@@ -185,11 +184,13 @@ def _create_basic_session(
     mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Exchange], None] | None
 ) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
-    credential_format = CredentialFormat.from_contract(mock.contract)
-    target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange, credential_format=credential_format)
+    credentials = OperationCredentials.from_contract(mock.contract)
+    target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange, credentials=credentials)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
     write_log = WriteLog(f"{seed:08x}")
-    options = RunOptions(allow_effects=True, reduction_requests=0)  # no reduction: only the first failure counts
+    options = RunOptions(
+        allow_effects=True, calls_static_writes=True, reduction_requests=0
+    )  # no reduction: only the first failure counts
     return Session.create(mock.contract, mock.schemas, target, write_log, bodies, options, sleep=mock.clock.advance)
 
 

@@ -6,7 +6,7 @@ if the contract has an operation for it.
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,9 +14,11 @@ from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.past_runs.report_reader import ReportedResult
 from conformance.reporting.templating import render_template
+from conformance.session.credentials import resolve_credentials
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
+from conformance.transport.credentials import PrintedCredentials
 from conformance.transport.messages import Actor, Request, header_variable
 from spec.model import Contract
 from spec.redaction import remove_unsafe_chars
@@ -29,11 +31,11 @@ _NUMBER = re.compile('"zq(num[0-9]+)qz"')
 
 @dataclass(frozen=True, slots=True)
 class _CreatedByStep:
-    """Record created by a step: shell variable of its key, path of the key in the response, path for DELETE."""
+    """Record created by a step: shell variable of its key, path of the key in the response, arguments of DELETE."""
 
     name: str
     path: Path
-    target: str
+    arguments: str
 
 
 def build_script(sequence: RequestSequence, contract: Contract, failure: ReportedResult, settings: Settings) -> str:
@@ -41,14 +43,15 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
     names = {value: f"{'num' if value.isdigit() else 'id'}{number}" for number, value in enumerate(sequence.sources, 1)}
     placeholders = {value: f"zq{name}qz" for value, name in names.items()}
     marker = sequence.marker.rsplit("-", 1)[0] + f"-{_RUN}" if "-" in sequence.marker else sequence.marker + _RUN
+    header_names, credentials = _resolve_credentials(contract, settings)
     created: list[_CreatedByStep] = []
     steps: list[list[str]] = []
     evidence_count = sum(step.is_evidence for step in sequence.steps)
     for number, step in enumerate(sequence.steps):
         request = replace_marker(step.request, sequence.marker, marker)
         request = replace_identifiers(contract, request, placeholders.get)
-        lines = [_comment(step, evidence_count), *_request_lines(number + 1, step, request)]
-        record = _created_by(contract, number, step)
+        lines = [_comment(step, evidence_count), *_request_lines(number + 1, step, request, credentials)]
+        record = _created_by(contract, number, step, credentials)
         if record is not None:
             created.append(record)
             lines.append(f"{record.name}=$(value_at {_json_path(record.path)})")
@@ -65,44 +68,67 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
         requirement=_comment_line(failure.requirement),
         message=_comment_line(failure.message),
         location=_comment_line(failure.location),
-        variables=list(_variables(sequence, contract, settings)),
-        headers="".join(f' -H "{name}: ${header_variable(name)}"' for name, _ in settings.header),
+        variables=list(_variables(sequence, contract, settings, header_names, credentials)),
+        headers="".join(f' -H "{name}: ${header_variable(name)}"' for name in header_names),
         created=created[::-1],
         steps=steps,
         quote=_quote,
     )
 
 
-def _variables(sequence: RequestSequence, contract: Contract, settings: Settings) -> Iterator[str]:
+def _resolve_credentials(contract: Contract, settings: Settings) -> tuple[list[str], PrintedCredentials]:
+    """Return the names of the other headers of each request, and the credentials as shell variables."""
+    headers, credentials = resolve_credentials(settings, contract)
+    actors = {actor: str(actor) for actor in (Actor.OWNER, Actor.OTHER_TENANT)}
+    is_login = settings.token is None or ":" in settings.token
+    return [name for name, _ in headers], PrintedCredentials(credentials, actors, is_login)
+
+
+def _variables(
+    sequence: RequestSequence,
+    contract: Contract,
+    settings: Settings,
+    header_names: Sequence[str],
+    credentials: PrintedCredentials,
+) -> Iterator[str]:
     """Yield the lines that set the variables from the environment."""
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
     for actor, env in ((Actor.OWNER, settings.token_env), (Actor.OTHER_TENANT, settings.other_token_env)):
-        if any(_token_name(step.request) == actor for step in sequence.steps):
+        used = [c for step in sequence.steps for c in _list_credentials(step.request, credentials)]
+        if str(actor) in used:
             if not (env.isascii() and env.isidentifier()):
                 raise UsageError(f"--token-env: invalid value {env[:80]!a} (expected a valid name of a shell variable)")
             yield f"{actor}=${{{env}:?must contain a token}}"
-    for name, _ in settings.header:
+    for name in header_names:
         yield f": ${{{header_variable(name)}:?must contain the value of the header {name}}}"
+    for name in dict.fromkeys(c for step in sequence.steps for c in _list_credentials(step.request, credentials)):
+        if name not in tuple(Actor):
+            yield f": ${{{name}:?must contain a credential}}"
 
 
-def _token_name(request: Request) -> str:
-    """Return whose token is sent; "" without a token, or if the request has its own header."""
-    return "" if request.token_actor == Actor.ANONYMOUS else request.token_actor
+def _list_credentials(request: Request, credentials: PrintedCredentials) -> list[str]:
+    """Return the variables with the credentials of a request."""
+    return [variable for _, variable in credentials.list_variables(request.operation, request.token_actor)]
 
 
-def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByStep | None:
+def _created_by(
+    contract: Contract, number: int, step: TraceStep, credentials: PrintedCredentials
+) -> _CreatedByStep | None:
     """Return the record that a step created, if the contract can delete it."""
     envelope = contract.operations[step.request.operation].envelope
     view = contract.views.get(envelope.view_name or "")
-    is_created = envelope.status == 201 and 200 <= step.status < 300 and _token_name(step.request) == Actor.OWNER
+    is_created = envelope.status == 201 and 200 <= step.status < 300 and step.request.token_actor == Actor.OWNER
     delete = contract.find_operation(view.resource, "delete") if view is not None and is_created else None
     if view is None or delete is None or len(delete.path_parameter_names) != 1:
         return None
     name = f"created{number + 1}"
     target = delete.path.replace(f"{{{delete.path_parameter_names[0]}}}", f"zq{name}qz")
     key = contract.resources[view.resource].key_attribute
-    return _CreatedByStep(name, (envelope.data_property, key) if envelope.data_property else (key,), target)
+    request = Request(delete.id, "delete", target)
+    options, query = " ".join(credentials.list_options(request)), credentials.build_query(request)
+    path = (envelope.data_property, key) if envelope.data_property else (key,)
+    return _CreatedByStep(name, path, f"{_quote(target)}{query} {options}".strip())
 
 
 def _comment(step: TraceStep, evidence_count: int) -> str:
@@ -113,10 +139,9 @@ def _comment(step: TraceStep, evidence_count: int) -> str:
     return f"# {step.request.operation}: shows the failure, status {step.status} in the run{count}"
 
 
-def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
-    token_name = _token_name(request)
-    arguments = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
-    arguments.append(_quote_url(request))
+def _request_lines(number: int, step: TraceStep, request: Request, credentials: PrintedCredentials) -> Iterator[str]:
+    arguments = [str(number), str(step.status), request.method.upper(), credentials.build_query(request) or "''"]
+    arguments += [_quote_url(request), *credentials.list_options(request)]
     arguments += [f"-H {_quote(f'{name}: {value}')}" for name, value in request.headers.items()]
     if request.method == "head":
         arguments.append("-I")

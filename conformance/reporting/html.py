@@ -17,7 +17,8 @@ from conformance.reporting.model import Report
 from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultGroup, check_category
 from conformance.reporting.templating import render_report
 from conformance.results import CheckResult, Status
-from conformance.transport.messages import Actor, Exchange
+from conformance.transport.credentials import CredentialPart
+from conformance.transport.messages import Exchange
 
 LIMITS = {
     "overview_rows": 12,  # fit on one screen
@@ -121,12 +122,19 @@ def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction = report.redaction_for(result)
     request = redaction.describe_request(exchange.request)
-    tokens = {Actor.OWNER: f"token: ${report.token_env}", Actor.OTHER_TENANT: f"token: ${report.other_token_env}"}
-    lines = [f"{request['method']} {request['target']}", tokens.get(exchange.request.actor, "no token of the run")]
+    actor = exchange.request.actor
+    credentials = report.printed_credentials.list_variables(exchange.request.operation, actor)
+    lines = [f"{request['method']} {request['target']}"]
+    lines += [_format_credential(part, variable) for part, variable in credentials] or ["no token of the run"]
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:
         return "\n".join(lines)
     return "\n".join([*lines, "", redaction.redact_body(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS, 2)])
+
+
+def _format_credential(part: CredentialPart, variable: str) -> str:
+    place = "" if part == CredentialPart() else f" ({part.format.description})"
+    return f"{'token' if part.credential is None else 'credential'}: ${variable}{place}"
 
 
 def _format_response(report: Report, result: CheckResult, exchange: Exchange) -> str:

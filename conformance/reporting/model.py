@@ -13,7 +13,8 @@ from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import CoverageReport
 from conformance.trace.sequence import RequestSequence
-from conformance.transport.messages import header_variable
+from conformance.transport.credentials import OperationCredentials, PrintedCredentials
+from conformance.transport.messages import Actor, header_variable
 from conformance.transport.redaction import Redactor
 
 JSON_REPORT_FILE = "conformance.json"  # the report that `replay` reads
@@ -45,7 +46,8 @@ class Report:
     `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
     contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
     `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
-    `header_names`: of --header. `repository_path`: of the contract from the root of its Git repository, or "".
+    `header_names`: of --header, without credentials. `has_login_token`: the token has a user and a password.
+    `repository_path`: of the contract from the root of its Git repository, or "".
     `publishing_error`: why the reports could not be written, or "": the command then ends
     with a usage error.
     """
@@ -70,6 +72,8 @@ class Report:
     report_dir: str = ""
     write_log: str = ""
     header_names: tuple[str, ...] = ()
+    credentials: OperationCredentials = field(default_factory=OperationCredentials)
+    has_login_token: bool = True
     comparison: FailureComparison | None = None
     repository_path: str = ""
     publishing_error: str = ""
@@ -89,6 +93,12 @@ class Report:
     def contract_digest(self) -> str:
         """SHA-256 of the bytes of the contract."""
         return self.gate_result.contract.document.digest
+
+    @property
+    def printed_credentials(self) -> PrintedCredentials:
+        """The credentials of the requests as environment variables."""
+        tokens = {Actor.OWNER: self.token_env, Actor.OTHER_TENANT: self.other_token_env}
+        return PrintedCredentials(self.credentials, tokens, self.has_login_token)
 
     def comparison_lines(self) -> list[str]:
         """Return the comparison with an earlier run; empty without --compare."""
@@ -166,7 +176,7 @@ class Report:
             return ""
         redaction, exchange = self.redaction_for(result), result.evidence[-1]
         variables = {name: header_variable(name) for name in self.header_names}
-        return redaction.format_curl(exchange, self.target, self.token_env, self.other_token_env, variables)
+        return redaction.format_curl(exchange, self.target, self.printed_credentials, variables)
 
     def request_ids(self, result: CheckResult) -> str:
         """Return when the last request of a result was sent, and its ids for the logs of the target; or ""."""

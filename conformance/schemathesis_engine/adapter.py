@@ -24,7 +24,6 @@ from typing_extensions import override
 from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
-from conformance.transport.credentials import CredentialFormat, OperationCredentials
 from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation
 
@@ -51,11 +50,10 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
     """Build the Schemathesis schema of the contract with the operations to run."""
     load_all_checks()
     raw = copy.deepcopy(dict(transport.session.contract.document.root))
-    contract = transport.session.contract
+    contract, credentials = transport.session.contract, transport.session.client.credentials
     raw_settings = build_settings(contract.operations.values(), operations, seed, depth)
-    credentials = OperationCredentials.from_contract(contract, {})
-    formats = (CredentialFormat.from_contract(contract), *credentials.formats.values())
-    if not all(created.is_authorization for created in formats):  # the transport adds the token to every case
+    formats = [part.format for operation_id in contract.operations for part in credentials.find(operation_id)]
+    if not all(created.is_authorization for created in formats):  # the transport adds other credentials to every case
         raw_settings["checks"]["ignored_auth"] = {"enabled": False}
     config = SchemathesisConfig.from_dict(raw_settings).projects.get(raw)
     schema = TransportSchema(

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from threading import Barrier
 from typing import Any
 
-from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, SuiteError, not_testable, user_skipped
+from conformance.errors import (
+    NO_SECOND_TOKEN,
+    NO_SEPARATE_CREDENTIAL,
+    SkipCheck,
+    SkipReason,
+    SuiteError,
+    not_testable,
+    user_skipped,
+)
 from conformance.responses.findings import find_documented_content
 from conformance.session.created_records import CreatedRecordFinder
 from conformance.session.mutable_records import MutableRecords
@@ -17,6 +25,7 @@ from conformance.session.response_log import ResponseLog
 from conformance.session.tenant import TenantScope
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Target
+from conformance.transport.credentials import OperationCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.retry import Retrier
 from conformance.transport.wire_format import WireFormat
@@ -43,6 +52,7 @@ class TrackedClient:
     `tenant`: restricts the run to one tenant. `mutable_records`: records of others that may be changed.
     `observed_delay`: the longest time that a write took to become visible.
     `wire_formats`: by operation id, of operations that need other requests than JSON below the base path.
+    `credentials`: what the target adds to the requests of an operation.
     """
 
     operations: OperationLookup
@@ -57,6 +67,7 @@ class TrackedClient:
     retrier: Retrier = field(default_factory=Retrier)
     sleep: Callable[[float], None] = time.sleep
     wire_formats: Mapping[str, WireFormat] = field(default_factory=dict)
+    credentials: OperationCredentials = field(default_factory=OperationCredentials)
     observed_delay: float = 0.0
     _pending_delay: float = 0.0
     _identities: dict[Actor, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
@@ -142,6 +153,8 @@ class TrackedClient:
     ) -> Request:
         """Build a request, and log it if it writes. Raises SkipCheck if it is not allowed."""
         self._check_is_allowed(operation, method or operation.method, path or {})
+        if actor is Actor.OTHER_TENANT and operation.security and not self.credentials.needs_token(operation.id):
+            raise SkipCheck(NO_SEPARATE_CREDENTIAL)
         if self.tenant is not None and actor is Actor.OWNER and isinstance(query, Mapping):
             query = {**self.tenant.query_filter(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query

@@ -13,7 +13,8 @@ class RunOptions:
     """Options of one run.
 
     `allow_effects`: whether operations with external effects may be called; `max_effect_calls`: limit per such
-    operation, replays included. `credentials`: attributes of the account (login, secret) to sign in with.
+    operation, replays included. `calls_static_writes`: whether writes without an action, whose effects are unknown, may
+    be called with valid values. `credentials`: attributes of the account (login, secret) to sign in with.
     `consistency_timeout`: seconds after which reads must reflect a write. `skipped_operations`: operationId -> reason.
     `exploration_sequences`: sequences that the model explores for each resource; `reduction_requests`: limit for the
     search of the shortest sequence that shows a failure. `concurrency`: whether requests may be sent at once.
@@ -22,6 +23,7 @@ class RunOptions:
     read_only: bool = False
     allow_effects: bool = False
     max_effect_calls: int = 1
+    calls_static_writes: bool = False
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     consistency_timeout: float = 5.0
     skipped_operations: Mapping[str, str] = field(default_factory=dict)

@@ -62,16 +62,16 @@ def check_target(base: str, exchanges: list[Exchange]) -> None:
         raise TargetUnreachable(f"{base}: {path} and every other list returned 404: check the path of --base-url")
 
 
-def token_problem(exchanges: list[Exchange], token_env: str) -> str:
-    """A message if every operation that requires the token rejected it, else ""."""
+def credentials_problem(exchanges: list[Exchange], description: str) -> str:
+    """A message if every operation that requires credentials rejected them, else "". `description`: names them."""
     statuses = {exchange.response.status for exchange in exchanges}
     if not statuses or not statuses <= REFUSAL_STATUSES:
         return ""
     evidence = describe_refusal(exchanges[0].request, exchanges[0].response)
     if 403 in statuses:
         advice = "use the token of a user who may read and write, and check gateways in front of the backend"
-        return f"the token in ${token_env} has no permission: {evidence}: {advice}"
-    return f"the target rejects the token in ${token_env}: {evidence}: sign in again and set a valid token"
+        return f"the target grants {description} no permission: {evidence}: {advice}"
+    return f"the target rejects {description}: {evidence}: sign in again and set a valid token"
 
 
 def other_token_problem(session: Session, operations: list[Operation], token_env: str) -> str:
@@ -85,7 +85,7 @@ def other_token_problem(session: Session, operations: list[Operation], token_env
         if exchanges[-1].response.status not in REFUSAL_STATUSES:
             return ""
     is_single_403 = [exchange.response.status for exchange in exchanges] == [403]
-    return "" if is_single_403 else token_problem(exchanges, token_env)
+    return "" if is_single_403 else credentials_problem(exchanges, f"the token in ${token_env}")
 
 
 def _is_html(kind: str, content: bytes) -> bool:

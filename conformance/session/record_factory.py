@@ -8,6 +8,7 @@ from typing import Any
 from conformance.errors import READ_ONLY, SkipCheck
 from conformance.session.borrowed import borrow
 from conformance.session.client import TrackedClient
+from conformance.session.example_values import ExampleValues
 from conformance.session.payloads import PayloadFactory
 from conformance.transport.messages import Actor, Exchange
 from spec.model import Operation, Relation
@@ -43,6 +44,11 @@ class RecordFactory:
     _distinct: dict[str, list[CreatedRecord]] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
     _accepted_values: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> ExampleValues:
+        """Values for operations without an action."""
+        return ExampleValues(self.payloads, self.client.responses.schemas)
 
     # Creates
 
@@ -207,6 +213,8 @@ class RecordFactory:
 
     def required_query(self, operation: Operation) -> dict[str, Any]:
         """Return a value for each required query parameter: a key if the parameter refers to a record."""
+        if operation.is_static:
+            return self.examples.encode_parameters(operation, "query")
         query: dict[str, Any] = {}
         resources = self.client.operations.contract.resources
         resource = resources.get(operation.resource or "")

@@ -20,6 +20,7 @@ from conformance.session.response_log import ResponseLog
 from conformance.session.tenant import TenantScope
 from conformance.session.write_log import RecordKey, WriteLog
 from conformance.transport.client import Target
+from conformance.transport.credentials import OperationCredentials
 from conformance.transport.retry import Retrier
 from conformance.transport.wire_format import list_wire_formats
 from spec.model import Contract
@@ -48,6 +49,7 @@ class Session:
         tenant: TenantScope | None = None,
         mutable_records: MutableRecords | None = None,
         retrier: Retrier | None = None,
+        credentials: OperationCredentials | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Session":
         """Create a session without records."""
@@ -63,6 +65,7 @@ class Session:
             retrier=retrier or Retrier(),
             sleep=sleep,
             wire_formats=list_wire_formats(contract),
+            credentials=credentials or OperationCredentials.from_contract(contract),
         )
         return cls(client, RecordFactory(client, payloads))
 

@@ -29,14 +29,15 @@ _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
 class AccessWatch:
     """A target that raises AccessLost, once, when the token of the run is refused everywhere, or all of its writes.
 
-    `find_method`: returns the method of an operation that requires a token; None of any other. `token_env`: the
-    variable of the token, for messages. A refusal of one operation is its own matter: the reads that succeeded before
-    still do. While no write was accepted, a refused write is skipped, since the target may be read-only.
+    `find_method`: returns the method of an operation that requires a token; None of any other. `describe_credentials`:
+    names the credentials of an operation (by id) in messages. A refusal of one operation is its own matter: the reads
+    that succeeded before still do. While no write was accepted, a refused write is skipped, since the target may be
+    read-only.
     """
 
     inner: Target
     find_method: Callable[[str], str | None]
-    token_env: str
+    describe_credentials: Callable[[str], str]
     _probes: dict[str, Request] = field(default_factory=dict, init=False)
     _single_refusals: set[tuple[str, int]] = field(default_factory=set, init=False)
     _refused_writes: Counter[str] = field(default_factory=Counter, init=False)
@@ -70,7 +71,7 @@ class AccessWatch:
         if any(self.inner.send(probe).status not in REFUSAL_STATUSES for probe in self._probes.values()):
             self._single_refusals.add((operation, status))
             return
-        problem = f"the target does not accept the token in ${self.token_env} any more"
+        problem = f"the target does not accept {self.describe_credentials(operation)} any more"
         self._end(f"{problem}: {describe_refusal(request, response)}")
 
     def _watch_writes(self, request: Request, response: Response) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
-from conformance.transport.credentials import CredentialFormat
+from conformance.transport.credentials import COOKIE, OperationCredentials
 from conformance.transport.deadline import Deadline, apply_deadline
 from conformance.transport.messages import Request, Response
 from conformance.transport.request_ids import USER_AGENT, RequestIdFactory, build_id_headers
@@ -110,9 +110,8 @@ class HttpTarget:
     `tokens`: actor -> token. `timeout`: seconds of an exchange, from connecting to the last byte. `max_bytes`: of a
     decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
-    `credential_format`: where the tokens are sent; `operation_formats`: by operationId, if elsewhere. `request_ids`:
-    creates the ids of the requests. `observe`: called with every request and response, never twice at once. Several
-    threads may send requests.
+    `credentials`: of each operation. `request_ids`: creates the ids of the requests. `observe`: called with every
+    request and response, never twice at once. Several threads may send requests.
     """
 
     base: str
@@ -128,8 +127,7 @@ class HttpTarget:
     verify: ssl.SSLContext | bool = True
     trust_env: bool = True
     request_ids: RequestIdFactory = field(default_factory=RequestIdFactory)
-    credential_format: CredentialFormat = field(default_factory=CredentialFormat)
-    operation_formats: Mapping[str, CredentialFormat] = field(default_factory=dict)
+    credentials: OperationCredentials = field(default_factory=OperationCredentials)
     observe: Callable[[Request, Response], None] = lambda request, response: None
     throttling: Throttling = field(default_factory=Throttling)
     _next_send: float = field(default=0.0, init=False, repr=False)
@@ -203,10 +201,9 @@ class HttpTarget:
             ids = self.request_ids.create()
         given_headers = {**self.headers, **request.headers}
         headers = {"Accept": "application/json", **build_id_headers(ids, given_headers), **request.headers}
-        token, target = self.tokens.get(request.actor), request.target
-        if token is not None:
-            credential_format = self.operation_formats.get(request.operation, self.credential_format)
-            target = credential_format.add(token, target, headers)
+        if COOKIE in self.headers:  # those of the request would replace them
+            headers.setdefault(COOKIE, self.headers[COOKIE])
+        target = self.credentials.add(request.operation, request.actor, self.tokens, request.target, headers)
         content, json_body = request.raw_body, request.body
         if request.wire_format is not None and content is None and json_body is not None:
             content, content_type = request.encode_body()

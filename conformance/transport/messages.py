@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, partial
@@ -185,18 +185,21 @@ class Exchange:
         return replace(self, response=replace(self.response, content=start, read_problem="is only stored in part"))
 
     def curl(
-        self, base_url: str, token_env: str, other_token_env: str, variables: Mapping[str, str] | None = None
+        self,
+        base_url: str,
+        credential_options: Sequence[str] = (),
+        credential_query: str = "",
+        variables: Mapping[str, str] | None = None,
     ) -> str:
-        """The request as a curl command for a POSIX shell; tokens are names of environment variables.
+        """The request as a curl command for a POSIX shell.
 
-        `variables`: headers that the run adds to each request -> the environment variable with the value.
+        `credential_options`, `credential_query`: see `PrintedCredentials`. `variables`: headers that the run adds to
+        each request -> the environment variable with the value.
         """
         request, url = self.request, _encode_url(self.request.build_url(base_url))
         names = {name.lower() for name in request.headers}
         parts = ["curl", "-I"] if request.method.lower() == "head" else ["curl", "-i", "-X", request.method.upper()]
-        variable = {Actor.OWNER: token_env, Actor.OTHER_TENANT: other_token_env}.get(request.actor)
-        if variable:
-            parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
+        parts += credential_options
         parts += [] if "accept" in names else [f"-H {ACCEPT_JSON}"]
         parts += [f'-H "{name}: ${env}"' for name, env in (variables or {}).items() if name.lower() not in names]
         headers = (f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items())
@@ -209,7 +212,7 @@ class Exchange:
             parts.append("--data-binary @-")
         elif request.body is not None:
             parts += request.list_body_options()
-        return source + " ".join([*parts, shlex.quote(url)])
+        return source + " ".join([*parts, shlex.quote(url)]) + credential_query
 
 
 def _encode_url(url: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from conformance.transport.credentials import PrintedCredentials
 from conformance.transport.messages import Exchange, Request
 from conformance.transport.request_ids import find_server_ids
 from spec.redaction import MAX_BODY_CHARS, REDACTED, SecretRedactor, sort_longest_first
@@ -24,11 +25,12 @@ class Redactor(SecretRedactor):
         return replace(self, secrets=sort_longest_first(secrets))
 
     def format_curl(
-        self, exchange: Exchange, base: str, token_env: str, other_env: str, variables: Mapping[str, str] | None = None
+        self, exchange: Exchange, base: str, credentials: PrintedCredentials, variables: Mapping[str, str] | None = None
     ) -> str:
         """The request as a curl command; see `Exchange.curl`. A comment if it is too long to be printed."""
         request = replace(self._redact_request(exchange.request), actor=exchange.request.token_actor)
-        command = replace(exchange, request=request).curl(base, token_env, other_env, variables)
+        options, query = credentials.list_options(request), credentials.build_query(request)
+        command = replace(exchange, request=request).curl(base, options, query, variables)
         if len(command) > MAX_BODY_CHARS:
             return f"# the curl command has {len(command)} characters and is not printed: replay repeats the request"
         return self.redact_line(command, MAX_BODY_CHARS)

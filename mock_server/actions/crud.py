@@ -71,7 +71,7 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
     data = b"[" + b",".join(rows) + b"]"
     if envelope.data_property is None:
         return data
-    if not envelope.page_property_paths:
+    if not (any(envelope.pagination.values()) or envelope.page_properties):
         return b"{%s:%s}" % (orjson.dumps(envelope.data_property), data)
     values = build_pagination_values(
         page_number=plan.listing.page_number,

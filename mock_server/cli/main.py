@@ -229,7 +229,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        banner = build_banner(sandbox, url, colour=colour, tls=tls)
+        banner = build_banner(sandbox, url, colour=colour, tls=tls, token_file=settings.tokens)
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
@@ -241,6 +241,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.actions import KNOWN_ACTIONS, check_actions
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
+    from mock_server.cli.contract_notes import describe_unmarked_parameters
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
     from mock_server.store.file_format import describe_file_errors
@@ -257,6 +258,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         check_actions(contract, requires_actions=settings.require_actions)
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
+    if unmarked_parameters := describe_unmarked_parameters(contract):
+        write_line(unmarked_parameters)
     name = settings.dataset
     if settings.contract is not None and "dataset" not in settings.explicit_fields:
         name = dataset_image.choose_default_dataset(contract, name)

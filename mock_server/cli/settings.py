@@ -242,7 +242,8 @@ _JOURNAL_HELP = "Memory of the recorded requests of each sandbox; 0 turns the jo
 _EXECUTION_HELP = "Run time of a workflow execution; default: 2 to 5 seconds."
 _RULES_HELP = "YAML or JSON file of rules that each sandbox starts with."
 _TOKENS_HELP = (
-    "File of the accepted credentials, one on each line, for a contract without accounts; default: any is accepted."
+    "File of the accepted credentials, one on each line, for a contract without accounts; default: any that does not "
+    "start with `invalid` or `expired`."
 )
 _ACTIONS_HELP = "Reject a contract with operations that are only answered by their examples or schemas."
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}

@@ -6,11 +6,15 @@ from pathlib import Path
 from mock_server.cli.certificates import TlsSetup
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
+from mock_server.web.credentials.accepted import REJECTED_PREFIXES
+from mock_server.web.credentials.schemes import build_example_credentials
 from spec.model import STATIC_ACTION, Contract, Operation
 
 
-def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None) -> str:
-    """Build the banner. `url`: of the mock, without a path."""
+def build_banner(
+    sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None, token_file: Path | None = None
+) -> str:
+    """Build the banner. `url`: of the mock, without a path. `token_file`: of --tokens."""
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -22,6 +26,7 @@ def build_banner(sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | No
         f"{_count_operations(contract)}, {sum(counts.values())} records{details}",
         "",
         *_build_token_lines(sandbox),
+        *_build_credential_lines(contract, token_file),
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
@@ -49,15 +54,23 @@ def _build_token_lines(sandbox: Sandbox) -> list[str]:
     return ["Tokens", *(f"  {name:<14} {token.description}" for name, token in shown), ""]
 
 
+def _build_credential_lines(contract: Contract, token_file: Path | None) -> list[str]:
+    """Return which credentials are accepted, if the contract requires some and has no accounts."""
+    if contract.account_resource is not None or not any(o.requires_auth for o in contract.operations.values()):
+        return []
+    prefixes = " or ".join(f'"{prefix}"' for prefix in REJECTED_PREFIXES)
+    accepted = f"any that does not start with {prefixes}; --tokens FILE lists the accepted ones"
+    return ["Credentials", f"  {accepted if token_file is None else f'those in {token_file}'}", ""]
+
+
 def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) -> list[str]:
     """Return a request that succeeds and one that fails validation (422), as curl commands."""
     curl = f"curl --cacert {shlex.quote(str(ca))}" if ca else "curl"
-    curl += f" -H 'Authorization: Bearer {next(iter(BUILTIN_TOKENS))}'"
     commands = []
     retrieve, key = next(((o, key) for o, key in iter_example_keys(sandbox) if o.action == "retrieve"), (None, None))
     if retrieve is not None:
         path = retrieve.path.replace(f"{{{retrieve.path_parameter_names[0]}}}", str(key))
-        commands.append(f"{curl} {shlex.quote(base_url + path)}")
+        commands.append(_build_curl(curl, sandbox.contract, retrieve, base_url + path))
     if not commands:
         get = next((o for o in sandbox.contract.operations.values() if _is_simple_read(o)), None)
         commands += [f"curl {shlex.quote(base_url + get.path)}"] if get is not None and not ca else []
@@ -65,8 +78,15 @@ def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) ->
     create = next(filter(_has_required_fields, creates), None)
     if create is not None:
         body = "-H 'Content-Type: application/json' -d '{}'"
-        commands.append(f"{curl} {body} {shlex.quote(base_url + create.path)}   # 422")
+        commands.append(f"{_build_curl(curl, sandbox.contract, create, base_url + create.path, body)}   # 422")
     return commands
+
+
+def _build_curl(curl: str, contract: Contract, operation: Operation, url: str, options: str = "") -> str:
+    """Return a curl command with the credentials that the operation requires."""
+    headers, query = build_example_credentials(contract, operation, next(iter(BUILTIN_TOKENS)))
+    credentials = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
+    return " ".join(filter(None, (curl, credentials, options, shlex.quote(url + query))))
 
 
 def _is_simple_read(operation: Operation) -> bool:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 DEFAULT_JOURNAL_BYTES = 8 * 1024 * 1024
 MAX_RECORDED_BODY_BYTES = 256 * 1024  # of a request or a response; the rest is cut off
-_ENTRY_BYTES = 800  # memory of an entry without the lengths of its texts
-_SEPARATOR = b"\0"  # of the names and values of headers, which cannot contain it
+_ENTRY_BYTES = 640  # memory of an entry without the lengths of its texts
+_SEPARATOR = b"\0"  # of the texts of a head: HTTP allows it neither in a target nor in a header
+_COMPLETE = (0, 0)
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
@@ -39,12 +40,14 @@ class RecordedRequest(NamedTuple):
         now: Sandbox time.
         duration: Seconds.
         base_url: URL of the mock, followed by the path that selects the sandbox if the URLs of the response contain it.
-        raw_path: The path as sent, percent-encoded.
-        raw_headers: Names and values in one text: it takes a fraction of the memory of `headers`.
+        head: Path and query as sent, then the names and values of the headers, then those of the response headers, in
+            one text: it takes less time and a fraction of the memory of the separate texts.
+        header_count: Number of headers of the request.
         body: The body as far as it was received and recorded; None if it was not received.
-        body_size: Number of received bytes of the body.
         status: 0 without a response.
         fault: The fault that a rule injects; empty without one.
+        cut_off: Numbers of bytes that were cut off from the bodies of request and response.
+        size: Estimated memory in bytes.
     """
 
     number: int
@@ -54,26 +57,42 @@ class RecordedRequest(NamedTuple):
     duration: float
     method: str
     base_url: str
-    raw_path: bytes
-    raw_query: bytes
-    raw_headers: bytes
+    head: bytes
+    header_count: int
     body: bytes | None
-    body_size: int
     status: int
-    raw_response_headers: bytes
     response_body: bytes | None
-    response_body_size: int
     source: ResponseSource
     fault: str
+    cut_off: tuple[int, int]
     size: int
 
     @property
+    def raw_path(self) -> bytes:
+        """The path as sent, percent-encoded."""
+        return self.head.split(_SEPARATOR, 1)[0]
+
+    @property
+    def raw_query(self) -> bytes:
+        return self.head.split(_SEPARATOR, 2)[1]
+
+    @property
     def headers(self) -> HeaderList:
-        return _split_headers(self.raw_headers)
+        return _pair(self.head.split(_SEPARATOR)[2 : 2 + 2 * self.header_count])
 
     @property
     def response_headers(self) -> HeaderList:
-        return _split_headers(self.raw_response_headers)
+        return _pair(self.head.split(_SEPARATOR)[2 + 2 * self.header_count :])
+
+    @property
+    def body_size(self) -> int:
+        """Number of received bytes of the body."""
+        return len(self.body or b"") + self.cut_off[0]
+
+    @property
+    def response_body_size(self) -> int:
+        """Number of bytes of the response body."""
+        return len(self.response_body or b"") + self.cut_off[1]
 
 
 @dataclass(slots=True)
@@ -116,18 +135,18 @@ class RequestJournal:
         Called for each request, so the arguments are positional and the entry is created without the
         `__new__` of RecordedRequest.
         """
-        raw_headers = _SEPARATOR.join(chain.from_iterable(headers))
-        raw_response_headers = _SEPARATOR.join(chain.from_iterable(response_headers))
-        body_size, response_size = len(body or b""), len(response_body or b"")
-        size = _ENTRY_BYTES + len(raw_path) + len(raw_query) + len(raw_headers) + len(raw_response_headers)
-        size += body_size + response_size
-        if size > MAX_RECORDED_BODY_BYTES:
-            body = body and body[:MAX_RECORDED_BODY_BYTES]
-            response_body = response_body and response_body[:MAX_RECORDED_BODY_BYTES]
-            size += len(body or b"") + len(response_body or b"") - body_size - response_size
+        head = _SEPARATOR.join(chain.from_iterable(((raw_path, raw_query), *headers, *response_headers)))
+        body_bytes = (0 if body is None else len(body)) + (0 if response_body is None else len(response_body))
+        cut_off = _COMPLETE
+        if body_bytes > MAX_RECORDED_BODY_BYTES:
+            body, cut_from_request = _cut_off(body)
+            response_body, cut_from_response = _cut_off(response_body)
+            cut_off = (cut_from_request, cut_from_response)
+            body_bytes -= cut_from_request + cut_from_response
+        size = _ENTRY_BYTES + len(head) + body_bytes
         number = self.last_number = self.last_number + 1
-        request = (number, request_id, received_at, now, duration, method, base_url, raw_path, raw_query, raw_headers)
-        response = (body, body_size, status, raw_response_headers, response_body, response_size, source, fault, size)
+        request = (number, request_id, received_at, now, duration, method, base_url, head, len(headers))
+        response = (body, status, response_body, source, fault, cut_off, size)
         self.entries.append(tuple.__new__(RecordedRequest, request + response))
         self.byte_count += size
         while self.byte_count > self.max_bytes:
@@ -157,6 +176,12 @@ class RequestJournal:
         return max(0, oldest - 1 - max(number, self.deleted_number))
 
 
-def _split_headers(raw_headers: bytes) -> HeaderList:
-    parts = raw_headers.split(_SEPARATOR)
-    return list(zip(parts[::2], parts[1::2], strict=False))
+def _pair(texts: Sequence[bytes]) -> HeaderList:
+    return list(zip(texts[::2], texts[1::2], strict=False))
+
+
+def _cut_off(body: bytes | None) -> tuple[bytes | None, int]:
+    """Return the recorded part of a body, and the number of the other bytes."""
+    if body is None or len(body) <= MAX_RECORDED_BODY_BYTES:
+        return body, 0
+    return body[:MAX_RECORDED_BODY_BYTES], len(body) - MAX_RECORDED_BODY_BYTES

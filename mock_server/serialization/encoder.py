@@ -203,15 +203,15 @@ class RecordEncoder:
         parts: list[bytes] = []
         for item in layout:
             if isinstance(item, FieldSegment):
-                part = next(segments)  # empty if the record has none of the attributes
+                if part := next(segments):  # empty if the record has none of the attributes
+                    parts.append(part)
             elif isinstance(item, EmbeddedRelation):
                 body = self._encode_relation(item, record, viewer, dependencies)
-                part = b"" if body is None else item.key_prefix + body
+                if body is not None:
+                    parts.append(item.key_prefix + body)
             else:
                 value = self._compute_derived(record, item.derived_property, viewer, dependencies)
-                part = item.key_prefix + orjson.dumps(value)
-            if part:
-                parts.append(part)
+                parts.append(item.key_prefix + orjson.dumps(value))
         encoded = b"{%s}" % b",".join(parts)
         if len(encoded) > MAX_BODY_BYTES:
             raise response_too_large_error(MAX_BODY_BYTES)

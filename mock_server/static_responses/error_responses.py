@@ -44,25 +44,35 @@ _EMPTY_FORMAT = ErrorFormat(b"")
 
 @dataclass(slots=True)
 class ErrorResponses:
-    """Creates the bodies of errors. `formats`: by operationId, status, and whether fields are invalid."""
+    """Creates the bodies of errors.
+
+    `formats`: by operationId, status, and whether fields are invalid. `validation_statuses`: by operationId.
+    """
 
     contract: Contract
     successes: SuccessResponses
     values: DocumentedValues
     formats: dict[tuple[str, int, bool], ErrorFormat] = field(default_factory=dict)
-    common_response: ResponseDefinition | None = None
-    has_common_response: bool = False
+    validation_statuses: dict[str, int] = field(default_factory=dict)
+    common_responses: dict[str, ResponseDefinition | None] = field(default_factory=dict)
 
     def find_status(self, operation: Operation | None, error: ApiError) -> int:
         """Return the status of an error; of invalid input the one that the operation documents."""
         if error.kind is not ErrorKind.VALIDATION_FAILED or operation is None:
             return error.status
+        status = self.validation_statuses.get(operation.id)
+        if status is None:
+            status = self.validation_statuses[operation.id] = self.find_validation_status(operation, error.status)
+        return status
+
+    def find_validation_status(self, operation: Operation, default_status: int) -> int:
+        """Return the status of invalid input that an operation documents; `default_status` if it documents none."""
         keys = self.successes.get_definitions(operation).by_key
         exact = next((int(status) for status in _VALIDATION_STATUSES if str(int(status)) in keys), None)
         if exact is not None:
             return exact
         has_range = not keys.keys().isdisjoint(("4XX", "4xx", "default"))
-        return int(HTTPStatus.BAD_REQUEST) if has_range else error.status
+        return int(HTTPStatus.BAD_REQUEST) if has_range else default_status
 
     def encode(self, operation: Operation | None, error: ApiError) -> tuple[bytes | None, bytes]:
         """Return the body of an error and its content type; None for no body."""
@@ -104,7 +114,7 @@ class ErrorResponses:
     def find_format(self, operation: Operation | None, status: int, *, has_fields: bool) -> ErrorFormat:
         definition = None if operation is None else self.successes.get_definitions(operation).find(status)
         if definition is None:
-            definition = self.find_common_response()
+            definition = self.find_common_response(str(status)) or self.find_common_response()
             if definition is None:
                 return _PROBLEM_FORMAT
         names = tuple(media_type.name for media_type in definition.media_types)
@@ -130,20 +140,20 @@ class ErrorResponses:
         body = _LARAVEL_VALIDATION_BODY if has_fields else _LARAVEL_BODY
         return has_message and schemas.get(pointer, "read").is_valid(body)
 
-    def find_common_response(self) -> ResponseDefinition | None:
-        """Return the error response whose schema most operations have; None if no error has a body."""
-        if not self.has_common_response:
+    def find_common_response(self, status: str = "") -> ResponseDefinition | None:
+        """Return the error response whose schema most operations have for a status, or for any; None without a body."""
+        if status not in self.common_responses:
             counts: Counter[str] = Counter()
             responses: dict[str, ResponseDefinition] = {}
             for operation in self.contract.operations.values():
                 for key, response in self.successes.get_definitions(operation).by_key.items():
-                    if response.media_types and (key[0] in "45" or key == "default"):
+                    is_included = key == status if status else (key[0] in "45" or key == "default")
+                    if response.media_types and is_included:
                         schema = repr(response.media_types[0].node.get("schema"))
                         counts[schema] += 1
                         responses.setdefault(schema, response)
-            self.common_response = responses[counts.most_common(1)[0][0]] if counts else None
-            self.has_common_response = True
-        return self.common_response
+            self.common_responses[status] = responses[counts.most_common(1)[0][0]] if counts else None
+        return self.common_responses[status]
 
 
 def _encode_problem(details: "ErrorDetails") -> bytes:

@@ -98,7 +98,10 @@ def _too_large_error(reason: str, max_bytes: int) -> ApiError:
 def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     """Raise ApiError (415) unless the headers declare JSON in UTF-8."""
     check_content_encoding(headers)
-    if problem := _find_media_type_problem(headers.get(b"content-type", b"")):
+    content_type = headers.get(b"content-type", b"")
+    if content_type == b"application/json":  # of almost all requests: saves 0.6 µs
+        return
+    if problem := _find_media_type_problem(content_type):
         raise media_type_error(problem, "The content type must be application/json.")
 
 

@@ -58,17 +58,16 @@ class Endpoint:
             context.sandbox.prepare_write()
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
-        if OUTCOME_HEADER in context.headers and operation.action not in OUTCOME_ACTIONS:
-            context.notes += ("X-Mock-Outcome",)
-        if TEXT_HEADER in context.headers and operation.action not in TEXT_ACTIONS:
-            context.notes += ("X-Mock-Text",)
+        if context.outcome is not None or context.text is not None:
+            context.notes += _list_ignored_choices(context, operation)
         await self.send_result(context, operation, result, send)
 
     async def send_result(
         self, context: RequestContext, operation: Operation, result: ActionResult, send: Send
     ) -> None:
         """Send the response of an action."""
-        context.response_headers += ((b"set-cookie", cookie.encode("latin-1")) for cookie in result.cookies)
+        if result.cookies:
+            context.response_headers += ((b"set-cookie", cookie.encode("latin-1")) for cookie in result.cookies)
         completion, status = self.completer.get(operation), operation.envelope.status
         body, headers = result.body, result.headers
         if completion is not NO_COMPLETION:
@@ -107,6 +106,13 @@ class Endpoint:
         if names_record and operation.action not in ("list", "create", STATIC_ACTION):
             context.sandbox.apply_scheduled_changes(context.now)
             check_access(self.create_request(context, operation))
+
+
+def _list_ignored_choices(context: RequestContext, operation: Operation) -> tuple[str, ...]:
+    """Return the headers with choices that the action of the operation does not use."""
+    has_ignored_outcome = OUTCOME_HEADER in context.headers and operation.action not in OUTCOME_ACTIONS
+    has_ignored_text = TEXT_HEADER in context.headers and operation.action not in TEXT_ACTIONS
+    return ("X-Mock-Outcome",) * has_ignored_outcome + ("X-Mock-Text",) * has_ignored_text
 
 
 async def _handle_lifespan(receive: Receive, send: Send) -> None:

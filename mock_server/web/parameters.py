@@ -1,9 +1,9 @@
 """Parse the parameters of requests into values of the contract's types.
 
 Query strings are parsed as in PHP: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are arrays, and the last value of a
-repeated scalar is used. A blank value is absent, except where it is a valid text of an operation without an action. A
-scalar with brackets (``page[]=1``) is a type error. The style of a parameter determines how arrays and objects are sent
-(`parameter_styles`).
+repeated scalar is used. A blank value is absent. Operations without an action follow OpenAPI: a repeated scalar is an
+error, and so is a blank one that its schema rejects. A scalar with brackets (``page[]=1``) is a type error. The style
+of a parameter determines how arrays and objects are sent (`parameter_styles`).
 """
 
 import re
@@ -47,7 +47,7 @@ class ParameterParser:
 
     `type`: array, object or that of the schema; empty if the schema has none, or several. `scalar_type`: empty for
     other types. `accepts_lists`: whether an array is one of several types. `accepts_blank`: whether a blank value is
-    present.
+    present. `occurs_once`: whether a repeated value is an error.
     """
 
     parameter: Parameter
@@ -55,6 +55,7 @@ class ParameterParser:
     scalar_type: str
     accepts_lists: bool
     accepts_blank: bool
+    occurs_once: bool
     property_schemas: Mapping[str, Mapping[str, Any]]
     is_closed: bool
     validator: Validator
@@ -73,7 +74,8 @@ class ParameterParser:
             resolved_type,
             resolved_type if resolved_type in ("string", "integer", "number", "boolean") else "",
             "array" in types and len(types) > 1,
-            is_static and "string" in types and validator.is_valid(""),
+            is_static and not (parameter.allow_empty_value or validator.is_valid(None)),
+            is_static and bool(types) and types.isdisjoint(("array", "object")),
             converter.list_properties(schema),
             schema.get("additionalProperties") is False,
             validator,
@@ -324,6 +326,10 @@ def _parse_parameter(
     """Add the parameter's value or default to `values`; yield its errors."""
     if parts and parser.scalar_type:
         yield type_error(name, parser.scalar_type, parser.parameter.schema_pointer)
+        return
+    if parser.occurs_once and len(texts) > 1:
+        message = f"The {name.replace('_', ' ')} field must not be repeated."
+        yield FieldError(name, message, parser.parameter.pointer, expected="one value")
         return
     value, is_present = parser.parse(texts, parts)
     if not is_present:

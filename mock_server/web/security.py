@@ -42,22 +42,23 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 def build_security_map(contract: Contract, tokens: frozenset[str] | None = None) -> dict[str, Any]:
     """Return Connexion's map from scheme type to handler.
 
-    `tokens`: the credentials that are accepted if the contract has no accounts; None: any is.
+    `tokens`: the credentials that are accepted if the contract has no accounts; None: see `AcceptedCredentials`.
     """
     accepted = AcceptedCredentials(tokens)
-    verify_token: Callable[..., Any] = accepted.verify
+    verify_bearer: Callable[..., Any] = accepted.verify_http
+    verify_key: Callable[..., Any] = accepted.verify
     verify_session: Callable[..., Any] = accepted.verify
     verify_login: Callable[..., Any] = accepted.verify_login
     if contract.account_resource is not None:
-        verify_token, verify_login = _verify_token, _verify_login
+        verify_bearer, verify_key, verify_login = _verify_token, _verify_token, _verify_login
         verify_session = partial(_verify_session, contract.session_cookie)
 
     def find_verify_function(scheme: Any) -> Callable[..., Any]:
         if scheme["type"] == "http" and scheme["scheme"] == "basic":
             return verify_login
-        if scheme["type"] == "http" and scheme["scheme"] != "bearer":
-            return accepted.verify
-        return verify_session if scheme.get("in") == "cookie" else verify_token
+        if scheme["type"] == "http":
+            return verify_bearer if scheme["scheme"] == "bearer" else accepted.verify_http
+        return verify_session if scheme.get("in") == "cookie" else verify_key
 
     handlers = {"bearer": BearerSecurityHandler, "basic": BasicSecurityHandler, "apiKey": ApiKeySecurityHandler}
     handlers |= {name: HttpCredentialHandler for name in list_http_schemes(contract) if name not in handlers}

@@ -1,7 +1,7 @@
 """`athena-conformance run --strict` passes on the mock of every small contract file.
 
-The mock accepts only the two credentials of the run (`--tokens`). Without them it accepts any, as documented, and
-checks of the authentication fail.
+The mock accepts any credential that does not start with `invalid` or `expired`; for one contract those of
+a file (`--tokens`).
 """
 
 from pathlib import Path
@@ -18,26 +18,52 @@ from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 TOKENS = ("demo-token", "other-token")
 LOGINS = ("demo:password", "other:password")
+COMBINED = "alternatives-and-combinations.yaml"  # an operation requires two keys, of which the token is one
 BASIC = ("basic.yaml", "alternatives-and-combinations.yaml")
 
 TASKS = str(ROOT / "examples" / "tasks-with-state.yaml")
 API_KEY = str(ROOT / "tests" / "contracts" / "extensions" / "resource-with-deleted-body.yaml")
 
 
-def run_suite(path: Path) -> int:
+def run_suite(path: Path, accepted_tokens: frozenset[str] | None = None) -> int:
     """Run the suite on the mock of a contract file and return its exit code."""
-    served = ServedContract.create(path, accepted_tokens=frozenset((*TOKENS, *LOGINS)))
+    served = ServedContract.create(path, accepted_tokens=accepted_tokens)
     token, other_token = LOGINS if path.name in BASIC else TOKENS
     environment = {"ATHENA_TOKEN": token, "ATHENA_OTHER_TOKEN": other_token}
     with run_http_server(served.app) as address:
         base_url = address + served.contract.base_path
-        arguments = ("run", "--contract", str(path), "--base-url", base_url, "--profile", "smoke", "--strict")
-        return main(arguments, environment)
+        arguments: tuple[str, ...] = (
+            "run",
+            "--contract",
+            str(path),
+            "--base-url",
+            base_url,
+            "--profile",
+            "smoke",
+            "--strict",
+        )
+        if path.name == COMBINED:
+            arguments = (*arguments, "--credential", "app=APP_KEY")
+        return main(arguments, {**environment, "APP_KEY": "app-key"})
 
 
 @pytest.mark.parametrize("path", mark_slow(SERVED, SAMPLE))
 def test_suite_passes_on_a_contract(path: Path) -> None:
     assert run_suite(path) == ExitCode.PASSED
+
+
+def test_suite_passes_on_a_mock_with_a_file_of_tokens() -> None:
+    path = ROOT / "tests" / "contracts" / "security" / "key-for-some-operations.yaml"
+    assert run_suite(path, frozenset((*TOKENS, *LOGINS))) == ExitCode.PASSED
+
+
+def test_operation_without_all_credentials_counts_as_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "tests" / "contracts" / "security" / COMBINED
+    served = ServedContract.create(path)
+    with run_http_server(served.app) as address:
+        arguments = ("run", "--contract", str(path), "--base-url", address, "--no-fuzzing", "--strict")
+        assert main(arguments, {"ATHENA_TOKEN": TOKENS[0]}) == ExitCode.INCOMPLETE
+    assert "no credential for app (query parameter app): add --credential app=VARIABLE" in capsys.readouterr().out
 
 
 @pytest.mark.slow

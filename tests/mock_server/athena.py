@@ -81,7 +81,7 @@ class Api:
     app: ASGIApp = field(repr=False)
     sandbox: Sandbox = field(repr=False)
     clock: SettableClock
-    image: bytes = field(repr=False)
+    content: bytes = field(repr=False)
 
     @classmethod
     def create(
@@ -90,18 +90,20 @@ class Api:
         """Serve a contract with a dataset, the clock at EPOCH. Takes about a second."""
         image = build_dataset_image(contract, name, epoch=epoch, size=size)
         clock = SettableClock()
-        sandbox = images.create_sandbox(contract, schemas, Store.from_image(contract, image), clock)
+        store = Store.from_image(contract, image)
+        content = store.serialize()
+        sandbox = images.create_sandbox(contract, schemas, store, clock)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, sandbox, request_log=request_log)
-        return cls(contract, schemas, OpenapiCoreChecker(contract), app, sandbox, clock, image)
+        return cls(contract, schemas, OpenapiCoreChecker(contract), app, sandbox, clock, content)
 
     def reset(self) -> None:
         """Restore the initial data and set the clock to the epoch."""
+        tables = self.sandbox.store.tables
         self.sandbox.store.close()
         self.clock.now = EPOCH
-        fresh = images.create_sandbox(
-            self.contract, self.schemas, Store.from_image(self.contract, self.image), self.clock
-        )
+        store = Store.from_bytes(self.contract, self.content, tables)
+        fresh = images.create_sandbox(self.contract, self.schemas, store, self.clock)
         for part in fields(Sandbox):  # the application refers to this object
             setattr(self.sandbox, part.name, getattr(fresh, part.name))
 

@@ -134,7 +134,7 @@ def test_responses_have_a_date_but_no_server_header(banner: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signal.Signals) -> None:
     with run_library_mock(environment) as (mock, banner):
         port = re.findall(r":(\d+)/", banner)[0]
@@ -239,7 +239,7 @@ def test_reopened_store_needs_no_dataset_options(environment: dict[str, str], tm
             "2026-01-15T09:00:00Z",
             "athena-mock: warning: the epoch 2026-01-15T09:00:00.000000Z is earlier than documented",
         ),
-        ("2026-01-16T00:00:00Z", ""),
+        pytest.param("2026-01-16T00:00:00Z", "", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
@@ -267,6 +267,7 @@ def test_slow_build_prints_a_progress_message(
     assert capsys.readouterr().err == "athena-mock: building dataset plain, size 1 (cached for later starts) ...\n"
 
 
+@pytest.mark.slow
 def test_build_image_without_file_fills_the_cache_for_the_next_start(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -290,6 +291,7 @@ def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
     assert lines == ["INFO mock_server: 200 GET /__mock/health [req 1]"]
 
 
+@pytest.mark.slow
 def test_import_emits_no_warning(environment: dict[str, str]) -> None:
     """Also without the command, as in the conformance suite."""
     code = "import mock_server.app"

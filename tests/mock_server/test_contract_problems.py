@@ -52,6 +52,7 @@ def test_all_problems_are_printed_with_their_lines(contract: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_unknown_action_is_rejected_with_the_known_ones(contract: Path) -> None:
     result = serve(contract)
     assert result.returncode == 2
@@ -60,6 +61,7 @@ def test_unknown_action_is_rejected_with_the_known_ones(contract: Path) -> None:
     assert set(names.removesuffix(")").split(", ")) == {*ACTIONS, "static"}
 
 
+@pytest.mark.slow
 def test_missing_actions_are_rejected_on_request(contract: Path) -> None:
     contract.write_text(TEXT.replace("      x-action: fly\n", ""))
     loaded = load_contract(contract)

@@ -136,12 +136,13 @@ def test_only_sign_in_is_public() -> None:
 
 
 @parametrize_operations(*WITH_SECURITY)
-@pytest.mark.parametrize("token", [None, "no-such-token", "expired-token", ""])
-def test_invalid_token_returns_401(api: Api, name: str, token: str | None) -> None:
+def test_invalid_token_returns_401(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, body = find_key(api, operation), get_example_body(operation)
-    reply = api.send(name, key, body, get_required_query(operation), token=token)
-    assert (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
+    for token in (None, "no-such-token", "expired-token", ""):
+        reply = api.send(name, key, body, get_required_query(operation), token=token)
+        assert (reply.status, reply.json) == (401, {"message": "Unauthenticated."}), token
+        api.assert_valid(name, reply)
     api.assert_valid_twice(name, reply, key=key, body=body)
 
 
@@ -164,10 +165,11 @@ def test_wrong_password_returns_401(api: Api) -> None:
 
 
 @parametrize_operations(*(o for o in OPERATIONS.values() if o.path_parameter_names))
-@pytest.mark.parametrize("key", [UNKNOWN_KEY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
-def test_unknown_key_returns_404(api: Api, name: str, key: str) -> None:
-    reply = api.send(name, key, get_example_body(api.operation(name)))
-    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
+def test_unknown_key_returns_404(api: Api, name: str) -> None:
+    for key in (UNKNOWN_KEY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"):
+        reply = api.send(name, key, get_example_body(api.operation(name)))
+        assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found"), key
+        api.assert_valid(name, reply)
     api.assert_valid_twice(name, reply, key="x")
 
 

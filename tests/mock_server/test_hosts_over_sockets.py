@@ -88,6 +88,7 @@ def test_mock_on_all_addresses_rejects_public_hosts_with_advice(network_port: in
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+@pytest.mark.slow
 def test_advice_of_the_log_is_right(environment: dict[str, str]) -> None:
     values = ",".join(PUBLIC_HOSTS.values())
     with run_library_mock(environment, "--host", "0.0.0.0", "--allowed-hosts", values) as (_, banner):

@@ -35,6 +35,7 @@ def test_serving_process_imports_no_unused_packages() -> None:
     assert not {*UNUSED_PACKAGES, OPTIONAL_PACKAGE, "faker", "rich", "starlette.testclient"} & set(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*UNUSED_PACKAGES, OPTIONAL_PACKAGE])
 def test_omitted_package_can_be_imported_afterwards(name: str) -> None:
     file = run_script(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
@@ -48,6 +49,7 @@ def test_deferred_module_is_imported_on_use() -> None:
     assert run_script(LEAN + script).startswith("httpx")
 
 
+@pytest.mark.slow
 def test_package_init_runs_on_first_use_of_its_names() -> None:
     script = """
 import connexion
@@ -59,6 +61,7 @@ print(json.dumps(connexion.resolver.__name__))
     assert run_script(LEAN + script) == "connexion.resolver"
 
 
+@pytest.mark.slow
 def test_unknown_name_raises_attribute_error() -> None:
     script = """
 import connexion
@@ -70,6 +73,7 @@ except AttributeError as error:
     assert "'connexion'" in run_script(LEAN + script)
 
 
+@pytest.mark.slow
 def test_connexion_imported_before_is_kept() -> None:
     script = """
 import json, sys, connexion, httpx

@@ -124,6 +124,7 @@ def test_documented_user_has_a_picture_that_the_mock_serves(banner: str) -> None
         assert (response.status, response.headers["content-type"]) == (200, "image/svg+xml")
 
 
+@pytest.mark.slow
 def test_documented_user_has_the_documented_picture_on_request(process_environment: dict[str, str]) -> None:
     with run_mock(SERVE, process_environment | {"ATHENA_MOCK_DOCUMENTED_URLS": "1"}) as (_, banner):
         user = send_request(get_base_url(banner) + "/user")["data"]
@@ -134,7 +135,7 @@ def test_documented_user_has_the_documented_picture_on_request(process_environme
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_signal_exits_with_0_without_output(process_environment: dict[str, str], stop_signal: signal.Signals) -> None:
     with run_mock(SERVE, process_environment) as (mock, _):
         mock.send_signal(stop_signal)

@@ -179,6 +179,7 @@ def test_closed_or_full_streams_do_not_affect_the_server(
         assert mock.wait(timeout=20) == 0
 
 
+@pytest.mark.slow
 def test_full_stdout_pipe_does_not_block_the_start(environment: dict[str, str], pipe: tuple[int, int]) -> None:
     fill(NonBlockingStream(pipe[1]))
     port = find_free_port()
@@ -223,6 +224,7 @@ def test_sighup_stops_the_server(environment: dict[str, str], tmp_path: Path) ->
     assert [file.name for file in tmp_path.iterdir()] == ["mock.db"]  # closed properly
 
 
+@pytest.mark.slow
 def test_ignored_sighup_does_not_stop_the_server(environment: dict[str, str]) -> None:
     port = find_free_port()
     with run_library(environment, port, prefix="nohup", redirection="</dev/null") as mock:

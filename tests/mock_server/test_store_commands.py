@@ -1,5 +1,7 @@
-"""The commands `athena-mock store check`, `export` and `import` in child processes."""
+"""The commands `athena-mock store check`, `export` and `import`."""
 
+import contextlib
+import io
 import json
 import os
 import sqlite3
@@ -8,10 +10,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from mock_server import images, store_files
+from mock_server.cli.main import main
 from mock_server.store.errors import StoreDamaged
 from tests.mock_process import MODULE, ROOT
 from tests.mock_server.museum_contract import MUSEUM, museum
@@ -36,7 +40,20 @@ CREATED = "2024-05-01T12:00:00.000000Z"
 
 
 def run(folder: Path, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
-    """Return exit status, output and errors of a command."""
+    """Run a command in this process; return exit status, output and errors."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with (
+        contextlib.chdir(folder),
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = main(("store", *arguments))
+    return status, out.buffer.getvalue(), err.buffer.getvalue().decode()
+
+
+def run_process(folder: Path, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    """Run a command in a child process, as tests of locks need; return exit status, output and errors."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command: Sequence[str] = (*MODULE, "store", *arguments)
     ended = subprocess.run(command, input=stdin, capture_output=True, cwd=folder, env=environment, check=False)
@@ -44,10 +61,10 @@ def run(folder: Path, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, 
 
 
 def test_store_is_exported_and_imported_through_a_pipe(folder: Path) -> None:
-    status, exported, errors = run(folder, "export", "mock.db")
+    status, exported, errors = run_process(folder, "export", "mock.db")
     assert (status, errors, exported.count(b"\n")) == (0, "", 2)
     arguments = ("import", "-", "--store", "sqlite:///new.db", "--contract", str(MUSEUM))
-    assert run(folder, *arguments, stdin=exported) == (0, b"new.db: 1 records imported\n", "")
+    assert run_process(folder, *arguments, stdin=exported) == (0, b"new.db: 1 records imported\n", "")
     with closing(store_files.open_store(museum(), PARAMETERS, folder / "new.db", lambda: b"")) as store:
         assert store.count_by_resource()["Room"] == 1
     assert sorted(path.name for path in folder.iterdir()) == ["mock.db", "new.db"]
@@ -93,7 +110,7 @@ def test_index_of_the_log_is_kept_while_a_connection_uses_it(folder: Path) -> No
     with closing(sqlite3.connect(folder / "mock.db")) as connection:
         connection.execute("UPDATE _meta SET value = value")
         connection.commit()
-        assert run(folder, "check", "mock.db")[0] == 0
+        assert run_process(folder, "check", "mock.db")[0] == 0
         assert (folder / "mock.db-shm").exists()
         script = "from mock_server.store.file_format import lock_file; lock_file(open('mock.db', 'r+b'))"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -174,6 +191,7 @@ def test_truncated_store_is_damaged(folder: Path, command: str, size: int) -> No
         (("repair", "mock.db"), "No such command 'repair'"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # click leaves the argument open
 def test_invalid_argument_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:
     (folder / "text").write_text("text")
     status, output, errors = run(folder, *arguments)
@@ -184,7 +202,7 @@ def test_invalid_argument_is_one_line(folder: Path, arguments: tuple[str, ...], 
 
 def test_store_in_use_is_not_exported(folder: Path) -> None:
     with closing(store_files.open_store(museum(), PARAMETERS, folder / "mock.db", lambda: b"")):
-        status, output, errors = run(folder, "export", "mock.db")
+        status, output, errors = run_process(folder, "export", "mock.db")
     assert (status, output) == (2, b"")
     assert "mock.db is in use by another mock" in errors
 

@@ -168,6 +168,7 @@ def test_another_name_needs_another_certificate(tmp_path: Path) -> None:
     assert not self_signed.ensure_certificate(tmp_path, ["a.test"], [], NOW).replaces_others
 
 
+@pytest.mark.slow
 def test_replaced_certificate_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
     option = ("--tls", f"self-signed:{tmp_path}")
     with run_library_mock(environment, *option) as (mock, text):

@@ -153,6 +153,7 @@ def test_guide_lists_the_members_of_a_sandbox() -> None:
     assert members - documented == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [GUIDE, "clients/pytest_athena/README.md"])
 def test_example_of_a_document_passes(tmp_path: Path, env: Mapping[str, str], document: str) -> None:
     (example,) = (content for language, content in code_blocks(document) if language == "python")
@@ -223,6 +224,7 @@ def test_unexpected_argument_of_the_marker_is_an_error(
     assert "Traceback" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_rejected_request_names_its_locations(tmp_path: Path, env: Mapping[str, str]) -> None:
     content = 'def test_it(athena_sandbox): athena_sandbox.create_records({"Agnt": [{}]})'
     result = run_pytest(tmp_path, env, content)

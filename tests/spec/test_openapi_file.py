@@ -119,10 +119,15 @@ def iter_documented_names() -> Iterator[tuple[str, str, str]]:
             yield pointer, node["name"], get_provenance(document, pointer, "name")
 
 
-@pytest.mark.parametrize(("pointer", "name", "level"), list(iter_documented_names()))
-def test_documented_name_occurs_in_the_documentation(pointer: str, name: str, level: str) -> None:
-    page = SEEDS if level == "documented" else SEEDS + FACTS_TEXT
-    assert re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", page), f"{name} is on no page"
+def test_documented_names_occur_in_the_documentation() -> None:
+    pages = {"documented": SEEDS}
+    names = list(iter_documented_names())
+    assert names
+    assert not [
+        (pointer, name)
+        for pointer, name, level in names
+        if not re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", pages.get(level, SEEDS + FACTS_TEXT))
+    ]
 
 
 @pytest.mark.parametrize("keyword", ["format", "enum", "maxLength", "minimum", "nullable", "additionalProperties"])
@@ -479,10 +484,16 @@ def iter_schema_examples() -> Iterator[tuple[str, Any]]:
             yield f"{pointer}/schema" if "schema" in node else pointer, node["example"]
 
 
-@pytest.mark.parametrize(("pointer", "example"), list(iter_schema_examples()))
-def test_example_matches_its_schema(pointer: str, example: Any) -> None:
-    is_request = "/parameters/" in pointer or re.match("#/components/schemas/[A-Za-z]+(Request|Changes)/", pointer)
-    assert list_violations(pointer, "write" if is_request else "read", example) == []
+def test_examples_match_their_schemas() -> None:
+    def is_request(pointer: str) -> bool:
+        schema = re.match("#/components/schemas/[A-Za-z]+(Request|Changes)/", pointer)
+        return "/parameters/" in pointer or schema is not None
+
+    violations = {
+        pointer: list_violations(pointer, "write" if is_request(pointer) else "read", example)
+        for pointer, example in iter_schema_examples()
+    }
+    assert not {pointer: found for pointer, found in violations.items() if found}
 
 
 def has_example(pointer: str, node: Any) -> bool:
@@ -507,11 +518,10 @@ def test_every_tag_and_operation_is_described() -> None:
     assert [o.id for o in OPERATIONS.values() if not NODES[o.pointer].get("description")] == []
 
 
-@pytest.mark.parametrize("pointer", PARAMETERS)
-def test_every_parameter_has_a_description_and_an_example(pointer: str) -> None:
-    node = contract().document.resolve(pointer)
-    assert node.get("description")
-    assert "example" in node
+def test_every_parameter_has_a_description_and_an_example() -> None:
+    nodes = {pointer: contract().document.resolve(pointer) for pointer in PARAMETERS}
+    assert nodes
+    assert not [pointer for pointer, node in nodes.items() if not node.get("description") or "example" not in node]
 
 
 @pytest.mark.parametrize("name", contract().document.root["components"]["schemas"])
@@ -519,10 +529,11 @@ def test_every_schema_is_described(name: str) -> None:
     assert NODES[f"#/components/schemas/{name}"].get("description")
 
 
-@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
-def test_every_property_has_a_description_and_an_example(pointer: str, name: str, schema: Any) -> None:
-    assert schema.get("description") or "$ref" in schema
-    assert has_example(pointer, schema)
+def test_every_property_has_a_description_and_an_example() -> None:
+    schemas_by_pointer = {pointer: schema for pointer, _, schema in iter_properties()}
+    assert schemas_by_pointer
+    assert not [p for p, schema in schemas_by_pointer.items() if not schema.get("description") and "$ref" not in schema]
+    assert not [pointer for pointer, schema in schemas_by_pointer.items() if not has_example(pointer, schema)]
 
 
 def normalize(text: str) -> str:
@@ -530,9 +541,12 @@ def normalize(text: str) -> str:
     return " ".join(word for word in re.findall("[a-z0-9]+", text.lower()) if word not in ("a", "an", "the"))
 
 
-@pytest.mark.parametrize(("pointer", "name", "schema"), list(iter_properties()), ids=str)
-def test_no_description_only_restates_the_name(pointer: str, name: str, schema: Any) -> None:
-    assert normalize(schema.get("description", "x")) != normalize(name.replace("_", " "))
+def test_no_description_only_restates_the_name() -> None:
+    assert not [
+        pointer
+        for pointer, name, schema in iter_properties()
+        if normalize(schema.get("description", "x")) == normalize(name.replace("_", " "))
+    ]
 
 
 @each_operation
@@ -555,9 +569,10 @@ def test_each_named_example_is_referenced(name: str) -> None:
 DEFAULTS = [pointer for pointer, _, schema in iter_properties() if "default" in schema]
 
 
-@pytest.mark.parametrize("pointer", DEFAULTS)
-def test_each_default_is_valid(pointer: str) -> None:
-    assert list_violations(pointer, "read", contract().document.resolve(pointer)["default"]) == []
+def test_each_default_is_valid() -> None:
+    assert DEFAULTS
+    violations = {p: list_violations(p, "read", contract().document.resolve(p)["default"]) for p in DEFAULTS}
+    assert not {pointer: found for pointer, found in violations.items() if found}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.checks.access.invalid_credentials import (
+    NO_TOKEN,
+    InvalidCredential,
+    build_invalid_credentials,
+    list_formats,
+)
 from conformance.checks.access.sessions import ALTERNATIVE_CREDENTIALS, LOGGED_OUT_TOKEN
 from conformance.checks.support.action_calls import build_action_body, is_action
 from conformance.checks.support.bad_requests import (
@@ -21,19 +27,10 @@ from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.credentials import CredentialFormat
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
+from conformance.transport.messages import Actor, Exchange
 from spec.document import escape
 from spec.model import Contract, Operation, Resource
 
-NO_TOKEN = "no token"
-INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {  # kind -> headers
-    NO_TOKEN: {},
-    "another scheme": {AUTHORIZATION: "Basic ZGVtbzpkZW1v"},
-    "a scheme and no token": {AUTHORIZATION: "Bearer"},
-    "an unknown token": {AUTHORIZATION: "Bearer conformance-unknown-token"},
-    "a malformed token": {AUTHORIZATION: "Bearer , ;=?"},
-}
-UNKNOWN_CREDENTIAL = "conformance-unknown-token"
 LOGGED_OUT = "a logged-out token"
 UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "an unknown token", "a malformed token")
 
@@ -46,9 +43,9 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     Once an operation with external effects was accepted, its body is empty.
     """
     session, operation = case.session, case.operation
-    unknown = {f"an unknown {name} credential": h for name, h in _build_unknown_credentials(case).items()}
-    credentials = {**INVALID_CREDENTIALS, **unknown}
-    kinds = [*credentials, *([LOGGED_OUT] if session.options.credentials else [])]
+    credentials = build_invalid_credentials(session.contract, operation)
+    has_scheme = any(CredentialFormat() in list_formats(session.contract, names) for names in operation.security)
+    kinds = [*credentials, *([LOGGED_OUT] if session.options.credentials and has_scheme else [])]
     if session.options.read_only and operation.method not in SAFE_METHODS:
         return dict.fromkeys(kinds, READ_ONLY)
     path, query = _build_path(case), session.records.required_query(operation)
@@ -57,9 +54,14 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     for kind in kinds:
         body = build_empty_body(operation) if was_accepted and operation.effects else build_valid_body(case)
         try:
-            headers = case.use(LOGGED_OUT_TOKEN) if kind == LOGGED_OUT else credentials[kind]
+            invalid = InvalidCredential(case.use(LOGGED_OUT_TOKEN)) if kind == LOGGED_OUT else credentials[kind]
             exchange = session.client.send(
-                operation, path=path, query=query, body=body, actor=Actor.ANONYMOUS, headers=headers
+                operation,
+                path=path,
+                query={**query, **invalid.query},
+                body=body,
+                actor=Actor.ANONYMOUS,
+                headers=invalid.headers,
             )
         except SkipCheck as skip:
             exchanges[kind] = skip.reason
@@ -67,18 +69,6 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
         was_accepted = was_accepted or exchange.response.ok
         exchanges[kind] = exchange
     return exchanges
-
-
-def _build_unknown_credentials(case: Case) -> Mapping[str, Mapping[str, str]]:
-    """Return the headers with an unknown credential of each API key scheme that alone authorizes the operation."""
-    headers = {}
-    for name in (alternative[0] for alternative in case.operation.security if len(alternative) == 1):
-        scheme = case.session.contract.security_schemes[name]
-        if scheme.get("in") == "cookie":
-            headers[name] = {"Cookie": f"{scheme['name']}={UNKNOWN_CREDENTIAL}"}
-        elif scheme.get("in") == "header":
-            headers[name] = {scheme["name"]: UNKNOWN_CREDENTIAL}
-    return headers
 
 
 UNAUTHENTICATED_EXCHANGES = Fixture("unauthenticated exchanges", FixtureScope.OPERATION, _send_unauthenticated)
@@ -143,17 +133,15 @@ def check_access_denied(case: Case) -> Iterator[CheckResult]:
 )
 def check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
     exchanges = case.use(UNAUTHENTICATED_EXCHANGES)
-    for kind in UNAUTHORIZED_KINDS:
+    kinds = UNAUTHORIZED_KINDS if UNAUTHORIZED_KINDS[1] in exchanges else [k for k in exchanges if k != LOGGED_OUT]
+    for kind in kinds:
         exchange = exchanges[kind]
         if not isinstance(exchange, SkipReason):
             yield evaluate_status(case, 401, exchange, kind)
 
 
 def _has_alternatives(contract: Contract, operation: Operation) -> bool:
-    return operation.method in SAFE_METHODS and any(
-        len(alternative) == 1 and "in" in contract.security_schemes[alternative[0]]
-        for alternative in operation.security
-    )
+    return operation.method in SAFE_METHODS and bool(_list_single_keys(contract, operation))
 
 
 @check(
@@ -166,7 +154,7 @@ def check_alternative_credentials(case: Case) -> Iterator[CheckResult]:
     """Send each credential that the target accepts alone, and an unknown one together with the token of the run."""
     session, operation = case.session, case.operation
     path, query = build_readable_path(case), session.records.required_query(operation)
-    for name, unknown in _build_unknown_credentials(case).items():
+    for name in _list_single_keys(session.contract, operation):
         pointer = f"#/components/securitySchemes/{escape(name)}"
         requirement, headers = case.build_requirement(pointer, None, name), case.use(ALTERNATIVE_CREDENTIALS)[name]
         if isinstance(headers, SkipReason):
@@ -175,20 +163,20 @@ def check_alternative_credentials(case: Case) -> Iterator[CheckResult]:
             exchange = session.client.send(operation, path=path, query=query, actor=Actor.ANONYMOUS, headers=headers)
             message = f"request with {name}: got 401" if exchange.response.status == 401 else ""
             yield case.build_result(requirement, message, exchange)
-        if not _is_authorized_without(case, name):
-            continue
-        exchange = session.client.send(operation, path=path, query=query, headers=unknown)
-        message = f"request with an unknown {name} credential and a valid token: got 401"
-        requirement = case.build_requirement(pointer, None, f"{name} unknown")
-        yield case.build_result(requirement, message if exchange.response.status == 401 else "", exchange)
+        formats = list_formats(session.contract, [name])
+        if {part.format for part in session.client.credentials.find(operation.id)}.isdisjoint(formats):
+            unknown = InvalidCredential.from_formats(formats)
+            all_query = {**query, **unknown.query}
+            exchange = session.client.send(operation, path=path, query=all_query, headers=unknown.headers)
+            message = f"request with an unknown {name} credential and a valid token: got 401"
+            requirement = case.build_requirement(pointer, None, f"{name} unknown")
+            yield case.build_result(requirement, message if exchange.response.status == 401 else "", exchange)
 
 
-def _is_authorized_without(case: Case, scheme_name: str) -> bool:
-    """Whether the token of the run authorizes the operation by another scheme than the named one."""
-    contract = case.session.contract
-    names = {alternative[0] for alternative in case.operation.security if len(alternative) == 1} - {scheme_name}
-    token_format = CredentialFormat.from_contract(contract)
-    return any(CredentialFormat.from_scheme(contract.security_schemes[name]) == token_format for name in names)
+def _list_single_keys(contract: Contract, operation: Operation) -> list[str]:
+    """Return the API key schemes that alone authorize an operation."""
+    names = [alternative[0] for alternative in operation.security if len(alternative) == 1]
+    return [name for name in names if "in" in contract.security_schemes[name]]
 
 
 def _needs_csrf_token(contract: Contract, operation: Operation) -> bool:

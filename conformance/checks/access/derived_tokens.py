@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conformance.checks.access.auth import build_valid_body
+from conformance.checks.access.invalid_credentials import UNKNOWN_CREDENTIAL
 from conformance.checks.access.sessions import LOGOUT_ACTION
 from conformance.checks.support.bad_requests import (
     SAFE_METHODS,
@@ -18,7 +19,6 @@ from conformance.transport.credentials import CredentialFormat, derive_invalid_t
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation
 
-UNKNOWN_TOKEN = "conformance-unknown-token"
 OTHER_SCHEME = "the token with another scheme"
 REFUSAL_STATUSES = (400, 401, 403)  # RFC 6750, section 3.1: 400 for a malformed Authorization
 CONTROL_STATUSES = (401, 403)
@@ -48,7 +48,7 @@ def check_derived_tokens(case: Case) -> Iterator[CheckResult]:
     if reason or token is None:
         raise SkipCheck(reason or not_testable("the run has no token"))
     credential_format = CredentialFormat.from_contract(session.contract)
-    control = _send_token(case, _build_headers(credential_format, UNKNOWN_TOKEN))
+    control = _send_token(case, _build_headers(credential_format, UNKNOWN_CREDENTIAL))
     if control.response.status not in CONTROL_STATUSES:
         raise SkipCheck(f"a request with an unknown token returned {control.response.status}")
     tokens = derive_invalid_tokens(token)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.checks.access.derived_tokens import UNKNOWN_TOKEN
+from conformance.checks.access.invalid_credentials import UNKNOWN_CREDENTIAL, build_invalid_credentials
 from conformance.checks.access.sessions import ALTERNATIVE_CREDENTIALS
 from conformance.checks.support.bad_requests import build_unknown_path, require_allowed
 from conformance.checks.support.check import Case, Category, check
@@ -21,7 +21,6 @@ from conformance.checks.writes.changes import describe_changes, fetch_attributes
 from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
-from conformance.transport.credentials import CredentialFormat
 from conformance.transport.messages import Actor, Exchange
 from conformance.transport.wire_format import JSON_MEDIA_TYPE
 from spec.model import BodyField, Contract, Operation
@@ -106,10 +105,10 @@ def _iter_credential_refusals(case: Case) -> Iterator[RefusedRequest]:
     if not operation.requires_auth:
         return
     yield RefusedRequest(parameter="no token", actor=Actor.ANONYMOUS)
-    headers: dict[str, str] = {}
-    CredentialFormat.from_contract(contract).add(UNKNOWN_TOKEN, "", headers)
-    if headers:
-        yield RefusedRequest(parameter="an unknown token", actor=Actor.ANONYMOUS, headers=headers)
+    for kind, credential in build_invalid_credentials(contract, operation).items():
+        if UNKNOWN_CREDENTIAL in " ".join(credential.headers.values()) and not credential.query:
+            yield RefusedRequest(parameter=kind, actor=Actor.ANONYMOUS, headers=credential.headers)
+            break
     cookie = contract.session_cookie
     if cookie is None or 419 not in operation.responses or (cookie.scheme,) not in operation.security:
         return

@@ -14,6 +14,7 @@ from conformance.model.execution import GONE_STATUSES
 from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
 from conformance.session.session import Session
+from conformance.transport.credentials import CredentialFormat
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation
 
@@ -226,15 +227,23 @@ def _find_accepted_headers(session: Session, name: str, scheme: Mapping[str, Any
 
     A header contains the token of the run, a cookie the session of a login.
     """
+    if scheme["in"] == "query":
+        return not_testable("a key in the query is only tested as the credential of the run")
     whoami = [o for o in session.contract.operations.values() if session.contract.is_whoami(o)]
     try:
-        is_header = scheme["in"] == "header"
-        token = session.client.target.tokens.get(Actor.OWNER, "")
-        headers = {scheme["name"]: token} if is_header else start_session(session)
+        headers = _build_key_header(session, scheme) if scheme["in"] == "header" else start_session(session)
         accepting = [o for o in whoami if (name,) in o.security and _is_accepted(session, o, headers)]
     except SkipCheck as skip:
         return skip.reason
     return headers if accepting else not_testable(f"the target accepts no {name}")
+
+
+def _build_key_header(session: Session, scheme: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the header of an API key with the credential that the run has for it, else with its token."""
+    place = CredentialFormat.from_scheme(scheme)
+    parts = (part for operation in session.contract.operations for part in session.client.credentials.find(operation))
+    values = [part.credential.value for part in parts if part.credential is not None and part.format == place]
+    return {scheme["name"]: values[0] if values else session.client.target.tokens.get(Actor.OWNER, "")}
 
 
 def _is_accepted(session: Session, operation: Operation, headers: Mapping[str, str]) -> bool:

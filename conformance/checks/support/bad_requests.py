@@ -51,8 +51,13 @@ def build_own_path(case: Case) -> dict[str, Any]:
 
 
 def build_readable_path(case: Case) -> dict[str, Any]:
-    """Build the path of a record of the run, or else of a listed record, for reading only. Raises SkipCheck."""
+    """Build the path of a record of the run, or else of a listed record, for reading only. Raises SkipCheck.
+
+    Operations without an action get the examples of the contract.
+    """
     session, operation, resource = case.session, case.operation, case.operation.resource or ""
+    if operation.is_static:
+        return session.records.examples.encode_parameters(operation, "path")
     try:
         return build_own_path(case)
     except SkipCheck:

@@ -6,6 +6,7 @@ from typing import Any
 from conformance.checks.support.check import Case
 from conformance.checks.support.values import dereference_schema
 from spec.document import escape
+from spec.http.media_types import FORM, MULTIPART, strip_parameters
 from spec.model import BodyField
 
 MAX_TEXT_CHARS = 20_000  # characters of a text that exceeds maxLength
@@ -23,14 +24,27 @@ CHECKED_FORMATS = ("uuid", "date", "date-time", "uri", "email")
 
 def iter_invalid_values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     """Yield (violated keyword, value) of a field."""
-    validator = case.session.schemas.get_field(field, "write")
-    for keyword, value in _iter_candidates(case.session.payloads.resolve_schema(field.schema)):
-        if not validator.is_valid(value):
+    validator, is_form = case.session.schemas.get_field(field, "write"), _is_form(case)
+    schema = case.session.payloads.resolve_schema(field.schema)
+    for keyword, value in _iter_candidates(schema):
+        if not validator.is_valid(value) and not (is_form and _is_lost_in_form(schema, value)):
             yield keyword, value
+
+
+def _is_form(case: Case) -> bool:
+    body = case.operation.request_body
+    return body is not None and strip_parameters(body.media_type) in (FORM, MULTIPART)
+
+
+def _is_lost_in_form(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether a form, whose fields are texts, cannot send a value: null, and what a text field accepts as a text."""
+    return value is None or (schema.get("type") == "string" and not isinstance(value, str))
 
 
 def iter_invalid_nested_values(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
     """Yield (dotted name, pointer, keyword, value of the field) for one invalid nested property at a time."""
+    if _is_form(case):
+        return  # forms have no common notation for nested values
     schemas, payloads = case.session.schemas, case.session.payloads
     field_validator = schemas.get_field(field, "write")
     for path, pointer, schema, wrap in _iter_nested_properties(case, field):

@@ -7,7 +7,7 @@ is harmless.
 from collections.abc import Iterator
 
 from conformance.checks.support.action_calls import is_action, perform_action
-from conformance.checks.support.bad_requests import build_readable_path
+from conformance.checks.support.bad_requests import SAFE_METHODS, build_readable_path, require_allowed
 from conformance.checks.support.check import Case, Category, Check, check
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
@@ -57,11 +57,23 @@ def _ensure_success(case: Case) -> bool:
         perform_action(case)
     elif operation.has_query_body and not session.options.read_only:
         session.client.send(operation, body=session.payloads.build_any(operation, session.records.parent))
+    elif operation.is_static and (operation.method in SAFE_METHODS or session.options.calls_static_writes):
+        _call_static(case)
     elif operation.method == "get":
         session.client.send(operation, path=build_readable_path(case), query=session.records.required_query(operation))
     else:
         return False
     return session.responses.call_counts[operation.id, operation.envelope.status] > 0
+
+
+def _call_static(case: Case) -> None:
+    """Send an example to an operation without an action. Raises SkipCheck."""
+    require_allowed(case)
+    session, operation = case.session, case.operation
+    request = session.records.examples.build_request(operation)
+    if operation.effects:
+        session.client.charge_call(operation)
+    session.client.send(operation, path=request.path, query=request.query, body=request.body, headers=request.headers)
 
 
 def _declare(name: str, requirement: str, *, independent: bool = False) -> Check:

@@ -1,5 +1,6 @@
-"""Credentials of contracts without accounts: any is accepted, or those of a file (`--tokens`)."""
+"""Credentials of contracts without accounts: any well-formed one is accepted, or those of a file (`--tokens`)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from connexion.lifecycle import ConnexionRequest
 from mock_server.web.context import get_context
 
 MAX_FILE_BYTES = 1024 * 1024
+# Without a file, credentials that start with these are rejected, so that a client can be tested with one.
+REJECTED_PREFIXES = ("expired", "invalid")
+# RFC 9110, 11.4: a token, or parameters.
+_HTTP_CREDENTIAL = re.compile(r"[A-Za-z0-9\-._~+/]+=*|[!#$%&'*+\-.^_`|~\w]+ *=.+", re.ASCII)
 
 
 class TokenFileError(Exception):
@@ -37,16 +42,25 @@ def read_tokens(path: Path) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedCredentials:
-    """Verifies credentials without accounts. `tokens`: those that are accepted; None: any that is not blank."""
+    """Verifies credentials without accounts. `tokens`: those that are accepted; None: all but `REJECTED_PREFIXES`."""
 
     tokens: frozenset[str] | None = None
 
     def verify(self, token: str, request: ConnexionRequest) -> dict[str, Any] | None:
         """Return the information of an accepted credential; None for others."""
         context, token = get_context(request.scope), token.strip()
-        is_accepted = bool(token) and (self.tokens is None or token in self.tokens)
+        is_accepted = token in self.tokens if self.tokens is not None else self._is_plausible(token)
         context.has_invalid_credential |= bool(token) and not is_accepted
         return {"sub": token, "viewer": None, "token": token} if is_accepted else None
+
+    def verify_http(self, credential: str, request: ConnexionRequest) -> dict[str, Any] | None:
+        """Verify a credential of the header Authorization: a token, or parameters."""
+        is_malformed = self.tokens is None and _HTTP_CREDENTIAL.fullmatch(credential.strip()) is None
+        return None if is_malformed else self.verify(credential, request)
+
+    @staticmethod
+    def _is_plausible(token: str) -> bool:
+        return bool(token) and not token.lower().startswith(REJECTED_PREFIXES)
 
     def verify_login(self, user: str, password: str, request: ConnexionRequest) -> dict[str, Any] | None:
         """Return the information of an accepted login; None for others."""

@@ -1,12 +1,14 @@
 """Security schemes in the form that Connexion verifies, and their names in messages."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from connexion.security import NO_VALUE, AbstractSecurityHandler
 
 from spec.http.security import find_http_scheme
-from spec.model import Contract
+from spec.model import Contract, Operation
 
 
 def build_connexion_schemes(contract: Contract) -> dict[str, dict[str, Any]]:
@@ -36,6 +38,29 @@ def list_http_schemes(contract: Contract) -> list[str]:
 def list_query_keys(contract: Contract) -> frozenset[str]:
     """Return the names of the keys in the query."""
     return frozenset(scheme["name"] for scheme in contract.security_schemes.values() if scheme.get("in") == "query")
+
+
+def build_example_credentials(contract: Contract, operation: Operation, token: str) -> tuple[dict[str, str], str]:
+    """Return the headers and the query (with its question mark, or "") of a request with one token for all schemes.
+
+    Of several alternatives, the bearer token is preferred.
+    """
+    converted = build_connexion_schemes(contract)
+    alternatives = [[converted[name] for name in names if name in converted] for names in operation.security]
+    alternatives.sort(key=lambda schemes: [scheme.get("scheme") for scheme in schemes] != ["bearer"])
+    headers: dict[str, str] = {}
+    query: list[str] = []
+    for scheme in alternatives[0] if operation.requires_auth else ():
+        if scheme["type"] == "http":
+            value = b64encode(f"{token}:".encode()).decode() if scheme["scheme"] == "basic" else token
+            headers["Authorization"] = f"{scheme['scheme'].capitalize()} {value}"
+        elif scheme["in"] == "header":
+            headers[scheme["name"]] = token
+        elif scheme["in"] == "cookie":
+            headers["Cookie"] = "; ".join(filter(None, (headers.get("Cookie"), f"{scheme['name']}={token}")))
+        else:
+            query.append(f"{quote(scheme['name'])}={token}")
+    return headers, f"?{'&'.join(query)}" if query else ""
 
 
 class HttpCredentialHandler(AbstractSecurityHandler):  # type: ignore[misc]

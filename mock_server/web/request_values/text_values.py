@@ -16,10 +16,11 @@ from spec.document import Document
 
 Tree = Mapping[str, Any] | Sequence[str]
 
-_INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_INTEGER_PATTERN = re.compile(r"-?[0-9]{1,300}", re.ASCII)
 _NUMBER_PATTERN = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _INT64_LIMIT = 2**63
+_INTEGER_FORMATS = ("int32", "int64")
 _MAX_ALTERNATIVES = 200  # of one schema
 _MAX_TREE_DEPTH = 16
 _ALTERNATIVE_KEYWORDS = ("anyOf", "oneOf", "allOf")
@@ -35,7 +36,7 @@ class TextConverter:
     def convert(self, schema: Mapping[str, Any], text: str) -> Any:
         """Convert `text` to the first type of the schema that it matches; unchanged if it matches none."""
         for alternative in self.iter_alternatives(schema):
-            value = _convert_to_type(str(alternative.get("type", "")), text)
+            value = _convert_to_type(alternative, text)
             if value is not None:
                 return value
             for choice in alternative.get("enum", ()) if "type" not in alternative else ():
@@ -155,11 +156,16 @@ def build_tree(pairs: Iterable[tuple[Sequence[str], str]]) -> dict[str, Any]:
     return root
 
 
-def _convert_to_type(type_name: str, text: str) -> Any:
-    """Convert `text` to a type; None if it does not match."""
+def _convert_to_type(schema: Mapping[str, Any], text: str) -> Any:
+    """Convert `text` to the type of a schema; None if it does not match.
+
+    Integers beyond 64 bits match unless the schema has a bound on that side, or a format that limits them.
+    """
+    type_name = str(schema.get("type", ""))
     if type_name == "integer" and _INTEGER_PATTERN.fullmatch(text):
         number = int(text)
-        return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
+        is_bounded = ("maximum" if number > 0 else "minimum") in schema or schema.get("format") in _INTEGER_FORMATS
+        return number if -_INT64_LIMIT <= number < _INT64_LIMIT or not is_bounded else None
     if type_name == "number" and _NUMBER_PATTERN.fullmatch(text):
         real = float(text)
         if real in (float("inf"), float("-inf")):

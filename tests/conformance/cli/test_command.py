@@ -1,4 +1,4 @@
-"""The command in a subprocess, with targets that are down, hang, return HTML or reject the token."""
+"""The command with targets that are down, hang, return HTML or reject the token."""
 
 import json
 import os

@@ -11,7 +11,7 @@ from conformance.gate.policy import GatePolicy
 from conformance.gate.severities import Severities
 from conformance.gate.verdict import ExitCode
 from conformance.results import CheckResult, Requirement, Status
-from tests.conformance.support.http_target import respond_with, run_command, run_http_target
+from tests.conformance.support.http_target import respond_with, run_command, run_http_target, run_process
 
 TODAY = date(2026, 3, 1)
 BROKEN = respond_with(500, "application/json", b'{"message": "no"}')
@@ -75,7 +75,7 @@ def test_severity_of_a_run(severity: str, counts: str, command: str, tmp_path: P
     file.write_text(f'[checks.lists-succeed]\nseverity = "{severity}"\nreason = "ticket 12"\n', encoding="utf-8")
     with run_http_target(BROKEN) as base:
         options = ("--base-url", base, "--config", str(file), "--operation", "listMessages")
-        code, output = run_command(command, *options)
+        code, output = (run_process if command == "pytest" else run_command)(command, *options)
     assert f"severity of lists-succeed: {severity}: ticket 12" in output
     assert (code == ExitCode.FAILED) is (severity == "error"), output
     assert command == "pytest" or counts in output

@@ -18,7 +18,15 @@ from spec.model import Contract
 
 FAILURE = SimpleNamespace(operation="add", parameter="", check="c", id="1", requirement="", message="", location="")
 
-SETTINGS = SimpleNamespace(base_url="http://localhost:1/v1", header=(), token_env="TOKEN", other_token_env="OTHER")
+SETTINGS = SimpleNamespace(
+    base_url="http://localhost:1/v1",
+    header=(),
+    credential=(),
+    credential_values={},
+    token=None,
+    token_env="TOKEN",
+    other_token_env="OTHER",
+)
 
 
 @pytest.fixture

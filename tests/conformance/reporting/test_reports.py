@@ -14,7 +14,8 @@ from conformance.errors import not_testable
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.credentials import OperationCredentials, PrintedCredentials
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import Redactor
 from spec.model import Contract
 from spec.redaction import REDACTED, remove_unsafe_chars
@@ -136,11 +137,12 @@ def test_terminal_names_the_other_failures_of_a_group(report: Report) -> None:
 def test_curl_command_has_name_of_token_variable(contract: Contract, report: Report) -> None:
     operation = contract.operations["listMessages"]
     exchange = Exchange(Request(operation.id, "get", operation.path), Response(200, {}, b"", 0.0))
-    command = report.redaction.format_curl(exchange, report.target, "MINE", "OTHER")
+    credentials = PrintedCredentials(OperationCredentials.from_contract(contract), {Actor.OWNER: "MINE"})
+    command = report.redaction.format_curl(exchange, report.target, credentials)
     token, accept = '-H "Authorization: Bearer $MINE"', "-H 'Accept: application/json'"
     assert command == f"curl -i -X GET {token} {accept} http://127.0.0.1:1/api/v1/messages"
     variables = {"X-Tenant": "HEADER_X_TENANT"}
-    command = report.redaction.format_curl(exchange, report.target, "MINE", "OTHER", variables)
+    command = report.redaction.format_curl(exchange, report.target, credentials, variables)
     assert ' -H "X-Tenant: $HEADER_X_TENANT" ' in command
 
 

@@ -27,7 +27,7 @@ def serve(name: str) -> Api:
     return Api.create(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
-@pytest.mark.parametrize(("name", "share"), [("library", 0.85), ("museum", 0.75)])
+@pytest.mark.parametrize(("name", "share"), [("library", 0.85), pytest.param("museum", 0.75, marks=pytest.mark.slow)])
 def test_all_checks_pass_on_another_contract(name: str, share: float) -> None:
     api = serve(name)
     api.reset()

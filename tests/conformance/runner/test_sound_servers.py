@@ -38,7 +38,7 @@ def failures(run_result: RunResult) -> list[str]:
 REQUIRED = "required: [title, folder]  # of an update"
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 @pytest.mark.parametrize(
     "update_schema",
     [REQUIRED, "minProperties: 1", "minProperties: 2", "anyOf: [{required: [title]}, {required: [text, folder]}]"],

@@ -1,30 +1,43 @@
-"""Targets on loopback that respond to every request alike, and the command with one check in a subprocess."""
+"""Targets on loopback that respond to every request alike, and the command with one check."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 
+from conformance.checks.support.check import Case, Category, Check
+from conformance.cli.main import main
+from conformance.results import CheckResult
 from tests.mock_process import ROOT
 
-# The command with one check only: each list returns a success.
-STUBBED = """
-import sys
-from conformance.cli.main import main
-from conformance.checks.support.check import Category, Check
 
-def run(case):
+def send_list_request(case: Case) -> Iterator[CheckResult]:
+    """Run the only check of the command: each list returns a success."""
     exchange = case.session.client.send(case.operation)
     message = "" if exchange.response.ok else f"got {exchange.response.status}"
     yield case.build_result(case.build_requirement(), message, exchange)
 
-check = Check(run, "lists-succeed", "A list succeeds.", Category.LISTS,
-    lambda contract, operation: operation.action == "list")
-sys.exit(main(sys.argv[1:], checks=[check]))
+
+LISTS_SUCCEED = Check(
+    send_list_request,
+    "lists-succeed",
+    "A list succeeds.",
+    Category.LISTS,
+    lambda contract, operation: operation.action == "list",
+)
+STUBBED = """
+import sys
+from conformance.cli.main import main
+from tests.conformance.support.http_target import LISTS_SUCCEED
+
+sys.exit(main(sys.argv[1:], checks=[LISTS_SUCCEED]))
 """
 
 Handler = Callable[[BaseHTTPRequestHandler], None]
@@ -77,16 +90,35 @@ def run_http_target(handle: Handler) -> Iterator[str]:
 def start(
     *arguments: str, token: str = "a-token", other: str = "", out: int = subprocess.PIPE
 ) -> "subprocess.Popen[str]":
-    """Start the command."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
-    env |= {"ATHENA_TOKEN": token} if token else {}
-    env |= {"ATHENA_OTHER_TOKEN": other} if other else {}
+    """Start the command in a subprocess."""
+    env = build_environment(token, other) | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", STUBBED, *arguments]
     return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
 
 
+def build_environment(token: str, other: str) -> dict[str, str]:
+    """Return the environment with these tokens only."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")}
+    tokens = {"ATHENA_TOKEN": token, "ATHENA_OTHER_TOKEN": other}
+    return env | {name: value for name, value in tokens.items() if value}
+
+
 def run_command(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
-    """Run the command: exit code and output, which has no traceback."""
+    """Run the command in this process: exit code and output, which has no traceback."""
+    with (
+        patch.dict(os.environ, build_environment(token, other), clear=True),
+        contextlib.chdir(ROOT),
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        code = main(arguments, checks=[LISTS_SUCCEED])
+    output = out.getvalue() + err.getvalue()
+    assert "Traceback" not in output
+    return code, output
+
+
+def run_process(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
+    """Run the command in a subprocess: exit code and output, which has no traceback."""
     with start(*arguments, token=token, other=other) as process:
         out, err = process.communicate(timeout=60)
     assert "Traceback" not in out + err

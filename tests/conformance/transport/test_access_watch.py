@@ -35,7 +35,7 @@ class StatusTarget:
 
 
 def watch(target: StatusTarget) -> AccessWatch:
-    return AccessWatch(target, METHODS.get, "TOKEN")
+    return AccessWatch(target, METHODS.get, lambda operation: "the token in $TOKEN")
 
 
 @pytest.mark.parametrize("status", [401, 403])

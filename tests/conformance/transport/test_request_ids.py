@@ -10,12 +10,14 @@ import httpx
 import pytest
 
 from conformance.transport.client import Budget, HttpTarget
+from conformance.transport.credentials import OperationCredentials, PrintedCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import Redactor
 from conformance.transport.request_ids import RequestIdFactory, RequestIds, find_server_ids
 from tests.conformance.support.http_target import run_http_target
 
 REDACTOR = Redactor((), frozenset())
+CREDENTIALS = PrintedCredentials(OperationCredentials(), {Actor.OWNER: "TOKEN"})
 REQUEST = Request("listThings", "get", "/things")
 
 
@@ -108,7 +110,7 @@ def test_curl_command_sends_the_same_request(name: str) -> None:
         target = HttpTarget(base, {Actor.OWNER: "secret-token"}, Budget(None, None), {"X-Key": "k"}, trust_env=False)
         exchange = Exchange(CASES[name], target.send(CASES[name]))
         target.close()
-        command = REDACTOR.format_curl(exchange, base, "TOKEN", "OTHER", {"X-Key": "HEADER_X_KEY"})
+        command = REDACTOR.format_curl(exchange, base, CREDENTIALS, {"X-Key": "HEADER_X_KEY"})
         environment = {**os.environ, "TOKEN": "secret-token", "HEADER_X_KEY": "k", "no_proxy": "*"}
         subprocess.run(["sh", "-c", command], check=True, timeout=20, capture_output=True, env=environment)
     assert len(received) == 2
@@ -125,4 +127,4 @@ def parse_or_keep(body: bytes) -> Any:
 
 def test_too_long_curl_command_is_a_comment() -> None:
     exchange = Exchange(Request("create", "post", "/agents", raw_body=b"\x00" * 5_000), Response(500, {}, b"", 0.0))
-    assert REDACTOR.format_curl(exchange, "http://stub", "A", "B").startswith("# the curl command has ")
+    assert REDACTOR.format_curl(exchange, "http://stub", CREDENTIALS).startswith("# the curl command has ")

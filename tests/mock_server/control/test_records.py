@@ -70,13 +70,19 @@ def test_key_can_be_set_and_must_be_new(mock: ControlledMock) -> None:
     assert create(mock, {"User": [{"id": 4711, "name": "Ada"}]})["User"][0]["id"] == 4711
 
 
-@pytest.mark.parametrize("resource", athena_contract().resources)
-@pytest.mark.parametrize("dataset", ["demo", "empty"])
-def test_record_without_values_is_valid_for_every_resource(dataset: str, resource: str) -> None:
-    build_image_with_pools(use_dataset(dataset))
+@pytest.fixture(scope="module", params=["demo", "empty"])
+def mock_with_dataset(request: pytest.FixtureRequest) -> ControlledMock:
+    """A mock whose sandbox `a` has one of the datasets."""
+    build_image_with_pools(use_dataset(request.param))
     mock = ControlledMock.create()
-    mock.control("PUT", "/sandboxes/a", {"dataset": dataset})
-    created = mock.control("POST", "/sandboxes/a/records", {resource: {"count": 2}})[resource]
+    mock.control("PUT", "/sandboxes/a", {"dataset": request.param})
+    return mock
+
+
+@pytest.mark.parametrize("resource", athena_contract().resources)
+def test_record_without_values_is_valid_for_every_resource(mock_with_dataset: ControlledMock, resource: str) -> None:
+    mock_with_dataset.control("POST", "/sandboxes/a/reset")
+    created = mock_with_dataset.control("POST", "/sandboxes/a/records", {resource: {"count": 2}})[resource]
     attributes = athena_contract().resources[resource].attributes
     known = {name: attribute.schema for name, attribute in attributes.items()}
     validator = athena_schemas().build_for_properties(known)

@@ -446,7 +446,7 @@ def record(mock: ControlledMock, count: int = 1) -> None:
     entry = journal.entries[0]
     response = (entry.status, entry.response_headers, entry.response_body, entry.source, entry.fault)
     for _ in range(count):
-        journal.record(*entry[1:9], entry.headers, entry.body, *response)
+        journal.record(*entry[1:7], entry.raw_path, entry.raw_query, entry.headers, entry.body, *response)
 
 
 def test_each_new_request_is_an_event(mock: ControlledMock) -> None:

@@ -1,0 +1,54 @@
+"""Tests what the mock says at its start about parts of a contract without effect."""
+
+import json
+from typing import Any
+
+from mock_server.cli.contract_notes import MAX_LISTED_PARAMETERS, describe_unmarked_parameters
+from spec.document import parse_document
+from spec.loader import parse_contract
+from spec.model import Contract
+
+NOTE = "query parameters without x-query have no effect on lists"
+
+
+def build_contract(*parameters: dict[str, Any]) -> Contract:
+    """Build a contract with two stored lists with the same parameters, and a static operation."""
+    rows = {"type": "array", "items": {"$ref": "#/components/schemas/Star"}}
+    response = {"description": "Stars", "content": {"application/json": {"schema": rows}}}
+    operation = {"parameters": list(parameters), "responses": {"200": response}}
+    actions = {"/stars": "list", "/suns": "list", "/other": "static"}
+    item = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer", "x-stamp": "number"}}}
+    paths = {
+        path: {"get": {**operation, "operationId": path[1:], **({"x-action": action} if action == "list" else {})}}
+        for path, action in actions.items()
+    }
+    root = {
+        "openapi": "3.0.3",
+        "info": {"title": "x", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {"Star": {**item, "x-resource": {"collection": "stars", "key": "id"}}},
+            "securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "api_key"}},
+        },
+    }
+    return parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+
+
+def query_parameter(name: str, **extensions: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "integer"}, **extensions}
+
+
+def test_unmarked_parameters_of_stored_lists_are_named() -> None:
+    parameters = (query_parameter("page", **{"x-query": "page"}), query_parameter("limit"), query_parameter("after"))
+    assert describe_unmarked_parameters(build_contract(*parameters)) == f"{NOTE}: limit (2), after (2)"
+
+
+def test_no_note_without_unmarked_parameters() -> None:
+    parameters = (query_parameter("page", **{"x-query": "page"}), query_parameter("api_key"))
+    assert describe_unmarked_parameters(build_contract(*parameters)) == ""
+
+
+def test_many_parameters_are_counted() -> None:
+    names = [f"p{number}" for number in range(MAX_LISTED_PARAMETERS + 3)]
+    note = describe_unmarked_parameters(build_contract(*map(query_parameter, names)))
+    assert note.endswith(f"p{MAX_LISTED_PARAMETERS - 1} (2), and 3 more")
