@@ -85,6 +85,8 @@ def _check_exclusion(settings: Settings, check: Check) -> str:
     """Why a check would run on no operation, or ""."""
     if check.writes and (reason := _write_exclusion(settings)):
         return reason
+    if check.is_concurrent and not settings.concurrency:
+        return "requests at once need --concurrency"
     needs_token = check.needs_second_token and settings.other_token is None
     return f"no second token (${settings.other_token_env} is not set)" if needs_token else ""
 

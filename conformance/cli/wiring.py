@@ -34,7 +34,7 @@ from conformance.session.write_log import WriteLog, run_marker
 from conformance.transport.access_watch import AccessWatch
 from conformance.transport.body import MIB
 from conformance.transport.client import Budget, HttpTarget, Target
-from conformance.transport.credentials import CredentialFormat, OperationCredentials
+from conformance.transport.credentials import CredentialFormat, OperationCredentials, derive_invalid_tokens
 from conformance.transport.messages import Actor
 from conformance.transport.redaction import Redactor
 from conformance.transport.request_ids import RequestIdFactory
@@ -206,6 +206,7 @@ def open_session(
             credentials=_login_fields(settings, contract),
             consistency_timeout=settings.consistency_timeout,
             skipped_operations={**credentials.problems, **settings.skip},
+            concurrency=settings.concurrency,
             exploration_sequences=EXPLORATION_SEQUENCES[settings.profile],
         ),
         coverage=Coverage(contract),
@@ -249,7 +250,9 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     header_values = [value for _, value in settings.header if len(value) >= MIN_ENCODED_SECRET_CHARS]
     is_published = (settings.password or "").encode() in contract.document.content
     header_values += settings.credential_values.values()
+    derived = derive_invalid_tokens(settings.token).values() if settings.token else ()
     secrets = [settings.token, settings.other_token, None if is_published else settings.password, *header_values]
+    secrets += [token for token in derived if len(token) >= MIN_ENCODED_SECRET_CHARS]
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
 

@@ -245,6 +245,7 @@ OPTIONS = (
     SuiteOption("--no-fuzzing", bool, "run the checks only, without Schemathesis", ("run",)),
     SuiteOption("--max-time", _number("seconds", 0.1, 1e6), "seconds after which the run stops and cleans up", RUN),
     SuiteOption("--max-requests", _integer(1, 10**9), "number of requests after which the run stops", RUN),
+    SuiteOption("--concurrency", bool, "also send requests at once: updates, creates, deletes", RUN),
     SuiteOption("--timeout", _number("seconds", 0.05, 3600), "seconds until a response must be complete", TARGET, 10),
     SuiteOption("--max-response-size", _number("MiB", 0.01, 1024), "MiB of a response body, decompressed", TARGET, 32),
     SuiteOption("--rate-limit", RATE, "maximum number of requests per second", TARGET),

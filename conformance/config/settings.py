@@ -53,6 +53,7 @@ class Settings:
     strict: bool
     no_fuzzing: bool
     max_time: float | None
+    concurrency: bool
     max_requests: int | None
     timeout: float
     max_response_size: float

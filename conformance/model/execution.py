@@ -522,10 +522,17 @@ class Execution:
         return own is not None and self.confirmed.get((name, property_name), -1) >= own.number
 
     def _contradicts_request(self, name: RecordName, mismatch: Mismatch) -> bool:
-        """Whether the last write to a record sent the expected value, and the difference is no normalization."""
+        """Whether the last write to a record sent the expected value, and the difference is no normalization.
+
+        So does a value that the write sent for a property which it cannot set, and that is stored.
+        """
         own, attribute = self.own_writes.get(name), mismatch.path[-1]
         body = own.exchange.request.body if own is not None else None
-        if len(mismatch.path) != 1 or mismatch.keyword is not None or not isinstance(body, Mapping):
+        if own is None or len(mismatch.path) != 1 or not isinstance(body, Mapping):
+            return False
+        if attribute in body and attribute not in own.operation.body_fields:
+            return equal(body[attribute], mismatch.actual)
+        if mismatch.keyword is not None:
             return False
         is_sent = attribute in body and equal(body[attribute], mismatch.expected)
         return is_sent and is_other_value(mismatch.expected, mismatch.actual)

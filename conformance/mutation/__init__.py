@@ -2,7 +2,17 @@
 
 from collections.abc import Iterator
 
-from conformance.mutation import access, crud, lists, relations, response_heads, response_schemas, validation
+from conformance.mutation import (
+    access,
+    crud,
+    lists,
+    mass_assignment,
+    refused_writes,
+    relations,
+    response_heads,
+    response_schemas,
+    validation,
+)
 from conformance.mutation.mutant import Mutant
 from spec.model import Contract
 
@@ -17,6 +27,8 @@ def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     yield from lists.derive_mutants(contract)
     yield from relations.derive_mutants(contract)
     yield from crud.derive_mutants(contract)
+    yield from mass_assignment.derive_mutants(contract)
+    yield from refused_writes.derive_mutants(contract, token)
 
 
 __all__ = ["Mutant", "derive_mutants"]

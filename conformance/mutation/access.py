@@ -2,11 +2,18 @@
 
 from collections.abc import Callable, Iterator
 
+from conformance.checks.access.derived_tokens import MAIN_KINDS
 from conformance.checks.access.sessions import LOGOUT_ACTION
 from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, accept, change_request, respond_if
 from conformance.mutation.mutant import Mutant, Operator
-from conformance.mutation.triggers import trigger_alternatives, trigger_other_tenant, trigger_unauthorized
+from conformance.mutation.triggers import (
+    trigger_alternatives,
+    trigger_derived_tokens,
+    trigger_other_tenant,
+    trigger_unauthorized,
+)
+from conformance.transport.credentials import derive_invalid_tokens
 from spec.model import Contract, Operation
 
 AcceptCondition = Callable[[InterceptedRequest, InterceptedResponse], bool]
@@ -30,6 +37,13 @@ AUTHENTICATION_OPERATORS = (
     _operator("auth-any-token", "An unknown token is rejected.", _has_scheme("bearer")),
     _operator("auth-other-scheme", "Another scheme than bearer is rejected.", _has_scheme("basic")),
 )
+DERIVED_TOKEN = Operator(
+    "auth-derived-token",
+    "{name}",
+    "A token that differs from the valid one is rejected.",
+    None,
+    provenance_independent=True,
+)
 CSRF_MISMATCH = 419  # Laravel's status
 ANY_SESSION = _operator(
     "auth-any-session", "An unknown session is rejected.", lambda q, r: r.status == 401 and "cookie" in q.headers
@@ -48,16 +62,28 @@ TENANT_OPERATOR = _operator(
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Derive the mutants of every operation that requires authentication. `token`: of a user with full access."""
-    for operation in contract.operations.values():
+    for position, operation in enumerate(contract.operations.values()):
         if not operation.requires_auth:
             continue
         for row in AUTHENTICATION_OPERATORS:
             yield row.mutant(operation, _accept_as(token, row.fault), trigger_unauthorized)
+        if operation.action != LOGOUT_ACTION:  # an accepted logout revokes the token
+            yield _derive_token_mutant(operation, position, token)
         resource = contract.resources.get(operation.resource or "")
         if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
             make_fault = _accept_as(token, TENANT_OPERATOR.fault)
             yield TENANT_OPERATOR.mutant(operation, make_fault, trigger_other_tenant)
         yield from _derive_alternatives(contract, operation, token)
+
+
+def _derive_token_mutant(operation: Operation, position: int, token: str) -> Mutant:
+    """Derive a mutant that compares only a part of the token; which one depends on the position of the operation."""
+    is_collection = operation.method == "get" and not operation.path_parameter_names
+    kinds = [kind for kind in derive_invalid_tokens(token) if is_collection or kind in MAIN_KINDS]
+    kind = kinds[position % len(kinds)]
+    header = f"Bearer {derive_invalid_tokens(token)[kind]}"
+    make_fault = _accept_as(token, lambda q, r: r.status == 401 and q.headers.get("authorization") == header)
+    return DERIVED_TOKEN.named(name=f"accepts {kind}").mutant(operation, make_fault, trigger_derived_tokens)
 
 
 def _derive_alternatives(contract: Contract, operation: Operation, token: str) -> Iterator[Mutant]:

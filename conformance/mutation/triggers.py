@@ -8,6 +8,7 @@ from conformance.checks.access.sessions import start_session
 from conformance.errors import SkipCheck
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
+from conformance.transport.credentials import derive_invalid_tokens
 from conformance.transport.messages import AUTHORIZATION, Actor
 from spec.model import Operation, Parameter
 
@@ -79,6 +80,14 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
         headers = {AUTHORIZATION: authorization} if authorization else {}
         session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
     trigger_rejections(session, operation)
+
+
+def trigger_derived_tokens(session: Session, operation: Operation) -> None:
+    """Send tokens that differ slightly from that of the run."""
+    path_values, body = resolve_path(session, operation), build_body(session, operation)
+    for token in derive_invalid_tokens(session.client.target.tokens[Actor.OWNER]).values():
+        headers = {AUTHORIZATION: f"Bearer {token}"}
+        session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
 
 
 def trigger_alternatives(session: Session, operation: Operation) -> None:

@@ -18,7 +18,8 @@ from conformance.transport.retry import GATEWAY_STATUSES
 
 MAX_RERUNS = 4
 MAX_LIST_CHANGE_RERUNS = 2  # reruns because a list changed during the check
-MIN_FAILURES_ON_UNSTABLE_TARGET = 3  # failures required on rerun if the target had transient failures; else 1
+# Failures required on rerun if the target had transient failures, and of requests that are sent at once; else 1.
+MIN_FAILURES_IF_UNCERTAIN = 3
 
 RUN_ABORTED = SkipReason("the run was aborted")
 BLOCKING_KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT, FailureKind.NOT_REPEATED)
@@ -110,7 +111,8 @@ class Rerunner:
         """Rerun failures. Returns fingerprint -> (final result, reruns)."""
         reruns_by_fingerprint = {result.requirement.fingerprint: Reruns() for result in failed}
         disturbed = 0
-        min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.client.retrier.recovered else 1
+        is_uncertain = bool(self.session.client.retrier.recovered) or case.check.is_concurrent
+        min_failures = MIN_FAILURES_IF_UNCERTAIN if is_uncertain else 1
         for attempt in range(MAX_RERUNS):
             undecided = [name for name, r in reruns_by_fingerprint.items() if r.kind(min_failures) is None]
             if not undecided:

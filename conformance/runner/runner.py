@@ -159,10 +159,11 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
 
 
 def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[Operation]) -> Iterator[Case]:
-    """Each check on each operation that it applies to, check by check; writing checks only if writes are allowed."""
-    selected = list(operations)
+    """Each check on each operation that it applies to, check by check, if the options of the run allow the check."""
+    selected, options = list(operations), session.options
     for check in checks:
-        for operation in selected if not (check.writes and session.options.read_only) else ():
+        is_allowed = not (check.writes and options.read_only) and (options.concurrency or not check.is_concurrent)
+        for operation in selected if is_allowed else ():
             if check.applies_to(session.contract, operation):
                 yield Case(check, session, operation)
 

@@ -1,8 +1,10 @@
 """Sends the requests of a run, and records responses and created records."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Barrier
 from typing import Any
 
 from conformance.errors import (
@@ -10,6 +12,7 @@ from conformance.errors import (
     NO_SEPARATE_CREDENTIAL,
     SkipCheck,
     SkipReason,
+    SuiteError,
     not_testable,
     user_skipped,
 )
@@ -23,13 +26,23 @@ from conformance.session.tenant import TenantScope
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Target
 from conformance.transport.credentials import OperationCredentials
-from conformance.transport.messages import Actor, Exchange, Request
+from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.retry import Retrier
 from conformance.transport.wire_format import WireFormat
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation
 
 JSON_CONTENT = "/content/application~1json/"  # in the pointer of a schema
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of the token of the run, one of several that are sent at once."""
+
+    operation: Operation
+    path: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
 
 
 @dataclass(slots=True)
@@ -76,6 +89,69 @@ class TrackedClient:
         `query`: in a mapping, lists are repeated and booleans are sent as 1 and 0. Raises SkipCheck if the request is
         not allowed.
         """
+        request = self._prepare(operation, path, query, body, raw, actor, headers, method)
+        if self._pending_delay and request.method not in UNSAFE_METHODS:
+            self.sleep(self._pending_delay)
+            self._pending_delay = 0.0
+        exchange = Exchange(request, self.retrier.send(self.target, request, may_retry=not operation.effects))
+        self.responses.record(operation, exchange)
+        if exchange.response.status == 429:  # after the target's own retries
+            raise SkipCheck("got 429 (too many requests) after all retries: lower --rate-limit")
+        self.responses.inspect(operation, exchange)
+        self._log_result(operation, exchange)
+        return exchange
+
+    def send_together(self, calls: Sequence[Call]) -> list[Exchange]:
+        """Send requests at once, each in its own thread; return the exchanges in the order of the calls.
+
+        No request is retried after 5xx, and no response is inspected: they may differ from run to run. Raises SkipCheck
+        if a request is not allowed, or has no response; then the records that others created are logged.
+        """
+        requests = [self._prepare(call.operation, path=call.path, query=call.query, body=call.body) for call in calls]
+        barrier = Barrier(len(requests))
+
+        def send(request: Request) -> Response | SuiteError:
+            barrier.wait()
+            try:
+                return self.target.send(request)
+            except SuiteError as error:
+                return error
+
+        with ThreadPoolExecutor(len(requests)) as executor:
+            outcomes = list(executor.map(send, requests))
+        exchanges, errors = [], []
+        for call, request, outcome in zip(calls, requests, outcomes, strict=True):
+            if isinstance(outcome, SuiteError):
+                errors.append(outcome)
+                continue
+            exchanges.append(Exchange(request, outcome))
+            self.responses.record(call.operation, exchanges[-1])
+            self._log_result(call.operation, exchanges[-1])
+        if errors:
+            raise errors[0]
+        if any(exchange.response.status == 429 for exchange in exchanges):
+            raise SkipCheck("got 429 (too many requests) for requests sent at once")
+        return exchanges
+
+    def _log_result(self, operation: Operation, exchange: Exchange) -> None:
+        """Log the records that a successful write created; later reads wait until they are visible."""
+        if exchange.response.ok and exchange.request.method in UNSAFE_METHODS:
+            if exchange.request.method == operation.method:
+                self.created_records.log_created(operation, exchange)
+            self._pending_delay = self.observed_delay
+
+    def _prepare(
+        self,
+        operation: Operation,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | tuple[tuple[str, str], ...] = (),
+        body: Any = None,
+        raw: bytes | None = None,
+        actor: Actor = Actor.OWNER,
+        headers: Mapping[str, str] | None = None,
+        method: str | None = None,
+    ) -> Request:
+        """Build a request, and log it if it writes. Raises SkipCheck if it is not allowed."""
         self._check_is_allowed(operation, method or operation.method, path or {})
         if actor is Actor.OTHER_TENANT and operation.security and not self.credentials.needs_token(operation.id):
             raise SkipCheck(NO_SEPARATE_CREDENTIAL)
@@ -98,19 +174,7 @@ class TrackedClient:
         if request.method in UNSAFE_METHODS:
             unmarked_values = self.created_records.find_unmarked_values(operation, request)
             self.write_log.log_write(operation.id, request.target, request.token_actor, unmarked_values)
-        elif self._pending_delay:
-            self.sleep(self._pending_delay)
-            self._pending_delay = 0.0
-        exchange = Exchange(request, self.retrier.send(self.target, request, may_retry=not operation.effects))
-        self.responses.record(operation, exchange)
-        if exchange.response.status == 429:  # after the target's own retries
-            raise SkipCheck("got 429 (too many requests) after all retries: lower --rate-limit")
-        self.responses.inspect(operation, exchange)
-        if exchange.response.ok and request.method in UNSAFE_METHODS:
-            if request.method == operation.method:
-                self.created_records.log_created(operation, exchange)
-            self._pending_delay = self.observed_delay
-        return exchange
+        return request
 
     def _build_accept_header(self, operation: Operation) -> Mapping[str, str]:
         """Accept any media type if the success response has no JSON; by default the target of the run asks for JSON."""

@@ -17,7 +17,7 @@ class RunOptions:
     be called with valid values. `credentials`: attributes of the account (login, secret) to sign in with.
     `consistency_timeout`: seconds after which reads must reflect a write. `skipped_operations`: operationId -> reason.
     `exploration_sequences`: sequences that the model explores for each resource; `reduction_requests`: limit for the
-    search of the shortest sequence that shows a failure.
+    search of the shortest sequence that shows a failure. `concurrency`: whether requests may be sent at once.
     """
 
     read_only: bool = False
@@ -29,6 +29,7 @@ class RunOptions:
     skipped_operations: Mapping[str, str] = field(default_factory=dict)
     exploration_sequences: int = 3
     reduction_requests: int = 200
+    concurrency: bool = False
 
 
 def effect_limit_reached(operation: Operation, calls: int) -> SkipReason:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import Lock
 from typing import Protocol, cast
 
 import httpx
@@ -110,7 +111,7 @@ class HttpTarget:
     decompressed body. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
     trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
     `credentials`: of each operation. `request_ids`: creates the ids of the requests. `observe`: called with every
-    request and response.
+    request and response, never twice at once. Several threads may send requests.
     """
 
     base: str
@@ -131,6 +132,7 @@ class HttpTarget:
     throttling: Throttling = field(default_factory=Throttling)
     _next_send: float = field(default=0.0, init=False, repr=False)
     _unanswered: int = field(default=0, init=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _deadline: Deadline = field(default_factory=Deadline, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
@@ -169,7 +171,8 @@ class HttpTarget:
             self.throttling.record(seconds)
             self.sleep(seconds)
             response = self._send_with_retry(request)
-        self.observe(request, response)
+        with self._lock:
+            self.observe(request, response)
         return response
 
     def _send_with_retry(self, request: Request, *, may_retry: bool = True) -> Response:
@@ -192,9 +195,10 @@ class HttpTarget:
         return self._send_with_retry(request, may_retry=False)
 
     def _send(self, request: Request) -> Response:
-        self.budget.count_request()
-        self._limit_rate()
-        ids = self.request_ids.create()
+        with self._lock:
+            self.budget.count_request()
+            self._limit_rate()
+            ids = self.request_ids.create()
         given_headers = {**self.headers, **request.headers}
         headers = {"Accept": "application/json", **build_id_headers(ids, given_headers), **request.headers}
         if COOKIE in self.headers:  # those of the request would replace them

@@ -13,6 +13,7 @@ from spec.model import Contract, Operation
 
 COOKIE = "Cookie"
 BASIC_PREFIX = "Basic "
+_HEXADECIMAL = re.compile("[0-9a-fA-F-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,23 @@ class CredentialPart:
 
 
 _TOKEN_ONLY = (CredentialPart(),)
+
+
+def derive_invalid_tokens(token: str) -> Mapping[str, str]:
+    """Return tokens that differ slightly from a valid one, by kind.
+
+    The case is not changed if it may have no meaning: in hexadecimal digits, as of a UUID.
+    """
+    half = len(token) // 2
+    derived = {
+        "a character before the token": f"x{token}",
+        "a character after the token": f"{token}x",
+        "the token without its last character": token[:-1],
+        "a space inside the token": f"{token[:half]} {token[half:]}",
+    }
+    if not _HEXADECIMAL.fullmatch(token) and token.swapcase() != token:
+        derived["the letters of the token in the other case"] = token.swapcase()
+    return derived
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 import math
 import ssl
+import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -13,11 +13,10 @@ import httpx
 WRITE_BYTES = 16 * 1024  # bytes written before the deadline is tested again
 
 
-@dataclass(slots=True)
-class Deadline:
-    """The end of the current exchange in seconds of `time.monotonic`."""
+class Deadline(threading.local):
+    """The end of the current exchange of each thread, in seconds of `time.monotonic`."""
 
-    end: float = math.inf
+    end = math.inf
 
     def start(self, seconds: float) -> None:
         """Start an exchange of at most `seconds`."""

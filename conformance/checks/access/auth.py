@@ -52,7 +52,7 @@ def _send_unauthenticated(case: Case) -> Mapping[str, Exchange | SkipReason]:
     exchanges: dict[str, Exchange | SkipReason] = {}
     was_accepted = False
     for kind in kinds:
-        body = build_empty_body(operation) if was_accepted and operation.effects else _build_valid_body(case)
+        body = build_empty_body(operation) if was_accepted and operation.effects else build_valid_body(case)
         try:
             invalid = InvalidCredential(case.use(LOGGED_OUT_TOKEN)) if kind == LOGGED_OUT else credentials[kind]
             exchange = session.client.send(
@@ -89,7 +89,8 @@ def _build_path(case: Case) -> Mapping[str, Any]:
         return build_unknown_path(case)
 
 
-def _build_valid_body(case: Case) -> Any:
+def build_valid_body(case: Case) -> Any:
+    """Return a valid body if the run may create what it requires, else an empty one; None without a body."""
     if case.operation.request_body is None or find_blocking_reason(case):
         return build_empty_body(case.operation)
     try:
@@ -201,7 +202,7 @@ def check_csrf_token(case: Case) -> Iterator[CheckResult]:
         case.operation,
         path=_build_path(case),
         query=session.records.required_query(case.operation),
-        body=_build_valid_body(case),
+        body=build_valid_body(case),
         actor=Actor.ANONYMOUS,
         headers={"Cookie": headers["Cookie"]},
     )

@@ -46,6 +46,7 @@ class Check:
     that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
     `deletes_fixture_record`: deletes the record of a fixture. `reads_all_responses`: evaluates the responses to the
     requests of all other checks. `compares_responses`: a failure is a contradiction between two responses.
+    `is_concurrent`: sends requests at once, which needs --concurrency; a failure must recur in each of three reruns.
     """
 
     run: RunFunction
@@ -60,6 +61,7 @@ class Check:
     deletes_fixture_record: bool = False
     reads_all_responses: bool = False
     compares_responses: bool = False
+    is_concurrent: bool = False
 
     @property
     def stage(self) -> int:

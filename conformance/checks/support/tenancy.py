@@ -23,15 +23,16 @@ def find_shared_tenant_reason(session: Session) -> SkipReason | None:
     key = account.key_attribute if account is not None else ""
     if account is not None and key in identity and identity.get(key) == other_identity.get(key):
         return SkipReason(f"the second token belongs to the same {account.name}: --other-token-env")
-    tenants = _find_tenant_keys(session, identity)
+    tenants = find_tenant_keys(session, identity)
     if tenant is None or not tenants:
         return None
-    if tenants & (_find_tenant_keys(session, other_identity) | _fetch_tenant_keys(session, tenant)):
+    if tenants & (find_tenant_keys(session, other_identity) | _fetch_tenant_keys(session, tenant)):
         return SkipReason(f"the second token has access to the same {tenant.name}: --other-token-env")
     return None
 
 
-def _find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]:
+def find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]:
+    """Return the keys of the tenants that an account embeds."""
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     if account is None or tenant is None:
         return set()

@@ -8,11 +8,14 @@ from conformance.checks.support import bad_requests
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
-from conformance.checks.support.values import select_least_certain, truncate
+from conformance.checks.support.values import dereference_schema, select_least_certain, truncate
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
+from spec.model import Contract, Operation
 
+UNKNOWN_PROPERTY = "conformance_unknown"
+VIOLATION_STATUSES = (422, 400)
 INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
 
 
@@ -65,6 +68,39 @@ def _evaluate_rejection(
         reported = ", ".join(sorted(errors)) or "no field"
         message = f"{name} {description} ({keyword}): got an error for {reported}, expected {name}"
     return case.build_result(requirement, message, exchange)
+
+
+def _forbids_unknown_properties(contract: Contract, operation: Operation) -> bool:
+    """Whether the schema of the request body is closed, and the operation documents the status of a violation."""
+    body = operation.request_body
+    if body is None or operation.effects or not any(status in operation.responses for status in VIOLATION_STATUSES):
+        return False
+    schema, _ = dereference_schema(contract.document, body.pointer)
+    return schema.get("additionalProperties") is False
+
+
+@check(
+    "unknown-property-is-refused",
+    "A body with a property that its closed schema does not have is refused.",
+    Category.INPUT_VALIDATION,
+    _forbids_unknown_properties,
+    writes=True,
+)
+def check_unknown_property(case: Case) -> Iterator[CheckResult]:
+    """Send a valid body with a further property, after one without it."""
+    bad_requests.require_allowed(case)
+    session, operation = case.session, case.operation
+    assert operation.request_body is not None
+    path = bad_requests.build_own_path(case)
+    body = session.payloads.build(operation, session.records.parent)
+    if not session.client.send(operation, path=path, body=body).response.ok:
+        raise SkipCheck("the request fails without the property too")
+    exchange = session.client.send(operation, path=path, body={**body, UNKNOWN_PROPERTY: "1"})
+    status = exchange.response.status
+    expected = " or ".join(str(status) for status in VIOLATION_STATUSES if status in operation.responses)
+    message = "" if status in VIOLATION_STATUSES else f"{UNKNOWN_PROPERTY}: got {status}, expected {expected}"
+    _, pointer = dereference_schema(session.contract.document, operation.request_body.pointer)
+    yield case.build_result(case.build_requirement(pointer, "additionalProperties"), message, exchange)
 
 
 @check(

@@ -9,7 +9,7 @@ from conformance.model.comparison import is_other_value
 from conformance.mutation.faults import change_value, ignore_parameters, on_success, set_status
 from conformance.results import Status
 from tests.conformance.support.clinic import inject_fault, mutant, run_checks
-from tests.conformance.support.clinic_faults import AppWrapper, drop_field
+from tests.conformance.support.clinic_faults import AppWrapper, accept_server_set_fields, drop_field
 
 BY_ID = {check.id: check for check in CHECKS}
 
@@ -29,6 +29,16 @@ CONTRADICTIONS = {
     "row twice": ("model-list", "listPatients", mutant("page/listPatients/shows a row twice")),
     "created record is lost": ("model-create", "createPatient", mutant("create/createPatient/lost")),
     "filter loses rows": ("model-list", "listPatients", mutant("filter/listPatients/insured incomplete")),
+    "creation time of the request is stored": (
+        "model-create",
+        "createWard",
+        inject_fault(accept_server_set_fields, "createWard", "retrieveWard"),
+    ),
+    "computed count of the request is stored": (
+        "server-owned-property-not-assignable",
+        "updatePatient",
+        mutant("mass-assignment/updatePatient/stores treatments_count"),
+    ),
     "row lost": ("model-list", "listPatients", mutant("page/listPatients/misses its last row")),
 }
 GAPS = {
