@@ -5,7 +5,7 @@ from functools import partial
 
 from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
-from spec.extensions import QueryExtension, require_one_of
+from spec.extensions import QueryExtension, require_one_of, split_sort_name
 from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 
@@ -205,11 +205,12 @@ def _check_enum_names(
             resolve_count(resource, name, location)
 
 
-def _check_sort_name(resource: Resource, name: str, location: str) -> None:
+def _check_sort_name(resource: Resource, value: str, location: str) -> None:
+    name, _ = split_sort_name(value)
     derived = resource.derived_properties.get(name)
     if name not in resource.attributes and (derived is None or derived.kind not in ("count", "sum", "max")):
         expected = f"attributes and aggregates of {resource.name}: " + ", ".join(resource.attributes)
-        raise ContractError(location, invalid_value(name), expected)
+        raise ContractError(location, invalid_value(value), expected)
 
 
 def _check_required_attributes(resource: Resource, operation: Operation) -> None:

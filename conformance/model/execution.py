@@ -17,6 +17,7 @@ from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, is_other_value
 from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import has_unmatched, iter_pairs
+from conformance.model.row_sets import RowSets
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
 from conformance.session.record_factory import CreatedRecord
@@ -80,7 +81,7 @@ class Execution:
     `steps`: those that were executed. `writes`: the exchanges of the successful writes. `reached`: (operationId, field
     or parameter) of the successful requests. `own_writes`: the last write to each record. `confirmed`: (record,
     property) -> number of the last write before a read that showed the value of the model; the response to a write may
-    repeat the request without storing it.
+    repeat the request without storing it. `row_sets`: of the complete lists since the last write.
     """
 
     session: Session
@@ -93,6 +94,7 @@ class Execution:
     last_write: Write | None = None
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
+    row_sets: RowSets = field(default_factory=RowSets)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -365,7 +367,7 @@ class Execution:
             return
         query = self.resolve(step.query)
         names = {r.key: n for n, r in self.records.items() if n.resource == step.resource}
-        comparison = ListComparison(self.session, self.comparison, operation, query)
+        comparison = ListComparison(self.session, self.comparison, operation, query, row_sets=self.row_sets)
         try:
             reported = {divergence.subject for divergence in self.divergences if divergence.operation is operation}
             problems = comparison.compare([self.records[name] for name in names.values()], reported)
@@ -386,9 +388,9 @@ class Execution:
             is_contradiction = problem.is_contradiction
             self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
         self.reached |= {(operation.id, name) for name in query}
-        page, size = find_parameter(operation, "page"), find_parameter(operation, "size")
-        if page is not None and size is not None and size.name in query:
-            self.reached.add((operation.id, page.name))
+        position, size = Listing(self.session, operation).position, find_parameter(operation, "size")
+        if position is not None and size is not None and size.name in query:
+            self.reached.add((operation.id, position.name))
 
     def _report_rejection(
         self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected

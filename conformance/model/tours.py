@@ -17,6 +17,7 @@ from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
+from conformance.model.orders import iter_orders
 from conformance.model.queries import NIL_UUID, is_unmatched
 from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
@@ -531,11 +532,7 @@ class Tour:
         return [v for v in selected if validator.is_valid(v)]
 
     def _orders(self) -> Iterator[dict[str, Any]]:
-        sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
-        if sort is None or direction is None:
-            return
-        names = [name for name in sort.schema.get("enum", ()) if name]
-        yield from ({sort.name: name, direction.name: chosen} for name in names for chosen in ("asc", "desc"))
+        return (order.query for order in iter_orders(self.operation))
 
     def _pairs(self, conditions: list[tuple[str, Any]], paging: Mapping[str, Any]) -> Iterator[Step]:
         """Combine two filters, and a filter with an order, in pages."""
