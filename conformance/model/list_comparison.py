@@ -125,6 +125,11 @@ class ListComparison:
 
     # Reading
 
+    def read_again(self) -> str:
+        """Read the list again; return ""."""
+        self._read()
+        return ""
+
     def _build_required_query(self) -> dict[str, Any]:
         """Return values for the required parameters.
 
@@ -156,10 +161,15 @@ class ListComparison:
         self.is_complete = listing.position is not None or (total is not None and total <= len(first.rows))
         while listing.position is not None and self._has_more(listing, total):
             next_page = listing.fetch_next(self.pages, *listing.build_largest_page_query())
-            if next_page is None or not next_page.rows:
+            if next_page is None or not next_page.rows or (total is None and not self._has_new_rows(next_page)):
                 break
             self.pages.append(next_page)
         self.rows = [row for page_ in self.pages for row in page_.rows]
+
+    def _has_new_rows(self, page: ListPage) -> bool:
+        """Whether a page has rows that the pages before lack; else the target ignores the position."""
+        known = {str(row.get(self._key)) for known_page in self.pages for row in known_page.rows}
+        return any(str(row.get(self._key)) not in known for row in page.rows)
 
     def _has_more(self, listing: Listing, total: int | None) -> bool:
         """Whether another page may follow: by the cursor, the total, or because the last page is as long as the first.
@@ -465,7 +475,8 @@ class ListComparison:
     def _order_problems(self) -> Iterator[ListProblem]:
         order = parse_order(self.operation, self.query)
         attribute = self.session.operations.resource(self.operation).attributes.get(order.name) if order else None
-        if order is None or (attribute is not None and attribute.enum_values):
+        is_repeated = len(self.rows) > len({str(row.get(self._key)) for row in self.rows})  # pages are wrong
+        if order is None or is_repeated or (attribute is not None and attribute.enum_values):
             return
         inversion = order.find_inversion(self.rows)
         if inversion is None:
