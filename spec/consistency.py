@@ -6,7 +6,7 @@ from typing import Any
 
 from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
-from spec.extensions import QueryExtension, require_one_of
+from spec.extensions import QueryExtension, require_one_of, split_sort_name
 from spec.model import Attribute, BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 
@@ -215,11 +215,12 @@ def _check_enum_name(contract: Contract, resource: Resource, name: Any, location
         resolve_count(resource, name, location)
 
 
-def _check_sort_name(resource: Resource, name: str, location: str) -> None:
+def _check_sort_name(resource: Resource, value: str, location: str) -> None:
+    name, _ = split_sort_name(value)
     derived = resource.derived_properties.get(name)
     if name not in resource.attributes and (derived is None or derived.kind not in ("count", "sum", "max")):
         expected = f"attributes and aggregates of {resource.name}: " + ", ".join(resource.attributes)
-        raise ContractError(location, invalid_value(name), expected)
+        raise ContractError(location, invalid_value(value), expected)
 
 
 def _check_value_of_created_record(resource: Resource, operation: Operation, attribute: Attribute) -> None:

@@ -31,10 +31,15 @@ EVIDENCE_KEYS = ("date", "found")
 ON_DELETE = ("cascade", "clear", "refuse")
 EFFECTS = ("language-model", "mail", "webhook")
 STAMPS = ("created", "updated", "number")
-PAGINATION_META = ("current-page", "first-item", "last-page", "size", "last-item", "total", "path")
+PAGINATION_META = (
+    *("current-page", "first-item", "last-page", "size", "last-item", "total", "path"),
+    *("offset", "has-more", "next-cursor", "previous-cursor"),
+)
 PAGINATION_LINKS = ("first", "last", "previous", "next")
 PAGINATION_ROLES = (*PAGINATION_META, *PAGINATION_LINKS)
-QUERY_ROLES = ("page", "size", "sort", "direction", "include", "count")
+POSITION_ROLES = ("page", "offset", "cursor")  # of parameters that select a page of a list
+QUERY_ROLES = (*POSITION_ROLES, "size", "sort", "direction", "include", "count")
+DESCENDING_SIGN = "-"  # before a name in the enum of a sort parameter
 FILTER_OPERATORS = ("eq", "from", "to", "exists")
 _HEADER_NAME_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # the same for cookies (RFC 6265)
 _DATE_PATTERN = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
@@ -189,6 +194,11 @@ def require_mapping(value: Any, allowed_keys: tuple[str, ...], location: str) ->
         if key not in allowed_keys:
             raise ContractError(location, f"unknown key {key!r}", ", ".join(allowed_keys))
     return value
+
+
+def split_sort_name(name: str) -> tuple[str, bool]:
+    """Return the property of a value of a sort parameter, and whether its sign requests descending order."""
+    return name.removeprefix(DESCENDING_SIGN), name.startswith(DESCENDING_SIGN)
 
 
 def parse_path(value: Any, location: str) -> tuple[str, ...]:

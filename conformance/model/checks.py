@@ -8,7 +8,7 @@ from conformance.checks.support.listing import is_list
 from conformance.checks.support.values import has_action, is_create, select_least_certain
 from conformance.errors import insufficient_data, not_testable
 from conformance.model.execution import Divergence, Execution
-from conformance.model.reduction import reduce_steps
+from conformance.model.reduction import WRITES, reduce_steps
 from conformance.model.steps import Step
 from conformance.model.tours import Tour, run_tour
 from conformance.results import CheckResult
@@ -27,15 +27,23 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
         execution = Execution.start(case.session)
         run_tour(execution, build_steps(Tour(execution, case.operation)))
         own = [divergence for divergence in execution.divergences if divergence.operation.id == case.operation.id]
-        yield from _report(case, [(divergence, execution) for divergence in own])
+        stale = [divergence for divergence in execution.divergences if _is_stale_read(divergence, execution)]
+        reported = [*own, *stale] if case.operation.is_write else own
+        yield from _report(case, [(divergence, execution) for divergence in reported])
         if not execution.steps:
             yield case.skip(case.build_requirement(), not_testable("the contract defines no way to create the records"))
             return
         yield from _report_reached(case, execution, {divergence.subject for divergence in own})
-        if not own:
+        if not reported:
             yield case.build_result(case.build_requirement(), "")
 
     return run
+
+
+def _is_stale_read(divergence: Divergence, execution: Execution) -> bool:
+    """Whether a read was right before a write and the same read is wrong after it."""
+    *earlier, last = execution.steps[: divergence.step]
+    return divergence.operation.method == "get" and last.action not in WRITES and last in earlier
 
 
 def _report_reached(case: Case, execution: Execution, failed: set[str]) -> Iterator[CheckResult]:

@@ -11,13 +11,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from conformance.checks.support.values import contains, equal, parse_instant, truncate
+from conformance.checks.support.values import contains, equal, parse_instant, parse_zoned_datetime, truncate
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, RecordId, is_volatile
 from conformance.session.write_log import is_key
 from spec.model import Contract, DerivedProperty, Relation, View
 
 MAX_DEPTH = 4  # embedded records that are compared
 SECONDS_PER_DAY = 86_400
+SECONDS_PER_MINUTE = 60
+MIN_LOST_FRACTION = 0.1  # of a number that is stored as an integer
+MAX_CHARACTER_OF_THREE_BYTES = 0xFFFF  # in UTF-8; the character set utf8mb3 of MySQL has no others
 _MARKUP = re.compile("<[^<>]*>")
 
 
@@ -178,20 +181,49 @@ def is_other_value(expected: Any, actual: Any) -> bool:
     if isinstance(expected, str) and isinstance(actual, str):
         return _is_other_text(expected, actual)
     if _is_number(expected) and _is_number(actual):
-        return bool(abs(expected - actual) >= 1)
+        has_lost_fraction = expected != int(expected) and actual == int(actual)
+        return bool(abs(expected - actual) >= (MIN_LOST_FRACTION if has_lost_fraction else 1))
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return any(is_other_value(value, actual[name]) for name, value in expected.items() if name in actual)
     if isinstance(expected, list) and isinstance(actual, list):
-        return len(set(map(str, expected)) ^ set(map(str, actual))) > 0 and not any(map(_has_text, expected))
+        return _are_other_items(expected, actual)
     is_same_type = type(expected) is type(actual)
     return actual is None or (is_same_type and expected != actual)
 
 
+def _are_other_items(expected: list[Any], actual: list[Any]) -> bool:
+    """Whether an item is missing or additional; a server may order items, and store equal ones once."""
+    if any(isinstance(item, Mapping) for item in (*expected, *actual)):
+        return False
+    pairs = ((expected, actual), (actual, expected))
+    return any(all(_is_other_item(item, other) for other in others) for items, others in pairs for item in items)
+
+
+def _is_other_item(expected: Any, actual: Any) -> bool:
+    return not equal(expected, actual) and (is_other_value(expected, actual) or is_other_value(actual, expected))
+
+
+def has_lost_characters(expected: str, actual: str) -> bool:
+    """Whether characters outside ASCII were replaced by a question mark, or a text ends before one of four bytes."""
+    first, second = expected.strip(), actual.strip()
+    replaced = {*"?\N{REPLACEMENT CHARACTER}"}
+    if len(first) == len(second):
+        pairs = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
+        return bool(pairs) and all(not a.isascii() and b in replaced for a, b in pairs)
+    rest = first.removeprefix(second).lstrip() if second else first
+    return len(second) < len(first) and first.startswith(second) and ord(rest[0]) > MAX_CHARACTER_OF_THREE_BYTES
+
+
 def _is_other_text(expected: str, actual: str) -> bool:
     """Whether texts differ in more than case, accents, white space, punctuation, markup and length."""
+    zoned = parse_zoned_datetime(expected), parse_zoned_datetime(actual)
+    if zoned[0] is not None and zoned[1] is not None:
+        return abs((zoned[0] - zoned[1]).total_seconds()) >= SECONDS_PER_MINUTE
     instants = parse_instant(expected), parse_instant(actual)
     if instants[0] is not None and instants[1] is not None:
         return abs((instants[0] - instants[1]).total_seconds()) >= SECONDS_PER_DAY
+    if has_lost_characters(expected, actual):
+        return True
     first, second = map(_reduce_text, (expected, actual))
     return bool(first) and first not in second and (second not in first or not second)
 
@@ -200,10 +232,6 @@ def _reduce_text(text: str) -> str:
     text = _MARKUP.sub("", html.unescape(text))
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in decomposed if char.isascii() and char.isalnum())
-
-
-def _has_text(value: Any) -> bool:
-    return isinstance(value, (str, Mapping))
 
 
 def _is_number(value: Any) -> bool:

@@ -6,17 +6,19 @@ After a difference the model takes over what the target returned, so that one wr
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
-from conformance.checks.support.values import equal, truncate
+from conformance.checks.support.values import contains, equal, truncate
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, is_other_value
+from conformance.model.contradictions import ObservedWrite, contradicts_write, evaluate_rows, find_derived
 from conformance.model.list_comparison import ListComparison
 from conformance.model.queries import has_unmatched, iter_pairs
+from conformance.model.row_sets import RowSets
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
 from conformance.session.record_factory import CreatedRecord
@@ -66,11 +68,15 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A successful write. `number`: position among the writes of the sequence."""
+    """A successful write.
+
+    `number`: position among the writes of the sequence. `previous`: that of the last write to the same record before.
+    """
 
     number: int
     operation: Operation
     exchange: Exchange
+    previous: int = 0
 
 
 @dataclass(slots=True)
@@ -80,7 +86,7 @@ class Execution:
     `steps`: those that were executed. `writes`: the exchanges of the successful writes. `reached`: (operationId, field
     or parameter) of the successful requests. `own_writes`: the last write to each record. `confirmed`: (record,
     property) -> number of the last write before a read that showed the value of the model; the response to a write may
-    repeat the request without storing it.
+    repeat the request without storing it. `row_sets`: of the complete lists since the last write.
     """
 
     session: Session
@@ -93,6 +99,7 @@ class Execution:
     last_write: Write | None = None
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
+    row_sets: RowSets = field(default_factory=RowSets)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -258,14 +265,16 @@ class Execution:
         """Whether records of other clients, which they may create at any time, refer to a record."""
         for source, relation in self.session.contract.find_relations_to(record.resource.name):
             rows = self._fetch_rows_by_reference(source.name, relation.name, record)
-            if any((source.name, key) not in self.model.records for key in rows or ()):
+            if any((source.name, row.get(source.key_attribute)) not in self.model.records for row in rows or ()):
                 return True
         return False
 
     def _record_write(self, operation: Operation, exchange: Exchange, *names: RecordName) -> None:
         self.last_write = Write(self.model.write_count, operation, exchange)
         self.writes.append(exchange)
-        self.own_writes |= dict.fromkeys(names, self.last_write)
+        for name in names:
+            previous = self.own_writes.get(name)
+            self.own_writes[name] = replace(self.last_write, previous=previous.number if previous else 0)
 
     # Reads
 
@@ -365,13 +374,14 @@ class Execution:
             return
         query = self.resolve(step.query)
         names = {r.key: n for n, r in self.records.items() if n.resource == step.resource}
-        comparison = ListComparison(self.session, self.comparison, operation, query)
+        comparison = ListComparison(self.session, self.comparison, operation, query, row_sets=self.row_sets)
         try:
             reported = {divergence.subject for divergence in self.divergences if divergence.operation is operation}
             problems = comparison.compare([self.records[name] for name in names.values()], reported)
         except ListRequestRejected as rejection:
             self._report_rejection(operation, step, query, rejection)
             return
+        self._wait_for_row_values(operation, comparison)
         for row, exchange in comparison.own_rows():
             name = names[row[self.session.operations.resource(operation).key_attribute]]
             self._compare_record(operation, name, row, exchange)
@@ -386,9 +396,24 @@ class Execution:
             is_contradiction = problem.is_contradiction
             self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
         self.reached |= {(operation.id, name) for name in query}
-        page, size = find_parameter(operation, "page"), find_parameter(operation, "size")
-        if page is not None and size is not None and size.name in query:
-            self.reached.add((operation.id, page.name))
+        position, size = Listing(self.session, operation).position, find_parameter(operation, "size")
+        if position is not None and size is not None and size.name in query:
+            self.reached.add((operation.id, position.name))
+
+    def _wait_for_row_values(self, operation: Operation, comparison: ListComparison) -> None:
+        """Read a list again until its rows of the run have the values of the model."""
+        key_attribute = self.session.operations.resource(operation).key_attribute
+
+        def find_problem() -> str:
+            rows = [
+                (self.model.records[operation.resource or "", row[key_attribute]], row)
+                for row, _ in comparison.own_rows()
+            ]
+            mismatches = (m for record, row in rows for m in self._new_mismatches(operation, record, row))
+            return next((mismatch.message for mismatch in mismatches), "")
+
+        if find_problem():
+            self.session.client.wait_until(lambda: comparison.read_again() or find_problem(), is_delay_of_write=False)
 
     def _report_rejection(
         self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected
@@ -430,7 +455,7 @@ class Execution:
             is_write = operation.method != "get" and len(mismatch.path) == 1
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
             head = (blamed, locations, mismatch.name, message)
-            is_lost = owner == name and self._contradicts_request(name, mismatch)
+            is_lost = self._is_contradiction(operation, owner if is_own else None, mismatch, body)
             self._report(*head, *evidence, is_independent=has_changed, is_contradiction=is_lost, explain=explain)
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
@@ -464,46 +489,54 @@ class Execution:
         if derived is None:
             return False
         relation = mismatch.record.resource.relations[derived.path[0]]
-        is_listable = len(relation.targets) == 1 and derived.kind == "count" and not derived.where
+        is_listable = len(relation.targets) == 1 and derived.kind == "count"
         inverse = relation.inverse if is_listable else None
         rows = self._fetch_rows_by_reference(relation.targets[0], inverse, mismatch.record) if inverse else None
         if rows is None:
             return self._is_confirmed_by_other_read(operation, mismatch)
+        key_attribute = self.session.contract.resources[relation.targets[0]].key_attribute
         own = {key for _, key in self.model.records}
-        others = sum(1 for key in rows if key not in own)
+        conditions = derived.where.items()
+        foreign = [row for row in rows if row.get(key_attribute) not in own]
+        others = sum(all(row.get(name) in (None, *allowed) for name, allowed in conditions) for row in foreign)
         return bool(mismatch.actual <= mismatch.expected + others)
 
     def _is_confirmed_by_other_read(self, operation: Operation, mismatch: Mismatch) -> bool:
         """Whether another read operation shows the same value of a record, or cannot show it."""
+        return self._read_other(operation, mismatch) is not False
+
+    def _read_other(self, operation: Operation, mismatch: Mismatch) -> bool | None:
+        """Whether another read operation shows the same value of a record; None if it cannot show it."""
         record = mismatch.record
         resource = record.resource.name
         is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
         other = self.session.operations.find(resource, "list" if is_own_retrieval else "retrieve")
         view = self.session.contract.views.get(other.envelope.view_name or "") if other is not None else None
         if other is None or view is None:
-            return True
+            return None
         if is_own_retrieval:
             rows = self._fetch_rows_with_relations(other)
             body = next((row for row in rows if row.get(record.resource.key_attribute) == record.key), None)
         else:
             body, _ = retrieve_with_relations(self.session, other, record.key)
         if not isinstance(body, Mapping):
-            return True
+            return None
         name, mismatches = mismatch.path[-1], self.comparison.mismatches(view, record, body)
         actual_values = {m.path[-1]: m.actual for m in mismatches if m.record is record}
         is_shown = any(name in part for part in (body, *body.values()) if isinstance(part, Mapping))
-        return not is_shown or equal(actual_values.get(name, UNKNOWN), mismatch.actual)
+        return equal(actual_values.get(name, UNKNOWN), mismatch.actual) if is_shown else None
 
-    def _fetch_rows_by_reference(self, source: str, relation: str, record: ModelRecord) -> list[Any] | None:
-        """Return the keys of all records whose relation is a record; None without a list that can be filtered by it."""
+    def _fetch_rows_by_reference(
+        self, source: str, relation: str, record: ModelRecord
+    ) -> list[Mapping[str, Any]] | None:
+        """Return all rows whose relation is a record; None without a list that can be filtered by it."""
         operation = self.session.operations.find(source, "list")
         path = (relation, record.resource.key_attribute)
         for parameter in operation.query_parameters if operation is not None else ():
             x_query = parameter.x_query
             if operation and x_query and (x_query.role, x_query.operator, x_query.paths) == ("filter", "eq", (path,)):
                 with suppress(SkipCheck):
-                    rows = self.session.records.rows(operation, {parameter.name: record.key})
-                    return [self.session.operations.key_of(source, row) for row in rows]
+                    return list(self.session.records.rows(operation, {parameter.name: record.key}))
         return None
 
     def _explain_written(self, name: RecordName, mismatch: Mismatch) -> str:
@@ -521,21 +554,43 @@ class Execution:
         own = self.own_writes.get(name)
         return own is not None and self.confirmed.get((name, property_name), -1) >= own.number
 
-    def _contradicts_request(self, name: RecordName, mismatch: Mismatch) -> bool:
-        """Whether the last write to a record sent the expected value, and the difference is no normalization.
+    def _is_contradiction(
+        self, operation: Operation, owner: RecordName | None, mismatch: Mismatch, body: Mapping[str, Any]
+    ) -> bool:
+        """Whether a difference contradicts the last write to its record, another read, or the rows that it counts."""
+        own = self.own_writes.get(owner) if owner is not None else None
+        if owner is not None and own is not None and len(mismatch.path) == 1:
+            is_confirmed = self.confirmed.get((owner, mismatch.path[0]), -1) >= own.previous
+            write = ObservedWrite(own.operation, own.exchange, body, is_confirmed)
+            if contradicts_write(self.model, write, mismatch):
+                return True
+        if operation.method != "get":
+            return False
+        if mismatch.keyword == "x-derived":
+            return self._contradicts_rows(operation, mismatch) or self._contradicts_other_read(operation, mismatch)
+        is_other = isinstance(mismatch.expected, list) or is_other_value(mismatch.expected, mismatch.actual)
+        return is_other and self._contradicts_other_read(operation, mismatch)
 
-        So does a value that the write sent for a property which it cannot set, and that is stored.
-        """
-        own, attribute = self.own_writes.get(name), mismatch.path[-1]
-        body = own.exchange.request.body if own is not None else None
-        if own is None or len(mismatch.path) != 1 or not isinstance(body, Mapping):
+    def _contradicts_other_read(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether another read shows the expected value of a record of the run, and this one still does not."""
+        record = mismatch.record
+        if record.is_foreign or record.is_deleted:
             return False
-        if attribute in body and attribute not in own.operation.body_fields:
-            return equal(body[attribute], mismatch.actual)
-        if mismatch.keyword is not None:
+        return self._read_other(operation, mismatch) is False
+
+    def _contradicts_rows(self, operation: Operation, mismatch: Mismatch) -> bool:
+        """Whether a count, sum or maximum differs from the listed rows, and is not 0 in all records of the target."""
+        record = mismatch.record
+        derived = find_derived(record.resource, mismatch.path)
+        relation = record.resource.relations.get(derived.path[0]) if derived is not None and derived.path else None
+        if derived is None or relation is None or relation.inverse is None or len(relation.targets) != 1:
             return False
-        is_sent = attribute in body and equal(body[attribute], mismatch.expected)
-        return is_sent and is_other_value(mismatch.expected, mismatch.actual)
+        rows = self._fetch_rows_by_reference(relation.targets[0], relation.inverse, record)
+        if rows is None or not contains(evaluate_rows(derived, rows), mismatch.expected):
+            return False
+        listing = self.session.operations.find(record.resource.name, "list")
+        listed = self._fetch_rows_with_relations(listing) if listing is not None else []
+        return bool(mismatch.actual) or any(row.get(mismatch.path[-1]) for row in listed)
 
     def _find_cause(
         self, operation: Operation, name: RecordName, property_name: str, exchange: Exchange

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from conformance.checks.support.listing import Listing, ListPage, Row, compute_pagination_values
@@ -18,24 +17,27 @@ from conformance.checks.support.values import get_values_at, parse_integer
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison
 from conformance.model.contrast import find_differences, find_text_differences
+from conformance.model.orders import Order, iter_orders, parse_order
 from conformance.model.queries import (
     ValueReader,
     evaluate_condition,
-    find_inversion,
     is_reordered,
     iter_conditions,
     iter_pairs,
     read_model,
     read_row,
 )
+from conformance.model.row_sets import RowSet, RowSets, build_row_set, describe_difference, select_cause
 from conformance.model.specification import Model, ModelRecord, RecordId, is_volatile
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
+from spec.extensions import POSITION_ROLES
 from spec.model import Operation, Parameter
 
 MAX_PAGES_OF_SIZE = 6  # pages that are requested with the page size of a query
 PAGES_PAST_END = 50
+MAX_WITNESS_REQUESTS = 4  # that are sent to learn whether a parameter of a wrong list has an effect
 MAX_DIFFERENCES = 3  # that are shown of a missing record
 DELAYED_ROLES = ("total", "last-page", "last-item")  # of pagination values that depend on the total
 MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
@@ -92,6 +94,7 @@ class ListComparison:
     pages: list[ListPage] = field(default_factory=list)
     narrowed_by: dict[str, Any] = field(default_factory=dict)
     is_complete: bool = True
+    row_sets: RowSets = field(default_factory=RowSets)
     _records: list[ModelRecord] = field(default_factory=list)
 
     def compare(self, records: list[ModelRecord], reported: Collection[str] = ()) -> list[ListProblem]:
@@ -106,7 +109,8 @@ class ListComparison:
 
         def find_problem() -> str:
             self._read()
-            problems[:] = [*self._row_problems(), *self._order_problems()]
+            row_problems = list(self._selection_problems()) or list(self._row_problems())
+            problems[:] = [*(row_problems or self._total_problems()), *self._order_problems()]
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
         self.session.client.wait_until(find_problem, is_delay_of_write=False)
@@ -120,6 +124,11 @@ class ListComparison:
             yield from ((row, page.exchange) for row in rows)
 
     # Reading
+
+    def read_again(self) -> str:
+        """Read the list again; return ""."""
+        self._read()
+        return ""
 
     def _build_required_query(self) -> dict[str, Any]:
         """Return values for the required parameters.
@@ -140,8 +149,7 @@ class ListComparison:
 
     def _read(self) -> None:
         """Read all rows, or those of the run if the list is long."""
-        page = find_parameter(self.operation, "page")
-        listing = Listing(self.session, self.operation, self._build_scope())
+        listing = self._build_listing()
         first = listing.fetch_largest()
         total = parse_integer(first.pagination_values.get("total"))
         if total is not None and total > MAX_ROWS and not self.narrowed_by:
@@ -150,30 +158,44 @@ class ListComparison:
                 self._read()
                 return
         self.pages = [first]
-        self.is_complete = page is not None or (total is not None and total <= len(first.rows))
-        while page is not None and self._has_more(total, len(first.rows)):
-            next_page = listing.fetch_largest(page=len(self.pages) + 1)
-            if not next_page.rows:
+        self.is_complete = listing.position is not None or (total is not None and total <= len(first.rows))
+        while listing.position is not None and self._has_more(listing, total):
+            next_page = listing.fetch_next(self.pages, *listing.build_largest_page_query())
+            if next_page is None or not next_page.rows or (total is None and not self._has_new_rows(next_page)):
                 break
             self.pages.append(next_page)
         self.rows = [row for page_ in self.pages for row in page_.rows]
 
-    def _has_more(self, total: int | None, page_rows: int) -> bool:
-        """Whether another page may follow: by the total, or because the last page is as long as the first one."""
-        if (total is not None and total > MAX_ROWS) or (total is None and self._row_count() >= MAX_ROWS):
-            self.is_complete = False
-        else:
-            return self._row_count() < total if total is not None else len(self.pages[-1].rows) == page_rows > 0
-        return False
+    def _has_new_rows(self, page: ListPage) -> bool:
+        """Whether a page has rows that the pages before lack; else the target ignores the position."""
+        known = {str(row.get(self._key)) for known_page in self.pages for row in known_page.rows}
+        return any(str(row.get(self._key)) not in known for row in page.rows)
+
+    def _has_more(self, listing: Listing, total: int | None) -> bool:
+        """Whether another page may follow: by the cursor, the total, or because the last page is as long as the first.
+
+        Too many rows are not read.
+        """
+        row_count, page_rows = self._row_count(), len(self.pages[0].rows)
+        if (total is not None and total > MAX_ROWS) or row_count >= MAX_ROWS:
+            self.is_complete = total is not None and row_count >= total
+            return False
+        if listing.has_cursor:
+            return True
+        return row_count < total if total is not None else len(self.pages[-1].rows) == page_rows > 0
 
     def _row_count(self) -> int:
         return sum(len(page.rows) for page in self.pages)
 
     def _build_scope(self) -> QueryPairs:
         """Return the pairs of the query without page and page size, because all rows are read."""
-        paging = [p.name for p in self.operation.query_parameters if p.x_query and p.x_query.role in ("size", "page")]
+        paging = self._find_paging_names()
         query = {name: value for name, value in self.query.items() if name not in paging}
         return tuple(iter_pairs(self.operation, {**query, **self.narrowed_by}))
+
+    def _find_paging_names(self) -> list[str]:
+        roles = (*POSITION_ROLES, "size")
+        return [p.name for p in self.operation.query_parameters if p.x_query and p.x_query.role in roles]
 
     def _find_narrowing(self) -> dict[str, Any]:
         """Return a parameter that selects the records of the run: a filter by a common parent, or a search."""
@@ -232,7 +254,8 @@ class ListComparison:
         excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
         if rows and excluded_by:
             problem = self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
-            yield replace(problem, is_contradiction=self._is_witnessed(excluded_by[:1]))
+            is_contradiction = self._is_witnessed(excluded_by[:1]) or self._is_excluded_elsewhere(record, *excluded_by)
+            yield replace(problem, is_contradiction=is_contradiction)
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -280,6 +303,35 @@ class ListComparison:
             for is_listed in (record.key in listed,)
         }
         return {(True, True), (False, False)} <= verdicts
+
+    def _is_excluded_elsewhere(self, record: ModelRecord, *parameters: Parameter) -> bool:
+        """Whether a filter has an effect in another request: alone, or with the value of another record.
+
+        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one.
+        """
+        for parameter in parameters:
+            x_query, own = parameter.x_query, self._reader(record)
+            if x_query is None or (x_query.role, x_query.operator) != ("filter", "eq"):
+                continue
+            others = (other for other in self._records if not other.is_deleted and other is not record)
+            known = ((other, self._reader(other)(x_query.paths[0])) for other in others)
+            values = {str(v[0]): (other.key, v[0]) for other, v in known if v and isinstance(v[0], (str, int))}
+            requests = [(None, self.query[parameter.name])] if len(self._conditions()) > 1 else []
+            requests += [r for r in values.values() if evaluate_condition(parameter, r[1], own) is False]
+            for expected_key, value in requests[:MAX_WITNESS_REQUESTS]:
+                listed = self._list_keys({parameter.name: value})
+                if listed and record.key not in listed and (expected_key is None or expected_key in listed):
+                    return True
+        return False
+
+    def _list_keys(self, query: Mapping[str, Any]) -> list[Any]:
+        """Return the keys of the first rows of another query; none if it is rejected."""
+        listing = Listing(
+            self.session, self.operation, tuple(iter_pairs(self.operation, {**query, **self.narrowed_by}))
+        )
+        with suppress(SkipCheck):
+            return [row.get(self._key) for row in listing.fetch_largest().rows]
+        return []
 
     def _reader(self, record: ModelRecord) -> ValueReader:
         return build_reader(self.session, self.comparison.model, record)
@@ -361,30 +413,97 @@ class ListComparison:
         pointers = tuple(parameter.pointer for parameter in parameters) or (self.operation.pointer,)
         return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
 
-    def _describe(self) -> str:
-        """Return path and query."""
-        query = "&".join(f"{name}={value}" for name, value in self._build_scope())
+    def _describe(self, pairs: QueryPairs | None = None) -> str:
+        """Return path and query, by default those of this list."""
+        query = "&".join(f"{name}={value}" for name, value in (self._build_scope() if pairs is None else pairs))
         return f"{self.operation.path}?{query}" if query else self.operation.path
+
+    # Relations between requests
+
+    def _selection_problems(self) -> Iterator[ListProblem]:
+        """Compare the rows with those of an earlier list that differs in order and included properties only."""
+        if not self.is_complete:
+            return
+        current = self._build_row_set()
+        other = self.row_sets.find_other(current)
+        if other is not None and other.keys != current.keys:
+            other_rows = self._fetch_all_rows(other.query)
+            self._read()  # again: another client may have written between the two
+            current, other = self._build_row_set(), replace(other, keys=self._sort_keys(other_rows))
+            if self.is_complete and other.keys != current.keys:
+                parameter = select_cause(self.operation, current, other)
+                message = f"{describe_difference(current, other)} {self._describe(other.query)}"
+                problem = self._problem("rows", [parameter] if parameter else [], message)
+                yield replace(problem, is_contradiction=True)
+                return
+        self.row_sets.add(current)
+
+    def _build_row_set(self) -> RowSet:
+        query, write_count = {**self.query, **self.narrowed_by}, self.comparison.model.write_count
+        paging = self._find_paging_names()
+        query = {name: value for name, value in query.items() if name not in paging}
+        return build_row_set(self.operation, query, write_count, self.rows, self._key)
+
+    def _sort_keys(self, rows: list[Row]) -> tuple[str, ...]:
+        return tuple(sorted(str(row.get(self._key)) for row in rows))
+
+    def _fetch_all_rows(self, query: QueryPairs) -> list[Row]:
+        """Return the rows of all pages of another query; at most `MAX_ROWS`."""
+        listing, pages = Listing(self.session, self.operation, query), list[ListPage]()
+        page: ListPage | None = listing.fetch_largest()
+        while page is not None and page.rows:
+            pages.append(page)
+            rows = [row for page_ in pages for row in page_.rows]
+            is_last = listing.position is None or len(page.rows) < len(pages[0].rows) or len(rows) >= MAX_ROWS
+            page = None if is_last else listing.fetch_next(pages, *listing.build_largest_page_query())
+        return [row for page_ in pages for row in page_.rows]
+
+    def _total_problems(self) -> Iterator[ListProblem]:
+        """Compare the total with the number of rows on all pages."""
+        totals = [parse_integer(page.pagination_values.get("total")) for page in self.pages]
+        wrong = next((total for total in totals if total not in (None, len(self.rows))), None)
+        if wrong is None or not self.is_complete or len({row.get(self._key) for row in self.rows}) < len(self.rows):
+            return
+        listing = Listing(self.session, self.operation)
+        pointer, name = listing.find_pagination_property("total")
+        message = f"{self._describe()}: {name}: got {wrong}, expected {len(self.rows)}, the number of rows"
+        evidence = (self.pages[0].exchange,)
+        yield ListProblem("total", (pointer,), message, evidence, is_contradiction=True)
 
     # Order
 
     def _order_problems(self) -> Iterator[ListProblem]:
-        sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
-        name = self.query.get(sort.name) if sort is not None else None
-        chosen = self.query.get(direction.name) if direction is not None else None
-        attribute = self.session.operations.resource(self.operation).attributes.get(str(name))
-        is_enum = attribute is not None and bool(attribute.enum_values)
-        if sort is None or direction is None or not name or chosen is None or is_enum:
+        order = parse_order(self.operation, self.query)
+        attribute = self.session.operations.resource(self.operation).attributes.get(order.name) if order else None
+        is_repeated = len(self.rows) > len({str(row.get(self._key)) for row in self.rows})  # pages are wrong
+        if order is None or is_repeated or (attribute is not None and attribute.enum_values):
             return
-        values = [row.get(str(name)) for row in self.rows]
-        inversion = find_inversion(values, descending=chosen == "desc")
+        inversion = order.find_inversion(self.rows)
         if inversion is None:
             return
         message = f"{self._describe()}: got {inversion[0]!r} before {inversion[1]!r}, expected the reverse"
-        subject, pointers = f"{sort.name}={name}", [f"{sort.pointer}/schema", sort.pointer]
-        if find_inversion(values, descending=chosen != "desc") is None:  # the order is the opposite one
-            subject, pointers = f"{subject} {direction.name}={chosen}", [direction.pointer]
-        yield ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
+        subject, pointers = f"{order.sort.name}={order.value}", [f"{order.sort.pointer}/schema", order.sort.pointer]
+        is_opposite = order.is_opposite_of(self.rows)
+        if is_opposite and order.direction is not None:
+            subject, pointers = f"{subject} {order.direction.name}={order.chosen}", [order.direction.pointer]
+        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
+        yield replace(problem, is_contradiction=self._is_order_witnessed(order, is_opposite=is_opposite))
+
+    def _is_order_witnessed(self, order: Order, *, is_opposite: bool) -> bool:
+        """Whether the target sorts by another property as requested, or by this one in the other direction.
+
+        If the order is the opposite one, only the same direction with another property shows that it has an effect.
+        """
+        orders = [other for other in iter_orders(self.operation) if other != order]
+        if is_opposite:
+            orders = [other for other in orders if other.chosen == order.chosen and other.is_descending]
+        conditions = self._build_row_set().conditions
+        for other in orders[:MAX_WITNESS_REQUESTS]:
+            scope = (*conditions, *iter_pairs(self.operation, other.query))
+            with suppress(SkipCheck):
+                if other.is_shown_by(Listing(self.session, self.operation, scope).fetch_largest().rows):
+                    return True
+        return False
 
     # Pages
 
@@ -402,22 +521,41 @@ class ListComparison:
 
     def _read_pages(self) -> Iterator[ListProblem]:
         """Read the list with the page size of the query: the pages contain each row once and state the same total."""
-        size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
-        if size is None or page is None or size.name not in self.query or not self.is_complete:
+        size, listing = find_parameter(self.operation, "size"), self._build_listing()
+        if size is None or listing.position is None or size.name not in self.query or not self.is_complete:
             return
         rows = self.rows
         requested = min(int(self.query[size.name]), max(1, len(rows) - 1))  # more than one page
         requested = max(requested, -(-len(rows) // MAX_PAGES_OF_SIZE))
         before = self._row_keys()
-        last = max(1, -(-len(before) // requested))
-        listing = Listing(self.session, self.operation, self._build_scope())
-        numbers = [*range(1, last + 1), last + PAGES_PAST_END]
-        pages = [listing.fetch(size=requested, page=number) for number in numbers]
+        pages = list(self._fetch_pages(listing, requested, max(1, -(-len(before) // requested))))
+        past_end = None if listing.has_cursor else self._fetch_page(listing, requested, pages, PAGES_PAST_END)
         self._read()
-        if self._row_keys() == before:
-            yield from self._compare_pages(pages, requested, before, size, page)
-        else:
+        if sorted(map(str, self._row_keys())) == sorted(map(str, before)):
+            yield from self._compare_pages(pages, past_end, requested, before)
+        if self._row_keys() != before:
             yield from self._order_changes(rows)
+        else:
+            yield from self._paged_order_problems(pages, requested)
+
+    def _build_listing(self) -> Listing:
+        return Listing(self.session, self.operation, self._build_scope())
+
+    def _fetch_pages(self, listing: Listing, size: int, last: int) -> Iterator[ListPage]:
+        """Yield the pages of a list; with cursors at most one more than expected."""
+        pages: list[ListPage] = []
+        while len(pages) < last + int(listing.has_cursor):
+            page = self._fetch_page(listing, size, pages)
+            if page is None:
+                return
+            pages.append(page)
+            yield page
+
+    @staticmethod
+    def _fetch_page(listing: Listing, size: int, pages: list[ListPage], skipped: int = 0) -> ListPage | None:
+        """Fetch a page after `pages`. `skipped`: number of pages between."""
+        query = listing.build_position_query(len(pages) + skipped, (len(pages) + skipped) * size, pages)
+        return None if query is None else listing.fetch(*query, size=size)
 
     def _row_keys(self) -> list[Any]:
         return [row.get(self._key) for row in self.rows]
@@ -435,34 +573,60 @@ class ListComparison:
             message = f"{self._describe()}: got another order for the same request, expected the same"
             yield ListProblem("order", (self.operation.pointer,), message, (self.pages[0].exchange,))
 
+    def _paged_order_problems(self, pages: list[ListPage], size: int) -> Iterator[ListProblem]:
+        """Yield a problem if the rows of all pages are not in the order in which the complete list is."""
+        order = parse_order(self.operation, self.query)
+        paged_rows = [row for page in pages for row in page.rows]
+        if order is None or order.find_inversion(self.rows) is not None or not order.is_shown_by(self.rows):
+            return
+        inversion = order.find_inversion(paged_rows)
+        if inversion is not None and are_pages_distinct(pages, self._key):
+            values = f"got {inversion[0]!r} before {inversion[1]!r}, expected the reverse as in the complete list"
+            message = f"{self._describe()} in pages of {size}: {values}"
+            evidence = tuple(page.exchange for page in pages[:3])
+            yield ListProblem("order of pages", (order.sort.pointer,), message, evidence, is_contradiction=True)
+
     def _compare_pages(
-        self, all_pages: list[ListPage], requested: int, keys: list[Any], size: Parameter, page_parameter: Parameter
+        self, pages: list[ListPage], past_end: ListPage | None, requested: int, keys: list[Any]
     ) -> Iterator[ListProblem]:
-        *pages, past_end = all_pages
-        paged_keys = [row.get(self._key) for page in pages for row in page.rows]
-        evidence = tuple(page.exchange for page in pages[:3])
-        problem = partial(ListProblem, evidence=evidence)
         label = f"{self._describe()} in pages of {requested}"
+        yield from self._compare_paged_rows(label, pages, requested, keys)
+        position = self._build_listing().position
+        if past_end is not None and past_end.rows and position is not None:
+            message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
+            yield ListProblem(position.name, (position.pointer,), message, (past_end.exchange,))
+        for number, page in enumerate(pages, 1):
+            if page.rows or number == 1:
+                yield from self._compare_pagination_values(label, page, number, requested, len(keys))
+
+    def _compare_paged_rows(
+        self, label: str, pages: list[ListPage], requested: int, keys: list[Any]
+    ) -> Iterator[ListProblem]:
+        size, position = find_parameter(self.operation, "size"), self._build_listing().position
+        assert size is not None
+        assert position is not None
+        paged_keys = [row.get(self._key) for page in pages for row in page.rows]
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
             key = next(k for k in (*keys, *paged_keys) if keys.count(k) != paged_keys.count(k))
             counts = f"got {key} {paged_keys.count(key)} times on the pages"
             detail = f"{counts}, expected {keys.count(key)} times as in the complete list"
             is_size_wrong = any(len(page.rows) > requested for page in pages)
-            cause = size if is_size_wrong else page_parameter
+            cause = size if is_size_wrong else position
             is_paged = not is_size_wrong and are_pages_distinct(pages, self._key)
-            lost = problem(subject="pages", pointers=(cause.pointer,), message=f"{label}: {detail}")
-            yield replace(lost, is_contradiction=is_paged)
-        if past_end.rows:
-            message = f"{label}: got {len(past_end.rows)} rows on a page after the last, expected none"
-            yield ListProblem("page", (page_parameter.pointer,), message, (past_end.exchange,))
-        for number, page in enumerate(pages, 1):
-            expected: dict[str, int | None] = {**compute_pagination_values(number, requested, len(keys))}
-            if not page.rows:
-                expected |= {"first-item": None, "last-item": None}
-            for role, value in expected.items():
-                actual = page.pagination_values.get(role, value)
-                if (parse_integer(actual) if value is not None else actual) != value:
-                    message = f"{label}, page {number}: {role}: got {actual}, expected {value}"
-                    pointer, _ = Listing(self.session, self.operation).find_pagination_property(role)
-                    differs = problem(subject=role, pointers=(pointer,), message=message)
-                    yield replace(differs, is_contradiction=role == "total" and parse_integer(actual) is not None)
+            evidence = tuple(page.exchange for page in pages[:3])
+            yield ListProblem("pages", (cause.pointer,), f"{label}: {detail}", evidence, is_contradiction=is_paged)
+
+    def _compare_pagination_values(
+        self, label: str, page: ListPage, number: int, size: int, total: int
+    ) -> Iterator[ListProblem]:
+        expected: dict[str, Any] = {**compute_pagination_values(number, size, total)}
+        if not page.rows:
+            expected |= {"first-item": None, "last-item": None}
+        expected["has-more"] = number * size < total
+        for role, value in expected.items():
+            actual = page.pagination_values.get(role, value)
+            if (actual if value is None or isinstance(value, bool) else parse_integer(actual)) != value:
+                message = f"{label}, page {number}: {role}: got {actual}, expected {value}"
+                pointer, _ = Listing(self.session, self.operation).find_pagination_property(role)
+                is_contradiction = role == "total" and parse_integer(actual) is not None
+                yield ListProblem(role, (pointer,), message, (page.exchange,), is_contradiction=is_contradiction)

@@ -17,13 +17,14 @@ from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
+from conformance.model.orders import iter_orders
 from conformance.model.queries import NIL_UUID, is_unmatched
 from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
 from conformance.session.session import Session
 from spec.document import snake_case
-from spec.model import BodyField, Operation, Parameter, Relation
+from spec.model import BodyField, DerivedProperty, Operation, Parameter, Relation
 
 TWO_DAYS = timedelta(days=2)  # no time zone moves an instant that far
 MAX_VALUES = 18  # values of one field that are sent with creates
@@ -35,6 +36,7 @@ OLD_INSTANT = "2001-02-03T04:05:06Z"
 ADOPTED_ROWS = 20  # records of other clients that lists are compared with
 RETRIEVED_ROWS = 5  # of them, retrieved because a list may omit properties that it filters by
 WORDS = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")
+LISTED_BY_VALUE = (("filter", "eq"), ("search", "eq"))  # role and operator of parameters
 LIST_RECORDS = 6  # records with different values that lists are compared with
 CreateSteps = Generator[Step, None, RecordName | None]  # returns the name of the record, None if it was not created
 
@@ -128,12 +130,14 @@ class Tour:
         setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
         return setters[0] if setters else None
 
-    def _create_referrer(self, source: str, relation: Relation, target: RecordName) -> CreateSteps:
+    def _create_referrer(
+        self, source: str, relation: Relation, target: RecordName, values: Mapping[str, Any] | None = None
+    ) -> CreateSteps:
         """Create a record that refers to another; returns its name, or None if it was not created."""
         setter = self._find_setter(source, relation)
         if setter is None:
             return None
-        return (yield from self.create(source, self._refer(relation, *setter, [target])))
+        return (yield from self.create(source, {**(values or {}), **self._refer(relation, *setter, [target])}))
 
     def _create_referrers(self, target: RecordName) -> Generator[Step, None, list[RecordName | None]]:
         """Create a record for each relation to a record of the run; returns their names."""
@@ -156,6 +160,8 @@ class Tour:
     def creates(self) -> Iterator[Step]:
         """Create records: with the required fields only, then with each value of each field, null and references."""
         witness = yield from self._create_observed()
+        if witness is not None:
+            yield from self._reads(witness)
         creator = self.session.operations.creator(self.resource)
         fields = self._fields(creator)
         columns = self._stagger([self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields])
@@ -192,7 +198,13 @@ class Tour:
                     yield from self._create_observed({name: []})
                     yield from self._create_observed({name: list(reversed(parents))})
                 elif parents:
-                    yield from self._create_observed(self._refer(relation, name, discriminator, parents[-1:]))
+                    reference = self._refer(relation, name, discriminator, parents[-1:])
+                    yield from self._create_observed(reference)
+                    yield from self.observe(*parents)
+                    # Equal values, then values that a count with a condition leaves out.
+                    yield from self.create(self.resource, reference)
+                    yield from self.create(self.resource, reference | self._find_excluded_values(self.resource, target))
+                    yield from self._observe_parents()
                 yield from self.observe(*parents)
 
     def _create_valid(self, body: Mapping[str, Any]) -> Iterator[Step]:
@@ -212,11 +224,14 @@ class Tour:
 
     def updates(self) -> Iterator[Step]:
         """Update each field to each of a few values, to null, then only a relation, nothing, and everything."""
-        sibling = yield from self.create(self.resource)
-        name = (yield from self.create(self.resource, self._full_body())) or sibling  # a borrowed record exists once
+        references = yield from self._distinct_references(1)
+        sibling = yield from self.create(self.resource, references)
+        full_body = {**self._full_body(), **references}
+        name = (yield from self.create(self.resource, full_body)) or sibling  # a borrowed record exists once
         if name is None:
             return
         yield from self.observe(name, sibling)
+        yield from self._update_read_everywhere(name)
         fields = self._fields(self.operation)
         for position, f in enumerate(fields):
             for value in self._updated_values(f, position):
@@ -234,6 +249,58 @@ class Tour:
         yield from self.observe(sibling)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
+
+    def _update_read_everywhere(self, name: RecordName) -> Iterator[Step]:
+        """Update all fields of a record between two reads of everything that shows it, which may be cached."""
+        body: dict[str, Any] = {}
+        for position, f in enumerate(self._fields(self.operation)):
+            body |= self._distinct_value(f, 3, position, is_searched=f.name in self._searched_names())
+        reads = [*self._reads(name), *self._lists_with(name)]
+        yield from reads
+        yield Step(Action.UPDATE, self.resource, name, body)
+        yield from reads
+        yield from self._lists_with(name)  # with the new values
+
+    def _reads(self, name: RecordName) -> Iterator[Step]:
+        """Retrieve a record without and with its relations, and list it and its parents so."""
+        for operation in (self._find("retrieve"), self._find("list")):
+            action = Action.RETRIEVE if operation is not None and operation.action == "retrieve" else Action.LIST
+            for query in ({}, *self._find_full_selections(operation)) if operation is not None else ():
+                yield Step(action, self.resource, name if action is Action.RETRIEVE else None, query=query)
+        yield from self._observe_parents()
+
+    def _find(self, action: str) -> Operation | None:
+        return self.session.operations.find(self.resource, action)
+
+    def _find_full_selections(self, operation: Operation | None) -> list[dict[str, Any]]:
+        """Return the query with all relations, and that with all counts."""
+        parameters = (find_parameter(operation, role) for role in ("include", "count")) if operation else ()
+        return [{p.name: get_enum_values(p)} for p in parameters if p is not None and get_enum_values(p)]
+
+    def _lists_with(self, name: RecordName) -> list[Step]:
+        """Return lists with filters and searches that match a record as it is now, by fields that an update sets."""
+        listing, update = self._find("list"), self._find("update")
+        if listing is None or update is None or name not in self.execution.records:
+            return []
+        definition = self.session.contract.resources[self.resource]
+        names = {*update.body_fields, *(relation.name for _, relation, _ in iter_setters(definition, update))}
+        read = build_reader(self.session, self.execution.model, self.execution.records[name])
+        queries: list[dict[str, Any]] = []
+        for parameter in listing.query_parameters:
+            x_query = parameter.x_query
+            paths = [path for path in x_query.paths if path[0] in names] if x_query is not None else []
+            if x_query is None or not paths or (x_query.role, x_query.operator) not in LISTED_BY_VALUE:
+                continue
+            values = [value for value in read(paths[0]) or () if isinstance(value, (str, int, float)) and value != ""]
+            value = values[0] if values else None
+            if x_query.role == "search":
+                value = next((word for word in str(value or "").split() if word.isalnum() and word.isascii()), None)
+            if value is not None:
+                is_array = self.session.payloads.resolve_schema(parameter.schema).get("type") == "array"
+                queries.append({parameter.name: [value] if is_array else value})
+        validators = {p.name: self.session.schemas.get(p.schema_pointer, "write") for p in listing.query_parameters}
+        valid = (query for query in queries if all(validators[n].is_valid(v) for n, v in query.items()))
+        return [Step(Action.LIST, self.resource, query=query) for query in valid]
 
     def _update_referenced(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
         """Update a record that others refer to; those show it before it is retrieved itself."""
@@ -287,10 +354,16 @@ class Tour:
             yield from self._update(name, body)
 
     def _observe_parents(self) -> Iterator[Step]:
+        """Retrieve the parents with their relations, and list them without and with all relations and counts."""
         for resource, names in list(self._parents.items()):
+            retrieve = self.session.operations.find(resource, "retrieve")
             yield from self.observe(*names)
-            if names and self.session.operations.find(resource, "list") is not None:
-                yield Step(Action.LIST, resource)
+            for query in self._find_full_selections(retrieve):
+                yield from (Step(Action.RETRIEVE, resource, name, query=query) for name in names)
+            listing = self.session.operations.find(resource, "list") if names else None
+            if listing is not None:
+                queries = ({}, *self._find_full_selections(listing))
+                yield from (Step(Action.LIST, resource, query=query) for query in queries)
 
     # Delete
 
@@ -306,12 +379,14 @@ class Tour:
         if name is None:
             return
         yield from self.observe(name, sibling, companion)
-        yield from self._observe_parents()
+        yield from self._reads(name)
+        lists = self._lists_with(name)
+        yield from lists
         yield from self._delete(name)
         yield Step(Action.UPDATE, self.resource, name, {})
         yield from self.observe(sibling, companion)
-        yield Step(Action.LIST, self.resource)
-        yield from self._observe_parents()
+        yield from self._reads(sibling or name)
+        yield from lists
         for source, relation in self.session.contract.find_relations_to(self.resource):
             yield from self._delete_referenced(source.name, relation)
 
@@ -371,9 +446,41 @@ class Tour:
                 yield from self.create(self.resource)
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
-        """Create records that refer to the newest record: its counts and inverse relations differ from the others'."""
+        """Create records that refer to the newest record: its counts and inverse relations differ from the others'.
+
+        Two of each kind have equal values; a third has values that a count with a condition leaves out.
+        """
         for name in self.execution.live_names(self.resource)[-1:]:
             yield from self._create_referrers(name)
+            for source, relation in self.session.contract.find_relations_to(name.resource):
+                if relation.name in self._list_aggregated_relations():
+                    yield from self._create_referrer(source.name, relation, name)
+                    yield from self._create_referrer(
+                        source.name, relation, name, self._find_excluded_values(source.name, name.resource)
+                    )
+
+    def _list_aggregated_relations(self) -> set[str]:
+        """Return the relations that the computed properties of the resource aggregate, by name on the other side."""
+        definition = self.session.contract.resources[self.resource]
+        paths = [d.path[:1] for d in self._iter_aggregates(self.resource) if d.path]
+        relations = (definition.relations.get(path[0]) for path in paths)
+        return {relation.inverse for relation in relations if relation is not None and relation.inverse is not None}
+
+    def _iter_aggregates(self, resource: str) -> Iterator[DerivedProperty]:
+        for derived in self.session.contract.resources[resource].derived_properties.values():
+            yield from (derived, *derived.parts.values())
+
+    def _find_excluded_values(self, source: str, counting: str) -> dict[str, Any]:
+        """Return values of a record of `source` that computed properties of `counting` with a condition leave out."""
+        creator = self.session.contract.find_create_operation(source)
+        fields = creator.body_fields if creator is not None else {}
+        body: dict[str, Any] = {}
+        for derived in self._iter_aggregates(counting):
+            for name, allowed in derived.where.items():
+                values = self.values.list_values(fields[name]) if name in fields else []
+                excluded = [value for value in values if value not in allowed]
+                body |= {name: excluded[0]} if excluded else {}
+        return body
 
     def _distinct_references(self, index: int) -> Generator[Step, None, dict[str, Any]]:
         """Return references that depend on `index`: to one parent, another, and none; to none, one and two."""
@@ -531,11 +638,7 @@ class Tour:
         return [v for v in selected if validator.is_valid(v)]
 
     def _orders(self) -> Iterator[dict[str, Any]]:
-        sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
-        if sort is None or direction is None:
-            return
-        names = [name for name in sort.schema.get("enum", ()) if name]
-        yield from ({sort.name: name, direction.name: chosen} for name in names for chosen in ("asc", "desc"))
+        return (order.query for order in iter_orders(self.operation))
 
     def _pairs(self, conditions: list[tuple[str, Any]], paging: Mapping[str, Any]) -> Iterator[Step]:
         """Combine two filters, and a filter with an order, in pages."""
@@ -552,7 +655,7 @@ class Tour:
         """Update and delete a record; the lists follow."""
         names = self.execution.live_names(self.resource)
         update = self.session.operations.find(self.resource, "update")
-        queries = [{}, *({name: value} for name, value in dict(conditions).items())]
+        queries = [{}, *({name: value} for name, value in dict(reversed(conditions)).items())]
         if update is not None and names:
             body: dict[str, Any] = {}
             for position, f in enumerate(self._fields(update)):

@@ -8,7 +8,8 @@ from conformance.session.session import Session
 from spec.model import BodyField
 
 MAX_TEXT_CHARS = 2000
-NUMBERS = (0, 1, -1, 0.5, 2.25, 100)
+NUMBERS = (0, 1, -1, 0.5, 2.25, 100, 19.99, 12345.67)
+MAX_INT32, MAX_SAFE_INTEGER, MAX_INT64 = 2**31 - 1, 2**53 - 1, 2**63 - 1
 TEXTS = (
     'it\'s "quoted" \\ `back` %s {0} -- ; DROP',
     "Zażółć gęślą jaźń, naïve Ærøskøbing",
@@ -16,11 +17,13 @@ TEXTS = (
     "a < b & c > d <b>bold</b> &amp; &#39;",
     "שלום עולם مرحبا",
     "one\ntwo\tthree  four",
-    "50% off_now",
+    "50% off_now a+b %41",
+    "zero\u200bwidth\u2060 \u202eright to left\u202c e\u0301",
 )
 EXACT_TEXTS = ("0", "007", "null", "true", "1e3")  # texts that a backend may take for another type
-INSTANTS = ("2026-01-15T10:30:00Z", "2024-02-29T23:59:59Z", "2031-12-31T00:00:00Z")
-DATES = ("2026-01-15", "2024-02-29", "2031-12-31")
+INSTANTS = ("2026-01-15T10:30:00Z", "2024-02-29T23:59:59Z", "2026-07-15T23:30:00+05:30", "1969-07-20T20:17:40Z")
+DATES = ("2026-01-15", "2024-02-29", "1969-07-20", "2031-12-31")
+WIDE_CHARACTERS = "ä世👋"  # of two, three and four bytes in UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class ValueGenerator:
     def _numbers(self, schema: Mapping[str, Any]) -> Iterator[Any]:
         yield from (schema[bound] for bound in ("minimum", "maximum") if bound in schema)
         yield from (n for n in NUMBERS if schema["type"] == "number" or isinstance(n, int))
+        is_wide = schema.get("format") == "int64"
+        if schema["type"] == "integer" and (is_wide or "maximum" in schema):
+            yield from (MAX_INT32 + 1, MAX_SAFE_INTEGER)
+        if is_wide:
+            yield from (MAX_SAFE_INTEGER + 2, MAX_INT64)
 
     def _texts(self, schema: Mapping[str, Any], name: str) -> Iterator[str]:
         payloads = self.session.payloads
@@ -77,6 +85,8 @@ class ValueGenerator:
             yield full if len(full) <= maximum else text[:maximum].strip()
         prefix = f"{payloads.marker} {number} "
         yield (prefix * (maximum // len(prefix) + 1))[:maximum].rstrip().ljust(maximum, "x")
+        if "maxLength" in schema:
+            yield (prefix + WIDE_CHARACTERS * maximum)[:maximum]
         yield "x" * max(1, int(schema.get("minLength", 0)))
         yield from EXACT_TEXTS
         yield ""

@@ -229,6 +229,8 @@ PAGE_OPERATORS: OperatorTable = {
         operator("page", "misses its last row", COMPLETE, replace_rows(lambda rows: rows[:-1])),
         operator("page", "shows a row twice", NO_OVERLAP, replace_rows(lambda rows: [*rows[:-1], *rows[:1]])),
     ),
+    ("offset", "size"): (operator("page", "{name} ignored", NO_OVERLAP, ignore_parameters),),
+    ("cursor", "size"): (operator("page", "{name} ignored", NO_OVERLAP, ignore_parameters),),
     ("size", "page"): (
         operator("page-size", "ignored", EXACT_SIZE, ignore_parameters),
         operator("page-size", "one too many", MAX_SIZE, exceed_page_size),

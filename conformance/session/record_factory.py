@@ -11,6 +11,7 @@ from conformance.session.client import TrackedClient
 from conformance.session.example_values import ExampleValues
 from conformance.session.payloads import PayloadFactory
 from conformance.transport.messages import Actor, Exchange
+from spec.extensions import POSITION_ROLES
 from spec.model import Operation, Relation
 
 
@@ -234,11 +235,11 @@ class RecordFactory:
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of at most `pages` pages of a list. Raises SkipCheck if a response has no rows."""
         names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
-        required = self.required_query(operation)
+        role = next((role for role in POSITION_ROLES if role in names), "")
+        required, row_count = self.required_query(operation), 0
+        positions: dict[str, Any] = {names["page"]: 1} if role == "page" else {}
         for number in range(1, pages + 1):
-            page_query = {**required, **query}
-            if "page" in names:
-                page_query[names["page"]] = number
+            page_query = {**required, **query, **positions}
             if "size" in names:
                 page_query.setdefault(names["size"], 100)
             exchange = self.client.send(operation, query=page_query, actor=actor)
@@ -246,8 +247,12 @@ class RecordFactory:
             if not isinstance(rows, list):
                 raise SkipCheck(f"{operation.id}: got {exchange.response.status} without rows")
             yield from (row for row in rows if isinstance(row, dict))
-            if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
+            row_count += len(rows)
+            cursor = operation.envelope.read_page_values(exchange.response.json).get("next-cursor")
+            position = {"page": number + 1, "offset": row_count, "cursor": cursor}.get(role)
+            if not rows or not position or len(rows) < int(page_query.get(names.get("size", ""), 1)):
                 return
+            positions = {names[role]: position}
 
     # Reruns
 

@@ -15,7 +15,7 @@ from mock_server.query import ListQuery, ResultPage, collect_query_arguments
 from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import Projection
-from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
+from mock_server.serialization.pagination import PageUrls, build_pagination_values
 from mock_server.store import DeleteRestricted, Dependencies, StoredRecord, Tag
 from mock_server.store.schema import RelationValue
 from spec.model import Resource
@@ -31,7 +31,7 @@ class ListPlan:
     listing: ListQuery
     projection: Projection
     url: str
-    page_url_prefix: str
+    page_urls: PageUrls
 
 
 def list_records(request: ActionRequest) -> ActionResult:
@@ -60,9 +60,7 @@ def _create_plan(request: ActionRequest) -> ListPlan:
     arguments = collect_query_arguments(operation.parameters, request.query)
     listing = request.viewer_query.create_list_query(resource, arguments)
     url = (operation.base_paths or contract.base_paths)[0] + operation.path
-    page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
-    prefix = build_page_url_prefix(url, request.raw_query, page_name)
-    return ListPlan(listing, select_projection(request), url, prefix)
+    return ListPlan(listing, select_projection(request), url, PageUrls.from_request(operation, url, request.raw_query))
 
 
 def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: ResultPage) -> bytes:
@@ -74,12 +72,13 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
     if not (any(envelope.pagination.values()) or envelope.page_properties):
         return b"{%s:%s}" % (orjson.dumps(envelope.data_property), data)
     values = build_pagination_values(
-        page_number=plan.listing.page_number,
+        offset=plan.listing.offset,
         page_size=plan.listing.page_size,
         total=page.total,
         row_count=len(rows),
-        url=request.base_url + plan.url,
-        url_prefix=request.base_url + plan.page_url_prefix,
+        base_url=request.base_url,
+        url=plan.url,
+        page_urls=plan.page_urls,
     )
     meta: dict[str, Any] = {
         name: {key: values[role] for key, role in roles.items()} for name, roles in envelope.pagination.items()

@@ -3,17 +3,19 @@
 Only records that the viewer may see are counted and returned. No table is scanned in Python.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import isqrt
 from typing import Any
 
 from mock_server.query import filters, visibility
+from mock_server.query.cursors import decode_cursor
 from mock_server.query.filters import QueryArgument
 from mock_server.query.visibility import Viewer
 from mock_server.store import Store, StoredRecord
 from mock_server.store.expressions import SqlExpression, all_of
+from spec.extensions import split_sort_name
 from spec.model import Resource
 from spec.property_paths import resolve_count, resolve_include
 
@@ -32,7 +34,7 @@ class ListQuery:
 
     `read_resources`: the resources that decide which records are listed, and in which order. `search_arguments`: all
     arguments if there is a search, which the search index can speed up. `reverse_order`: the order from the end; both
-    orders have `order_parameters`.
+    orders have `order_parameters`. `offset`: number of rows before the page.
     """
 
     resource: Resource
@@ -42,7 +44,7 @@ class ListQuery:
     order: str
     reverse_order: str
     order_parameters: tuple[Any, ...]
-    page_number: int
+    offset: int
     page_size: int
 
 
@@ -87,10 +89,10 @@ class Query:
         values: dict[str, Any] = {
             item.x_query.role: item.value for item in all_arguments if item.x_query.role != "filter"
         }
-        sort, direction = values.get("sort"), values.get("direction")
+        sort, is_descending = _parse_order(values)
+        page_size = int(values.get("size", DEFAULT_PAGE_SIZE))
         condition = self.build_visible_condition(resource, all_arguments)
         sort_key, grants = self._build_sort_key(resource, sort), self.store.contract.access_grant_resources
-        is_descending = (direction or ("desc" if sort is None else "asc")) == "desc"
         return ListQuery(
             resource=resource,
             condition=condition,
@@ -99,8 +101,8 @@ class Query:
             order=f"{sort_key.sql} {'DESC' if is_descending else 'ASC'}, key",
             reverse_order=f"{sort_key.sql} {'ASC' if is_descending else 'DESC'}, key DESC",
             order_parameters=sort_key.parameters,
-            page_number=int(values.get("page", 1)),
-            page_size=int(values.get("size", DEFAULT_PAGE_SIZE)),
+            offset=_parse_offset(values, page_size),
+            page_size=page_size,
         )
 
     def _build_sort_key(self, resource: Resource, sort: str | None) -> SqlExpression:
@@ -116,7 +118,7 @@ class Query:
         """Return one page of the records that match a list query."""
         name, size = query.resource.name, query.page_size
         total = self._count_total(query)
-        rows_before = (query.page_number - 1) * size
+        rows_before = query.offset
         row_count = max(0, min(size, total - rows_before))
         rows_after = total - rows_before - row_count
         # SQLite steps over all rows before a page: start from the end for pages of the second half.
@@ -157,3 +159,20 @@ class Query:
             elif role == "show" and value:
                 property_names.add(argument.x_query.paths[0][0])
         return include_paths, frozenset(property_names)
+
+
+def _parse_order(values: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Return the property to sort by, and whether the order is descending; a sign decides before the direction."""
+    if values.get("sort") is None:
+        return None, values.get("direction", "desc") == "desc"
+    name, has_sign = split_sort_name(values["sort"])
+    return name, has_sign or values.get("direction") == "desc"
+
+
+def _parse_offset(values: Mapping[str, Any], page_size: int) -> int:
+    """Return the number of rows before the requested page: by offset, cursor or page number."""
+    if "offset" in values:
+        return int(values["offset"])
+    if "cursor" in values:
+        return decode_cursor(str(values["cursor"]))
+    return (int(values.get("page", 1)) - 1) * page_size

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from mock_server.store.errors import StoreFailure
-from spec.extensions import QueryExtension
+from spec.extensions import QueryExtension, split_sort_name
 from spec.model import BodyField, Contract, DerivedProperty, Parameter, Relation, Resource
 from spec.property_paths import resolve_property_path
 from spec.record import Reference
@@ -321,7 +321,8 @@ def _iter_query_columns(
             if attribute_path and not (x_query.role == "filter" and attribute_path == (target.key_attribute,)):
                 yield target.name, attribute_path, x_query.role == "search"
     elif x_query.role == "sort":
-        yield from ((resource.name, (name,), False) for name in schema.get("enum", ()) if name in resource.attributes)
+        names = dict.fromkeys(split_sort_name(value)[0] for value in schema.get("enum", ()))
+        yield from ((resource.name, (name,), False) for name in names if name in resource.attributes)
 
 
 _DDL_NAME = re.compile(r'CREATE (TABLE|INDEX) (?:"((?:[^"]|"")+)"|(\w+))')

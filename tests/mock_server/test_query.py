@@ -18,7 +18,7 @@ from mock_server.query import ListQuery, Query, Viewer, collect_query_arguments
 from mock_server.query.filters import build_search
 from mock_server.sandbox.clock import Clock, get_system_time
 from mock_server.serialization.layout import insert_base_url
-from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
+from mock_server.serialization.pagination import PageUrls, build_page_url_prefix, build_pagination_values
 from mock_server.store import Store
 from spec.extensions import QueryExtension
 from spec.model import Operation, Parameter
@@ -424,7 +424,13 @@ def fetch_body(museum_data: LoadedMuseum, raw_query: str, **query: Any) -> Any:
 def test_pagination_values_are_consistent(total: int, size: int, page: int) -> None:
     on_page = max(0, min(size, total - (page - 1) * size))
     arguments = build_pagination_values(
-        page_number=page, page_size=size, total=total, row_count=on_page, url="/x", url_prefix="/x?page="
+        offset=(page - 1) * size,
+        page_size=size,
+        total=total,
+        row_count=on_page,
+        base_url="",
+        url="/x",
+        page_urls=PageUrls("page", "/x?page="),
     )
     rows = list(range(1, total + 1))[(page - 1) * size : page * size]
     assert (arguments["first-item"], arguments["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
@@ -437,7 +443,13 @@ def test_pagination_values_are_consistent(total: int, size: int, page: int) -> N
 def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     raw = urlencode([*pairs, ("page", "3")])
     arguments = build_pagination_values(
-        page_number=3, page_size=1, total=9, row_count=1, url="/x", url_prefix=build_page_url_prefix("/x", raw, "page")
+        offset=2,
+        page_size=1,
+        total=9,
+        row_count=1,
+        base_url="",
+        url="/x",
+        page_urls=PageUrls("page", build_page_url_prefix("/x", raw, "page")),
     )
     link_query = parse_qsl(urlsplit(arguments["next"]).query, keep_blank_values=True)
     assert link_query == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]

@@ -143,7 +143,7 @@ LIBRARY = [
     (f"{LIST}/11/schema/items/enum/0", "keeper", f"{LIST}/11/schema", "invalid value 'keeper'", "relations of Author: library, books"),
     (f"{LIST}/11/schema/items/enum", REMOVED, f"{LIST}/11/schema", "missing enum for x-query: include", "an enum of the valid names"),
     (f"{LIST}/12/schema/items/enum/0", "library", f"{LIST}/12/schema", "invalid value 'library'", "one of Author: books"),
-    (f"{LIST}/4/x-query", "find", f"{LIST}/4/x-query", "invalid value 'find'", "page, size, sort, direction, include, count"),
+    (f"{LIST}/4/x-query", "find", f"{LIST}/4/x-query", "invalid value 'find'", "page, offset, cursor, size, sort, direction, include, count"),
     (f"{LIST}/4/x-query", {"search": ["name"], "filter": "name"}, f"{LIST}/4/x-query", "2 of search, filter, include", "exactly one of them"),
     (f"{LIST}/4/x-query", {"look": "name"}, f"{LIST}/4/x-query", "unknown key 'look'", "search, filter, include, op, unless"),
     # Operations

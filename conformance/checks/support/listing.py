@@ -1,6 +1,6 @@
 """Access to list operations: pages, samples and records to fill them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.component_schemas import ComponentSchemas
+from spec.extensions import POSITION_ROLES
 from spec.model import Contract, Operation, Parameter, Resource
 
 MIN_ORDERED_ROWS = 2  # the smallest list that has an order and more than one page
@@ -62,6 +63,7 @@ def get_pagination_roles(operation: Operation) -> set[str]:
 def compute_pagination_values(number: int, size: int, total: int) -> dict[str, int]:
     """Return the number of each pagination role for a page with rows. `size`: rows per page."""
     return {
+        "offset": (number - 1) * size,
         "total": total,
         "size": size,
         "current-page": number,
@@ -103,6 +105,11 @@ class ListPage:
     pagination_values: Mapping[str, Any]
 
     @property
+    def next_cursor(self) -> Any:
+        """The value of the cursor parameter for the next page; None if there is none."""
+        return self.pagination_values.get("next-cursor")
+
+    @property
     def total(self) -> int:
         """The total in the response. Raises SkipCheck."""
         total = parse_integer(self.pagination_values.get("total"))
@@ -134,6 +141,38 @@ class Listing:
     def iter_filters(self) -> Iterator[Parameter]:
         """Yield the filter parameters."""
         return (p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "filter")
+
+    @property
+    def position(self) -> Parameter | None:
+        """The parameter that selects a page: by number, offset or cursor."""
+        parameters = (find_parameter(self.operation, role) for role in POSITION_ROLES)
+        return next((parameter for parameter in parameters if parameter is not None), None)
+
+    @property
+    def has_cursor(self) -> bool:
+        """Whether a cursor selects a page: each page states the one of the next page."""
+        position = self.position
+        return position is not None and position.x_query is not None and position.x_query.role == "cursor"
+
+    def fetch_next(self, pages: Sequence[ListPage], *pairs: tuple[str, str]) -> ListPage | None:
+        """Fetch the page after `pages`, which begin with the first one; None if the list has no further page."""
+        query = self.build_position_query(len(pages), sum(len(page.rows) for page in pages), pages)
+        return None if query is None else self.fetch(*query, *pairs)
+
+    def build_position_query(
+        self, pages_before: int, rows_before: int, pages: Sequence[ListPage] = ()
+    ) -> QueryPairs | None:
+        """Build the query of the page after a number of pages, which have a number of rows.
+
+        `pages`: those with a cursor. None if the last of them has no cursor of another page.
+        """
+        position = self.position
+        if position is None or position.x_query is None:
+            return ()
+        if position.x_query.role == "cursor":
+            cursor = pages[-1].next_cursor if pages else None
+            return () if not pages else None if cursor in (None, "") else ((position.name, str(cursor)),)
+        return ((position.name, str(rows_before if position.x_query.role == "offset" else pages_before + 1)),)
 
     def fetch(self, *pairs: tuple[str, str], size: int | None = None, page: int | None = None) -> ListPage:
         """Send one request; `size` and `page` are the values of the parameters with these roles.

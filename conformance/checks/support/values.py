@@ -16,7 +16,7 @@ from spec.document import Document
 from spec.model import Attribute, BodyField, Contract, Operation, Resource
 
 MAX_ROUNDING = timedelta(seconds=1)  # a database may round an instant that the write response truncated
-RELATIVE_TOLERANCE = 1e-6  # of fractions
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-6  # of fractions; single precision is less exact
 MAX_VALUE_CHARS = 80  # characters of a value in a message
 MIN_FREE_TEXT_CHARS = 20  # a field with a smaller maxLength may not hold the unique text of a check
 
@@ -237,7 +237,7 @@ def contains(expected: Any, actual: Any) -> bool:
         return len(expected) == len(actual) and all(map(contains, expected, actual))
     if isinstance(expected, float) and isinstance(actual, (int, float)) and not isinstance(actual, bool):
         with suppress(OverflowError):  # an integer beyond all fractions
-            return math.isclose(expected, actual, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE)
+            return math.isclose(expected, actual, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
         return False
     return equal(expected, actual)
 

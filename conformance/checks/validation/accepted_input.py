@@ -22,6 +22,7 @@ from spec.model import BodyField, Contract, Operation, Parameter
 MAX_TEXT_CHARS = 20_000  # characters of a text with its maximum length
 MAX_SAFE_INTEGER = 2**53
 NON_ASCII_TEXT = "Grüße 世界 👋"
+WIDE_CHARACTER = "👍"  # of four bytes in UTF-8
 MAX_ROUNDS = 8  # requests with values for all fields of one operation
 
 
@@ -150,7 +151,9 @@ def _iter_text_boundaries(case: Case, schema: Mapping[str, Any]) -> Iterator[tup
     if len(non_ascii) <= max_length:
         yield "type beyond ASCII", non_ascii
     if max_length <= MAX_TEXT_CHARS:
-        yield "maxLength", f"{case.session.payloads.marker} {number} "[:max_length].strip().ljust(max_length, "x")
+        longest = f"{case.session.payloads.marker} {number} "[:max_length].strip()
+        yield "maxLength", longest.ljust(max_length, "x")
+        yield "maxLength in characters", longest.ljust(max_length, WIDE_CHARACTER)
     if min_length:
         yield "minLength", str(number).zfill(min_length)[-min_length:]
 
