@@ -81,7 +81,7 @@ class TrafficAudit:
                 continue
             self.entries += 1
             path = urlsplit(entry.url).path.removeprefix(urlsplit(self.base).path)
-            route = router.match(path.rstrip("/") or "/")
+            route = router.match(path) or router.match(path.rstrip("/") or "/")
             operation = route.operations.get(entry.method) if route else None
             if route is None or operation is None:
                 self._add_undocumented(entry, path, route.template if route else "")
