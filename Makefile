@@ -53,7 +53,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
-	test-contracts test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend nightly \
+	test-contracts test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend test-backends nightly \
 	check contract facts fuzz fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
@@ -119,6 +119,9 @@ mutation-full: $(READY)  ## the same with all mutants, and with three seeds for 
 test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.run_suite $(ARGS)
 
+test-backends: $(READY)  ## the suite on real backends of PyPI and npm (Node.js 20 or newer); ARGS="NAME --seed 1"
+	@$(PY) -m tests.backends $(ARGS)
+
 nightly: export DURABILITY_ROUNDS = 20
 nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, peers, packages
 	@$(MAKE) test-slow
@@ -126,6 +129,7 @@ nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of 
 	@$(MAKE) test-contracts
 	@$(MAKE) mutation-full
 	@$(MAKE) test-reference-backend
+	@$(MAKE) test-backends
 	@$(MAKE) fuzz-control
 	@$(MAKE) bench
 	@$(MAKE) sbom

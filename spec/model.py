@@ -380,7 +380,8 @@ class Contract:
     def find_created_resource(self, operation: Operation) -> str | None:
         """Return the resource that a POST on a collection creates and returns."""
         view = self.views.get(operation.envelope.view_name or "")
-        if operation.method != "post" or view is None or operation.envelope.is_list or operation.path.count("/") != 1:
+        is_collection = operation.path.rstrip("/").count("/") == 1
+        if operation.method != "post" or view is None or operation.envelope.is_list or not is_collection:
             return None
         return view.resource if operation.resource == view.resource else None
 

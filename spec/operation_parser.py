@@ -287,8 +287,11 @@ def _parse_own_base_paths(*owners: tuple[Mapping[str, Any], str]) -> tuple[str, 
 
 
 def _infer_action(path: str, method: str, resource: Resource | None) -> str | None:
-    """Return the generic action of a method on ``/collection`` or ``/collection/{key}`` of a resource."""
-    segments = path.split("/")[2:]
+    """Return the generic action of a method on ``/collection`` or ``/collection/{key}`` of a resource.
+
+    A slash at the end of the path makes no difference.
+    """
+    segments = path.rstrip("/").split("/")[2:]
     if resource is None:
         return None
     if not segments:

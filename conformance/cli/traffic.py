@@ -1,10 +1,11 @@
 """`athena-conformance traffic`: checks recorded traffic, with the reports and exit codes of a run."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, publish
-from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.gate.verdict import GatePolicy, GateResult, join_names, pluralize
@@ -26,17 +27,19 @@ def command(settings: Settings, checks: object = None) -> int:
     recordings = [read_har(Path(file)) for file in settings.arguments]
     entries = [entry for recording in recordings for entry in recording.entries]
     invalid_entries = [message for recording in recordings for message in recording.invalid_entries]
-    contract = resolve_contract(settings)
+    contract = wiring.resolve_contract(settings)
+    severities = wiring.resolve_severities(settings)
     builder = ReportBuilder(settings, contract)
     base_url = _resolve_base_url(settings, contract, [entry.url for entry in entries])
     validator = OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document))
     traffic = TrafficAudit(validator, base_url)
     traffic.check(entries)
-    run_result = RunResult(results=traffic.results())
-    policy = GatePolicy.from_settings(settings, read_only=True)
+    results = [result for result in traffic.results() if not severities.is_off(result.requirement.check)]
+    run_result = RunResult(results=results)
+    policy = replace(GatePolicy.from_settings(settings, read_only=True), severities=severities)
     gate_result = GateResult(run_result, contract, (), traffic.call_counts, policy)
     redaction = Redactor.from_contract(contract, traffic.secrets)
-    notes = list(_notes(contract, traffic, len(entries), invalid_entries))
+    notes = [*_notes(contract, traffic, len(entries), invalid_entries), *severities.notes]
     return publish(settings, builder.build(base_url, traffic.entries, gate_result, redaction, notes=notes))
 
 

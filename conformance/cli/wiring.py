@@ -23,6 +23,7 @@ from conformance.config.options import EXPLORATION_SEQUENCES
 from conformance.config.settings import Settings, is_loopback
 from conformance.errors import SuiteError, UsageError
 from conformance.gate.severities import Severities
+from conformance.har.requirements import REQUIREMENTS
 from conformance.session.coverage import Coverage
 from conformance.session.credentials import resolve_credentials
 from conformance.session.mutable_records import MutableRecords
@@ -130,9 +131,12 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
     return operations
 
 
-def resolve_severities(settings: Settings, checks: Sequence[Check]) -> Severities:
-    """The severities of checks in the settings file. Raises UsageError for a check that does not exist."""
-    known_checks = {check.id for check in (*CHECKS, *checks)}
+def resolve_severities(settings: Settings, checks: Sequence[Check] = CHECKS) -> Severities:
+    """The severities of checks in the settings file, which all commands read.
+
+    Raises UsageError for a check that no command has. `checks`: further ones.
+    """
+    known_checks = {*(check.id for check in (*CHECKS, *checks)), *REQUIREMENTS}
     return Severities.create(settings.checks, known_checks, datetime.now(UTC).date())
 
 

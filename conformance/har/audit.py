@@ -14,6 +14,7 @@ from conformance.checks.validation import responses
 from conformance.har.credentials import find_credentials
 from conformance.har.format import HarEntry
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
+from conformance.har.requirements import REQUIREMENTS
 from conformance.har.routes import url_origin
 from conformance.responses.findings import SERVER_STATUSES, Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
@@ -22,12 +23,6 @@ from conformance.transport.routes import Router
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
-REQUIREMENTS = {
-    "request-matches-contract": "A successful request is valid by the contract.",
-    "path-is-documented": "The contract documents every path and method that is used.",
-    "parameter-is-documented": "The contract documents every query parameter that is sent.",
-    **{check.id: check.requirement for check in responses.RESPONSE_CHECKS},
-}
 PROVENANCE_INDEPENDENT = frozenset(check.id for check in responses.RESPONSE_CHECKS if check.provenance_independent)
 BODY_CHECKS = frozenset({"content-type-is-json", "response-matches-schema"})
 MAX_FAILURES = 1_000  # different failures with details
@@ -86,7 +81,7 @@ class TrafficAudit:
                 continue
             self.entries += 1
             path = urlsplit(entry.url).path.removeprefix(urlsplit(self.base).path)
-            route = router.match(path.rstrip("/") or "/")
+            route = router.match(path) or router.match(path.rstrip("/") or "/")
             operation = route.operations.get(entry.method) if route else None
             if route is None or operation is None:
                 self._add_undocumented(entry, path, route.template if route else "")

@@ -198,7 +198,10 @@ class Execution:
         if operation is None or created.exchange.request.method == "get":
             self._borrow(step.record, created)
             return
-        if (step.resource, created.key) in self.model.records:
+        previous = self.model.records.get((step.resource, created.key))
+        if previous is not None and previous.is_deleted:  # some databases use the key of the last record again
+            self.records = {name: record for name, record in self.records.items() if record is not previous}
+        elif previous is not None:
             message = f"create of {step.record}: got key {created.key!r}, which another record has, expected a new key"
             self._report(operation, (), "duplicate", message, created.exchange, is_independent=True)
             return

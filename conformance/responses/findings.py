@@ -16,6 +16,7 @@ from spec.validators import SchemaValidators, SchemaViolation
 
 # Statuses of the server itself, which no operation documents.
 SERVER_STATUSES = frozenset({405, 406, 408, 413, 414, 429, 431, 502, 503, 504})
+NOT_IMPLEMENTED = 501  # the operation is missing: it never succeeds, and nothing else is derived from it
 STACK_TRACE_MARKERS = (
     b"Traceback (most recent call last)",
     b"Stack trace:",
@@ -58,7 +59,7 @@ class Finding:
 
 def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
     response = exchange.response
-    if response.status >= 500 and response.status not in SERVER_STATUSES:
+    if response.status >= 500 and response.status not in {*SERVER_STATUSES, NOT_IMPLEMENTED}:
         input_text = distinguishing_input(schemas, operation, exchange.request)
         message = f"got {response.status}, a server error" + (f" ({input_text})" if input_text else "")
         yield Finding("no-server-error", operation.pointer, None, message, input_text)

@@ -2,6 +2,7 @@
 marker.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from conformance.transport.messages import iter_texts
 from spec.component_schemas import ComponentSchemas
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
+from spec.patterns import repair_pattern
 
 MAX_REFERENCES = 20  # of a schema to another
 ParentProvider = Callable[[Relation], tuple[str, Any]]
@@ -232,8 +234,27 @@ class PayloadFactory:
         formatted = formats.get(schema.get("format", ""))
         if formatted is not None:
             return formatted
-        text = f"{self.marker} {name} {number}"
-        return text[: int(schema.get("maxLength", 10_000))].ljust(int(schema.get("minLength", 0)), "x")
+        if "pattern" in schema:
+            return self._generate_patterned_text(schema, name, number)
+        return _fit_length(f"{self.marker} {name} {number}", schema)
+
+    def _generate_patterned_text(self, schema: Mapping[str, Any], name: str, number: int) -> str:
+        """A text that matches a pattern, if one of some usual forms does; those with the marker are first."""
+        compact = self.marker.replace("-", "")
+        texts = (f"{self.marker} {name} {number}", f"{self.marker}-{number}", f"{self.marker}_{number}")
+        digits = str(number)
+        candidates = [_fit_length(text, schema) for text in (*texts, f"{compact}{number}", digits, f"+{digits}")]
+        candidates += [digits[:length] for length in range(1, len(digits))]
+        try:
+            pattern = re.compile(repair_pattern(str(schema["pattern"])))
+        except re.error:
+            return candidates[0]
+        return next((text for text in candidates if pattern.search(text)), candidates[0])
+
+
+def _fit_length(text: str, schema: Mapping[str, Any]) -> str:
+    """Return a text with the length that a schema permits."""
+    return text[: int(schema.get("maxLength", 10_000))].ljust(int(schema.get("minLength", 0)), "x")
 
 
 def attribute_fields(operation: Operation) -> Iterator[BodyField]:

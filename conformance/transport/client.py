@@ -1,5 +1,6 @@
 """The HTTP client: sends requests to the backend under test."""
 
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,8 @@ IDEMPOTENT_METHODS = frozenset({"get", "head", "options", "put", "delete"})
 MAX_RESPONSE_BYTES = 32 * MIB
 MAX_LENGTH_DIGITS = 20  # of a Content-Length
 MIN_CLEANUP_SECONDS = 30.0
+# Binary data in place of a status line, and the TLS alert of a server without HTTP/1.1.
+_HTTP2_ONLY = re.compile("illegal (request|status) line|no.application.protocol", re.IGNORECASE)
 KEEPALIVE_SECONDS = 2.0  # idle connections are dropped; servers close theirs after five
 
 
@@ -223,6 +226,8 @@ class HttpTarget:
     def _describe(self, error: httpx.HTTPError) -> str:
         if isinstance(error, httpx.TimeoutException):
             return f"timeout after {self.timeout:g} s (--timeout)"
+        if _HTTP2_ONLY.search(str(error)):
+            return "the response is not HTTP/1.1; the target seems to speak HTTP/2 only (expected a port with HTTP/1.1)"
         if isinstance(error, httpx.RemoteProtocolError):
             return f"invalid HTTP ({error})"
         return f"{error} ({type(error).__name__})"

@@ -21,8 +21,8 @@ from conformance.checks.support.bad_requests import (
 )
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import get_stored_attributes, is_create
-from conformance.checks.writes.changes import describe_changes, fetch_attributes, path_of
+from conformance.checks.support.values import is_create
+from conformance.checks.writes.changes import describe_effect, fetch_attributes, path_of
 from conformance.errors import READ_ONLY, SkipCheck, SkipReason
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -301,9 +301,9 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
     message = _describe_missing_denial(exchange)
     if not message and retrieve is not None:
         current = session.client.retrieve(record.resource, record.key)
-        after = get_stored_attributes(session.contract, retrieve, session.operations.data(retrieve, current))
-        message = describe_changes(before, after)
-        if not current.response.ok:
+        if current.response.ok:
+            message = describe_effect(session, record.resource, record.key, before)
+        else:
             message = f"the request was rejected, but retrieve then got {current.response.status}, expected 2xx"
     return case.build_result(case.build_requirement(), message, exchange)
 

@@ -78,8 +78,15 @@ def new_record(case: Case, changes: Mapping[str, Any] | None = None) -> CreatedR
 
 
 def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:
-    """Yield the body fields whose value the response returns unchanged, each with its attribute."""
-    view = case.session.contract.views[case.operation.envelope.view_name or ""]
+    """Yield the body fields whose value a response returns unchanged, each with its attribute.
+
+    It is the response of the operation, or that of the retrieve if the operation returns nothing (204).
+    """
+    retrieve = case.session.operations.find(resource.name, "retrieve")
+    names = (case.operation.envelope.view_name, retrieve.envelope.view_name if retrieve is not None else None)
+    view = next((case.session.contract.views[name] for name in names if name), None)
+    if view is None:
+        return
     for field in case.operation.body_fields.values():
         attribute = resource.attributes.get(field.name)
         if field.relation_setter or field.x_query or attribute is None or attribute.write_only or attribute.stamp:

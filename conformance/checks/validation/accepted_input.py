@@ -12,7 +12,7 @@ from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
 from conformance.checks.support.values import is_create, truncate
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.transport.messages import Exchange
@@ -101,11 +101,19 @@ def _iter_batches(values_by_field: list[list[BoundaryValue]]) -> Iterator[list[B
 
 
 def _evaluate_accepted(case: Case, batch: list[BoundaryValue], send: Send) -> Iterator[CheckResult]:
+    """Send values, together or one by one. A value is rejected if the same request succeeds without it."""
     batch_exchange = send(batch)
+    base_status = None if batch_exchange.response.ok else send([]).response.status
+    fails_without = base_status is not None and not 200 <= base_status < 300
     for boundary in batch:
+        requirement = case.build_requirement(*boundary.location, parameter=boundary.parameter)
+        if fails_without:
+            yield case.skip(
+                requirement, insufficient_data(f"the request fails without the value too: got {base_status}")
+            )
+            continue
         exchange = batch_exchange if batch_exchange.response.ok or len(batch) == 1 else send([boundary])
         status, ok = exchange.response.status, exchange.response.ok
-        requirement = case.build_requirement(*boundary.location, parameter=boundary.parameter)
         if status in REJECTION_STATUSES or status >= 500 or ok:
             failure = "" if ok else f"{boundary}: got {status}, expected a success"
             yield case.build_result(requirement, failure, exchange)

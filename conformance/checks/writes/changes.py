@@ -28,3 +28,15 @@ def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
     """Describe the properties in both records whose values differ; "" if none does."""
     names = sorted(iter_changed_names(before, after))
     return "; ".join(describe_change(name, before[name], after[name]) for name in names)
+
+
+def describe_effect(session: Session, resource: str, key: Any, before: Mapping[str, Any]) -> str:
+    """Describe what has changed in a record since `before`; "" if nothing has.
+
+    Values that also change between two reads, such as an age, move with the clock and do not count. Raises SkipCheck.
+    """
+    after = fetch_attributes(session, resource, key)
+    if not describe_changes(before, after):
+        return ""
+    moving = set(iter_changed_names(after, fetch_attributes(session, resource, key)))
+    return describe_changes(before, {name: value for name, value in after.items() if name not in moving})

@@ -13,7 +13,7 @@ from conformance.checks.support.values import (
     new_record,
     retrieve_record,
 )
-from conformance.checks.writes.changes import describe_changes, fetch_attributes, path_of
+from conformance.checks.writes.changes import describe_effect, path_of
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Actor, Exchange
@@ -38,7 +38,7 @@ def _evaluate_unchanged(
         return case.skip(requirement, "the invalid request was accepted")
     operation = case.session.operations.require(created.resource, "retrieve")
     before = get_stored_attributes(case.session.contract, operation, record_before)
-    changes = describe_changes(before, fetch_attributes(case.session, created.resource, created.key))
+    changes = describe_effect(case.session, created.resource, created.key, before)
     message = f"got {exchange.response.status}, but {changes}" if changes else ""
     return case.build_result(requirement, message, exchange)
 

@@ -471,3 +471,23 @@ def test_base_url_precedes_the_paths_of_the_contract() -> None:
     urls = ["http://a/x/agents", "http://a/x/agents/7?y=1", "http://a/agents", "http://a/nothing/here"]
     assert find_base_url(contract, urls) == "http://a/x"
     assert find_base_url(contract, ["http://a/nothing"]) is None
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "checks"),
+    [
+        ("error", ExitCode.FAILED, {"parameter-is-documented"}),
+        ("warn", ExitCode.PASSED, {"parameter-is-documented"}),
+        ("off", ExitCode.PASSED, set()),
+    ],
+)
+def test_severity_of_a_check_applies_to_traffic(
+    severity: str, code: ExitCode, checks: set[str], api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.toml"
+    section = f'[checks.parameter-is-documented]\nseverity = "{severity}"\nreason = "ticket 12"\n'
+    settings.write_text(section, encoding="utf-8")
+    recorded = record_exchange(api, "listAgents", query={"unknown": "1"})
+    result, failed, output = audit(tmp_path, capsys, recorded, options=("--config", str(settings)))
+    assert (result, {failure["check"] for failure in failed}) == (code, checks), output
+    assert f"severity of parameter-is-documented: {severity}: ticket 12" in output

@@ -14,7 +14,7 @@ import pytest
 
 from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy
-from conformance.har import audit
+from conformance.har import requirements
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
 from conformance.reporting.model import ADVICE
 from conformance.reporting.names import (
@@ -198,7 +198,7 @@ def test_http_checks_are_labelled_http(check: str) -> None:
 
 @pytest.mark.parametrize("check", TRAFFIC_CHECK_IDS)
 def test_checks_of_recorded_requests_are_labelled_requests(check: str) -> None:
-    assert check in audit.REQUIREMENTS
+    assert check in requirements.REQUIREMENTS
     assert check_category(check) == "requests"
 
 

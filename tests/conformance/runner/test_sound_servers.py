@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.conformance.support.notes_server import (
     CONTRACT,
     LABELS,
     Answer,
+    Habits,
     Intercept,
     NotesServer,
     json_answer,
@@ -52,6 +54,88 @@ def test_update_that_requires_properties_raises_no_alarm(update_schema: str, see
     assert b"{}" not in server.update_bodies
     passed = {(r.requirement.check, r.requirement.operation) for r in run_result.with_status(Status.PASSED)}
     assert ("model-update", "updateNote") in passed
+
+
+# Habits of frameworks and databases
+
+SLASHES = (("  /notes:", "  /notes/:"), ("  /notes/{id}:", "  /notes/{id}/:"))
+STATUS_400 = (
+    (
+        '        "422": {$ref: "#/components/responses/Invalid"}',
+        '        "400": {$ref: "#/components/responses/Invalid"}',
+    ),
+)
+EMPTY_UPDATE = (
+    ("    put:\n", "    patch:\n"),
+    (
+        'NoteUpdate"}}}}\n      responses:\n        "200": {$ref: "#/components/responses/Note"}',
+        'NoteUpdate"}}}}\n      responses:\n        "204": {description: Updated}',
+    ),
+)
+KEY_ONLY = (
+    (
+        '        "201": {$ref: "#/components/responses/Note"}',
+        """        "201":
+          description: The key of the new note
+          content:
+            application/json:
+              schema: {type: array, items: {type: object, required: [id], properties: {id: {type: integer}}}}""",
+    ),
+)
+AGE = (
+    (
+        "readOnly: true, x-stamp: number}\n",
+        "readOnly: true, x-stamp: number}\n        age: {type: integer, readOnly: true, nullable: true}\n",
+    ),
+)
+BULK = (
+    (
+        "components:\n",
+        """  /notes/bulk:
+    post:
+      operationId: createNotes
+      requestBody:
+        required: true
+        content: {application/json: {schema: {type: array, items: {$ref: "#/components/schemas/NoteInput"}}}}
+      responses:
+        "201":
+          description: The notes
+          content: {application/json: {schema: {type: array, items: {$ref: "#/components/schemas/Note"}}}}
+        "401": {$ref: "#/components/responses/Error"}
+        "422": {$ref: "#/components/responses/Invalid"}
+components:
+""",
+    ),
+)
+
+
+def create_server(edits: Sequence[tuple[str, str]], habits: Habits) -> NotesServer:
+    text = CONTRACT
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    return NotesServer(load_contract(text), habits=habits)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("edits", "habits"),
+    [
+        pytest.param(SLASHES, Habits(), id="paths end in a slash"),
+        pytest.param(STATUS_400, Habits(invalid_status=400), id="400 as the validation status"),
+        pytest.param(EMPTY_UPDATE, Habits(has_empty_updates=True), id="PATCH answered 204"),
+        pytest.param((), Habits(reuses_keys=True), id="keys of deleted records are used again"),
+        pytest.param((), Habits(has_unique_titles=True), id="unique values"),
+        pytest.param(KEY_ONLY, Habits(returns_key_only=True), id="create returns the key only"),
+        pytest.param(AGE, Habits(counts_seconds=True), id="property that moves with the clock"),
+        pytest.param(BULK, Habits(), id="bulk bodies"),
+    ],
+)
+def test_sound_habit_raises_no_alarm(edits: Sequence[tuple[str, str]], habits: Habits, seed: int) -> None:
+    run_result = run_checks(create_server(edits, habits), seed)
+    assert not failures(run_result)
+    passed = {(r.requirement.check, r.requirement.operation) for r in run_result.with_status(Status.PASSED)}
+    assert {("model-update", "updateNote"), ("model-delete", "deleteNote"), ("model-list", "listNotes")} <= passed
 
 
 # Refused access

@@ -280,3 +280,16 @@ def test_cookies_of_a_response_are_not_sent_with_the_next_request() -> None:
     for headers in ({}, {}, {"Cookie": "own=2"}):
         target.send(Request("list", "get", "/x", headers=headers))
     assert sent == [None, None, "own=2"]
+
+
+def test_target_with_http2_only_is_named() -> None:
+    settings_frame = b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64"
+
+    def handle(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(settings_frame)
+        handler.close_connection = True
+
+    with run_http_target(handle) as base:
+        code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--wait-ready", "0")
+    assert code == ExitCode.TARGET_UNREACHABLE, output
+    assert "the target seems to speak HTTP/2 only (expected a port with HTTP/1.1)" in output
