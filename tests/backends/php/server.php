@@ -74,4 +74,20 @@ $environment = ['ATHENA_DATABASE' => realpath($file)] + getenv();
 if ($workers > 1) {
     $environment['PHP_CLI_SERVER_WORKERS'] = (string) $workers;
 }
-pcntl_exec(PHP_BINARY, $arguments, $environment);
+
+// The web server starts worker processes and does not end them: it gets its own process group, which ends with this process.
+$server = pcntl_fork();
+if ($server === 0) {
+    posix_setsid();
+    pcntl_exec(PHP_BINARY, $arguments, $environment);
+    exit(1);
+}
+pcntl_async_signals(true);
+foreach ([SIGTERM, SIGINT, SIGHUP] as $signal) {
+    pcntl_signal($signal, static fn () => posix_kill(-$server, SIGTERM), false);
+}
+while (pcntl_waitpid($server, $status) === -1) {
+    // Interrupted by a signal.
+}
+posix_kill(-$server, SIGTERM);
+exit(pcntl_wifexited($status) ? pcntl_wexitstatus($status) : 0);
