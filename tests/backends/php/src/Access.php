@@ -74,6 +74,9 @@ final class Access
     /** Returns the record if the caller may see it; null otherwise. */
     public function lookUp(string $table, string $uuid): ?array
     {
+        if (bug('quote-in-path-fails') && $table === 'accounts') {
+            return $this->database->row("SELECT * FROM accounts WHERE uuid = '$uuid' AND {$this->scope($table)}");
+        }
         return $this->database->row("SELECT * FROM $table WHERE uuid = ? AND {$this->scope($table)}", [strtolower($uuid)]);
     }
 

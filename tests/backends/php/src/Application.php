@@ -158,6 +158,9 @@ final class Application
         if ($allowed !== []) {
             throw $this->methodNotAllowed($request, $allowed);
         }
+        if (bug('unknown-path-returns-html')) {
+            throw new HttpError(404, 'Not Found', [], ['Content-Type' => 'text/html; charset=UTF-8']);
+        }
         throw new HttpError(404, 'The route ' . mb_scrub($request->path, 'UTF-8') . ' could not be found.');
     }
 

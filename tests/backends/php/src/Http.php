@@ -25,6 +25,9 @@ final class HttpError extends RuntimeException
 
     public function toResponse(): Response
     {
+        if (($this->headers['Content-Type'] ?? '') !== '') {
+            return new Response($this->status, "<html><body><h1>{$this->getMessage()}</h1></body></html>", $this->headers);
+        }
         $body = ['message' => $this->getMessage()];
         if ($this->errors !== []) {
             $body['errors'] = (object) $this->errors;

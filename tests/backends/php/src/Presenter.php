@@ -387,9 +387,8 @@ final class Presenter
 
     private function attachments(string $column, int $id, ?array $with): array
     {
-        $order = bug('attachments-newest-first') ? 'DESC' : 'ASC';
         $bodies = [];
-        foreach ($this->database->all("SELECT * FROM attachments WHERE $column = ? ORDER BY id $order", [$id]) as $row) {
+        foreach ($this->database->all("SELECT * FROM attachments WHERE $column = ? ORDER BY id", [$id]) as $row) {
             $body = [
                 'uuid' => $row['uuid'], 'type' => $row['type'], 'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'],
             ];

@@ -533,7 +533,8 @@ final class WorkflowExecutions extends Controller
 
     private function start(array $workflow, string $mode, stdClass $input, bool $review): array
     {
-        return $this->create('workflow_executions', [
+        $id = bug('execution-id-reused') ? ['id' => $this->database->value('SELECT COALESCE(MAX(id), 0) + 1 FROM workflow_executions')] : [];
+        return $this->create('workflow_executions', $id + [
             'is_finished' => false, 'mode' => $mode, 'retry_of' => null, 'retry_success_id' => null, 'started_at' => null,
             'stopped_at' => null, 'wait_till' => null, 'status' => 'pending', 'deleted_at' => null, 'requires_human_review' => $review,
             'input' => $input, 'duration_ms' => 0, 'workflow_id' => $workflow['id'],

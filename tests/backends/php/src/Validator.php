@@ -164,12 +164,7 @@ final class Validator
         if (bug('offset-of-time-ignored')) {
             return substr($value, 0, 19) . '.000000Z';
         }
-        $fraction = substr(($parts[7] ?? '') . '.000000', 1, 6);
-        if (($parts[7] ?? '') !== '') {
-            $fraction = str_pad(substr($parts[7], 1, 6), 6, '0');
-        } else {
-            $fraction = '000000';
-        }
+        $fraction = str_pad(substr($parts[7], 1, 6), 6, '0');
         $time = new DateTimeImmutable(substr($value, 0, 19) . strtoupper($parts[8]));
         return $time->setTimezone(new DateTimeZone('UTC'))->format('Y-m-d\TH:i:s') . ".{$fraction}Z";
     }
