@@ -1,8 +1,9 @@
-"""Verify that each planted bug of the PHP backend changes behaviour, and that the backend without a bug never returns 5xx.
+"""Verify that each planted bug of the PHP backend changes behaviour, and that the backend itself never returns 5xx.
 
     python tests/backends/php/verify_bugs.py [NAME ...]
 
-A scenario sends requests and returns what it observed. Without a bug, that equals the expected value; with its bug, it does not.
+A scenario sends requests and returns what it observed. Without a bug, that equals the expected value; with its bug, it
+does not.
 """
 
 import contextlib
@@ -371,7 +372,7 @@ short(
 )
 
 
-def message(client: Client, content: str = "Hello") -> dict[str, object]:
+def message(client: Client, content: str = "Hello") -> dict[str, Any]:
     return {"thread_uuid": client.all("/threads")[0]["uuid"], "content": content}
 
 
@@ -476,16 +477,6 @@ short(
     lambda c: c.send("POST", f"/workflow-executions/{execution(c)['uuid']}/stop").data["is_finished"],
 )
 short(
-    "finished-execution-can-be-stopped",
-    409,
-    lambda c: (
-        c.send(
-            "POST",
-            f"/workflow-executions/{c.all('/workflow-executions?status=completed&workspace_uuid={FIRST}')[0]['uuid']}/stop",
-        ).status
-    ),
-)
-short(
     "offset-of-time-ignored",
     "2030-01-01T08:00:00",
     lambda c: c.put(f"/workflow-executions/{execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00+02:00"}).data[
@@ -501,6 +492,12 @@ short(
 
 def execution(client: Client) -> dict[str, Any]:
     return client.create("workflow-executions", workflow_uuid=FIRST)
+
+
+@scenario("finished-execution-can-be-stopped", [200, 409])
+def stop_twice(client: Client) -> object:
+    uuid = execution(client)["uuid"]
+    return [client.send("POST", f"/workflow-executions/{uuid}/stop").status for _ in range(2)]
 
 
 @scenario("execution-id-reused", True)
@@ -658,8 +655,20 @@ def verify(base: pathlib.Path, name: str) -> list[str]:
     return problems
 
 
-COLLECTIONS = "workspaces providers accounts agents workflows workflow-executions prompts memories threads messages large-language-models".split()
-ODD_VALUES = [
+COLLECTIONS = [
+    "workspaces",
+    "providers",
+    "accounts",
+    "agents",
+    "workflows",
+    "workflow-executions",
+    "prompts",
+    "memories",
+    "threads",
+    "messages",
+    "large-language-models",
+]
+ODD_VALUES: list[object] = [
     None,
     "",
     0,
@@ -679,36 +688,78 @@ ODD_VALUES = [
 ]
 ODD_TEXTS = ["", "'", "%", "%ff", "%00", "-1", "0", "99999999999999999999", "x" * 300, "true", "[]"]
 ODD_BODIES = [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"a": 1e999}', b'{"\\u0000": 1}', b'{"name": "\\ud800"}']
-PARAMETERS = "page per_page search with with_count sort_by sort_direction workspace_uuid user_ids type status date_from is_active".split()
-FIELDS = (
-    "name slug content metadata files thread_uuid agent_uuid workspace_uuid tool_uuids nodes texts entity_id entity_type prompt "
-    "workflow_uuid input variables credentials wait_till calculation date_from provider_uuid authentication_config role tags"
-).split()
+PARAMETERS = [
+    "page",
+    "per_page",
+    "search",
+    "with",
+    "with_count",
+    "sort_by",
+    "sort_direction",
+    "workspace_uuid",
+    "user_ids",
+    "type",
+    "status",
+    "date_from",
+    "is_active",
+]
+FIELDS = [
+    "name",
+    "slug",
+    "content",
+    "metadata",
+    "files",
+    "thread_uuid",
+    "agent_uuid",
+    "workspace_uuid",
+    "tool_uuids",
+    "nodes",
+    "texts",
+    "entity_id",
+    "entity_type",
+    "prompt",
+    "workflow_uuid",
+    "input",
+    "variables",
+    "credentials",
+    "wait_till",
+    "calculation",
+    "date_from",
+    "provider_uuid",
+    "authentication_config",
+    "role",
+    "tags",
+]
+
+
+def send_odd_queries(client: Client, collection: str) -> None:
+    for token in (JOHN, JANE, NOOR, "", "wrong"):
+        client.get(f"/{collection}", token)
+    for name in PARAMETERS:
+        for text in ODD_TEXTS:
+            client.get(f"/{collection}?{name}={text}")
+    for key in ("x", "'", "%00", "%ff", UNKNOWN, FIRST):
+        for method in ("GET", "PUT", "PATCH", "POST"):
+            client.send(method, f"/{collection}/{key}", {})
+
+
+def send_odd_bodies(client: Client, path: str) -> None:
+    for raw in ODD_BODIES:
+        client.send("POST", path, raw=raw)
+    for name in FIELDS:
+        for value in ODD_VALUES:
+            client.post(path, {name: value})
 
 
 def send_odd_requests(client: Client) -> None:
-    """Send valid and invalid requests to all collections."""
+    """Send valid and invalid requests to all collections, then delete their records."""
     for collection in COLLECTIONS:
-        for token in (JOHN, JANE, NOOR, "", "wrong"):
-            client.get(f"/{collection}", token)
-        for name in PARAMETERS:
-            for text in ODD_TEXTS:
-                client.get(f"/{collection}?{name}={text}")
-        for key in ("x", "'", "%00", "%ff", UNKNOWN, FIRST):
-            for method in ("GET", "PUT", "PATCH", "POST"):
-                client.send(method, f"/{collection}/{key}", {})
-    posts = [
-        f"/{name}"
-        for name in (*COLLECTIONS, "command-room-tasks", "agents/generate", "workflows/generate", "auth/sign-in")
-    ]
-    posts += [f"/agents/{FIRST}/{name}" for name in ("run", "train", "share")] + [f"/workflows/{FIRST}/share"]
-    posts += [f"/{name}/metrics" for name in ("agents", "workflows", "threads", "messages", "workflow-executions")]
-    for path in posts:
-        for raw in ODD_BODIES:
-            client.send("POST", path, raw=raw)
-        for name in FIELDS:
-            for value in ODD_VALUES:
-                client.post(path, {name: value})
+        send_odd_queries(client, collection)
+    names = [*COLLECTIONS, "command-room-tasks", "agents/generate", "workflows/generate", "auth/sign-in"]
+    names += [f"agents/{FIRST}/{name}" for name in ("run", "train", "share")] + [f"workflows/{FIRST}/share"]
+    names += [f"{name}/metrics" for name in ("agents", "workflows", "threads", "messages", "workflow-executions")]
+    for name in names:
+        send_odd_bodies(client, f"/{name}")
     for collection in COLLECTIONS:
         for row in client.all(f"/{collection}"):
             client.delete(f"/{collection}/{row['uuid']}")
