@@ -9,7 +9,7 @@ from http import HTTPStatus
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server.control import clocks, requests, rules, sandboxes
+from mock_server.control import clocks, coverage, requests, rules, sandboxes, stored_records
 from mock_server.control.access import ControlAccess
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.document import build_control_document
@@ -43,6 +43,11 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "delete-snapshot": sandboxes.delete_snapshot,
     "list-changes": sandboxes.list_changes,
     "create-records": create_records,
+    "list-resources": stored_records.list_resources,
+    "list-records": stored_records.list_records,
+    "retrieve-record": stored_records.retrieve_record,
+    "update-record": stored_records.update_record,
+    "delete-record": stored_records.delete_record,
     "list-rules": rules.list_rules,
     "create-rule": rules.create_rule,
     "list-presets": rules.list_presets,
@@ -58,6 +63,7 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "verify-requests": requests.verify_requests,
     "export-requests": requests.export_requests,
     "stream-requests": requests.stream_requests,
+    "read-coverage": coverage.read_coverage,
 }
 
 

@@ -50,6 +50,8 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     for parameter in root["paths"]["/sandboxes/{name}/requests"]["get"]["parameters"]:
         if parameter["name"] == "operation":
             parameter["schema"] = match["operation"]
+    if contract.resources:
+        root["components"]["parameters"]["resource"]["schema"]["enum"] = sorted(contract.resources)
     lists: dict[str, Any] = {}
     for resource in contract.resources.values():
         name = resource.name + RECORD_SCHEMA_SUFFIX

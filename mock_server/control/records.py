@@ -81,7 +81,7 @@ def add_records(sandbox: Sandbox, validators: SchemaValidators, body: Mapping[st
     with sandbox.store.transaction():
         builder.add_all()
         if builder.errors:
-            raise _create_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
+            raise create_records_error(ErrorKind.CONTROL_NOT_FOUND, builder.errors)
     return builder
 
 
@@ -102,9 +102,9 @@ def parse_records(contract: Contract, validators: SchemaValidators, body: Any) -
         for record in records[name]:
             if record.path not in validated_paths:
                 validated_paths.add(record.path)
-                _validate_record(validators, pointer, record, errors)
+                validate_record(validators, pointer, record, errors)
     if errors:
-        raise _create_error(ErrorKind.VALIDATION_FAILED, errors)
+        raise create_records_error(ErrorKind.VALIDATION_FAILED, errors)
     total = sum(map(len, records.values()))
     if total > MAX_RECORDS:
         message = f"The request has {total} records (maximum {MAX_RECORDS})."
@@ -131,7 +131,8 @@ def _iter_records(resource: Resource, value: Any, errors: FieldErrors) -> Iterat
         yield NewRecord(resource, path, values)
 
 
-def _validate_record(validators: SchemaValidators, pointer: str, record: NewRecord, errors: FieldErrors) -> None:
+def validate_record(validators: SchemaValidators, pointer: str, record: NewRecord, errors: FieldErrors) -> None:
+    """Add the violations of the schema at `pointer` to `errors`."""
     validator = validators.get(pointer, "write")
     if not validator.is_valid(record.values):
         violations = find_violations(validator, record.values)
@@ -141,7 +142,8 @@ def _validate_record(validators: SchemaValidators, pointer: str, record: NewReco
             errors.setdefault(error.field, []).append(message)
 
 
-def _create_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
+def create_records_error(kind: ErrorKind, errors: FieldErrors) -> ApiError:
+    """Return the error for fields of records, with as many messages as a response may have."""
     listed = dict(list(errors.items())[:MAX_LISTED_ERRORS])
     unlisted_count = len(errors) - len(listed)
     if kind is ErrorKind.VALIDATION_FAILED:
@@ -161,7 +163,7 @@ def _create_conflict(sandbox: Sandbox, new_record: NewRecord) -> ApiError:
     field_name = ".".join((*new_record.path, *names[:1]))
     received = f" {str(values[names[0]])[:100]!r}" if names else ""
     message = f"{field_name}: the {resource.name}{received} exists (expected one that no other record has)."
-    return _create_error(ErrorKind.CONTROL_CONFLICT, {field_name: [message]})
+    return create_records_error(ErrorKind.CONTROL_CONFLICT, {field_name: [message]})
 
 
 def describe_record(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any]:
