@@ -30,7 +30,7 @@ JOHN, JANE, NOOR = "demo-token", "other-token", "viewer-token"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class BackendReply:
     """A response: status, decoded body (text if it is not JSON) and headers."""
 
     status: int
@@ -47,7 +47,7 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Client:
+class BackendClient:
     """Sends requests to the backend and records responses with 5xx."""
 
     port: int
@@ -62,7 +62,7 @@ class Client:
         token: str = JOHN,
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
-    ) -> Reply:
+    ) -> BackendReply:
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         content = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if content is not None:
@@ -80,18 +80,18 @@ class Client:
             decoded = json.loads(text) if text else None
         except ValueError:
             decoded = text
-        return Reply(response.status, decoded, response.headers)
+        return BackendReply(response.status, decoded, response.headers)
 
-    def get(self, path: str, token: str = JOHN) -> Reply:
+    def get(self, path: str, token: str = JOHN) -> BackendReply:
         return self.send("GET", path, token=token)
 
-    def post(self, path: str, body: object, token: str = JOHN) -> Reply:
+    def post(self, path: str, body: object, token: str = JOHN) -> BackendReply:
         return self.send("POST", path, body, token=token)
 
-    def put(self, path: str, body: object, token: str = JOHN) -> Reply:
+    def put(self, path: str, body: object, token: str = JOHN) -> BackendReply:
         return self.send("PUT", path, body, token=token)
 
-    def delete(self, path: str, token: str = JOHN) -> Reply:
+    def delete(self, path: str, token: str = JOHN) -> BackendReply:
         return self.send("DELETE", path, token=token)
 
     def all(self, path: str, token: str = JOHN) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class Client:
         return dict(self.post(f"/{collection}", body, token).data)
 
 
-Scenario = Callable[[Client], object]
+Scenario = Callable[[BackendClient], object]
 SCENARIOS: dict[str, tuple[Scenario, object]] = {}
 
 
@@ -170,7 +170,7 @@ short(
 
 
 @scenario("late-pages-read-backwards", True)
-def page_through_messages(client: Client) -> object:
+def page_through_messages(client: BackendClient) -> object:
     pages = [client.get(f"/messages?sort_by=role&per_page=4&page={page}") for page in range(1, 15)]
     return len({row["uuid"] for page in pages for row in page.data}) == pages[0].total
 
@@ -205,25 +205,25 @@ short(
 
 
 @scenario("search-ascii-case-only", 1)
-def search_in_other_case(client: Client) -> object:
+def search_in_other_case(client: BackendClient) -> object:
     client.create("threads", name="\u00c4RGER")
     return client.get("/threads?search=" + urllib.parse.quote("\u00e4rger")).total
 
 
 @scenario("favorite-filters-templates", 1)
-def filter_favorites(client: Client) -> object:
+def filter_favorites(client: BackendClient) -> object:
     client.create("agents", name="Favourite of today", favorite=True)
     return client.get("/agents?favorite=true&search=favourite").total
 
 
 @scenario("date-to-excludes-the-day", True)
-def filter_until_today(client: Client) -> object:
+def filter_until_today(client: BackendClient) -> object:
     uuid = client.create("workflow-executions", workflow_uuid=FIRST)["uuid"]
     return uuid in {row["uuid"] for row in client.all(f"/workflow-executions?date_to={days()}")}
 
 
 @scenario("dates-in-local-time", True)
-def count_by_day(client: Client) -> object:
+def count_by_day(client: BackendClient) -> object:
     listed = [row["created_at"][:10] for row in client.all("/workflow-executions")]
     counts = {
         day: client.get(f"/workflow-executions/count?start_date={day}&end_date={day}").data["total"]
@@ -233,7 +233,7 @@ def count_by_day(client: Client) -> object:
 
 
 @scenario("pending-approvals-count-all", True)
-def compare_approval_counts(client: Client) -> object:
+def compare_approval_counts(client: BackendClient) -> object:
     rows = client.all("/workflow-executions?with_count=workflowApprovals,pendingWorkflowApprovals")
     return any(row["pending_workflow_approvals_count"] < row["workflow_approvals_count"] for row in rows)
 
@@ -304,7 +304,7 @@ short(
 )
 
 
-def sign_in(client: Client) -> tuple[str, str]:
+def sign_in(client: BackendClient) -> tuple[str, str]:
     """Sign in; return the token and the session cookie."""
     reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
     cookies = reply.headers.get_all("Set-Cookie") or []
@@ -312,14 +312,14 @@ def sign_in(client: Client) -> tuple[str, str]:
 
 
 @scenario("logout-keeps-session", 401)
-def use_session_after_logout(client: Client) -> object:
+def use_session_after_logout(client: BackendClient) -> object:
     token, cookie = sign_in(client)
     client.send("POST", "/auth/logout", token=token)
     return client.send("GET", "/user", token="", headers={"Cookie": cookie}).status
 
 
 @scenario("csrf-checked-for-post-only", 419)
-def write_without_csrf_token(client: Client) -> object:
+def write_without_csrf_token(client: BackendClient) -> object:
     _, cookie = sign_in(client)
     return client.send("PUT", f"/agents/{FIRST}", {"name": "x"}, token="", headers={"Cookie": cookie}).status
 
@@ -372,62 +372,62 @@ short(
 )
 
 
-def message(client: Client, content: str = "Hello") -> dict[str, Any]:
+def message(client: BackendClient, content: str = "Hello") -> dict[str, Any]:
     return {"thread_uuid": client.all("/threads")[0]["uuid"], "content": content}
 
 
-def say(client: Client, content: str) -> dict[str, Any]:
+def say(client: BackendClient, content: str) -> dict[str, Any]:
     """Create a message and retrieve it."""
     uuid = client.create("messages", **message(client, content))["uuid"]
     return dict(client.get(f"/messages/{uuid}").data)
 
 
 @scenario("updated-at-kept-by-message-update", True)
-def update_message(client: Client) -> object:
+def update_message(client: BackendClient) -> object:
     before = client.create("messages", **message(client))
     return client.put(f"/messages/{before['uuid']}", {"content": "Bye"}).data["updated_at"] > before["updated_at"]
 
 
 @scenario("workflow-touched-when-read", True)
-def read_workflow_twice(client: Client) -> object:
+def read_workflow_twice(client: BackendClient) -> object:
     client.get(f"/workflows/{FIRST}")
     first = client.get(f"/workflows/{FIRST}").data["updated_at"]
     return client.get(f"/workflows/{FIRST}").data["updated_at"] == first
 
 
 @scenario("tools-added-instead-of-replaced", 1)
-def replace_tools(client: Client) -> object:
+def replace_tools(client: BackendClient) -> object:
     agent = client.uuid("agents", "Legal Reviewer", JOHN)
     tool = client.get(f"/agents/{agent}").data["tools"][0]["uuid"]
     return client.put(f"/agents/{agent}", {"tool_uuids": [tool]}).data["tools_count"]
 
 
 @scenario("agent-of-thread-cannot-be-removed", None)
-def remove_agent(client: Client) -> object:
+def remove_agent(client: BackendClient) -> object:
     uuid = client.create("threads", agent_uuid=FIRST)["uuid"]
     return client.put(f"/threads/{uuid}", {"agent_uuid": None}).data["agent"]
 
 
 @scenario("workspace-cached-for-all-users", [True, False])
-def retrieve_workspace_as_two_users(client: Client) -> object:
+def retrieve_workspace_as_two_users(client: BackendClient) -> object:
     return [client.get(f"/workspaces/{FIRST}", token).data["is_owner"] for token in (JOHN, NOOR)]
 
 
 @scenario("message-stored-before-files-are-validated", [422, True])
-def create_invalid_message(client: Client) -> object:
+def create_invalid_message(client: BackendClient) -> object:
     before = client.get("/messages").total
     status = client.post("/messages", message(client) | {"files": [{"key": "a"}]}).status
     return [status, client.get("/messages").total == before]
 
 
 @scenario("explicit-false-replaced-by-default", False)
-def forbid_cloning(client: Client) -> object:
+def forbid_cloning(client: BackendClient) -> object:
     workflow = client.create("workflows", name="a", allow_cloning=False)["uuid"]
     return client.create("workflow-executions", workflow_uuid=workflow)["workflow"]["allow_cloning"]
 
 
 @scenario("booleans-as-integers", True)
-def embed_favorite(client: Client) -> object:
+def embed_favorite(client: BackendClient) -> object:
     favorite = client.get("/workflow-executions").data[0]["workflow"]["is_favorite"]
     return isinstance(favorite, bool)
 
@@ -442,14 +442,14 @@ short(
 
 
 @scenario("agent-delete-keeps-memories", 404)
-def delete_agent(client: Client) -> object:
+def delete_agent(client: BackendClient) -> object:
     memory = client.all(f"/memories?agent_uuid={FIRST}")[0]["uuid"]
     client.delete(f"/agents/{FIRST}")
     return client.get(f"/memories/{memory}").status
 
 
 @scenario("task-delete-removes-execution", 200)
-def delete_task(client: Client) -> object:
+def delete_task(client: BackendClient) -> object:
     execution = client.create("workflow-executions", workflow_uuid=FIRST)["uuid"]
     task = client.create("command-room-tasks", taskable_type="workflow_execution", taskable_uuid=execution, title="x")[
         "uuid"
@@ -459,7 +459,7 @@ def delete_task(client: Client) -> object:
 
 
 @scenario("second-delete-succeeds", [204, 404])
-def delete_twice(client: Client) -> object:
+def delete_twice(client: BackendClient) -> object:
     uuid = client.all("/memories")[0]["uuid"]
     return [client.delete(f"/memories/{uuid}").status for _ in range(2)]
 
@@ -490,32 +490,32 @@ short(
 )
 
 
-def execution(client: Client) -> dict[str, Any]:
+def execution(client: BackendClient) -> dict[str, Any]:
     return client.create("workflow-executions", workflow_uuid=FIRST)
 
 
 @scenario("finished-execution-can-be-stopped", [200, 409])
-def stop_twice(client: Client) -> object:
+def stop_twice(client: BackendClient) -> object:
     uuid = execution(client)["uuid"]
     return [client.send("POST", f"/workflow-executions/{uuid}/stop").status for _ in range(2)]
 
 
 @scenario("execution-id-reused", True)
-def create_after_delete(client: Client) -> object:
+def create_after_delete(client: BackendClient) -> object:
     first = execution(client)
     client.delete(f"/workflow-executions/{first['uuid']}")
     return bool(execution(client)["id"] != first["id"])
 
 
 @scenario("trigger-count-ignores-webhooks", 1)
-def trigger_webhook(client: Client) -> object:
+def trigger_webhook(client: BackendClient) -> object:
     uuid = client.create("workflows", name="a")["uuid"]
     client.post(f"/workflows/{uuid}/webhook", {"a": 1})
     return client.get(f"/workflows/{uuid}").data["trigger_count"]
 
 
 @scenario("completed-count-includes-stopped", 0)
-def stop_execution(client: Client) -> object:
+def stop_execution(client: BackendClient) -> object:
     workflow = client.create("workflows", name="a")["uuid"]
     uuid = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
     reply = client.send("POST", f"/workflow-executions/{uuid}/stop")
@@ -523,7 +523,7 @@ def stop_execution(client: Client) -> object:
 
 
 @scenario("execution-total-without-waiting", True)
-def count_executions(client: Client) -> object:
+def count_executions(client: BackendClient) -> object:
     counts = client.get("/workflow-executions/count").data
     return counts.pop("total") == sum(counts.values())
 
@@ -557,7 +557,7 @@ short(
 
 
 @scenario("metrics-property-ignored", True)
-def sum_output_tokens(client: Client) -> object:
+def sum_output_tokens(client: BackendClient) -> object:
     sums = {
         name: client.post(
             "/messages/metrics", {"calculation": "accumulated_sum", "property": f"metadata.tokens.{name}"}
@@ -568,33 +568,33 @@ def sum_output_tokens(client: Client) -> object:
 
 
 @scenario("variable-values-as-replacement-pattern", "It costs $10.")
-def run_prompt(client: Client) -> object:
+def run_prompt(client: BackendClient) -> object:
     uuid = client.create("prompts", name="a", content="It costs {{price}}.")["uuid"]
     return client.post(f"/prompts/{uuid}/run", {"variables": {"price": "$10"}}).data["prompt"]
 
 
 @scenario("agent-runs-not-counted", 1)
-def run_agent(client: Client) -> object:
+def run_agent(client: BackendClient) -> object:
     uuid = client.create("agents", name="a")["uuid"]
     client.post(f"/agents/{uuid}/run", {"content": "Hello"})
     return client.get(f"/agents/{uuid}").data["usage_count"]
 
 
 @scenario("total-tokens-without-output", True)
-def add_tokens(client: Client) -> object:
+def add_tokens(client: BackendClient) -> object:
     tokens = client.post(f"/agents/{FIRST}/run", {"content": "Hello"}).data["answer"]["metadata"]["tokens"]
     return bool(tokens["total"] == tokens["input"] + tokens["output"])
 
 
 @scenario("generated-name-not-saved", True)
-def generate_name(client: Client) -> object:
+def generate_name(client: BackendClient) -> object:
     uuid = client.all("/threads")[0]["uuid"]
     name = client.send("POST", f"/threads/{uuid}/generate-name").data["name"]
     return client.get(f"/threads/{uuid}").data["name"] == name
 
 
 @scenario("trained-urls-have-type-text", ["text", "url"])
-def train_agent(client: Client) -> object:
+def train_agent(client: BackendClient) -> object:
     reply = client.post(f"/agents/{FIRST}/train", {"texts": ["a"], "urls": ["https://example.com"]})
     return [memory["type"] for memory in reply.data]
 
@@ -606,7 +606,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def backend(database: pathlib.Path, bug: str = "") -> Iterator[Client]:
+def backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
     """Run the backend with a database and at most one bug."""
     port = free_port()
     command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "1"]
@@ -615,7 +615,7 @@ def backend(database: pathlib.Path, bug: str = "") -> Iterator[Client]:
     ) as server:
         try:
             wait_for(port)
-            yield Client(port)
+            yield BackendClient(port)
         finally:
             server.terminate()
             server.wait(10)
@@ -732,7 +732,7 @@ FIELDS = [
 ]
 
 
-def send_odd_queries(client: Client, collection: str) -> None:
+def send_odd_queries(client: BackendClient, collection: str) -> None:
     for token in (JOHN, JANE, NOOR, "", "wrong"):
         client.get(f"/{collection}", token)
     for name in PARAMETERS:
@@ -743,7 +743,7 @@ def send_odd_queries(client: Client, collection: str) -> None:
             client.send(method, f"/{collection}/{key}", {})
 
 
-def send_odd_bodies(client: Client, path: str) -> None:
+def send_odd_bodies(client: BackendClient, path: str) -> None:
     for raw in ODD_BODIES:
         client.send("POST", path, raw=raw)
     for name in FIELDS:
@@ -751,7 +751,7 @@ def send_odd_bodies(client: Client, path: str) -> None:
             client.post(path, {name: value})
 
 
-def send_odd_requests(client: Client) -> None:
+def send_odd_requests(client: BackendClient) -> None:
     """Send valid and invalid requests to all collections, then delete their records."""
     for collection in COLLECTIONS:
         send_odd_queries(client, collection)
