@@ -1,0 +1,912 @@
+<?php
+
+declare(strict_types=1);
+
+/** The authenticated user, sign-in and logout. */
+final class Users extends Controller
+{
+    public function show(): Response
+    {
+        return new Response(200, ['data' => $this->present->user($this->access->user)]);
+    }
+}
+
+final class Workspaces extends Controller
+{
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at'], ['user']));
+        $list = $this->query('workspaces');
+        if (bug('member-workspaces-not-listed')) {
+            $list->where($this->access->userId(), 'user_id = ?');
+        }
+        $list->search($values['search'], ['name', 'slug']);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->workspace($row, $with));
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('workspaces', $uuid);
+        $with = $this->tree(Rules::with(['user']));
+        if (bug('workspace-cached-for-all-users')) {
+            $body = $this->cached("workspace:$uuid:" . json_encode($with), fn () => $this->present->workspace($row, $with));
+        } else {
+            $body = $this->present->workspace($row, $with);
+        }
+        return new Response(200, ['data' => $body]);
+    }
+
+    private function cached(string $key, callable $build): mixed
+    {
+        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
+        if ($cached !== null) {
+            return json_decode($cached);
+        }
+        $body = $build();
+        $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($body), microtime(true) + 60]);
+        return $body;
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('workspaces', $uuid);
+        if (!bug('members-may-update-workspace')) {
+            $this->access->requireOwner($row);
+        }
+        $row = $this->change('workspaces', $row, $this->body(Rules::workspace()));
+        $this->database->run('DELETE FROM cache WHERE key LIKE ?', ["workspace:$uuid:%"]);
+        return new Response(200, ['data' => $this->present->workspace($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('workspaces', $uuid);
+        $this->access->requireOwner($row);
+        if ($this->database->value('SELECT 1 FROM users WHERE primary_workspace_id = ?', [$row['id']]) !== null) {
+            throw new HttpError(409, 'This workspace cannot be deleted while it is the primary workspace of a user.');
+        }
+        $used = $this->database->value(
+            'SELECT 1 FROM accounts a JOIN providers p ON p.id = a.provider_id WHERE p.workspace_id = ? AND a.workspace_id <> ?',
+            [$row['id'], $row['id']]
+        );
+        if ($used !== null) {
+            throw new HttpError(409, 'This workspace cannot be deleted while accounts of other workspaces use its providers.');
+        }
+        return $this->delete('workspaces', $row);
+    }
+}
+
+final class Providers extends Controller
+{
+    private const AUTHENTICATION = '{"token": {"url": "", "body": {}, "params": {}, "headers": {}, "key": "", "type": "bearer"},
+        "oauth2": {"url": "", "client_id": "", "client_secret": "", "redirect_url": "", "authorize_url": "", "token_url": "",
+        "user_url": "", "scopes": [], "scope_separator": "space", "headers": {}, "parameters": {}},
+        "basic": {"url": "", "headers": {}, "params": {}, "body": {}}}';
+    private const METADATA = '{"tool_groups": [], "is_official": false, "is_featured": false}';
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at']) + Rules::providerRelations() + [
+            'workspace_uuid' => Rules::uuid(), 'type' => Rules::enum(Rules::PROVIDER_TYPES), 'is_enabled' => Rules::flag(),
+            'visibility' => Rules::enum(Rules::VISIBILITY),
+        ]);
+        $list = $this->query('providers');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $list->where($values['type'], 'type = ?');
+        $list->where($values['is_enabled'], 'is_enabled = ?');
+        $list->where($values['visibility'], 'visibility = ?');
+        $list->search($values['search'], ['name', 'slug', 'description']);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->provider($row, $with));
+    }
+
+    public function store(): Response
+    {
+        $rules = Rules::provider();
+        $rules['name'] = Rules::required($rules['name']);
+        $rules['slug'] = Rules::required($rules['slug']);
+        $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $this->requireUniqueSlug($values['slug'], 0);
+        $row = $this->create('providers', [
+            'slug' => $values['slug'], 'name' => $values['name'], 'description' => $values['description'] ?? '',
+            'website' => $values['website'] ?? null, 'profile_photo_url' => $values['profile_photo_url'] ?? null,
+            'profile_photo_config' => $values['profile_photo_config'] ?? self::photo("\u{1F50C}"),
+            'authentication_strategy' => $values['authentication_strategy'] ?? 'token',
+            'authentication_config' => self::withDefaults(self::AUTHENTICATION, $values['authentication_config'] ?? null),
+            'is_enabled' => $values['is_enabled'] ?? true, 'type' => $values['type'] ?? 'large_language_model',
+            'visibility' => $values['visibility'] ?? (bug('provider-private-by-default') ? 'private' : 'workspace'),
+            'metadata' => self::withDefaults(self::METADATA, $values['metadata'] ?? null),
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+        ]);
+        return new Response(201, ['data' => $this->present->provider($row)]);
+    }
+
+    /** Slugs need not be unique unless the administrator requires it: the contract documents no response for a conflict. */
+    private function requireUniqueSlug(?string $slug, int $except): void
+    {
+        if ($slug === null || !getenv('ATHENA_UNIQUE_SLUGS')) {
+            return;
+        }
+        if ($this->database->value('SELECT 1 FROM providers WHERE slug = ? AND id <> ?', [$slug, $except]) !== null) {
+            throw HttpError::invalid(['slug' => ['The slug has already been taken.']]);
+        }
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('providers', $uuid);
+        return new Response(200, ['data' => $this->present->provider($row, $this->tree(Rules::providerRelations()))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('providers', $uuid);
+        $this->access->requireOwner($row);
+        $values = $this->body(Rules::provider());
+        $this->requireUniqueSlug($values['slug'] ?? null, $row['id']);
+        $row = $this->change('providers', $row, $values, ['metadata', 'authentication_config']);
+        return new Response(200, ['data' => $this->present->provider($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('providers', $uuid);
+        $this->access->requireOwner($row);
+        $used = $this->database->value('SELECT 1 FROM accounts WHERE provider_id = ?', [$row['id']]) !== null;
+        if ($used && !bug('provider-delete-removes-accounts')) {
+            throw new HttpError(409, 'This provider cannot be deleted while an account uses it.');
+        }
+        return $this->delete('providers', $row);
+    }
+}
+
+final class Accounts extends Controller
+{
+    private const RELATIONS = ['provider', 'provider.user'];
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['provider_display_name', 'created_at', 'updated_at'], self::RELATIONS) + [
+            'workspace_uuid' => Rules::uuid(), 'provider_uuid' => Rules::uuid(),
+        ]);
+        $visible = $this->access->scope('providers', 'p');
+        $list = $this->query('accounts');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $list->where($values['provider_uuid'], "provider_id IN (SELECT p.id FROM providers p WHERE p.uuid = ? AND $visible)");
+        $list->search($values['search'], [
+            'provider_display_name', "(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id AND $visible)",
+        ]);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->account($row, $with));
+    }
+
+    public function store(): Response
+    {
+        $rules = Rules::account();
+        $rules['provider_display_name'] = Rules::required($rules['provider_display_name']);
+        $values = $this->body(['provider_uuid' => Rules::required(Rules::uuid())] + $rules + ['workspace_uuid' => Rules::uuid()]);
+        $provider = $this->access->find('providers', $values['provider_uuid']);
+        $row = $this->create('accounts', [
+            'provider_display_name' => $values['provider_display_name'], 'provider_account_id' => $values['provider_account_id'] ?? null,
+            'provider_authentication_strategy' => $values['provider_authentication_strategy'] ?? 'token',
+            'credentials' => $values['credentials'] ?? new stdClass(), 'provider_id' => $provider['id'],
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+        ]);
+        return new Response(201, ['data' => $this->present->account($row)]);
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('accounts', $uuid);
+        return new Response(200, ['data' => $this->present->account($row, $this->tree(Rules::with(self::RELATIONS)))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('accounts', $uuid);
+        if (!bug('members-may-update-accounts')) {
+            $this->access->requireOwner($row);
+        }
+        $row = $this->change('accounts', $row, $this->body(Rules::account()), []);
+        return new Response(200, ['data' => $this->present->account($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('accounts', $uuid);
+        $this->access->requireOwner($row);
+        return $this->delete('accounts', $row);
+    }
+}
+
+final class Agents extends Controller
+{
+    public const METADATA = '{"role": "", "goal_statement": "", "backstory": "", "guardrails": "", "base_instructions": "",
+        "conversation_starters": [], "greetings": "", "tone_of_voice": "", "disc_personality": "dominant", "openai_voice": "alloy",
+        "large_language_model": "gpt-4", "memory": true, "knowledge": true, "web_search": false}';
+
+    public function index(): Response
+    {
+        $sorts = ['name', 'visibility', 'created_at', 'updated_at', 'usage_count', 'threads_count', 'tools_count', 'workflows_count'];
+        $values = $this->parameters(Rules::page($sorts) + Rules::agentRelations() + [
+            'workspace_uuid' => Rules::uuid(), 'organization_multiplai_id' => Rules::text(255), 'user_id' => Rules::id(),
+            'user_ids' => Rules::listOf(Rules::id(), 100), 'user_multiplai_id' => Rules::text(255),
+            'user_multiplai_ids' => Rules::listOf(Rules::text(255), 100), 'visibility' => Rules::enum(Rules::VISIBILITY),
+            'is_shared' => Rules::flag(), 'with_metrics' => Rules::flag(), 'with_command_room_task' => Rules::flag(),
+            'category_uuids' => Rules::listOf(Rules::uuid(), 100), 'template' => Rules::flag(), 'favorite' => Rules::flag(),
+        ]);
+        $list = $this->query('agents');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if ($values['workspace_uuid'] === null) {
+            $list->where($values['organization_multiplai_id'], $this->inWorkspace('workspace_id', 'organization_multiplai_id'));
+        }
+        $list->where($values['user_id'], 'user_id = ?');
+        $userIds = bug('user-ids-last-value-only') && $values['user_ids'] !== null ? array_slice($values['user_ids'], -1) : $values['user_ids'];
+        $list->whereIn($userIds, 'user_id IN ?');
+        $list->where($values['user_multiplai_id'], self::byUser('user_id', 'multiplai_id'));
+        $list->whereIn($values['user_multiplai_ids'], 'user_id IN (SELECT id FROM users WHERE multiplai_id IN ?)');
+        $list->where($values['visibility'], 'visibility = ?');
+        $list->whereIs($values['is_shared'], $this->hasShare('agent', 'agents'));
+        $list->whereIn($values['category_uuids'], 'EXISTS (SELECT 1 FROM json_each(agents.category_uuids) WHERE value IN ?)');
+        $list->where($values['template'], 'template = ?');
+        $list->where($values['favorite'], bug('favorite-filters-templates') ? 'template = ?' : 'favorite = ?');
+        $list->search($values['search'], ['name', 'description']);
+        $extra = array_keys(array_filter(['metrics' => $values['with_metrics'], 'command_room_task' => $values['with_command_room_task']]));
+        $with = Presenter::tree($values['with']);
+        $columns = [
+            'usage_count' => '(SELECT COUNT(*) FROM agent_runs r WHERE r.agent_id = agents.id)',
+            'threads_count' => "(SELECT COUNT(*) FROM threads t WHERE t.agent_id = agents.id AND {$this->access->scope('threads', 't')})",
+            'tools_count' => '(SELECT COUNT(*) FROM agent_tools p WHERE p.agent_id = agents.id)',
+            'workflows_count' => '(SELECT COUNT(*) FROM agent_workflows p JOIN workflows w ON w.id = p.workflow_id'
+                . " WHERE p.agent_id = agents.id AND {$this->access->scope('workflows', 'w')})",
+        ];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->agent($row, $with, $extra));
+    }
+
+    public function store(): Response
+    {
+        $rules = Rules::agent();
+        $rules['name'] = Rules::required($rules['name']);
+        $values = $this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]);
+        $workspace = $this->workspaceId($values);
+        $tools = $this->ids('tools', $values['tool_uuids'] ?? []);
+        $workflows = $this->ids('workflows', $values['workflow_uuids'] ?? []);
+        $row = $this->create('agents', self::newRow($values) + ['workspace_id' => $workspace, 'user_id' => $this->access->userId()]);
+        $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
+        $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows);
+        return new Response(201, ['data' => $this->present->agent($row)]);
+    }
+
+    /** Columns of a new agent, with defaults for the fields that the request omits. */
+    public static function newRow(array $values): array
+    {
+        return [
+            'name' => $values['name'], 'description' => $values['description'] ?? '', 'instruction' => $values['instruction'] ?? '',
+            'profile_photo_url' => $values['profile_photo_url'] ?? null,
+            'profile_photo_config' => $values['profile_photo_config'] ?? self::photo("\u{1F916}"),
+            'visibility' => $values['visibility'] ?? 'workspace', 'metadata' => self::withDefaults(self::METADATA, $values['metadata'] ?? null),
+            'usage_frequency' => 'monthly', 'template' => $values['template'] ?? false, 'favorite' => $values['favorite'] ?? false,
+            'category_uuids' => $values['category_uuids'] ?? [], 'template_id' => $values['template_id'] ?? null,
+        ];
+    }
+
+    /** Replaces the linked records; returns whether they differ from the current ones. */
+    private function replaceLinks(array $row, string $table, string $column, array $ids): bool
+    {
+        $current = $this->database->column("SELECT $column FROM $table WHERE agent_id = ? ORDER BY id", [$row['id']]);
+        if ($current === $ids) {
+            return false;
+        }
+        if (bug('tools-added-instead-of-replaced') && $table === 'agent_tools') {
+            $ids = array_diff($ids, $current);
+        } else {
+            $this->database->run("DELETE FROM $table WHERE agent_id = ?", [$row['id']]);
+        }
+        foreach ($ids as $id) {
+            $this->database->insert($table, ['agent_id' => $row['id'], $column => $id]);
+        }
+        return true;
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('agents', $uuid);
+        return new Response(200, ['data' => $this->present->agent($row, $this->tree(Rules::agentRelations()))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('agents', $uuid);
+        $this->access->require('agent', $row, 'member', 'write');
+        $values = $this->body(Rules::agent());
+        $tools = isset($values['tool_uuids']) ? $this->ids('tools', $values['tool_uuids']) : null;
+        $workflows = isset($values['workflow_uuids']) ? $this->ids('workflows', $values['workflow_uuids']) : null;
+        unset($values['tool_uuids'], $values['workflow_uuids']);
+        $linked = $tools !== null && $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
+        $linked = ($workflows !== null && $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows)) || $linked;
+        $row = $this->change('agents', $row, $values, ['metadata'], $linked);
+        return new Response(200, ['data' => $this->present->agent($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('agents', $uuid);
+        if (bug('write-share-may-delete-agent')) {
+            $this->access->require('agent', $row, 'member', 'write');
+        } else {
+            $this->access->require('agent', $row, 'member');
+        }
+        if (bug('agent-delete-keeps-memories')) {
+            $this->database->run('UPDATE memories SET agent_id = NULL WHERE agent_id = ?', [$row['id']]);
+        }
+        return $this->delete('agents', $row);
+    }
+}
+
+final class Workflows extends Controller
+{
+    private const RELATIONS = ['user', 'workspace', 'shares', 'executions'];
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at', 'trigger_count'], self::RELATIONS) + [
+            'workspace_uuid' => Rules::uuid(), 'organization_multiplai_id' => Rules::text(255), 'user_id' => Rules::id(),
+            'visibility' => Rules::enum(Rules::VISIBILITY), 'is_active' => Rules::flag(), 'is_shared' => Rules::flag(), 'favorite' => Rules::flag(),
+        ]);
+        $list = $this->query('workflows');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if ($values['workspace_uuid'] === null || bug('organization-filter-always-applied')) {
+            $list->where($values['organization_multiplai_id'], $this->inWorkspace('workspace_id', 'organization_multiplai_id'));
+        }
+        $list->where($values['user_id'], 'user_id = ?');
+        $list->where($values['visibility'], 'visibility = ?');
+        $list->where(bug('false-filter-ignored') ? ($values['is_active'] ?: null) : $values['is_active'], 'is_active = ?');
+        $list->whereIs($values['is_shared'], $this->hasShare('workflow', 'workflows'));
+        $list->where($values['favorite'], 'is_favorite = ?');
+        $list->search($values['search'], bug('workflow-search-in-name-only') ? ['name'] : ['name', 'description']);
+        $with = Presenter::tree($values['with']);
+        $columns = ['trigger_count' => '(SELECT COUNT(*) FROM workflow_executions e WHERE e.workflow_id = workflows.id)'];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with));
+    }
+
+    public function store(): Response
+    {
+        $rules = Rules::workflow();
+        $rules['name'] = Rules::required($rules['name']);
+        $values = $this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]);
+        $row = $this->create('workflows', self::newRow($values) + [
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+        ]);
+        return new Response(201, ['data' => $this->present->workflow($row)]);
+    }
+
+    /** Columns of a new workflow, with defaults for the fields that the request omits. */
+    public static function newRow(array $values): array
+    {
+        $empty = new stdClass();
+        return [
+            'name' => $values['name'], 'description' => $values['description'] ?? '',
+            'profile_photo_url' => $values['profile_photo_url'] ?? null,
+            'profile_photo_config' => array_key_exists('profile_photo_config', $values) ? $values['profile_photo_config'] : $empty,
+            'visibility' => $values['visibility'] ?? 'workspace', 'is_active' => $values['is_active'] ?? true,
+            'nodes' => $values['nodes'] ?? [], 'edges' => $values['edges'] ?? [], 'settings' => $values['settings'] ?? $empty,
+            'static_data' => $values['static_data'] ?? $empty, 'pin_data' => $values['pin_data'] ?? $empty,
+            'is_favorite' => $values['is_favorite'] ?? false,
+            'allow_cloning' => bug('explicit-false-replaced-by-default') ? (($values['allow_cloning'] ?? false) ?: true) : $values['allow_cloning'] ?? true,
+            'allow_account_usage' => $values['allow_account_usage'] ?? false, 'template_id' => $values['template_id'] ?? null,
+        ];
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('workflows', $uuid);
+        if (bug('workflow-touched-when-read')) {
+            $this->database->update('workflows', $row['id'], ['updated_at' => now()]);
+        }
+        return new Response(200, ['data' => $this->present->workflow($row, $this->tree(Rules::with(self::RELATIONS)))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('workflows', $uuid);
+        if (!bug('read-share-may-update-workflow')) {
+            $this->access->require('workflow', $row, 'member', 'write');
+        }
+        $row = $this->change('workflows', $row, $this->body(Rules::workflow()), []);
+        return new Response(200, ['data' => $this->present->workflow($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('workflows', $uuid);
+        $this->access->require('workflow', $row, 'member');
+        return $this->delete('workflows', $row);
+    }
+}
+
+final class WorkflowExecutions extends Controller
+{
+    private function workflows(string $condition): string
+    {
+        return "workflow_id IN (SELECT w.id FROM workflows w WHERE $condition)";
+    }
+
+    public function index(): Response
+    {
+        $counts = ['workflow_approvals', 'workflowApprovals', 'pending_workflow_approvals', 'pendingWorkflowApprovals'];
+        $values = $this->parameters(Rules::page(['created_at', 'updated_at', 'status', 'id']) + Rules::executionRelations() + [
+            'with_count' => ['separator' => ','] + Rules::listOf(Rules::enum($counts), 20),
+            'workspace_uuid' => Rules::uuid(), 'organization_multiplai_id' => Rules::text(255), 'user_multiplai_id' => Rules::text(255),
+            'workflow_uuid' => Rules::uuid(), 'workflow_uuids' => Rules::listOf(Rules::text(255), 100), 'date_from' => Rules::date(),
+            'date_to' => Rules::date(), 'status' => Rules::enum(Rules::STATUSES),
+        ]);
+        $list = $this->query('workflow_executions');
+        $list->where($values['workspace_uuid'], $this->workflows($this->inWorkspace('w.workspace_id')));
+        if ($values['workspace_uuid'] === null) {
+            $list->where($values['organization_multiplai_id'], $this->workflows($this->inWorkspace('w.workspace_id', 'organization_multiplai_id')));
+        }
+        $list->where($values['user_multiplai_id'], $this->workflows(self::byUser('w.user_id', 'multiplai_id')));
+        $list->where($values['workflow_uuid'], $this->workflows('w.uuid = ?'));
+        $uuids = $values['workflow_uuids'] === null ? null : array_map('strtolower', $values['workflow_uuids']);
+        $list->whereIn($uuids, $this->workflows('w.uuid IN ?'));
+        if (bug('date-to-excludes-the-day')) {
+            $list->where($values['date_from'], 'created_at >= ?');
+            $list->where($values['date_to'], 'created_at <= ?');
+        } else {
+            $list->where($values['date_from'], 'substr(created_at, 1, 10) >= ?');
+            $list->where($values['date_to'], 'substr(created_at, 1, 10) <= ?');
+        }
+        if (bug('running-filter-includes-pending') && $values['status'] === 'running') {
+            $list->whereIn(['pending', 'running'], 'status IN ?');
+        } else {
+            $list->where($values['status'], 'status = ?');
+        }
+        $list->search($values['search'], [
+            '(SELECT w.name FROM workflows w WHERE w.id = workflow_id)', '(SELECT w.description FROM workflows w WHERE w.id = workflow_id)',
+        ]);
+        $names = $values['with'];
+        if (bug('camel-case-relation-ignored') && $names !== null) {
+            $names = array_diff($names, ['workflowExecutionData']);
+        }
+        $with = Presenter::tree($names);
+        $counted = Presenter::tree($values['with_count']) ?? [];
+        return $this->page($list, $values, [], fn (array $row) => $this->present->execution($row, $with, $counted));
+    }
+
+    public function count(): Response
+    {
+        $values = $this->parameters([
+            'workspace_uuid' => Rules::uuid(), 'multiplai_id' => Rules::text(255), 'start_date' => Rules::date(), 'end_date' => Rules::date(),
+            'status' => Rules::enum(Rules::STATUSES), 'requires_human_review' => Rules::flag(), 'has_command_room_task' => Rules::flag(),
+        ]);
+        $list = $this->query('workflow_executions');
+        $list->where($values['workspace_uuid'], $this->workflows($this->inWorkspace('w.workspace_id')));
+        if ($values['workspace_uuid'] === null) {
+            $list->where($values['multiplai_id'], $this->workflows($this->inWorkspace('w.workspace_id', 'multiplai_id')));
+        }
+        $day = bug('dates-in-local-time') ? "date(created_at, '+9 hours')" : 'substr(created_at, 1, 10)';
+        $list->where($values['start_date'], "$day >= ?");
+        $list->where($values['end_date'], "$day <= ?");
+        $list->where($values['status'], 'status = ?');
+        $list->where($values['requires_human_review'], 'requires_human_review = ?');
+        $list->whereIs($values['has_command_room_task'], "EXISTS (SELECT 1 FROM command_room_tasks t WHERE t.taskable_type = 'workflow_execution'"
+            . " AND t.taskable_id = workflow_executions.id AND {$this->access->scope('command_room_tasks', 't')})");
+        $counts = array_fill_keys(Rules::STATUSES, 0);
+        foreach ($list->select('status, COUNT(*) AS number', 'GROUP BY status') as $row) {
+            $counts[$row['status']] = $row['number'];
+        }
+        $total = array_sum($counts);
+        if (bug('execution-total-without-waiting')) {
+            $total -= $counts['waiting'];
+        }
+        return new Response(200, ['data' => ['total' => $total] + $counts]);
+    }
+
+    public function store(): Response
+    {
+        $values = $this->body(Rules::newExecution());
+        $workflow = $this->access->find('workflows', $values['workflow_uuid']);
+        $this->access->require('workflow', $workflow, 'member', 'write');
+        $this->requireActive($workflow);
+        $row = $this->start($workflow, $values['mode'] ?? 'manual', $values['input'] ?? new stdClass(), $values['requires_human_review'] ?? false);
+        return new Response(201, ['data' => $this->present->execution($row)]);
+    }
+
+    public function webhook(string $uuid): Response
+    {
+        $workflow = $this->access->find('workflows', $uuid);
+        $this->access->require('workflow', $workflow, 'member', 'write');
+        $input = $this->request->hasBody() ? $this->request->json() : new stdClass();
+        if (!bug('webhook-runs-inactive-workflow')) {
+            $this->requireActive($workflow);
+        }
+        return new Response(201, ['data' => $this->present->execution($this->start($workflow, 'webhook', $input, false))]);
+    }
+
+    private function requireActive(array $workflow): void
+    {
+        if (!$workflow['is_active']) {
+            throw new HttpError(409, 'The workflow is not active.');
+        }
+    }
+
+    private function start(array $workflow, string $mode, stdClass $input, bool $review): array
+    {
+        $id = bug('execution-id-reused') ? ['id' => $this->database->value('SELECT COALESCE(MAX(id), 0) + 1 FROM workflow_executions')] : [];
+        return $this->create('workflow_executions', $id + [
+            'is_finished' => false, 'mode' => $mode, 'retry_of' => null, 'retry_success_id' => null, 'started_at' => null,
+            'stopped_at' => null, 'wait_till' => null, 'status' => 'pending', 'deleted_at' => null, 'requires_human_review' => $review,
+            'input' => $input, 'duration_ms' => 0, 'workflow_id' => $workflow['id'],
+        ]);
+    }
+
+    /** Returns the execution and its workflow. Raises 404, or 403 without one of the permissions. */
+    private function findFor(string $uuid, string ...$permissions): array
+    {
+        $row = $this->access->find('workflow_executions', $uuid);
+        $workflow = $this->database->row('SELECT * FROM workflows WHERE id = ?', [$row['workflow_id']]);
+        $this->access->require('workflow', $workflow, ...$permissions);
+        return $row;
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('workflow_executions', $uuid);
+        return new Response(200, ['data' => $this->present->execution($row, $this->tree(Rules::executionRelations()))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->findFor($uuid, 'member', 'write');
+        $row = $this->change('workflow_executions', $row, $this->body(Rules::execution()), []);
+        return new Response(200, ['data' => $this->present->execution($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->findFor($uuid, 'member');
+        return $this->delete('workflow_executions', $row);
+    }
+
+    public function stop(string $uuid): Response
+    {
+        $row = $this->findFor($uuid, 'member', 'write');
+        if (!in_array($row['status'], ['pending', 'running', 'waiting'], true) && !bug('finished-execution-can-be-stopped')) {
+            throw new HttpError(409, "The execution cannot be stopped: its status is {$row['status']}.");
+        }
+        $now = now();
+        $changes = ['status' => 'stopped', 'is_finished' => true, 'stopped_at' => $now];
+        if (bug('stop-keeps-is-finished')) {
+            unset($changes['is_finished']);
+        }
+        if ($row['started_at'] !== null) {
+            $changes['duration_ms'] = min(86400000, (int) ((strtotime($now) - strtotime($row['started_at'])) * 1000));
+        }
+        $row = $this->change('workflow_executions', $row, $changes, []);
+        return new Response(200, ['data' => $this->present->execution($row)]);
+    }
+}
+
+final class Prompts extends Controller
+{
+    private const RELATIONS = ['user', 'workspace'];
+    private const METADATA = '{"large_language_model": "gpt-4", "temperature": 0.7}';
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at', 'usage_count'], self::RELATIONS) + [
+            'workspace_uuid' => Rules::uuid(), 'user_id' => Rules::id(), 'visibility' => Rules::enum(Rules::VISIBILITY),
+        ]);
+        $list = $this->query('prompts');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $list->where($values['user_id'], 'user_id = ?');
+        $list->where($values['visibility'], 'visibility = ?');
+        $list->search($values['search'], ['name', 'description', 'content']);
+        $with = Presenter::tree($values['with']);
+        $columns = bug('usage-count-sorted-as-text') ? ['usage_count' => 'CAST(usage_count AS TEXT)'] : [];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->prompt($row, $with));
+    }
+
+    public function store(): Response
+    {
+        $rules = Rules::prompt();
+        $rules['name'] = Rules::required($rules['name']);
+        $rules['content'] = Rules::required($rules['content']);
+        $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $row = $this->create('prompts', [
+            'name' => $values['name'], 'description' => $values['description'] ?? '', 'content' => $values['content'],
+            'tags' => $values['tags'] ?? [], 'profile_photo_url' => $values['profile_photo_url'] ?? null,
+            'profile_photo_config' => $values['profile_photo_config'] ?? self::photo("\u{1F4DD}"),
+            'visibility' => $values['visibility'] ?? 'workspace',
+            'metadata' => bug('prompt-metadata-without-defaults') && isset($values['metadata'])
+                ? $values['metadata']
+                : self::withDefaults(self::METADATA, $values['metadata'] ?? null),
+            'usage_count' => 0, 'last_used_at' => null, 'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+        ]);
+        return new Response(201, ['data' => $this->present->prompt($row)]);
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('prompts', $uuid);
+        return new Response(200, ['data' => $this->present->prompt($row, $this->tree(Rules::with(self::RELATIONS)))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        if (bug('foreign-prompt-can-be-updated')) {
+            $row = $this->database->row('SELECT * FROM prompts WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('prompts', $uuid);
+        } else {
+            $row = $this->access->find('prompts', $uuid);
+        }
+        $values = $this->body(Rules::prompt());
+        if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
+            $values['metadata']->temperature = round($values['metadata']->temperature, 1);
+        }
+        $row = $this->change('prompts', $row, $values);
+        return new Response(200, ['data' => $this->present->prompt($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        return $this->delete('prompts', $this->access->find('prompts', $uuid));
+    }
+
+    /** Fills in the variables and completes the text. Variables without a value keep their placeholder. */
+    public function run(string $uuid): Response
+    {
+        $row = $this->access->find('prompts', $uuid);
+        $values = $this->body(Rules::runPrompt());
+        $text = $this->fillIn($row['content'], (array) ($values['variables'] ?? []));
+        $model = json_decode($row['metadata'])->large_language_model;
+        $output = Actions::complete($text);
+        $this->change('prompts', $row, ['usage_count' => $row['usage_count'] + 1, 'last_used_at' => now()], []);
+        return new Response(200, ['data' => [
+            'prompt' => $text, 'output' => $output, 'model' => $model, 'tokens' => Actions::tokens($text, $output),
+        ]]);
+    }
+
+    private function fillIn(string $content, array $variables): string
+    {
+        if (bug('variable-values-as-replacement-pattern')) {
+            foreach ($variables as $name => $value) {
+                $content = preg_replace('/\{\{\s*' . preg_quote((string) $name, '/') . '\s*\}\}/u', $value, $content);
+            }
+            return $content;
+        }
+        return preg_replace_callback(
+            '/\{\{\s*(.*?)\s*\}\}/su',
+            static fn (array $match): string => $variables[$match[1]] ?? $match[0],
+            $content
+        );
+    }
+}
+
+final class Memories extends Controller
+{
+    private const RELATIONS = ['agent', 'user'];
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['type', 'created_at', 'updated_at'], self::RELATIONS) + [
+            'workspace_uuid' => Rules::uuid(), 'agent_uuid' => Rules::uuid(), 'type' => Rules::enum(Rules::MEMORY_TYPES),
+        ]);
+        $list = $this->query('memories');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
+        $list->where($values['type'], 'type = ?');
+        $list->search($values['search'], ['content']);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->memory($row, $with));
+    }
+
+    public function show(string $uuid): Response
+    {
+        if (bug('foreign-memory-can-be-read')) {
+            $row = $this->database->row('SELECT * FROM memories WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('memories', $uuid);
+        } else {
+            $row = $this->access->find('memories', $uuid);
+        }
+        return new Response(200, ['data' => $this->present->memory($row, $this->tree(Rules::with(self::RELATIONS)))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('memories', $uuid);
+        $row = $this->change('memories', $row, $this->body(Rules::memory()), []);
+        return new Response(200, ['data' => $this->present->memory($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->lookUp('memories', $uuid);
+        if ($row === null && bug('second-delete-succeeds')) {
+            return new Response(204);
+        }
+        return $this->delete('memories', $row ?? throw $this->access->notFound('memories', $uuid));
+    }
+}
+
+final class Threads extends Controller
+{
+    public const METADATA = '{"model": "gpt-4", "temperature": 0.7, "max_tokens": 2048, "system_prompt": "", "conversation_style": "casual"}';
+
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at']) + Rules::threadRelations() + [
+            'workspace_uuid' => Rules::uuid(), 'agent_uuid' => Rules::uuid(), 'creator_id' => Rules::id(),
+        ]);
+        $list = $this->query('threads');
+        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
+        $list->where($values['creator_id'], 'user_id = ?');
+        $list->search($values['search'], ['name']);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->thread($row, $with));
+    }
+
+    public function store(): Response
+    {
+        $values = $this->body(Rules::thread() + ['workspace_uuid' => Rules::uuid()]);
+        $agent = null;
+        if (isset($values['agent_uuid'])) {
+            $agent = bug('unknown-agent-of-thread-ignored')
+                ? $this->access->lookUp('agents', $values['agent_uuid'])
+                : $this->access->find('agents', $values['agent_uuid']);
+        }
+        $row = $this->newThread($values, $agent['id'] ?? null, $this->workspaceId($values));
+        return new Response(bug('thread-created-with-200') ? 200 : 201, ['data' => $this->present->thread($row)]);
+    }
+
+    private function newThread(array $values, ?int $agent, int $workspace): array
+    {
+        return $this->create('threads', [
+            'name' => $values['name'] ?? 'New conversation', 'metadata' => self::withDefaults(self::METADATA, $values['metadata'] ?? null),
+            'agent_id' => $agent, 'user_id' => $this->access->userId(), 'workspace_id' => $workspace,
+        ]);
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('threads', $uuid);
+        return new Response(200, ['data' => $this->present->thread($row, $this->tree(Rules::threadRelations()))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('threads', $uuid);
+        $values = $this->body(Rules::thread());
+        $isPresent = bug('agent-of-thread-cannot-be-removed') ? isset($values['agent_uuid']) : array_key_exists('agent_uuid', $values);
+        if ($isPresent) {
+            $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->access->find('agents', $values['agent_uuid'])['id'];
+        }
+        unset($values['agent_uuid']);
+        $row = $this->change('threads', $row, $values);
+        return new Response(200, ['data' => $this->present->thread($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        if (bug('foreign-thread-can-be-deleted')) {
+            $row = $this->database->row('SELECT * FROM threads WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('threads', $uuid);
+        } else {
+            $row = $this->access->find('threads', $uuid);
+        }
+        return $this->delete('threads', $row);
+    }
+}
+
+final class Messages extends Controller
+{
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['created_at', 'updated_at', 'role']) + Rules::messageRelations() + [
+            'thread_uuid' => Rules::uuid(), 'workspace_uuid' => Rules::uuid(), 'role' => Rules::enum(Rules::ROLES),
+        ]);
+        $list = $this->query('messages');
+        if (bug('messages-of-foreign-thread-listed') && $values['thread_uuid'] !== null) {
+            $list = new ListQuery($this->database, 'messages', '1 = 1');
+        }
+        $list->where($values['thread_uuid'], 'thread_id IN (SELECT t.id FROM threads t WHERE t.uuid = ?)');
+        $list->where($values['workspace_uuid'], "thread_id IN (SELECT t.id FROM threads t WHERE {$this->inWorkspace('t.workspace_id')})");
+        $list->where($values['role'], 'role = ?');
+        $list->search($values['search'], ['content']);
+        $with = Presenter::tree($values['with']);
+        return $this->page($list, $values, [], fn (array $row) => $this->present->message($row, $with));
+    }
+
+    /** The `thread_uuid` of the body takes precedence over the one of the query. */
+    public function store(): Response
+    {
+        $query = $this->parameters(['workspace_uuid' => Rules::uuid(), 'thread_uuid' => Rules::uuid()]);
+        if (bug('message-stored-before-files-are-validated')) {
+            return $this->storeBeforeValidation();
+        }
+        $values = $this->body(Rules::newMessage());
+        if ($query['workspace_uuid'] !== null) {
+            $this->access->find('workspaces', $query['workspace_uuid']);
+        }
+        $thread = $this->access->find('threads', $values['thread_uuid']);
+        $row = (new Actions($this->database, $this->access, $this->present, $this->request))
+            ->addMessage($thread, $values['content'], $values['role'] ?? 'user', $values['files'] ?? []);
+        return new Response(201, ['data' => $this->present->message($row)]);
+    }
+
+    private function storeBeforeValidation(): Response
+    {
+        $body = $this->request->json();
+        $rules = Rules::newMessage();
+        $values = Validator::body($body, array_diff_key($rules, ['files' => 1]));
+        $thread = $this->access->find('threads', $values['thread_uuid']);
+        $actions = new Actions($this->database, $this->access, $this->present, $this->request);
+        $row = $actions->addMessage($thread, $values['content'], $values['role'] ?? 'user', []);
+        $this->database->commit();
+        $files = Validator::body($body, ['files' => $rules['files']]);
+        $actions->attach($row, $thread, $files['files'] ?? []);
+        return new Response(201, ['data' => $this->present->message($row)]);
+    }
+
+    public function show(string $uuid): Response
+    {
+        $row = $this->access->find('messages', $uuid);
+        return new Response(200, ['data' => $this->present->message($row, $this->tree(Rules::messageRelations()))]);
+    }
+
+    public function update(string $uuid): Response
+    {
+        $row = $this->access->find('messages', $uuid);
+        $row = $this->change('messages', $row, $this->body(Rules::message()), []);
+        return new Response(200, ['data' => $this->present->message($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        return $this->delete('messages', $this->access->find('messages', $uuid));
+    }
+}
+
+final class LargeLanguageModels extends Controller
+{
+    public function index(): Response
+    {
+        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at']) + [
+            'family' => Rules::text(100), 'is_enabled' => Rules::flag(),
+        ]);
+        $list = $this->query('large_language_models');
+        $list->where($values['family'], 'family = ?');
+        $list->where($values['is_enabled'], 'is_enabled = ?');
+        $list->search($values['search'], ['name', 'slug', 'description']);
+        return $this->page($list, $values, [], $this->present->model(...));
+    }
+
+    public function show(string $uuid): Response
+    {
+        return new Response(200, ['data' => $this->present->model($this->access->find('large_language_models', $uuid))]);
+    }
+}
+
+final class CommandRoomTasks extends Controller
+{
+    private const TABLES = ['agent' => 'agents', 'workflow' => 'workflows', 'workflow_execution' => 'workflow_executions'];
+
+    public function store(): Response
+    {
+        $values = $this->body(Rules::task());
+        $subject = $this->access->find(self::TABLES[$values['taskable_type']], $values['taskable_uuid']);
+        $row = $this->create('command_room_tasks', [
+            'title' => $values['title'], 'status' => 'open', 'taskable_type' => $values['taskable_type'], 'taskable_id' => $subject['id'],
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+        ]);
+        return new Response(201, ['data' => $this->present->task($row)]);
+    }
+
+    public function destroy(string $uuid): Response
+    {
+        $row = $this->access->find('command_room_tasks', $uuid);
+        if (bug('task-delete-removes-execution') && $row['taskable_type'] === 'workflow_execution') {
+            $this->database->run('DELETE FROM workflow_executions WHERE id = ?', [$row['taskable_id']]);
+        }
+        return $this->delete('command_room_tasks', $row);
+    }
+}

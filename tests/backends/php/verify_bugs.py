@@ -1,0 +1,789 @@
+"""Verify that each planted bug of the PHP backend changes behaviour, and that the backend itself never returns 5xx.
+
+    python tests/backends/php/verify_bugs.py [NAME ...]
+
+A scenario sends requests and returns what it observed. Without a bug, that equals the expected value; with its bug, it
+does not.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+FOLDER = pathlib.Path(__file__).parent
+FIRST = "550e8400-e29b-41d4-a716-446655440000"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+JOHN, JANE, NOOR = "demo-token", "other-token", "viewer-token"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReply:
+    """A response: status, decoded body (text if it is not JSON) and headers."""
+
+    status: int
+    body: Any
+    headers: http.client.HTTPMessage
+
+    @property
+    def data(self) -> Any:
+        return self.body["data"]
+
+    @property
+    def total(self) -> int:
+        return int(self.body["meta"]["total"])
+
+
+@dataclass(slots=True)
+class BackendClient:
+    """Sends requests to the backend and records responses with 5xx."""
+
+    port: int
+    failures: list[str] = field(default_factory=list)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str = JOHN,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> BackendReply:
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, f"/api/v1{path}", content, sent | (headers or {}))
+            response = connection.getresponse()
+            text = response.read().decode()
+        finally:
+            connection.close()
+        if response.status >= 500:
+            self.failures.append(f"{method} {path}: {response.status}")
+        try:
+            decoded = json.loads(text) if text else None
+        except ValueError:
+            decoded = text
+        return BackendReply(response.status, decoded, response.headers)
+
+    def get(self, path: str, token: str = JOHN) -> BackendReply:
+        return self.send("GET", path, token=token)
+
+    def post(self, path: str, body: object, token: str = JOHN) -> BackendReply:
+        return self.send("POST", path, body, token=token)
+
+    def put(self, path: str, body: object, token: str = JOHN) -> BackendReply:
+        return self.send("PUT", path, body, token=token)
+
+    def delete(self, path: str, token: str = JOHN) -> BackendReply:
+        return self.send("DELETE", path, token=token)
+
+    def all(self, path: str, token: str = JOHN) -> list[dict[str, Any]]:
+        separator = "&" if "?" in path else "?"
+        return list(self.get(f"{path}{separator}per_page=100", token).data)
+
+    def uuid(self, collection: str, name: str, token: str, attribute: str = "name") -> str:
+        """UUID of the seeded record with this name."""
+        return next(str(row["uuid"]) for row in self.all(f"/{collection}", token) if row[attribute] == name)
+
+    def create(self, collection: str, token: str = JOHN, **body: object) -> dict[str, Any]:
+        return dict(self.post(f"/{collection}", body, token).data)
+
+
+Scenario = Callable[[BackendClient], object]
+SCENARIOS: dict[str, tuple[Scenario, object]] = {}
+
+
+def scenario(name: str, expected: object) -> Callable[[Scenario], Scenario]:
+    """Register the scenario of a bug, with what it observes on the backend without the bug."""
+
+    def register(function: Scenario) -> Scenario:
+        SCENARIOS[name] = (function, expected)
+        return function
+
+    return register
+
+
+def short(name: str, expected: object, function: Scenario) -> None:
+    SCENARIOS[name] = (function, expected)
+
+
+def days() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def is_sorted(values: list[Any], *, reverse: bool = False) -> bool:
+    return values == sorted(values, reverse=reverse)
+
+
+# Lists
+
+short(
+    "offset-uses-default-size",
+    True,
+    lambda c: c.get("/messages?per_page=5&page=2").data[0]["uuid"] == c.all("/messages")[5]["uuid"],
+)
+short("last-page-rounded-down", 3, lambda c: c.get("/large-language-models?per_page=2").body["meta"]["last_page"])
+short("total-is-page-count", True, lambda c: c.get("/prompts?per_page=3").total == len(c.all("/prompts")))
+short("next-link-on-full-last-page", None, lambda c: c.get("/large-language-models?per_page=5").body["links"]["next"])
+short(
+    "links-drop-filters",
+    True,
+    lambda c: "search=arrive" in c.get("/messages?search=arrive&per_page=1").body["links"]["next"],
+)
+short(
+    "workflow-sort-direction-ignored",
+    True,
+    lambda c: is_sorted([row["name"] for row in c.all("/workflows?sort_by=name&sort_direction=desc")], reverse=True),
+)
+short(
+    "memories-oldest-first", True, lambda c: is_sorted([row["created_at"] for row in c.all("/memories")], reverse=True)
+)
+short(
+    "threads-sorted-descending-by-default",
+    True,
+    lambda c: is_sorted([row["name"] for row in c.all("/threads?sort_by=name")]),
+)
+short("per-page-clamped", 422, lambda c: c.get("/agents?per_page=101").status)
+short("page-zero-accepted", 422, lambda c: c.get("/agents?page=0").status)
+short(
+    "usage-count-sorted-as-text",
+    True,
+    lambda c: is_sorted([row["usage_count"] for row in c.all("/prompts?sort_by=usage_count")]),
+)
+
+
+@scenario("late-pages-read-backwards", True)
+def page_through_messages(client: BackendClient) -> object:
+    pages = [client.get(f"/messages?sort_by=role&per_page=4&page={page}") for page in range(1, 15)]
+    return len({row["uuid"] for page in pages for row in page.data}) == pages[0].total
+
+
+# Search and filters
+
+short("search-wildcards-not-escaped", 0, lambda c: c.get("/agents?search=%25").total)
+short("search-case-sensitive", 1, lambda c: c.get("/prompts?search=EMAIL%20WRITER").total)
+short("search-or-without-parentheses", 0, lambda c: c.get("/providers?search=notion").total)
+short("workflow-search-in-name-only", True, lambda c: c.get("/workflows?search=automates").total > 0)
+short("false-filter-ignored", {False}, lambda c: {row["is_active"] for row in c.all("/workflows?is_active=false")})
+short(
+    "user-ids-last-value-only",
+    {123, 125},
+    lambda c: {row["user"]["id"] for row in c.all("/agents?user_ids=123&user_ids=125")},
+)
+short(
+    "organization-filter-always-applied",
+    True,
+    lambda c: c.get(f"/workflows?workspace_uuid={FIRST}&organization_multiplai_id=org_south").total > 0,
+)
+short(
+    "running-filter-includes-pending",
+    {"running"},
+    lambda c: {row["status"] for row in c.all("/workflow-executions?status=running")},
+)
+short(
+    "camel-case-relation-ignored",
+    True,
+    lambda c: "workflow_execution_data" in c.get("/workflow-executions?with=workflowExecutionData").data[0],
+)
+
+
+@scenario("search-ascii-case-only", 1)
+def search_in_other_case(client: BackendClient) -> object:
+    client.create("threads", name="\u00c4RGER")
+    return client.get("/threads?search=" + urllib.parse.quote("\u00e4rger")).total
+
+
+@scenario("favorite-filters-templates", 1)
+def filter_favorites(client: BackendClient) -> object:
+    client.create("agents", name="Favourite of today", favorite=True)
+    return client.get("/agents?favorite=true&search=favourite").total
+
+
+@scenario("date-to-excludes-the-day", True)
+def filter_until_today(client: BackendClient) -> object:
+    uuid = client.create("workflow-executions", workflow_uuid=FIRST)["uuid"]
+    return uuid in {row["uuid"] for row in client.all(f"/workflow-executions?date_to={days()}")}
+
+
+@scenario("dates-in-local-time", True)
+def count_by_day(client: BackendClient) -> object:
+    listed = [row["created_at"][:10] for row in client.all("/workflow-executions")]
+    counts = {
+        day: client.get(f"/workflow-executions/count?start_date={day}&end_date={day}").data["total"]
+        for day in set(listed)
+    }
+    return counts == {day: listed.count(day) for day in set(listed)}
+
+
+@scenario("pending-approvals-count-all", True)
+def compare_approval_counts(client: BackendClient) -> object:
+    rows = client.all("/workflow-executions?with_count=workflowApprovals,pendingWorkflowApprovals")
+    return any(row["pending_workflow_approvals_count"] < row["workflow_approvals_count"] for row in rows)
+
+
+# Access
+
+short("member-workspaces-not-listed", 2, lambda c: c.get("/workspaces", NOOR).total)
+short("foreign-memory-can-be-read", 404, lambda c: c.get(f"/memories/{c.all('/memories', JANE)[0]['uuid']}").status)
+short(
+    "foreign-prompt-can-be-updated",
+    404,
+    lambda c: c.put(f"/prompts/{c.all('/prompts', JANE)[0]['uuid']}", {"name": "Mine"}).status,
+)
+short("foreign-thread-can-be-deleted", 404, lambda c: c.delete(f"/threads/{c.all('/threads', JANE)[0]['uuid']}").status)
+short(
+    "messages-of-foreign-thread-listed",
+    0,
+    lambda c: c.get(f"/messages?thread_uuid={c.all('/threads', JANE)[0]['uuid']}").total,
+)
+short(
+    "foreign-workspace-accepted",
+    404,
+    lambda c: c.post("/prompts", {"name": "a", "content": "b", "workspace_uuid": FIRST}, JANE).status,
+)
+short(
+    "hidden-workflows-can-be-linked",
+    404,
+    lambda c: c.post("/agents", {"name": "a", "workflow_uuids": [c.uuid("workflows", "Old Reports", JANE)]}).status,
+)
+short(
+    "foreign-workspace-embedded",
+    False,
+    lambda c: "primary_workspace" in c.get(f"/agents/{c.uuid('agents', 'Event Host', JANE)}").data["user"],
+)
+short(
+    "counts-include-hidden-threads",
+    0,
+    lambda c: c.get(f"/agents/{c.uuid('agents', 'Event Host', JANE)}").data["threads_count"],
+)
+short(
+    "shares-to-workspace-ignored", 200, lambda c: c.get(f"/agents/{c.uuid('agents', 'Copy Writer', JANE)}", NOOR).status
+)
+short(
+    "read-share-may-update-workflow",
+    403,
+    lambda c: c.put(f"/workflows/{c.uuid('workflows', 'Daily Summary', JOHN)}", {"name": "x"}, JANE).status,
+)
+short(
+    "write-share-may-delete-agent",
+    403,
+    lambda c: c.delete(f"/agents/{c.uuid('agents', 'Travel Planner', JOHN)}", JANE).status,
+)
+short("members-may-update-workspace", 403, lambda c: c.put(f"/workspaces/{FIRST}", {"name": "x"}, NOOR).status)
+short(
+    "members-may-update-accounts",
+    403,
+    lambda c: c.put(f"/accounts/{c.all('/accounts', JOHN)[-1]['uuid']}", {"provider_display_name": "x"}, NOOR).status,
+)
+short(
+    "share-writes-by-default",
+    "read",
+    lambda c: c.post(f"/agents/{FIRST}/share", {"entity_type": "user", "entity_id": 124}).data["permission"],
+)
+short(
+    "bearer-token-first",
+    124,
+    lambda c: c.send("GET", "/user", headers={"X-Multiplai-Authorization": JANE}).data["id"],
+)
+
+
+def sign_in(client: BackendClient) -> tuple[str, str]:
+    """Sign in; return the token and the session cookie."""
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    cookies = reply.headers.get_all("Set-Cookie") or []
+    return reply.data["token"], cookies[0].split(";")[0]
+
+
+@scenario("logout-keeps-session", 401)
+def use_session_after_logout(client: BackendClient) -> object:
+    token, cookie = sign_in(client)
+    client.send("POST", "/auth/logout", token=token)
+    return client.send("GET", "/user", token="", headers={"Cookie": cookie}).status
+
+
+@scenario("csrf-checked-for-post-only", 419)
+def write_without_csrf_token(client: BackendClient) -> object:
+    _, cookie = sign_in(client)
+    return client.send("PUT", f"/agents/{FIRST}", {"name": "x"}, token="", headers={"Cookie": cookie}).status
+
+
+# Writes
+
+short("credentials-returned", False, lambda c: "credentials" in c.get("/accounts").data[0])
+short("null-ignored-in-updates", None, lambda c: c.put(f"/providers/{FIRST}", {"website": None}).data["website"])
+short(
+    "empty-values-ignored-in-updates", "", lambda c: c.put(f"/agents/{FIRST}", {"description": ""}).data["description"]
+)
+short(
+    "agent-metadata-replaced",
+    "Welcome!",
+    lambda c: c.put(f"/agents/{FIRST}", {"metadata": {"role": "x"}}).data["metadata"].get("greetings"),
+)
+short(
+    "prompt-metadata-without-defaults",
+    "gpt-4",
+    lambda c: c.create("prompts", name="a", content="b", metadata={"temperature": 1})["metadata"].get(
+        "large_language_model"
+    ),
+)
+short("content-truncated-at-64k", 90000, lambda c: len(say(c, "x" * 90000)["content"]))
+short("length-in-bytes", 201, lambda c: c.post("/threads", {"name": "\u00e9" * 255}).status)
+short("content-html-escaped", "a < b & c", lambda c: say(c, "a < b & c")["content"])
+short("strips-four-byte-characters", "Hi \U0001f44b", lambda c: say(c, "Hi \U0001f44b")["content"])
+short("message-role-not-validated", 422, lambda c: c.post("/messages", message(c) | {"role": "robot"}).status)
+short("provider-private-by-default", "workspace", lambda c: c.create("providers", name="a", slug="b")["visibility"])
+short("empty-prompt-content-accepted", 422, lambda c: c.post("/prompts", {"name": "a", "content": ""}).status)
+short("unknown-agent-of-thread-ignored", 404, lambda c: c.post("/threads", {"agent_uuid": UNKNOWN}).status)
+short("thread-created-with-200", 201, lambda c: c.post("/threads", {}).status)
+short("quote-in-path-fails", 404, lambda c: c.get("/accounts/it's").status)
+short("empty-objects-become-lists", {}, lambda c: c.create("workflows", name="a", settings={})["settings"])
+short("numeric-strings-as-numbers", "007", lambda c: c.create("threads", name="007")["name"])
+short("first-error-only", 2, lambda c: len(c.post("/prompts", {}).body["errors"]))
+short("unknown-path-returns-html", "application/json", lambda c: c.get("/nothing").headers["Content-Type"])
+short("errors-without-content-type", "application/json", lambda c: c.post("/prompts", {}).headers["Content-Type"])
+short(
+    "update-ignores-malformed-json",
+    400,
+    lambda c: c.send("PUT", f"/agents/{FIRST}", raw=b'{"name": ').status,
+)
+short(
+    "temperature-rounded",
+    0.75,
+    lambda c: c.put(f"/prompts/{c.all('/prompts')[0]['uuid']}", {"metadata": {"temperature": 0.75}}).data["metadata"][
+        "temperature"
+    ],
+)
+
+
+def message(client: BackendClient, content: str = "Hello") -> dict[str, Any]:
+    return {"thread_uuid": client.all("/threads")[0]["uuid"], "content": content}
+
+
+def say(client: BackendClient, content: str) -> dict[str, Any]:
+    """Create a message and retrieve it."""
+    uuid = client.create("messages", **message(client, content))["uuid"]
+    return dict(client.get(f"/messages/{uuid}").data)
+
+
+@scenario("updated-at-kept-by-message-update", True)
+def update_message(client: BackendClient) -> object:
+    before = client.create("messages", **message(client))
+    return client.put(f"/messages/{before['uuid']}", {"content": "Bye"}).data["updated_at"] > before["updated_at"]
+
+
+@scenario("workflow-touched-when-read", True)
+def read_workflow_twice(client: BackendClient) -> object:
+    client.get(f"/workflows/{FIRST}")
+    first = client.get(f"/workflows/{FIRST}").data["updated_at"]
+    return client.get(f"/workflows/{FIRST}").data["updated_at"] == first
+
+
+@scenario("tools-added-instead-of-replaced", 1)
+def replace_tools(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Legal Reviewer", JOHN)
+    tool = client.get(f"/agents/{agent}").data["tools"][0]["uuid"]
+    return client.put(f"/agents/{agent}", {"tool_uuids": [tool]}).data["tools_count"]
+
+
+@scenario("agent-of-thread-cannot-be-removed", None)
+def remove_agent(client: BackendClient) -> object:
+    uuid = client.create("threads", agent_uuid=FIRST)["uuid"]
+    return client.put(f"/threads/{uuid}", {"agent_uuid": None}).data["agent"]
+
+
+@scenario("workspace-cached-for-all-users", [True, False])
+def retrieve_workspace_as_two_users(client: BackendClient) -> object:
+    return [client.get(f"/workspaces/{FIRST}", token).data["is_owner"] for token in (JOHN, NOOR)]
+
+
+@scenario("message-stored-before-files-are-validated", [422, True])
+def create_invalid_message(client: BackendClient) -> object:
+    before = client.get("/messages").total
+    status = client.post("/messages", message(client) | {"files": [{"key": "a"}]}).status
+    return [status, client.get("/messages").total == before]
+
+
+@scenario("explicit-false-replaced-by-default", False)
+def forbid_cloning(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a", allow_cloning=False)["uuid"]
+    return client.create("workflow-executions", workflow_uuid=workflow)["workflow"]["allow_cloning"]
+
+
+@scenario("booleans-as-integers", True)
+def embed_favorite(client: BackendClient) -> object:
+    favorite = client.get("/workflow-executions").data[0]["workflow"]["is_favorite"]
+    return isinstance(favorite, bool)
+
+
+# Deletion
+
+short(
+    "provider-delete-removes-accounts",
+    409,
+    lambda c: c.delete(f"/providers/{c.uuid('providers', 'Slack', JOHN)}").status,
+)
+
+
+@scenario("agent-delete-keeps-memories", 404)
+def delete_agent(client: BackendClient) -> object:
+    memory = client.all(f"/memories?agent_uuid={FIRST}")[0]["uuid"]
+    client.delete(f"/agents/{FIRST}")
+    return client.get(f"/memories/{memory}").status
+
+
+@scenario("task-delete-removes-execution", 200)
+def delete_task(client: BackendClient) -> object:
+    execution = client.create("workflow-executions", workflow_uuid=FIRST)["uuid"]
+    task = client.create("command-room-tasks", taskable_type="workflow_execution", taskable_uuid=execution, title="x")[
+        "uuid"
+    ]
+    client.delete(f"/command-room-tasks/{task}")
+    return client.get(f"/workflow-executions/{execution}").status
+
+
+@scenario("second-delete-succeeds", [204, 404])
+def delete_twice(client: BackendClient) -> object:
+    uuid = client.all("/memories")[0]["uuid"]
+    return [client.delete(f"/memories/{uuid}").status for _ in range(2)]
+
+
+# Workflows and executions
+
+short(
+    "execution-status-writable",
+    "pending",
+    lambda c: c.put(f"/workflow-executions/{execution(c)['uuid']}", {"status": "completed"}).data["status"],
+)
+short(
+    "stop-keeps-is-finished",
+    True,
+    lambda c: c.send("POST", f"/workflow-executions/{execution(c)['uuid']}/stop").data["is_finished"],
+)
+short(
+    "offset-of-time-ignored",
+    "2030-01-01T08:00:00",
+    lambda c: c.put(f"/workflow-executions/{execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00+02:00"}).data[
+        "wait_till"
+    ][:19],
+)
+short(
+    "webhook-runs-inactive-workflow",
+    409,
+    lambda c: c.post(f"/workflows/{c.uuid('workflows', 'Lead Processing', JOHN)}/webhook", {}).status,
+)
+
+
+def execution(client: BackendClient) -> dict[str, Any]:
+    return client.create("workflow-executions", workflow_uuid=FIRST)
+
+
+@scenario("finished-execution-can-be-stopped", [200, 409])
+def stop_twice(client: BackendClient) -> object:
+    uuid = execution(client)["uuid"]
+    return [client.send("POST", f"/workflow-executions/{uuid}/stop").status for _ in range(2)]
+
+
+@scenario("execution-id-reused", True)
+def create_after_delete(client: BackendClient) -> object:
+    first = execution(client)
+    client.delete(f"/workflow-executions/{first['uuid']}")
+    return bool(execution(client)["id"] != first["id"])
+
+
+@scenario("trigger-count-ignores-webhooks", 1)
+def trigger_webhook(client: BackendClient) -> object:
+    uuid = client.create("workflows", name="a")["uuid"]
+    client.post(f"/workflows/{uuid}/webhook", {"a": 1})
+    return client.get(f"/workflows/{uuid}").data["trigger_count"]
+
+
+@scenario("completed-count-includes-stopped", 0)
+def stop_execution(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    uuid = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    reply = client.send("POST", f"/workflow-executions/{uuid}/stop")
+    return reply.data["workflow"]["executions_completed_count"]
+
+
+@scenario("execution-total-without-waiting", True)
+def count_executions(client: BackendClient) -> object:
+    counts = client.get("/workflow-executions/count").data
+    return counts.pop("total") == sum(counts.values())
+
+
+# Metrics and actions
+
+short(
+    "message-metrics-of-all-tenants",
+    True,
+    lambda c: (
+        c.post("/messages/metrics", {"calculation": "accumulated_count"}).body["total"] == c.get("/messages").total
+    ),
+)
+short(
+    "empty-periods-omitted",
+    30,
+    lambda c: len(
+        c.post(
+            "/threads/metrics",
+            {"calculation": "time_series_count", "date_from": "2024-06-01", "date_to": "2024-06-30"},
+        ).data
+    ),
+)
+short(
+    "leaderboard-limited-before-ranking",
+    True,
+    lambda c: (
+        c.get("/agents/leaderboard?limit=1").data[0]["score"] == c.get("/agents/leaderboard?limit=100").data[0]["score"]
+    ),
+)
+
+
+@scenario("metrics-property-ignored", True)
+def sum_output_tokens(client: BackendClient) -> object:
+    sums = {
+        name: client.post(
+            "/messages/metrics", {"calculation": "accumulated_sum", "property": f"metadata.tokens.{name}"}
+        ).body["total"]
+        for name in ("input", "output", "total")
+    }
+    return bool(sums["input"] + sums["output"] == sums["total"])
+
+
+@scenario("variable-values-as-replacement-pattern", "It costs $10.")
+def run_prompt(client: BackendClient) -> object:
+    uuid = client.create("prompts", name="a", content="It costs {{price}}.")["uuid"]
+    return client.post(f"/prompts/{uuid}/run", {"variables": {"price": "$10"}}).data["prompt"]
+
+
+@scenario("agent-runs-not-counted", 1)
+def run_agent(client: BackendClient) -> object:
+    uuid = client.create("agents", name="a")["uuid"]
+    client.post(f"/agents/{uuid}/run", {"content": "Hello"})
+    return client.get(f"/agents/{uuid}").data["usage_count"]
+
+
+@scenario("total-tokens-without-output", True)
+def add_tokens(client: BackendClient) -> object:
+    tokens = client.post(f"/agents/{FIRST}/run", {"content": "Hello"}).data["answer"]["metadata"]["tokens"]
+    return bool(tokens["total"] == tokens["input"] + tokens["output"])
+
+
+@scenario("generated-name-not-saved", True)
+def generate_name(client: BackendClient) -> object:
+    uuid = client.all("/threads")[0]["uuid"]
+    name = client.send("POST", f"/threads/{uuid}/generate-name").data["name"]
+    return client.get(f"/threads/{uuid}").data["name"] == name
+
+
+@scenario("trained-urls-have-type-text", ["text", "url"])
+def train_agent(client: BackendClient) -> object:
+    reply = client.post(f"/agents/{FIRST}/train", {"texts": ["a"], "urls": ["https://example.com"]})
+    return [memory["type"] for memory in reply.data]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
+    """Run the backend with a database and at most one bug."""
+    port = free_port()
+    command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "1"]
+    with subprocess.Popen(
+        command, env=os.environ | {"BUG": bug}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            wait_for(port)
+            yield BackendClient(port)
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"the backend does not listen on port {port}")
+
+
+def observe(base: pathlib.Path, name: str, bug: str) -> tuple[object, list[str]]:
+    """Run a scenario on a copy of the database. An error in a scenario is an observation too."""
+    database = base.with_name("copy.db")
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    shutil.copy(base, database)
+    with backend(database, bug) as client:
+        try:
+            return SCENARIOS[name][0](client), client.failures
+        except (KeyError, TypeError, IndexError) as error:
+            return f"{type(error).__name__}: {error}", client.failures
+
+
+def verify(base: pathlib.Path, name: str) -> list[str]:
+    """Return what is wrong with a bug: nothing, if only the backend with the bug deviates from the expected value."""
+    expected = SCENARIOS[name][1]
+    problems = []
+    observed, failures = observe(base, name, "")
+    if observed != expected:
+        problems.append(f"{name}: without the bug got {observed!r}, expected {expected!r}")
+    problems += [f"{name}: {failure}" for failure in failures]
+    if observe(base, name, name)[0] == expected:
+        problems.append(f"{name}: changes nothing, got {expected!r}")
+    return problems
+
+
+COLLECTIONS = [
+    "workspaces",
+    "providers",
+    "accounts",
+    "agents",
+    "workflows",
+    "workflow-executions",
+    "prompts",
+    "memories",
+    "threads",
+    "messages",
+    "large-language-models",
+]
+ODD_VALUES: list[object] = [
+    None,
+    "",
+    0,
+    -1,
+    1.5,
+    True,
+    [],
+    {},
+    [None],
+    [{}],
+    "x" * 300,
+    "\x00",
+    "'",
+    10**30,
+    {"a": None},
+    {"x": [[]]},
+]
+ODD_TEXTS = ["", "'", "%", "%ff", "%00", "-1", "0", "99999999999999999999", "x" * 300, "true", "[]"]
+ODD_BODIES = [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"a": 1e999}', b'{"\\u0000": 1}', b'{"name": "\\ud800"}']
+PARAMETERS = [
+    "page",
+    "per_page",
+    "search",
+    "with",
+    "with_count",
+    "sort_by",
+    "sort_direction",
+    "workspace_uuid",
+    "user_ids",
+    "type",
+    "status",
+    "date_from",
+    "is_active",
+]
+FIELDS = [
+    "name",
+    "slug",
+    "content",
+    "metadata",
+    "files",
+    "thread_uuid",
+    "agent_uuid",
+    "workspace_uuid",
+    "tool_uuids",
+    "nodes",
+    "texts",
+    "entity_id",
+    "entity_type",
+    "prompt",
+    "workflow_uuid",
+    "input",
+    "variables",
+    "credentials",
+    "wait_till",
+    "calculation",
+    "date_from",
+    "provider_uuid",
+    "authentication_config",
+    "role",
+    "tags",
+]
+
+
+def send_odd_queries(client: BackendClient, collection: str) -> None:
+    for token in (JOHN, JANE, NOOR, "", "wrong"):
+        client.get(f"/{collection}", token)
+    for name in PARAMETERS:
+        for text in ODD_TEXTS:
+            client.get(f"/{collection}?{name}={text}")
+    for key in ("x", "'", "%00", "%ff", UNKNOWN, FIRST):
+        for method in ("GET", "PUT", "PATCH", "POST"):
+            client.send(method, f"/{collection}/{key}", {})
+
+
+def send_odd_bodies(client: BackendClient, path: str) -> None:
+    for raw in ODD_BODIES:
+        client.send("POST", path, raw=raw)
+    for name in FIELDS:
+        for value in ODD_VALUES:
+            client.post(path, {name: value})
+
+
+def send_odd_requests(client: BackendClient) -> None:
+    """Send valid and invalid requests to all collections, then delete their records."""
+    for collection in COLLECTIONS:
+        send_odd_queries(client, collection)
+    names = [*COLLECTIONS, "command-room-tasks", "agents/generate", "workflows/generate", "auth/sign-in"]
+    names += [f"agents/{FIRST}/{name}" for name in ("run", "train", "share")] + [f"workflows/{FIRST}/share"]
+    names += [f"{name}/metrics" for name in ("agents", "workflows", "threads", "messages", "workflow-executions")]
+    for name in names:
+        send_odd_bodies(client, f"/{name}")
+    for collection in COLLECTIONS:
+        for row in client.all(f"/{collection}"):
+            client.delete(f"/{collection}/{row['uuid']}")
+
+
+def main(names: list[str]) -> int:
+    listed = {str(bug["name"]) for bug in json.loads((FOLDER / "bugs.json").read_text())}
+    problems = [f"{name}: listed in bugs.json, but has no scenario" for name in sorted(listed - set(SCENARIOS))]
+    problems += [f"{name}: has a scenario, but is not listed in bugs.json" for name in sorted(set(SCENARIOS) - listed)]
+    with tempfile.TemporaryDirectory() as folder:
+        base = pathlib.Path(folder) / "base.db"
+        with backend(base):
+            pass
+        for name in names or sorted(SCENARIOS):
+            problems += verify(base, name)
+        if not names:
+            with backend(base) as client:
+                send_odd_requests(client)
+                problems += [f"without a bug: {failure}" for failure in client.failures]
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    sys.stdout.write(f"{len(names or SCENARIOS)} bugs verified, {len(problems)} problems\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
