@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from mock_server import actions
+from mock_server.console.app import Console
 from mock_server.control import access as control_access
 from mock_server.control.access import ControlAccess
 from mock_server.control.app import ControlApi
@@ -18,6 +19,7 @@ from mock_server.system_routes.docs import Docs
 from mock_server.system_routes.router import SystemRoutes
 from mock_server.web import body, forced_responses, hosts_and_cors, parameters, sandbox_selection, security, validation
 from mock_server.web.connexion_app import build_connexion_app
+from mock_server.web.context import COOKIE
 from mock_server.web.endpoint import Endpoint, RunAction
 from mock_server.web.forced_responses import ResponseForcer
 from mock_server.web.hosts_and_cors import LOOPBACK_KINDS, NETWORK_KINDS, CorsPolicy, HostPolicy
@@ -86,6 +88,7 @@ def create_app(
     read_headers.update(parameters.list_header_names(contract), security.iter_session_headers(contract))
     if registry is not None:
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
+        read_headers.add(COOKIE)  # of the console
     forcer = ResponseForcer(contract, routes, successes, error_responses) if selector else None
     system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract)
     return MockApp(
@@ -108,4 +111,5 @@ def create_app(
         selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
         error_responses,
         create_request_ids(contract),
+        Console(contract) if registry else None,
     )

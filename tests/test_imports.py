@@ -47,6 +47,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("registry",),
         ("web",),
         ("control", "system_routes"),
+        ("console",),
         ("app",),
         ("server",),
         ("cli",),

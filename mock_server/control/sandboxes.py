@@ -98,6 +98,8 @@ def describe_sandbox(request: ControlRequest, entry: SandboxEntry) -> dict[str, 
         "accounts": _list_accounts(sandbox),
         "is_modified": entry.is_modified,
         "bytes": entry.count_bytes(),
+        "age_seconds": round(request.registry.get_seconds() - entry.created_at, 3),
+        "idle_seconds": round(request.registry.get_seconds() - entry.used_at, 3),
     }
 
 

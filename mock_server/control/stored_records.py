@@ -25,7 +25,7 @@ from spec.record import Reference
 
 DEFAULT_PAGE_SIZE = 50
 MAX_RELATED_RECORDS = 20  # listed for each relation
-MAX_LABEL_CHARS = 100
+MAX_CAPTION_CHARS = 100
 
 
 async def list_resources(request: ControlRequest) -> ControlResult:
@@ -181,17 +181,17 @@ def _list_related(sandbox: Sandbox, references: tuple[Reference, ...]) -> dict[s
 
 
 def _identify(sandbox: Sandbox, record: StoredRecord, with_values: bool = False) -> dict[str, Any]:
-    """Return resource, key and label of a record; with its values in the format of `createRecords`."""
-    identity = {"resource": record.resource, "key": record.key, "label": _create_label(sandbox, record)}
+    """Return resource, key and caption of a record; with its values in the format of `createRecords`."""
+    identity = {"resource": record.resource, "key": record.key, "caption": _create_caption(sandbox, record)}
     return {**identity, "record": describe_record(sandbox, record)} if with_values else identity
 
 
-def _create_label(sandbox: Sandbox, record: StoredRecord) -> str:
+def _create_caption(sandbox: Sandbox, record: StoredRecord) -> str:
     """Return the first text of a record that is not a key, an enumeration or a text of a format; else its key."""
     attributes = record.attributes
     for attribute in sandbox.contract.resources[record.resource].attributes.values():
         value = attributes.get(attribute.name)
         is_text = attribute.type == "string" and not attribute.format and not attribute.enum_values
         if is_text and isinstance(value, str) and value.strip():
-            return value[:MAX_LABEL_CHARS]
+            return value[:MAX_CAPTION_CHARS]
     return str(record.key)

@@ -38,14 +38,15 @@ class SandboxEntry:
     """A sandbox with its parameters.
 
     `dataset`: the store of its image; None until the default sandbox needs it. `private_bytes`: memory of its private
-    store, as measured at `measured_generation`. `used_at`: seconds of a monotonic clock. `initial_generation`: the one
-    at which the default sandbox has the records of its dataset; None if that is not known.
+    store, as measured at `measured_generation`. `used_at`, `created_at`: seconds of a monotonic clock.
+    `initial_generation`: the one at which the default sandbox has the records of its dataset; None if not known.
     """
 
     sandbox: Sandbox
     parameters: SandboxParameters
     dataset: StoreReaders | None
     used_at: float
+    created_at: float
     private_bytes: int = 0
     measured_generation: int = 0
     initial_generation: int | None = None

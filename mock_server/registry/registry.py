@@ -56,7 +56,7 @@ class SandboxRegistry:
     building: dict[str, tuple[SandboxParameters, Future[StoreReaders]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds())
+        entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds(), self.get_seconds())
         if self.default.store.is_in_memory():  # a store file may contain the writes of an earlier run
             entry.initial_generation = self.default.store.generation
         self.entries[DEFAULT_NAME] = entry
@@ -175,7 +175,8 @@ class SandboxRegistry:
             journal=self.create_journal(),
             execution_seconds=parameters.execution_seconds,
         )
-        self.entries[name] = SandboxEntry(sandbox, parameters, readers, self.get_seconds())
+        seconds = self.get_seconds()
+        self.entries[name] = SandboxEntry(sandbox, parameters, readers, seconds, seconds)
 
     def create_clock(self, parameters: SandboxParameters) -> Clock:
         source = self.default.clock.source

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,6 +57,16 @@ Explain = Callable[[RequestContext, CapturedResponse, Send], Awaitable[None]]
 ControlApp = Callable[[RequestContext, Scope, Receive, Send], Awaitable[None]]
 
 
+class ConsoleApp(Protocol):
+    """Serves pages that use the control API of `app`."""
+
+    def has_page(self, raw_path: bytes) -> bool: ...
+
+    async def __call__(
+        self, app: ASGIApp, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class MockApp:
     """The outermost ASGI application.
@@ -64,7 +75,7 @@ class MockApp:
     request headers passed to inner layers. `sandbox`: the default one. `system_paths`: paths to suggest in the log of
     an unknown path. `control`: serves the paths below CONTROL_PREFIX; None if they do not exist. `rare_headers`: those
     that may select a sandbox or force a response. `error_responses`: None: errors have Laravel's bodies.
-    `request_ids`: ids of requests without X-Request-Id.
+    `request_ids`: ids of requests without X-Request-Id. `console`: None if there is no control API.
     """
 
     api: ASGIApp
@@ -84,6 +95,7 @@ class MockApp:
     rare_headers: frozenset[bytes] = frozenset()
     error_responses: ErrorResponses | None = None
     request_ids: Iterator[bytes] = field(default_factory=lambda: map(b"%d".__mod__, count(1)))
+    console: ConsoleApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -143,9 +155,17 @@ class MockApp:
                 await self.serve_api(context, scope, receive, send)
             else:
                 await self.api(scope, receive, send)
-        elif self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
+        else:
+            await self.serve_other(context, scope, receive, send)
+
+    async def serve_other(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response of test control, the console, a system route, or for an unknown path. Raises ApiError."""
+        if self.control is not None and context.raw_path.startswith(CONTROL_PREFIX):
             context.is_recorded = False
             await self.control(context, scope, receive, send)
+        elif self.console is not None and self.console.has_page(context.raw_path):
+            context.is_recorded, context.receive = False, None
+            await self.console(self, context, scope, receive, send)
         elif await self.serve_system_route(context, send):
             context.is_recorded = False
         else:

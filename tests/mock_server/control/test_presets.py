@@ -32,7 +32,15 @@ def read_limit(reply: Reply) -> tuple[int | str | None, ...]:
 
 def test_presets_are_listed_and_can_be_added(mock: ControlledMock) -> None:
     presets = mock.control("GET", "/presets")["presets"]
-    assert [preset["name"] for preset in presets] == ["token-expires", "provider-down", "slow-model", "rate-limited"]
+    assert [preset["name"] for preset in presets] == [
+        "token-expires",
+        "provider-down",
+        "slow-model",
+        "rate-limited",
+        "server-error",
+        "slow",
+        "offline",
+    ]
     for preset in presets:
         rule = mock.control("POST", RULES, {"preset": preset["name"]})
         assert rule["name"] == preset["name"]

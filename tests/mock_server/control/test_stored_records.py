@@ -68,7 +68,7 @@ def test_record_leads_to_related_records_in_both_directions(mock: ControlledMock
     thread = create_thread(mock)
     detail = mock.control("GET", f"{RECORDS}/Thread/{thread['uuid']}")
     relations = {item["name"]: item for item in detail["relations"]}
-    assert [item["label"] for item in relations["agent"]["records"]] == ["Alpha"]
+    assert [item["caption"] for item in relations["agent"]["records"]] == ["Alpha"]
     assert (relations["messages"]["total"], relations["messages"]["is_stored"]) == (3, False)
     agent = mock.control("GET", f"{RECORDS}/Agent/{thread['agent']}")
     related = agent["relations"] + agent["referrers"]
@@ -120,4 +120,4 @@ def test_sandboxes_do_not_share_changes(mock: ControlledMock) -> None:
     (record,) = mock.control("GET", f"{RECORDS}/Agent?limit=1")["records"]
     mock.control("PATCH", f"{RECORDS}/Agent/{record['key']}", {"name": "Only here"})
     other = mock.control("GET", f"/sandboxes/b/records/Agent/{record['key']}")
-    assert other["label"] == record["label"] != "Only here"
+    assert other["caption"] == record["caption"] != "Only here"

@@ -1,0 +1,79 @@
+"""Sends requests to the control API of the same process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from starlette.types import ASGIApp, Message, Scope
+
+from mock_server.web.faults import capture_response
+from mock_server.web.sandbox_selection import CONTROL_PREFIX
+
+_FORWARDED_HEADERS = (
+    b"host",
+    b"origin",
+    b"sec-fetch-site",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+)
+
+
+class ControlError(Exception):
+    """A response of the control API other than a success. `messages`: each with its field, if it has one."""
+
+    def __init__(self, status: int, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.status, self.messages = status, messages
+
+    @classmethod
+    def from_body(cls, status: int, body: Any) -> "ControlError":
+        errors = body.get("errors", {}) if isinstance(body, dict) else {}
+        messages = [f"{field}: {message}" for field, values in errors.items() for message in values]
+        message = body.get("message") if isinstance(body, dict) else None
+        return cls(status, messages or [str(message or f"The control API returned {status}.")])
+
+
+@dataclass(frozen=True, slots=True)
+class ControlClient:
+    """A client on behalf of a browser. `scope`: of the browser's request; `token`: the control token, or empty."""
+
+    app: ASGIApp
+    scope: Scope
+    token: str
+
+    async def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return await self.send("GET", path, query=query)
+
+    async def send(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of a success; None without a body. Raises ControlError.
+
+        `path`: below the prefix of the control API. `query`: parameters; None and empty values are not sent.
+        """
+        content = b"" if body is None else orjson.dumps(body)
+        parameters = {name: value for name, value in (query or {}).items() if value not in (None, "")}
+        raw_path = CONTROL_PREFIX + quote(path).encode()
+        headers = [(name, value) for name, value in self.scope["headers"] if name in _FORWARDED_HEADERS]
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        if self.token:
+            headers.append((b"authorization", b"Bearer " + self.token.encode("latin-1", "replace")))
+        scope = {
+            **{name: self.scope.get(name) for name in ("type", "asgi", "scheme", "server", "client", "http_version")},
+            "method": method,
+            "path": raw_path.decode(),
+            "raw_path": raw_path,
+            "query_string": urlencode(parameters).encode(),
+            "root_path": "",
+            "headers": headers,
+        }
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        captured = await capture_response(lambda send: self.app(scope, receive, send))
+        result = orjson.loads(captured.body) if captured.body else None
+        if captured.status != 202 and 200 <= captured.status < 300:
+            return result
+        raise ControlError.from_body(captured.status, result)

@@ -1,0 +1,155 @@
+"""The recorded requests: list, detail with the reason of the response, and rules made from a request."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from mock_server.console.control_client import ControlError
+from mock_server.console.page import Download, Page, PageRequest, PageResult, Redirect
+from spec.model import Contract, Operation
+from spec.provenance import get_provenance
+
+PAGE_SIZE = 50
+FAILURE_STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
+REDACTED_HEADER = "[redacted]"
+_UNSENT_HEADERS = frozenset({"host", "content-length", "connection", "accept-encoding", "user-agent", "accept"})
+_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
+
+
+async def show_requests(request: PageRequest) -> PageResult:
+    """Show the list, one request (`parts`: its number), or the list's rows only (query ``rows``)."""
+    if request.parts:
+        return await show_request(request, int(request.parts[0]) if request.parts[0].isdigit() else 0)
+    query = request.query
+    filters = {name: query.get(name, "") for name in ("operation", "status", "before")}
+    listed = await request.get("/requests", limit=PAGE_SIZE, **filters)
+    is_fragment = "rows" in query
+    context = {"listed": listed, "filters": filters, "operations": list(request.contract.operations)}
+    context["is_live"] = not filters["before"] and "paused" not in query
+    return Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
+
+
+async def show_request(request: PageRequest, number: int, messages: list[str] | None = None) -> Page:
+    entry = await _find_request(request, number)
+    operation = request.contract.operations.get(entry["operation"] or "")
+    context = {
+        "entry": entry,
+        "operation": None if operation is None else _describe_operation(request.contract, operation),
+        "curl": build_curl(entry),
+        "statuses": FAILURE_STATUSES,
+        "messages": messages or [],
+    }
+    return Page("request.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
+
+
+async def change_requests(request: PageRequest) -> PageResult:
+    """Delete all requests, or make a rule of one (`parts`: its number, then ``fail`` or ``save``)."""
+    if request.parts == ("delete",):
+        await request.send("DELETE", "/requests")
+        return Redirect(request.build_url("requests"))
+    number = int(request.parts[0]) if request.parts[0].isdigit() else 0
+    entry = await _find_request(request, number)
+    rule = _build_failure(entry, request.form) if request.parts[1:] == ("fail",) else _build_saved_response(entry)
+    try:
+        await request.send("POST", "/rules", rule)
+    except ControlError as error:
+        return await show_request(request, number, error.messages)
+    return Redirect(request.build_url("rules", done=rule["name"]))
+
+
+async def download_archive(request: PageRequest) -> PageResult:
+    archive = await request.get("/requests.har")
+    return Download(f"{request.sandbox}.har", "application/json", orjson.dumps(archive))
+
+
+async def _find_request(request: PageRequest, number: int) -> Any:
+    """Return a recorded request. Raises ControlError (404)."""
+    body = {"before": number + 1, "limit": 1}
+    found = (await request.send("POST", "/requests/find", body))["requests"] if number > 0 else []
+    if not found or found[0]["id"] != number:
+        raise ControlError(
+            404, [f"There is no recorded request {number}: it was deleted, or there was no memory for it."]
+        )
+    return found[0]
+
+
+def _describe_operation(contract: Contract, operation: Operation) -> dict[str, Any]:
+    """Return what the contract says about an operation, each part with its provenance."""
+    document = contract.document
+    node = document.resolve(operation.pointer)
+    parameters = [
+        {
+            "name": parameter.name,
+            "place": parameter.location,
+            "required": parameter.required,
+            "provenance": get_provenance(document, parameter.pointer),
+        }
+        for parameter in operation.parameters
+    ]
+    fields = [
+        {
+            "name": field.name,
+            "place": "body",
+            "required": field.required,
+            "provenance": get_provenance(document, field.pointer),
+        }
+        for field in operation.body_fields.values()
+    ]
+    return {
+        "id": operation.id,
+        "title": f"{operation.method.upper()} {operation.path}",
+        "summary": operation.summary,
+        "description": str(node.get("description", "")),
+        "provenance": get_provenance(document, operation.pointer),
+        "parts": [*parameters, *fields],
+        "statuses": sorted(operation.responses),
+    }
+
+
+def build_curl(entry: Mapping[str, Any]) -> str:
+    """Return a command that sends a recorded request again; a redacted credential is ``$TOKEN``."""
+    sent = entry["request"]
+    words = ["curl", "-i", "-X", shlex.quote(sent["method"]), shlex.quote(sent["url"])]
+    for name, value in sent["headers"].items():
+        if name == "authorization" and REDACTED_HEADER in value:
+            words += ["-H", '"Authorization: Bearer $TOKEN"']
+        elif name not in _UNSENT_HEADERS and REDACTED_HEADER not in value and not name.startswith("sec-"):
+            words += ["-H", shlex.quote(f"{name}: {value}")]
+    if sent["body"] is not None:
+        body = sent["body"] if isinstance(sent["body"], str) else orjson.dumps(sent["body"]).decode()
+        words += ["--data-raw", shlex.quote(body)]
+    return " ".join(words)
+
+
+def _build_match(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return conditions for requests like a recorded one."""
+    if entry["operation"] is not None:
+        return {"operation": entry["operation"]}
+    return {"method": entry["request"]["method"], "path": entry["request"]["path"]}
+
+
+def _build_name(prefix: str, entry: Mapping[str, Any]) -> str:
+    subject = entry["operation"] or f"{entry['request']['method']}-{entry['request']['path']}"
+    return _NAME_CHARACTERS.sub("-", f"{prefix}-{subject}".lower())[:60].strip("-")
+
+
+def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
+    """Return a rule with which the next request like a recorded one fails."""
+    status = form.get("status", "")
+    respond: dict[str, Any] = {"status": int(status) if status.isdigit() else status}
+    if form.get("status") == "connection-reset":
+        respond = {"fault": "connection-reset"}
+    return {"name": _build_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}
+
+
+def _build_saved_response(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule that always gives the recorded response."""
+    response = entry["response"] or {"status": 500, "body": None}
+    respond = {"status": response["status"]}
+    if response["body"] is not None:
+        respond["body"] = response["body"]
+    return {"name": _build_name("saved", entry), "match": _build_match(entry), "respond": respond}
