@@ -73,7 +73,10 @@ class SettableClock:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A served contract, and a client that validates responses against it. `openapi_core`: the second validator."""
+    """A served contract, and a client that validates responses against it.
+
+    `openapi_core`: the second validator. `image`: of the dataset. `content`: the bytes of the store at the start.
+    """
 
     contract: Contract = field(repr=False)
     schemas: SchemaValidators = field(repr=False)
@@ -81,6 +84,7 @@ class Api:
     app: ASGIApp = field(repr=False)
     sandbox: Sandbox = field(repr=False)
     clock: SettableClock
+    image: bytes = field(repr=False)
     content: bytes = field(repr=False)
 
     @classmethod
@@ -95,7 +99,7 @@ class Api:
         sandbox = images.create_sandbox(contract, schemas, store, clock)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, sandbox, request_log=request_log)
-        return cls(contract, schemas, OpenapiCoreChecker(contract), app, sandbox, clock, content)
+        return cls(contract, schemas, OpenapiCoreChecker(contract), app, sandbox, clock, image, content)
 
     def reset(self) -> None:
         """Restore the initial data and set the clock to the epoch."""
