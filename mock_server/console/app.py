@@ -37,7 +37,7 @@ PAGES: Mapping[str, tuple[ShowPage, ShowPage | None]] = {
     "sandboxes": (steering.show_sandboxes, steering.change_sandboxes),
     "contract": (steering.show_contract, None),
 }
-_SIGN_IN = "sign-in"
+_SIGN_IN = "token"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -92,7 +92,7 @@ class Console:
             return await (change if context.method == "POST" and change else show)(request)
         except ControlError as error:
             template = "sign_in.html.j2" if error.status == HTTPStatus.UNAUTHORIZED else "error.html.j2"
-            return Page(template, {"messages": error.messages}, HTTPStatus(error.status))
+            return Page(template, {"errors": error.messages}, HTTPStatus(error.status))
 
     async def send_result(
         self, context: RequestContext, request: PageRequest, name: str, result: PageResult, send: Send
@@ -105,7 +105,7 @@ class Console:
             content_type = (b"content-type", result.media_type.encode())
             await send_response(send, context, 200, result.content, content_type=content_type, headers=headers)
         else:
-            common = {"name": name, "request": request, "done": request.query.get("done", "")}
+            common = {"name": name, "request": request, "notice": request.query.get("notice", "")}
             body = render(result.template, {**common, **result.context})
             await send_response(send, context, result.status, body, content_type=_HTML, headers=_HEADERS)
 

@@ -36,7 +36,7 @@ async def change_data(request: PageRequest) -> PageResult:
                 await request.send("DELETE", f"/records/{resource}/{key}")
             except ControlError as error:
                 return await _show_record(request, resource, key, error.messages)
-            return Redirect(request.build_url(f"data/{resource}", done="deleted"))
+            return Redirect(request.build_url(f"data/{resource}", notice="deleted"))
     raise ControlError(404, ["There is no such page."])
 
 
@@ -60,7 +60,7 @@ async def change_snapshots(request: PageRequest) -> PageResult:
             await request.send("DELETE", f"/snapshots/{name}")
         case _:
             await request.send("POST", "/reset")
-    return Redirect(request.build_url("changes", done=request.form.get("do", "")))
+    return Redirect(request.build_url("changes", notice=request.form.get("do", "")))
 
 
 async def _show_records(request: PageRequest, resource: str) -> Page:
@@ -85,7 +85,7 @@ async def _show_new_record(request: PageRequest, resource: str, messages: list[s
 
 def _create_form_page(template: str, fields: list[FormField], messages: list[str] | None, **context: Any) -> Page:
     status = HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK
-    return Page(template, {**context, "fields": fields, "messages": messages or []}, status)
+    return Page(template, {**context, "fields": fields, "errors": messages or []}, status)
 
 
 async def _read_schema(request: PageRequest, resource: str) -> Any:
@@ -106,7 +106,7 @@ async def _create_record(request: PageRequest, resource: str) -> PageResult:
         return await _show_new_record(request, resource, _list_messages(error))
     resources = (await request.get("/resources"))["resources"]
     key_attribute = next(item["key"] for item in resources if item["name"] == resource)
-    return Redirect(request.build_url(f"data/{resource}/{created[resource][-1][key_attribute]}", done="created"))
+    return Redirect(request.build_url(f"data/{resource}/{created[resource][-1][key_attribute]}", notice="created"))
 
 
 async def _update_record(request: PageRequest, resource: str, key: str) -> PageResult:
@@ -118,7 +118,7 @@ async def _update_record(request: PageRequest, resource: str, key: str) -> PageR
             await request.send("PATCH", f"/records/{resource}/{key}", changes)
     except (ControlError, FormError) as error:
         return await _show_record(request, resource, key, _list_messages(error))
-    return Redirect(request.build_url(f"data/{resource}/{key}", done="saved" if changes else "unchanged"))
+    return Redirect(request.build_url(f"data/{resource}/{key}", notice="saved" if changes else "unchanged"))
 
 
 def _list_messages(error: ControlError | FormError) -> list[str]:

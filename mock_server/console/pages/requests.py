@@ -25,11 +25,11 @@ async def show_requests(request: PageRequest) -> PageResult:
     if request.parts:
         return await show_request(request, int(request.parts[0]) if request.parts[0].isdigit() else 0)
     query = request.query
-    filters = {name: query.get(name, "") for name in ("operation", "status", "before")}
-    listed = await request.get("/requests", limit=PAGE_SIZE, **filters)
+    criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
+    listed = await request.get("/requests", limit=PAGE_SIZE, **criteria)
     is_fragment = "rows" in query
-    context = {"listed": listed, "filters": filters, "operations": list(request.contract.operations)}
-    context["is_live"] = not filters["before"] and "paused" not in query
+    context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
+    context["is_live"] = not criteria["before"] and "paused" not in query
     return Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
 
 
@@ -41,7 +41,7 @@ async def show_request(request: PageRequest, number: int, messages: list[str] | 
         "operation": None if operation is None else _describe_operation(request.contract, operation),
         "curl": build_curl(entry),
         "statuses": FAILURE_STATUSES,
-        "messages": messages or [],
+        "errors": messages or [],
     }
     return Page("request.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
 
@@ -58,7 +58,7 @@ async def change_requests(request: PageRequest) -> PageResult:
         await request.send("POST", "/rules", rule)
     except ControlError as error:
         return await show_request(request, number, error.messages)
-    return Redirect(request.build_url("rules", done=rule["name"]))
+    return Redirect(request.build_url("rules", notice=rule["name"]))
 
 
 async def download_archive(request: PageRequest) -> PageResult:

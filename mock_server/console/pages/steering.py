@@ -17,7 +17,7 @@ async def show_rules(request: PageRequest, messages: list[str] | None = None, te
     rules = (await request.get("/rules"))["rules"]
     presets = (await request.client.get("/presets"))["presets"]
     example = RULE_EXAMPLE % next(iter(request.contract.operations), "")
-    context = {"rules": rules, "presets": presets, "messages": messages or [], "text": text or example}
+    context = {"rules": rules, "presets": presets, "errors": messages or [], "text": text or example}
     return Page("rules.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
 
 
@@ -44,7 +44,7 @@ async def change_rules(request: PageRequest) -> PageResult:
 
 async def show_clock(request: PageRequest, messages: list[str] | None = None) -> Page:
     clock = await request.get("/clock")
-    context = {"clock": clock, "advances": ADVANCES, "messages": messages or []}
+    context = {"clock": clock, "advances": ADVANCES, "errors": messages or []}
     return Page("clock.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
 
 
@@ -85,7 +85,7 @@ async def show_sandboxes(request: PageRequest, messages: list[str] | None = None
     listed = await request.client.get("/sandboxes")
     document = await request.client.get("/openapi.json")
     parameters = document["components"]["schemas"]["SandboxParameters"]["properties"]
-    context = {**listed, "datasets": parameters["dataset"].get("enum", []), "messages": messages or []}
+    context = {**listed, "datasets": parameters["dataset"].get("enum", []), "errors": messages or []}
     return Page("sandboxes.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
 
 
