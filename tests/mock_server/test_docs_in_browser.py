@@ -88,9 +88,9 @@ def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[st
     with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
         page.goto(f"{banner.split('/api/')[0]}/docs")
         page.get_by_role("heading", name="Athena API").wait_for()
-        page.get_by_role("button", name=re.compile("^Search")).first.click()
-        page.get_by_role("combobox").or_(page.get_by_role("searchbox")).first.fill("list agents")
-        page.get_by_role("option").first.click()
-        operation = page.locator("section", has=page.get_by_role("heading", name="List agents")).last
+        page.get_by_text("Search", exact=True).first.click()
+        page.get_by_role("combobox", name="Enter search query").fill("get agents")
+        page.get_by_role("option", name="Get Agents").first.click()
+        operation = page.locator("section", has=page.get_by_role("heading", name="Get Agents")).last
         operation.get_by_text(re.compile("^(documented|published|confirmed|inferred)$")).first.wait_for()
     assert page.faults == []
