@@ -34,7 +34,7 @@ async def show_requests(request: PageRequest) -> PageResult:
         return await show_request(request, _parse_request_number(request.parts, 1))
     query = request.query
     criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
-    listed = await request.get("requests", limit=PAGE_SIZE, **criteria)
+    listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
     is_fragment = "rows" in query
     context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
     context["is_live"] = not criteria["before"] and "paused" not in query
@@ -92,7 +92,9 @@ async def _find_request(request: PageRequest, number: int) -> Any:
     body = {"before": number + 1, "limit": 1}
     entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
     if not entries or entries[0]["id"] != number:
-        message = f"There is no recorded request {number}: it was deleted, or there was no memory for it."
+        message = (
+            f"There is no recorded request {number}: it was deleted, or dropped for newer ones (--journal-memory)."
+        )
         raise ControlError(HTTPStatus.NOT_FOUND, [message])
     return entries[0]
 
