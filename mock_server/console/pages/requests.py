@@ -92,9 +92,7 @@ async def _find_request(request: PageRequest, number: int) -> Any:
     body = {"before": number + 1, "limit": 1}
     entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
     if not entries or entries[0]["id"] != number:
-        message = (
-            f"There is no recorded request {number}: it was deleted, or dropped for newer ones (--journal-memory)."
-        )
+        message = f"Request {number} is not recorded: it was deleted, or dropped for newer ones (--journal-memory)."
         raise ControlError(HTTPStatus.NOT_FOUND, [message])
     return entries[0]
 

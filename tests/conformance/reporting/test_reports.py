@@ -14,6 +14,7 @@ from conformance.errors import not_testable
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
+from conformance.session.coverage import COVERED, ITEM_KINDS
 from conformance.transport.credentials import OperationCredentials, PrintedCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import Redactor
@@ -167,6 +168,19 @@ def test_json_report_has_skip_category(contract: Contract) -> None:
     document = json_report.build_document(build_report(contract, RunResult([skipped, passed])))
     assert document["skip_reasons"] == [{"message": "no way to test", "category": "not_testable", "count": 1}]
     assert [result["skip_category"] for result in document["results"]] == ["not_testable", ""]
+
+
+def test_html_report_shows_coverage_as_bars(report: Report) -> None:
+    text = html.render(report)
+    chart = ElementTree.fromstring(text[text.index('<svg class="chart"') : text.index("</svg>") + 6])
+    assert report.coverage is not None
+    assert chart.get("aria-label") == report.coverage.summary_line()
+    kinds = [kind for kind in ITEM_KINDS if report.coverage.total(kind)]
+    assert [element.text for element in chart.iterfind("text")] == kinds
+    for kind, bar in zip(kinds, chart.iterfind("rect[@class='chart-covered']"), strict=True):
+        share = report.coverage.count(kind, COVERED) / report.coverage.total(kind)
+        assert bar.get("width") == f"{80 * share:.2f}%"
+    assert all(float((bar.get("width") or "").rstrip("%")) <= 80 for bar in chart.iterfind("rect"))
 
 
 def test_json_report_has_coverage_and_proposals(report: Report) -> None:
