@@ -4,6 +4,7 @@ Response bodies are not stored. `conformance.trace.sequence` selects the request
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +17,11 @@ from spec.model import Contract
 
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched
+UUID_LENGTH = 36
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Path = tuple[str | int, ...]
+LinkedPath = tuple[Any, str | int] | None  # the linked path of the parent, and the last part
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,9 @@ class Recorder:
         step = len(self.exchanges)
         self.steps[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
-        for value, path in _identifiers(response.json, self.keys):
+        for value, path in _iter_identifiers(response.json, self.keys):
             if value not in self.sources and len(self.sources) < MAX_RECORDED:
-                self.sources[value] = IdentifierSource(step, path)
+                self.sources[value] = IdentifierSource(step, _flatten(path))
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""
@@ -89,16 +92,32 @@ class Recorder:
         return replace(check, run=run)
 
 
-def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
-    """Yield (identifier, path) for the values of key attributes and all UUIDs in a body."""
-    stack: list[tuple[Any, Path]] = [(body, ())]
-    for _ in range(MAX_NODES):
-        if not stack:
-            return
-        node, path = stack.pop()
-        if isinstance(node, dict):
-            stack += [(value, (*path, str(name))) for name, value in reversed(node.items())]
-        elif isinstance(node, list):
-            stack += [(value, (*path, index)) for index, value in reversed(list(enumerate(node)))]
-        elif is_key(node) and (UUID.fullmatch(str(node)) or (path and path[-1] in keys)):
-            yield str(node), path
+def _iter_identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, LinkedPath]]:
+    """Yield (identifier, path) for the values of key attributes and all UUIDs in a body, those of outer values first.
+
+    Each response of the target is searched, so a path is built only for an identifier that is new.
+    """
+    if isinstance(body, str) and UUID.fullmatch(body):
+        yield body, None
+    nodes: deque[tuple[Any, LinkedPath]] = deque([(body, None)])
+    count = 0
+    while nodes and count < MAX_NODES:
+        node, path = nodes.popleft()
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for name, value in items:
+            count += 1
+            if isinstance(value, (dict, list)):
+                nodes.append((value, (path, name)))
+            elif name in keys:
+                if is_key(value):
+                    yield str(value), (path, name)
+            elif isinstance(value, str) and len(value) == UUID_LENGTH and UUID.fullmatch(value):
+                yield value, (path, name)
+
+
+def _flatten(path: LinkedPath) -> Path:
+    parts: list[str | int] = []
+    while path is not None:
+        path, name = path
+        parts.append(name)
+    return tuple(reversed(parts))
