@@ -18,7 +18,8 @@ from spec.model import Contract
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched
 UUID_LENGTH = 36
-UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+UUID = re.compile(UUID_PATTERN)
 
 Path = tuple[str | int, ...]
 LinkedPath = tuple[Any, str | int] | None  # the linked path of the parent, and the last part
@@ -62,6 +63,12 @@ class Recorder:
     sources: dict[str, IdentifierSource] = field(default_factory=dict)
     spans: dict[str, RequestSpan] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
+    _texts: set[bytes] = field(default_factory=set)  # of the searched bodies: UUIDs, and key attributes with values
+    _text_pattern: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = "|".join(map(re.escape, self.keys)) or UUID_PATTERN
+        self._text_pattern = re.compile(rf'"(?:{names})"\s*:\s*(?:"[^"]*"|-?\d+)|"{UUID_PATTERN}"'.encode())
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
@@ -74,9 +81,32 @@ class Recorder:
         step = len(self.exchanges)
         self.steps[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
-        for value, path in _iter_identifiers(response.json, self.keys):
-            if value not in self.sources and len(self.sources) < MAX_RECORDED:
-                self.sources[value] = IdentifierSource(step, _flatten(path))
+        texts = self._text_pattern.findall(response.content) if len(self.sources) < MAX_RECORDED else ()
+        if not self._texts.issuperset(texts):  # the search of each value takes three times as long
+            self._texts.update(texts)
+            self._record_identifiers(response.json, step)
+
+    def _record_identifiers(self, body: Any, step: int) -> None:
+        """Record the new values of key attributes, and new UUIDs; those of outer values first."""
+        sources, keys = self.sources, self.keys
+        nodes: deque[tuple[Any, LinkedPath]] = deque([([body], None)])
+        count = 0
+        while nodes and count < MAX_NODES and len(sources) < MAX_RECORDED:
+            node, path = nodes.popleft()
+            count += len(node)
+            for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+                if isinstance(value, (dict, list)):
+                    nodes.append((value, (path, name)))
+                elif name in keys:
+                    if is_key(value) and str(value) not in sources:
+                        sources[str(value)] = IdentifierSource(step, _flatten(path, name))
+                elif (
+                    isinstance(value, str)
+                    and len(value) == UUID_LENGTH
+                    and value not in sources
+                    and UUID.fullmatch(value)
+                ):
+                    sources[value] = IdentifierSource(step, _flatten(path, name))
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""
@@ -92,32 +122,10 @@ class Recorder:
         return replace(check, run=run)
 
 
-def _iter_identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, LinkedPath]]:
-    """Yield (identifier, path) for the values of key attributes and all UUIDs in a body, those of outer values first.
-
-    Each response of the target is searched, so a path is built only for an identifier that is new.
-    """
-    if isinstance(body, str) and UUID.fullmatch(body):
-        yield body, None
-    nodes: deque[tuple[Any, LinkedPath]] = deque([(body, None)])
-    count = 0
-    while nodes and count < MAX_NODES:
-        node, path = nodes.popleft()
-        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-        for name, value in items:
-            count += 1
-            if isinstance(value, (dict, list)):
-                nodes.append((value, (path, name)))
-            elif name in keys:
-                if is_key(value):
-                    yield str(value), (path, name)
-            elif isinstance(value, str) and len(value) == UUID_LENGTH and UUID.fullmatch(value):
-                yield value, (path, name)
-
-
-def _flatten(path: LinkedPath) -> Path:
-    parts: list[str | int] = []
+def _flatten(path: LinkedPath, name: str | int) -> Path:
+    """Return the path of a value without the list around the body."""
+    parts = [name]
     while path is not None:
         path, name = path
         parts.append(name)
-    return tuple(reversed(parts))
+    return tuple(reversed(parts[:-1]))
