@@ -52,6 +52,7 @@ NOT_EXECUTED: Mapping[str, str] = {
     "npx playwright": "the same",
     "pip install openapi-": "the same",
     "pip install 'datamodel-": "the same",
+    ".venv/bin/athena-conformance run --contract plaid.yml": "a placeholder; tests/contracts tests the option",
     ".venv/bin/athena-conformance accept": "needs a report; tests/conformance/gate/test_accept.py runs it",
     ".venv/bin/athena-contract diff": "the files are placeholders; tests/spec/test_contract_diff.py runs it",
 }

@@ -215,10 +215,14 @@ def has_lost_characters(expected: str, actual: str) -> bool:
 
 
 def _is_other_text(expected: str, actual: str) -> bool:
-    """Whether texts differ in more than case, accents, white space, punctuation, markup and length."""
+    """Whether texts differ in more than case, accents, white space, punctuation, markup and length.
+
+    Laravel stores the local time of an instant without its offset, and returns it as UTC.
+    """
     zoned = parse_zoned_datetime(expected), parse_zoned_datetime(actual)
     if zoned[0] is not None and zoned[1] is not None:
-        return abs((zoned[0] - zoned[1]).total_seconds()) >= SECONDS_PER_MINUTE
+        has_lost_offset = zoned[0].replace(tzinfo=None, microsecond=0) == zoned[1].replace(tzinfo=None, microsecond=0)
+        return not has_lost_offset and abs((zoned[0] - zoned[1]).total_seconds()) >= SECONDS_PER_MINUTE
     instants = parse_instant(expected), parse_instant(actual)
     if instants[0] is not None and instants[1] is not None:
         return abs((instants[0] - instants[1]).total_seconds()) >= SECONDS_PER_DAY

@@ -17,7 +17,7 @@ from conformance.checks.support.values import (
     iter_round_trip_fields,
     new_record,
 )
-from conformance.checks.writes.changes import describe_changes, fetch_attributes, path_of
+from conformance.checks.writes.changes import describe_effect, fetch_attributes, path_of
 from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
@@ -183,7 +183,7 @@ def _find_change(case: Case, key: Any, before: Mapping[str, Any]) -> str:
     exchange = case.session.client.retrieve(resource, key)
     if exchange.response.status in GONE_STATUSES:
         return f"retrieving the record then returned {exchange.response.status}"
-    return describe_changes(before, fetch_attributes(case.session, resource, key)) if before else ""
+    return describe_effect(case.session, resource, key, before) if before else ""
 
 
 def _check_unknown_key(case: Case, body: Any) -> Iterator[CheckResult]:
