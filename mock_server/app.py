@@ -111,5 +111,5 @@ def create_app(
         selector.rare_headers.union(forced_responses.READ_HEADERS) if selector else frozenset(),
         error_responses,
         create_request_ids(contract),
-        Console(contract) if registry else None,
+        Console(contract, access) if registry else None,
     )
