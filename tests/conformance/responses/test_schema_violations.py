@@ -8,6 +8,9 @@ import pytest
 
 from conformance.responses.findings import format_path, inspect_response, violation_details
 from conformance.transport.messages import Exchange, Request, Response
+from spec.loader import load_contract
+from spec.validators import SchemaValidators
+from tests.mock_process import ROOT
 from tests.mock_server.athena import athena_contract, athena_schemas
 
 SCHEMA = {
@@ -67,3 +70,15 @@ def test_undeclared_content_type_of_a_success_blocks_whatever_its_provenance(
     exchange = Exchange(Request(operation.id, operation.method, operation.path), response)
     findings = {f.check: f.provenance_independent for f in inspect_response(athena_schemas(), operation, exchange)}
     assert findings["content-type-is-json"] is is_blocking
+
+
+@pytest.mark.parametrize(("content_type", "is_reported"), [("text/plain", False), ("application/json", True)])
+def test_undocumented_415_is_a_violation_for_documented_media_types_only(content_type: str, is_reported: bool) -> None:
+    contract = load_contract(ROOT / "examples" / "tasks-with-state.yaml")
+    operation = contract.operations["createTask"]
+    request = Request(operation.id, operation.method, operation.path, headers={"Content-Type": content_type})
+    content = b'{"error": {"status": 415, "message": "No."}}'
+    exchange = Exchange(request, Response(415, {"content-type": "application/json"}, content, 0.0))
+    schemas = SchemaValidators.from_document(contract.document)
+    checks = [finding.check for finding in inspect_response(schemas, operation, exchange)]
+    assert checks == (["status-is-documented"] if is_reported else [])
