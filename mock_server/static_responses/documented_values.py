@@ -110,7 +110,7 @@ class DocumentedValues:
         return f"{place} does not match its schema: {violation.message[:MAX_REASON_CHARS]}"
 
     def complete_uris(self, pointer: str, example: Any) -> Any:
-        """Return a JSON example with absolute URIs where `format: uri` has relative ones; None if it is invalid then."""
+        """Return an example with absolute URIs where `format: uri` has relative ones; None if it is invalid then."""
         validator = self.schemas.get(pointer, "read")
         holder = [copy.deepcopy(example)]
         for violation in validator.iter_errors(example):
