@@ -79,7 +79,7 @@ def find_metrics(contract: Contract, operation: Operation) -> Iterator[Metric]:
     items: Collection[Argument] = operation.query_parameters
     if operation.request_body is not None:
         items = operation.body_fields.values() if operation.has_query_body else ()
-    choices = {i.name: _get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
+    choices = {i.name: get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
     collections = {r.collection: r for r in contract.resources.values()}
     selector = next((name for name, values in choices.items() if values and set(values) <= collections.keys()), None)
     for value in choices.pop(selector) if selector is not None else [None]:
@@ -101,7 +101,8 @@ def _returns_total(contract: Contract, operation: Operation) -> bool:
     return TOTAL_PROPERTY in properties or TOTAL_PROPERTY in data_schema.get("properties", {})
 
 
-def _get_enum_values(contract: Contract, item: Argument) -> list[str]:
+def get_enum_values(contract: Contract, item: Argument) -> list[str]:
+    """Return the enum values of an argument, also through references."""
     schema: Mapping[str, Any] = item.schema
     for _ in range(5):
         if len(schema.get("allOf", ())) == 1:

@@ -25,6 +25,7 @@ from conformance.mutation.faults import (
     change_value,
     on_status,
     respond_if,
+    stateless,
 )
 from spec.loader import load_contract
 from tests.mock_process import ROOT
@@ -395,3 +396,17 @@ def return_first_metric() -> Fault:
 
 # A total is the sum of its parts plus one.
 increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})
+
+# A time series has no values of periods without records.
+omit_empty_periods = change_json(
+    lambda _, body: {**body, "data": [point for point in body["data"] if point["value"] or "date" not in point]}
+)
+
+
+@stateless
+async def create_for_other_account(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """A create that refers to a record of the other account is performed for that account."""
+    response = await call_next(request)
+    if response.status != 404:
+        return response
+    return await call_next(request.with_token(OTHER_TOKEN))
