@@ -23,6 +23,7 @@ from conformance.model.specification import iter_setters, iter_writable_attribut
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
 from conformance.session.session import Session
+from conformance.session.write_log import is_key
 from spec.document import snake_case
 from spec.model import BodyField, DerivedProperty, Operation, Parameter, Relation
 
@@ -108,13 +109,38 @@ class Tour:
         return relation.targets[0] not in fixed and self.can_create(self.session, relation.targets[0])
 
     def _foreign_references(self, operation: Operation) -> Iterator[dict[str, Any]]:
-        """Yield a body for each relation to records that the run cannot create: the tenant, or an existing record."""
+        """Yield bodies for each relation to records that the run cannot create: the tenant, or existing records.
+
+        A relation to several records gets one, two, and the second one, so that added and replaced ones differ.
+        """
         definition = self.session.contract.resources[self.resource]
         for name, relation, discriminator in iter_setters(definition, operation):
-            if discriminator is None and not self._is_own(relation):
-                with suppress(SkipCheck):
-                    key = self.session.records.parent(relation)[1]
-                    yield {name: [key] if relation.to_many else key}
+            if discriminator is not None or self._is_own(relation):
+                continue
+            keys = self._find_existing_keys(relation)
+            if keys and not relation.to_many:
+                yield {name: keys[0]}
+            elif keys:
+                choices = [keys[:1], keys[:2], keys[1:2], []] if len(keys) > 1 else [keys[:1], []]
+                yield from ({name: choice} for choice in choices)
+
+    def _find_existing_keys(self, relation: Relation) -> list[Any]:
+        """Return the key of an existing record, or of two if records of the resource embed them."""
+        keys: list[Any] = []
+        with suppress(SkipCheck):
+            keys.append(self.session.records.parent(relation)[1])
+        listing = self.session.operations.find(self.resource, "list")
+        if (keys and not relation.to_many) or listing is None:
+            return keys
+        key_attribute = self.session.contract.resources[relation.targets[0]].key_attribute
+        query = next(iter(self._find_full_selections(listing)), {})
+        with suppress(SkipCheck):
+            for row in self.session.records.rows(listing, query, pages=1):
+                value = row.get(relation.name)
+                embedded = value if isinstance(value, list) else [value]
+                found = [item.get(key_attribute) for item in embedded if isinstance(item, Mapping)]
+                keys += [key for key in found if is_key(key) and key not in keys]
+        return keys
 
     def _refer(
         self, relation: Relation, name: str, discriminator: str | None, targets: list[RecordName]
