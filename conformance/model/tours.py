@@ -561,6 +561,7 @@ class Tour:
         for order in [*self._orders()] or [{}]:
             yield Step(Action.LIST, self.resource, query={**order, **narrow, **paging})
         yield from self._pairs(conditions, paging)
+        yield from self._overridden(conditions)
         for selections in (self._selections("include"), self._selections("count")):
             yield from (Step(Action.LIST, self.resource, query=query) for query in selections)
             if selections:
@@ -658,7 +659,7 @@ class Tour:
             selected.append(build_unmatched_value(0 if item_schema["type"] == "integer" else sample))
         if schema.get("type") == "array":
             unmatched = [value for value in selected if is_unmatched(value)]
-            several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values]]
+            several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values], [*values, *unmatched]]
             selected = [[value] for value in selected] + [value for value in several if len(value) > 1]
         validator = self.session.schemas.get(parameter.schema_pointer, "write")
         return [v for v in selected if validator.is_valid(v)]
@@ -676,6 +677,15 @@ class Tour:
         for index, (name, value) in enumerate(first_values.items()):
             order = orders[index % len(orders)] if orders else {}
             yield Step(Action.LIST, self.resource, query={name: value, **order, **paging})
+
+    def _overridden(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
+        """Send each filter that another parameter overrides, with a value that no record has, and that parameter."""
+        for parameter in self.operation.query_parameters:
+            overriding = parameter.x_query.unless_parameter if parameter.x_query else None
+            values = [value for name, value in conditions if name == overriding]
+            unmatched = [value for name, value in conditions if name == parameter.name and is_unmatched(value)]
+            if values and unmatched:
+                yield Step(Action.LIST, self.resource, query={parameter.name: unmatched[0], str(overriding): values[0]})
 
     def _after_writes(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
         """Update and delete a record; the lists follow."""

@@ -23,6 +23,7 @@ from spec.model import Contract, Operation
 
 SERIES_WORD = "series"  # part of the enum value that selects a time series
 DAILY_CHOICES = ("daily", "day")
+FIRST_DAY = "1990-01-01"
 PERIOD_DAYS = 9  # days of a requested series; the current one is the last
 
 
@@ -75,6 +76,7 @@ def check_time_series(case: Case) -> Iterator[CheckResult]:
     end = datetime.now(UTC).date()
     start = end - timedelta(days=PERIOD_DAYS - 1)
     bounds = {time_series.start.name: start.isoformat(), time_series.end.name: end.isoformat()}
+    yield _evaluate_wide_bounds(case, time_series, end)
     granularity = time_series.granularity
     for choice in get_enum_values(case.session.contract, granularity) if granularity else [None]:
         options = {granularity.name: choice} if granularity is not None else {}
@@ -90,6 +92,17 @@ def check_time_series(case: Case) -> Iterator[CheckResult]:
         yield case.build_result(requirement, message, exchange)
         if choice in DAILY_CHOICES:
             yield from _evaluate_days(case, time_series, points, exchange)
+
+
+def _evaluate_wide_bounds(case: Case, time_series: TimeSeries, today: date) -> CheckResult:
+    """All records were created between the first possible day and the current one: bounds change nothing."""
+    bounds = {time_series.start.name: FIRST_DAY, time_series.end.name: (today + timedelta(days=1)).isoformat()}
+    before, bounded = _fetch_accumulated(case, time_series, {}), _fetch_accumulated(case, time_series, bounds)
+    if bounded != before and _fetch_accumulated(case, time_series, {}) != before:
+        raise ListChangedDuringCheck
+    message = f"{TOTAL_PROPERTY} since {FIRST_DAY}: got {bounded}, expected {before} as without dates"
+    requirement = case.build_requirement(time_series.start.pointer, None, "bounds")
+    return case.build_result(requirement, message if bounded != before else "")
 
 
 def _fetch_series(

@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from os import environ
 from pathlib import Path
+from random import sample
 from typing import Any
 
 import yaml
@@ -30,6 +31,8 @@ FOLDER = Path(__file__).parent
 BASE_PATH = "/api/v1"
 CLEAN = "clean"
 START_SECONDS = 30
+START_ATTEMPTS = 5
+PORTS = range(20_000, 30_000)
 MAX_SELECTED = 30
 CREDENTIALS = {
     "ATHENA_TOKEN": "demo-token",
@@ -123,22 +126,39 @@ def select_operations(location: str) -> tuple[str, ...]:
 @contextmanager
 def run_backend(bug: str = "") -> Iterator[str]:
     """Start the backend with a new database, optionally with a bug; yield its base URL and stop it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     with tempfile.TemporaryDirectory(prefix="php-backend-") as folder:
-        command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", f"{folder}/athena.db"]
-        devnull = subprocess.DEVNULL
-        backend = subprocess.Popen(command, stdout=devnull, stderr=devnull, env=environ | {"BUG": bug})
+        backend, port = _start_backend(f"{folder}/athena.db", bug)
         try:
-            _wait_for_port(backend, port)
             yield f"http://127.0.0.1:{port}{BASE_PATH}"
         finally:
             backend.terminate()
             backend.wait(10)
 
 
-def _wait_for_port(backend: "subprocess.Popen[bytes]", port: int) -> None:
+def _start_backend(database: str, bug: str) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start the backend; if another process takes the port first, on another port. Raises RuntimeError."""
+    devnull = subprocess.DEVNULL
+    for _ in range(START_ATTEMPTS):
+        port = _find_free_port()
+        command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", database, "--fresh"]
+        backend = subprocess.Popen(command, stdout=devnull, stderr=devnull, env=environ | {"BUG": bug})
+        if _is_listening(backend, port):
+            return backend, port
+        backend.terminate()
+    raise RuntimeError(f"the backend did not start in {START_ATTEMPTS} attempts")
+
+
+def _find_free_port() -> int:
+    """A free port outside the range that the system assigns to connections."""
+    for port in sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port between {PORTS[0]} and {PORTS[-1]}")
+
+
+def _is_listening(backend: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Wait until the backend accepts connections; False if it has ended or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while backend.poll() is None and time.monotonic() < deadline:
         try:
@@ -146,8 +166,8 @@ def _wait_for_port(backend: "subprocess.Popen[bytes]", port: int) -> None:
         except OSError:
             time.sleep(0.1)
         else:
-            return
-    raise RuntimeError(f"the backend did not start within {START_SECONDS} s: exit code {backend.poll()}")
+            return True
+    return False
 
 
 def measure(name: str, operations: Sequence[str], options: Sequence[str], known: Collection[str]) -> BugMeasurement:
