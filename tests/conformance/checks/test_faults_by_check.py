@@ -286,6 +286,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="before",
     ),
     fault_case("metric-matches-list", faults.drop_field("patient_uuid"), "countTreatments"),
+    fault_case("model-list", faults.prefer_filter("ward_name", "ward_uuid"), "listPatients", parameter="ward_uuid"),
     fault_case("time-series-adds-up", faults.omit_empty_periods, "countTreatments", parameter="days"),
     fault_case("time-series-adds-up", faults.increase_total, "countTreatments", parameter="weekly total"),
     fault_case(
@@ -367,6 +368,15 @@ def test_check_fails_for_its_fault_in_a_run_of_all_checks(case: FaultCase) -> No
     assert (case.check_id, case.operation) in {
         (o.requirement.check, o.requirement.operation) for o in run_result.with_status(Status.FAILED)
     }
+
+
+def test_filter_that_is_ignored_for_one_value_contradicts_the_filter_by_another_value() -> None:
+    run_result = run_checks(
+        [BY_ID["model-list"]], ["listPatients"], inject_fault(faults.ignore_false("insured"), "listPatients")
+    )
+    failures = [o for o in run_result.with_status(Status.FAILED) if o.requirement.parameter == "insured"]
+    assert failures
+    assert all(failure.is_contradiction for failure in failures)
 
 
 @pytest.mark.parametrize(("hours", "status"), [(0.0, Status.PASSED), (0.1, Status.SKIPPED), (500, Status.SKIPPED)])

@@ -112,6 +112,24 @@ def use_first_filter_only(*names: str) -> MakeFault:
     return change_request(change)
 
 
+def prefer_filter(name: str, ignored: str) -> MakeFault:
+    """A filter is applied instead of the one that overrides it."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        return request.with_parameters({ignored: None}) if query_value(request, name) else request
+
+    return change_request(change)
+
+
+def ignore_false(name: str) -> MakeFault:
+    """A filter by false is ignored: `if (value)`."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        return request.with_parameters({name: None}) if query_value(request, name) in ("0", "false") else request
+
+    return change_request(change)
+
+
 def report_unfiltered_total() -> Fault:
     """A filtered list has the total of the unfiltered list."""
 
