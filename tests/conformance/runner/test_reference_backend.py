@@ -146,7 +146,7 @@ def test_without_strict_only_blocking_failures_fail_the_run(bug: str, code: int)
     with run_backend(bug) as base:
         suite_run = run_suite.run(base, BUGS[bug].operations, strict=False)
     assert suite_run.exit_code == code
-    assert any(failure.blocking for failure in suite_run.failures) == (code == 1)
+    assert any(failure.is_blocking for failure in suite_run.failures) == (code == 1)
     assert suite_run.failures
 
 
