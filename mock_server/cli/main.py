@@ -242,7 +242,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.cli.contract_loading import load_served_contract
-    from mock_server.cli.contract_notes import describe_unmarked_parameters
+    from mock_server.cli.contract_notes import describe_static_reads, describe_unmarked_parameters
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
     from mock_server.store.file_format import describe_file_errors
@@ -256,8 +256,9 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     contract = load_served_contract(contract_path, requires_actions=settings.require_actions)
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
-    if unmarked_parameters := describe_unmarked_parameters(contract):
-        write_line(unmarked_parameters)
+    for note in (describe_unmarked_parameters(contract), describe_static_reads(contract)):
+        if note:
+            write_line(note)
     name = settings.dataset
     if settings.contract is not None and "dataset" not in settings.explicit_fields:
         name = dataset_image.choose_default_dataset(contract, name)
