@@ -271,7 +271,27 @@ class OperationParser:
             inner = self.components.schemas.get(names[0], {})
             if inner.get("type") == "array":
                 return self._find_row_view(inner)
-        return None, False
+        return (self._find_composed_view(schema) if len(names) > 1 else None), False
+
+    def _find_composed_view(self, schema: Mapping[str, Any]) -> str | None:
+        """Return the view that an `allOf` shows: one of its parts, or the one that consists of the same parts.
+
+        None if the `allOf` requires a property that the view does not have.
+        """
+        if "allOf" not in schema or "anyOf" in schema or "oneOf" in schema:
+            return None
+        pointers = {pointer for _, pointer in self.components.list_parts(schema, "")}
+        required = {prop.name for prop in self.components.list_properties(schema, "") if prop.is_required}
+        candidates = []
+        for name in self.views:
+            pointer = f"#/components/schemas/{escape(name)}"
+            view = self.components.schemas[name]
+            parts = {part for _, part in self.components.list_parts(view, pointer)} - {pointer}
+            is_same = bool(parts) and parts <= pointers and "properties" not in view
+            if pointer in pointers or is_same:
+                properties = {prop.name for prop in self.components.list_properties(view, pointer)}
+                candidates.append((pointer not in pointers, name, required <= properties))
+        return next((name for _, name, is_complete in sorted(candidates) if is_complete), None)
 
 
 def _parse_pagination_role(prop: Property) -> str:

@@ -287,6 +287,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case("metric-matches-list", faults.drop_field("patient_uuid"), "countTreatments"),
     fault_case("model-list", faults.prefer_filter("ward_name", "ward_uuid"), "listPatients", parameter="ward_uuid"),
+    fault_case("lists-agree-on-defaults", faults.reverse_unsorted, "listTreatments"),
     fault_case("time-series-adds-up", faults.omit_empty_periods, "countTreatments", parameter="days"),
     fault_case("time-series-adds-up", faults.increase_total, "countTreatments", parameter="weekly total"),
     fault_case(

@@ -428,3 +428,9 @@ async def create_for_other_account(request: InterceptedRequest, call_next: CallN
     if response.status != 404:
         return response
     return await call_next(request.with_token(OTHER_TOKEN))
+
+
+# A list without an order is reversed.
+reverse_unsorted = change_json(
+    lambda request, body: body if query_value(request, "sort") else {**body, "data": body["data"][::-1]}
+)
