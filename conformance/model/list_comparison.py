@@ -71,7 +71,7 @@ class ListProblem:
 
     `subject`: the parameters concerned. `pointers`: of these parameters, or of the list. `missing`: the record that
     the list lacks. `is_contradiction`: two responses of the target contradict each other; a parameter concerned has
-    an effect.
+    an effect. `parameter`: the one that the target may ignore, if that explains the difference.
     """
 
     subject: str
@@ -80,6 +80,7 @@ class ListProblem:
     evidence: tuple[Exchange, ...]
     missing: ModelRecord | None = None
     is_contradiction: bool = False
+    parameter: Parameter | None = None
 
 
 @dataclass(slots=True)
@@ -241,7 +242,8 @@ class ListComparison:
             yield from self._repeated_row_problems(key, rows[key])
             for parameter, value in self._conditions():
                 if self._is_wrong(parameter, value, rows[key][0]):
-                    yield self._problem("", [parameter], f"{key} is listed, but it does not match")
+                    problem = self._problem("", [parameter], f"{key} is listed, but it does not match")
+                    yield replace(problem, parameter=parameter)
 
     def _record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
         """Compare the number of rows of one record with 0 or 1, as the conditions decide."""
@@ -255,7 +257,7 @@ class ListComparison:
         if rows and excluded_by:
             problem = self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
             is_contradiction = self._is_witnessed(excluded_by[:1]) or self._is_excluded_elsewhere(record, *excluded_by)
-            yield replace(problem, is_contradiction=is_contradiction)
+            yield replace(problem, is_contradiction=is_contradiction, parameter=excluded_by[0])
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -500,7 +502,8 @@ class ListComparison:
         is_opposite = order.is_opposite_of(self.rows)
         if is_opposite and order.direction is not None:
             subject, pointers = f"{subject} {order.direction.name}={order.chosen}", [order.direction.pointer]
-        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
+        ignored = order.direction if is_opposite else order.sort
+        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,), parameter=ignored)
         yield replace(problem, is_contradiction=self._is_order_witnessed(order, is_opposite=is_opposite))
 
     def _is_order_witnessed(self, order: Order, *, is_opposite: bool) -> bool:
