@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -347,3 +348,57 @@ def find_record_path(console: ConsoleBrowser) -> str:
 
 def describe(violation: dict[str, Any]) -> str:
     return f"{violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
+
+
+HOSTILE_RESOURCES = (
+    "Agent",
+    "User",
+    "Workspace",
+    "Provider",
+    "Workflow",
+    "Prompt",
+    "Memory",
+    "Thread",
+    "Message",
+    "Media",
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_hostile_values_run_nothing_and_keep_the_layout(console: Console, width: int) -> None:
+    paths = prepare_hostile_sandbox(console.mock)
+    page = console.open_page(width=width)
+    page.on("dialog", lambda dialog: (console.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    for path in paths:
+        console.go(page, path, sandbox="hostile")
+        assert page.evaluate("window.__ran") is None, path
+        assert page.evaluate("Object.prototype.polluted") is None, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.locator(FORBIDDEN_ELEMENTS).count() == 0, path
+        assert page.get_by_role("heading", level=1).count() == 1, path
+
+
+def prepare_hostile_sandbox(mock: Mock) -> list[str]:
+    """Create a sandbox with hostile records and requests; return the paths of its pages."""
+    control = "/__mock/api/sandboxes/hostile"
+    while mock.call("PUT", control, {"dataset": "hostile"})[0] == 202:
+        pass
+    paths = ["requests", "data", "changes", "rules", "clock", "sandboxes", "contract"]
+    names = []
+    for resource in HOSTILE_RESOURCES:
+        _, listed = mock.call("GET", f"{control}/records/{resource}?limit=16")
+        paths += [
+            f"data/{resource}",
+            f"data/{resource}/new",
+            *(f"data/{resource}/{r['key']}" for r in listed["records"][:3]),
+        ]
+        names += [record["caption"] for record in listed["records"]]
+    for name in names[:20]:
+        query = urlencode({"search": name, name: "1"})
+        mock.call("POST", f"/__mock/s/hostile/api/v1/agents?{query}", {"name": name, "instruction": name, name: name})
+    _, listed = mock.call("GET", f"{control}/requests")
+    paths += [f"requests/{entry['id']}" for entry in listed["requests"][:20]]
+    rule = {"match": {"query": {names[0]: names[1]}}, "respond": {"status": 503, "body": {names[2]: names[3]}}}
+    mock.call("POST", f"{control}/rules", rule)
+    mock.call("PUT", f"{control}/snapshots/before")
+    return paths
