@@ -11,6 +11,7 @@ from pathlib import Path
 from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.checks.unused_extensions import GENERATED, find_unused_extensions, format_unused_extensions
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
@@ -48,6 +49,8 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     if checks is not None:
         settings = replace(settings, no_fuzzing=True)
     checks = CHECKS if checks is None else checks
+    unused = (extension for extension in find_unused_extensions(contract) if extension.reason != GENERATED)
+    notes += format_unused_extensions(unused)
     severities = wiring.resolve_severities(settings, checks)
     return publish(
         settings, _build_report(settings, contract, operations, notes, checks, severities, token_command, history)
