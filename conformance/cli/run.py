@@ -77,7 +77,9 @@ def _build_report(
     selected = [operation for operation in operations if operation.id not in settings.skip]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
     policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
-    gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
+    gate_result = GateResult(run_result, contract, selected, session.responses.call_counts, policy)
+    gate_result = replace(gate_result, writing_checks=frozenset(check.id for check in checks if check.writes))
+    gate_result = history.update(gate_result)
     name = wiring.display_path(Path(contract.document.name))
     never_successful, coverage = gate_result.operations_never_successful, session.responses.coverage
     return builder.build(
