@@ -350,18 +350,8 @@ def describe(violation: dict[str, Any]) -> str:
     return f"{violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
 
 
-HOSTILE_RESOURCES = (
-    "Agent",
-    "User",
-    "Workspace",
-    "Provider",
-    "Workflow",
-    "Prompt",
-    "Memory",
-    "Thread",
-    "Message",
-    "Media",
-)
+HOSTILE_RESOURCES = ("Agent", "User", "Provider", "Workflow", "Prompt", "Memory", "Thread", "Message", "Media")
+FORBIDDEN_ELEMENTS = "main img, main svg, main iframe, main script, main a[href^='javascript:']"
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
