@@ -355,7 +355,7 @@ FORBIDDEN_ELEMENTS = "main img, main svg, main iframe, main script, main a[href^
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_hostile_values_run_nothing_and_keep_the_layout(console: Console, width: int) -> None:
+def test_hostile_values_run_nothing_and_keep_the_layout(console: ConsoleBrowser, width: int) -> None:
     paths = prepare_hostile_sandbox(console.mock)
     page = console.open_page(width=width)
     page.on("dialog", lambda dialog: (console.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
