@@ -62,7 +62,7 @@ class Mock:
 
 @dataclass(slots=True)
 class ConsoleBrowser:
-    """A browser on the console of a mock. `faults`: errors, violations of the policy, dialogs, foreign requests."""
+    """A browser on the console of a mock. `faults`: errors, violations of the policy, foreign requests."""
 
     engine: Any
     mock: Mock
@@ -358,7 +358,12 @@ FORBIDDEN_ELEMENTS = "main img, main svg, main iframe, main script, main a[href^
 def test_hostile_values_run_nothing_and_keep_the_layout(console: ConsoleBrowser, width: int) -> None:
     paths = prepare_hostile_sandbox(console.mock)
     page = console.open_page(width=width)
-    page.on("dialog", lambda dialog: (console.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def report_dialog(dialog: Any) -> None:
+        console.faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", report_dialog)
     for path in paths:
         console.go(page, path, sandbox="hostile")
         assert page.evaluate("window.__ran") is None, path
