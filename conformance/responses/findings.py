@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from spec.document import escape
+from spec.http.media_types import find_media_type
 from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
 
@@ -77,7 +78,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
         return  # implied by the security requirement
     if not operation.documents(response.status):
         has_responses = bool(operation.responses or operation.response_ranges)
-        if not has_responses or _is_implied_rejection(operation, response.status):
+        if not has_responses or _is_implied_rejection(operation, exchange):
             return
         message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
         yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))
@@ -85,14 +86,24 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     yield from _inspect_body(schemas, operation, exchange)
 
 
-def _is_implied_rejection(operation: Operation, status: int) -> bool:
+def _is_implied_rejection(operation: Operation, exchange: Exchange) -> bool:
     """Whether a status rejects an invalid request in a way that the contract leaves open."""
+    status = exchange.response.status
     if status not in REJECTION_STATUSES:
         return False
+    if status == 415 and _has_other_media_type(operation, exchange.request):
+        return True
     if not operation.is_static:
         has_body = operation.request_body is not None
         return has_body and status in (400, 415) and not (operation.documents(400) or operation.documents(415))
     return status == 415 or not any(operation.documents(other) for other in REJECTION_STATUSES)
+
+
+def _has_other_media_type(operation: Operation, request: Request) -> bool:
+    """Whether a request names a media type that the operation does not document for its body."""
+    content_type = next((text for name, text in request.headers.items() if name.lower() == "content-type"), "")
+    body = operation.request_body
+    return bool(content_type) and (body is None or find_media_type(content_type, body.media_types) is None)
 
 
 def find_documented_content(schemas: SchemaValidators, pointer: str) -> Mapping[str, Any]:

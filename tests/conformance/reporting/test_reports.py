@@ -286,6 +286,18 @@ def test_markdown_fits_into_comment(number: int) -> None:
     assert text.count("\n```") % 2 == 0
 
 
+def test_markdown_shows_the_first_gap_of_each_check_in_full() -> None:
+    """The others have a line with the id each."""
+    pointer = athena_contract().operations["createMessage"].pointer
+    first = Requirement("assumed", "createMessage", "A sentence.", pointer, "inferred")
+    requirements = [replace(first, parameter=f"p{number}") for number in range(4)]
+    gaps = [CheckResult(requirement, Status.FAILED, "got 1, expected 2") for requirement in requirements]
+    section = markdown.render(build_report(athena_contract(), RunResult(gaps))).partition("### Contract gaps (4)")[2]
+    assert section.count("athena-conformance replay") == 1
+    assert section.count("\n- `createMessage p") == 3
+    assert all(requirement.id in section for requirement in requirements)
+
+
 @pytest.mark.parametrize("text", ["`", "``", "a`b", "`a", "a``", "a | b", "```\nx\n````"])
 def test_markdown_code_cannot_be_closed_by_its_text(text: str) -> None:
     assert outside_code(f"{markdown.code_span(text)} after").strip() == "after"

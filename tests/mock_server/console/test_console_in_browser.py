@@ -61,8 +61,8 @@ class Mock:
 
 
 @dataclass(slots=True)
-class Console:
-    """A browser on the console of a mock. `faults`: errors, violations of the policy, dialogs, foreign requests."""
+class ConsoleBrowser:
+    """A browser on the console of a mock. `faults`: errors, violations of the policy, foreign requests."""
 
     engine: Any
     mock: Mock
@@ -110,13 +110,13 @@ def running_mock(environment: dict[str, str]) -> Iterator[Mock]:
 
 
 @pytest.fixture
-def console(engine: Any, running_mock: Mock) -> Iterator[Console]:
+def console(engine: Any, running_mock: Mock) -> Iterator[ConsoleBrowser]:
     """A console of a mock with its initial state and two recorded requests; no test may cause a fault of the page."""
     default = "/__mock/api/sandboxes/default"
     running_mock.call("POST", f"{default}/reset")
     running_mock.call("DELETE", f"{default}/rules")
     running_mock.call("DELETE", f"{default}/requests")
-    browser = Console(engine, running_mock)
+    browser = ConsoleBrowser(engine, running_mock)
     yield browser
     for context in engine.contexts:
         context.close()
@@ -127,13 +127,13 @@ def count_rows(page: Any) -> int:
     return int(page.locator("#rows tbody tr").count())
 
 
-def find_newest_number(console: Console) -> int:
+def find_newest_number(console: ConsoleBrowser) -> int:
     """Return the number of the newest recorded request."""
     _, listed = console.mock.call("GET", "/__mock/api/sandboxes/default/requests?limit=1")
     return int(listed["requests"][0]["id"])
 
 
-def test_reason_of_a_rejection_is_found_from_the_list(console: Console) -> None:
+def test_reason_of_a_rejection_is_found_from_the_list(console: ConsoleBrowser) -> None:
     console.mock.call("POST", "/api/v1/agents", {"name": 7})
     page = console.open_page()
     console.go(page, "")
@@ -143,7 +143,7 @@ def test_reason_of_a_rejection_is_found_from_the_list(console: Console) -> None:
     assert "createAgent in the contract" in page.locator("#operation").inner_text()
 
 
-def test_next_request_fails_by_two_clicks(console: Console) -> None:
+def test_next_request_fails_by_two_clicks(console: ConsoleBrowser) -> None:
     console.mock.call("GET", "/api/v1/agents")
     page = console.open_page()
     console.go(page, f"requests/{find_newest_number(console)}")
@@ -155,7 +155,7 @@ def test_next_request_fails_by_two_clicks(console: Console) -> None:
     assert "fail-listagents" in page.locator("#rows").inner_text()
 
 
-def test_list_of_requests_is_updated_and_can_be_paused(console: Console) -> None:
+def test_list_of_requests_is_updated_and_can_be_paused(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "requests")
     assert "No requests yet." in page.locator("#rows").inner_text()
@@ -170,7 +170,7 @@ def test_list_of_requests_is_updated_and_can_be_paused(console: Console) -> None
     assert count_rows(page) == 2
 
 
-def test_focus_stays_on_a_request_while_the_list_is_updated(console: Console) -> None:
+def test_focus_stays_on_a_request_while_the_list_is_updated(console: ConsoleBrowser) -> None:
     console.mock.call("GET", "/api/v1/agents")
     page = console.open_page()
     console.go(page, "requests")
@@ -182,7 +182,7 @@ def test_focus_stays_on_a_request_while_the_list_is_updated(console: Console) ->
     page.get_by_role("heading", name="GET /agents").wait_for()
 
 
-def test_requests_are_filtered_exported_and_deleted(console: Console) -> None:
+def test_requests_are_filtered_exported_and_deleted(console: ConsoleBrowser) -> None:
     for path in ("agents", "prompts", "nothing"):
         console.mock.call("GET", f"/api/v1/{path}")
     page = console.open_page()
@@ -201,7 +201,7 @@ def test_requests_are_filtered_exported_and_deleted(console: Console) -> None:
     assert "No requests yet." in page.locator("#rows").inner_text()
 
 
-def test_command_of_a_request_is_copied(console: Console) -> None:
+def test_command_of_a_request_is_copied(console: ConsoleBrowser) -> None:
     console.mock.call("GET", "/api/v1/agents?per_page=1")
     page = console.open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=console.mock.origin)
@@ -213,7 +213,7 @@ def test_command_of_a_request_is_copied(console: Console) -> None:
     assert '"Authorization: Bearer $TOKEN"' in command
 
 
-def test_thread_of_a_message_is_found_and_a_record_is_edited(console: Console) -> None:
+def test_thread_of_a_message_is_found_and_a_record_is_edited(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "")
     page.get_by_role("link", name="Data", exact=True).click()
@@ -228,7 +228,7 @@ def test_thread_of_a_message_is_found_and_a_record_is_edited(console: Console) -
     assert "Renamed" in page.locator("section[aria-labelledby=changed]").inner_text()
 
 
-def test_record_is_searched_created_and_deleted(console: Console) -> None:
+def test_record_is_searched_created_and_deleted(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "data/Agent")
     page.get_by_role("link", name="New Agent").click()
@@ -245,7 +245,7 @@ def test_record_is_searched_created_and_deleted(console: Console) -> None:
     assert page.get_by_role("status").inner_text() == "The record is deleted."
 
 
-def test_snapshot_is_saved_and_restored(console: Console) -> None:
+def test_snapshot_is_saved_and_restored(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "changes")
     page.get_by_label("Name").fill("before")
@@ -259,7 +259,7 @@ def test_snapshot_is_saved_and_restored(console: Console) -> None:
     assert page.get_by_role("link", name="before").count() == 0
 
 
-def test_rules_are_added_and_deleted(console: Console) -> None:
+def test_rules_are_added_and_deleted(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "rules")
     page.get_by_role("button", name="server-error").click()
@@ -274,7 +274,7 @@ def test_rules_are_added_and_deleted(console: Console) -> None:
     assert console.mock.call("GET", "/api/v1/agents")[0] == 200
 
 
-def test_clock_is_advanced_past_the_expiry_of_a_token(console: Console) -> None:
+def test_clock_is_advanced_past_the_expiry_of_a_token(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "clock")
     before = page.locator(".clock time").inner_text()
@@ -287,7 +287,7 @@ def test_clock_is_advanced_past_the_expiry_of_a_token(console: Console) -> None:
     assert page.get_by_role("alert").inner_text().startswith("now:")
 
 
-def test_sandbox_is_created_selected_and_deleted(console: Console) -> None:
+def test_sandbox_is_created_selected_and_deleted(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "sandboxes")
     page.get_by_label("Name").fill("browser-test")
@@ -300,7 +300,7 @@ def test_sandbox_is_created_selected_and_deleted(console: Console) -> None:
     assert page.get_by_role("link", name="browser-test", exact=True).count() == 0
 
 
-def test_called_operation_leads_to_its_requests(console: Console) -> None:
+def test_called_operation_leads_to_its_requests(console: ConsoleBrowser) -> None:
     console.mock.call("GET", "/api/v1/agents")
     page = console.open_page()
     console.go(page, "contract")
@@ -309,7 +309,7 @@ def test_called_operation_leads_to_its_requests(console: Console) -> None:
     assert count_rows(page) == 1
 
 
-def test_first_tab_leads_to_the_content(console: Console) -> None:
+def test_first_tab_leads_to_the_content(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "rules")
     page.keyboard.press("Tab")
@@ -318,7 +318,7 @@ def test_first_tab_leads_to_the_content(console: Console) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", WIDTHS["desktop"]), ("dark", WIDTHS["phone"])])
-def test_views_are_accessible_and_not_wider_than_the_window(console: Console, scheme: str, width: int) -> None:
+def test_views_are_accessible_and_not_wider_than_the_window(console: ConsoleBrowser, scheme: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     prepare_views(console)
     page = console.open_page(scheme, width)
@@ -329,7 +329,7 @@ def test_views_are_accessible_and_not_wider_than_the_window(console: Console, sc
         assert [describe(item) for item in violations if item["impact"] in SERIOUS] == [], view
 
 
-def prepare_views(console: Console) -> None:
+def prepare_views(console: ConsoleBrowser) -> None:
     """Give each view something to show."""
     default = "/__mock/api/sandboxes/default"
     console.mock.call("POST", "/api/v1/agents", {"name": 7, "other": 1})
@@ -340,7 +340,7 @@ def prepare_views(console: Console) -> None:
     console.mock.call("PATCH", f"/__mock/api/sandboxes/default/{find_record_path(console)[5:]}", {"name": "Changed"})
 
 
-def find_record_path(console: Console) -> str:
+def find_record_path(console: ConsoleBrowser) -> str:
     """Return the path of the page of a record."""
     _, listed = console.mock.call("GET", "/__mock/api/sandboxes/default/records/Agent?limit=1")
     return f"data/Agent/{listed['records'][0]['key']}"
@@ -355,10 +355,15 @@ FORBIDDEN_ELEMENTS = "main img, main svg, main iframe, main script, main a[href^
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_hostile_values_run_nothing_and_keep_the_layout(console: Console, width: int) -> None:
+def test_hostile_values_run_nothing_and_keep_the_layout(console: ConsoleBrowser, width: int) -> None:
     paths = prepare_hostile_sandbox(console.mock)
     page = console.open_page(width=width)
-    page.on("dialog", lambda dialog: (console.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def report_dialog(dialog: Any) -> None:
+        console.faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", report_dialog)
     for path in paths:
         console.go(page, path, sandbox="hostile")
         assert page.evaluate("window.__ran") is None, path
