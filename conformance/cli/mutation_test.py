@@ -14,6 +14,7 @@ from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
+from conformance.mutation.html_report import render_html
 from conformance.mutation.parallel import VariantResult, evaluate_all, select_mutants
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
 from spec.loader import load_contract
@@ -55,6 +56,7 @@ def command(settings: Settings, checks: object = None) -> int:
         folder = create_folder(settings.report_dir)
         write_text("--report-dir", folder / "score.json", render_json(report))
         write_text("--report-dir", folder / "score.md", render_markdown(report))
+        write_text("--report-dir", folder / "score.html", render_html(report))
     return 1 if report.reasons else 0
 
 

@@ -62,6 +62,7 @@ class Comparison:
         """Yield the differences between a record in a response and the model."""
         if not isinstance(body, Mapping):
             return
+        yield from self._find_stored_only(view, record, body)
         for name in view.property_names:
             if name not in body:
                 continue
@@ -72,6 +73,12 @@ class Comparison:
             elif name in record.resource.relations:
                 relation = record.resource.relations[name]
                 yield from self._compare_relation(record, relation, body[name], depth)
+
+    def _find_stored_only(self, view: View, record: ModelRecord, body: Mapping[str, Any]) -> Iterator[Mismatch]:
+        """Yield the properties that the contract only stores, or only accepts, and that a response shows."""
+        for name, attribute in record.resource.attributes.items():
+            if attribute.write_only and name in body and name not in view.property_names:
+                yield _build_mismatch(record, (name,), attribute.pointer, "writeOnly", "no such property", body[name])
 
     def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
         attribute = record.resource.attributes[name]
@@ -215,10 +222,14 @@ def has_lost_characters(expected: str, actual: str) -> bool:
 
 
 def _is_other_text(expected: str, actual: str) -> bool:
-    """Whether texts differ in more than case, accents, white space, punctuation, markup and length."""
+    """Whether texts differ in more than case, accents, white space, punctuation, markup and length.
+
+    Laravel stores the local time of an instant without its offset, and returns it as UTC.
+    """
     zoned = parse_zoned_datetime(expected), parse_zoned_datetime(actual)
     if zoned[0] is not None and zoned[1] is not None:
-        return abs((zoned[0] - zoned[1]).total_seconds()) >= SECONDS_PER_MINUTE
+        has_lost_offset = zoned[0].replace(tzinfo=None, microsecond=0) == zoned[1].replace(tzinfo=None, microsecond=0)
+        return not has_lost_offset and abs((zoned[0] - zoned[1]).total_seconds()) >= SECONDS_PER_MINUTE
     instants = parse_instant(expected), parse_instant(actual)
     if instants[0] is not None and instants[1] is not None:
         return abs((instants[0] - instants[1]).total_seconds()) >= SECONDS_PER_DAY

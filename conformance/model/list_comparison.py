@@ -71,7 +71,7 @@ class ListProblem:
 
     `subject`: the parameters concerned. `pointers`: of these parameters, or of the list. `missing`: the record that
     the list lacks. `is_contradiction`: two responses of the target contradict each other; a parameter concerned has
-    an effect.
+    an effect. `parameter`: the one that the target may ignore, if that explains the difference.
     """
 
     subject: str
@@ -80,6 +80,7 @@ class ListProblem:
     evidence: tuple[Exchange, ...]
     missing: ModelRecord | None = None
     is_contradiction: bool = False
+    parameter: Parameter | None = None
 
 
 @dataclass(slots=True)
@@ -241,7 +242,8 @@ class ListComparison:
             yield from self._repeated_row_problems(key, rows[key])
             for parameter, value in self._conditions():
                 if self._is_wrong(parameter, value, rows[key][0]):
-                    yield self._problem("", [parameter], f"{key} is listed, but it does not match")
+                    problem = self._problem("", [parameter], f"{key} is listed, but it does not match")
+                    yield replace(problem, parameter=parameter)
 
     def _record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
         """Compare the number of rows of one record with 0 or 1, as the conditions decide."""
@@ -255,7 +257,7 @@ class ListComparison:
         if rows and excluded_by:
             problem = self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
             is_contradiction = self._is_witnessed(excluded_by[:1]) or self._is_excluded_elsewhere(record, *excluded_by)
-            yield replace(problem, is_contradiction=is_contradiction)
+            yield replace(problem, is_contradiction=is_contradiction, parameter=excluded_by[0])
         elif rows:
             yield from self._repeated_row_problems(record.key, rows)
         elif self.is_complete and all(verdict is True for _, verdict in verdicts):
@@ -305,9 +307,10 @@ class ListComparison:
         return {(True, True), (False, False)} <= verdicts
 
     def _is_excluded_elsewhere(self, record: ModelRecord, *parameters: Parameter) -> bool:
-        """Whether a filter has an effect in another request: alone, or with the value of another record.
+        """Whether a filter has an effect in another request: alone, with the value of another record, or with its own.
 
-        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one.
+        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one;
+        that by the own value has the record and lacks one with another value.
         """
         for parameter in parameters:
             x_query, own = parameter.x_query, self._reader(record)
@@ -322,7 +325,20 @@ class ListComparison:
                 listed = self._list_keys({parameter.name: value})
                 if listed and record.key not in listed and (expected_key is None or expected_key in listed):
                     return True
+            if self._is_implemented_for_own_value(parameter, record):
+                return True
         return False
+
+    def _is_implemented_for_own_value(self, parameter: Parameter, record: ModelRecord) -> bool:
+        """Whether the filter by the value of a record lists it, and lacks one that is listed without the filter."""
+        x_query = parameter.x_query
+        own = self._reader(record)(x_query.paths[0]) if x_query is not None else None
+        if not own or not isinstance(own[0], (str, int)):
+            return False
+        others = [other for other in self._records if not other.is_deleted and other is not record]
+        differing = {o.key for o in others if evaluate_condition(parameter, own[0], self._reader(o)) is False}
+        listed = self._list_keys({parameter.name: own[0]}) if differing else []
+        return record.key in listed and bool(differing & set(self._list_keys({})) - set(listed))
 
     def _list_keys(self, query: Mapping[str, Any]) -> list[Any]:
         """Return the keys of the first rows of another query; none if it is rejected."""
@@ -486,7 +502,8 @@ class ListComparison:
         is_opposite = order.is_opposite_of(self.rows)
         if is_opposite and order.direction is not None:
             subject, pointers = f"{subject} {order.direction.name}={order.chosen}", [order.direction.pointer]
-        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
+        ignored = order.direction if is_opposite else order.sort
+        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,), parameter=ignored)
         yield replace(problem, is_contradiction=self._is_order_witnessed(order, is_opposite=is_opposite))
 
     def _is_order_witnessed(self, order: Order, *, is_opposite: bool) -> bool:

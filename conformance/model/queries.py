@@ -3,10 +3,11 @@
 A row matches, does not match, or (None) cannot be judged: the contract leaves it open, or the row does not show it.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations, takewhile
+from itertools import combinations, pairwise, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from spec.extensions import QueryExtension
 from spec.model import Operation, Parameter
 
 MAX_COLLATED_CHARS = 200
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 NIL_UUID = str(UUID(int=0))
 UNMATCHED_VALUES = tuple(build_unmatched_value(sample) for sample in ("", NIL_UUID, 0))
 ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
@@ -143,7 +145,8 @@ def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
     base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
     # Some collations ignore punctuation.
     alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
-    return text, text.casefold(), base_letters, alphanumeric
+    keys = text, text.casefold(), base_letters, alphanumeric
+    return (*keys, float(text)) if _DECIMAL.fullmatch(text) else keys  # of a number that is returned as a text
 
 
 def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
@@ -152,10 +155,20 @@ def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
     return is_comparable and all(a < b for a, b in zip(left, right, strict=True))
 
 
+def _is_sorted_by_a_collation(keys: list[tuple[Any, ...]], *, descending: bool) -> bool:
+    """Whether sort keys are in the order of one collation, so that no pair is wrong under all of them."""
+    if len({tuple(map(type, key)) for key in keys}) > 1:
+        return False
+    ordered = reversed(keys) if descending else keys
+    return any(all(a <= b for a, b in pairwise(part)) for part in zip(*ordered, strict=True))
+
+
 def find_inversion(values: list[Any], *, descending: bool) -> tuple[Any, Any] | None:
     """Return two values in the wrong order, the first of them returned first."""
     keys = [(value, build_collation_keys(value)) for value in values]
     comparable = [(value, key) for value, key in keys if key is not None]
+    if _is_sorted_by_a_collation([key for _, key in comparable], descending=descending):
+        return None
     for (first, first_key), (second, second_key) in combinations(comparable, 2):
         before, after = (first_key, second_key) if descending else (second_key, first_key)
         if sorts_before(before, after):

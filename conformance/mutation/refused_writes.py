@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.mutation.crud import CrudOperations
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, stateless
@@ -77,5 +77,5 @@ def _trigger_refusal(session: Session, operation: Operation, status: int) -> Non
         return
     listing = session.operations.find(resource, "list")
     if listing is None:
-        raise SkipCheck(f"the contract defines no operation to list a {resource}")
+        raise SkipCheck(not_testable(f"the contract defines no operation to list a {resource}"))
     session.client.send(listing)

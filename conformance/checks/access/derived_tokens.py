@@ -54,7 +54,7 @@ def check_derived_tokens(case: Case) -> Iterator[CheckResult]:
     credential_format = CredentialFormat.from_contract(session.contract)
     control = _send_token(case, _build_headers(credential_format, UNISSUED_TOKEN))
     if _is_accepted(control):
-        raise SkipCheck("the target accepts tokens that nobody issued")
+        raise SkipCheck(not_testable("the target accepts tokens that nobody issued, as a mock does"))
     if control.response.status not in CONTROL_STATUSES:
         raise SkipCheck(f"a request with a token that nobody issued returned {control.response.status}")
     tokens = derive_invalid_tokens(token)

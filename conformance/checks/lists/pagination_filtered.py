@@ -1,6 +1,7 @@
 """Checks of pagination of filtered lists: totals and links."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
@@ -31,35 +32,33 @@ from spec.provenance import INFERRED
     affected_by_other_clients=True,
 )
 def check_links_keep_query(case: Case) -> Iterator[CheckResult]:
-    """Follow each link of the second page of a filtered and sorted list with one row per page."""
+    """Follow each link of the second page of a filtered and sorted list with one row per page; one by each filter."""
     listing = Listing(case.session, case.operation)
     listing.ensure_records(3)
-    query = (
-        *_select_filter_query(case, listing),
-        *_build_sort_query(listing),
-        (listing.require_parameter("size").name, "1"),
-    )
-    roles = get_pagination_roles(case.operation)
-    for role in (role for role in PAGINATION_LINKS if role in roles):
+    common = (*_build_sort_query(listing), (listing.require_parameter("size").name, "1"))
+    queries = [(*filter_query, *common) for filter_query in _select_filter_queries(case, listing)] or [common]
+    roles = [role for role in PAGINATION_LINKS if role in get_pagination_roles(case.operation)]
+    for index, role in enumerate(roles):
         pointer, name = listing.find_pagination_property(role)
         # Laravel's links drop the query by default, and the documented examples have none: always inferred.
         requirement = replace(case.build_requirement(pointer, parameter=name), provenance=INFERRED)
-        yield evaluate_requirement(case, requirement, partial(_evaluate_link, listing, role, name, query))
+        selected = queries[: 1 if index else len(queries)]
+        yield evaluate_requirement(case, requirement, partial(_evaluate_links, listing, role, name, selected))
 
 
-def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
-    """Select a filter by one value with at least three rows, or else two, but not all; empty if there is none."""
+def _select_filter_queries(case: Case, listing: Listing) -> list[QueryPairs]:
+    """Select each filter, by a value with several rows, but not all; those with three rows, for all links, first."""
     total = listing.fetch().total
-    fallback: QueryPairs = ()
+    queries: dict[str, tuple[bool, QueryPairs]] = {}  # by parameter, with whether it has three rows
     for parameter, value in iter_filter_values(case):
-        if isinstance(value, list):
+        has_enough, _ = queries.get(parameter.name, (False, ()))
+        if isinstance(value, list) or has_enough:
             continue
         query = tuple(iter_pairs(case.operation, {parameter.name: value}))
         filtered_total = listing.fetch(*query).total
-        if 2 < filtered_total < total:
-            return query
-        fallback = query if filtered_total == 2 < total and not fallback else fallback
-    return fallback
+        if 2 <= filtered_total < total and (filtered_total > 2 or parameter.name not in queries):
+            queries[parameter.name] = (filtered_total > 2, query)
+    return [query for _, query in sorted(queries.values(), key=lambda item: not item[0])]
 
 
 def _build_sort_query(listing: Listing) -> QueryPairs:
@@ -70,6 +69,17 @@ def _build_sort_query(listing: Listing) -> QueryPairs:
     direction_value = next((str(name) for name in reversed(directions) if name), "")
     candidates = ((sort, sort_value), (direction, direction_value))
     return tuple((p.name, value) for p, value in candidates if p is not None and value and sort_value)
+
+
+def _evaluate_links(listing: Listing, role: str, name: str, queries: Sequence[QueryPairs]) -> Evaluation:
+    """Follow the link in the list of each query, until one is wrong. Raises SkipCheck if the first has too few rows."""
+    evaluation = _evaluate_link(listing, role, name, queries[0])
+    for query in queries[1:]:
+        if evaluation[0]:
+            break
+        with suppress(SkipCheck):
+            evaluation = _evaluate_link(listing, role, name, query)
+    return evaluation
 
 
 def _evaluate_link(listing: Listing, role: str, name: str, query: QueryPairs) -> Evaluation:

@@ -61,7 +61,7 @@ def check_body_values(case: Case) -> Iterator[CheckResult]:
     """Send boundary values of many fields at once; if rejected, one field at a time."""
     session, operation = case.session, case.operation
     bad_requests.require_allowed(case)
-    needs_fields = operation.action != "update" or any(field.required for field in operation.body_fields.values())
+    needs_fields = operation.action != "update" or session.payloads.missing_fields(operation, {})
     full_body = session.payloads.build(operation, session.records.parent) if needs_fields else {}
     path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
