@@ -58,10 +58,12 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
     "mock_server/cli/settings.py": words("error memory"),  # a log level; a store without a file
     "mock_server/cli/store_commands.py": words("memory target"),  # a store without a file; a parameter of a command
+    "mock_server/console/pages/requests.py": words("limit"),  # a parameter of the control API
     "mock_server/control/explanations.py": words("error user"),  # properties of an explanation
     "mock_server/control/journal_entries.py": words("creator duration_ms"),  # properties of HAR and entries
     "mock_server/control/requests.py": words("limit"),  # a parameter of the control API
     "mock_server/control/sandboxes.py": words("accounts tokens"),  # properties of the control API
+    "mock_server/control/stored_records.py": words("limit"),  # a parameter of the control API
     "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock
     "mock_server/static_responses/error_bodies.py": words("error messages property target"),  # properties of any error
     "mock_server/store/exporter.py": words("metadata tokens user"),  # keys of an export

@@ -31,6 +31,7 @@ SLOW_PAGES = (
     "docs/guides/read-a-report.md",
     "docs/guides/run-the-suite.md",
     "docs/guides/your-own-contract.md",
+    "docs/guides/datasets.md",
 )
 
 # Start of a block -> why it does not run here.

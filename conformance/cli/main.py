@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from conformance.checks.support.check import Check
 
 # The packages of the extra `conformance` that the suite imports.
-EXTRA_MODULES = ("httpx", "hypothesis", "jinja2", "openapi_core", "pytest", "rich", "schemathesis")
+EXTRA_MODULES = ("httpx", "hypothesis", "openapi_core", "pytest", "rich", "schemathesis")
 USAGE, INCOMPLETE = 2, 5  # members of `conformance.gate.verdict.ExitCode`, whose import takes long
 
 

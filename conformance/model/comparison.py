@@ -62,6 +62,7 @@ class Comparison:
         """Yield the differences between a record in a response and the model."""
         if not isinstance(body, Mapping):
             return
+        yield from self._find_stored_only(view, record, body)
         for name in view.property_names:
             if name not in body:
                 continue
@@ -72,6 +73,12 @@ class Comparison:
             elif name in record.resource.relations:
                 relation = record.resource.relations[name]
                 yield from self._compare_relation(record, relation, body[name], depth)
+
+    def _find_stored_only(self, view: View, record: ModelRecord, body: Mapping[str, Any]) -> Iterator[Mismatch]:
+        """Yield the properties that the contract only stores, or only accepts, and that a response shows."""
+        for name, attribute in record.resource.attributes.items():
+            if attribute.write_only and name in body and name not in view.property_names:
+                yield _build_mismatch(record, (name,), attribute.pointer, "writeOnly", "no such property", body[name])
 
     def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
         attribute = record.resource.attributes[name]

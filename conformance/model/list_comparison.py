@@ -307,9 +307,10 @@ class ListComparison:
         return {(True, True), (False, False)} <= verdicts
 
     def _is_excluded_elsewhere(self, record: ModelRecord, *parameters: Parameter) -> bool:
-        """Whether a filter has an effect in another request: alone, or with the value of another record.
+        """Whether a filter has an effect in another request: alone, with the value of another record, or with its own.
 
-        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one.
+        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one;
+        that by the own value has the record and lacks one with another value.
         """
         for parameter in parameters:
             x_query, own = parameter.x_query, self._reader(record)
@@ -324,7 +325,20 @@ class ListComparison:
                 listed = self._list_keys({parameter.name: value})
                 if listed and record.key not in listed and (expected_key is None or expected_key in listed):
                     return True
+            if self._is_implemented_for_own_value(parameter, record):
+                return True
         return False
+
+    def _is_implemented_for_own_value(self, parameter: Parameter, record: ModelRecord) -> bool:
+        """Whether the filter by the value of a record lists it, and lacks one that is listed without the filter."""
+        x_query = parameter.x_query
+        own = self._reader(record)(x_query.paths[0]) if x_query is not None else None
+        if not own or not isinstance(own[0], (str, int)):
+            return False
+        others = [other for other in self._records if not other.is_deleted and other is not record]
+        differing = {o.key for o in others if evaluate_condition(parameter, own[0], self._reader(o)) is False}
+        listed = self._list_keys({parameter.name: own[0]}) if differing else []
+        return record.key in listed and bool(differing & set(self._list_keys({})) - set(listed))
 
     def _list_keys(self, query: Mapping[str, Any]) -> list[Any]:
         """Return the keys of the first rows of another query; none if it is rejected."""

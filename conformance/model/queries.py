@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations, takewhile
+from itertools import combinations, pairwise, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -155,10 +155,20 @@ def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
     return is_comparable and all(a < b for a, b in zip(left, right, strict=True))
 
 
+def _is_sorted_by_a_collation(keys: list[tuple[Any, ...]], *, descending: bool) -> bool:
+    """Whether sort keys are in the order of one collation, so that no pair is wrong under all of them."""
+    if len({tuple(map(type, key)) for key in keys}) > 1:
+        return False
+    ordered = reversed(keys) if descending else keys
+    return any(all(a <= b for a, b in pairwise(part)) for part in zip(*ordered, strict=True))
+
+
 def find_inversion(values: list[Any], *, descending: bool) -> tuple[Any, Any] | None:
     """Return two values in the wrong order, the first of them returned first."""
     keys = [(value, build_collation_keys(value)) for value in values]
     comparable = [(value, key) for value, key in keys if key is not None]
+    if _is_sorted_by_a_collation([key for _, key in comparable], descending=descending):
+        return None
     for (first, first_key), (second, second_key) in combinations(comparable, 2):
         before, after = (first_key, second_key) if descending else (second_key, first_key)
         if sorts_before(before, after):

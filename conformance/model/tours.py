@@ -23,6 +23,7 @@ from conformance.model.specification import iter_setters, iter_writable_attribut
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable
 from conformance.session.session import Session
+from conformance.session.write_log import is_key
 from spec.document import snake_case
 from spec.model import BodyField, DerivedProperty, Operation, Parameter, Relation
 
@@ -108,13 +109,38 @@ class Tour:
         return relation.targets[0] not in fixed and self.can_create(self.session, relation.targets[0])
 
     def _foreign_references(self, operation: Operation) -> Iterator[dict[str, Any]]:
-        """Yield a body for each relation to records that the run cannot create: the tenant, or an existing record."""
+        """Yield bodies for each relation to records that the run cannot create: the tenant, or existing records.
+
+        A relation to several records gets one, two, and the second one, so that added and replaced ones differ.
+        """
         definition = self.session.contract.resources[self.resource]
         for name, relation, discriminator in iter_setters(definition, operation):
-            if discriminator is None and not self._is_own(relation):
-                with suppress(SkipCheck):
-                    key = self.session.records.parent(relation)[1]
-                    yield {name: [key] if relation.to_many else key}
+            if discriminator is not None or self._is_own(relation):
+                continue
+            keys = self._find_existing_keys(relation)
+            if keys and not relation.to_many:
+                yield {name: keys[0]}
+            elif keys:
+                choices = [keys[:1], keys[:2], keys[1:2], []] if len(keys) > 1 else [keys[:1], []]
+                yield from ({name: choice} for choice in choices)
+
+    def _find_existing_keys(self, relation: Relation) -> list[Any]:
+        """Return the key of an existing record, or of two if records of the resource embed them."""
+        keys: list[Any] = []
+        with suppress(SkipCheck):
+            keys.append(self.session.records.parent(relation)[1])
+        listing = self.session.operations.find(self.resource, "list")
+        if (keys and not relation.to_many) or listing is None:
+            return keys
+        key_attribute = self.session.contract.resources[relation.targets[0]].key_attribute
+        query = next(iter(self._find_full_selections(listing)), {})
+        with suppress(SkipCheck):
+            for row in self.session.records.rows(listing, query, pages=1):
+                value = row.get(relation.name)
+                embedded = value if isinstance(value, list) else [value]
+                found = [item.get(key_attribute) for item in embedded if isinstance(item, Mapping)]
+                keys += [key for key in found if is_key(key) and key not in keys]
+        return keys
 
     def _refer(
         self, relation: Relation, name: str, discriminator: str | None, targets: list[RecordName]
@@ -535,6 +561,7 @@ class Tour:
         for order in [*self._orders()] or [{}]:
             yield Step(Action.LIST, self.resource, query={**order, **narrow, **paging})
         yield from self._pairs(conditions, paging)
+        yield from self._overridden(conditions)
         for selections in (self._selections("include"), self._selections("count")):
             yield from (Step(Action.LIST, self.resource, query=query) for query in selections)
             if selections:
@@ -632,7 +659,7 @@ class Tour:
             selected.append(build_unmatched_value(0 if item_schema["type"] == "integer" else sample))
         if schema.get("type") == "array":
             unmatched = [value for value in selected if is_unmatched(value)]
-            several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values]]
+            several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values], [*values, *unmatched]]
             selected = [[value] for value in selected] + [value for value in several if len(value) > 1]
         validator = self.session.schemas.get(parameter.schema_pointer, "write")
         return [v for v in selected if validator.is_valid(v)]
@@ -650,6 +677,15 @@ class Tour:
         for index, (name, value) in enumerate(first_values.items()):
             order = orders[index % len(orders)] if orders else {}
             yield Step(Action.LIST, self.resource, query={name: value, **order, **paging})
+
+    def _overridden(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
+        """Send each filter that another parameter overrides, with a value that no record has, and that parameter."""
+        for parameter in self.operation.query_parameters:
+            overriding = parameter.x_query.unless_parameter if parameter.x_query else None
+            values = [value for name, value in conditions if name == overriding]
+            unmatched = [value for name, value in conditions if name == parameter.name and is_unmatched(value)]
+            if values and unmatched:
+                yield Step(Action.LIST, self.resource, query={parameter.name: unmatched[0], str(overriding): values[0]})
 
     def _after_writes(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
         """Update and delete a record; the lists follow."""

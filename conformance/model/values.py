@@ -8,6 +8,7 @@ from conformance.session.session import Session
 from spec.model import BodyField
 
 MAX_TEXT_CHARS = 2000
+MAX_COLUMN_BYTES = 65_535  # of a text column of MySQL, and of other 16-bit lengths
 NUMBERS = (0, 1, -1, 0.5, 2.25, 100, 19.99, 12345.67)
 MAX_INT32, MAX_SAFE_INTEGER, MAX_INT64 = 2**31 - 1, 2**53 - 1, 2**63 - 1
 TEXTS = (
@@ -84,7 +85,8 @@ class ValueGenerator:
             full = f"{number} {text} {payloads.marker}"
             yield full if len(full) <= maximum else text[:maximum].strip()
         prefix = f"{payloads.marker} {number} "
-        yield (prefix * (maximum // len(prefix) + 1))[:maximum].rstrip().ljust(maximum, "x")
+        longest = MAX_COLUMN_BYTES + 1 if int(schema.get("maxLength", 0)) > MAX_COLUMN_BYTES else maximum
+        yield (prefix * (longest // len(prefix) + 1))[:longest].rstrip().ljust(longest, "x")
         if "maxLength" in schema:
             yield (prefix + WIDE_CHARACTERS * maximum)[:maximum]
         yield "x" * max(1, int(schema.get("minLength", 0)))

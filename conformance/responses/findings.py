@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from spec.document import escape
+from spec.http.media_types import find_media_type
 from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
 
@@ -99,12 +100,10 @@ def _is_implied_rejection(operation: Operation, exchange: Exchange) -> bool:
 
 
 def _has_other_media_type(operation: Operation, request: Request) -> bool:
-    """Whether a request declares a media type that the operation does not document."""
-    declared = next((value for name, value in request.headers.items() if name.lower() == "content-type"), "")
-    documented = operation.request_body.media_types if operation.request_body is not None else ()
-    return (
-        bool(declared) and _find_media_type(dict.fromkeys(documented), declared.split(";")[0].strip().lower()) is None
-    )
+    """Whether a request names a media type that the operation does not document for its body."""
+    content_type = next((text for name, text in request.headers.items() if name.lower() == "content-type"), "")
+    body = operation.request_body
+    return bool(content_type) and (body is None or find_media_type(content_type, body.media_types) is None)
 
 
 def find_documented_content(schemas: SchemaValidators, pointer: str) -> Mapping[str, Any]:

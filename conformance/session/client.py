@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Barrier
 from typing import Any
 
@@ -17,6 +17,7 @@ from conformance.errors import (
     user_skipped,
 )
 from conformance.responses.findings import find_documented_content
+from conformance.session.boolean_notation import BooleanNotation
 from conformance.session.created_records import CreatedRecordFinder
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.operation_lookup import NO_CREATE_OPERATION, OperationLookup
@@ -68,6 +69,7 @@ class TrackedClient:
     sleep: Callable[[float], None] = time.sleep
     wire_formats: Mapping[str, WireFormat] = field(default_factory=dict)
     credentials: OperationCredentials = field(default_factory=OperationCredentials)
+    boolean_notation: BooleanNotation = field(default_factory=BooleanNotation)
     observed_delay: float = 0.0
     _pending_delay: float = 0.0
     _identities: dict[Actor, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
@@ -86,19 +88,28 @@ class TrackedClient:
     ) -> Exchange:
         """Send one request. Writes are logged first, and lists are filtered by the tenant of the run.
 
-        `query`: in a mapping, lists are repeated and booleans are sent as 1 and 0. Raises SkipCheck if the request is
-        not allowed.
+        `query`: in a mapping, lists are repeated. Booleans are sent as `boolean_notation` has them. Raises SkipCheck
+        if the request is not allowed.
         """
         request = self._prepare(operation, path, query, body, raw, actor, headers, method)
         if self._pending_delay and request.method not in UNSAFE_METHODS:
             self.sleep(self._pending_delay)
             self._pending_delay = 0.0
-        exchange = Exchange(request, self.retrier.send(self.target, request, may_retry=not operation.effects))
-        self.responses.record(operation, exchange)
+        exchange = self._exchange(operation, request)
+        query_in_other_notation = self.boolean_notation.reformat(operation, exchange)
+        if request.method not in UNSAFE_METHODS and query_in_other_notation is not None:
+            other = self._exchange(operation, replace(request, query=query_in_other_notation))
+            exchange = other if other.response.ok else exchange
+        self.boolean_notation.update(operation, exchange)
         if exchange.response.status == 429:  # after the target's own retries
             raise SkipCheck("got 429 (too many requests) after all retries: lower --rate-limit")
         self.responses.inspect(operation, exchange)
         self._log_result(operation, exchange)
+        return exchange
+
+    def _exchange(self, operation: Operation, request: Request) -> Exchange:
+        exchange = Exchange(request, self.retrier.send(self.target, request, may_retry=not operation.effects))
+        self.responses.record(operation, exchange)
         return exchange
 
     def send_together(self, calls: Sequence[Call]) -> list[Exchange]:
@@ -158,6 +169,7 @@ class TrackedClient:
         if self.tenant is not None and actor is Actor.OWNER and isinstance(query, Mapping):
             query = {**self.tenant.query_filter(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
+        pairs = self.boolean_notation.format(operation, pairs)
         sent_headers = {**self._build_accept_header(operation), **(headers or {})}
         request = Request(
             operation.id,

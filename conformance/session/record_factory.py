@@ -14,6 +14,8 @@ from conformance.transport.messages import Actor, Exchange
 from spec.extensions import POSITION_ROLES
 from spec.model import Operation, Relation
 
+MAX_PAGE_ROWS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedRecord:
@@ -236,13 +238,14 @@ class RecordFactory:
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of at most `pages` pages of a list. Raises SkipCheck if a response has no rows."""
         names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
+        size = next((p for p in operation.query_parameters if p.x_query and p.x_query.role == "size"), None)
         role = next((role for role in POSITION_ROLES if role in names), "")
         required, row_count = self.required_query(operation), 0
         positions: dict[str, Any] = {names["page"]: 1} if role == "page" else {}
         for number in range(1, pages + 1):
             page_query = {**required, **query, **positions}
-            if "size" in names:
-                page_query.setdefault(names["size"], 100)
+            if size is not None:
+                page_query.setdefault(size.name, min(MAX_PAGE_ROWS, int(size.schema.get("maximum", MAX_PAGE_ROWS))))
             exchange = self.client.send(operation, query=page_query, actor=actor)
             rows = self.client.operations.data(operation, exchange) if exchange.response.ok else None
             if not isinstance(rows, list):
@@ -251,7 +254,7 @@ class RecordFactory:
             row_count += len(rows)
             cursor = operation.envelope.read_page_values(exchange.response.json).get("next-cursor")
             position = {"page": number + 1, "offset": row_count, "cursor": cursor}.get(role)
-            if not rows or not position or len(rows) < int(page_query.get(names.get("size", ""), 1)):
+            if not rows or not position or len(rows) < int(page_query[size.name] if size else 1):
                 return
             positions = {names[role]: position}
 

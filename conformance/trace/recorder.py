@@ -4,6 +4,7 @@ Response bodies are not stored. `conformance.trace.sequence` selects the request
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +17,12 @@ from spec.model import Contract
 
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched
-UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_LENGTH = 36
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+UUID = re.compile(UUID_PATTERN)
 
 Path = tuple[str | int, ...]
+LinkedPath = tuple[Any, str | int] | None  # the linked path of the parent, and the last part
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ class Recorder:
     sources: dict[str, IdentifierSource] = field(default_factory=dict)
     spans: dict[str, RequestSpan] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
+    _texts: set[bytes] = field(default_factory=set)  # of the searched bodies: UUIDs, and key attributes with values
+    _text_pattern: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = "|".join(map(re.escape, self.keys)) or UUID_PATTERN
+        self._text_pattern = re.compile(rf'"(?:{names})"\s*:\s*(?:"[^"]*"|-?\d+)|"{UUID_PATTERN}"'.encode())
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
@@ -71,9 +81,32 @@ class Recorder:
         step = len(self.exchanges)
         self.steps[request.number] = step
         self.exchanges.append(RecordedExchange(request, response.status))
-        for value, path in _identifiers(response.json, self.keys):
-            if value not in self.sources and len(self.sources) < MAX_RECORDED:
-                self.sources[value] = IdentifierSource(step, path)
+        texts = self._text_pattern.findall(response.content) if len(self.sources) < MAX_RECORDED else ()
+        if not self._texts.issuperset(texts):  # the search of each value takes three times as long
+            self._texts.update(texts)
+            self._record_identifiers(response.json, step)
+
+    def _record_identifiers(self, body: Any, step: int) -> None:
+        """Record the new values of key attributes, and new UUIDs; those of outer values first."""
+        sources, keys = self.sources, self.keys
+        nodes: deque[tuple[Any, LinkedPath]] = deque([([body], None)])
+        count = 0
+        while nodes and count < MAX_NODES and len(sources) < MAX_RECORDED:
+            node, path = nodes.popleft()
+            count += len(node)
+            for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+                if isinstance(value, (dict, list)):
+                    nodes.append((value, (path, name)))
+                elif name in keys:
+                    if is_key(value) and str(value) not in sources:
+                        sources[str(value)] = IdentifierSource(step, _flatten(path, name))
+                elif (
+                    isinstance(value, str)
+                    and len(value) == UUID_LENGTH
+                    and value not in sources
+                    and UUID.fullmatch(value)
+                ):
+                    sources[value] = IdentifierSource(step, _flatten(path, name))
 
     def track(self, check: Check) -> Check:
         """Return the check with a `run` that records the span of each failure."""
@@ -89,16 +122,10 @@ class Recorder:
         return replace(check, run=run)
 
 
-def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
-    """Yield (identifier, path) for the values of key attributes and all UUIDs in a body."""
-    stack: list[tuple[Any, Path]] = [(body, ())]
-    for _ in range(MAX_NODES):
-        if not stack:
-            return
-        node, path = stack.pop()
-        if isinstance(node, dict):
-            stack += [(value, (*path, str(name))) for name, value in reversed(node.items())]
-        elif isinstance(node, list):
-            stack += [(value, (*path, index)) for index, value in reversed(list(enumerate(node)))]
-        elif is_key(node) and (UUID.fullmatch(str(node)) or (path and path[-1] in keys)):
-            yield str(node), path
+def _flatten(path: LinkedPath, name: str | int) -> Path:
+    """Return the path of a value without the list around the body."""
+    parts = [name]
+    while path is not None:
+        path, name = path
+        parts.append(name)
+    return tuple(reversed(parts[:-1]))

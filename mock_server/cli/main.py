@@ -229,6 +229,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
             return report_lines(str(error).splitlines(), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        _print_contract_notes(sandbox.contract)
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         banner = build_banner(sandbox, url, colour=colour, tls=tls, token_file=settings.tokens)
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
@@ -237,27 +238,33 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
     return 0
 
 
+def _print_contract_notes(contract: "Contract") -> None:
+    """Print which parts of the contract have no effect."""
+    from mock_server.cli.contract_notes import describe_static_reads, describe_unmarked_parameters
+    from spec.extensions import format_ignored_extensions
+
+    if contract.ignored_extensions:
+        write_line(format_ignored_extensions(contract.ignored_extensions))
+    for note in (describe_unmarked_parameters(contract), describe_static_reads(contract)):
+        if note:
+            write_line(note)
+
+
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
     from mock_server import images, store_files
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.cli.contract_loading import load_served_contract
-    from mock_server.cli.contract_notes import describe_unmarked_parameters
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
     from mock_server.store.file_format import describe_file_errors
     from mock_server.web.host_names import is_loopback
     from mock_server.web.request_log import RequestLog
-    from spec.extensions import format_ignored_extensions
     from spec.line_numbers import describe_lines
     from spec.validators import SchemaValidators
 
     contract_path = dataset_image.get_contract_path(settings.contract)
     contract = load_served_contract(contract_path, requires_actions=settings.require_actions)
-    if contract.ignored_extensions:
-        write_line(format_ignored_extensions(contract.ignored_extensions))
-    if unmarked_parameters := describe_unmarked_parameters(contract):
-        write_line(unmarked_parameters)
     name = settings.dataset
     if settings.contract is not None and "dataset" not in settings.explicit_fields:
         name = dataset_image.choose_default_dataset(contract, name)

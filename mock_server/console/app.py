@@ -1,43 +1,65 @@
 """Serves the console: finds the page, renders it, and protects it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.console.control_client import ControlClient, ControlError
-from mock_server.console.page import CONSOLE_PREFIX, Download, Page, PageRequest, PageResult, Redirect, ShowPage
+from mock_server.console.page import (
+    CONSOLE_PREFIX,
+    Download,
+    Page,
+    PageRequest,
+    PageResult,
+    Redirect,
+    ShowPage,
+    create_unknown_page_error,
+)
 from mock_server.console.pages import data, requests, steering
+from mock_server.control.access import ControlAccess
+from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import DEFAULT_NAME
-from mock_server.web.context import RequestContext, send_response
+from mock_server.web.context import READ_METHODS, RequestContext, send_response
 from mock_server.web.routing import method_not_allowed_error
 from spec.model import Contract
 
 TOKEN_COOKIE = "mock_control"
 MAX_FORM_BYTES = 1024 * 1024
-ASSETS = {
+ASSETS: Mapping[str, str] = {  # name -> media type
     "htmx.min.js": "text/javascript; charset=utf-8",
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
 }
-# First segment of the path -> (page, what its forms do).
-PAGES: Mapping[str, tuple[ShowPage, ShowPage | None]] = {
-    "": (requests.show_requests, None),
-    "requests": (requests.show_requests, requests.change_requests),
-    "requests.har": (requests.download_archive, None),
-    "data": (data.show_data, data.change_data),
-    "changes": (data.show_changes, data.change_snapshots),
-    "rules": (steering.show_rules, steering.change_rules),
-    "clock": (steering.show_clock, steering.change_clock),
-    "sandboxes": (steering.show_sandboxes, steering.change_sandboxes),
-    "contract": (steering.show_contract, None),
+
+
+@dataclass(frozen=True, slots=True)
+class PageRoute:
+    """A page. `change`: what its forms do; None without forms. `has_parts`: whether its path has further segments."""
+
+    show: ShowPage
+    change: ShowPage | None = None
+    has_parts: bool = False
+
+
+# First segment of the path -> page.
+PAGES: Mapping[str, PageRoute] = {
+    "": PageRoute(requests.show_requests),
+    "requests": PageRoute(requests.show_requests, requests.change_requests, has_parts=True),
+    "requests.har": PageRoute(requests.download_archive),
+    "data": PageRoute(data.show_data, data.change_data, has_parts=True),
+    "changes": PageRoute(data.show_changes, data.change_snapshots),
+    "rules": PageRoute(steering.show_rules, steering.change_rules),
+    "clock": PageRoute(steering.show_clock, steering.change_clock),
+    "sandboxes": PageRoute(steering.show_sandboxes, steering.change_sandboxes),
+    "contract": PageRoute(steering.show_contract),
 }
-_SIGN_IN = "sign-in"
+_SIGN_IN, _ASSETS = "token", "assets"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -53,59 +75,74 @@ _HTML = (b"content-type", b"text/html; charset=utf-8")
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The pages below CONSOLE_PREFIX."""
+    """The pages below CONSOLE_PREFIX. `access`: the rules of the control API."""
 
     contract: Contract
+    access: ControlAccess
 
     def has_page(self, raw_path: bytes) -> bool:
         """Whether the console serves a path."""
-        path = raw_path.decode("latin-1")
-        if path == CONSOLE_PREFIX.rstrip("/"):
-            return True
-        name = path.removeprefix(CONSOLE_PREFIX).partition("/")[0]
-        return path.startswith(CONSOLE_PREFIX) and (name in PAGES or name in (_SIGN_IN, "assets"))
+        if not (raw_path + b"/").startswith(CONSOLE_PREFIX.encode()):
+            return False
+        name = _split_path(raw_path)[0]
+        return name in PAGES or name in (_SIGN_IN, _ASSETS)
 
     async def __call__(self, app: ASGIApp, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a page. `app`: the application with the control API. Raises ApiError (405)."""
-        path = unquote(context.raw_path.decode("latin-1")).removeprefix(CONSOLE_PREFIX.rstrip("/")).strip("/")
-        name, *parts = path.split("/")
+        name, *parts = _split_path(context.raw_path)
         if context.method not in ("GET", "HEAD", "POST"):
             raise method_not_allowed_error(context, "GET, HEAD, POST")
-        if name == "assets":
+        if name == _ASSETS:
             await _send_asset(context, "/".join(parts), send)
             return
         query = dict(parse_qsl(context.raw_query.decode("latin-1"), keep_blank_values=True))
-        form = await _read_form(receive) if context.method == "POST" else {}
-        if name == _SIGN_IN:
-            await _sign_in(context, scope, form, send)
-            return
         client = ControlClient(app, scope, _get_token(context))
-        sandbox = form.get("sandbox") or query.get("sandbox") or DEFAULT_NAME
-        request = PageRequest(self.contract, client, sandbox, tuple(parts), query, form)
-        await self.send_result(context, request, name or "requests", await self.run(context, request, name), send)
-
-    async def run(self, context: RequestContext, request: PageRequest, name: str) -> PageResult:
-        show, change = PAGES[name]
-        if context.method == "POST" and change is None:
-            raise method_not_allowed_error(context, "GET, HEAD")
+        request = PageRequest(self.contract, client, query.get("sandbox") or DEFAULT_NAME, tuple(parts), query)
         try:
-            return await (change if context.method == "POST" and change else show)(request)
+            if context.method == "POST":
+                self.check_origin(context)
+                form = await _read_form(receive)
+                request = replace(request, form=form, sandbox=form.get("sandbox") or request.sandbox)
+            result = await self.run(context, request, name)
         except ControlError as error:
             template = "sign_in.html.j2" if error.status == HTTPStatus.UNAUTHORIZED else "error.html.j2"
-            return Page(template, {"messages": error.messages}, HTTPStatus(error.status))
+            result = Page(template, {"errors": error.messages}, HTTPStatus(error.status))
+        await self.send_result(context, request, name or "requests", result, send)
+
+    def check_origin(self, context: RequestContext) -> None:
+        """Raise ControlError (403) for a form of another site."""
+        try:
+            self.access.check_origin(context)
+        except ApiError as error:
+            raise ControlError(HTTPStatus.FORBIDDEN, [error.message]) from None
+
+    async def run(self, context: RequestContext, request: PageRequest, name: str) -> PageResult:
+        """Show a page, or do what its form says. Raises ControlError, and ApiError (405)."""
+        if name == _SIGN_IN:
+            return await _sign_in(context, request)
+        route = PAGES[name]
+        if request.parts and not route.has_parts:
+            raise create_unknown_page_error()
+        if context.method != "POST":
+            return await route.show(request)
+        if route.change is None:
+            raise method_not_allowed_error(context, READ_METHODS)
+        return await route.change(request)
 
     async def send_result(
         self, context: RequestContext, request: PageRequest, name: str, result: PageResult, send: Send
     ) -> None:
         if isinstance(result, Redirect):
-            await send_response(send, context, HTTPStatus.SEE_OTHER, b"", headers={"Location": result.url})
+            await send_response(
+                send, context, HTTPStatus.SEE_OTHER, b"", headers={**_HEADERS, "Location": result.url, **result.headers}
+            )
         elif isinstance(result, Download):
             disposition = f'attachment; filename="{result.name}"'
             headers = {**_HEADERS, "Content-Disposition": disposition}
             content_type = (b"content-type", result.media_type.encode())
             await send_response(send, context, 200, result.content, content_type=content_type, headers=headers)
         else:
-            common = {"name": name, "request": request, "done": request.query.get("done", "")}
+            common = {"name": name, "request": request, "notice": request.query.get("notice", "")}
             body = render(result.template, {**common, **result.context})
             await send_response(send, context, result.status, body, content_type=_HTML, headers=_HEADERS)
 
@@ -139,28 +176,44 @@ def _format_json(value: Any) -> str:
 
 
 async def _read_form(receive: Receive) -> dict[str, str]:
-    """Return the fields of a form."""
+    """Return the fields of a form. Raises ControlError (413)."""
     content, has_more = b"", True
-    while has_more and len(content) <= MAX_FORM_BYTES:
+    while has_more:
         message = await receive()
         content += message.get("body", b"")
         has_more = message.get("more_body", False)
+        if len(content) > MAX_FORM_BYTES:
+            text = f"The form is too large (expected at most {MAX_FORM_BYTES} bytes)."
+            raise ControlError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [text])
     return dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _split_path(raw_path: bytes) -> list[str]:
+    """Return the decoded segments of a path below CONSOLE_PREFIX; at least one, which may be empty."""
+    path = raw_path.decode("latin-1").removeprefix(CONSOLE_PREFIX.rstrip("/")).removeprefix("/").removesuffix("/")
+    return [unquote(segment) for segment in path.split("/")]
 
 
 def _get_token(context: RequestContext) -> str:
     """Return the control token of a browser that signed in, or of another client."""
     scheme, _, token = context.get_header(b"authorization").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else unquote(context.get_cookie(TOKEN_COOKIE) or "")
+    if scheme.lower() == "bearer":
+        return token.strip().encode("latin-1").decode("utf-8", "replace")
+    return unquote(context.get_cookie(TOKEN_COOKIE) or "")
 
 
-async def _sign_in(context: RequestContext, scope: Scope, form: Mapping[str, str], send: Send) -> None:
-    """Store the control token in a cookie that scripts cannot read and other sites cannot send."""
-    token = urlencode({"t": form.get("token", "").strip()})[2:]
-    cookie = f"{TOKEN_COOKIE}={token}; Path={CONSOLE_PREFIX}; HttpOnly; SameSite=Strict"
+async def _sign_in(context: RequestContext, request: PageRequest) -> PageResult:
+    """Store the control token in a cookie that scripts cannot read and other sites cannot send.
+
+    Raises ControlError unless the control API accepts the token.
+    """
+    if context.method != "POST":
+        return Page("sign_in.html.j2")
+    token = request.form.get("token", "").strip()
+    await replace(request.client, token=token).get("sandboxes")
+    cookie = f"{TOKEN_COOKIE}={quote(token, safe='')}; Path={CONSOLE_PREFIX}; HttpOnly; SameSite=Strict"
     cookie += "; Secure" if context.base_url.startswith("https:") else ""
-    headers = {"Location": CONSOLE_PREFIX, "Set-Cookie": cookie}
-    await send_response(send, context, HTTPStatus.SEE_OTHER, b"", headers=headers)
+    return Redirect(CONSOLE_PREFIX, {"Set-Cookie": cookie})
 
 
 async def _send_asset(context: RequestContext, name: str, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -36,6 +37,11 @@ class ControlError(Exception):
         return cls(status, messages or [str(message or f"The control API returned {status}.")])
 
 
+def join_segments(*segments: str) -> str:
+    """Return the segments of a path, each encoded and after a slash."""
+    return "".join("/" + quote(segment, safe="") for segment in segments)
+
+
 @dataclass(frozen=True, slots=True)
 class ControlClient:
     """A client on behalf of a browser. `scope`: of the browser's request; `token`: the control token, or empty."""
@@ -44,21 +50,24 @@ class ControlClient:
     scope: Scope
     token: str
 
-    async def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        return await self.send("GET", path, query=query)
+    async def get(self, *segments: str, query: Mapping[str, Any] | None = None) -> Any:
+        return await self.send("GET", *segments, query=query)
 
-    async def send(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+    async def send(self, method: str, *segments: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of a success; None without a body. Raises ControlError.
 
-        `path`: below the prefix of the control API. `query`: parameters; None and empty values are not sent.
+        `segments`: of the path below the prefix of the control API, not encoded. `query`: parameters; None and empty
+        values are not sent.
         """
+        if "" in segments:
+            raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, ["name: missing (expected a name)."])
         content = b"" if body is None else orjson.dumps(body)
         parameters = {name: value for name, value in (query or {}).items() if value not in (None, "")}
-        raw_path = CONTROL_PREFIX + quote(path).encode()
+        raw_path = CONTROL_PREFIX + join_segments(*segments).encode()
         headers = [(name, value) for name, value in self.scope["headers"] if name in _FORWARDED_HEADERS]
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         if self.token:
-            headers.append((b"authorization", b"Bearer " + self.token.encode("latin-1", "replace")))
+            headers.append((b"authorization", b"Bearer " + self.token.encode("utf-8", "replace")))
         scope = {
             **{name: self.scope.get(name) for name in ("type", "asgi", "scheme", "server", "client", "http_version")},
             "method": method,
@@ -74,6 +83,6 @@ class ControlClient:
 
         captured = await capture_response(lambda send: self.app(scope, receive, send))
         result = orjson.loads(captured.body) if captured.body else None
-        if captured.status != 202 and 200 <= captured.status < 300:
+        if captured.status != HTTPStatus.ACCEPTED and 200 <= captured.status < 300:
             return result
         raise ControlError.from_body(captured.status, result)

@@ -1,18 +1,17 @@
 """Forms for records: fields made from the schema of a resource, and the values that a form sends."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 
+from mock_server.console.control_client import ControlError
+
 _NUMBER_TYPES = ("integer", "number")
 _LONG_TEXT = 200  # characters, from which a text gets several lines
 NULL_SUFFIX = ":null"  # of the name of the checkbox that sets null
-
-
-class FormError(ValueError):
-    """A field of a form has text that is not a value of its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,16 @@ def _format_value(kind: str, value: Any) -> str:
     return str(value)
 
 
+def fill_fields(fields: Iterable[FormField], form: Mapping[str, str]) -> list[FormField]:
+    """Return fields with the texts of a form, so that a rejected form does not lose them."""
+    return [
+        replace(field, text=form.get(field.name, field.text), is_null=field.name + NULL_SUFFIX in form)
+        for field in fields
+    ]
+
+
 def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that differ from the present ones. Raises FormError with all invalid fields."""
+    """Return the values that differ from the present ones. Raises ControlError with all invalid fields."""
     changes: dict[str, Any] = {}
     errors: list[str] = []
     for field, text in _iter_changed_texts(fields, form):
@@ -70,7 +77,7 @@ def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[
             expected = "a number" if field.kind == "number" else "JSON"
             errors.append(f'{field.name}: "{str(text)[:100]}" is not valid (expected {expected}).')
     if errors:
-        raise FormError("\n".join(errors))
+        raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
     return changes
 
 

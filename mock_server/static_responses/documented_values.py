@@ -1,10 +1,12 @@
 """The value of a documented response: an example that is valid, else one generated from the schema."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from mock_server.static_responses.media_types import is_json, is_structured
 from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
@@ -14,6 +16,7 @@ from spec.validators import SchemaValidators
 UNNAMED_EXAMPLE = "example"
 EXAMPLE_FILLER = "example"
 MAX_REASON_CHARS = 200  # a validator quotes the value
+EXAMPLE_BASE_URL = "https://example.com/"  # of relative references in examples with `format: uri`
 
 # Reports (JSON pointer, problem) of an example that is not used, or a schema without a valid value.
 ReportProblem = Callable[[str, str], None]
@@ -47,6 +50,10 @@ class DocumentedValues:
             if value is not None:
                 return _restore_integers(value[0])
             reason = self.describe_violation(str(pointer), example)
+            completed = self.complete_uris(str(pointer), example)
+            if completed is not None:
+                self.report(location, f"{reason}; relative URIs of the example are sent with {EXAMPLE_BASE_URL}")
+                return _restore_integers(completed)
             self.report(location, f"{reason}; a generated value is sent instead of the example")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
@@ -101,6 +108,21 @@ class DocumentedValues:
         path = ".".join(map(str, violation.instance_path))
         place = f"the property {path} of the example" if path else "the example"
         return f"{place} does not match its schema: {violation.message[:MAX_REASON_CHARS]}"
+
+    def complete_uris(self, pointer: str, example: Any) -> Any:
+        """Return an example with absolute URIs where `format: uri` has relative ones; None if it is invalid then."""
+        validator = self.schemas.get(pointer, "read")
+        holder = [copy.deepcopy(example)]
+        for violation in validator.iter_errors(example):
+            if violation.schema_path[-1:] != ["format"] or not isinstance(violation.instance, str):
+                return None
+            parent: Any = holder
+            *steps, last = 0, *violation.instance_path
+            for step in steps:
+                parent = parent[step]
+            with suppress(ValueError):  # not a URI at all
+                parent[last] = urljoin(EXAMPLE_BASE_URL, violation.instance)
+        return holder[0] if validator.is_valid(holder[0]) else None
 
     def create_headers(self, definition: ResponseDefinition, seed: str) -> dict[str, str]:
         """Return values for the headers that the contract requires of a response."""

@@ -16,6 +16,7 @@ from spec.validators import SchemaValidators
 
 MAX_DEPTH = 4
 MAX_ITEMS = 20
+UNKNOWN_TITLE = "Error"
 # Names without case, hyphens and underscores.
 _MESSAGE_NAMES = frozenset(
     {"message", "msg", "detail", "details", "description", "errormessage", "errordescription", "errormsg"}
@@ -26,6 +27,19 @@ _FIELD_NAMES = frozenset(
     {"field", "path", "pointer", "name", "param", "parameter", "property", "location", "fieldname", "propertypath"}
     | {"loc", "attribute", "key", "source", "target"}
 )
+_KIND_NAMES = _STATUS_NAMES | {"type", "error", "title", "kind"}
+# Words of the members of an `enum` that name the cause of a status, without case and signs; the best one first.
+_CAUSE_WORDS: Mapping[int, tuple[str, ...]] = {
+    HTTPStatus.BAD_REQUEST: ("badrequest", "validation", "invalid"),
+    HTTPStatus.UNAUTHORIZED: ("unauthorized", "unauthenticated", "authentication", "invalidtoken"),
+    HTTPStatus.FORBIDDEN: ("forbidden", "permission", "denied"),
+    HTTPStatus.NOT_FOUND: ("notfound", "missing", "unknown"),
+    HTTPStatus.CONFLICT: ("conflict", "exists"),
+    HTTPStatus.UNPROCESSABLE_ENTITY: ("unprocessable", "validation", "invalid", "badrequest"),
+    HTTPStatus.TOO_MANY_REQUESTS: ("toomanyrequests", "ratelimit", "throttl"),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("internal", "servererror", "unexpected"),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("unavailable", "overload"),
+}
 _LIST_NAMES = frozenset(
     {"errors", "details", "violations", "issues", "invalidparams", "fielderrors", "validationerrors", "messages"}
     | {"detail", "causes", "error"}
@@ -47,12 +61,12 @@ class ErrorDetails:
         try:
             return HTTPStatus(self.status).phrase
         except ValueError:
-            return "Error"
+            return UNKNOWN_TITLE
 
     @property
     def code(self) -> str:
         """The phrase of the status as a name (``not_found``)."""
-        return self.title.lower().replace(" ", "_").replace("-", "_")
+        return self.title.lower().replace(" ", "_").replace("-", "_").replace("'", "")
 
     def iter_entries(self) -> Iterator["ErrorDetails"]:
         """Yield one error for each message of a field; the error itself without fields."""
@@ -112,18 +126,22 @@ class ErrorBodyBuilder:
     ) -> Iterator[Any]:
         """Yield the values that a property may have, the best one first."""
         merged = MergedSchema.from_schemas(self.schemas.document, schemas)
+        members = list(_iter_enum_texts(merged))
         while merged.choices:
             merged = merged.with_option(merged.choices[0], merged.choices[0].options[0])
         types = merged.types or frozenset({"object"} if merged.properties else ())
         normalized = _normalize(name)
-        if "string" in types:
+        if members:
+            yield from _select_members(normalized, members, details, base)
+        elif "string" in types:
             yield from _iter_texts(normalized, siblings, details, merged.upper.get("maxLength"))
         if types & {"integer", "number"} and normalized in _STATUS_NAMES:
             yield details.status
         if "boolean" in types and normalized in ("success", "ok", "error"):
             yield normalized == "error"
         if "array" in types and normalized in _LIST_NAMES | _FIELD_NAMES and depth < MAX_DEPTH:
-            yield self.create_list(merged, details, depth + 1)
+            is_only_message = siblings.isdisjoint(_MESSAGE_NAMES | {"error"})
+            yield self.create_list(merged, details, depth + 1, is_only_message=is_only_message)
         if "object" in types and depth < MAX_DEPTH:
             yield from self.iter_objects(normalized, merged, schemas, details, base, depth)
 
@@ -144,8 +162,13 @@ class ErrorBodyBuilder:
         if isinstance(base, dict) or name in ("error", "source", "fault"):
             yield self.fill(schemas, details, base if isinstance(base, dict) else {}, depth + 1)
 
-    def create_list(self, merged: MergedSchema, details: ErrorDetails, depth: int) -> list[Any]:
-        """Return the entries of a list of errors, or the path of a field as a list."""
+    def create_list(
+        self, merged: MergedSchema, details: ErrorDetails, depth: int, *, is_only_message: bool = False
+    ) -> list[Any]:
+        """Return the entries of a list of errors, or the path of a field as a list.
+
+        `is_only_message`: whether no property next to the list has the message.
+        """
         items = merged.collected.get("items") or [{}]
         item = MergedSchema.from_schemas(self.schemas.document, items)
         if item.types is not None and "object" not in item.types:
@@ -153,7 +176,8 @@ class ErrorBodyBuilder:
                 details.field or entry.message for entry in ([details] if details.field else details.iter_entries())
             ]
         entries: list[Any] = []
-        for entry in details.iter_entries() if details.errors or depth == 0 or "minItems" in merged.lower else ():
+        has_entries = bool(details.errors) or depth == 0 or is_only_message or "minItems" in merged.lower
+        for entry in details.iter_entries() if has_entries else ():
             with suppress(CannotGenerate):
                 base = SchemaSampler(self.schemas).sample_schema({"allOf": items}, "error", only_required=True)
                 entries.append(self.fill(items, entry, base, depth + 1))
@@ -163,6 +187,30 @@ class ErrorBodyBuilder:
 
 def _normalize(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
+
+
+def _iter_enum_texts(merged: MergedSchema) -> Iterator[str]:
+    """Yield the texts that the `enum` of a schema, or of one of its options, has."""
+    yield from (value for value in merged.values or () if isinstance(value, str))
+    for choice in merged.choices:
+        for option in choice.options:
+            yield from _iter_enum_texts(merged.with_option(choice, option))
+
+
+def _select_members(name: str, members: Sequence[str], details: ErrorDetails, base: Any) -> Iterator[str]:
+    """Yield the member of an `enum` that names the status; another one only if `base` has none of them."""
+    if name in _FIELD_NAMES and details.field in members:
+        yield details.field
+    if name in _KIND_NAMES:
+        title = () if details.title == UNKNOWN_TITLE else (_remove_signs(details.title),)
+        words = (*title, *_CAUSE_WORDS.get(details.status, ()), str(details.status))
+        yield from (member for word in words for member in members if word in _remove_signs(member))
+        if isinstance(base, str) and base not in members:
+            yield members[0]
+
+
+def _remove_signs(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 def _iter_texts(name: str, siblings: set[str], details: ErrorDetails, max_length: int | None) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """The response of an error, in the format that the contract documents for the operation.
 
 Laravel's body is sent where the contract has it: if the documented schema has a `message` and accepts that body. A
-status that is not documented for the operation has the format of most errors of the contract; if the contract documents
-no error at all, problem details (RFC 9457).
+status that is not documented for the operation, and an unknown path, have the format that more than half of the
+operations have for the status, or for any error. Without such a format they have problem details (RFC 9457).
 """
 
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from mock_server.json_encoding import encode_json
 from mock_server.static_responses.documented_values import DocumentedValues
 from mock_server.static_responses.media_types import encode_value, get_content_type, is_json
 from mock_server.static_responses.negotiation import choose_media_type
-from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition
+from mock_server.static_responses.response_definitions import MediaType, ResponseDefinition, ResponseDefinitions
 from mock_server.static_responses.success_responses import SuccessResponses
 from spec.model import Contract, Operation
 
@@ -115,7 +115,7 @@ class ErrorResponses:
     def find_format(self, operation: Operation | None, status: int, *, has_fields: bool) -> ErrorFormat:
         definition = None if operation is None else self.successes.get_definitions(operation).find(status)
         if definition is None:
-            definition = self.find_common_response(str(status)) or self.find_common_response()
+            definition = self.find_substitute(operation, status)
             if definition is None:
                 return _PROBLEM_FORMAT
         names = tuple(media_type.name for media_type in definition.media_types)
@@ -141,20 +141,40 @@ class ErrorResponses:
         body = _LARAVEL_VALIDATION_BODY if has_fields else _LARAVEL_BODY
         return has_message and schemas.get(pointer, "read").is_valid(body)
 
+    def find_substitute(self, operation: Operation | None, status: int) -> ResponseDefinition | None:
+        """Return the response whose format an undocumented error has: of the status, the operation or any error."""
+        common = self.find_common_response(str(status))
+        if common is None and operation is not None:
+            common = _find_majority(self.iter_error_responses(operation))
+        return common or self.find_common_response()
+
     def find_common_response(self, status: str = "") -> ResponseDefinition | None:
-        """Return the error response whose schema most operations have for a status, or for any; None without a body."""
+        """Return the response whose schema more than half of the operations have for a status, or for any error."""
         if status not in self.common_responses:
-            counts: Counter[str] = Counter()
-            responses: dict[str, ResponseDefinition] = {}
-            for operation in self.contract.operations.values():
-                for key, response in self.successes.get_definitions(operation).by_key.items():
-                    is_included = key == status if status else (key[0] in "45" or key == "default")
-                    if response.media_types and is_included:
-                        schema = repr(response.media_types[0].node.get("schema"))
-                        counts[schema] += 1
-                        responses.setdefault(schema, response)
-            self.common_responses[status] = responses[counts.most_common(1)[0][0]] if counts else None
+            operations = self.contract.operations.values()
+            responses = (response for op in operations for response in self.iter_error_responses(op, status))
+            self.common_responses[status] = _find_majority(responses)
         return self.common_responses[status]
+
+    def iter_error_responses(self, operation: Operation, status: str = "") -> Iterator[ResponseDefinition]:
+        """Yield the documented errors of an operation that have a body: the one of a status, or all."""
+        definitions = self.successes.get_definitions(operation)
+        has_success = any(key[0] in "23" for key in definitions.by_key)  # else `default` documents it
+        classes = "45d" if has_success else "45"
+        errors = {key: response for key, response in definitions.by_key.items() if key[0] in classes}
+        found = ResponseDefinitions(errors).find(int(status)) if status else None
+        for response in [found] if status else errors.values():
+            if response is not None and response.media_types:
+                yield response
+
+
+def _find_majority(responses: Iterable[ResponseDefinition]) -> ResponseDefinition | None:
+    """Return a response with the schema that more than half of the responses have."""
+    by_schema: dict[str, list[ResponseDefinition]] = {}
+    for response in responses:
+        by_schema.setdefault(repr(response.media_types[0].node.get("schema")), []).append(response)
+    most = max(by_schema.values(), key=len, default=[])
+    return most[0] if len(most) * 2 > sum(map(len, by_schema.values())) else None
 
 
 def _encode_problem(details: "ErrorDetails") -> bytes:

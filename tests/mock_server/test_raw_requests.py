@@ -15,7 +15,7 @@ import pytest
 from mock_server.server.http_connection import KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES
 from mock_server.web.body import DEFAULT_MAX_BODY_BYTES
 from tests.mock_server.library_contract import API
-from tests.mock_server.test_command import environment, run_library_mock, without_progress
+from tests.mock_server.test_command import environment, run_library_mock, without_notes
 
 __all__ = ["environment"]
 
@@ -45,7 +45,7 @@ def mock(environment: dict[str, str]) -> Iterator[RunningMock]:
     with run_library_mock(environment, "--quiet") as (process, banner):
         yield RunningMock(process, int(re.findall(r":([0-9]+)/", banner)[0]))
         process.terminate()
-        assert without_progress(process.communicate(timeout=20)[1]) == ""  # no traceback
+        assert without_notes(process.communicate(timeout=20)[1]) == ""  # no traceback
 
 
 def connect(mock: RunningMock, timeout: float = 5) -> socket.socket:

@@ -5,21 +5,15 @@ wrong operation. A bug is detected when the run exits with 1 and a check fails o
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests.reference_backend.bugs import BUGS, UNDETECTED_BUGS
-from tests.reference_backend.process import ROOT, TOKENS, run_backend
+from tests.reference_backend.process import TOKENS, run_backend
+from tests.suite_process import EXIT_FAILED, SuiteRun, run_suite
 
 # The operations of the backend, by the groups that run together.
 OPERATION_GROUPS: tuple[tuple[str, ...], ...] = (
@@ -30,36 +24,6 @@ OPERATION_GROUPS: tuple[tuple[str, ...], ...] = (
     ("listMessages", "createMessage", "retrieveMessage", "updateMessage", "deleteMessage"),
 )
 OPERATIONS = tuple(operation for group in OPERATION_GROUPS for operation in group)
-EXIT_FAILED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class FailedCheck:
-    """A failed check. `blocking`: also without --strict."""
-
-    check: str
-    operation: str
-    parameter: str
-    message: str
-    blocking: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteRun:
-    """The result of a run. `checks_run`: passed and failed ones."""
-
-    exit_code: int
-    failures: tuple[FailedCheck, ...]
-    flaky: int
-    checks_run: int
-    reasons: tuple[str, ...]
-    seconds: float
-
-    def failures_on(self, operations: Iterable[str]) -> Iterator[FailedCheck]:
-        """The failures on some operations, blocking ones first."""
-        operation_ids = tuple(operations)
-        failures = (failure for failure in self.failures if failure.operation in operation_ids)
-        yield from sorted(failures, key=lambda failure: not failure.blocking)
 
 
 def run(
@@ -72,36 +36,12 @@ def run(
     options: Sequence[str] = (),
 ) -> SuiteRun:
     """Run the suite on a backend, as a process. `fuzzing`: with the Schemathesis engine. `options`: further options."""
-    with tempfile.TemporaryDirectory(prefix="suite-run-") as folder:
-        command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed)]
-        command += [part for operation in operations for part in ("--operation", operation)]
-        command += ["--consistency-timeout", "1"]  # the backend's writes are visible at once
-        command += [*(["--strict"] if strict else []), *([] if fuzzing else ["--no-fuzzing"]), *options]
-        environment = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
-        environment |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
-        completed = subprocess.run(
-            [*command, "--report-dir", folder], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
-        )
-        report = Path(folder) / "conformance.json"
-        if not report.exists():
-            raise RuntimeError(f"the suite exited with {completed.returncode}: {completed.stdout}{completed.stderr}")
-        return _parse_report(completed.returncode, json.loads(report.read_text(encoding="utf-8")))
-
-
-def _parse_report(exit_code: int, report: dict[str, Any]) -> SuiteRun:
-    failures = tuple(
-        FailedCheck(
-            check=result["check"],
-            operation=result["operation"],
-            parameter=result["parameter"],
-            message=result["message"],
-            blocking=result["provenance_independent"] or result["provenance"] != "inferred",
-        )
-        for result in report["results"]
-        if result["status"] == "failed"
-    )
-    counts, reasons = report["counts"], tuple(report["verdict"]["reasons"])
-    return SuiteRun(exit_code, failures, counts["flaky"], counts["checks_run"], reasons, report["run"]["seconds"])
+    command = ["--seed", str(seed), *(part for operation in operations for part in ("--operation", operation))]
+    command += ["--consistency-timeout", "1"]  # the backend's writes are visible at once
+    command += [*(["--strict"] if strict else []), *([] if fuzzing else ["--no-fuzzing"]), *options]
+    environment = {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
+    environment |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
+    return run_suite(base, command, environment)
 
 
 def select_operations(bug: str) -> list[str]:
@@ -132,7 +72,7 @@ def format_row(bug: str, suite_run: SuiteRun) -> str:
             f"{bug:36} MISSED  {suite_run.seconds:5.1f} s  exit {suite_run.exit_code}; {others}; "
             f"{suite_run.flaky} flaky"
         )
-    policy = "default" if any(failure.blocking for failure in suite_run.failures) else "strict "
+    policy = "default" if any(failure.is_stated for failure in suite_run.failures) else "strict "
     checks = ", ".join(dict.fromkeys(f"{f.check} on {f.operation}" for f in expected[:4]))
     return f"{bug:36} {policy} {suite_run.seconds:5.1f} s  {checks}"
 

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from conformance.checks.access.invalid_credentials import UNKNOWN_CREDENTIAL, build_invalid_credentials
 from conformance.checks.access.sessions import ALTERNATIVE_CREDENTIALS
 from conformance.checks.support.bad_requests import build_unknown_path, require_allowed
 from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
 from conformance.checks.support.values import (
     accepts_any_text,
     equal,
@@ -61,7 +63,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "refused-request-has-no-effect",
-    "A request that is refused for its credentials, key, method, media type, size or syntax changes nothing.",
+    "A request that is refused for its credentials, key, method, media type, size, syntax or values changes nothing.",
     Category.SIDE_EFFECTS,
     _applies,
     provenance_independent=True,
@@ -116,6 +118,17 @@ def _iter_credential_refusals(case: Case) -> Iterator[RefusedRequest]:
     if not isinstance(session_headers, SkipReason):
         cookie_header = {"Cookie": session_headers["Cookie"]}
         yield RefusedRequest(parameter="a session without CSRF token", actor=Actor.ANONYMOUS, headers=cookie_header)
+
+
+def _iter_invalid_fields(case: Case, text_field: BodyField) -> Iterator[tuple[RefusedRequest, str, Any]]:
+    """Yield (refusal, field, value) with an invalid value of each other field, and of one property inside of it."""
+    for body_field in case.operation.body_fields.values():
+        if body_field is text_field:
+            continue
+        for _, value in islice(iter_invalid_values(case, body_field), 1):
+            yield RefusedRequest(parameter=f"an invalid {body_field.name}"), body_field.name, value
+        for path, _, _, value in islice(iter_invalid_nested_values(case, body_field), 1):
+            yield RefusedRequest(parameter=f"an invalid {path}"), body_field.name, value
 
 
 def _find_undefined_method(contract: Contract, operation: Operation) -> str | None:
@@ -225,6 +238,9 @@ def _check_creates(case: Case) -> Iterator[CheckResult]:
     for refusal in _iter_refusals(case):
         text = _build_text(case, text_field)
         sent.append((refusal, text, refusal.send(case, {}, {**body, text_field.name: text})))
+    for refusal, name, value in _iter_invalid_fields(case, text_field):
+        text = _build_text(case, text_field)
+        sent.append((refusal, text, refusal.send(case, {}, {**body, text_field.name: text, name: value})))
     witness = new_record(case, {text_field.name: _build_text(case, text_field)})
     texts = [row.get(text_field.name) for row in session.records.rows(listing, {}, pages=MAX_LIST_PAGES)]
     if not any(equal(witness.request_body[text_field.name], text) for text in texts):

@@ -8,7 +8,7 @@ from uuid import UUID
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
-from conformance.checks.support.values import format_query_value, parse_integer
+from conformance.checks.support.values import format_query_value, parse_integer, parse_utc_date
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -20,6 +20,7 @@ COUNT_WORD = "count"  # part of the enum value that makes a metric count records
 CREATED_CHOICE = "created"  # the enum value that makes a metric count created records
 TOTAL_PROPERTY = "total"
 VALUE_PROPERTY = "value"
+RANGE_OPERATORS = ("from", "to")
 MAX_COMPARED_FILTERS = 4  # filters that are compared with a list
 Argument = Parameter | BodyField
 
@@ -79,7 +80,7 @@ def find_metrics(contract: Contract, operation: Operation) -> Iterator[Metric]:
     items: Collection[Argument] = operation.query_parameters
     if operation.request_body is not None:
         items = operation.body_fields.values() if operation.has_query_body else ()
-    choices = {i.name: _get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
+    choices = {i.name: get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
     collections = {r.collection: r for r in contract.resources.values()}
     selector = next((name for name, values in choices.items() if values and set(values) <= collections.keys()), None)
     for value in choices.pop(selector) if selector is not None else [None]:
@@ -101,7 +102,8 @@ def _returns_total(contract: Contract, operation: Operation) -> bool:
     return TOTAL_PROPERTY in properties or TOTAL_PROPERTY in data_schema.get("properties", {})
 
 
-def _get_enum_values(contract: Contract, item: Argument) -> list[str]:
+def get_enum_values(contract: Contract, item: Argument) -> list[str]:
+    """Return the enum values of an argument, also through references."""
     schema: Mapping[str, Any] = item.schema
     for _ in range(5):
         if len(schema.get("allOf", ())) == 1:
@@ -209,6 +211,9 @@ def check_metric_equals_list(case: Case) -> Iterator[CheckResult]:
             refined_pairs = (*pairs, (parameter.name, format_query_value(value)))
             query = ({**arguments, **_as_argument(other, value)}, refined_pairs)
             yield _evaluate_metric_against_list(case, metric, listing, other, query)
+        for other, parameter, value in _iter_date_filters(session, metric, listing):
+            query = ({**arguments, other.name: value}, (*pairs, (parameter.name, value)))
+            yield _evaluate_metric_against_list(case, metric, listing, other, query)
 
 
 def _check_metric_zero(case: Case, metric: Metric) -> Iterator[CheckResult]:
@@ -292,6 +297,20 @@ def _iter_refining_filters(
         if count < MAX_COMPARED_FILTERS:
             count += 1
             yield item, parameter, value
+
+
+def _iter_date_filters(session: Session, metric: Metric, listing: Listing) -> Iterator[tuple[Argument, Parameter, str]]:
+    """Yield shared filters by the first or last day, and the day on which the shared record was created."""
+    record = session.records.shared_record(metric.resource.name).body
+    for item in metric.get_arguments():
+        x_query = item.x_query
+        if x_query is None or x_query.operator not in RANGE_OPERATORS or item.schema.get("format") != "date":
+            continue
+        same = (p for p in listing.iter_filters() if p.x_query and p.x_query.operator == x_query.operator)
+        parameter = next((p for p in same if p.x_query and p.x_query.paths == x_query.paths), None)
+        day = parse_utc_date(record.get(x_query.paths[0][0]))
+        if parameter is not None and parameter.schema.get("format") == "date" and day is not None:
+            yield item, parameter, day.isoformat()
 
 
 def _evaluate_metric_against_list(

@@ -54,6 +54,8 @@ VARIANTS: Mapping[str, VariantFactory] = {
     "links with encoded brackets": transform_json(responses.encode_brackets),
     "trimmed texts": requests.trim_texts,
     "422 for an unknown reference": requests.reject_unknown_reference,
+    "booleans of a query as true and false": requests.accept_booleans("true", "false"),
+    "booleans of a query as 1 and 0": requests.accept_booleans("1", "0"),
     "60 requests per minute": lambda contract, clock: timing.RateLimiter(clock),
     "1 s latency": timing.delay_responses(1.0),
     "5 s latency": timing.delay_responses(5.0),

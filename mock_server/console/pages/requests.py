@@ -9,7 +9,15 @@ from typing import Any
 import orjson
 
 from mock_server.console.control_client import ControlError
-from mock_server.console.page import Download, Page, PageRequest, PageResult, Redirect
+from mock_server.console.page import (
+    Download,
+    Page,
+    PageRequest,
+    PageResult,
+    Redirect,
+    create_unknown_page_error,
+    parse_whole_number,
+)
 from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
@@ -23,17 +31,17 @@ _NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 async def show_requests(request: PageRequest) -> PageResult:
     """Show the list, one request (`parts`: its number), or the list's rows only (query ``rows``)."""
     if request.parts:
-        return await show_request(request, int(request.parts[0]) if request.parts[0].isdigit() else 0)
+        return await show_request(request, _parse_request_number(request.parts, 1))
     query = request.query
-    filters = {name: query.get(name, "") for name in ("operation", "status", "before")}
-    listed = await request.get("/requests", limit=PAGE_SIZE, **filters)
+    criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
+    listed = await request.get("requests", limit=PAGE_SIZE, **criteria)
     is_fragment = "rows" in query
-    context = {"listed": listed, "filters": filters, "operations": list(request.contract.operations)}
-    context["is_live"] = not filters["before"] and "paused" not in query
+    context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
+    context["is_live"] = not criteria["before"] and "paused" not in query
     return Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
 
 
-async def show_request(request: PageRequest, number: int, messages: list[str] | None = None) -> Page:
+async def show_request(request: PageRequest, number: int) -> Page:
     entry = await _find_request(request, number)
     operation = request.contract.operations.get(entry["operation"] or "")
     context = {
@@ -41,40 +49,52 @@ async def show_request(request: PageRequest, number: int, messages: list[str] | 
         "operation": None if operation is None else _describe_operation(request.contract, operation),
         "curl": build_curl(entry),
         "statuses": FAILURE_STATUSES,
-        "messages": messages or [],
     }
-    return Page("request.html.j2", context, HTTPStatus.UNPROCESSABLE_ENTITY if messages else HTTPStatus.OK)
+    return Page("request.html.j2", context)
 
 
 async def change_requests(request: PageRequest) -> PageResult:
     """Delete all requests, or make a rule of one (`parts`: its number, then ``fail`` or ``save``)."""
     if request.parts == ("delete",):
-        await request.send("DELETE", "/requests")
+        await request.send("DELETE", "requests")
         return Redirect(request.build_url("requests"))
-    number = int(request.parts[0]) if request.parts[0].isdigit() else 0
+    number = _parse_request_number(request.parts, 2)
     entry = await _find_request(request, number)
-    rule = _build_failure(entry, request.form) if request.parts[1:] == ("fail",) else _build_saved_response(entry)
+    match request.parts[1]:
+        case "fail":
+            rule = _build_failure(entry, request.form)
+        case "save":
+            rule = _build_saved_response(entry)
+        case _:
+            raise create_unknown_page_error()
     try:
-        await request.send("POST", "/rules", rule)
+        await request.send("POST", "rules", body=rule)
     except ControlError as error:
-        return await show_request(request, number, error.messages)
-    return Redirect(request.build_url("rules", done=rule["name"]))
+        return (await show_request(request, number)).with_error(error)
+    return Redirect(request.build_url("rules", notice=rule["name"]))
 
 
 async def download_archive(request: PageRequest) -> PageResult:
-    archive = await request.get("/requests.har")
+    archive = await request.get("requests.har")
     return Download(f"{request.sandbox}.har", "application/json", orjson.dumps(archive))
+
+
+def _parse_request_number(parts: tuple[str, ...], part_count: int) -> int:
+    """Return the number of a request, the first of `part_count` parts. Raises ControlError (404) for other parts."""
+    number = parse_whole_number(parts[0]) if len(parts) == part_count else None
+    if number is None:
+        raise create_unknown_page_error()
+    return number
 
 
 async def _find_request(request: PageRequest, number: int) -> Any:
     """Return a recorded request. Raises ControlError (404)."""
     body = {"before": number + 1, "limit": 1}
-    found = (await request.send("POST", "/requests/find", body))["requests"] if number > 0 else []
-    if not found or found[0]["id"] != number:
-        raise ControlError(
-            404, [f"There is no recorded request {number}: it was deleted, or there was no memory for it."]
-        )
-    return found[0]
+    entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
+    if not entries or entries[0]["id"] != number:
+        message = f"There is no recorded request {number}: it was deleted, or there was no memory for it."
+        raise ControlError(HTTPStatus.NOT_FOUND, [message])
+    return entries[0]
 
 
 def _describe_operation(contract: Contract, operation: Operation) -> dict[str, Any]:
@@ -139,10 +159,9 @@ def _build_name(prefix: str, entry: Mapping[str, Any]) -> str:
 
 def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
     """Return a rule with which the next request like a recorded one fails."""
-    status = form.get("status", "")
-    respond: dict[str, Any] = {"status": int(status) if status.isdigit() else status}
-    if form.get("status") == "connection-reset":
-        respond = {"fault": "connection-reset"}
+    text = form.get("status", "")
+    status = parse_whole_number(text)
+    respond = {"fault": text} if text == "connection-reset" else {"status": text if status is None else status}
     return {"name": _build_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}
 
 

@@ -9,7 +9,15 @@ import pytest
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
-from conformance.mutation.faults import MakeFault, change_json, change_request, change_value, on_status, set_status
+from conformance.mutation.faults import (
+    MakeFault,
+    change_json,
+    change_request,
+    change_value,
+    increment,
+    on_status,
+    set_status,
+)
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.support import articles_server
@@ -278,6 +286,31 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="before",
     ),
     fault_case("metric-matches-list", faults.drop_field("patient_uuid"), "countTreatments"),
+    fault_case("model-list", faults.prefer_filter("ward_name", "ward_uuid"), "listPatients", parameter="ward_uuid"),
+    fault_case("lists-agree-on-defaults", faults.reverse_unsorted, "listTreatments"),
+    fault_case("time-series-adds-up", faults.omit_empty_periods, "countTreatments", parameter="days"),
+    fault_case("time-series-adds-up", faults.increase_total, "countTreatments", parameter="weekly total"),
+    fault_case(
+        "aggregate-matches-list",
+        change_value(increment, ("data", "treatments_count")),
+        "retrievePatient",
+        parameter="treatments_count",
+    ),
+    fault_case(
+        "aggregate-matches-list",
+        change_value(increment, ("data", "patient", "open_count")),
+        "retrieveTreatment",
+        parameter="patient.open_count",
+    ),
+    fault_case(
+        "action-is-counted",
+        change_value(increment, ("data", "treatments_count")),
+        "retrievePatient",
+        operation="referPatient",
+    ),
+    fault_case(
+        "foreign-reference-not-stored", faults.create_for_other_account, "createPatient", parameter="practice_uuid"
+    ),
 )
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.
@@ -336,6 +369,15 @@ def test_check_fails_for_its_fault_in_a_run_of_all_checks(case: FaultCase) -> No
     assert (case.check_id, case.operation) in {
         (o.requirement.check, o.requirement.operation) for o in run_result.with_status(Status.FAILED)
     }
+
+
+def test_filter_that_is_ignored_for_one_value_contradicts_the_filter_by_another_value() -> None:
+    run_result = run_checks(
+        [BY_ID["model-list"]], ["listPatients"], inject_fault(faults.ignore_false("insured"), "listPatients")
+    )
+    failures = [o for o in run_result.with_status(Status.FAILED) if o.requirement.parameter == "insured"]
+    assert failures
+    assert all(failure.is_contradiction for failure in failures)
 
 
 @pytest.mark.parametrize(("hours", "status"), [(0.0, Status.PASSED), (0.1, Status.SKIPPED), (500, Status.SKIPPED)])

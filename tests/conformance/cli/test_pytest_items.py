@@ -20,6 +20,7 @@ def test_passed_items_exit_with_0(tmp_path: Path) -> None:
     assert "lists-succeed[listAgents]" in names
 
 
+@pytest.mark.slow
 def test_keyword_expression_selects_items() -> None:
     with run_http_target(GOOD) as base:
         code, output = run_process("pytest", "--base-url", base, "--", "-k", "listMessages or listAgents", "-q")
@@ -42,6 +43,7 @@ def test_blocking_failure_is_a_failed_item_without_traceback() -> None:
     assert "pytest_plugin.py" not in output
 
 
+@pytest.mark.slow
 def test_contract_gap_is_a_skipped_item() -> None:
     with run_http_target(BAD) as base:
         code, output = run_process("pytest", "--base-url", base, "--operation", "listWorkspaces", "--", "-rs")
@@ -50,12 +52,14 @@ def test_contract_gap_is_a_skipped_item() -> None:
     assert "contract gap" in output
 
 
+@pytest.mark.slow
 def test_unreachable_target_exits_with_3() -> None:
     code, output = run_process("pytest", "--base-url", "http://127.0.0.1:1/api/v1", "--", "-q")
     assert code == ExitCode.TARGET_UNREACHABLE, output
     assert "Connection refused" in output
 
 
+@pytest.mark.slow
 def test_rejected_token_exits_with_5() -> None:
     with run_http_target(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, output = run_process("pytest", "--base-url", base, token="wrong-token")
@@ -63,6 +67,7 @@ def test_rejected_token_exits_with_5() -> None:
     assert "set a valid token" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requests", [1, 3])  # before and during the test of the second token
 def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> None:
     with run_http_target(GOOD) as base:
@@ -73,6 +78,7 @@ def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> N
     assert "internal error" not in output
 
 
+@pytest.mark.slow
 def test_invalid_pytest_option_exits_with_2() -> None:
     with run_http_target(GOOD) as base:
         code, output = run_process("pytest", "--base-url", base, "--", "--none")
@@ -80,6 +86,7 @@ def test_invalid_pytest_option_exits_with_2() -> None:
     assert "--none" in output
 
 
+@pytest.mark.slow
 def test_aborted_run_skips_the_remaining_items() -> None:
     with run_http_target(GOOD) as base:
         code, output = run_process("pytest", "--base-url", base, "--max-requests", "5", "--", "-rs")

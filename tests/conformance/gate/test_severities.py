@@ -69,7 +69,7 @@ def test_invalid_section_is_a_usage_error(section: str, message: str, tmp_path: 
     ("severity", "counts"),
     [("error", "1 failed (1 blocking"), ("warn", "1 failed (0 blocking"), ("off", "0 checks ran")],
 )
-@pytest.mark.parametrize("command", ["run", "pytest"])
+@pytest.mark.parametrize("command", ["run", pytest.param("pytest", marks=pytest.mark.slow)])
 def test_severity_of_a_run(severity: str, counts: str, command: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(f'[checks.lists-succeed]\nseverity = "{severity}"\nreason = "ticket 12"\n', encoding="utf-8")

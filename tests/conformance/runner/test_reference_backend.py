@@ -48,7 +48,8 @@ def imported_modules(file: Path) -> Iterator[str]:
 
 
 def test_backend_does_not_import_the_project() -> None:
-    imports = {(file.name, name) for file in FOLDER.glob("*.py") for name in imported_modules(file)}
+    files = [file for file in FOLDER.glob("*.py") if file.name != "run_suite.py"]  # which runs the suite on it
+    imports = {(file.name, name) for file in files for name in imported_modules(file)}
     assert ("application.py", "flask") in imports
     assert [pair for pair in imports if pair[1].partition(".")[0] in PACKAGES] == []
     assert [pair for pair in imports if pair[1].startswith("tests.") and "reference_backend" not in pair[1]] == []
@@ -146,7 +147,7 @@ def test_without_strict_only_blocking_failures_fail_the_run(bug: str, code: int)
     with run_backend(bug) as base:
         suite_run = run_suite.run(base, BUGS[bug].operations, strict=False)
     assert suite_run.exit_code == code
-    assert any(failure.blocking for failure in suite_run.failures) == (code == 1)
+    assert any(failure.is_blocking for failure in suite_run.failures) == (code == 1)
     assert suite_run.failures
 
 

@@ -25,6 +25,7 @@ from conformance.mutation.faults import (
     change_value,
     on_status,
     respond_if,
+    stateless,
 )
 from spec.loader import load_contract
 from tests.mock_process import ROOT
@@ -107,6 +108,24 @@ def use_first_filter_only(*names: str) -> MakeFault:
     def change(request: InterceptedRequest) -> InterceptedRequest:
         sent = [name for name, value in request.query if name in names and value]
         return request.with_parameters(dict.fromkeys(sent[1:]))
+
+    return change_request(change)
+
+
+def prefer_filter(name: str, ignored: str) -> MakeFault:
+    """A filter is applied instead of the one that overrides it."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        return request.with_parameters({ignored: None}) if query_value(request, name) else request
+
+    return change_request(change)
+
+
+def ignore_false(name: str) -> MakeFault:
+    """A filter by false is ignored: `if (value)`."""
+
+    def change(request: InterceptedRequest) -> InterceptedRequest:
+        return request.with_parameters({name: None}) if query_value(request, name) in ("0", "false") else request
 
     return change_request(change)
 
@@ -395,3 +414,23 @@ def return_first_metric() -> Fault:
 
 # A total is the sum of its parts plus one.
 increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})
+
+# A time series has no values of periods without records.
+omit_empty_periods = change_json(
+    lambda _, body: {**body, "data": [point for point in body["data"] if point["value"] or "date" not in point]}
+)
+
+
+@stateless
+async def create_for_other_account(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """A create that refers to a record of the other account is performed for that account."""
+    response = await call_next(request)
+    if response.status != 404:
+        return response
+    return await call_next(request.with_token(OTHER_TOKEN))
+
+
+# A list without an order is reversed.
+reverse_unsorted = change_json(
+    lambda request, body: body if query_value(request, "sort") else {**body, "data": body["data"][::-1]}
+)

@@ -26,7 +26,7 @@ from tests.mock_server.controlled_mock import CONTROL, ControlledMock
         ("POST R/rules", {"match": {"method": "Get"}, "respond": {}}, "match.method", "expected GET, HEAD"),
         ("POST R/rules", {"match": {"tag": "x"}, "respond": {}}, "match.tag", 'received "x", expected '),
         ("POST R/rules", {"match": {"effect": "x"}, "respond": {}}, "match.effect", "language-model"),
-        ("POST R/rules", {"preset": "slow-modl"}, "preset", "did you mean slow-model?"),
+        ("POST R/rules", {"preset": "slow-modl"}, "preset", "did you mean slow-model or slow?"),
         ("POST R/rules", {"respond": {"fault": "drible"}}, "respond.fault", "did you mean dribble?"),
         ("POST R/rules", {"respond": {"outcome": "x"}}, "respond.outcome", "expected completed, error or running"),
         ("POST R/rules", {"respond": {"headers": ["x"]}}, "respond.headers.0", "for example Retry-After: 2"),

@@ -70,7 +70,7 @@ def test_own_properties_replace_those_of_the_preset(mock: ControlledMock) -> Non
     assert [rule["name"] for rule in mock.control("GET", RULES)["rules"]] == ["mine"]
 
 
-@pytest.mark.parametrize("body", [{}, {"preset": "slow"}, {"preset": 1}])
+@pytest.mark.parametrize("body", [{}, {"preset": "slw"}, {"preset": 1}])
 def test_rule_needs_a_response_or_a_known_preset(mock: ControlledMock, body: dict[str, Any]) -> None:
     assert mock.control_status("POST", RULES, body) == 422
     assert mock.control("GET", RULES) == {"rules": []}
@@ -142,7 +142,7 @@ def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
     ("content", "problems"),
     [
         ("- {respond: {status: 5000}}", ["rules.0.respond.status: "]),
-        ("- {preset: slow}", ["rules.0.preset: ", "expected provider-down, rate-limited, slow-model or token-expires"]),
+        ("- {preset: slw}", ["rules.0.preset: ", "expected offline, provider-down, rate-limited, server-error, slow"]),
         ("- {respond: {status: 500}}\n- {match: {operation: listAgnts}, respond: {}}", ["rules.1.match.operation: "]),
         ("- {name: x}", ["rules.0.respond: "]),
         ("- 3", ["rules.0"]),

@@ -139,3 +139,59 @@ def test_default_documents_every_error() -> None:
     served = serve_errors(default=json_content(make_object({"code": INTEGER, "message": STRING})))
     assert served.client.post("/thing", {}).json["code"] == 405
     assert served.client.get("/thing").json == {"code": 400, "message": MESSAGE}
+
+
+def test_unknown_path_has_problem_details_if_the_operations_have_different_errors() -> None:
+    operations = {
+        name: {
+            "get": {
+                "responses": {
+                    "200": {"description": "A thing"},
+                    "404": {"description": "Error", **json_content(make_object({name: STRING}))},
+                }
+            }
+        }
+        for name in ("reason", "message")
+    }
+    reply = SmallContract({f"/{name}": item for name, item in operations.items()}).client.get("/nothing")
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json["detail"] == "The route /nothing could not be found."
+
+
+def test_undocumented_error_has_the_format_of_the_operation_if_others_differ() -> None:
+    paths: dict[str, Any] = {}
+    for name in ("reason", "message"):
+        error = {"description": "Error", **json_content(make_object({name: STRING}))}
+        responses = {"200": {"description": "A thing"}, "404": error}
+        paths[f"/{name}"] = {"get": {"parameters": QUERY, "responses": responses}}
+    reply = SmallContract(paths).client.get("/reason")
+    assert (reply.status, reply.json) == (422, {"reason": MESSAGE})
+
+
+def test_default_of_an_operation_without_a_success_is_not_an_error() -> None:
+    success = {"default": {"description": "A thing", **json_content(make_object({"name": STRING}))}}
+    reply = SmallContract({"/thing": {"get": {"responses": success}}}).client.get("/nothing")
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ({"enum": ["rate_limited", "resource_not_found"]}, "resource_not_found"),
+        ({"enum": ["BadRequest", "NotFound"]}, "NotFound"),
+        ({"enum": ["E400", "E404"]}, "E404"),
+        ({"enum": ["card_error", "api_error"]}, "card_error"),
+        ({"anyOf": [{"type": "string", "enum": ["E_OTHER", "E_MISSING"]}, STRING]}, "E_MISSING"),
+    ],
+)
+def test_code_of_an_error_is_the_member_of_the_enum_that_names_the_status(code: dict[str, Any], expected: str) -> None:
+    schema = make_object({"code": {"type": "string", **code} if "enum" in code else code, "message": STRING})
+    reply = serve_errors(status_404=json_content(schema)).client.get("/nothing")
+    assert reply.json == {"code": expected, "message": "The route /nothing could not be found."}
+
+
+def test_list_that_alone_has_the_message_is_not_empty() -> None:
+    item = make_object({"detail": STRING})
+    schema = make_object({"errors": {"type": "array", "items": item}})
+    reply = serve_errors(default=json_content(schema)).client.get("/nothing")
+    assert reply.json == {"errors": [{"detail": "The route /nothing could not be found."}]}

@@ -159,3 +159,21 @@ def test_request_is_validated() -> None:
 
 def test_integers_beyond_64_bits_are_encoded() -> None:
     assert encode_json({"a": 2**70}) == b'{"a":1180591620717411303424}'
+
+
+def test_relative_uris_of_an_example_are_completed_and_logged() -> None:
+    uri = {"type": "string", "format": "uri"}
+    schema = {"type": "object", "properties": {"self": uri, "links": {"type": "array", "items": uri}}}
+    example = {"self": "/things/1", "links": ["../a?b=c", "http://other.example/"]}
+    served = serve_response(json_content(schema, example=example))
+    links = ["https://example.com/a?b=c", "http://other.example/"]
+    assert served.client.get("/thing").json == {"self": "https://example.com/things/1", "links": links}
+    reason = 'links.0 of the example does not match its schema: "../a?b=c" is not a "uri"'
+    assert f"{reason}; relative URIs of the example are sent with https://example.com/" in served.log.getvalue()
+
+
+def test_example_with_a_text_that_is_no_uri_is_replaced() -> None:
+    schema = {"type": "object", "required": ["self"], "properties": {"self": {"type": "string", "format": "uri"}}}
+    served = serve_response(json_content(schema, example={"self": "http://[a b"}))
+    assert served.client.get("/thing").json["self"].startswith("https://example.com/")
+    assert "a generated value is sent instead of the example" in served.log.getvalue()

@@ -1,0 +1,118 @@
+"""Check that a request cannot refer to a record that only another tenant may see."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.checks.support.bad_requests import find_blocking_reason
+from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.parameters import retrieve_with_relations
+from conformance.checks.support.tenancy import find_shared_tenant_reason, find_tenant_keys
+from conformance.checks.support.values import equal, has_action, is_create, new_record
+from conformance.checks.writes.changes import path_of
+from conformance.errors import SkipCheck, not_testable
+from conformance.results import CheckResult
+from conformance.session.write_log import is_key
+from conformance.transport.messages import Actor, Exchange
+from spec.model import BodyField, Contract, Operation, Relation, Resource
+
+MAX_CANDIDATES = 5  # records of the other tenant that are requested with the token of the run
+HIDDEN_STATUSES = (403, 404)
+
+
+def _iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Relation, Resource]]:
+    """Yield the fields that refer to one kind of record which belongs to a tenant, or to the tenant itself."""
+    resource = contract.resources.get(operation.resource or "")
+    for field in operation.body_fields.values() if resource is not None else ():
+        setter = field.relation_setter
+        relation = resource.relations.get(setter.relation) if resource is not None and setter is not None else None
+        if setter is None or setter.discriminator or relation is None or len(relation.targets) != 1:
+            continue
+        target = contract.resources[relation.targets[0]]
+        if relation.is_stored and (target.tenant_path or target is contract.tenant_resource):
+            yield field, relation, target
+
+
+def _applies(contract: Contract, operation: Operation) -> bool:
+    is_write = has_action("update")(contract, operation) or is_create(contract, operation)
+    return is_write and not operation.effects and any(True for _ in _iter_references(contract, operation))
+
+
+@check(
+    "foreign-reference-not-stored",
+    "A record cannot refer to one that only another tenant may see.",
+    Category.TENANCY,
+    _applies,
+    provenance_independent=True,
+    writes=True,
+    needs_second_token=True,
+)
+def check_foreign_references(case: Case) -> Iterator[CheckResult]:
+    """Send each reference with the key of a record that the other token lists and the own one may not retrieve."""
+    reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
+    if reason:
+        raise SkipCheck(reason)
+    for field, relation, target in _iter_references(case.session.contract, case.operation):
+        requirement = case.build_requirement(field.pointer, None, field.name)
+        try:
+            key = _find_foreign_key(case, target)
+            message, exchange = _refer(case, field, relation, target, key)
+        except SkipCheck as skip:
+            yield case.skip(requirement, skip.reason)
+        else:
+            yield case.build_result(requirement, message, exchange)
+
+
+def _find_foreign_key(case: Case, target: Resource) -> Any:
+    """Return the key of a record that only the other token may see. Raises SkipCheck."""
+    session = case.session
+    if target is session.contract.tenant_resource:
+        own = find_tenant_keys(session, session.client.identity())
+        foreign = find_tenant_keys(session, session.client.identity(Actor.OTHER_TENANT)) - own
+        if foreign:
+            return min(foreign, key=str)
+        raise SkipCheck(f"no {target.name} of the other account is known")
+    listing, retrieve = (
+        session.operations.require(target.name, "list"),
+        session.operations.find(target.name, "retrieve"),
+    )
+    if retrieve is None:
+        raise SkipCheck(not_testable(f"the contract defines no operation to retrieve a {target.name}"))
+    rows = list(session.records.rows(listing, {}, pages=1, actor=Actor.OTHER_TENANT))
+    for row in rows[:MAX_CANDIDATES]:
+        key = row.get(target.key_attribute)
+        if is_key(key) and session.client.retrieve(target.name, key).response.status in HIDDEN_STATUSES:
+            return key
+    raise SkipCheck(f"the other account lists no {target.name} that is hidden from this one")
+
+
+def _refer(case: Case, field: BodyField, relation: Relation, target: Resource, key: Any) -> tuple[str, Exchange]:
+    """Send a valid request with the foreign key; describe how the stored record refers to it."""
+    session, operation = case.session, case.operation
+    value: Any = [key] if relation.to_many else key
+    if operation.action == "update":
+        created = new_record(case)
+        body = session.records.build_update(operation, created.resource, created.key, {field.name: value})
+        exchange = session.client.send(operation, path=path_of(operation, created.key), body=body)
+        own_key = created.key
+    else:
+        body = {**session.payloads.build(operation, session.records.parent), field.name: value}
+        exchange = session.client.send(operation, body=body)
+        data = session.operations.data(operation, exchange)
+        own_key = data.get(session.operations.resource(operation).key_attribute) if isinstance(data, Mapping) else None
+    status = exchange.response.status
+    if not exchange.response.ok:
+        return "", exchange
+    problem = f"{field.name}={key} of another tenant: got {status}, and the record refers to it, expected 404"
+    retrieve = session.operations.require(operation.resource or "", "retrieve")
+    record, retrieved = retrieve_with_relations(session, retrieve, own_key)
+    if target is session.contract.tenant_resource and not retrieved.response.ok:
+        seen = session.client.retrieve(operation.resource or "", own_key, actor=Actor.OTHER_TENANT)
+        return (problem if seen.response.ok else ""), exchange
+    return (problem if _refers_to(record, relation, target, key) else ""), exchange
+
+
+def _refers_to(record: Any, relation: Relation, target: Resource, key: Any) -> bool:
+    """Whether a record embeds another one in a relation."""
+    value = record.get(relation.name) if isinstance(record, Mapping) else None
+    embedded = value if isinstance(value, list) else [value]
+    return any(isinstance(item, Mapping) and equal(item.get(target.key_attribute), key) for item in embedded)

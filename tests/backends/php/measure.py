@@ -1,0 +1,269 @@
+"""Measure the suite on the PHP backend: `python -m tests.backends.php.measure --seen --output seen.json`.
+
+Each run starts the backend with a new database. Without a bug, every failure is a false alarm of the suite or a defect
+of the backend. With a bug, `blocking` means that the suite exits with 1, and `gap` that it exits with 0 but lists a
+failure on an operation of the bug that the backend without a bug does not have (`--clean FILE`).
+"""
+
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from os import environ
+from pathlib import Path
+from random import sample
+from typing import Any
+
+import yaml
+
+from tests.suite_process import EXIT_FAILED, ROOT, FailedCheck, SuiteRun, run_suite
+
+FOLDER = Path(__file__).parent
+BASE_PATH = "/api/v1"
+CLEAN = "clean"
+START_SECONDS = 30
+START_ATTEMPTS = 5
+PORTS = range(20_000, 30_000)
+MAX_SELECTED = 30
+CREDENTIALS = {
+    "ATHENA_TOKEN": "demo-token",
+    "ATHENA_OTHER_TOKEN": "other-token",
+    "ATHENA_LOGIN": "john.doe@example.com",
+    "ATHENA_PASSWORD": "password",
+}
+OPTIONS = ("--profile", "gate", "--consistency-timeout", "1", "--allow-effects")
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedBug:
+    """An entry of `bugs.json`. `location`: in the contract."""
+
+    name: str
+    location: str
+    fact: str
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BugMeasurement:
+    """What a run showed. `detection`: `blocking`, `gap` or `missed`. `failures`: new ones, compared with a clean run.
+
+    `operations`: those that the run selected; empty: all.
+    """
+
+    name: str
+    detection: str
+    exit_code: int
+    seconds: float
+    flaky: int
+    operations: tuple[str, ...]
+    failures: tuple[FailedCheck, ...]
+    reasons: tuple[str, ...]
+
+
+def load_bugs() -> dict[str, PlantedBug]:
+    """The planted bugs by name."""
+    entries = json.loads((FOLDER / "bugs.json").read_text(encoding="utf-8"))
+    fields = ("name", "location", "fact", "seen")
+    return {entry["name"]: PlantedBug(**{field: entry[field] for field in fields}) for entry in entries}
+
+
+@cache
+def _load_operations() -> dict[str, tuple[str, str, dict[str, int]]]:
+    """operationId -> `METHOD /path`, tag, and the components that it uses -> number of references to them."""
+    document = yaml.safe_load((ROOT / "spec" / "openapi.yaml").read_text(encoding="utf-8"))
+    return {
+        item[method]["operationId"]: (
+            f"{method.upper()} {path}",
+            item[method]["tags"][0],
+            _measure_distances(document["components"], item[method]),
+        )
+        for path, item in document["paths"].items()
+        for method in METHODS
+        if method in item
+    }
+
+
+def _measure_distances(components: dict[str, Any], part: object) -> dict[str, int]:
+    """The components that a part of the document refers to -> how many references lead there, at least."""
+    distances: dict[str, int] = {}
+    parts, distance = [part], 0
+    while parts:
+        distance += 1
+        texts = " ".join(json.dumps(part, default=str) for part in parts)
+        names = set(re.findall(r"#/components/(\w+/[\w.-]+)", texts)) - distances.keys()
+        distances |= dict.fromkeys(names, distance)
+        parts = [components[section][name] for section, name in (text.split("/") for text in names)]
+    return distances
+
+
+def select_operations(location: str) -> tuple[str, ...]:
+    """The operations to run for a location: all of the tags whose operations are there. Empty: all operations.
+
+    A component is at the operations that refer to it most directly. One of many operations selects all of them, since
+    the bug may be anywhere.
+    """
+    operations, place = _load_operations(), location.partition(",")[0]
+    tags = {tag for route, tag, _ in operations.values() if route == place}
+    if place.startswith("components."):
+        component = "/".join(place.split(".")[1:3])
+        distances = [(distances[component], tag) for _, tag, distances in operations.values() if component in distances]
+        tags = {tag for distance, tag in distances if distance == min(distances)[0]}
+    selected = tuple(name for name, (_, tag, _) in operations.items() if tag in tags)
+    return selected if len(selected) <= MAX_SELECTED else ()
+
+
+@contextmanager
+def run_backend(bug: str = "") -> Iterator[str]:
+    """Start the backend with a new database, optionally with a bug; yield its base URL and stop it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="php-backend-") as folder:
+        backend, port = _start_backend(f"{folder}/athena.db", bug)
+        try:
+            yield f"http://127.0.0.1:{port}{BASE_PATH}"
+        finally:
+            backend.terminate()
+            backend.wait(10)
+
+
+def _start_backend(database: str, bug: str) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start the backend; if another process takes the port first, on another port. Raises RuntimeError."""
+    devnull = subprocess.DEVNULL
+    for _ in range(START_ATTEMPTS):
+        port = _find_free_port()
+        command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", database, "--fresh"]
+        backend = subprocess.Popen(command, stdout=devnull, stderr=devnull, env=environ | {"BUG": bug})
+        if _is_listening(backend, port):
+            return backend, port
+        backend.terminate()
+    raise RuntimeError(f"the backend did not start in {START_ATTEMPTS} attempts")
+
+
+def _find_free_port() -> int:
+    """A free port outside the range that the system assigns to connections."""
+    for port in sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port between {PORTS[0]} and {PORTS[-1]}")
+
+
+def _is_listening(backend: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Wait until the backend accepts connections; False if it has ended or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while backend.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+def measure(name: str, operations: Sequence[str], options: Sequence[str], known: Collection[str]) -> BugMeasurement:
+    """Run the suite on the backend with a bug, or without one (`CLEAN`). `known`: fingerprints of clean failures."""
+    selection = [part for operation in operations for part in ("--operation", operation)]
+    with run_backend("" if name == CLEAN else name) as base:
+        suite_run = run_suite(base, [*OPTIONS, *options, *selection], CREDENTIALS)
+    failures = tuple(failure for failure in suite_run.failures if failure.fingerprint not in known)
+    return BugMeasurement(
+        name=name,
+        detection=classify(suite_run, failures),
+        exit_code=suite_run.exit_code,
+        seconds=suite_run.seconds,
+        flaky=suite_run.flaky,
+        operations=tuple(operations),
+        failures=failures,
+        reasons=suite_run.reasons,
+    )
+
+
+def classify(suite_run: SuiteRun, failures: Sequence[FailedCheck]) -> str:
+    """How a run shows a bug. `failures`: those that a clean run does not have."""
+    steady = [failure for failure in failures if failure.is_steady]
+    if suite_run.exit_code == EXIT_FAILED and any(failure.is_blocking for failure in steady):
+        return "blocking"
+    return "gap" if steady else "missed"
+
+
+def load_known_failures(files: Sequence[Path]) -> frozenset[str]:
+    """The fingerprints of the failures in the measurements of clean runs."""
+    measurements = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
+    return frozenset(failure["fingerprint"] for entry in measurements for failure in entry["failures"])
+
+
+def summarize(measurements: Sequence[BugMeasurement]) -> str:
+    """The number of runs by detection."""
+    count = {name: sum(entry.detection == name for entry in measurements) for name in ("blocking", "gap", "missed")}
+    return f"{len(measurements)} runs: " + ", ".join(f"{number} {name}" for name, number in count.items())
+
+
+def _format_line(measurement: BugMeasurement, *, show_failures: bool) -> str:
+    line = f"{measurement.name:42} {measurement.detection:9} exit {measurement.exit_code} {measurement.seconds:6.1f} s"
+    if not show_failures:
+        return line
+    failures = sorted(measurement.failures, key=lambda failure: (not failure.is_steady, not failure.is_blocking))
+    names = dict.fromkeys(
+        f"{failure.check} on {failure.operation} {failure.parameter}".rstrip() for failure in failures
+    )
+    return f"{line}  {', '.join(list(names)[:3])}"
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.backends.php.measure", description=__doc__)
+    parser.add_argument("bug", nargs="*", help=f"names of bugs, or {CLEAN} for the backend without a bug")
+    parser.add_argument("--seen", action="store_true", help="the bugs with which the suite may be improved")
+    parser.add_argument("--unseen", action="store_true", help="the held-out bugs; prints no names of checks")
+    parser.add_argument("--clean", type=Path, action="append", default=[], help="output of clean runs, to compare with")
+    parser.add_argument("--all-operations", action="store_true", help="do not select operations by the bug's location")
+    parser.add_argument(
+        "--option", action="append", default=[], help="further option of the suite, as --option=--strict"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="parallel runs")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
+    options = parser.parse_args(arguments)
+    known_names = {CLEAN, *load_bugs()}
+    for name in set(options.bug) - known_names:
+        parser.error(f"unknown bug {name!r} (expected a name in {FOLDER.name}/bugs.json, or {CLEAN})")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the selected bugs; print a line for each and write the JSON file after each."""
+    options = _parse_arguments(arguments)
+    bugs = load_bugs()
+    names = [
+        *options.bug,
+        *(b.name for b in bugs.values() if (options.seen and b.seen) or (options.unseen and not b.seen)),
+    ]
+    known, suite_options = load_known_failures(options.clean), ["--seed", str(options.seed), *options.option]
+    measurements: list[BugMeasurement] = []
+
+    def measure_one(name: str) -> BugMeasurement:
+        is_partial = name != CLEAN and not options.all_operations
+        return measure(name, select_operations(bugs[name].location) if is_partial else (), suite_options, known)
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        for future in as_completed([pool.submit(measure_one, name) for name in names]):
+            measurements.append(future.result())
+            sys.stdout.write(_format_line(measurements[-1], show_failures=not options.unseen) + "\n")
+            sys.stdout.flush()
+            content = json.dumps([asdict(entry) for entry in measurements], indent=1)
+            options.output.write_text(content + "\n", encoding="utf-8")
+    sys.stdout.write(summarize(measurements) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

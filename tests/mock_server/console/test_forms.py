@@ -1,0 +1,405 @@
+"""The forms of the console change the mock by the control API, and show its errors."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mock_server.console.app import MAX_FORM_BYTES
+from tests.mock_server.athena import EPOCH
+from tests.mock_server.console.browser_client import BrowserClient, HtmlPage
+from tests.mock_server.controlled_mock import ControlledMock
+
+DEFAULT = "/sandboxes/default"
+RULE = {"name": "mine", "match": {"operation": "listAgents"}, "respond": {"status": 503}}
+
+
+def call(mock: ControlledMock, method: str, path: str, data: Any = None) -> int:
+    return mock.request(method, f"/api/v1{path}", data, authorization="Bearer demo-token").status
+
+
+def list_rules(mock: ControlledMock) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = mock.control("GET", f"{DEFAULT}/rules")["rules"]
+    return rules
+
+
+def find_record(mock: ControlledMock, resource: str = "Agent") -> str:
+    """Return the key of a record."""
+    key: str = mock.control("GET", f"{DEFAULT}/records/{resource}")["records"][0]["key"]
+    return key
+
+
+def read_record(mock: ControlledMock, key: str, resource: str = "Agent") -> dict[str, Any]:
+    record: dict[str, Any] = mock.control("GET", f"{DEFAULT}/records/{resource}/{key}")["record"]
+    return record
+
+
+def read_now(mock: ControlledMock) -> str:
+    return str(mock.control("GET", f"{DEFAULT}/clock")["now"])
+
+
+# Requests
+
+
+def test_rejected_request_shows_its_error_and_the_place_in_the_contract(browser: BrowserClient) -> None:
+    assert call(browser.mock, "POST", "/agents", {"name": 7, "instruction": "x"}) == 422
+    assert "422" in browser.open("requests").text
+    page = browser.open("requests/1")
+    assert "name" in page.text
+    assert "Contract: #/" in page.text or "Contract: /" in page.text
+    assert "createAgent in the contract" in page.text
+
+
+def test_next_request_fails_once_with_the_chosen_status(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    page = browser.submit("requests/1/fail", status="429")
+    assert "The rule fail-listagents is active." in page.text
+    assert [call(browser.mock, "GET", "/agents") for _ in range(2)] == [429, 200]
+
+
+def test_next_request_loses_its_connection(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    browser.submit("requests/1/fail", status="connection-reset")
+    (rule,) = list_rules(browser.mock)
+    assert (rule["respond"], rule["times"]) == ({"fault": "connection-reset"}, 1)
+
+
+@pytest.mark.parametrize("status", ["", "x", "99", "²", "1" * 5000])
+def test_invalid_status_of_the_next_request_is_rejected(browser: BrowserClient, status: str) -> None:
+    call(browser.mock, "GET", "/agents")
+    page = browser.submit_invalid("requests/1/fail", status=status)
+    assert "respond.status" in page.alerts[0]
+    assert "Next time" in page.text
+    assert list_rules(browser.mock) == []
+
+
+def test_response_is_saved_as_a_rule(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents?per_page=1")
+    browser.submit("requests/1/save")
+    (rule,) = list_rules(browser.mock)
+    assert (rule["match"], rule["respond"]["status"]) == ({"operation": "listAgents"}, 200)
+    browser.mock.control("POST", f"{DEFAULT}/records", {"Agent": [{}]})
+    reply = browser.mock.request("GET", "/api/v1/agents", authorization="Bearer demo-token")
+    assert len(reply.json["data"]) == 1
+
+
+def test_request_to_an_unknown_path_cannot_become_a_rule(browser: BrowserClient) -> None:
+    assert call(browser.mock, "GET", "/nothing") == 404
+    page = browser.open("requests/1")
+    assert "Next time" not in page.text
+    assert "match.path" in browser.submit_invalid("requests/1/fail", status="503").alerts[0]
+
+
+def test_recorded_requests_are_deleted(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    page = browser.submit("requests/delete")
+    assert "No requests yet." in page.text
+
+
+@pytest.mark.parametrize("path", ["requests", "requests/1", "requests/1/other", "requests/7/fail", "requests/x/save"])
+def test_form_of_an_unknown_request_returns_404(browser: BrowserClient, path: str) -> None:
+    call(browser.mock, "GET", "/agents")
+    assert browser.post(path).status == 404
+    assert list_rules(browser.mock) == []
+
+
+def test_requests_are_filtered_and_paged(browser: BrowserClient) -> None:
+    for number in range(60):
+        call(browser.mock, "GET", "/agents" if number % 2 else "/prompts")
+    page = browser.open("requests", operation="listAgents")
+    assert "30 recorded." in page.text
+    assert page.text.count("GET /prompts") == 0
+    first = browser.open("requests")
+    (older,) = [url for url in first.list_attributes("a", "href") if "before=" in url]
+    second = browser.open(older.removeprefix("/__mock/"))
+    assert second.text.count("GET /agents") == 5
+
+
+def test_live_rows_are_a_fragment_of_the_page(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    (url,) = [attributes["hx-get"] for _, attributes in browser.open("requests").elements if "hx-get" in attributes]
+    rows = browser.open(url.removeprefix("/__mock/"))
+    assert "html" not in [tag for tag, _ in rows.elements]
+    assert "GET /agents" in rows.text
+    assert "hx-get" not in browser.get("requests", paused="1").body.decode()
+
+
+# Data
+
+
+def test_record_is_found_along_its_relations(browser: BrowserClient) -> None:
+    key = find_record(browser.mock, "Message")
+    page = browser.open(f"data/Message/{key}")
+    (thread,) = [url for url in page.list_attributes("a", "href") if url.startswith("/__mock/data/Thread/")]
+    assert "messages of Message" in browser.open(thread.removeprefix("/__mock/")).text or "Message" in page.text
+
+
+def test_search_lists_matching_records(browser: BrowserClient) -> None:
+    browser.mock.control("POST", f"{DEFAULT}/records", {"Agent": [{"name": "Zebra 50%"}]})
+    page = browser.open("data/Agent", search="zebra 50%")
+    assert "1 records, 1 to 1" in page.text
+    assert "Zebra 50%" in page.text
+
+
+def test_pages_of_records_are_linked(browser: BrowserClient) -> None:
+    total = browser.mock.control("GET", f"{DEFAULT}/records/Message")["total"]
+    first = browser.open("data/Message")
+    (following,) = [url for url in first.list_attributes("a", "href") if "offset=50" in url]
+    assert f"{total} records, 51 to 100" in browser.open(following.removeprefix("/__mock/")).text
+
+
+def test_record_is_created_with_the_filled_fields(browser: BrowserClient) -> None:
+    page = browser.submit("data/Agent/new", name="Ümlaut <b>")
+    assert "The record is created." in page.text
+    key = find_record(browser.mock)
+    assert read_record(browser.mock, key)["name"] == "Ümlaut <b>"
+
+
+def test_record_is_changed_in_the_sent_fields_only(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    before = read_record(browser.mock, key)
+    fields = browser.open(f"data/Agent/{key}").fields
+    page = browser.submit(f"data/Agent/{key}", **{**fields, "name": "Changed"})
+    assert "The record is saved." in page.text
+    assert read_record(browser.mock, key) == {**before, "name": "Changed"}
+
+
+@pytest.mark.parametrize("resource", ["Agent", "Message", "Thread", "Workflow", "User", "Workspace"])
+def test_unchanged_form_changes_nothing(browser: BrowserClient, resource: str) -> None:
+    key = find_record(browser.mock, resource)
+    before = read_record(browser.mock, key, resource)
+    fields = browser.open(f"data/{resource}/{key}").fields
+    page = browser.submit(f"data/{resource}/{key}", **fields)
+    assert "Nothing was changed." in page.text
+    assert read_record(browser.mock, key, resource) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "x" * 5000}, "name:"),
+        ({"user": "[1]"}, "user:"),
+        ({"name:null": "on"}, "name:"),
+    ],
+)
+def test_invalid_record_shows_errors_and_changes_nothing(
+    browser: BrowserClient, fields: dict[str, str], message: str
+) -> None:
+    key = find_record(browser.mock)
+    before = read_record(browser.mock, key)
+    page = browser.submit_invalid(f"data/Agent/{key}", **fields)
+    assert any(message in alert for alert in page.alerts), page.alerts
+    assert read_record(browser.mock, key) == before
+
+
+@pytest.mark.parametrize("path", ["data/Agent/new", ""])
+def test_rejected_form_keeps_its_texts(browser: BrowserClient, path: str) -> None:
+    fields = {"name": "typed", "instruction": "two\nlines", "tools": "{"}
+    reply = browser.post(path or f"data/Agent/{find_record(browser.mock)}", fields)
+    assert HtmlPage(reply.body).alerts == ['tools: "{" is not valid (expected JSON).']
+    shown = HtmlPage(reply.body).fields
+    assert {name: shown[name] for name in fields} == fields
+
+
+def test_record_is_deleted(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    assert "The record is deleted." in browser.submit(f"data/Agent/{key}/delete").text
+    assert browser.get(f"data/Agent/{key}").status == 404
+
+
+# Changes and snapshots
+
+
+def test_changes_and_snapshots(browser: BrowserClient) -> None:
+    mock = browser.mock
+    assert "The snapshot is saved." in browser.submit("changes", do="save", name="before").text
+    browser.submit("data/Agent/new", name="Newcomer")
+    assert "Created (1)" in browser.open("changes", since="before").text
+    assert "The snapshot is restored." in browser.submit("changes", do="restore", name="before").text
+    assert "Nothing has changed." in browser.open("changes", since="before").text
+    assert "The snapshot is deleted." in browser.submit("changes", do="delete", name="before").text
+    assert mock.control("GET", f"{DEFAULT}/snapshots")["snapshots"] == []
+
+
+def test_reset_restores_the_initial_records(browser: BrowserClient) -> None:
+    browser.submit("data/Agent/new", name="Newcomer")
+    browser.submit("changes", do="reset")
+    assert "Nothing has changed." in browser.open("changes").text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"do": "other"},
+        {"do": "save", "name": ""},
+        {"do": "save", "name": "Ä b"},
+        {"do": "restore", "name": "nothing"},
+        {"do": "delete", "name": ""},
+        {"do": "delete", "name": ".."},
+    ],
+)
+def test_invalid_form_of_changes_shows_an_error_and_changes_nothing(
+    browser: BrowserClient, fields: dict[str, str]
+) -> None:
+    browser.submit("data/Agent/new", name="Newcomer")
+    page = browser.submit_invalid("changes", **fields)
+    assert page.alerts
+    assert "Created (1)" in page.text
+    assert "default" in browser.mock.registry.entries
+
+
+# Rules
+
+
+def test_ready_made_rule_is_added_and_deleted(browser: BrowserClient) -> None:
+    assert "server-error" in browser.open("rules").text
+    browser.submit("rules", do="preset", name="server-error")
+    assert call(browser.mock, "GET", "/agents") == 500
+    assert "1" in browser.open("rules").text
+    (rule,) = list_rules(browser.mock)
+    browser.submit("rules", do="delete", name=rule["name"])
+    assert call(browser.mock, "GET", "/agents") == 200
+
+
+def test_rule_is_added_as_json(browser: BrowserClient) -> None:
+    browser.submit("rules", do="create", rule=json.dumps(RULE))
+    assert call(browser.mock, "GET", "/agents") == 503
+    browser.submit("rules", do="delete-all")
+    assert list_rules(browser.mock) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"do": "create", "rule": "{"}, "not JSON"),
+        ({"do": "create", "rule": ""}, "not JSON"),
+        ({"do": "create", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
+        ({"do": "create", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
+        ({"do": "create", "rule": "[]"}, "object"),
+        ({"do": "preset", "name": "nothing"}, "preset"),
+        ({"do": "delete", "name": "nothing"}, "nothing"),
+        ({"do": "delete", "name": ""}, "name: missing"),
+        ({}, "do:"),
+    ],
+)
+def test_invalid_rule_shows_an_error_and_keeps_the_text(
+    browser: BrowserClient, fields: dict[str, str], message: str
+) -> None:
+    browser.mock.control("POST", f"{DEFAULT}/rules", RULE)
+    reply = browser.post("rules", fields)
+    assert 400 <= reply.status < 500
+    page = HtmlPage(reply.body)
+    assert message in page.alerts[0]
+    assert fields.get("rule", "") in page.text
+    assert [rule["name"] for rule in list_rules(browser.mock)] == ["mine"]
+
+
+# Clock
+
+
+def test_clock_is_advanced_frozen_set_and_accelerated(browser: BrowserClient) -> None:
+    mock = browser.mock
+    browser.submit("clock", do="freeze")
+    assert "frozen" in browser.open("clock").text
+    browser.submit("clock", do="advance", seconds="86400")
+    assert read_now(mock).startswith("2026-03-02T00:00:00")
+    browser.submit("clock", do="set", now="2030-01-01T00:00:00Z")
+    assert read_now(mock).startswith("2030-01-01T00:00:00")
+    browser.submit("clock", do="continue")
+    browser.submit("clock", do="speed", speed="60")
+    assert mock.control("GET", f"{DEFAULT}/clock")["speed"] == 60
+
+
+def test_token_of_a_sign_in_expires_when_the_clock_is_advanced(browser: BrowserClient) -> None:
+    mock = browser.mock
+    account = mock.control("GET", DEFAULT)["accounts"][0]
+    token = mock.request("POST", "/api/v1/auth/sign-in", account).json["data"]["token"]
+    statuses = [mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status]
+    browser.submit("clock", do="advance", seconds=str(30 * 86400))
+    statuses.append(mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status)
+    assert statuses == [200, 401]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"do": "advance", "seconds": "x"}, "seconds"),
+        ({"do": "advance", "seconds": ""}, "seconds"),
+        ({"do": "advance", "seconds": "nan"}, "seconds"),
+        ({"do": "advance", "seconds": "1e400"}, "seconds"),
+        ({"do": "advance", "seconds": "-1"}, "seconds"),
+        ({"do": "set", "now": "tomorrow"}, "now"),
+        ({"do": "speed", "speed": "fast"}, "speed"),
+        ({"do": "other"}, "do"),
+    ],
+)
+def test_invalid_clock_shows_an_error(browser: BrowserClient, fields: dict[str, str], name: str) -> None:
+    page = browser.submit_invalid("clock", **fields)
+    assert page.alerts[0].startswith(f"{name}:")
+    assert read_now(browser.mock).startswith(EPOCH.date().isoformat())
+
+
+# Sandboxes
+
+
+def test_sandbox_is_created_used_and_deleted(browser: BrowserClient) -> None:
+    mock = browser.mock
+    assert "mine" in browser.submit("sandboxes", do="create", name="mine", dataset="").text
+    mock.call("mine", "GET", "/agents")
+    page = browser.open("requests", sandbox="mine")
+    assert "1 recorded." in page.text
+    assert all("sandbox=mine" in url for url in page.list_attributes("a", "href") if url.startswith("/__mock/"))
+    browser.submit("sandboxes", do="delete", name="mine")
+    assert list(mock.registry.entries) == ["default"]
+
+
+def test_forms_apply_to_the_shown_sandbox(browser: BrowserClient) -> None:
+    browser.submit("sandboxes", do="create", name="mine")
+    browser.submit("rules", do="preset", name="server-error", sandbox="mine")
+    assert list_rules(browser.mock) == []
+    assert browser.mock.call("mine", "GET", "/agents").status == 500
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"do": "create", "name": "Ä"},
+        {"do": "create", "name": ""},
+        {"do": "create", "name": "x", "dataset": "nothing"},
+        {"do": "delete", "name": "default"},
+        {"do": "delete", "name": "nothing"},
+        {"do": "delete", "name": ""},
+        {"do": "other", "name": "x"},
+    ],
+)
+def test_invalid_sandbox_form_shows_an_error(browser: BrowserClient, fields: dict[str, str]) -> None:
+    page = browser.submit_invalid("sandboxes", **fields)
+    assert page.alerts
+    assert "New sandbox" in page.text
+    assert list(browser.mock.registry.entries) == ["default"]
+
+
+# Contract
+
+
+def test_contract_page_lists_called_operations_and_inferred_facts(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents?sort_by=name")
+    page = browser.open("contract")
+    assert "Contract: 1 of" in page.text
+    assert any("operation=listAgents" in url for url in page.list_attributes("a", "href"))
+
+
+# Bodies
+
+
+def test_too_large_form_is_rejected(browser: BrowserClient) -> None:
+    reply = browser.post("rules", {"do": "create", "rule": "x" * (MAX_FORM_BYTES + 1)})
+    assert reply.status == 413
+    assert "expected at most" in HtmlPage(reply.body).alerts[0]
+
+
+def test_body_that_is_not_a_form_changes_nothing(browser: BrowserClient) -> None:
+    for name in ("changes", "rules", "clock", "sandboxes"):
+        reply = browser.mock.request("POST", f"/__mock/{name}", {"do": "reset"}, origin="http://localhost:8000")
+        assert reply.status == 422, name
