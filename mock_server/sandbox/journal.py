@@ -96,7 +96,7 @@ class RecordedRequest(NamedTuple):
         return len(self.response_body or b"") + self.cut_off[1]
 
 
-# The values of a RecordedRequest, without the number. A tuple takes 0.3 µs less than a RecordedRequest.
+# The values of a RecordedRequest, without the number: a tuple is created faster than the object.
 _Entry = tuple[
     str,
     datetime,

@@ -30,20 +30,6 @@ def _reject_unknown_reference(request: InterceptedRequest, response: Intercepted
 reject_unknown_reference = always(change_response(_reject_unknown_reference))
 
 
-def accept_booleans(*texts: str) -> VariantFactory:
-    """Return 422 for a boolean of a query that is written in another notation."""
-
-    def reject_other_notation(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
-        booleans = {p.name for p in request.operation.query_parameters if p.schema.get("type") == "boolean"}
-        rejected = [name for name, value in request.query if name in booleans and value and value not in texts]
-        if not rejected or not response.is_success:
-            return response
-        errors = {name: [f"The {name.replace('_', ' ')} field must be true or false."] for name in rejected}
-        return replace(response, status=422).with_json({"message": errors[rejected[0]][0], "errors": errors})
-
-    return always(change_response(reject_other_notation))
-
-
 def _reject_malformed_json(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
     """Return 422 instead of 400: Laravel treats a body that is not JSON as an empty one."""
     if response.status != 400 or not request.body or request.json is not None:
@@ -74,6 +60,20 @@ def _drop_offset(text: str) -> str:
 
 
 drop_offsets = always(change_request(lambda r: r if r.json is None else r.with_json(map_texts(r.json, _drop_offset))))
+
+
+def accept_booleans(*texts: str) -> VariantFactory:
+    """Return 422 for a boolean of a query that is written in another notation."""
+
+    def reject_other_notation(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        booleans = {p.name for p in request.operation.query_parameters if p.schema.get("type") == "boolean"}
+        rejected = [name for name, value in request.query if name in booleans and value and value not in texts]
+        if not rejected or not response.is_success:
+            return response
+        errors = {name: [f"The {name.replace('_', ' ')} field must be true or false."] for name in rejected}
+        return replace(response, status=422).with_json({"message": errors[rejected[0]][0], "errors": errors})
+
+    return always(change_response(reject_other_notation))
 
 
 def _flip_uuids(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from conformance.errors import not_testable
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
+from conformance.reporting.comparison import FailureComparison, PastFailure
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import COVERED, ITEM_KINDS
@@ -473,8 +474,18 @@ def test_message_starts_with_the_cause(report: Report, content: bytes, cause: st
     assert report.message(failure) == cause
 
 
-def test_first_line_has_method_path_status_and_run(report: Report) -> None:
-    assert re.search(r"   POST /messages\S* -> 500; failing since run 0badcafe, 2026-03-01\n", terminal.render(report))
+@pytest.mark.parametrize("is_known", [True, False])
+def test_first_line_has_method_path_status_and_compared_with_an_earlier_run_since_when(
+    report: Report, is_known: bool
+) -> None:
+    assert re.search(r"   POST /messages\S* -> 500\n", terminal.render(report))
+    failures = report.gate_result.failed if is_known else ()
+    since = "run 01234567, 2026-02-01"
+    past = [PastFailure(failure.requirement.fingerprint, "a failure", since) for failure in failures]
+    compared = replace(report, comparison=FailureComparison.create("run 89abcdef", past, report.gate_result))
+    expected = f"failing since {since}" if is_known else "new in run 0badcafe"
+    assert re.search(rf"   POST /messages\S* -> 500; {expected}\n", terminal.render(compared))
+    assert f"-> 500; {expected}" in markdown.render(compared)
 
 
 def test_sarif_paths_are_relative_to_the_repository(report: Report) -> None:
