@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tests.reference_backend.bugs import BUGS
 from tests.reference_backend.process import ROOT, TOKENS, run_backend
-from tests.reference_backend.run_suite import EXIT_FAILED, find_workspace_key, run
+from tests.reference_backend.run_suite import find_workspace_key, run
+from tests.suite_process import EXIT_FAILED
 
 CONTRACT = ROOT / "spec" / "openapi.yaml"
 BUG_STEP = 6
@@ -27,7 +28,7 @@ MIN_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class BugReport:
     """What a tool reports on a bug. `gaps`: failures that do not block."""
 
     failures: tuple[str, ...]
@@ -50,7 +51,7 @@ def list_operations(bug: str) -> tuple[str, ...]:
     return (*BUGS[bug].operations, *BUGS[bug].related_operations)
 
 
-def run_gate(bug: str) -> ToolResult:
+def run_gate(bug: str) -> BugReport:
     """Run the checks of the suite with its default policy, without its Schemathesis engine."""
     started = time.monotonic()
     with run_backend(bug) as base:
@@ -60,7 +61,7 @@ def run_gate(bug: str) -> ToolResult:
     names = tuple(dict.fromkeys(f"{failure.check} {failure.operation}" for failure in failures))
     seconds = time.monotonic() - started
     is_detected = suite_run.exit_code == EXIT_FAILED
-    return ToolResult(names if is_detected else (), () if is_detected else names, seconds)
+    return BugReport(names if is_detected else (), () if is_detected else names, seconds)
 
 
 def run_schemathesis(bug: str, operations: Sequence[str], seconds: int) -> frozenset[str]:
@@ -87,7 +88,7 @@ def find_failures_without_bug(operations: tuple[str, ...], seconds: int) -> froz
     return run_schemathesis("", operations, seconds)
 
 
-def compare(bug: str) -> tuple[ToolResult, ToolResult]:
+def compare(bug: str) -> tuple[BugReport, BugReport]:
     """Run both tools on the backend with a bug."""
     gate = run_gate(bug)
     operations, seconds = list_operations(bug), max(MIN_SECONDS, round(gate.seconds))
@@ -95,10 +96,10 @@ def compare(bug: str) -> tuple[ToolResult, ToolResult]:
     failures = run_schemathesis(bug, operations, seconds)
     duration = time.monotonic() - started
     new = sorted(failures - find_failures_without_bug(operations, 2 * MIN_SECONDS))
-    return gate, ToolResult(tuple(new), (), duration)
+    return gate, BugReport(tuple(new), (), duration)
 
 
-def iter_rows(bugs: Sequence[str]) -> Iterator[tuple[str, ToolResult, ToolResult]]:
+def iter_rows(bugs: Sequence[str]) -> Iterator[tuple[str, BugReport, BugReport]]:
     """Yield each bug with the results of both tools."""
     for bug in bugs:
         yield (bug, *compare(bug))
