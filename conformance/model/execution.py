@@ -15,7 +15,7 @@ from conformance.checks.support.parameters import build_full_include_query, find
 from conformance.checks.support.values import contains, equal, truncate
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, is_other_value
-from conformance.model.contradictions import ObservedWrite, contradicts_write, evaluate_rows, find_derived
+from conformance.model.contradictions import ObservedWrite, compute_aggregate, contradicts_write, find_derived_property
 from conformance.model.list_comparison import ListComparison, ListProblem
 from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.row_sets import RowSets
@@ -385,7 +385,7 @@ class Execution:
             self._report_rejection(operation, step, query, rejection)
             return
         self._wait_for_row_values(operation, comparison)
-        for row, exchange in comparison.own_rows():
+        for row, exchange in comparison.iter_own_rows():
             name = names[row[self.session.operations.resource(operation).key_attribute]]
             self._compare_record(operation, name, row, exchange)
             self._compare_presence(operation, step, self.records[name], row, exchange)
@@ -420,7 +420,7 @@ class Execution:
         def find_problem() -> str:
             rows = [
                 (self.model.records[operation.resource or "", row[key_attribute]], row)
-                for row, _ in comparison.own_rows()
+                for row, _ in comparison.iter_own_rows()
             ]
             mismatches = (m for record, row in rows for m in self._new_mismatches(operation, record, row))
             return next((mismatch.message for mismatch in mismatches), "")
@@ -594,12 +594,12 @@ class Execution:
     def _contradicts_rows(self, operation: Operation, mismatch: Mismatch) -> bool:
         """Whether a count, sum or maximum differs from the listed rows, and is not 0 in all records of the target."""
         record = mismatch.record
-        derived = find_derived(record.resource, mismatch.path)
+        derived = find_derived_property(record.resource, mismatch.path)
         relation = record.resource.relations.get(derived.path[0]) if derived is not None and derived.path else None
         if derived is None or relation is None or relation.inverse is None or len(relation.targets) != 1:
             return False
         rows = self._fetch_rows_by_reference(relation.targets[0], relation.inverse, record)
-        if rows is None or not contains(evaluate_rows(derived, rows), mismatch.expected):
+        if rows is None or not contains(compute_aggregate(derived, rows), mismatch.expected):
             return False
         listing = self.session.operations.find(record.resource.name, "list")
         listed = self._fetch_rows_with_relations(listing) if listing is not None else []
