@@ -249,7 +249,7 @@ def test_snapshot_is_saved_and_restored(console: ConsoleBrowser) -> None:
     page = console.open_page()
     console.go(page, "changes")
     page.get_by_label("Name").fill("before")
-    page.get_by_role("button", name="Save the present state").click()
+    page.get_by_role("button", name="Save the current state").click()
     console.mock.call("POST", "/__mock/api/sandboxes/default/records", {"Agent": [{}]})
     page.get_by_role("link", name="before").click()
     page.get_by_role("heading", name="Created (1)").wait_for()
@@ -266,7 +266,7 @@ def test_rules_are_added_and_deleted(console: ConsoleBrowser) -> None:
     assert console.mock.call("GET", "/api/v1/agents")[0] == 500
     page.get_by_label("A rule as JSON").fill("{")
     page.get_by_role("button", name="Add rule").click()
-    assert "not JSON" in page.get_by_role("alert").inner_text()
+    assert "invalid JSON" in page.get_by_role("alert").inner_text()
     page.get_by_label("A rule as JSON").fill('{"respond": {"status": 503}}')
     page.get_by_role("button", name="Add rule").click()
     assert console.mock.call("GET", "/api/v1/agents")[0] == 503
