@@ -2,8 +2,8 @@
 
     python -m bench.charts [RESULTS] [--to docs/explanation]
 
-RESULTS is a Markdown file with the tables that `make bench` prints. Default: bench/results/compare.md if that exists, else
-docs/explanation/performance.md. Needs the packages of locks/charts.lock (`make charts`).
+RESULTS is a Markdown file with the tables that `make bench` prints. Default: bench/results/compare.md if that exists,
+else docs/explanation/performance.md. Needs the packages of locks/charts.lock (`make charts`).
 """
 
 import argparse
