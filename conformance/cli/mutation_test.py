@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from random import Random
 
+from conformance.cli.mutation_html import render_html
 from conformance.cli.reports import create_folder
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import contract_path, display_path
@@ -14,7 +15,6 @@ from conformance.errors import UsageError
 from conformance.files import write_text
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.evaluate import Detectors, MutantSummary
-from conformance.mutation.html_report import render_html
 from conformance.mutation.parallel import VariantResult, evaluate_all, select_mutants
 from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
 from spec.loader import load_contract

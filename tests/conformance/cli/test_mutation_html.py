@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ElementTree
 
+from conformance.cli.mutation_html import render_html
 from conformance.mutation.evaluate import MutantStatus, MutantSummary
-from conformance.mutation.html_report import render_html
 from conformance.mutation.parallel import VariantResult
 from conformance.mutation.report import MutationReport
 
