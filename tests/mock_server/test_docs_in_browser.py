@@ -92,5 +92,5 @@ def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[st
         page.get_by_role("combobox", name="Enter search query").fill("get agents")
         page.get_by_role("option", name="Get Agents").first.click()
         operation = page.locator("section", has=page.get_by_role("heading", name="Get Agents")).last
-        operation.get_by_text(re.compile("^(documented|published|confirmed|inferred)$")).first.wait_for()
+        operation.get_by_text(re.compile("^(Documented|Published|Confirmed|Inferred)$")).first.wait_for()
     assert page.faults == []

@@ -179,9 +179,13 @@ def control(port: int, method: str, path: str, body: Any = None) -> Any:
 
 
 def read_state(port: int) -> Any:
-    """Read everything that the requests of the script would change."""
-    paths = ("", "/victim/changes", "/victim/rules", "/victim/clock", "/victim/snapshots", "/victim/requests")
-    return [control(port, "GET", path) for path in paths]
+    """Read everything that the requests of the script would change, without what moves with the time."""
+    paths = ("/victim/changes", "/victim/rules", "/victim/clock", "/victim/snapshots", "/victim/requests")
+    sandboxes = [
+        {name: value for name, value in sandbox.items() if name not in ("age_seconds", "idle_seconds")}
+        for sandbox in control(port, "GET", "")["sandboxes"]
+    ]
+    return [sandboxes, *(control(port, "GET", path) for path in paths)]
 
 
 def list_sandboxes(port: int) -> set[str]:
