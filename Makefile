@@ -54,7 +54,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 .DEFAULT_GOAL := help
 .PHONY: help install install-mock install-conformance mock test test-slow test-browser test-clients test-clients-all \
 	test-contracts test-frontends conform conform-pytest mutation-sample mutation-full test-reference-backend test-backends nightly \
-	check contract facts fuzz fuzz-control bench bench-growth bench-smoke code-figures docs lint-examples sbom audit newest format lock clean
+	check contract facts fuzz fuzz-control bench bench-growth bench-smoke charts code-figures docs lint-examples sbom audit newest format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -163,6 +163,10 @@ bench-growth: $(READY)  ## cost of requests by size of the store; ARGS="--most 1
 
 bench-smoke: $(READY)  ## a short comparison, to verify that the benchmark runs
 	@$(PY) -m bench.smoke $(ARGS)
+
+charts: $(READY)  ## draw the charts of docs/explanation/performance.md from bench/results; ARGS=
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/charts.lock
+	@$(PY) -m bench.charts $(ARGS)
 
 code-figures: $(READY)  ## lines, layout and language of the source; ARGS="--compare OLD NEW"
 	@$(PY) scripts/code_figures.py $(ARGS)

@@ -1,10 +1,12 @@
-"""Files that the user names: reading and writing with errors that say which file, and why."""
+"""Files that the user names: reading and writing with errors that say which file, and why. Files of Hypothesis."""
 
 import json
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from conformance.errors import UsageError
@@ -58,3 +60,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary_path.unlink()
         raise
+
+
+@contextmanager
+def redirect_hypothesis_files() -> Iterator[None]:
+    """Redirect the files that Hypothesis always writes to a temporary directory."""
+    import hypothesis.configuration  # not needed by all commands
+
+    previous_dir = hypothesis.configuration.__hypothesis_home_directory
+    with TemporaryDirectory() as temporary_dir:
+        hypothesis.configuration.set_hypothesis_home_dir(temporary_dir)
+        try:
+            yield
+        finally:
+            hypothesis.configuration.set_hypothesis_home_dir(previous_dir)

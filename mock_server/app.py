@@ -90,7 +90,9 @@ def create_app(
         read_headers.update(sandbox_selection.READ_HEADERS, control_access.READ_HEADERS, forced_responses.READ_HEADERS)
         read_headers.add(COOKIE)  # of the console
     forcer = ResponseForcer(contract, routes, successes, error_responses) if selector else None
-    system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), contract)
+    system_routes = SystemRoutes(
+        Docs.from_contract(contract, next(iter(BUILTIN_TOKENS)), has_console=registry is not None), contract
+    )
     return MockApp(
         ResponseCacheMiddleware(api),
         routes,

@@ -16,7 +16,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (".venv-tools/bin/pip-audit", "--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json")
-LOCKS = ("requirements.lock", "locks/docs.lock", "locks/browser.lock", "locks/tools.lock", "locks/clients.lock")
+LOCKS = (
+    "requirements.lock",
+    "locks/docs.lock",
+    "locks/charts.lock",
+    "locks/browser.lock",
+    "locks/tools.lock",
+    "locks/clients.lock",
+)
 TIMEOUT = 300  # seconds for one lock
 MAX_REASON_CHARS = 200
 

@@ -7,6 +7,7 @@
 #   locks/run.lock         only the command athena-mock, at the same versions (Dockerfile)
 #   locks/browser.lock     additional packages of the browser tests
 #   locks/docs.lock        additional packages of the documentation site
+#   locks/charts.lock      additional packages of the charts of benchmarks
 #   locks/tools.lock       tools with an environment apart from .venv: linters of examples, SBOM, audit (scripts/tools.sh)
 #   locks/clients.lock     client generators with an environment apart from .venv (scripts/clients.sh)
 #   locks/bootstrap.lock   virtualenv, for a Python without venv
@@ -30,6 +31,7 @@ compile pyproject.toml locks/conformance.lock --extra build --extra conformance 
 compile pyproject.toml locks/run.lock --extra build --extra tls --constraints requirements.lock "$@"
 compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
 compile locks/docs.in locks/docs.lock --constraints requirements.lock "$@"
+compile locks/charts.in locks/charts.lock --constraints requirements.lock "$@"
 compile locks/tools.in locks/tools.lock "$@"
 compile locks/clients.in locks/clients.lock "$@"
 compile locks/bootstrap.in locks/bootstrap.lock "$@"

@@ -260,18 +260,43 @@ class OperationParser:
         properties = self.components.list_properties(container.node, container.pointer)
         return {prop.name: _parse_pagination_role(prop) for prop in properties if "x-page" in prop.node}
 
-    def _find_row_view(self, schema: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Return the view that a schema shows, if any, and whether the schema is an array of it."""
+    def _find_row_view(
+        self, schema: Mapping[str, Any], visited: frozenset[str] = frozenset()
+    ) -> tuple[str | None, bool]:
+        """Return the view that a schema shows, if any, and whether the schema is an array of it.
+
+        `visited`: names of the arrays that contain it.
+        """
         if schema.get("type") == "array":
-            return self._find_row_view(schema.get("items", {}))[0], True
+            return self._find_row_view(schema.get("items", {}), visited)[0], True
         names = [n for n in self.components.iter_referenced_names(schema) if "items" not in schema]
         if len(names) == 1:
             if names[0] in self.views:
                 return names[0], False
             inner = self.components.schemas.get(names[0], {})
-            if inner.get("type") == "array":
-                return self._find_row_view(inner)
-        return None, False
+            if inner.get("type") == "array" and names[0] not in visited:
+                return self._find_row_view(inner, visited | {names[0]})
+        return (self._find_composed_view(schema) if len(names) > 1 else None), False
+
+    def _find_composed_view(self, schema: Mapping[str, Any]) -> str | None:
+        """Return the view that an `allOf` shows: one of its parts, or the one that consists of the same parts.
+
+        None if the `allOf` requires a property that the view does not have.
+        """
+        if "allOf" not in schema or "anyOf" in schema or "oneOf" in schema:
+            return None
+        pointers = {pointer for _, pointer in self.components.list_parts(schema, "")}
+        required = {prop.name for prop in self.components.list_properties(schema, "") if prop.is_required}
+        candidates = []
+        for name in self.views:
+            pointer = f"#/components/schemas/{escape(name)}"
+            view = self.components.schemas[name]
+            parts = {part for _, part in self.components.list_parts(view, pointer)} - {pointer}
+            is_same = bool(parts) and parts <= pointers and "properties" not in view
+            if pointer in pointers or is_same:
+                properties = {prop.name for prop in self.components.list_properties(view, pointer)}
+                candidates.append((pointer not in pointers, name, required <= properties))
+        return next((name for _, name, is_complete in sorted(candidates) if is_complete), None)
 
 
 def _parse_pagination_role(prop: Property) -> str:

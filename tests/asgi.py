@@ -45,7 +45,9 @@ class Client:
         all_headers: dict[str, str | bytes] = {"host": "localhost:8000", **self.headers}
         if data is not None:
             body = json.dumps(data).encode()
-            all_headers["content-type"] = "application/json"
+            all_headers |= {"content-type": "application/json", "content-length": str(len(body))}
+        if not isinstance(body, bytes):
+            all_headers["transfer-encoding"] = "chunked"
         all_headers |= headers or {}
         return run_coroutine(call(self.app, method, target, all_headers, body, self.client))
 

@@ -320,6 +320,7 @@ def process_group() -> Iterator[list[int]]:
                 continue
 
 
+@pytest.mark.slow
 @needs_commands
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are not available there")
 def test_github_job_with_the_mock_as_a_step_runs_the_tests(job_folder: Path, npm: str, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ SLOW_PAGES = (
     "docs/guides/read-a-report.md",
     "docs/guides/run-the-suite.md",
     "docs/guides/your-own-contract.md",
+    "docs/guides/datasets.md",
 )
 
 # Start of a block -> why it does not run here.
@@ -45,6 +46,7 @@ NOT_EXECUTED: Mapping[str, str] = {
     "export TARGET=": "needs Docker; test_containers.py tests the Compose file",
     ".venv/bin/athena-mock store": "needs a store file; tests/mock_server/test_store_commands.py runs these commands",
     "python -m tests.conformance.twenty_faults": "takes 20 minutes",
+    ".venv/bin/python -m tests.reference_backend.compare": "takes hours",
     "python -m bench.contracts": "the files are placeholders; tests/contracts tests the requests that it sends",
     "npm install --save-dev @hey-api": "downloads a client generator; tests/clients runs them",
     "npm install openapi-fetch": "the same",

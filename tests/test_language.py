@@ -54,10 +54,12 @@ def test_docstrings_comments_and_documents_use_standard_words() -> None:
     fail_with(violations(repository_prose()))
 
 
+@pytest.mark.slow  # `make check` runs it
 def test_messages_use_standard_words() -> None:
     fail_with(violations(message_usage(repository(), Vocabulary.from_file())))
 
 
+@pytest.mark.slow
 def test_identifiers_use_standard_words() -> None:
     fail_with([str(use) for use in identifier_usage(repository(), Vocabulary.from_file())])
 

@@ -11,6 +11,7 @@ from textwrap import wrap
 
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.checks.unused_extensions import find_unused_extensions, format_unused_extensions
 from conformance.cli.stdout import format_table, write_stdout
 from conformance.cli.wiring import display_path, resolve_contract, select_operations
 from conformance.config.settings import Settings
@@ -51,7 +52,8 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     skips: dict[tuple[str, str], list[str]] = {}  # (reason, kind) -> names
     for reason, kind, name in _skips(settings, contract, selected, checks):
         skips.setdefault((reason, kind), []).append(name)
-    write_stdout("".join(f"{line}\n" for line in _lines(settings, rows, skips)))
+    unused = format_unused_extensions(find_unused_extensions(contract))
+    write_stdout("".join(f"{line}\n" for line in _lines(settings, rows, skips, unused)))
     return 0
 
 
@@ -103,7 +105,10 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
 
 
 def _lines(
-    settings: Settings, rows: Sequence[DryRunRow], skips: Mapping[tuple[str, str], Sequence[str]]
+    settings: Settings,
+    rows: Sequence[DryRunRow],
+    skips: Mapping[tuple[str, str], Sequence[str]],
+    unused_extensions: Sequence[str],
 ) -> Iterator[str]:
     yield from ("", "Checks by operation")
     for row in rows:
@@ -112,6 +117,10 @@ def _lines(
         yield from ("", "Skipped")
     for (reason, kind), names in skips.items():
         yield from _wrap(f"{kind} {', '.join(names)}: {reason}")
+    if unused_extensions:
+        yield from ("", "Extensions without a check")
+    for line in unused_extensions:
+        yield from _wrap(line)
     yield from ("", "Totals")
     yield from (f"  {line}" for line in _totals(settings, rows))
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from random import Random
 
+from conformance.cli.mutation_html import render_html
 from conformance.cli.reports import create_folder
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import contract_path, display_path
@@ -55,6 +56,7 @@ def command(settings: Settings, checks: object = None) -> int:
         folder = create_folder(settings.report_dir)
         write_text("--report-dir", folder / "score.json", render_json(report))
         write_text("--report-dir", folder / "score.md", render_markdown(report))
+        write_text("--report-dir", folder / "score.html", render_html(report))
     return 1 if report.reasons else 0
 
 

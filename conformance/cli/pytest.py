@@ -106,6 +106,7 @@ def _run_pytest(
     run_result = replace(plugin.run_result, abort_reason=plugin.abort_reason, records_not_deleted=remaining)
     scope = list({case.operation.id: case.operation for case in cases}.values())
     gate_result = GateResult(run_result, contract, scope, session.responses.call_counts, policy)
+    gate_result = replace(gate_result, writing_checks=frozenset(check.id for check in checks if check.writes))
     if plugin.executed < len(cases) and not plugin.abort_reason:  # the options of pytest selected some items
         is_incomplete = gate_result.internal_errors or gate_result.records_left
         return ExitCode.INCOMPLETE if is_incomplete else ExitCode.PASSED

@@ -11,6 +11,7 @@ from pathlib import Path
 from conformance import schemathesis_engine
 from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
+from conformance.checks.unused_extensions import GENERATED, find_unused_extensions, format_unused_extensions
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.settings import Settings
@@ -48,6 +49,8 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     if checks is not None:
         settings = replace(settings, no_fuzzing=True)
     checks = CHECKS if checks is None else checks
+    unused = (extension for extension in find_unused_extensions(contract) if extension.reason != GENERATED)
+    notes += format_unused_extensions(unused)
     severities = wiring.resolve_severities(settings, checks)
     return publish(
         settings, _build_report(settings, contract, operations, notes, checks, severities, token_command, history)
@@ -74,7 +77,9 @@ def _build_report(
     selected = [operation for operation in operations if operation.id not in settings.skip]
     policy = GatePolicy.from_settings(settings, read_only=session.options.read_only)
     policy = replace(policy, baseline=history.baseline, ratchet=history.ratchet, severities=severities)
-    gate_result = history.update(GateResult(run_result, contract, selected, session.responses.call_counts, policy))
+    gate_result = GateResult(run_result, contract, selected, session.responses.call_counts, policy)
+    gate_result = replace(gate_result, writing_checks=frozenset(check.id for check in checks if check.writes))
+    gate_result = history.update(gate_result)
     name = wiring.display_path(Path(contract.document.name))
     never_successful, coverage = gate_result.operations_never_successful, session.responses.coverage
     return builder.build(

@@ -25,7 +25,8 @@ class GateResult:
     """The result of the gate for one run, computed from the results of the checks.
 
     `scope`: the selected operations. `call_counts`: (operationId, status) -> calls. `history_warnings`: warnings about
-    the files of earlier runs. `history_notes`: what the run changed in them.
+    the files of earlier runs. `history_notes`: what the run changed in them. `writing_checks`: ids of the checks that
+    write.
     """
 
     run_result: RunResult
@@ -35,6 +36,7 @@ class GateResult:
     policy: GatePolicy
     history_warnings: tuple[str, ...] = ()
     history_notes: tuple[str, ...] = ()
+    writing_checks: frozenset[str] = frozenset()
 
     # Results --------------------------------------------------------------------------------------------------------
 
@@ -172,6 +174,23 @@ class GateResult:
         return {op.id: reasons[op.id] for op in self.scope if self.has_started and op.id in reasons}
 
     @cached_property
+    def writes_not_evaluated(self) -> dict[str, str]:
+        """operationId -> why, of the operations whose checks that write were all skipped, not all with an excuse."""
+        evaluated = {r.requirement.operation for r in self.evaluated if r.requirement.check in self.writing_checks}
+        reasons: dict[str, str] = {}
+        for result in self.skipped:
+            operation = result.requirement.operation
+            is_cause = result.requirement.check in self.writing_checks and operation not in evaluated
+            is_excused = result.skip_category is SkipCategory.NOT_REACHED or self.policy.is_excused(
+                result, self.contract
+            )
+            if is_cause and not is_excused:
+                reasons.setdefault(operation, result.message)
+        known = {*self.operations_never_successful, *self.operations_not_evaluated}
+        writes = (op for op in self.scope if op.is_write and self.policy.can_succeed(self.contract, op))
+        return {op.id: reasons[op.id] for op in writes if self.has_started and op.id in reasons and op.id not in known}
+
+    @cached_property
     def unchecked_operations(self) -> Counter[str]:
         """Reason -> number of the selected operations without a successful call, whether they can have one or not."""
         unchecked = (op for op in self.scope if self.has_started and not self.has_succeeded(op))
@@ -239,6 +258,7 @@ class GateResult:
         is_incomplete = (
             self.operations_never_successful
             or self.operations_not_evaluated
+            or self.writes_not_evaluated
             or self.records_left
             or self.only_unsuccessful_actions
             or self.coverage < self.policy.min_coverage
@@ -288,6 +308,10 @@ class GateResult:
             yield f"{pluralize(len(self.operations_never_successful), 'operation')} never succeeded"
         if self.operations_not_evaluated:
             yield f"{pluralize(len(self.operations_not_evaluated), 'operation')} returned nothing that could be checked"
+        if self.writes_not_evaluated:
+            operation, message = next(iter(self.writes_not_evaluated.items()))
+            number = pluralize(len(self.writes_not_evaluated), "operation")
+            yield f"all checks that write to {number} were skipped, first {operation}: {message[:MAX_REASON_CHARS]}"
         if self.only_unsuccessful_actions:
             needs_effects = not self.policy.allow_effects and any(operation.effects for operation in self.scope)
             hint = ": actions with effects require --allow-effects" if needs_effects else ""

@@ -1,4 +1,7 @@
-"""Decides whether a difference is a contradiction: the target showed both sides, whatever the contract means."""
+"""Decides whether a difference is a contradiction: two responses, or request and response, that disagree.
+
+A contradiction is an error of the target even if the contract only infers the requirement.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +18,10 @@ EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
 
 @dataclass(frozen=True, slots=True)
 class ObservedWrite:
-    """The last write to a record, and the record in a response after it.
+    """The last write to a record.
 
-    `is_confirmed`: a read between the last two writes to the record showed the expected value.
+    `body`: the record in a response after the write. `is_confirmed`: whether a read between the last two writes to the
+    record returned the expected value.
     """
 
     operation: Operation
@@ -27,15 +31,16 @@ class ObservedWrite:
 
     @property
     def sent(self) -> Mapping[str, Any]:
-        """The body of the request."""
+        """Return the JSON object of the request; empty for another body."""
         body = self.exchange.request.body
         return body if isinstance(body, Mapping) else {}
 
 
 def contradicts_write(model: Model, write: ObservedWrite, mismatch: Mismatch) -> bool:
-    """Whether the write stored another value than it sent, or changed a property that it did not send.
+    """Whether a mismatch shows that the target contradicts the last write.
 
-    So does a value that the write sent for a property which it cannot set, and that is stored.
+    The target stored another value than the write sent, changed a property that the write did not send, or stored a
+    value for a property that the write cannot set.
     """
     if len(mismatch.path) != 1:
         return False
@@ -52,25 +57,29 @@ def contradicts_write(model: Model, write: ObservedWrite, mismatch: Mismatch) ->
     if write.sent[name] is None and mismatch.expected is None:
         return mismatch.actual not in EMPTY_VALUES and _has_null_elsewhere(model, mismatch)
     is_sent = equal(write.sent[name], mismatch.expected)
-    return is_sent and (is_other_value(mismatch.expected, mismatch.actual) or _is_cut_by_bytes(model, mismatch))
+    return is_sent and (is_other_value(mismatch.expected, mismatch.actual) or _is_truncated(model, mismatch))
 
 
 def _contradicts_reference(model: Model, write: ObservedWrite, mismatch: Mismatch, fields: Sequence[str]) -> bool:
-    """Whether a relation is another one than the request set, or was cleared by a request without it."""
+    """Whether a relation differs from that of the request, or was cleared although the request did not send it.
+
+    `fields`: body fields that set the relation.
+    """
     sent = [write.sent[name] for name in fields if name in write.sent]
     if not sent:
         return bool(fields) and _is_unsent_change(write, mismatch)
     if sent[0] in EMPTY_VALUES:
         references = (record.references.get(mismatch.path[0], ...) for record in model.records.values())
-        return any(reference in EMPTY_VALUES for reference in references)  # the target shows that it can be empty
+        return any(reference in EMPTY_VALUES for reference in references)  # the target returns empty references
     return True
 
 
 def _is_unsent_change(write: ObservedWrite, mismatch: Mismatch) -> bool:
-    """Whether an update changed a property that it did not send: PATCH replaces only what it sends.
+    """Whether an update changed a property that it did not send.
 
-    PUT may replace the record, so that all omitted properties are reset: it contradicts itself if one of them is kept.
-    A server may derive one property from another: only resets count, or any change by an empty update.
+    PATCH replaces only the properties in its body. PUT may replace the record and reset all omitted properties: it is
+    inconsistent only if it leaves one of them unchanged. Since a server may compute one property from another, other
+    changes than a reset count only for an empty update.
     """
     if write.operation.action != "update" or not write.is_confirmed:
         return False
@@ -78,7 +87,7 @@ def _is_unsent_change(write: ObservedWrite, mismatch: Mismatch) -> bool:
     is_reset = _is_empty_or_default(resource.attributes.get(name), mismatch.actual)
     if not is_reset and write.sent:
         return False
-    return write.operation.method == "patch" or not write.sent or _keeps_other(write, mismatch)
+    return write.operation.method == "patch" or not write.sent or _keeps_unsent_property(write, mismatch)
 
 
 def _is_empty_or_default(attribute: Attribute | None, value: Any) -> bool:
@@ -86,8 +95,8 @@ def _is_empty_or_default(attribute: Attribute | None, value: Any) -> bool:
     return value in EMPTY_VALUES or is_default
 
 
-def _keeps_other(write: ObservedWrite, mismatch: Mismatch) -> bool:
-    """Whether an update kept another property that it did not send and that is not empty."""
+def _keeps_unsent_property(write: ObservedWrite, mismatch: Mismatch) -> bool:
+    """Whether an update left another property unchanged that it did not send and that has a value."""
     record = mismatch.record
     for attribute in iter_writable_attributes(record.resource, write.operation):
         known = record.attributes.get(attribute.name)
@@ -99,23 +108,26 @@ def _keeps_other(write: ObservedWrite, mismatch: Mismatch) -> bool:
 
 
 def _has_null_elsewhere(model: Model, mismatch: Mismatch) -> bool:
-    """Whether the property is null in another record, as a response showed it."""
+    """Whether the target returned null for the property of another record."""
     records = (r for r in model.records.values() if r.resource is mismatch.record.resource)
     return any(r.attributes.get(mismatch.path[0], ...) is None for r in records if r is not mismatch.record)
 
 
-def _is_cut_by_bytes(model: Model, mismatch: Mismatch) -> bool:
-    """Whether a text is cut although a longer one is stored in the same property of another record."""
+def _is_truncated(model: Model, mismatch: Mismatch) -> bool:
+    """Whether a text is truncated although another record has a longer one in the same property.
+
+    This is the case if the target limits the number of bytes instead of characters.
+    """
     expected, actual, name = mismatch.expected, mismatch.actual, mismatch.path[0]
     if not (isinstance(expected, str) and isinstance(actual, str) and actual):
         return False
-    is_cut = len(actual) < len(expected.strip()) and expected.strip().startswith(actual.strip())
+    is_prefix = len(actual) < len(expected.strip()) and expected.strip().startswith(actual.strip())
     others = (r.attributes.get(name) for r in model.records.values() if r.resource is mismatch.record.resource)
-    return is_cut and any(isinstance(other, str) and len(other.strip()) >= len(expected) for other in others)
+    return is_prefix and any(isinstance(other, str) and len(other.strip()) >= len(expected) for other in others)
 
 
-def evaluate_rows(derived: DerivedProperty, rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Compute a count, sum or maximum from the rows of the related records; None if a row lacks a property."""
+def compute_aggregate(derived: DerivedProperty, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Compute a count, sum or maximum from the rows of the related records; None if a row lacks a required property."""
     names = {*derived.where, *derived.path[1:]}
     if any(name not in row for name in names for row in rows):
         return None
@@ -126,8 +138,8 @@ def evaluate_rows(derived: DerivedProperty, rows: Sequence[Mapping[str, Any]]) -
     return sum(values) if derived.kind == "sum" else max(values, default=None)
 
 
-def find_derived(resource: Resource, path: Sequence[str]) -> DerivedProperty | None:
-    """Return the computed property at the end of a path; a group has parts."""
+def find_derived_property(resource: Resource, path: Sequence[str]) -> DerivedProperty | None:
+    """Return the computed property that the last name of a path refers to, also within a group; None if none."""
     for properties in (resource.derived_properties, *(d.parts for d in resource.derived_properties.values())):
         if path[-1] in properties:
             return properties[path[-1]]

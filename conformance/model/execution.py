@@ -4,7 +4,7 @@ After a difference the model takes over what the target returned, so that one wr
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,8 +15,8 @@ from conformance.checks.support.parameters import build_full_include_query, find
 from conformance.checks.support.values import contains, equal, truncate
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, is_other_value
-from conformance.model.contradictions import ObservedWrite, contradicts_write, evaluate_rows, find_derived
-from conformance.model.list_comparison import ListComparison
+from conformance.model.contradictions import ObservedWrite, compute_aggregate, contradicts_write, find_derived_property
+from conformance.model.list_comparison import ListComparison, ListProblem
 from conformance.model.queries import has_unmatched, iter_pairs
 from conformance.model.row_sets import RowSets
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
@@ -385,23 +385,33 @@ class Execution:
             self._report_rejection(operation, step, query, rejection)
             return
         self._wait_for_row_values(operation, comparison)
-        for row, exchange in comparison.own_rows():
+        for row, exchange in comparison.iter_own_rows():
             name = names[row[self.session.operations.resource(operation).key_attribute]]
             self._compare_record(operation, name, row, exchange)
             self._compare_presence(operation, step, self.records[name], row, exchange)
-        for problem in problems:
-            locations = tuple((pointer, None) for pointer in problem.pointers)
-            message = problem.message
-            for name in names.values():
-                message = message.replace(str(self.records[name].key), str(name))
-            explain = partial(comparison.explain_missing, problem.missing) if problem.missing else _explain_nothing
-            head = (operation, locations, problem.subject, message)
-            is_contradiction = problem.is_contradiction
-            self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
+        self._report_list_problems(comparison, problems, names.values())
         self.reached |= {(operation.id, name) for name in query}
         position, size = Listing(self.session, operation).position, find_parameter(operation, "size")
         if position is not None and size is not None and size.name in query:
             self.reached.add((operation.id, position.name))
+
+    def _report_list_problems(
+        self, comparison: ListComparison, problems: Iterable[ListProblem], names: Iterable[RecordName]
+    ) -> None:
+        """Report the problems of a list. In messages, the keys of the run's records are replaced by `names`."""
+        for problem in problems:
+            message = problem.message
+            for name in names:
+                message = message.replace(str(self.records[name].key), str(name))
+            explain = _explain_nothing
+            if problem.missing is not None:
+                explain = partial(comparison.explain_missing, problem.missing)
+            elif problem.parameter is not None:
+                explain = self._explain_ignored(comparison.operation, problem.parameter, problem.evidence[0])
+            locations = tuple((pointer, None) for pointer in problem.pointers)
+            head = (comparison.operation, locations, problem.subject, message)
+            is_contradiction = problem.is_contradiction
+            self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
 
     def _wait_for_row_values(self, operation: Operation, comparison: ListComparison) -> None:
         """Read a list again until its rows of the run have the values of the model."""
@@ -410,7 +420,7 @@ class Execution:
         def find_problem() -> str:
             rows = [
                 (self.model.records[operation.resource or "", row[key_attribute]], row)
-                for row, _ in comparison.own_rows()
+                for row, _ in comparison.iter_own_rows()
             ]
             mismatches = (m for record, row in rows for m in self._new_mismatches(operation, record, row))
             return next((mismatch.message for mismatch in mismatches), "")
@@ -584,12 +594,12 @@ class Execution:
     def _contradicts_rows(self, operation: Operation, mismatch: Mismatch) -> bool:
         """Whether a count, sum or maximum differs from the listed rows, and is not 0 in all records of the target."""
         record = mismatch.record
-        derived = find_derived(record.resource, mismatch.path)
+        derived = find_derived_property(record.resource, mismatch.path)
         relation = record.resource.relations.get(derived.path[0]) if derived is not None and derived.path else None
         if derived is None or relation is None or relation.inverse is None or len(relation.targets) != 1:
             return False
         rows = self._fetch_rows_by_reference(relation.targets[0], relation.inverse, record)
-        if rows is None or not contains(evaluate_rows(derived, rows), mismatch.expected):
+        if rows is None or not contains(compute_aggregate(derived, rows), mismatch.expected):
             return False
         listing = self.session.operations.find(record.resource.name, "list")
         listed = self._fetch_rows_with_relations(listing) if listing is not None else []
@@ -648,7 +658,26 @@ class Execution:
         """Report a relation or count that is missing or not requested."""
         value = step.query[parameter.name]
         message = f"{name} {problem} ({parameter.name}={','.join(value) if isinstance(value, list) else value})"
-        self._report(operation, ((parameter.pointer, None),), f"{parameter.name}={name}", message, exchange)
+        head = (operation, ((parameter.pointer, None),), f"{parameter.name}={name}", message)
+        self._report(*head, exchange, explain=self._explain_ignored(operation, parameter, exchange))
+
+    def _explain_ignored(self, operation: Operation, parameter: Parameter, exchange: Exchange) -> Callable[[], str]:
+        """Return what sends a read without one of its parameters, and says so if the records are the same.
+
+        Then the target may not implement the parameter.
+        """
+
+        def explain() -> str:
+            request, names = exchange.request, (parameter.name, f"{parameter.name}[]")
+            data = self.session.operations.data(operation, exchange)
+            query = tuple(pair for pair in request.query if pair[0] not in names)
+            with suppress(SkipCheck):
+                other = self.session.client.send(operation, path=request.path_values, query=query)
+                if other.response.ok and self.session.operations.data(operation, other) == data:
+                    return f"the same without {parameter.name}: not implemented?"
+            return ""
+
+        return explain
 
     def _expect_status(
         self,

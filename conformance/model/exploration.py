@@ -12,6 +12,7 @@ from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, initialize, precondition, rule
 
 from conformance.errors import SkipCheck, SuiteError
+from conformance.files import redirect_hypothesis_files
 from conformance.model.execution import Execution
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.tours import Tour
@@ -53,7 +54,7 @@ def explore(session: Session, operation: Operation, depth: ExplorationDepth, see
             suppress_health_check=list(HealthCheck),
         ),
     )
-    with suppress(HypothesisException):
+    with suppress(HypothesisException), redirect_hypothesis_files():
         seed(seed_value)(test)()
     if exploration.stop:
         raise exploration.stop[0]

@@ -27,7 +27,7 @@ from conformance.model.queries import (
     read_model,
     read_row,
 )
-from conformance.model.row_sets import RowSet, RowSets, build_row_set, describe_difference, select_cause
+from conformance.model.row_sets import RowSet, RowSets, build_row_set, describe_difference, find_cause
 from conformance.model.specification import Model, ModelRecord, RecordId, is_volatile
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
@@ -35,16 +35,19 @@ from conformance.transport.messages import Exchange
 from spec.extensions import POSITION_ROLES
 from spec.model import Operation, Parameter
 
-MAX_PAGES_OF_SIZE = 6  # pages that are requested with the page size of a query
-PAGES_PAST_END = 50
-MAX_WITNESS_REQUESTS = 4  # that are sent to learn whether a parameter of a wrong list has an effect
-MAX_DIFFERENCES = 3  # that are shown of a missing record
+MAX_PAGES_OF_SIZE = 6  # with the page size of a query
+PAGES_PAST_END = 50  # number of pages that are skipped to request one after the last
+MAX_PROBE_REQUESTS = 4  # that test whether the target implements a parameter
+MAX_DIFFERENCES = 3  # that a message lists for a missing record
 DELAYED_ROLES = ("total", "last-page", "last-item")  # of pagination values that depend on the total
-MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
+MAX_ROWS = 300  # of a list that is read completely; a longer one is narrowed to the records of the run
 
 
 def build_reader(session: Session, model: Model, record: ModelRecord) -> ValueReader:
-    """Build a reader of a record of the model that also knows the tenant, the account and rows of other clients."""
+    """Build a function that returns the values of a record at a path, or None if they are unknown.
+
+    In addition to the model, it uses the tenant and account of the run and the last row of a record of another client.
+    """
     read_known = read_model(model, record)
     shared = session.records.shared.get(record.resource.name)
     is_own = not record.is_foreign or (shared is not None and shared.key == record.key)
@@ -67,11 +70,11 @@ def are_pages_distinct(pages: Sequence[ListPage], key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ListProblem:
-    """A difference in a list.
+    """A difference between a list and the model.
 
-    `subject`: the parameters concerned. `pointers`: of these parameters, or of the list. `missing`: the record that
-    the list lacks. `is_contradiction`: two responses of the target contradict each other; a parameter concerned has
-    an effect.
+    `subject`: names of the parameters concerned, or what differs. `pointers`: to these parameters, or to the list.
+    `missing`: the record that the list lacks. `is_contradiction`: whether two responses of the target contradict each
+    other. `parameter`: the one that the target may ignore, if that explains the difference.
     """
 
     subject: str
@@ -80,11 +83,17 @@ class ListProblem:
     evidence: tuple[Exchange, ...]
     missing: ModelRecord | None = None
     is_contradiction: bool = False
+    parameter: Parameter | None = None
 
 
 @dataclass(slots=True)
 class ListComparison:
-    """One list request with all its pages, compared with the records of the run."""
+    """Compares one list request and all its pages with the records of the run.
+
+    `query`: parameters of the request. `narrowed_by`: parameters added to a long list to select the records of the run.
+    `rows` and `pages`: results of the last read; `is_complete`: whether they are the complete list. `row_sets`: of
+    earlier requests.
+    """
 
     session: Session
     comparison: Comparison
@@ -109,14 +118,14 @@ class ListComparison:
 
         def find_problem() -> str:
             self._read()
-            row_problems = list(self._selection_problems()) or list(self._row_problems())
-            problems[:] = [*(row_problems or self._total_problems()), *self._order_problems()]
+            row_problems = list(self._find_row_set_problems()) or list(self._find_row_problems())
+            problems[:] = [*(row_problems or self._find_total_problems()), *self._find_order_problems()]
             return next((problem.message for problem in problems if problem.subject not in reported), "")
 
         self.session.client.wait_until(find_problem, is_delay_of_write=False)
-        return problems or [*self._repetition_problems(), *self._page_problems(reported)]
+        return problems or [*self._find_unstable_order(), *self._find_page_problems(reported)]
 
-    def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
+    def iter_own_rows(self) -> Iterator[tuple[Row, Exchange]]:
         """Yield the rows of the run's existing records, with the exchange that returned them."""
         keys = {record.key for record in self._records if not record.is_deleted}
         for page in self.pages:
@@ -172,11 +181,11 @@ class ListComparison:
         return any(str(row.get(self._key)) not in known for row in page.rows)
 
     def _has_more(self, listing: Listing, total: int | None) -> bool:
-        """Whether another page may follow: by the cursor, the total, or because the last page is as long as the first.
+        """Whether another page may follow, by the cursor, the total, or the length of the last page.
 
-        Too many rows are not read.
+        False once MAX_ROWS are read; then also sets `is_complete`.
         """
-        row_count, page_rows = self._row_count(), len(self.pages[0].rows)
+        row_count, page_rows = self._count_rows(), len(self.pages[0].rows)
         if (total is not None and total > MAX_ROWS) or row_count >= MAX_ROWS:
             self.is_complete = total is not None and row_count >= total
             return False
@@ -184,7 +193,7 @@ class ListComparison:
             return True
         return row_count < total if total is not None else len(self.pages[-1].rows) == page_rows > 0
 
-    def _row_count(self) -> int:
+    def _count_rows(self) -> int:
         return sum(len(page.rows) for page in self.pages)
 
     def _build_scope(self) -> QueryPairs:
@@ -198,14 +207,14 @@ class ListComparison:
         return [p.name for p in self.operation.query_parameters if p.x_query and p.x_query.role in roles]
 
     def _find_narrowing(self) -> dict[str, Any]:
-        """Return a parameter that selects the records of the run: a filter by a common parent, or a search."""
+        """Return a query for the records of the run: a filter by a common parent, or a search; empty if none."""
         live = [record for record in self._records if not record.is_deleted]
         for parameter in self.operation.query_parameters if live else ():
             x_query = parameter.x_query
             if x_query is None or parameter.name in self.query:
                 continue
             if x_query.role == "filter" and x_query.operator == "eq" and len(x_query.paths[0]) == 2:
-                parents = {self._parent(record, x_query.paths[0][0]) for record in live}
+                parents = {self._find_parent(record, x_query.paths[0][0]) for record in live}
                 parent = next(iter(parents)) if len(parents) == 1 else None
                 if parent is not None:
                     return {parameter.name: parent[1]}
@@ -213,7 +222,7 @@ class ListComparison:
                 return {parameter.name: self.session.payloads.marker}
         return {}
 
-    def _parent(self, record: ModelRecord, name: str) -> RecordId | None:
+    def _find_parent(self, record: ModelRecord, name: str) -> RecordId | None:
         """Return the record of the run that a relation to one record refers to."""
         relation = record.resource.relations.get(name)
         ids = self.comparison.model.related_ids(record, relation) if relation and not relation.to_many else None
@@ -225,47 +234,50 @@ class ListComparison:
 
     # Rows
 
-    def _conditions(self) -> list[tuple[Parameter, Any]]:
+    def _list_conditions(self) -> list[tuple[Parameter, Any]]:
         return list(iter_conditions(self.operation, {**self.query, **self.narrowed_by}))
 
-    def _row_problems(self) -> Iterator[ListProblem]:
+    def _find_row_problems(self) -> Iterator[ListProblem]:
         """Compare the rows with the records that must and must not be in the list."""
         rows: dict[Any, list[Row]] = {}
         for row in self.rows:
             if is_key(row.get(self._key)):
                 rows.setdefault(row[self._key], []).append(row)
         for record in self._records:
-            yield from self._record_problems(record, rows.get(record.key, []))
+            yield from self._find_record_problems(record, rows.get(record.key, []))
         own = {record.key for record in self._records}
         for key in rows.keys() - own:
-            yield from self._repeated_row_problems(key, rows[key])
-            for parameter, value in self._conditions():
-                if self._is_wrong(parameter, value, rows[key][0]):
-                    yield self._problem("", [parameter], f"{key} is listed, but it does not match")
+            yield from self._find_repeated_rows(key, rows[key])
+            for parameter, value in self._list_conditions():
+                if self._violates_filter(parameter, value, rows[key][0]):
+                    problem = self._build_problem("", [parameter], f"got {key}, which does not match the query")
+                    yield replace(problem, parameter=parameter)
 
-    def _record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
-        """Compare the number of rows of one record with 0 or 1, as the conditions decide."""
+    def _find_record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
+        """Compare the number of rows of one record with the expected one: 1 if it matches all conditions, else 0."""
         if record.is_deleted:
             if rows:
-                problem = self._problem("rows", [], f"{record.key} is listed, but it is deleted")
+                problem = self._build_problem("rows", [], f"got {record.key}, which is deleted")
                 yield replace(problem, is_contradiction=self._is_gone(record))
             return
-        verdicts = [(parameter, self._verdict(record, rows, parameter, v)) for parameter, v in self._conditions()]
-        excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
+        matches = [(parameter, self._matches(record, rows, parameter, v)) for parameter, v in self._list_conditions()]
+        excluded_by = [parameter for parameter, is_match in matches if is_match is False]
         if rows and excluded_by:
-            problem = self._problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
-            is_contradiction = self._is_witnessed(excluded_by[:1]) or self._is_excluded_elsewhere(record, *excluded_by)
-            yield replace(problem, is_contradiction=is_contradiction)
+            problem = self._build_problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
+            is_contradiction = self._are_filters_implemented(excluded_by[:1]) or self._is_filter_implemented(
+                record, *excluded_by
+            )
+            yield replace(problem, is_contradiction=is_contradiction, parameter=excluded_by[0])
         elif rows:
-            yield from self._repeated_row_problems(record.key, rows)
-        elif self.is_complete and all(verdict is True for _, verdict in verdicts):
-            effective = [parameter for parameter, _ in verdicts if parameter.name in self.query]
+            yield from self._find_repeated_rows(record.key, rows)
+        elif self.is_complete and all(is_match is True for _, is_match in matches):
+            effective = [parameter for parameter, _ in matches if parameter.name in self.query]
             # Other clients may have deleted their record, and a value may have changed.
-            may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in verdicts)
+            may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in matches)
             if not may_change or self._matches_now(record):
                 message = f"got {self._describe_rows()} without {record.key}, which matches the query"
                 is_contradiction = self._is_retrieved_but_unlisted(record)
-                problem = self._problem("rows", effective, message)
+                problem = self._build_problem("rows", effective, message)
                 yield replace(problem, missing=record, is_contradiction=is_contradiction)
 
     def _is_gone(self, record: ModelRecord) -> bool:
@@ -281,65 +293,76 @@ class ListComparison:
 
         If the query has conditions, the list must show that the target implements them.
         """
-        parameters = [parameter for parameter, _ in self._conditions()]
+        parameters = [parameter for parameter, _ in self._list_conditions()]
         is_foreign = record.is_foreign or record.is_borrowed
-        if is_foreign or not any(self.own_rows()) or (parameters and not self._is_witnessed(parameters)):
+        if (
+            is_foreign
+            or not any(self.iter_own_rows())
+            or (parameters and not self._are_filters_implemented(parameters))
+        ):
             return False
         return self._retrieve(record) is not None
 
-    def _is_witnessed(self, parameters: list[Parameter]) -> bool:
-        """Whether the rows show that the target implements these filters: it lists records that match, and only some.
+    def _are_filters_implemented(self, parameters: list[Parameter]) -> bool:
+        """Whether the rows show that the target implements these filters.
 
-        A search, and a filter by a range or a part, may follow other rules than the model.
+        That is so if a matching record is listed and one that does not match is not. False for a search and for filters
+        other than `eq`, which may follow other rules than the model.
         """
         if any(p.x_query is None or (p.x_query.role, p.x_query.operator) != ("filter", "eq") for p in parameters):
             return False
         listed = {row.get(self._key) for row in self.rows}
-        conditions = [(p, value) for p, value in self._conditions() if p in parameters]
-        verdicts = {
-            (all(evaluate_condition(p, value, self._reader(record)) is True for p, value in conditions), is_listed)
+        conditions = [(p, value) for p, value in self._list_conditions() if p in parameters]
+        matches = {
+            (
+                all(evaluate_condition(p, value, self._build_reader(record)) is True for p, value in conditions),
+                is_listed,
+            )
             for record in self._records
             if not record.is_deleted
             for is_listed in (record.key in listed,)
         }
-        return {(True, True), (False, False)} <= verdicts
+        return {(True, True), (False, False)} <= matches
 
-    def _is_excluded_elsewhere(self, record: ModelRecord, *parameters: Parameter) -> bool:
-        """Whether a filter has an effect in another request: alone, with the value of another record, or with its own.
+    def _is_filter_implemented(self, record: ModelRecord, *parameters: Parameter) -> bool:
+        """Whether another request shows that the target implements one of the filters.
 
-        The list by the filter alone lacks the record; that by the other value has the other record and lacks this one;
-        that by the own value has the record and lacks one with another value.
+        One of these lists shows it:
+
+        - filtered by this parameter alone: the record is missing;
+        - filtered by the value of another record: that record is listed, this one is not;
+        - filtered by the value of this record: it is listed, and a record with another value is not.
         """
         for parameter in parameters:
-            x_query, own = parameter.x_query, self._reader(record)
+            x_query, own = parameter.x_query, self._build_reader(record)
             if x_query is None or (x_query.role, x_query.operator) != ("filter", "eq"):
                 continue
             others = (other for other in self._records if not other.is_deleted and other is not record)
-            known = ((other, self._reader(other)(x_query.paths[0])) for other in others)
+            known = ((other, self._build_reader(other)(x_query.paths[0])) for other in others)
             values = {str(v[0]): (other.key, v[0]) for other, v in known if v and isinstance(v[0], (str, int))}
-            requests = [(None, self.query[parameter.name])] if len(self._conditions()) > 1 else []
+            requests = [(None, self.query[parameter.name])] if len(self._list_conditions()) > 1 else []
             requests += [r for r in values.values() if evaluate_condition(parameter, r[1], own) is False]
-            for expected_key, value in requests[:MAX_WITNESS_REQUESTS]:
+            for expected_key, value in requests[:MAX_PROBE_REQUESTS]:
                 listed = self._list_keys({parameter.name: value})
                 if listed and record.key not in listed and (expected_key is None or expected_key in listed):
                     return True
-            if self._is_implemented_for_own_value(parameter, record):
+            if self._is_implemented_for_value_of(parameter, record):
                 return True
         return False
 
-    def _is_implemented_for_own_value(self, parameter: Parameter, record: ModelRecord) -> bool:
-        """Whether the filter by the value of a record lists it, and lacks one that is listed without the filter."""
+    def _is_implemented_for_value_of(self, parameter: Parameter, record: ModelRecord) -> bool:
+        """Whether a filter by the value of a record lists it, and omits another one that is listed without it."""
         x_query = parameter.x_query
-        own = self._reader(record)(x_query.paths[0]) if x_query is not None else None
+        own = self._build_reader(record)(x_query.paths[0]) if x_query is not None else None
         if not own or not isinstance(own[0], (str, int)):
             return False
         others = [other for other in self._records if not other.is_deleted and other is not record]
-        differing = {o.key for o in others if evaluate_condition(parameter, own[0], self._reader(o)) is False}
+        differing = {o.key for o in others if evaluate_condition(parameter, own[0], self._build_reader(o)) is False}
         listed = self._list_keys({parameter.name: own[0]}) if differing else []
         return record.key in listed and bool(differing & set(self._list_keys({})) - set(listed))
 
     def _list_keys(self, query: Mapping[str, Any]) -> list[Any]:
-        """Return the keys of the first rows of another query; none if it is rejected."""
+        """Return the keys on the first page of another query; empty if the target rejects it."""
         listing = Listing(
             self.session, self.operation, tuple(iter_pairs(self.operation, {**query, **self.narrowed_by}))
         )
@@ -347,11 +370,11 @@ class ListComparison:
             return [row.get(self._key) for row in listing.fetch_largest().rows]
         return []
 
-    def _reader(self, record: ModelRecord) -> ValueReader:
+    def _build_reader(self, record: ModelRecord) -> ValueReader:
         return build_reader(self.session, self.comparison.model, record)
 
     def explain_missing(self, record: ModelRecord) -> str:
-        """Describe a record that the list lacks: whether retrieve returns it, how it differs from the listed ones."""
+        """Describe a missing record: whether retrieve returns it, and how it differs from the listed records."""
         if self.session.operations.find(record.resource.name, "retrieve") is None:
             return ""
         body = self._retrieve(record)
@@ -364,36 +387,36 @@ class ListComparison:
             scope = tuple(iter_pairs(self.operation, query))
             rows = Listing(self.session, self.operation, scope).fetch_largest(*relations).rows
         differences = list(find_differences(record.resource, body, rows))
-        for parameter, value in self._conditions():
+        for parameter, value in self._list_conditions():
             if parameter.x_query and parameter.x_query.role == "search":
                 differences[:0] = find_text_differences(parameter.x_query.paths, str(value), body, rows)
         listed = f"; unlike each of {len(rows)} listed records, " + "; ".join(differences[:MAX_DIFFERENCES])
         return "retrieve returns it" + (listed if differences else "")
 
     def _describe_rows(self) -> str:
-        """Describe how many rows all pages have, and how many the target counts."""
+        """Describe the number of rows on all pages, and the total that the target returns."""
         total = parse_integer(self.pages[0].pagination_values.get("total"))
         return f"{len(self.rows)} rows" + ("" if total is None else f" (total: {total})")
 
-    def _repeated_row_problems(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
-        """Yield a problem if a record is listed twice, unless it changed, and so moved, during the read."""
+    def _find_repeated_rows(self, key: Any, rows: list[Row]) -> Iterator[ListProblem]:
+        """Yield a problem if a record is listed twice, unless it changed during the read and so may have moved."""
         if len(rows) < 2 or any(row != rows[0] for row in rows):
             return
         totals = {parse_integer(page.pagination_values.get("total")) for page in self.pages}
         is_stable = len(totals) == 1 and None not in totals
         is_on_one_page = any(sum(row.get(self._key) == key for row in page.rows) > 1 for page in self.pages)
         if is_stable or is_on_one_page:
-            problem = self._problem("rows", [], f"got {key} {len(rows)} times, expected once")
+            problem = self._build_problem("rows", [], f"got {key} {len(rows)} times, expected once")
             yield replace(problem, is_contradiction=is_on_one_page or are_pages_distinct(self.pages, self._key))
 
-    def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
-        """Return whether a record matches; a value that may have changed is taken from its row, or read again."""
+    def _matches(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
+        """Evaluate a condition for a record; None if unknown. A value that may have changed is read from the target."""
         known = evaluate_condition(parameter, value, build_reader(self.session, self.comparison.model, record))
         if not rows or not self._may_change(record, parameter):
             return known
-        shown = evaluate_condition(parameter, value, read_row(rows[0]))
-        body = self._retrieve(record) if shown is None and known is False else None
-        return shown if body is None else evaluate_condition(parameter, value, read_row(body))
+        listed = evaluate_condition(parameter, value, read_row(rows[0]))
+        body = self._retrieve(record) if listed is None and known is False else None
+        return listed if body is None else evaluate_condition(parameter, value, read_row(body))
 
     def _may_change(self, record: ModelRecord, parameter: Parameter) -> bool:
         """Whether other clients or the server may have changed the value that a parameter refers to."""
@@ -404,7 +427,7 @@ class ListComparison:
     def _matches_now(self, record: ModelRecord) -> bool:
         """Whether the record, retrieved again, exists and satisfies all conditions."""
         body = self._retrieve(record)
-        conditions = self._conditions()
+        conditions = self._list_conditions()
         return body is not None and all(evaluate_condition(p, value, read_row(body)) is True for p, value in conditions)
 
     def _retrieve(self, record: ModelRecord) -> Mapping[str, Any] | None:
@@ -415,14 +438,14 @@ class ListComparison:
         body, _ = retrieve_with_relations(self.session, retrieve, record.key)
         return body if isinstance(body, Mapping) else None
 
-    def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
-        """Whether a row of another client shows that it does not match; a row need not embed the complete relation."""
+    def _violates_filter(self, parameter: Parameter, value: Any, row: Row) -> bool:
+        """Whether a row of another client violates a filter; False for `exists`: rows need not embed relations."""
         x_query = parameter.x_query
         if x_query is None or x_query.role != "filter" or x_query.operator == "exists":
             return False
         return evaluate_condition(parameter, value, read_row(row)) is False
 
-    def _problem(self, subject: str, parameters: list[Parameter], message: str) -> ListProblem:
+    def _build_problem(self, subject: str, parameters: list[Parameter], message: str) -> ListProblem:
         name = " ".join(parameter.name for parameter in parameters) or subject
         pointers = tuple(parameter.pointer for parameter in parameters) or (self.operation.pointer,)
         return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
@@ -434,20 +457,20 @@ class ListComparison:
 
     # Relations between requests
 
-    def _selection_problems(self) -> Iterator[ListProblem]:
-        """Compare the rows with those of an earlier list that differs in order and included properties only."""
+    def _find_row_set_problems(self) -> Iterator[ListProblem]:
+        """Compare the rows with those of an earlier request with the same conditions."""
         if not self.is_complete:
             return
         current = self._build_row_set()
         other = self.row_sets.find_other(current)
         if other is not None and other.keys != current.keys:
             other_rows = self._fetch_all_rows(other.query)
-            self._read()  # again: another client may have written between the two
+            self._read()  # another client may have written between the two requests
             current, other = self._build_row_set(), replace(other, keys=self._sort_keys(other_rows))
             if self.is_complete and other.keys != current.keys:
-                parameter = select_cause(self.operation, current, other)
+                parameter = find_cause(self.operation, current, other)
                 message = f"{describe_difference(current, other)} {self._describe(other.query)}"
-                problem = self._problem("rows", [parameter] if parameter else [], message)
+                problem = self._build_problem("rows", [parameter] if parameter else [], message)
                 yield replace(problem, is_contradiction=True)
                 return
         self.row_sets.add(current)
@@ -472,7 +495,7 @@ class ListComparison:
             page = None if is_last else listing.fetch_next(pages, *listing.build_largest_page_query())
         return [row for page_ in pages for row in page_.rows]
 
-    def _total_problems(self) -> Iterator[ListProblem]:
+    def _find_total_problems(self) -> Iterator[ListProblem]:
         """Compare the total with the number of rows on all pages."""
         totals = [parse_integer(page.pagination_values.get("total")) for page in self.pages]
         wrong = next((total for total in totals if total not in (None, len(self.rows))), None)
@@ -486,7 +509,7 @@ class ListComparison:
 
     # Order
 
-    def _order_problems(self) -> Iterator[ListProblem]:
+    def _find_order_problems(self) -> Iterator[ListProblem]:
         order = parse_order(self.operation, self.query)
         attribute = self.session.operations.resource(self.operation).attributes.get(order.name) if order else None
         is_repeated = len(self.rows) > len({str(row.get(self._key)) for row in self.rows})  # pages are wrong
@@ -500,19 +523,21 @@ class ListComparison:
         is_opposite = order.is_opposite_of(self.rows)
         if is_opposite and order.direction is not None:
             subject, pointers = f"{subject} {order.direction.name}={order.chosen}", [order.direction.pointer]
-        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,))
-        yield replace(problem, is_contradiction=self._is_order_witnessed(order, is_opposite=is_opposite))
+        ignored = order.direction if is_opposite else order.sort
+        problem = ListProblem(subject, tuple(pointers), message, (self.pages[0].exchange,), parameter=ignored)
+        yield replace(problem, is_contradiction=self._is_sorting_implemented(order, is_opposite=is_opposite))
 
-    def _is_order_witnessed(self, order: Order, *, is_opposite: bool) -> bool:
-        """Whether the target sorts by another property as requested, or by this one in the other direction.
+    def _is_sorting_implemented(self, order: Order, *, is_opposite: bool) -> bool:
+        """Whether another request shows that the target implements sorting.
 
-        If the order is the opposite one, only the same direction with another property shows that it has an effect.
+        `is_opposite`: the rows are in the opposite order. Only a request with the same direction and another property
+        then shows that the target implements the direction.
         """
         orders = [other for other in iter_orders(self.operation) if other != order]
         if is_opposite:
             orders = [other for other in orders if other.chosen == order.chosen and other.is_descending]
         conditions = self._build_row_set().conditions
-        for other in orders[:MAX_WITNESS_REQUESTS]:
+        for other in orders[:MAX_PROBE_REQUESTS]:
             scope = (*conditions, *iter_pairs(self.operation, other.query))
             with suppress(SkipCheck):
                 if other.is_shown_by(Listing(self.session, self.operation, scope).fetch_largest().rows):
@@ -521,8 +546,8 @@ class ListComparison:
 
     # Pages
 
-    def _page_problems(self, reported: Collection[str]) -> list[ListProblem]:
-        """Compare the pages with the complete list; wait for totals, which may follow a write later than the rows."""
+    def _find_page_problems(self, reported: Collection[str]) -> list[ListProblem]:
+        """Compare the pages with the complete list. Wait for the totals, which may be updated later than the rows."""
         problems: list[ListProblem] = []
 
         def find_problem() -> str:
@@ -534,23 +559,23 @@ class ListComparison:
         return problems
 
     def _read_pages(self) -> Iterator[ListProblem]:
-        """Read the list with the page size of the query: the pages contain each row once and state the same total."""
+        """Read the list with the page size of the query; its pages must contain each row once and have its total."""
         size, listing = find_parameter(self.operation, "size"), self._build_listing()
         if size is None or listing.position is None or size.name not in self.query or not self.is_complete:
             return
         rows = self.rows
         requested = min(int(self.query[size.name]), max(1, len(rows) - 1))  # more than one page
         requested = max(requested, -(-len(rows) // MAX_PAGES_OF_SIZE))
-        before = self._row_keys()
+        before = self._list_row_keys()
         pages = list(self._fetch_pages(listing, requested, max(1, -(-len(before) // requested))))
         past_end = None if listing.has_cursor else self._fetch_page(listing, requested, pages, PAGES_PAST_END)
         self._read()
-        if sorted(map(str, self._row_keys())) == sorted(map(str, before)):
+        if sorted(map(str, self._list_row_keys())) == sorted(map(str, before)):
             yield from self._compare_pages(pages, past_end, requested, before)
-        if self._row_keys() != before:
-            yield from self._order_changes(rows)
+        if self._list_row_keys() != before:
+            yield from self._find_order_changes(rows)
         else:
-            yield from self._paged_order_problems(pages, requested)
+            yield from self._find_paged_order_problems(pages, requested)
 
     def _build_listing(self) -> Listing:
         return Listing(self.session, self.operation, self._build_scope())
@@ -567,28 +592,28 @@ class ListComparison:
 
     @staticmethod
     def _fetch_page(listing: Listing, size: int, pages: list[ListPage], skipped: int = 0) -> ListPage | None:
-        """Fetch a page after `pages`. `skipped`: number of pages between."""
+        """Fetch a page after `pages`; None if the last of them has no cursor. `skipped`: number of pages between."""
         query = listing.build_position_query(len(pages) + skipped, (len(pages) + skipped) * size, pages)
         return None if query is None else listing.fetch(*query, size=size)
 
-    def _row_keys(self) -> list[Any]:
+    def _list_row_keys(self) -> list[Any]:
         return [row.get(self._key) for row in self.rows]
 
-    def _repetition_problems(self) -> Iterator[ListProblem]:
-        """Read a list without conditions again."""
+    def _find_unstable_order(self) -> Iterator[ListProblem]:
+        """Read a list without query parameters again; its order must be the same."""
         if not self.query:
             rows = self.rows
             self._read()
-            yield from self._order_changes(rows)
+            yield from self._find_order_changes(rows)
 
-    def _order_changes(self, before: list[Row]) -> Iterator[ListProblem]:
-        """Yield a problem if the rows are the same as before in another order."""
+    def _find_order_changes(self, before: list[Row]) -> Iterator[ListProblem]:
+        """Yield a problem if the rows of the last read are those of `before` in another order."""
         if is_reordered(before, self.rows):
             message = f"{self._describe()}: got another order for the same request, expected the same"
             yield ListProblem("order", (self.operation.pointer,), message, (self.pages[0].exchange,))
 
-    def _paged_order_problems(self, pages: list[ListPage], size: int) -> Iterator[ListProblem]:
-        """Yield a problem if the rows of all pages are not in the order in which the complete list is."""
+    def _find_paged_order_problems(self, pages: list[ListPage], size: int) -> Iterator[ListProblem]:
+        """Yield a problem if the complete list is in the requested order, but its pages are not."""
         order = parse_order(self.operation, self.query)
         paged_rows = [row for page in pages for row in page.rows]
         if order is None or order.find_inversion(self.rows) is not None or not order.is_shown_by(self.rows):

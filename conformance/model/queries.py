@@ -3,6 +3,7 @@
 A row matches, does not match, or (None) cannot be judged: the contract leaves it open, or the row does not show it.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ from spec.extensions import QueryExtension
 from spec.model import Operation, Parameter
 
 MAX_COLLATED_CHARS = 200
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 NIL_UUID = str(UUID(int=0))
 UNMATCHED_VALUES = tuple(build_unmatched_value(sample) for sample in ("", NIL_UUID, 0))
 ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
@@ -143,7 +145,8 @@ def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
     base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
     # Some collations ignore punctuation.
     alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
-    return text, text.casefold(), base_letters, alphanumeric
+    keys = text, text.casefold(), base_letters, alphanumeric
+    return (*keys, float(text)) if _DECIMAL.fullmatch(text) else keys  # of a number that is returned as a text
 
 
 def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:

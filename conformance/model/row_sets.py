@@ -11,7 +11,7 @@ from conformance.checks.support.listing import Row
 from conformance.model.queries import iter_pairs
 from spec.model import Operation, Parameter
 
-SELECTION_ROLES = ("include", "count", "show", "sort", "direction")  # that do not change which records are listed
+PRESENTATION_ROLES = ("include", "count", "show", "sort", "direction")  # do not change which records are listed
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -20,60 +20,60 @@ Pairs = tuple[tuple[str, str], ...]
 class RowSet:
     """The keys of all rows of one list request.
 
-    `write_count`: number of writes of the run before it. `conditions`: query pairs that decide which records are
-    listed. `selection`: the other ones.
+    `write_count`: number of writes of the run before the request. `conditions`: query pairs that select the records.
+    `presentation`: query pairs that affect only the order and the properties of the rows.
     """
 
     operation_id: str
     write_count: int
     conditions: Pairs
-    selection: Pairs
+    presentation: Pairs
     keys: tuple[str, ...]
 
     @property
     def query(self) -> Pairs:
-        """All query pairs."""
-        return (*self.conditions, *self.selection)
+        """Return all query pairs."""
+        return (*self.conditions, *self.presentation)
 
 
 @dataclass(slots=True)
 class RowSets:
-    """The row sets since the last write; only the one with the fewest parameters for each set of conditions."""
+    """The row sets of a run: for each operation and its conditions, the one with the fewest parameters."""
 
     sets: dict[tuple[str, Pairs], RowSet] = field(default_factory=dict)
 
     def add(self, row_set: RowSet) -> None:
-        """Keep a row set to compare others with it."""
-        known = self.find_other(row_set)
-        if known is None or len(row_set.selection) <= len(known.selection):
+        """Store a row set for later comparison, unless a simpler one of the same state is stored."""
+        stored = self.find_other(row_set)
+        if stored is None or len(row_set.presentation) <= len(stored.presentation):
             self.sets[row_set.operation_id, row_set.conditions] = row_set
 
     def find_other(self, row_set: RowSet) -> RowSet | None:
-        """Return a row set of the same conditions and the same state; None if there is none."""
-        known = self.sets.get((row_set.operation_id, row_set.conditions))
-        return known if known is not None and known.write_count == row_set.write_count else None
+        """Return a stored row set with the same conditions and no write since; None if there is none."""
+        stored = self.sets.get((row_set.operation_id, row_set.conditions))
+        return stored if stored is not None and stored.write_count == row_set.write_count else None
 
 
 def build_row_set(
     operation: Operation, query: Mapping[str, Any], write_count: int, rows: list[Row], key: str
 ) -> RowSet:
-    """Build the row set of a complete list."""
+    """Build the row set of a complete list. `key`: name of the key attribute."""
     roles = {p.name: p.x_query.role for p in operation.query_parameters if p.x_query}
     pairs = sorted(iter_pairs(operation, query))
-    selection = tuple(pair for pair in pairs if roles.get(pair[0]) in SELECTION_ROLES)
-    conditions = tuple(pair for pair in pairs if pair not in selection)
-    return RowSet(operation.id, write_count, conditions, selection, tuple(sorted(str(row.get(key)) for row in rows)))
+    presentation = tuple(pair for pair in pairs if roles.get(pair[0]) in PRESENTATION_ROLES)
+    conditions = tuple(pair for pair in pairs if pair not in presentation)
+    return RowSet(operation.id, write_count, conditions, presentation, tuple(sorted(str(row.get(key)) for row in rows)))
 
 
-def select_cause(operation: Operation, row_set: RowSet, other: RowSet) -> Parameter | None:
-    """Return the parameter to which a difference is attributed: the first one that only one request has."""
-    names = {name for name, _ in set(row_set.selection) ^ set(other.selection)}
+def find_cause(operation: Operation, row_set: RowSet, other: RowSet) -> Parameter | None:
+    """Return the parameter that probably causes a difference: the first one by role that only one request has."""
+    names = {name for name, _ in set(row_set.presentation) ^ set(other.presentation)}
     causes = [p for p in operation.query_parameters if p.name in names and p.x_query]
-    return min(causes, key=lambda p: SELECTION_ROLES.index(p.x_query.role if p.x_query else "")) if causes else None
+    return min(causes, key=lambda p: PRESENTATION_ROLES.index(p.x_query.role if p.x_query else "")) if causes else None
 
 
 def describe_difference(row_set: RowSet, other: RowSet) -> str:
-    """Describe how the rows differ from those of another request."""
+    """Describe the first key whose number of rows differs; the caller appends the other request. "" if none differs."""
     for key in dict.fromkeys((*other.keys, *row_set.keys)):
         count, expected = row_set.keys.count(key), other.keys.count(key)
         if count != expected:

@@ -21,11 +21,14 @@ from conformance.results import CheckResult, Status
 from conformance.runner.runner import build_cases, run_check, run_check_safely
 from conformance.schemathesis_engine import GATE, Depth, run_engine
 from conformance.session.session import Session
+from conformance.transport.credentials import OperationCredentials, PrintedCredentials
+from conformance.transport.messages import Actor
 from spec.model import Contract, Operation
 
 SEED = 1
 MAX_MESSAGE_CHARS = 300
-TOKEN_ENV, OTHER_TOKEN_ENV = "ATHENA_TOKEN", "ATHENA_OTHER_TOKEN"
+# The environment variables of the tokens in curl commands.
+TOKEN_VARIABLES = {Actor.OWNER: "ATHENA_TOKEN", Actor.OTHER_TENANT: "ATHENA_OTHER_TOKEN"}
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
 CRUD_FAMILIES = ("create", "update", "delete", "frame", "reading", "stale-read")
 # may show in the checks of any operation
@@ -106,7 +109,9 @@ def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | 
     _, exchange = witness
     base = f"http://127.0.0.1:8000{mock.contract.base_path}"
     excerpt = f"{exchange.response.status} {exchange.response.content[:300].decode('utf-8', 'replace')}"
-    return replace(result, curl=exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV), response_excerpt=excerpt)
+    credentials = PrintedCredentials(OperationCredentials.from_contract(mock.contract), TOKEN_VARIABLES)
+    options, query = credentials.list_options(exchange.request), credentials.build_query(exchange.request)
+    return replace(result, curl=exchange.curl(base, options, query), response_excerpt=excerpt)
 
 
 def _run_detectors(

@@ -66,20 +66,31 @@ def check_category(check: str) -> str:
 
 
 def format_request_line(report: Report, result: CheckResult) -> str:
-    """Return method, path and status of the last request, and since which run the check fails: the first line."""
-    since = f"failing since {report.since(result)}"
-    if not result.evidence:
-        return since
-    exchange = result.evidence[-1]
-    request = report.redaction_for(result).describe_request(exchange.request)
-    return f"{request['method']} {request['target']} -> {exchange.response.status}; {since}"
+    """Return method, path and status of the last request, and since which run the check fails: the first line.
+
+    Without a request and an earlier run it is "".
+    """
+    parts = []
+    if result.evidence:
+        exchange = result.evidence[-1]
+        request = report.redaction_for(result).describe_request(exchange.request)
+        parts.append(f"{request['method']} {request['target']} -> {exchange.response.status}")
+    return "; ".join(filter(None, (*parts, _describe_since(report, result))))
+
+
+def _describe_since(report: Report, result: CheckResult) -> str:
+    """Return since which run a failure is known, or that it is new; "" without an earlier run to compare with."""
+    if report.comparison is None:
+        return ""
+    is_known = result.requirement.fingerprint in report.comparison.since
+    return f"failing since {report.since(result)}" if is_known else f"new in run {report.run_id}"
 
 
 def describe_failure(report: Report, result: CheckResult) -> list[str]:
     """Return the lines that follow the message of a failure where a report has plain text only."""
     requirement, proposal = result.requirement, report.proposal_for(result)
     lines = (
-        f"request: {format_request_line(report, result)}",
+        f"request: {request}" if (request := format_request_line(report, result)) else "",
         f"requirement: {requirement.summary}",
         f"location: {report.location(requirement)}",
         f"provenance: {report.provenance_level(result)}; {report.rerun_summary(result)}",

@@ -11,13 +11,15 @@ from conformance.session.coverage import COVERAGE_STATES, ITEM_KINDS
 def render_report(name: str, report: Report, **context: Any) -> str:
     """Render the template of a report. `context`: what only this template uses."""
     gate = report.gate_result
+    gap_groups = names.group_results(gate.gaps)
     return render_template(
         name,
         report=report,
         gate=gate,
         names=names,
         groups=names.group_results(gate.blocking),
-        gaps=[result for group in names.group_results(gate.gaps) for result in group.results],
+        gap_groups=gap_groups,
+        gaps=[result for group in gap_groups for result in group.results],
         kinds=ITEM_KINDS,
         states=COVERAGE_STATES,
         provenance_texts=PROVENANCE_TEXTS,

@@ -96,7 +96,8 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     subject = f"{requirement.operation} {requirement.parameter}".rstrip() + ": " if len(group.results) > 1 else ""
     other_locations = f" and {group.location_count - 1} more" if group.location_count > 1 else ""
     yield f"FAILED  {group.title()}  {provenance}  {requirement.id}"
-    yield f"   {format_request_line(report, result)}"
+    request = format_request_line(report, result)
+    yield from [f"   {request}"] if request else []
     yield f"   requirement: {requirement.summary}"
     yield f"   message:     {subject}{report.message(result)}"
     subjects = dict.fromkeys(f"{r.requirement.operation} {r.requirement.parameter}".rstrip() for r in group.results[1:])

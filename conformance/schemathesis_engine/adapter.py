@@ -2,12 +2,9 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import hypothesis.configuration
 from schemathesis.checks import load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure
@@ -113,18 +110,6 @@ def build_check_settings(operation: Operation) -> dict[str, Any]:
         "negative_data_rejection": {"expected-statuses": [*rejection_texts, "5XX"]},
         "missing_required_header": {"expected-statuses": rejection_texts},
     }
-
-
-@contextmanager
-def redirect_hypothesis_files() -> Iterator[None]:
-    """Redirect the files that Hypothesis always writes to a temporary directory."""
-    previous_dir = hypothesis.configuration.__hypothesis_home_directory
-    with TemporaryDirectory() as temporary_dir:
-        hypothesis.configuration.set_hypothesis_home_dir(temporary_dir)
-        try:
-            yield
-        finally:
-            hypothesis.configuration.set_hypothesis_home_dir(previous_dir)
 
 
 def run_scenarios(schema: TransportSchema) -> Iterator[ScenarioRecorder]:

@@ -9,13 +9,13 @@ from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
 from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
+from conformance.files import redirect_hypothesis_files
 from conformance.responses.findings import Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.schemathesis_engine import Depth, EngineResult
 from conformance.schemathesis_engine.adapter import (
     INVALID_REQUEST_STATUSES,
     build_schema,
-    redirect_hypothesis_files,
     run_scenarios,
 )
 from conformance.schemathesis_engine.checks import (

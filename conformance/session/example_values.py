@@ -60,7 +60,8 @@ class ExampleValues:
     def _choose_parameter(self, parameter: Parameter) -> Any:
         document = self.payloads.contract.document
         node, _ = document.dereference(document.resolve(parameter.pointer), parameter.pointer)
-        candidates = (*_list_examples(node), *self._generate(parameter.schema, parameter.name))
+        generated = self._generate(parameter.schema, parameter.name, min_items=1)  # without items, it would be absent
+        candidates = (*_list_examples(node), *generated)
         return self._choose_valid(candidates, parameter.schema_pointer, f"the parameter {parameter.name}")
 
     def _choose_valid(self, candidates: tuple[Any, ...], pointer: str, subject: str) -> Any:
@@ -71,15 +72,18 @@ class ExampleValues:
                 return candidate
         raise SkipCheck(not_testable(f"the contract has no valid example of {subject}, and none can be generated"))
 
-    def _generate(self, schema: Any, name: str) -> Iterator[Any]:
-        """Yield a value with the examples of the properties, and one without them; nothing for a recursive schema."""
+    def _generate(self, schema: Any, name: str, *, min_items: int = 0) -> Iterator[Any]:
+        """Yield a value with the examples of the properties, and one without them; nothing for a recursive schema.
+
+        `min_items`: of an array.
+        """
         for uses_examples in (True, False):
             try:
-                yield self._generate_value(schema, name, uses_examples=uses_examples, depth=0)
+                yield self._generate_value(schema, name, uses_examples=uses_examples, depth=0, min_items=min_items)
             except (RecursionError, SkipCheck):
                 return
 
-    def _generate_value(self, schema: Any, name: str, *, uses_examples: bool, depth: int) -> Any:
+    def _generate_value(self, schema: Any, name: str, *, uses_examples: bool, depth: int, min_items: int = 0) -> Any:
         if depth > MAX_DEPTH:
             raise SkipCheck("the schema is recursive")
         resolved = self.payloads.resolve_schema(schema) if isinstance(schema, dict) else {}
@@ -96,7 +100,7 @@ class ExampleValues:
             }
         if json_type == "array" and "enum" not in resolved:
             items = resolved.get("items", {})
-            count = int(resolved.get("minItems", 0))
+            count = max(min_items, int(resolved.get("minItems", 0)))
             return [self._generate_value(items, name, uses_examples=uses_examples, depth=depth + 1)] * count
         return self.payloads.generate_value(resolved, name)
 

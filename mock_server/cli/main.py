@@ -240,13 +240,14 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
 
 def _print_contract_notes(contract: "Contract") -> None:
     """Print which parts of the contract have no effect."""
-    from mock_server.cli.contract_notes import describe_unmarked_parameters
+    from mock_server.cli.contract_notes import describe_static_reads, describe_unmarked_parameters
     from spec.extensions import format_ignored_extensions
 
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
-    if unmarked_parameters := describe_unmarked_parameters(contract):
-        write_line(unmarked_parameters)
+    for note in (describe_unmarked_parameters(contract), describe_static_reads(contract)):
+        if note:
+            write_line(note)
 
 
 def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":

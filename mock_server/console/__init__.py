@@ -1,1 +1,1 @@
-"""The console at ``/__mock/``: pages that show and steer the mock. They use the control API only."""
+"""The console at ``/__mock/``: web pages to inspect and control the mock. They use the control API only."""

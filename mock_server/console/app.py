@@ -1,4 +1,4 @@
-"""Serves the console: finds the page, renders it, and protects it."""
+"""Serves the console: routes requests to pages, checks their origin, and renders the results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from mock_server.console.page import (
     ShowPage,
     create_unknown_page_error,
 )
-from mock_server.console.pages import data, requests, steering
+from mock_server.console.pages import data, requests, simulation
 from mock_server.control.access import ControlAccess
 from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import DEFAULT_NAME
@@ -40,7 +40,11 @@ ASSETS: Mapping[str, str] = {  # name -> media type
 
 @dataclass(frozen=True, slots=True)
 class PageRoute:
-    """A page. `change`: what its forms do; None without forms. `has_parts`: whether its path has further segments."""
+    """The functions of a page.
+
+    `show`: handles GET. `change`: handles POST, None if the page has no forms. `has_parts`: whether the path may have
+    further segments.
+    """
 
     show: ShowPage
     change: ShowPage | None = None
@@ -54,10 +58,10 @@ PAGES: Mapping[str, PageRoute] = {
     "requests.har": PageRoute(requests.download_archive),
     "data": PageRoute(data.show_data, data.change_data, has_parts=True),
     "changes": PageRoute(data.show_changes, data.change_snapshots),
-    "rules": PageRoute(steering.show_rules, steering.change_rules),
-    "clock": PageRoute(steering.show_clock, steering.change_clock),
-    "sandboxes": PageRoute(steering.show_sandboxes, steering.change_sandboxes),
-    "contract": PageRoute(steering.show_contract),
+    "rules": PageRoute(simulation.show_rules, simulation.change_rules),
+    "clock": PageRoute(simulation.show_clock, simulation.change_clock),
+    "sandboxes": PageRoute(simulation.show_sandboxes, simulation.change_sandboxes),
+    "contract": PageRoute(simulation.show_contract),
 }
 _SIGN_IN, _ASSETS = "token", "assets"
 _POLICY = (
@@ -75,7 +79,7 @@ _HTML = (b"content-type", b"text/html; charset=utf-8")
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The pages below CONSOLE_PREFIX. `access`: the rules of the control API."""
+    """Serves the pages below CONSOLE_PREFIX. `access`: the access rules of the control API."""
 
     contract: Contract
     access: ControlAccess
@@ -88,7 +92,7 @@ class Console:
         return name in PAGES or name in (_SIGN_IN, _ASSETS)
 
     async def __call__(self, app: ASGIApp, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a page. `app`: the application with the control API. Raises ApiError (405)."""
+        """Handle a request. `app`: the application that serves the control API. Raises ApiError (405)."""
         name, *parts = _split_path(context.raw_path)
         if context.method not in ("GET", "HEAD", "POST"):
             raise method_not_allowed_error(context, "GET, HEAD, POST")
@@ -110,14 +114,14 @@ class Console:
         await self.send_result(context, request, name or "requests", result, send)
 
     def check_origin(self, context: RequestContext) -> None:
-        """Raise ControlError (403) for a form of another site."""
+        """Raise ControlError (403) if another site sent the form."""
         try:
             self.access.check_origin(context)
         except ApiError as error:
             raise ControlError(HTTPStatus.FORBIDDEN, [error.message]) from None
 
     async def run(self, context: RequestContext, request: PageRequest, name: str) -> PageResult:
-        """Show a page, or do what its form says. Raises ControlError, and ApiError (405)."""
+        """Show a page or process its form. Raises ControlError, and ApiError (405)."""
         if name == _SIGN_IN:
             return await _sign_in(context, request)
         route = PAGES[name]
@@ -132,6 +136,7 @@ class Console:
     async def send_result(
         self, context: RequestContext, request: PageRequest, name: str, result: PageResult, send: Send
     ) -> None:
+        """Send a redirect, a file or a rendered page. `name`: of the page, to highlight its link."""
         if isinstance(result, Redirect):
             await send_response(
                 send, context, HTTPStatus.SEE_OTHER, b"", headers={**_HEADERS, "Location": result.url, **result.headers}
@@ -148,13 +153,13 @@ class Console:
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
-    """Render a template; every value is escaped."""
+    """Render a template as UTF-8. Values are escaped as HTML."""
     return str(_environment().get_template(template).render(context)).encode("utf-8", "replace")
 
 
 @cache
 def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # only a console needs it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import, and only the console uses it
 
     environment = Environment(
         loader=PackageLoader("mock_server.console"),
@@ -169,7 +174,7 @@ def _environment() -> Any:
 
 
 def _format_json(value: Any) -> str:
-    """Return a value as indented JSON; a text unchanged."""
+    """Return a value as indented JSON; return a string unchanged."""
     import json
 
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
@@ -183,7 +188,7 @@ async def _read_form(receive: Receive) -> dict[str, str]:
         content += message.get("body", b"")
         has_more = message.get("more_body", False)
         if len(content) > MAX_FORM_BYTES:
-            text = f"The form is too large (expected at most {MAX_FORM_BYTES} bytes)."
+            text = f"form: got more than {MAX_FORM_BYTES} bytes (expected at most that many)."
             raise ControlError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [text])
     return dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
 
@@ -195,7 +200,7 @@ def _split_path(raw_path: bytes) -> list[str]:
 
 
 def _get_token(context: RequestContext) -> str:
-    """Return the control token of a browser that signed in, or of another client."""
+    """Return the control token of the Authorization header or the cookie; "" if there is none."""
     scheme, _, token = context.get_header(b"authorization").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip().encode("latin-1").decode("utf-8", "replace")

@@ -23,7 +23,7 @@ _FORWARDED_HEADERS = (
 
 
 class ControlError(Exception):
-    """A response of the control API other than a success. `messages`: each with its field, if it has one."""
+    """An error response of the control API. `messages`: for the user, each starts with its field if it has one."""
 
     def __init__(self, status: int, messages: list[str]) -> None:
         super().__init__("; ".join(messages))
@@ -31,6 +31,7 @@ class ControlError(Exception):
 
     @classmethod
     def from_body(cls, status: int, body: Any) -> "ControlError":
+        """Create the error from the JSON body of a response."""
         errors = body.get("errors", {}) if isinstance(body, dict) else {}
         messages = [f"{field}: {message}" for field, values in errors.items() for message in values]
         message = body.get("message") if isinstance(body, dict) else None
@@ -38,26 +39,31 @@ class ControlError(Exception):
 
 
 def join_segments(*segments: str) -> str:
-    """Return the segments of a path, each encoded and after a slash."""
+    """Return a path of percent-encoded segments, each with a leading slash."""
     return "".join("/" + quote(segment, safe="") for segment in segments)
 
 
 @dataclass(frozen=True, slots=True)
 class ControlClient:
-    """A client on behalf of a browser. `scope`: of the browser's request; `token`: the control token, or empty."""
+    """Sends requests on behalf of a browser.
+
+    `app`: the application that serves the control API. `scope`: ASGI scope of the browser's request. `token`: the
+    control token, or "".
+    """
 
     app: ASGIApp
     scope: Scope
     token: str
 
     async def get(self, *segments: str, query: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of a GET request. Arguments and errors are those of `send`."""
         return await self.send("GET", *segments, query=query)
 
     async def send(self, method: str, *segments: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON of a success; None without a body. Raises ControlError.
+        """Send a request and return the JSON of its response; None without a body. Raises ControlError.
 
-        `segments`: of the path below the prefix of the control API, not encoded. `query`: parameters; None and empty
-        values are not sent.
+        `segments`: of the path below the prefix of the control API, not encoded. `query`: parameters, of which None and
+        "" are omitted.
         """
         if "" in segments:
             raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, ["name: missing (expected a name)."])

@@ -1,4 +1,4 @@
-"""Forms for records: fields made from the schema of a resource, and the values that a form sends."""
+"""Forms for records: builds the fields from the schema of a resource, and parses the submitted values."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ import orjson
 from mock_server.console.control_client import ControlError
 
 _NUMBER_TYPES = ("integer", "number")
-_LONG_TEXT = 200  # characters, from which a text gets several lines
-NULL_SUFFIX = ":null"  # of the name of the checkbox that sets null
+_MAX_INPUT_CHARS = 200  # a longer text gets an input field of several lines
+NULL_SUFFIX = ":null"  # checkbox that sets a field to null: field name with this suffix
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """A field. `kind`: text, choice, number or json; `text`: the present value; `choices`: of an enumeration."""
+    """An input field. `kind`: text, choice, number or json. `text`: the current value. `choices`: the enum values."""
 
     name: str
     kind: str
@@ -28,11 +28,11 @@ class FormField:
     @property
     def is_long(self) -> bool:
         """Whether the field needs several lines."""
-        return self.kind == "json" or (self.kind == "text" and (len(self.text) > _LONG_TEXT or "\n" in self.text))
+        return self.kind == "json" or (self.kind == "text" and (len(self.text) > _MAX_INPUT_CHARS or "\n" in self.text))
 
 
 def build_fields(schema: Mapping[str, Any], record: Mapping[str, Any]) -> list[FormField]:
-    """Build the fields of a record. `schema`: of the record in a request of the control API."""
+    """Build the fields of a record. `schema`: schema of the record in requests to the control API."""
     return [_build_field(name, node, record.get(name)) for name, node in schema.get("properties", {}).items()]
 
 
@@ -59,7 +59,7 @@ def _format_value(kind: str, value: Any) -> str:
 
 
 def fill_fields(fields: Iterable[FormField], form: Mapping[str, str]) -> list[FormField]:
-    """Return fields with the texts of a form, so that a rejected form does not lose them."""
+    """Return the fields with the submitted texts, so that a rejected form keeps the user's input."""
     return [
         replace(field, text=form.get(field.name, field.text), is_null=field.name + NULL_SUFFIX in form)
         for field in fields
@@ -67,7 +67,7 @@ def fill_fields(fields: Iterable[FormField], form: Mapping[str, str]) -> list[Fo
 
 
 def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that differ from the present ones. Raises ControlError with all invalid fields."""
+    """Return the submitted values that differ from the current ones. Raises ControlError with all invalid fields."""
     changes: dict[str, Any] = {}
     errors: list[str] = []
     for field, text in _iter_changed_texts(fields, form):
@@ -75,14 +75,14 @@ def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[
             changes[field.name] = None if text is None else _parse_text(field, text)
         except ValueError:
             expected = "a number" if field.kind == "number" else "JSON"
-            errors.append(f'{field.name}: "{str(text)[:100]}" is not valid (expected {expected}).')
+            errors.append(f'{field.name}: invalid value "{str(text)[:100]}" (expected {expected}).')
     if errors:
         raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
     return changes
 
 
 def _iter_changed_texts(fields: Iterable[FormField], form: Mapping[str, str]) -> Iterator[tuple[FormField, str | None]]:
-    """Yield the fields with another text than before; None if the checkbox for null is set."""
+    """Yield each changed field and its submitted text; None if the checkbox for null is checked."""
     for field in fields:
         text = form.get(field.name, "").replace("\r\n", "\n")
         if field.name + NULL_SUFFIX in form:

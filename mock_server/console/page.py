@@ -1,4 +1,4 @@
-"""What the function of a page gets, and what it returns."""
+"""The request that the function of a page receives, and the results that it can return."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,23 +14,26 @@ _MAX_NUMBER_DIGITS = 15
 
 
 def parse_whole_number(text: str) -> int | None:
-    """Return the number that a text of ASCII digits is; None for any other text."""
+    """Parse a non-negative integer of at most 15 ASCII digits; None for any other text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_NUMBER_DIGITS else None
 
 
 def create_unknown_page_error() -> ControlError:
-    return ControlError(HTTPStatus.NOT_FOUND, ["There is no such page."])
+    """Create the error (404) for a path without a page."""
+    return ControlError(HTTPStatus.NOT_FOUND, ["Page not found (expected a page of the navigation)."])
 
 
 def create_unknown_action_error(action: str) -> ControlError:
-    return ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, [f'do: invalid value "{action[:100]}" (expected a button).'])
+    """Create the error (422) for a form whose field ``do`` names no button of the page."""
+    message = f'do: invalid value "{action[:100]}" (expected the value of a button on the page).'
+    return ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, [message])
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """A request for a page.
 
-    `parts`: the decoded segments of the path after the name of the page. `form`: the fields that a form sends.
+    `parts`: the decoded segments of the path after the name of the page. `form`: the submitted fields.
     """
 
     contract: Contract
@@ -41,22 +44,22 @@ class PageRequest:
     form: Mapping[str, str] = field(default_factory=dict)
 
     def build_url(self, *segments: Any, **parameters: Any) -> str:
-        """Return the URL of a page of the same sandbox. `segments`: of its path, not encoded."""
+        """Return the URL of a page of the same sandbox. `segments`: of its path, not encoded. `parameters`: query."""
         query = {"sandbox": self.sandbox, **{n: v for n, v in parameters.items() if v not in (None, "")}}
         return f"{CONSOLE_PREFIX.rstrip('/')}{join_segments(*map(str, segments))}?{urlencode(query)}"
 
     async def get(self, *segments: str, **query: Any) -> Any:
-        """Read from the control API. `segments`: of the path below that of the sandbox. Raises ControlError."""
+        """Send GET to the control API. `segments`: of the path below that of the sandbox. Raises ControlError."""
         return await self.client.get("sandboxes", self.sandbox, *segments, query=query)
 
     async def send(self, method: str, *segments: str, body: Any = None) -> Any:
-        """Change the sandbox by the control API. `segments`: as in `get`. Raises ControlError."""
+        """Send a request that changes the sandbox. `segments`: as in `get`. Raises ControlError."""
         return await self.client.send(method, "sandboxes", self.sandbox, *segments, body=body)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page to render. `is_fragment`: only a part of it, which replaces the present one."""
+    """A page to render. `is_fragment`: whether it is only a part, which replaces that of the current page."""
 
     template: str
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class Page:
     is_fragment: bool = False
 
     def with_error(self, error: ControlError) -> "Page":
-        """Return the page with the messages of an error, and its status."""
+        """Return the page with the messages and the status of an error."""
         return replace(self, context={**self.context, "errors": error.messages}, status=HTTPStatus(error.status))
 
 

@@ -80,8 +80,8 @@ class JournalReader:
         base_path = match.route.base_path if match else self.contract.base_path
         return EntryView(entry, operation, path, origin, base_path)
 
-    async def describe(self, view: EntryView, sandbox: Sandbox) -> dict[str, Any]:
-        """Return an entry as JSON, with the findings about the request."""
+    async def describe(self, view: EntryView, sandbox: Sandbox, *, has_bodies: bool = True) -> dict[str, Any]:
+        """Return an entry as JSON, with the findings about the request. Without `has_bodies`, both bodies are None."""
         entry, operation = view.entry, view.operation
         context = self._create_context(view, sandbox)
         findings = await self.findings.find(entry, view.path, operation, context)
@@ -104,14 +104,16 @@ class JournalReader:
                 "path": self.redactor.remove_secrets(view.relative_path),
                 "query": self.redactor.redact_secrets(view.query),
                 "headers": self._describe_headers(entry.headers),
-                "body": self._describe_body(entry.body, entry.body_size),
+                "body": self._describe_body(entry.body, entry.body_size) if has_bodies else None,
                 "body_bytes": entry.body_size,
             },
-            "response": self._describe_response(entry, operation),
+            "response": self._describe_response(entry, operation, has_bodies),
             "findings": [self.redactor.redact_secrets(asdict(finding)) for finding in findings],
         }
 
-    def _describe_response(self, entry: RecordedRequest, operation: Operation | None) -> dict[str, Any] | None:
+    def _describe_response(
+        self, entry: RecordedRequest, operation: Operation | None, has_body: bool
+    ) -> dict[str, Any] | None:
         if not entry.status:
             return None
         body = _get_sent_body(entry)
@@ -120,7 +122,7 @@ class JournalReader:
             "status": entry.status,
             "is_documented": operation is not None and entry.status in operation.responses,
             "headers": self._describe_headers(entry.response_headers),
-            "body": self._describe_body(body, size),
+            "body": self._describe_body(body, size) if has_body else None,
             "body_bytes": size,
         }
 

@@ -95,11 +95,12 @@ async def _list_page(
 ) -> ControlResult:
     journal = get_journal(entry)
     matches = _select_entries(request, entry, conditions).matches
+    has_bodies = paging.get("bodies", True)
     limit, before = paging.get("limit", DEFAULT_PAGE_SIZE), paging.get("before", journal.last_number + 1)
     remaining = [view for view in matches if view.entry.number < before]
     page = remaining[:limit]
     body = {
-        "requests": [await _describe(request, entry, view) for view in page],
+        "requests": [await _describe(request, entry, view, has_bodies) for view in page],
         "total": len(matches),
         "dropped": journal.dropped_count,
         "next_before": page[-1].entry.number if len(remaining) > len(page) else None,
@@ -224,9 +225,11 @@ def _select_entries(request: ControlRequest, entry: SandboxEntry, conditions: Ma
     return selection
 
 
-async def _describe(request: ControlRequest, entry: SandboxEntry, view: EntryView) -> dict[str, Any]:
+async def _describe(
+    request: ControlRequest, entry: SandboxEntry, view: EntryView, has_bodies: bool = True
+) -> dict[str, Any]:
     await asyncio.sleep(0)  # let other requests proceed: a large body takes some milliseconds
-    return await request.journal_reader.describe(view, entry.sandbox)
+    return await request.journal_reader.describe(view, entry.sandbox, has_bodies=has_bodies)
 
 
 # Near misses

@@ -1,4 +1,4 @@
-"""Content negotiation (RFC 9110, section 12.5.1): which media type of a response a client prefers."""
+"""Content negotiation (RFC 9110, section 12.5.1): chooses the media type of a response by the Accept header."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,23 +8,26 @@ from functools import lru_cache
 from mock_server.static_responses.media_types import JSON_MEDIA_TYPE, get_concrete_type, is_json
 
 _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?", re.ASCII)
-# Texts without separators, and quoted strings, which may contain them.
+# Separators are ignored within quoted strings.
 _ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')
 _PARAMETER = re.compile(r'(?:"[^"]*"|[^;"])+')
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """A range of an Accept header: ``text/*;q=0.5``. `name` is in lower case, `parameters` are without ``q``."""
+    """A media range of an Accept header, such as ``text/*;q=0.5``.
+
+    `name`: in lower case. `parameters`: without ``q``. `quality`: the value of ``q``, from 0 to 1.
+    """
 
     name: str
     parameters: Mapping[str, str]
     quality: float
 
     def compute_specificity(self, essence: str, parameters: Mapping[str, str]) -> int | None:
-        """Return how specific the range is if it includes a media type, else None.
+        """Return how specific the range is for a media type; None if it does not include that type.
 
-        A parameter that the contract does not declare is ignored: it cannot have another value.
+        `essence` and `parameters`: of the media type. Parameters of the range that the media type lacks are ignored.
         """
         names = (essence, f"{essence.partition('/')[0]}/*", "*/*", "*")
         if self.name not in names or any(parameters.get(k, v) != v for k, v in self.parameters.items()):
@@ -34,17 +37,17 @@ class MediaRange:
 
 @lru_cache(1024)
 def choose_media_type(accept: bytes | None, names: tuple[str, ...]) -> str | None:
-    """Return the preferred one of the media types that a client accepts; JSON if it has no preference.
+    """Return the media type of `names` that the client prefers; JSON if it has no preference, None if it accepts none.
 
-    `accept`: None without the header. Returns None if the client accepts none. A client that accepts JSON of a vendor
-    (``application/vnd.acme+json``) also accepts application/json, unless it excludes that.
+    `accept`: value of the Accept header; None without it. A client that accepts a vendor JSON type
+    (``application/vnd.acme+json``) is also sent application/json, unless it excludes that with ``q=0``.
     """
     ordered = sorted(names, key=lambda name: not is_json(name))
     ranges = list(_parse_accept((accept or b"").decode("latin-1")))
     if not ranges:
         return ordered[0]
     qualities = {name: _find_quality(name, ranges) for name in ordered}
-    best = max(ordered, key=lambda name: qualities[name] or 0.0)  # the first of equals
+    best = max(ordered, key=lambda name: qualities[name] or 0.0)  # the first one if several are equal
     if qualities[best]:
         return best
     if any(media_range.quality and is_json(media_range.name) for media_range in ranges):
@@ -83,5 +86,5 @@ def _parse_media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _parse_quality(text: str) -> float:
-    """Return a quality; an invalid one is 1, except for zeros with any number of digits."""
+    """Return a quality from 0 to 1; 1 for an invalid text, but 0 if it consists of zeros only."""
     return min(float(text), 1.0) if _QUALITY.fullmatch(text) else float(text.strip("0.") != "")

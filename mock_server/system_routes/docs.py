@@ -1,10 +1,11 @@
-"""The documentation: Swagger UI with local assets, and the published contract with this server's URL."""
+"""The documentation: Scalar and Swagger UI with local assets, and the published contract with this server's URL."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,44 +15,88 @@ import orjson
 from spec.document import Document
 from spec.model import Contract, Operation
 
-# File of swagger_ui_bundle -> media type.
-ASSETS = {
+# Files of swagger_ui_bundle -> media type.
+SWAGGER_UI_ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
+# Files of this package -> media type. scalar.js is stored compressed: 1.4 MB instead of 4.9 MB.
+OWN_ASSETS = {
+    "scalar.js": "text/javascript; charset=utf-8",
+    "reference.js": "text/javascript; charset=utf-8",
+    "try.js": "text/javascript; charset=utf-8",
+    "pages.css": "text/css; charset=utf-8",
+}
+COMPRESSED_ASSETS = frozenset({"scalar.js"})
+ASSETS: Mapping[str, str] = {**SWAGGER_UI_ASSETS, **OWN_ASSETS}
+# Both tools style elements by script, so styles are not restricted; nothing is sent to another host.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 _SERVERS_BLOCK = re.compile(rb"^servers:.*\n(?:(?:[ \t-].*|#.*|\r?)\n)*", re.MULTILINE)
 
-_PAGE_TEMPLATE = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<style>
-body {{ margin: 0 }}
-.hint {{ font: 15px/1.5 sans-serif; margin: 0; padding: 10px 24px; background: #f0f6ff }}
-.hint code {{ padding: 1px 5px; background: #fff }}
-</style>
-</head>
+<link rel="icon" type="image/png" href="{assets}favicon-32x32.png">
+<link rel="stylesheet" href="{assets}pages.css">
+"""
+_REFERENCE_PAGE = (
+    _HEAD
+    + """</head>
 <body>
-<p class="hint">This is a mock server. Press <b>Authorize</b>, paste <code>{token}</code>, then press
-<b>Try it out</b> on any operation.</p>
-<div id="ui"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script>
-window.ui = SwaggerUIBundle({{
-  url: new URL("docs/openapi.json", location.href).href, dom_id: "#ui",
-  deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
-  docExpansion: "list", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis],
-}});
-</script>
+<p class="hint">This is a mock server. <a href="docs/try">Try the operations</a> · <a href="./">All pages</a></p>
+<div id="reference" data-contract="openapi.json"></div>
+<script src="{assets}scalar.js"></script>
+<script src="{assets}reference.js"></script>
 </body>
 </html>
 """
+)
+_TRY_PAGE = (
+    _HEAD
+    + """<link rel="stylesheet" href="{assets}swagger-ui.css">
+</head>
+<body class="try">
+<p class="hint">This is a mock server. Press <b>Try it out</b> on any operation. The token <code>{token}</code> is
+filled in; <b>Authorize</b> changes it. <a href="../docs">Documentation</a> · <a href="../">All pages</a></p>
+<div id="ui" data-contract="openapi.json" data-token="{token}" data-schemes="{schemes}"></div>
+<script src="{assets}swagger-ui-bundle.js"></script>
+<script src="{assets}try.js"></script>
+</body>
+</html>
+"""
+)
+_HOME_PAGE = (
+    _HEAD
+    + """</head>
+<body class="home">
+<main>
+<h1>{title}: mock server</h1>
+<ul>
+{links}
+</ul>
+</main>
+</body>
+</html>
+"""
+)
+_CONSOLE_LINK = ("__mock/", "Console", "see the requests and the data, and control the responses")
+_LINKS = (
+    ("docs", "Documentation", "read the contract, and how far each part is known"),
+    ("docs/try", "Try it", "send requests from the browser"),
+    ("openapi.json", "Contract", "OpenAPI 3.0 as JSON"),
+    ("openapi.yaml", "Contract", "OpenAPI 3.0 as YAML"),
+    ("openapi-3.1.json", "Contract", "OpenAPI 3.1 as JSON"),
+    ("__mock/contract.yaml", "Source of the contract", "with the specification extensions of the mock"),
+    ("__mock/health", "Health", "number of operations and records"),
+)
 
 
 class PublishedContract:
@@ -84,18 +129,30 @@ class PublishedContract:
 
 @dataclass(frozen=True, slots=True)
 class Docs:
-    """The pages of a contract."""
+    """The pages of a contract.
+
+    `reference_page`: for reading. `try_page`: sends requests. `home_page`: links to all other pages.
+    """
 
     contract: Contract
     published: PublishedContract
-    html: bytes
+    reference_page: bytes
+    try_page: bytes
+    home_page: bytes
     assets_folder: Path | None
 
     @classmethod
-    def from_contract(cls, contract: Contract, token: str) -> "Docs":
-        """Build the pages of `contract`; `token` is shown as an example."""
-        page = _PAGE_TEMPLATE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(contract, PublishedContract(contract), page.encode(), _find_assets_folder())
+    def from_contract(cls, contract: Contract, token: str, *, has_console: bool = False) -> "Docs":
+        """Build the pages of `contract`; `token` is filled in where requests are sent."""
+        title, schemes = escape(contract.title or "API"), escape(" ".join(_list_token_schemes(contract)))
+        return cls(
+            contract,
+            PublishedContract(contract),
+            _REFERENCE_PAGE.format(title=title, assets="docs/").encode(),
+            _TRY_PAGE.format(title=title, assets="", token=escape(token), schemes=schemes).encode(),
+            _HOME_PAGE.format(title=title, assets="docs/", links=_render_links(has_console)).encode(),
+            _find_assets_folder(),
+        )
 
     def render_source(self, base_url: str) -> bytes:
         """Return the source contract's text, with its extensions, comments and order, for the mock at `base_url`."""
@@ -152,10 +209,28 @@ class Docs:
         return text[:start] + servers + text[end:]
 
     def read_asset(self, name: str) -> bytes | None:
-        """Return a file of Swagger UI; None for any other name."""
-        if self.assets_folder is None or name not in ASSETS:
+        """Return a file of a page, as it is stored; None for any other name."""
+        if name in OWN_ASSETS:
+            file_name = f"{name}.gz" if name in COMPRESSED_ASSETS else name
+            return (resources.files("mock_server.system_routes") / "assets" / file_name).read_bytes()
+        if self.assets_folder is None or name not in SWAGGER_UI_ASSETS:
             return None
         return (self.assets_folder / name).read_bytes()
+
+
+def _render_links(has_console: bool) -> str:
+    links = (_CONSOLE_LINK, *_LINKS) if has_console else _LINKS
+    return "\n".join(f'<li><a href="{path}">{name}</a> <code>/{path}</code>: {text}</li>' for path, name, text in links)
+
+
+def _list_token_schemes(contract: Contract) -> list[str]:
+    """Return the names of the security schemes that a bearer token fits."""
+    schemes = contract.document.root.get("components", {}).get("securitySchemes", {})
+    return [
+        name
+        for name, scheme in schemes.items()
+        if isinstance(scheme, dict) and scheme.get("type") == "http" and str(scheme.get("scheme")).lower() == "bearer"
+    ]
 
 
 def _list_servers(base_url: str, base_paths: Sequence[str]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
-from mock_server.system_routes.docs import ASSETS, Docs
+from mock_server.system_routes.docs import ASSETS, COMPRESSED_ASSETS, PAGE_POLICY, Docs
 from mock_server.system_routes.examples import iter_example_keys
 from mock_server.system_routes.media import GeneratedFile, generate_file
 from mock_server.web.context import READ_METHODS, RequestContext, send_response
@@ -21,6 +21,9 @@ from spec.model import Contract, Resource
 
 _IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NO_CACHE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+_PAGE_HEADERS = {**_NO_CACHE_HEADERS, "Content-Security-Policy": PAGE_POLICY}
+_ASSET_HEADERS = {**_NO_CACHE_HEADERS, "Cache-Control": "max-age=86400"}
+_HTML = "text/html; charset=utf-8"
 _STORAGE_PREFIX = "/storage/"
 _MAX_PATH_CHARS = 300
 _ASSETS_PREFIX = "/docs/"
@@ -41,7 +44,9 @@ class SystemRoutes:
         self.collections = {resource.collection: resource for resource in contract.resources.values()}
         # Path -> (function that renders the page for a request, media type, headers)
         self.handlers: Mapping[str, tuple[Callable[[RequestContext], bytes], str, Mapping[str, str]]] = {
-            "/docs": (lambda context: docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
+            "": (lambda context: docs.home_page, _HTML, _PAGE_HEADERS),
+            "/docs": (lambda context: docs.reference_page, _HTML, _PAGE_HEADERS),
+            "/docs/try": (lambda context: docs.try_page, _HTML, _PAGE_HEADERS),
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
             "/openapi.yaml": (_for_base_url(docs.render_yaml), "application/yaml", _NO_CACHE_HEADERS),
             "/openapi.json": (_for_base_url(docs.render_json), "application/json", _NO_CACHE_HEADERS),
@@ -74,7 +79,8 @@ class SystemRoutes:
         if path.startswith(_ASSETS_PREFIX):
             name = path[len(_ASSETS_PREFIX) :]
             if content := self.docs.read_asset(name):
-                return SystemPage(content, ASSETS[name], _NO_CACHE_HEADERS | {"Cache-Control": "max-age=86400"})
+                encoding = {"Content-Encoding": "gzip"} if name in COMPRESSED_ASSETS else {}
+                return SystemPage(content, ASSETS[name], {**_ASSET_HEADERS, **encoding})
         return None
 
     def find_file(self, sandbox: Sandbox, path: str) -> GeneratedFile:
@@ -97,16 +103,13 @@ class SystemRoutes:
 
     async def serve(self, context: RequestContext, send: Send) -> bool:
         """Send the response if the path is a system route. Returns True if sent."""
-        is_root = context.raw_path == b"/"
-        page = None if is_root else self.find_page(context)
-        if page is None and not is_root:
+        page = self.find_page(context)
+        if page is None:
             return False
         if context.method == "OPTIONS":
             await send_response(send, context, 204, headers={"Allow": READ_METHODS})
         elif context.method not in ("GET", "HEAD"):
             raise method_not_allowed_error(context, READ_METHODS)
-        elif page is None:
-            await send_response(send, context, 302, b"", headers={"Location": f"{context.base_url}/docs"})
         else:
             content_type = (b"content-type", page.media_type.encode())
             await send_response(send, context, 200, page.content, content_type=content_type, headers=page.headers)

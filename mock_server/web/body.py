@@ -15,10 +15,10 @@ import orjson
 from starlette.types import Message, Receive
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
-from mock_server.web.context import EXPECT, RequestContext
+from mock_server.web.context import CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, RequestContext
 from spec.http.media_types import is_json_media_type
 
-READ_HEADERS = (b"content-length", b"content-encoding", b"content-type", EXPECT)
+READ_HEADERS = (CONTENT_LENGTH, TRANSFER_ENCODING, b"content-encoding", b"content-type", EXPECT)
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_NESTING_DEPTH = 128
 MAX_CONTAINERS = 50_000  # objects and arrays; ten times as many take half a second to parse and visit
@@ -50,7 +50,7 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
 
     Raises ApiError if the body (413) or all incomplete bodies together (503) exceed their limit.
     """
-    content_length, max_bytes = context.headers.get(b"content-length", b""), memory_limit.max_body_bytes
+    content_length, max_bytes = context.headers.get(CONTENT_LENGTH, b""), memory_limit.max_body_bytes
     if content_length.isdigit() and int(content_length[:20]) > max_bytes:
         raise _too_large_error(f"Content-Length is {int(content_length[:20])} bytes", max_bytes)
     message = await receive()

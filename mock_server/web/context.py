@@ -24,6 +24,7 @@ READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
 COOKIE, EXPECT = b"cookie", b"expect"
+CONTENT_LENGTH, TRANSFER_ENCODING = b"content-length", b"transfer-encoding"
 _COOKIE_VALUE_PATTERN = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, section 4.1.1
 JSON_CONTENT_TYPE = (b"content-type", b"application/json")
 
@@ -116,6 +117,13 @@ class RequestContext:
         stop = self.server_stop = self.server_stop or asyncio.Event()
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
+
+    def expect_body(self, receive: Receive) -> None:
+        """Prepare `record_unread_body`. A request without the headers of a body has none (RFC 9112, section 6.3)."""
+        if CONTENT_LENGTH in self.headers or TRANSFER_ENCODING in self.headers:
+            self.receive = receive
+        else:
+            self.raw_body = b""
 
     def record_unread_body(self) -> None:
         """Receive the part of the body that has arrived, unless it was read. For the journal, before a response.

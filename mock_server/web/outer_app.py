@@ -146,8 +146,10 @@ class MockApp:
             await selector.select(context)
             is_api_path = self.is_api_path(context.raw_path)
         sandbox, method = context.sandbox, context.method
-        if sandbox.journal is not None:
-            _start_recording(context, receive)
+        if sandbox.journal is not None:  # a request without a valid host or sandbox is not recorded
+            context.is_recorded = True
+            if method not in _METHODS_WITHOUT_BODY:
+                context.expect_body(receive)
         if method == "OPTIONS" and b"access-control-request-method" in headers:
             await self.respond_to_preflight(context, send)
         elif is_api_path:
@@ -312,13 +314,6 @@ class MockApp:
         await send_response(
             send, context, error.status, body, content_type=(b"content-type", content_type), headers=headers
         )
-
-
-def _start_recording(context: RequestContext, receive: Receive) -> None:
-    """Prepare the record of a request. One without a valid host or sandbox is not recorded."""
-    context.is_recorded = True
-    if context.method not in _METHODS_WITHOUT_BODY:
-        context.receive = receive
 
 
 def _record_request(journal: RequestJournal, context: RequestContext, scope: Scope) -> None:

@@ -119,7 +119,8 @@ class ParameterParser:
             return value, bool(value)
         if self.type == "array" or (self.accepts_lists and len(texts) > 1):
             if not texts or (len(texts) == 1 and not texts[0]):
-                return [], False
+                is_item = bool(texts) and self.accepts_blank and self.validator.is_valid([""])
+                return ([""], True) if is_item else ([], False)
             return self.parse_array(texts), True
         text = texts[-1] if texts else ""
         if not text:

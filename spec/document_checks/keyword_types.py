@@ -137,14 +137,15 @@ def check_structure(document: Document, *, is_31: bool) -> None:
 def check_keyword_types(document: Document, objects: KeywordObjects, *, is_31: bool) -> None:
     """Raise ContractError for the errors of `check_structure`, and for those that make a schema useless."""
     types = _TYPES_OF_31 if is_31 else _EXTENSIBLE_TYPES
-    names = (*_SCHEMA_TYPES, "null") if is_31 else _SCHEMA_TYPES
+    listed = (*_SCHEMA_TYPES, "null") if is_31 else _SCHEMA_TYPES
+    names = {*listed, "null"}  # files of 3.0 have it too
     has_type = types["type"][0]
 
     def is_type(value: Any) -> bool:
         values = value if isinstance(value, list) else [value]
         return has_type(value) and bool(values) and all(name in names for name in values)
 
-    _check_types(document, objects, {**types, **_VALIDATED_TYPES, "type": (is_type, ", ".join(names))})
+    _check_types(document, objects, {**types, **_VALIDATED_TYPES, "type": (is_type, ", ".join(listed))})
 
 
 def _check_types(document: Document, objects: KeywordObjects, types: Mapping[str, KeywordType]) -> None:

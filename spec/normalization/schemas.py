@@ -103,6 +103,7 @@ def is_convertible(node: Mapping[str, Any]) -> bool:
     is_encoded = "%" in node.get("$ref", "")
     return (
         is_nullable
+        or node.get("type") == "null"
         or has_limit
         or is_encoded
         or ("pattern" in node and repair_pattern(node["pattern"]) != node["pattern"])

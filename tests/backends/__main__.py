@@ -38,12 +38,13 @@ def run_suite(backend: Backend, folder: Path, seed: int) -> tuple[int, dict[str,
         completed = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
     (reports / "output.txt").write_text(completed.stdout + completed.stderr, encoding="utf-8")
     if completed.returncode not in COMPLETED:
-        raise BackendError(f"the suite exited with {completed.returncode}\n{completed.stdout}{completed.stderr}")
+        problem = f"the suite: got exit code {completed.returncode}, expected one of {COMPLETED}"
+        raise BackendError(f"{problem}\n{completed.stdout}{completed.stderr}")
     return completed.returncode, json.loads((reports / "conformance.json").read_text(encoding="utf-8"))
 
 
 def check_backend(backend: Backend, folder: Path, seed: int) -> bool:
-    """Print a line for a backend and its failures that are not triaged. Returns whether there are none."""
+    """Run the suite on a backend, print a summary and the failures without a finding; return whether there are none."""
     try:
         code, report = run_suite(backend, folder, seed)
     except (BackendError, OverlayError) as error:
@@ -54,7 +55,7 @@ def check_backend(backend: Backend, folder: Path, seed: int) -> bool:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in triage.count(report).items())
     summary = f"exit {code}, {report['counts']['checks_run']} checks, {report['run']['seconds']:.0f} s"
     sys.stdout.write(
-        f"{backend.name} (seed {seed}): {summary}; {counts or 'no failures'}; {len(unknown)} not triaged\n"
+        f"{backend.name} (seed {seed}): {summary}; {counts or 'no failures'}; {len(unknown)} without a finding\n"
     )
     sys.stdout.writelines(f"  {line}\n" for line in unknown)
     sys.stdout.flush()
@@ -62,11 +63,13 @@ def check_backend(backend: Backend, folder: Path, seed: int) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 if every failure is triaged."""
+    """Check the selected backends; return 0 if each failure has a finding, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.backends", description=__doc__)
-    parser.add_argument("name", nargs="*", choices=[[], *BACKENDS], help="default: all")
-    parser.add_argument("--seed", type=int, action="append", help="default: 1")
-    parser.add_argument("--folder", type=Path, default=BUILD_FOLDER, help="of the installed backends and the reports")
+    parser.add_argument("name", nargs="*", choices=[[], *BACKENDS], help="backends to check (default: all)")
+    parser.add_argument("--seed", type=int, action="append", help="seed of a run; repeatable (default: 1)")
+    parser.add_argument(
+        "--folder", type=Path, default=BUILD_FOLDER, help="folder of the installed backends and the reports"
+    )
     options = parser.parse_args(arguments)
     backends = [BACKENDS[name] for name in options.name or BACKENDS]
     results = [check_backend(backend, options.folder, seed) for backend in backends for seed in options.seed or [1]]

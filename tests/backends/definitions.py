@@ -1,4 +1,4 @@
-"""The backends: how each is installed and started, and where its contract is."""
+"""Declares the backends: how to install and start each, and where it serves its OpenAPI document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 class Registry(Enum):
-    """Where a package comes from."""
+    """Package registry of a backend."""
 
     PYPI = "PyPI"
     NPM = "npm"
@@ -17,12 +17,12 @@ class Registry(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """A backend of a registry.
+    """A backend of a package registry.
 
-    `packages`: with their versions. `command`: starts it; `{bin}` is the folder of the installed programs, `{folder}` a
-    new folder for its data, `{port}` its port. `contract_path`: of the OpenAPI document that it serves. `base_path`: of
-    the checked operations. `path_values`: parameters of all paths that have one value, such as a tenant.
-    `files`: in the folder for its data. `operations`: those that are checked; all without any.
+    `packages`: with their versions. `command`: starts the backend; `{bin}` is the folder of the installed programs,
+    `{folder}` a new folder for its data, `{port}` its port. `contract_path`: path of the OpenAPI document. `base_path`:
+    base path of the checked operations. `path_values`: path parameters with a fixed value, such as a tenant. `files`:
+    path -> content of files in the data folder. `operations`: operationIds to check; empty for all.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Backend:
 
     @property
     def overlay(self) -> Path:
-        """What we state in addition to its contract."""
+        """File with the overlay, which adds the extensions that the suite needs."""
         return FOLDER / "overlays" / f"{self.name}.yaml"
 
     @property
     def findings(self) -> Path:
-        """The failures of the suite, triaged by hand."""
+        """File with the known failures of the suite and their causes."""
         return FOLDER / "findings" / f"{self.name}.yaml"
 
 
@@ -67,7 +67,7 @@ BACKENDS = {
             contract_path="/openapi.json",
             base_path="/api/v2/tenants/default_tenant/databases/default_database",
             path_values={"tenant": "default_tenant", "database": "default_database"},
-            # The others expect the id of a collection, and embeddings.
+            # All others need the id of a collection and embeddings.
             operations=(
                 *("list_collections", "create_collection", "get_collection", "delete_collection", "count_collections"),
                 *("get_collection_by_id", "fork_collection", "indexing_status"),

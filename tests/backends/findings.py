@@ -1,4 +1,4 @@
-"""Failures of the suite on real backends, and what each was found to be."""
+"""Known failures of the suite on real backends, each with its cause."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import yaml
 
 
 class Verdict(StrEnum):
-    """What a failure was found to be, by hand."""
+    """Cause of a failure, as determined by hand."""
 
     TRUE = "true"  # the backend is wrong
     CONTRACT = "contract"  # its OpenAPI document is wrong or incomplete
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TriagedFailure:
-    """A failure with its verdict. `operation` and `parameter` may be patterns (``*``)."""
+    """A known failure. `check`, `operation` and `parameter` may be patterns (``*``)."""
 
     check: str
     operation: str
@@ -30,6 +30,7 @@ class TriagedFailure:
     note: str
 
     def matches(self, result: Mapping[str, Any]) -> bool:
+        """Whether a result of a JSON report is this failure."""
         names = (result["check"], result["operation"], result["parameter"])
         patterns = (self.check, self.operation, self.parameter)
         return all(fnmatchcase(name, pattern) for name, pattern in zip(names, patterns, strict=True))
@@ -37,7 +38,7 @@ class TriagedFailure:
 
 @dataclass(frozen=True, slots=True)
 class Triage:
-    """The findings of one backend."""
+    """The known failures of one backend."""
 
     findings: Sequence[TriagedFailure]
 
@@ -53,17 +54,17 @@ class Triage:
         )
 
     def find(self, result: Mapping[str, Any]) -> TriagedFailure | None:
-        """Return the finding that describes a failure."""
+        """Return the first finding that matches a failure; None if there is none."""
         return next((finding for finding in self.findings if finding.matches(result)), None)
 
     def find_unknown(self, report: Mapping[str, Any]) -> list[str]:
-        """Describe the failures that no finding describes."""
+        """Return a line for each failure of a report that matches no finding."""
         return [_describe(result) for result in _failures(report) if self.find(result) is None]
 
     def count(self, report: Mapping[str, Any]) -> dict[str, int]:
         """Count the failures of a report by verdict."""
-        found = [self.find(result) for result in _failures(report)]
-        return dict(sorted(Counter(str(finding.verdict) for finding in found if finding is not None).items()))
+        findings = [self.find(result) for result in _failures(report)]
+        return dict(sorted(Counter(str(finding.verdict) for finding in findings if finding is not None).items()))
 
 
 def _failures(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

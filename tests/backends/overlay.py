@@ -1,6 +1,7 @@
-"""Applies an overlay of the OpenAPI Initiative (Overlay 1.0) to a document.
+"""Applies an overlay (Overlay Specification 1.0) to a document.
 
-A target is a JSONPath of names, indexes, ``*`` and filters by one text: ``$.paths['/a'].get.parameters[?@.name=='b']``.
+A target is a JSONPath of names, indexes, ``*`` and filters that compare a property with a string, such as
+``$.paths['/a'].get.parameters[?@.name=='b']``.
 """
 
 import re
@@ -22,35 +23,35 @@ class OverlayError(Exception):
 
 
 def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
-    """Change the document. Raises OverlayError for a target that selects nothing, since the document has changed."""
+    """Apply all actions to the document. Raises OverlayError if a target is unsupported or selects nothing."""
     for action in overlay["actions"]:
-        places = list(find_places(document, action["target"]))
-        if not places:
+        locations = list(find_locations(document, action["target"]))
+        if not locations:
             raise OverlayError(f"{action['target']}: got no match, expected at least one")
-        for parent, key in reversed(places):
+        for parent, key in reversed(locations):
             if action.get("remove"):
                 del parent[key]
             else:
                 parent[key] = merge(parent[key], action["update"])
 
 
-def find_places(document: dict[str, Any], target: str) -> Iterator[tuple[Any, Any]]:
-    """Yield (parent, key) of each value that a target selects. Raises OverlayError for an unsupported target."""
+def find_locations(document: dict[str, Any], target: str) -> Iterator[tuple[Any, Any]]:
+    """Yield (parent, key) of each selected value. Raises OverlayError for an unsupported target."""
     root = {"$": document}
-    places: list[tuple[Any, Any]] = [(root, "$")]
+    locations: list[tuple[Any, Any]] = [(root, "$")]
     position = 1
     while position < len(target):
         step = _STEP.match(target, position)
         if step is None or not target.startswith("$"):
             expected = "names, indexes, * and [?@.name=='text']"
             raise OverlayError(f"{target}: unsupported at {target[position:]!r} (expected {expected})")
-        places = [place for parent, key in places for place in _select(parent[key], step)]
+        locations = [location for parent, key in locations for location in _select(parent[key], step)]
         position = step.end()
-    yield from places
+    yield from locations
 
 
 def _select(value: Any, step: re.Match[str]) -> Iterator[tuple[Any, Any]]:
-    """Yield the places of a value that one step selects."""
+    """Yield (parent, key) of each child of a value that one step selects."""
     is_list = isinstance(value, list)
     keys: list[Any] = list(range(len(value))) if is_list else list(value) if isinstance(value, dict) else []
     if step["all"]:

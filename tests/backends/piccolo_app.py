@@ -1,4 +1,7 @@
-"""Serves tables of the example of piccolo-admin from a SQLite file, with an OpenAPI document at /openapi.json."""
+"""Serves example tables of piccolo-admin, with an OpenAPI document at /openapi.json.
+
+Usage: ``python piccolo_app.py DATABASE PORT``.
+"""
 
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +17,7 @@ from piccolo_api.fastapi.endpoints import FastAPIWrapper
 
 
 def create_app(database: str) -> FastAPI:
+    """Create the application. `database`: path of a SQLite file, which is created if missing."""
     set_engine("sqlite")
     engine = SQLiteEngine(path=database)
     tables = (Director, Studio, Movie)

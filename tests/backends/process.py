@@ -1,4 +1,4 @@
-"""Installs a backend in a folder of its own, and runs it on a free port of the loopback interface."""
+"""Installs a backend in a separate folder, and runs it on a free port of the loopback interface."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from tests.backends.definitions import Backend, Registry
 
-START_SECONDS = 60
+START_SECONDS = 60  # timeout
 
 
 class BackendError(Exception):
@@ -25,39 +25,43 @@ class BackendError(Exception):
 
 
 def install(backend: Backend, folder: Path) -> Path:
-    """Install the packages unless they are there, and return the folder of the programs. Raises BackendError."""
-    home, mark = folder / backend.name, "\n".join(backend.packages)
+    """Install the packages unless already installed; return the folder of the programs. Raises BackendError."""
+    home, requirements = folder / backend.name, "\n".join(backend.packages)
     programs = home / ("bin" if backend.registry is Registry.PYPI else "node_modules/.bin")
     ready = home / ".ready"
-    if ready.exists() and ready.read_text(encoding="utf-8") == mark:
+    if ready.exists() and ready.read_text(encoding="utf-8") == requirements:
         return programs
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     if backend.registry is Registry.PYPI:
-        _call([sys.executable, "-m", "venv", str(home)])
-        _call([str(programs / "python"), "-m", "pip", "install", "-q", "--only-binary", ":all:", *backend.packages])
+        _run_command([sys.executable, "-m", "venv", str(home)])
+        _run_command(
+            [str(programs / "python"), "-m", "pip", "install", "-q", "--only-binary", ":all:", *backend.packages]
+        )
     else:
-        _call(
+        _run_command(
             ["npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", "--ignore-scripts", *backend.packages]
         )
-    ready.write_text(mark, encoding="utf-8")
+    ready.write_text(requirements, encoding="utf-8")
     return programs
 
 
-def _call(command: list[str]) -> None:
+def _run_command(command: list[str]) -> None:
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode:
-        raise BackendError(f"{' '.join(command)}: exit {completed.returncode}\n{completed.stderr[-2000:]}")
+        raise BackendError(
+            f"{' '.join(command)}: got exit code {completed.returncode}, expected 0\n{completed.stderr[-2000:]}"
+        )
 
 
 @contextmanager
 def run_backend(backend: Backend, programs: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run a backend with an empty database; yields its address and its OpenAPI document. Raises BackendError."""
+    """Run a backend with an empty database; yield its URL and its OpenAPI document. Raises BackendError."""
     port = _find_free_port()
     with TemporaryDirectory(prefix="backend-") as data:
-        places = {"bin": str(programs), "folder": data, "port": str(port)}
-        environment = os.environ | {name: value.format(**places) for name, value in backend.environment.items()}
-        command = [part.format(**places) for part in backend.command]
+        placeholders = {"bin": str(programs), "folder": data, "port": str(port)}
+        environment = os.environ | {name: value.format(**placeholders) for name, value in backend.environment.items()}
+        command = [part.format(**placeholders) for part in backend.command]
         for name, content in backend.files.items():
             (Path(data) / name).parent.mkdir(parents=True, exist_ok=True)
             (Path(data) / name).write_text(content, encoding="utf-8")
@@ -78,7 +82,7 @@ def _find_free_port() -> int:
 
 
 def _fetch_document(process: subprocess.Popen[bytes], url: str, output: Path) -> dict[str, Any]:
-    """Fetch the document as soon as the backend serves it."""
+    """Wait until the backend serves its document, and return it. Raises BackendError."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -4,6 +4,8 @@ The mock accepts any credential that does not start with `invalid` or `expired`;
 a file (`--tokens`).
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -64,6 +66,19 @@ def test_operation_without_all_credentials_counts_as_not_checked(capsys: pytest.
         arguments = ("run", "--contract", str(path), "--base-url", address, "--no-fuzzing", "--strict")
         assert main(arguments, {"ATHENA_TOKEN": TOKENS[0]}) == ExitCode.INCOMPLETE
     assert "no credential for app (query parameter app): add --credential app=VARIABLE" in capsys.readouterr().out
+
+
+def test_run_without_reports_leaves_no_files(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("current", "temporary")]
+    for folder in folders:
+        folder.mkdir()
+    environment = build_environment(tmp_path / "cache") | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folders[1])}
+    with run_http_server(ServedContract.create(Path(API_KEY)).app) as address:
+        options = ("--contract", API_KEY, "--base-url", address, "--profile", "smoke")
+        command = (sys.executable, "-m", "conformance", "run", *options)
+        done = subprocess.run(command, cwd=folders[0], env=environment | {"ATHENA_TOKEN": TOKENS[0]}, check=False)
+    assert done.returncode == ExitCode.PASSED
+    assert [path for folder in folders for path in folder.iterdir()] == []
 
 
 @pytest.mark.slow

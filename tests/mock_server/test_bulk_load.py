@@ -52,7 +52,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_load_module, "MAX_CACHED_PARENTS", 2)
 
 
-@pytest.mark.parametrize("name", ["demo", "plain", "empty"])
+@pytest.mark.parametrize("name", ["demo", "plain", "empty", "hostile"])
 def test_bulk_load_of_a_dataset_equals_single_adds(name: str) -> None:
     records = generate_dataset(athena_contract(), name, 2)
     assert dump_rows(load_in_bulk(athena_contract(), records)) == dump_rows(load_singly(athena_contract(), records))

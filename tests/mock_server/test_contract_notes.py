@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from mock_server.cli.contract_notes import MAX_LISTED_PARAMETERS, describe_unmarked_parameters
+import pytest
+
+from mock_server.cli.contract_notes import MAX_LISTED_PARAMETERS, describe_static_reads, describe_unmarked_parameters
 from spec.document import parse_document
 from spec.loader import parse_contract
 from spec.model import Contract
@@ -52,3 +54,56 @@ def test_many_parameters_are_counted() -> None:
     names = [f"p{number}" for number in range(MAX_LISTED_PARAMETERS + 3)]
     note = describe_unmarked_parameters(build_contract(*map(query_parameter, names)))
     assert note.endswith(f"p{MAX_LISTED_PARAMETERS - 1} (2), and 3 more")
+
+
+PARTS = ("id", "name")
+
+
+def build_contract_of_pens(row: dict[str, Any], **operation: Any) -> Contract:
+    """Build a contract in which Pen consists of Id and Name, and whose list of pens has these rows."""
+    content = {"application/json": {"schema": {"type": "array", "items": row}}}
+    responses = {"200": {"description": "Pens", "content": content}}
+    schemas: dict[str, Any] = {
+        name.title(): {"type": "object", "required": [name], "properties": {name: {"type": "integer", "default": 1}}}
+        for name in (*PARTS, "size")
+    }
+    schemas["Pen"] = {"x-resource": {"collection": "pens", "key": "id"}, "allOf": refer("Id", "Name")}
+    root = {
+        "openapi": "3.0.3",
+        "info": {"title": "x", "version": "1"},
+        "paths": {"/pens": {"get": {"operationId": "listPens", "responses": responses, **operation}}},
+        "components": {"schemas": schemas},
+    }
+    return parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+
+
+def refer(*names: str) -> list[dict[str, str]]:
+    return [{"$ref": f"#/components/schemas/{name}"} for name in names]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"allOf": refer("Id", "Name")},
+        {"allOf": [*refer("Pen"), {"type": "object", "properties": {"colour": {"type": "string"}}}]},
+        {"allOf": [*refer("Pen", "Name"), {"type": "object", "properties": {"colour": {"type": "string"}}}]},
+    ],
+)
+def test_all_of_with_the_parts_of_a_resource_shows_it(row: dict[str, Any]) -> None:
+    contract = build_contract_of_pens(row)
+    assert contract.operations["listPens"].action == "list"
+    assert describe_static_reads(contract) == ""
+
+
+@pytest.mark.parametrize(
+    "row", [{"allOf": refer("Id", "Size")}, {"allOf": refer("Pen", "Size")}, {"oneOf": refer("Id", "Name")}]
+)
+def test_read_of_another_schema_is_static_and_named(row: dict[str, Any]) -> None:
+    contract = build_contract_of_pens(row)
+    assert contract.operations["listPens"].action == "static"
+    note = "not answered from the store, because the response does not have the schema with x-resource: listPens (Pen)"
+    assert describe_static_reads(contract) == note
+
+
+def test_read_with_the_action_static_is_not_named() -> None:
+    assert describe_static_reads(build_contract_of_pens({"type": "object"}, **{"x-action": "static"})) == ""

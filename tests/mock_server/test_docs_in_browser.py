@@ -1,7 +1,8 @@
-"""Tests the docs page in a browser: authorize, try it out, read the response."""
+"""Tests the documentation in a browser: read and search the contract, try operations, read their responses."""
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = ["environment"]
 
 pytestmark = pytest.mark.browser
 TIMEOUT_MS = 20_000
+LOCAL_URLS = ("http://127.0.0.1", "data:", "blob:")
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,8 +32,12 @@ def page() -> Iterator[Any]:
         browser_page.faults = []
         browser_page.on("pageerror", lambda error: browser_page.faults.append(str(error)))
         browser_page.on(
+            "console",
+            lambda message: browser_page.faults.extend([message.text] if "Content Security" in message.text else []),
+        )
+        browser_page.on(
             "request",
-            lambda request: browser_page.faults.extend([request.url] if "127.0.0.1" not in request.url else []),
+            lambda request: browser_page.faults.extend([request.url] if not request.url.startswith(LOCAL_URLS) else []),
         )
         yield browser_page
         browser.close()
@@ -55,25 +61,16 @@ def execute_operation(page: Any, operation: str, **values: str) -> tuple[int, An
     return status, json.loads(body.first.inner_text()) if body.count() else None
 
 
-def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -> None:
+def test_operations_are_tried_with_the_token_of_the_page(page: Any, environment: dict[str, str]) -> None:
     contract = str(ROOT / "spec" / "openapi.yaml")
     with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
         url = banner.split("/api/")[0]
-        page.goto(f"{url}/docs")
+        page.goto(f"{url}/docs/try")
         page.locator(".opblock-tag").first.wait_for()
         assert page.locator(".servers select option").first.inner_text() == f"{url}/api/v1"
         page.locator("[id$='-listAgents'].opblock").wait_for()
         assert page.locator(".opblock-tag-section:not(.is-open)").count() == 0
-
-        assert execute_operation(page, "listAgents")[0] == 401
-        page.locator(".auth-wrapper .authorize").first.click()
-        bearer = page.locator(".auth-container").filter(has=page.locator("h4 code", has_text="bearer")).last
-        bearer.locator("input[type=text]").fill("demo-token")
-        bearer.locator(".auth-btn-wrapper .authorize").click()
-        page.locator(".btn-done").first.click()
-
-        page.locator("[id$='-listAgents'].opblock .btn-clear").click()
-        status, agents = execute_operation(page, "listAgents")
+        status, agents = execute_operation(page, "listAgents")  # with the token that the page has filled in
         assert status == 200
         key = agents["data"][0]["uuid"]
         status, agent = execute_operation(page, "retrieveAgent", uuid=key)
@@ -83,4 +80,17 @@ def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -
             assert 200 <= status < 300, text
         assert len(execute_operation(page, "getWorkspacesMetrics")[1]["data"]["results"]) > 1
         assert page.locator(".errors-wrapper").count() == 0  # what the page says of a description it cannot follow
+    assert page.faults == []
+
+
+def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[str, str]) -> None:
+    contract = str(ROOT / "spec" / "openapi.yaml")
+    with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
+        page.goto(f"{banner.split('/api/')[0]}/docs")
+        page.get_by_role("heading", name="Athena API").wait_for()
+        page.get_by_text("Search", exact=True).first.click()
+        page.get_by_role("combobox", name="Enter search query").fill("get agents")
+        page.get_by_role("option", name="Get Agents").first.click()
+        operation = page.locator("section", has=page.get_by_role("heading", name="Get Agents")).last
+        operation.get_by_text(re.compile("^(documented|published|confirmed|inferred)$")).first.wait_for()
     assert page.faults == []

@@ -141,6 +141,7 @@ def dump_rows(store: Store) -> list[str]:
     return [line for line in store.connection.iterdump() if "sqlite_stat" not in line]
 
 
+@pytest.mark.slow
 @given(datasets(2))
 def test_image_file_equals_image_in_memory(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -147,6 +147,7 @@ def run_library(
             mock.kill()
 
 
+@pytest.mark.slow
 def test_unread_stderr_does_not_block_the_server(environment: dict[str, str]) -> None:
     port, count = find_free_port(), 1500
     with run_library(environment, port, stderr=subprocess.PIPE) as mock:

@@ -42,6 +42,16 @@ def test_blank_value_is_an_error_if_its_schema_rejects_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("items", "messages"),
+    [({"type": "string"}, []), ({"type": "integer"}, ["The limit field is required."])],
+)
+def test_blank_required_array_has_one_empty_text_if_its_schema_accepts_that(
+    items: dict[str, Any], messages: list[str]
+) -> None:
+    assert find_errors("limit=", {"type": "array", "items": items}, required=True) == messages
+
+
+@pytest.mark.parametrize(
     ("schema", "messages"),
     [
         ({}, []),

@@ -1,6 +1,7 @@
 """Tests the routes outside the API: docs, contract, media and health."""
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 import zlib
 from dataclasses import replace
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -24,6 +26,7 @@ from spec.publishing.openapi30 import build_openapi, build_openapi_31
 from spec.record import Reference
 from tests.asgi import Client
 from tests.mock_process import ROOT
+from tests.mock_server.controlled_mock import ControlledMock
 from tests.mock_server.library_contract import (
     API,
     LIBRARY,
@@ -60,36 +63,65 @@ def caller() -> Client:
 # Documentation ------------------------------------------------------------------------------------------------------
 
 
-def test_root_redirects_to_docs(caller: Client) -> None:
-    reply = caller.get("/")
-    assert (reply.status, reply.headers["location"]) == (302, "http://localhost:8000/docs")
-
-
-def test_docs_load_local_assets_only(caller: Client) -> None:
-    page = caller.get("/docs")
+def find_links(caller: Client, path: str) -> list[str]:
+    """Return the paths of the links and files of a page, which is HTML."""
+    page = caller.get(path)
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    text = page.body.decode()
-    assert "http" not in text.replace('http-equiv="', "")
-    assert "persistAuthorization: true" in text
-    assert 'docExpansion: "list", filter: true' in text
-    assert "demo-token" in text
-    assets = re.findall(r'(?:href|src)="(docs/[^"]+)"', text)
-    assert len(assets) == 3
-    for asset in assets:
-        assert caller.get("/" + asset).status == 200
+    return [urljoin(path, link) for link in re.findall(r'(?:href|src)="([^"]+)"', page.body.decode())]
+
+
+@pytest.mark.parametrize(("path", "file_count"), [("/", 2), ("/docs", 4), ("/docs/try", 5)])
+def test_links_and_files_of_pages_are_local_and_exist(caller: Client, path: str, file_count: int) -> None:
+    links = find_links(caller, path)
+    assert len([link for link in links if "." in link and link.startswith("/docs/")]) == file_count
+    for link in links:
+        assert caller.get(link).status == 200, link
+
+
+def test_root_links_documentation_contract_and_health(caller: Client) -> None:
+    assert {"/docs", "/docs/try", "/openapi.json", "/openapi.yaml", "/__mock/health"} <= set(find_links(caller, "/"))
+
+
+def test_root_links_the_console_only_if_it_is_served(caller: Client, mock: ControlledMock) -> None:
+    assert "/__mock/" not in find_links(caller, "/")
+    assert "/__mock/" in find_links(Client(mock.app, {}), "/")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/try"])
+def test_pages_run_own_scripts_only(caller: Client, path: str) -> None:
+    page = caller.get(path)
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    assert "connect-src 'self';" in page.headers["content-security-policy"]
+    assert re.findall(rb"<script>|<style|onload=", page.body) == []
+
+
+def test_requests_of_the_documentation_have_a_token(caller: Client) -> None:
+    text = caller.get("/docs/try").body.decode()
+    assert 'data-token="demo-token" data-schemes="bearer"' in text
 
 
 def test_assets_have_media_types(caller: Client) -> None:
-    assert caller.get("/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
-    assert caller.get("/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
+    for name in ("swagger-ui.css", "pages.css"):
+        assert caller.get(f"/docs/{name}").headers["content-type"].startswith("text/css")
+    for name in ("swagger-ui-bundle.js", "scalar.js", "reference.js", "try.js"):
+        assert caller.get(f"/docs/{name}").headers["content-type"].startswith("text/javascript")
 
 
-@pytest.mark.parametrize("path", ["/docs/", "/openapi.yaml/"])
+def test_large_asset_is_sent_compressed(caller: Client) -> None:
+    reply = caller.get("/docs/scalar.js")
+    assert reply.headers["content-encoding"] == "gzip"
+    assert b"createApiReference" in gzip.decompress(reply.body)
+    assert "content-encoding" not in caller.get("/docs/try.js").headers
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/docs/try/", "/openapi.yaml/"])
 def test_trailing_slash_is_ignored(caller: Client, path: str) -> None:
     assert caller.get(path).status == 200
 
 
-@pytest.mark.parametrize("path", ["/docs/index.html", "/docs/../app.py", "/docs/%2e%2e/x", "/openapi", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/docs/index.html", "/docs/../app.py", "/docs/scalar.js.gz", "/docs/%2e%2e/x", "/openapi", "/favicon.ico"]
+)
 def test_other_paths_return_404(caller: Client, path: str) -> None:
     assert caller.get(path).status == 404
 
@@ -200,7 +232,7 @@ def test_api_without_a_base_path_is_served_at_the_root(client_without_base_path:
     assert client_without_base_path.get("/authors").json["meta"]["total"] == 1
     assert client_without_base_path.get("/authors/unknown").headers["x-mock-reason"] == "record-not-found"
     assert client_without_base_path.request("PATCH", "/authors").status == 405
-    assert client_without_base_path.get("/").headers["location"] == "http://localhost:8000/docs"
+    assert b'href="docs"' in client_without_base_path.get("/").body
     unknown = client_without_base_path.get("/autors")
     assert (unknown.status, unknown.headers["x-mock-reason"]) == (404, "route-not-found")
     assert json.loads(client_without_base_path.get("/openapi.json").body)["servers"] == [

@@ -85,6 +85,7 @@ def test_isolation(athena_sandbox, athena_mock, number):
 """
 
 
+@pytest.mark.slow
 def test_tests_of_a_session_share_a_mock_and_have_their_own_sandboxes(tmp_path: Path, env: Mapping[str, str]) -> None:
     result = run_pytest(tmp_path, env, ISOLATED.format(tests=3))
     assert "3 passed" in result.stdout, result.stdout + result.stderr

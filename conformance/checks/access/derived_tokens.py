@@ -1,4 +1,4 @@
-"""Check that tokens which resemble the valid one are rejected: a comparison of prefixes, or without case, is none."""
+"""Check that tokens which resemble the valid one are rejected: a target must compare the complete token, with case."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,17 +18,18 @@ from conformance.transport.credentials import CredentialFormat, derive_invalid_t
 from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
 from spec.model import Contract, Operation
 
-# A token that nobody issued. It has no word by which a mock recognizes a wrong token.
+# Contains no word such as "invalid", by which a mock recognizes an invalid token.
 UNISSUED_TOKEN = "3c6ee4f2b1d94a578f0e7a25d6c1b390"
 OTHER_SCHEME = "the token with another scheme"
-REFUSAL_STATUSES = (400, 401, 403)  # RFC 6750, section 3.1: 400 for a malformed Authorization
-CONTROL_STATUSES = (401, 403)
-# Of operations that have a path parameter or write: an accepted token is rarely a matter of one operation.
+# RFC 6750, section 3.1: 400 for a malformed Authorization.
+REJECTION_STATUSES = (400, 401, 403)
+UNISSUED_STATUSES = (401, 403)  # of a request with UNISSUED_TOKEN
+# Sent to operations that write or have a path parameter: few targets verify tokens differently in each operation.
 MAIN_KINDS = ("a character after the token", "the token without its last character")
 
 
 def _accepts_run_token(contract: Contract, operation: Operation) -> bool:
-    """Whether the token of the run, in a header or cookie, alone authorizes the operation, and stays valid after it."""
+    """Whether the token of the run is the only credential, sent in a header or cookie, and remains valid afterwards."""
     run_format = CredentialFormat.from_contract(contract)
     schemes = [contract.security_schemes[names[0]] for names in operation.security if len(names) == 1]
     formats = [CredentialFormat.from_scheme(scheme) for scheme in schemes]
@@ -43,9 +44,9 @@ def _accepts_run_token(contract: Contract, operation: Operation) -> bool:
     _accepts_run_token,
 )
 def check_derived_tokens(case: Case) -> Iterator[CheckResult]:
-    """Send tokens derived from that of the run. Requests to records name an unknown key.
+    """Send tokens derived from that of the run, with an unknown key in the path.
 
-    Skipped on a target that accepts any token, such as the mock of a contract without accounts.
+    Skipped on a target that accepts any token, such as a mock of a contract without accounts.
     """
     session, operation = case.session, case.operation
     reason, token = find_blocking_reason(case), session.client.target.tokens.get(Actor.OWNER)
@@ -54,9 +55,11 @@ def check_derived_tokens(case: Case) -> Iterator[CheckResult]:
     credential_format = CredentialFormat.from_contract(session.contract)
     control = _send_token(case, _build_headers(credential_format, UNISSUED_TOKEN))
     if _is_accepted(control):
-        raise SkipCheck(not_testable("the target accepts tokens that nobody issued, as a mock does"))
-    if control.response.status not in CONTROL_STATUSES:
-        raise SkipCheck(f"a request with a token that nobody issued returned {control.response.status}")
+        raise SkipCheck(not_testable("the target accepts a token that was never issued"))
+    if control.response.status not in UNISSUED_STATUSES:
+        raise SkipCheck(
+            f"request with a token that was never issued: got {control.response.status}, expected 401 or 403"
+        )
     tokens = derive_invalid_tokens(token)
     is_collection = operation.method in SAFE_METHODS and not operation.path_parameter_names
     for kind in tokens if is_collection else MAIN_KINDS:
@@ -76,7 +79,7 @@ def _build_headers(credential_format: CredentialFormat, token: str) -> Mapping[s
 def _send_token(case: Case, headers: Mapping[str, str]) -> Exchange:
     path: Mapping[str, Any] = build_unknown_path(case)
     query = case.session.records.required_query(case.operation)
-    # A target that accepts the token must not cause more external effects than the run may.
+    # If the target accepts the token, an empty body must prevent external effects.
     body = build_empty_body(case.operation) if case.operation.effects else build_valid_body(case)
     return case.session.client.send(
         case.operation, path=path, query=query, body=body, actor=Actor.ANONYMOUS, headers=headers
@@ -84,9 +87,9 @@ def _send_token(case: Case, headers: Mapping[str, str]) -> Exchange:
 
 
 def _is_accepted(exchange: Exchange) -> bool:
-    """Whether the target accepted the token: any status but a refusal or a server error shows that."""
+    """Whether the target accepted the token: it returned neither a rejection nor a server error."""
     status = exchange.response.status
-    return status not in REFUSAL_STATUSES and status < 500
+    return status not in REJECTION_STATUSES and status < 500
 
 
 def _evaluate(case: Case, kind: str, exchange: Exchange, *, is_independent: bool) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Check that a request cannot refer to a record that only another tenant may see."""
+"""Check that a request cannot set a reference to a record that only another tenant may see."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ HIDDEN_STATUSES = (403, 404)
 
 
 def _iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Relation, Resource]]:
-    """Yield the fields that refer to one kind of record which belongs to a tenant, or to the tenant itself."""
+    """Yield the fields that set a relation to one resource that belongs to a tenant, or to the tenant itself."""
     resource = contract.resources.get(operation.resource or "")
     for field in operation.body_fields.values() if resource is not None else ():
         setter = field.relation_setter
@@ -47,7 +47,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
     needs_second_token=True,
 )
 def check_foreign_references(case: Case) -> Iterator[CheckResult]:
-    """Send each reference with the key of a record that the other token lists and the own one may not retrieve."""
+    """Send each reference with the key of a record that only the second token can retrieve."""
     reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
     if reason:
         raise SkipCheck(reason)
@@ -55,7 +55,7 @@ def check_foreign_references(case: Case) -> Iterator[CheckResult]:
         requirement = case.build_requirement(field.pointer, None, field.name)
         try:
             key = _find_foreign_key(case, target)
-            message, exchange = _refer(case, field, relation, target, key)
+            message, exchange = _send_reference(case, field, relation, target, key)
         except SkipCheck as skip:
             yield case.skip(requirement, skip.reason)
         else:
@@ -63,18 +63,16 @@ def check_foreign_references(case: Case) -> Iterator[CheckResult]:
 
 
 def _find_foreign_key(case: Case, target: Resource) -> Any:
-    """Return the key of a record that only the other token may see. Raises SkipCheck."""
+    """Return the key of a record that only the second token can retrieve. Raises SkipCheck."""
     session = case.session
     if target is session.contract.tenant_resource:
         own = find_tenant_keys(session, session.client.identity())
         foreign = find_tenant_keys(session, session.client.identity(Actor.OTHER_TENANT)) - own
         if foreign:
             return min(foreign, key=str)
-        raise SkipCheck(f"no {target.name} of the other account is known")
-    listing, retrieve = (
-        session.operations.require(target.name, "list"),
-        session.operations.find(target.name, "retrieve"),
-    )
+        raise SkipCheck(f"the second account has no {target.name} that is not also one of the first")
+    listing = session.operations.require(target.name, "list")
+    retrieve = session.operations.find(target.name, "retrieve")
     if retrieve is None:
         raise SkipCheck(not_testable(f"the contract defines no operation to retrieve a {target.name}"))
     rows = list(session.records.rows(listing, {}, pages=1, actor=Actor.OTHER_TENANT))
@@ -82,11 +80,13 @@ def _find_foreign_key(case: Case, target: Resource) -> Any:
         key = row.get(target.key_attribute)
         if is_key(key) and session.client.retrieve(target.name, key).response.status in HIDDEN_STATUSES:
             return key
-    raise SkipCheck(f"the other account lists no {target.name} that is hidden from this one")
+    raise SkipCheck(f"the second account lists no {target.name} that is hidden from the first")
 
 
-def _refer(case: Case, field: BodyField, relation: Relation, target: Resource, key: Any) -> tuple[str, Exchange]:
-    """Send a valid request with the foreign key; describe how the stored record refers to it."""
+def _send_reference(
+    case: Case, field: BodyField, relation: Relation, target: Resource, key: Any
+) -> tuple[str, Exchange]:
+    """Send a valid request with the key of another tenant's record; return the problem, or "", and the exchange."""
     session, operation = case.session, case.operation
     value: Any = [key] if relation.to_many else key
     if operation.action == "update":
@@ -102,17 +102,17 @@ def _refer(case: Case, field: BodyField, relation: Relation, target: Resource, k
     status = exchange.response.status
     if not exchange.response.ok:
         return "", exchange
-    problem = f"{field.name}={key} of another tenant: got {status}, and the record refers to it, expected 404"
+    problem = f"{field.name}={key} of another tenant: got {status} and a record that refers to it, expected 404"
     retrieve = session.operations.require(operation.resource or "", "retrieve")
     record, retrieved = retrieve_with_relations(session, retrieve, own_key)
     if target is session.contract.tenant_resource and not retrieved.response.ok:
-        seen = session.client.retrieve(operation.resource or "", own_key, actor=Actor.OTHER_TENANT)
-        return (problem if seen.response.ok else ""), exchange
+        other = session.client.retrieve(operation.resource or "", own_key, actor=Actor.OTHER_TENANT)
+        return (problem if other.response.ok else ""), exchange
     return (problem if _refers_to(record, relation, target, key) else ""), exchange
 
 
 def _refers_to(record: Any, relation: Relation, target: Resource, key: Any) -> bool:
-    """Whether a record embeds another one in a relation."""
+    """Whether a record embeds the record with a key in a relation."""
     value = record.get(relation.name) if isinstance(record, Mapping) else None
     embedded = value if isinstance(value, list) else [value]
     return any(isinstance(item, Mapping) and equal(item.get(target.key_attribute), key) for item in embedded)

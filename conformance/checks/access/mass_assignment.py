@@ -1,6 +1,6 @@
-"""Check that a request body cannot set what only the server sets: computed properties, owners, tenants, relations.
+"""Check that a request body cannot set properties that only the server sets: computed ones, owners, tenants, relations.
 
-The model sends keys and timestamps with creates and updates; this check sends them with actions.
+The checks of the model cover keys and timestamps in creates and updates; this check covers them in actions.
 """
 
 import re
@@ -25,16 +25,17 @@ from conformance.transport.messages import Actor, Exchange
 from spec.model import Attribute, Contract, DerivedProperty, Operation, Relation, Resource
 
 ACCESS = "access"  # the parameter of the result about the access of the other tenant
-INSTANT, INTEGER, NUMBER = "2001-02-03T04:05:06Z", 4711, 4711.25
-REFUSAL_STATUSES = (400, 403, 404, 409, 422)
+INSTANT, INTEGER, NUMBER = "2001-02-03T04:05:06Z", 4711, 4711.25  # improbable values
+REJECTION_STATUSES = (400, 403, 404, 409, 422)
 _UNDERSCORE = re.compile("_(.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A property that the body of an operation cannot set, with body fields that attempt it.
+    """A property that a request body must not set, and the body fields with which the check tries to set it.
 
-    `is_set`: whether a retrieved record has the value. `is_access`: an owner or a tenant.
+    `is_set`: returns whether a retrieved record has the sent value. `is_access`: whether the property is an owner or a
+    tenant.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Assignment:
     is_access: bool = False
 
     def describe(self) -> str:
-        """Describe the fields in a message."""
+        """Return the fields and their values as text for a message."""
         return ", ".join(f"{name}: {truncate(value)}" for name, value in self.fields.items())
 
 
@@ -57,33 +58,33 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "server-owned-property-not-assignable",
-    "A request body cannot set a property that only the server sets, an owner or a tenant.",
+    "A request body cannot set a property that only the server sets, nor an owner or a tenant.",
     Category.TENANCY,
     _applies,
     writes=True,
 )
 def check_mass_assignment(case: Case) -> Iterator[CheckResult]:
-    """Send valid requests with further fields: all at once, or each alone if that is refused."""
+    """Send a valid request with all such fields, or one request for each field if the target rejects that."""
     require_allowed(case)
     session, operation = case.session, case.operation
     retrieve = session.operations.require(operation.resource or "", "retrieve")
     other = _get_other_identity(case)
     control = new_record(case)
-    plain, _ = retrieve_with_relations(session, retrieve, control.key)
-    assignments = list(_iter_assignments(case, plain if isinstance(plain, Mapping) else {}, other))
+    control_body, _ = retrieve_with_relations(session, retrieve, control.key)
+    assignments = list(_iter_assignments(case, control_body if isinstance(control_body, Mapping) else {}, other))
     if not assignments:
         raise SkipCheck(not_testable("the contract defines no property that only the server sets"))
-    attempt = _Attempt(case, retrieve, control)
-    exchange = attempt.send(assignments)
+    requests = _AssignmentRequests(case, retrieve, control)
+    exchange = requests.send(assignments)
     if exchange.response.ok:
-        yield from attempt.evaluate(assignments)
+        yield from requests.evaluate(assignments)
         return
-    if exchange.response.status not in REFUSAL_STATUSES:
+    if exchange.response.status not in REJECTION_STATUSES:
         raise SkipCheck(f"{operation.id} returned {exchange.response.status}")
     for assignment in assignments:
-        exchange = attempt.send([assignment])
+        exchange = requests.send([assignment])
         if exchange.response.ok:
-            yield from attempt.evaluate([assignment])
+            yield from requests.evaluate([assignment])
         else:
             yield case.build_result(_build_requirement(case, assignment), "", exchange)
 
@@ -96,29 +97,38 @@ def _build_requirement(case: Case, assignment: Assignment) -> Any:
 # Fields to send
 
 
-def _iter_assignments(case: Case, plain: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Assignment]:
-    """Yield the assignments that differ from `plain`, a record without them. `other`: the account of another tenant."""
+def _iter_assignments(case: Case, control_body: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Assignment]:
+    """Yield assignments of values that the control record does not have.
+
+    `control_body`: the retrieved control record. `other`: the account of another tenant, or empty.
+    """
     contract, operation = case.session.contract, case.operation
     resource = contract.resources[operation.resource or ""]
     view = contract.views_by_resource[resource.name][0]
     sendable = find_sendable_names(contract, resource.name)
     for attribute in resource.attributes.values():
-        is_left_to_model = attribute.stamp is not None or attribute.name == resource.key_attribute
-        is_owned = attribute.read_only and attribute.name not in sendable
-        if is_owned and attribute.name in plain and not (is_left_to_model and operation.is_generic):
-            yield from _assign(attribute, _choose_value(attribute.type, attribute, plain[attribute.name]), plain)
+        is_covered_by_model = attribute.stamp is not None or attribute.name == resource.key_attribute
+        is_server_owned = attribute.read_only and attribute.name not in sendable
+        if is_server_owned and attribute.name in control_body and not (is_covered_by_model and operation.is_generic):
+            yield from _iter_value_assignments(
+                attribute, _choose_value(attribute.type, attribute, control_body[attribute.name]), control_body
+            )
     for derived in view.derived_properties.values():
-        if derived.name in plain and derived.name not in sendable:
-            yield from _assign(derived, _choose_value(_find_type(case, derived), None, plain[derived.name]), plain)
+        if derived.name in control_body and derived.name not in sendable:
+            yield from _iter_value_assignments(
+                derived, _choose_value(_find_type(case, derived), None, control_body[derived.name]), control_body
+            )
     for relation in resource.relations.values():
         if relation.is_stored and not relation.to_many and len(relation.targets) == 1:
-            yield from _assign_relation(case, resource, relation, other)
+            yield from _iter_relation_assignments(case, resource, relation, other)
 
 
-def _assign(part: Attribute | DerivedProperty, value: Any, plain: Mapping[str, Any]) -> Iterator[Assignment]:
-    """Yield the assignment of a value, if there is one and the record does not have it by itself."""
+def _iter_value_assignments(
+    part: Attribute | DerivedProperty, value: Any, control_body: Mapping[str, Any]
+) -> Iterator[Assignment]:
+    """Yield the assignment of a value unless it is None or the control record has it."""
     name = part.name
-    if value is not None and not equal(plain.get(name), value):
+    if value is not None and not equal(control_body.get(name), value):
         yield Assignment(name, part.pointer, {name: value}, lambda record: equal(record.get(name), value))
 
 
@@ -128,7 +138,7 @@ def _find_type(case: Case, derived: DerivedProperty) -> str:
 
 
 def _choose_value(type_name: str, attribute: Attribute | None, current: Any) -> Any:
-    """Choose a value that a server does not set by itself; None if there is none."""
+    """Return a value that a server would not set by itself; None if no such value is known."""
     if attribute is not None and attribute.enum_values:
         others = [value for value in attribute.enum_values if value not in (None, current)]
         return others[-1] if others else None
@@ -139,10 +149,10 @@ def _choose_value(type_name: str, attribute: Attribute | None, current: Any) -> 
     return values.get(name, "conformance-assigned" if name == "string" else None)
 
 
-def _assign_relation(
+def _iter_relation_assignments(
     case: Case, resource: Resource, relation: Relation, other: Mapping[str, Any]
 ) -> Iterator[Assignment]:
-    """Yield the assignment of a relation that the body does not set, by each usual name of its field."""
+    """Yield the assignment of a relation that no body field of the operation sets, with all usual field names."""
     setters = {f.relation_setter.relation for f in case.operation.body_fields.values() if f.relation_setter}
     target = case.session.contract.resources[relation.targets[0]]
     contract, path_starts = case.session.contract, (*resource.owner_path[:1], *resource.tenant_path[:1])
@@ -158,8 +168,8 @@ def _assign_relation(
 
     def is_set(record: Mapping[str, Any]) -> bool:
         embedded = record.get(relation.name)
-        shown = embedded.get(target.key_attribute) if isinstance(embedded, Mapping) else None
-        return equal(shown, key) or any(is_key(record.get(name)) and equal(record[name], key) for name in fields)
+        embedded_key = embedded.get(target.key_attribute) if isinstance(embedded, Mapping) else None
+        return equal(embedded_key, key) or any(is_key(record.get(name)) and equal(record[name], key) for name in fields)
 
     yield Assignment(relation.name, relation.pointer, {name: fields[name] for name in names}, is_set, is_access)
 
@@ -175,7 +185,7 @@ def _list_field_names(case: Case, resource: Resource, relation: Relation, target
 
 
 def _find_other_key(case: Case, target: Resource, other: Mapping[str, Any]) -> Any:
-    """Return the key of the other account, of its tenant, or of another record of the run; None without one."""
+    """Return the key of the other account, of its tenant, or of a new record; None if there is none."""
     session = case.session
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     if account is not None and target.name == account.name:
@@ -200,8 +210,11 @@ def _get_other_identity(case: Case) -> Mapping[str, Any]:
 
 
 @dataclass(slots=True)
-class _Attempt:
-    """The last request with assignments. `control`: a record without them, created first."""
+class _AssignmentRequests:
+    """Sends requests with assignments and evaluates the last one.
+
+    `control`: a record that was created without assignments. `exchange` and `key`: the last request, and its record.
+    """
 
     case: Case
     retrieve: Operation
@@ -230,36 +243,42 @@ class _Attempt:
         return self.exchange
 
     def evaluate(self, assignments: list[Assignment]) -> Iterator[CheckResult]:
-        """Yield the result of each assignment, and of the access of the other tenant."""
-        case, assert_sent = self.case, self.exchange
-        assert assert_sent is not None
+        """Yield the result of each assignment of the last request, and that of the other tenant's access."""
+        case, sent = self.case, self.exchange
+        assert sent is not None
         record, retrieved = retrieve_with_relations(case.session, self.retrieve, self.key)
         is_gone = retrieved.response.status in GONE_STATUSES
-        # The control is read last: what the server changes by itself, it has changed in both.
-        plain, _ = retrieve_with_relations(case.session, self.retrieve, self.control.key)
+        # Read the control record last: a change that the server makes by itself is then in both records.
+        control_body, _ = retrieve_with_relations(case.session, self.retrieve, self.control.key)
         for assignment in assignments:
             requirement = _build_requirement(case, assignment)
-            if not isinstance(record, Mapping) or not isinstance(plain, Mapping) or not retrieved.response.ok:
+            if not isinstance(record, Mapping) or not isinstance(control_body, Mapping) or not retrieved.response.ok:
                 yield case.skip(requirement, f"{self.retrieve.id} returned {retrieved.response.status}")
                 continue
-            is_stored = assignment.is_set(record) and not assignment.is_set(plain)
-            message = f"{assignment.name} was set by {assignment.describe()}" if is_stored else ""
-            result = case.build_result(requirement, message, assert_sent, retrieved)
+            is_stored = assignment.is_set(record) and not assignment.is_set(control_body)
+            message = (
+                f"{assignment.name}: the server stored {assignment.describe()}, expected it to ignore or reject that"
+                if is_stored
+                else ""
+            )
+            result = case.build_result(requirement, message, sent, retrieved)
             yield replace(result, is_contradiction=is_stored)
         access = [assignment for assignment in assignments if assignment.is_access]
         if access:
-            yield self._evaluate_access(access, assert_sent, retrieved, is_gone=is_gone)
+            yield self._evaluate_access(access, sent, retrieved, is_gone=is_gone)
 
     def _evaluate_access(
         self, access: list[Assignment], sent: Exchange, retrieved: Exchange, *, is_gone: bool
     ) -> CheckResult:
-        """Evaluate whether the record still belongs to the account of the run, and to no other."""
+        """Evaluate whether the record still belongs only to the account of the run."""
         case, session = self.case, self.case.session
         requirement = case.build_requirement(parameter=ACCESS, provenance_independent=True)
         described = "; ".join(assignment.describe() for assignment in access)
         if is_gone:
             self._delete_as_other_tenant()
-            message = f"after a request with {described}: retrieving the record returned {retrieved.response.status}"
+            message = (
+                f"after a request with {described}: retrieve returned {retrieved.response.status}, expected the record"
+            )
             return case.build_result(requirement, message, sent, retrieved)
         if not session.client.has_token(Actor.OTHER_TENANT):
             return case.skip(requirement, NO_SECOND_TOKEN)
@@ -276,7 +295,7 @@ class _Attempt:
         return case.build_result(requirement, message if other.response.ok else "", sent, other)
 
     def _delete_as_other_tenant(self) -> None:
-        """Delete a record that was moved to the other tenant: cleanup with the token of the run cannot."""
+        """Delete a record that now belongs to the other tenant, since the token of the run cannot delete it."""
         session, resource = self.case.session, self.case.operation.resource or ""
         delete = session.operations.find(resource, "delete")
         if delete is None or not session.client.has_token(Actor.OTHER_TENANT):

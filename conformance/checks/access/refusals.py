@@ -1,4 +1,4 @@
-"""Check that a refused request changes nothing, for each way to refuse it."""
+"""Check that a rejected request changes nothing, for each reason to reject it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ from conformance.transport.messages import Actor, Exchange
 from conformance.transport.wire_format import JSON_MEDIA_TYPE
 from spec.model import BodyField, Contract, Operation
 
-LARGE_BODY_BYTES = 16 * 1024 * 1024  # of a request that is too large, if the contract documents that
+LARGE_BODY_BYTES = 16 * 1024 * 1024  # sent where the contract documents 413
 OTHER_MEDIA_TYPE = "text/plain"
 UNKNOWN_KEY = "an unknown key"
 ITEM_METHODS = ("post", "patch", "put", "delete")
@@ -37,10 +37,10 @@ MAX_LIST_PAGES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRequest:
-    """A way to have a valid request refused.
+    """A modification of a valid request for which the target must reject it.
 
-    `parameter`: what identifies it in results. `method`: None for that of the operation. `encode`: changes the bytes of
-    the JSON body; None: they are sent as they are.
+    `parameter`: identifies it in results. `method`: replaces that of the operation. `encode`: returns the bytes to send
+    for those of the JSON body; None sends the body unchanged.
     """
 
     parameter: str
@@ -50,7 +50,7 @@ class RefusedRequest:
     encode: Callable[[bytes], bytes] | None = None
 
     def send(self, case: Case, path: Mapping[str, Any], body: Any) -> Exchange:
-        """Send the request. Raises SkipCheck."""
+        """Send the modified request. Raises SkipCheck."""
         raw = None if self.encode is None else self.encode(json.dumps(body).encode())
         return case.session.client.send(
             case.operation, path=path, body=body, raw=raw, actor=self.actor, headers=self.headers, method=self.method
@@ -63,14 +63,14 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "refused-request-has-no-effect",
-    "A request that is refused for its credentials, key, method, media type, size, syntax or values changes nothing.",
+    "A request that is rejected for its credentials, key, method, media type, size, syntax or values changes nothing.",
     Category.SIDE_EFFECTS,
     _applies,
     provenance_independent=True,
     writes=True,
 )
 def check_refused_requests(case: Case) -> Iterator[CheckResult]:
-    """Send valid changes that are refused, and read the record before and after each; of creates, the list."""
+    """Send valid writes that must be rejected; read the record, or the list for creates, to detect changes."""
     require_allowed(case)
     if case.operation.action == "delete":
         yield from _check_deletes(case)
@@ -80,11 +80,11 @@ def check_refused_requests(case: Case) -> Iterator[CheckResult]:
         yield from _check_creates(case)
 
 
-# Ways to refuse a request
+# Reasons to reject a request
 
 
 def _iter_refusals(case: Case) -> Iterator[RefusedRequest]:
-    """Yield the refusals of the operation."""
+    """Yield the modifications that apply to the operation."""
     yield from _iter_credential_refusals(case)
     body = case.operation.request_body
     if body is None or JSON_MEDIA_TYPE not in body.media_types:
@@ -102,7 +102,7 @@ def _iter_refusals(case: Case) -> Iterator[RefusedRequest]:
 
 
 def _iter_credential_refusals(case: Case) -> Iterator[RefusedRequest]:
-    """Yield the refusals for missing and wrong credentials, and for a session without its CSRF token."""
+    """Yield requests with missing or invalid credentials, and with a session without its CSRF token."""
     contract, operation = case.session.contract, case.operation
     if not operation.requires_auth:
         return
@@ -121,7 +121,7 @@ def _iter_credential_refusals(case: Case) -> Iterator[RefusedRequest]:
 
 
 def _iter_invalid_fields(case: Case, text_field: BodyField) -> Iterator[tuple[RefusedRequest, str, Any]]:
-    """Yield (refusal, field, value) with an invalid value of each other field, and of one property inside of it."""
+    """Yield (request, field, value): an invalid value of each field except `text_field`, and of a nested property."""
     for body_field in case.operation.body_fields.values():
         if body_field is text_field:
             continue
@@ -146,13 +146,13 @@ def _evaluate(
 
 
 def _is_refused(exchange: Exchange) -> bool:
-    """Whether the status says that the request had no effect; after a server error it may have one."""
+    """Whether the target rejected the request. After a server error the write may have happened, so that is False."""
     return 400 <= exchange.response.status < 500
 
 
 def _skip_accepted(case: Case, refusal: RefusedRequest, exchange: Exchange) -> CheckResult:
     requirement = case.build_requirement(parameter=refusal.parameter)
-    return case.skip(requirement, f"the request was not refused: got {exchange.response.status}")
+    return case.skip(requirement, f"the request was not rejected: got {exchange.response.status}, expected 4XX")
 
 
 # Updates
@@ -163,7 +163,7 @@ def _find_text_field(case: Case) -> BodyField:
     candidates = iter_round_trip_fields(case, case.session.operations.resource(case.operation))
     fields = [f for f, attribute in candidates if accepts_any_text(case.session, f, attribute)]
     if not fields:
-        raise SkipCheck(not_testable("the contract defines no free text field that shows a change"))
+        raise SkipCheck(not_testable("the contract defines no free text field that is returned"))
     return fields[0]
 
 
@@ -195,12 +195,12 @@ def _find_change(case: Case, key: Any, before: Mapping[str, Any]) -> str:
     resource = case.operation.resource or ""
     exchange = case.session.client.retrieve(resource, key)
     if exchange.response.status in GONE_STATUSES:
-        return f"retrieving the record then returned {exchange.response.status}"
+        return f"a retrieve of the record then returned {exchange.response.status}"
     return describe_effect(case.session, resource, key, before) if before else ""
 
 
 def _check_unknown_key(case: Case, body: Any) -> Iterator[CheckResult]:
-    """Update a record that does not exist: it must not exist then."""
+    """Update a record that does not exist; the update must not create it."""
     session, refusal = case.session, RefusedRequest(parameter=UNKNOWN_KEY)
     path = build_unknown_path(case)
     exchange = refusal.send(case, path, body)
@@ -208,7 +208,7 @@ def _check_unknown_key(case: Case, body: Any) -> Iterator[CheckResult]:
         yield _skip_accepted(case, refusal, exchange)
         return
     retrieved = session.client.retrieve(case.operation.resource or "", next(iter(path.values())))
-    problem = "the record exists then" if retrieved.response.ok else ""
+    problem = "the record exists afterwards" if retrieved.response.ok else ""
     yield _evaluate(case, refusal, exchange, problem, retrieved)
 
 
@@ -230,7 +230,7 @@ def _check_deletes(case: Case) -> Iterator[CheckResult]:
 
 
 def _check_creates(case: Case) -> Iterator[CheckResult]:
-    """Each request has a text of its own, so that one list shows which of them created a record."""
+    """Send each request with a different text, so that one list shows which of them created a record."""
     session, operation, text_field = case.session, case.operation, _find_text_field(case)
     listing = session.operations.require(operation.resource or "", "list")
     body = session.payloads.build(operation, session.records.parent)
@@ -241,9 +241,9 @@ def _check_creates(case: Case) -> Iterator[CheckResult]:
     for refusal, name, value in _iter_invalid_fields(case, text_field):
         text = _build_text(case, text_field)
         sent.append((refusal, text, refusal.send(case, {}, {**body, text_field.name: text, name: value})))
-    witness = new_record(case, {text_field.name: _build_text(case, text_field)})
+    control = new_record(case, {text_field.name: _build_text(case, text_field)})
     texts = [row.get(text_field.name) for row in session.records.rows(listing, {}, pages=MAX_LIST_PAGES)]
-    if not any(equal(witness.request_body[text_field.name], text) for text in texts):
+    if not any(equal(control.request_body[text_field.name], text) for text in texts):
         raise SkipCheck(f"the first pages of {listing.id} do not contain a new record")
     for refusal, text, exchange in sent:
         if not _is_refused(exchange):

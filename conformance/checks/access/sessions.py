@@ -96,7 +96,7 @@ def check_embedded_records(case: Case) -> Iterator[CheckResult]:
 # Login
 
 
-def _is_login(contract: Contract, operation: Operation) -> bool:
+def is_login(contract: Contract, operation: Operation) -> bool:
     """Return whether an operation accepts the credentials of an account without authentication."""
     account = contract.account_resource.credentials if contract.account_resource else None
     fields = operation.body_fields
@@ -108,7 +108,7 @@ def _is_login(contract: Contract, operation: Operation) -> bool:
     "wrong-credentials-are-401",
     "A login with wrong credentials returns 401.",
     Category.AUTHENTICATION,
-    _is_login,
+    is_login,
     writes=True,
 )
 def check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
@@ -128,7 +128,7 @@ def check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
 
 def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     """Log in. Returns the exchange, and a header with the new token. Raises SkipCheck."""
-    operation = _find_operation(session.contract, lambda operation: _is_login(session.contract, operation))
+    operation = _find_operation(session.contract, lambda operation: is_login(session.contract, operation))
     if operation is None:
         raise SkipCheck(not_testable("the contract defines no login operation"))
     if not session.options.credentials:
@@ -153,7 +153,7 @@ def _find_operation(contract: Contract, condition: Callable[[Operation], bool]) 
     "login-token-works",
     "A login returns a valid token of the account that logged in.",
     Category.AUTHENTICATION,
-    _is_login,
+    is_login,
     writes=True,
 )
 def check_login_token(case: Case) -> Iterator[CheckResult]:

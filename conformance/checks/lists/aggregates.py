@@ -1,4 +1,4 @@
-"""Checks of computed counts, sums and maxima: they equal those of the listed records, before and after actions."""
+"""Checks that compare computed counts, sums and maxima with the listed records, also after actions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,24 +11,24 @@ from conformance.checks.support.listing import Row
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.values import contains, equal, has_action
 from conformance.errors import SkipCheck, not_testable
-from conformance.model.contradictions import evaluate_rows
+from conformance.model.contradictions import compute_aggregate
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 
 AGGREGATE_KINDS = ("count", "sum", "max")
-MAX_ROWS = 4  # existing records that are compared
+MAX_EXISTING_RECORDS = 4  # that are compared for one aggregate
 MAX_PAGES = 3  # of listed records for one aggregate
-RECORDS_EACH = 2  # that refer to the record of the run
-NOT_LISTABLE = "the contract defines no list of the aggregated records of one record"
+REFERRING_RECORDS = 2  # that are created for one relation
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A count, sum or maximum of the records that refer to a record, and the list of these.
+    """A count, sum or maximum of the records that refer to a record.
 
-    `path`: names that lead to the property. `filter`: selects the records by the key of the one that they refer to.
+    `path`: names of the property and of the group around it. `listing`: lists the referring records. `filter`: its
+    parameter that selects them by the key of the record that they refer to.
     """
 
     path: tuple[str, ...]
@@ -38,7 +38,7 @@ class Aggregate:
     filter: Parameter
 
     def read(self, body: Any) -> Any:
-        """The value in a record; `...` if the record does not have it."""
+        """Return the value in a record; `...` if the record lacks the property."""
         for name in self.path:
             if not isinstance(body, Mapping) or name not in body:
                 return ...
@@ -46,7 +46,7 @@ class Aggregate:
         return body
 
     def fetch_rows(self, session: Session, key: Any) -> list[Row]:
-        """The listed records that refer to a record. Raises SkipCheck."""
+        """Return the listed records that refer to a record. Raises SkipCheck."""
         is_array = session.payloads.resolve_schema(self.filter.schema).get("type") == "array"
         rows = session.records.rows(self.listing, {self.filter.name: [key] if is_array else key}, pages=MAX_PAGES)
         return list(rows)
@@ -55,7 +55,7 @@ class Aggregate:
 def find_aggregates(
     contract: Contract, resource: Resource, properties: Mapping[str, DerivedProperty]
 ) -> Iterator[Aggregate]:
-    """Yield the computed properties of a resource whose records can be listed."""
+    """Yield the aggregates among the properties of a resource whose referring records can be listed."""
     for path, derived in _iter_derived(properties):
         relation = resource.relations.get(derived.path[0]) if derived.path else None
         if derived.kind not in AGGREGATE_KINDS or relation is None or relation.inverse is None:
@@ -73,10 +73,10 @@ def _iter_derived(properties: Mapping[str, DerivedProperty]) -> Iterator[tuple[t
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a retrieved record shows aggregates: in itself (`relation` is None), or in a record that it embeds.
+class AggregateLocation:
+    """Where a retrieved record contains aggregates: in itself (`relation` is None), or in a record that it embeds.
 
-    `resource`: whose records have the aggregates.
+    `resource`: the resource that has the aggregates.
     """
 
     resource: Resource
@@ -84,26 +84,26 @@ class Place:
     aggregates: tuple[Aggregate, ...]
 
     def find_body(self, body: Any) -> Any:
-        """The record with the aggregates in a retrieved or listed record."""
+        """Return the record with the aggregates: `body`, or the record that it embeds."""
         return body.get(self.relation.name) if self.relation is not None and isinstance(body, Mapping) else body
 
 
-def find_places(contract: Contract, operation: Operation) -> Iterator[Place]:
-    """Yield the places of a retrieve operation that have aggregates."""
+def find_aggregate_locations(contract: Contract, operation: Operation) -> Iterator[AggregateLocation]:
+    """Yield the locations of aggregates in the response of a retrieve operation."""
     view = contract.views.get(operation.envelope.view_name or "")
     resource = contract.resources.get(operation.resource or "")
     if view is None or resource is None or view.resource != resource.name:
         return
-    places: list[tuple[Resource, Relation | None, Mapping[str, DerivedProperty]]]
-    places = [(resource, None, {**resource.derived_properties, **view.derived_properties})]
+    candidates: list[tuple[Resource, Relation | None, Mapping[str, DerivedProperty]]]
+    candidates = [(resource, None, {**resource.derived_properties, **view.derived_properties})]
     for relation in resource.relations.values():
         target_view = contract.views.get(relation.target_views.get(relation.targets[0], ""))
         if relation.is_stored and not relation.to_many and len(relation.targets) == 1 and target_view is not None:
-            places.append((contract.resources[relation.targets[0]], relation, target_view.derived_properties))
-    for owner, embedding, properties in places:
+            candidates.append((contract.resources[relation.targets[0]], relation, target_view.derived_properties))
+    for owner, embedding, properties in candidates:
         aggregates = tuple(find_aggregates(contract, owner, properties))
         if aggregates:
-            yield Place(owner, embedding, aggregates)
+            yield AggregateLocation(owner, embedding, aggregates)
 
 
 def _find_filter(listing: Operation, path: tuple[str, ...]) -> Parameter | None:
@@ -121,39 +121,41 @@ def _find_filter(listing: Operation, path: tuple[str, ...]) -> Parameter | None:
     "aggregate-matches-list",
     "A computed count, sum or maximum equals that of the listed records.",
     Category.RELATIONS,
-    lambda c, o: has_action("retrieve")(c, o) and any(True for _ in find_places(c, o)),
+    lambda c, o: has_action("retrieve")(c, o) and any(True for _ in find_aggregate_locations(c, o)),
     affected_by_other_clients=True,
 )
 def check_aggregates(case: Case) -> Iterator[CheckResult]:
-    """Compare the aggregates of a record of the run, and of the existing records that have the largest ones."""
-    for place in find_places(case.session.contract, case.operation):
+    """Compare the aggregates of a record of the run, and of the existing records with the largest values."""
+    for location in find_aggregate_locations(case.session.contract, case.operation):
         own_keys = None
         with suppress(SkipCheck):
-            own_keys = _create_records(case, place)
-        for aggregate in place.aggregates:
-            compared = list(_compare_records(case, place, aggregate, own_keys))
+            own_keys = _create_records(case, location)
+        for aggregate in location.aggregates:
+            compared = list(_compare_records(case, location, aggregate, own_keys))
             failed = [result for result in compared if result.message]
             yield from failed[:1] or compared[:1]
             if not compared:
-                reason = not_testable("no record shows both the value and the records that it is computed from")
-                yield case.skip(_build_requirement(case, place, aggregate), reason)
+                reason = not_testable(
+                    "no record has both the aggregate and a list of the records that it is computed from"
+                )
+                yield case.skip(_build_requirement(case, location, aggregate), reason)
 
 
-def _create_records(case: Case, place: Place) -> tuple[Any, Any]:
-    """Create a record, others that refer to it, and act on one of these.
+def _create_records(case: Case, location: AggregateLocation) -> tuple[Any, Any]:
+    """Create a record and others that refer to it, and call the actions of one of these.
 
     Returns the keys of the record to retrieve and of the record with the aggregates. Raises SkipCheck.
     """
     session = case.session
-    key = session.records.create(place.resource.name).key
-    referring = {(a.relation.targets[0], a.relation.inverse or "") for a in place.aggregates}
+    key = session.records.create(location.resource.name).key
+    referring = {(a.relation.targets[0], a.relation.inverse or "") for a in location.aggregates}
     for name, inverse in sorted(referring):
         with suppress(SkipCheck):
-            created = [_create_referring(session, name, inverse, key) for _ in range(RECORDS_EACH)]
+            created = [_create_referring(session, name, inverse, key) for _ in range(REFERRING_RECORDS)]
             _change_state(session, name, created[0])
-    if place.relation is None:
+    if location.relation is None:
         return key, key
-    return _create_referring(session, case.operation.resource or "", place.relation.name, key), key
+    return _create_referring(session, case.operation.resource or "", location.relation.name, key), key
 
 
 def _create_referring(session: Session, resource: str, relation: str, key: Any) -> Any:
@@ -166,7 +168,7 @@ def _create_referring(session: Session, resource: str, relation: str, key: Any) 
 
 
 def _change_state(session: Session, resource: str, key: Any) -> None:
-    """Call each action without a body and without effects on a record; a state may forbid it."""
+    """Call each action of a record that has no body and no external effects. The target may reject it."""
     for operation in session.contract.operations.values():
         is_simple = (
             operation.request_body is None and not operation.effects and len(operation.path_parameter_names) == 1
@@ -176,70 +178,74 @@ def _change_state(session: Session, resource: str, key: Any) -> None:
 
 
 def _compare_records(
-    case: Case, place: Place, aggregate: Aggregate, own_keys: tuple[Any, Any] | None
+    case: Case, location: AggregateLocation, aggregate: Aggregate, own_keys: tuple[Any, Any] | None
 ) -> Iterator[CheckResult]:
     if own_keys is not None:
-        yield from _compare(case, place, aggregate, own_keys, is_own=True)
-    for keys in _find_largest(case, place, aggregate):
-        yield from _compare(case, place, aggregate, keys, is_own=False)
+        yield from _compare(case, location, aggregate, own_keys, is_own=True)
+    for keys in _find_largest(case, location, aggregate):
+        yield from _compare(case, location, aggregate, keys, is_own=False)
 
 
-def _find_largest(case: Case, place: Place, aggregate: Aggregate) -> list[tuple[Any, Any]]:
-    """The keys of listed records of others and of their records with the aggregate, the largest values first."""
+def _find_largest(case: Case, location: AggregateLocation, aggregate: Aggregate) -> list[tuple[Any, Any]]:
+    """Return the existing records with the largest values, largest first.
+
+    Each is a tuple: key of the record to retrieve, key of the record with the aggregate.
+    """
     session, resource = case.session, case.session.operations.resource(case.operation)
     listing = session.operations.find(resource.name, "list")
     own = {created.key for created in session.write_log.created_records}
-    shown: dict[Any, tuple[float, Any]] = {}
+    values: dict[Any, tuple[float, Any]] = {}
     for row in session.records.rows(listing, {}, pages=1) if listing is not None else ():
-        body = place.find_body(row)
+        body = location.find_body(row)
         value, key = aggregate.read(body), row.get(resource.key_attribute)
-        subject_key = body.get(place.resource.key_attribute) if isinstance(body, Mapping) else None
+        subject_key = body.get(location.resource.key_attribute) if isinstance(body, Mapping) else None
         if isinstance(value, (int, float)) and None not in (key, subject_key) and not own & {key, subject_key}:
-            shown.setdefault(subject_key, (value, key))
-    largest = sorted(shown.items(), key=lambda item: -item[1][0])
-    return [(key, subject_key) for subject_key, (_, key) in largest[:MAX_ROWS]]
+            values.setdefault(subject_key, (value, key))
+    largest = sorted(values.items(), key=lambda item: -item[1][0])
+    return [(key, subject_key) for subject_key, (_, key) in largest[:MAX_EXISTING_RECORDS]]
 
 
 def _compare(
-    case: Case, place: Place, aggregate: Aggregate, keys: tuple[Any, Any], *, is_own: bool
+    case: Case, location: AggregateLocation, aggregate: Aggregate, keys: tuple[Any, Any], *, is_own: bool
 ) -> Iterator[CheckResult]:
-    """Compare one aggregate of one record, if both sides are shown. Of its own records, the run knows all writes.
+    """Compare one aggregate of one record with the list; yields nothing if the responses lack one of them.
 
-    `keys`: of the record to retrieve, and of the record with the aggregate.
+    `keys`: of the record to retrieve, and of the record with the aggregate. `is_own`: created by the run, so that no
+    other client changes it: a difference is then a contradiction.
     """
     exchanges: list[Exchange] = []
-    is_shown = False
+    has_both = False
 
     def find_problem() -> str:
-        nonlocal is_shown
+        nonlocal has_both
         retrieve = case.session.operations.require(case.operation.resource or "", "retrieve")
         body, exchange = retrieve_with_relations(case.session, retrieve, keys[0])
         exchanges.append(exchange)
-        actual, rows = aggregate.read(place.find_body(body)), aggregate.fetch_rows(case.session, keys[1])
-        expected = evaluate_rows(aggregate.derived, rows)
-        is_shown = actual is not ... and expected is not None and _refer_to(aggregate, rows, keys[1])
-        if not is_shown or contains(expected, actual):
+        actual, rows = aggregate.read(location.find_body(body)), aggregate.fetch_rows(case.session, keys[1])
+        expected = compute_aggregate(aggregate.derived, rows)
+        has_both = actual is not ... and expected is not None and _refer_to(aggregate, rows, keys[1])
+        if not has_both or contains(expected, actual):
             return ""
         source = f"{aggregate.listing.path}?{aggregate.filter.name}={keys[1]}"
-        return f"{_name(place, aggregate)}: got {actual}, expected {expected} as in {source}"
+        return f"{_format_name(location, aggregate)}: got {actual}, expected {expected} as in {source}"
 
     with suppress(SkipCheck):
         message = case.session.client.wait_until(find_problem, is_delay_of_write=False)
-        if is_shown:
-            result = case.build_result(_build_requirement(case, place, aggregate), message, exchanges[-1])
+        if has_both:
+            result = case.build_result(_build_requirement(case, location, aggregate), message, exchanges[-1])
             yield replace(result, is_contradiction=bool(message) and is_own)
 
 
-def _name(place: Place, aggregate: Aggregate) -> str:
-    return ".".join((*([place.relation.name] if place.relation else []), *aggregate.path))
+def _format_name(location: AggregateLocation, aggregate: Aggregate) -> str:
+    return ".".join((*([location.relation.name] if location.relation else []), *aggregate.path))
 
 
-def _build_requirement(case: Case, place: Place, aggregate: Aggregate) -> Requirement:
-    return case.build_requirement(aggregate.derived.pointer, None, _name(place, aggregate))
+def _build_requirement(case: Case, location: AggregateLocation, aggregate: Aggregate) -> Requirement:
+    return case.build_requirement(aggregate.derived.pointer, None, _format_name(location, aggregate))
 
 
 def _refer_to(aggregate: Aggregate, rows: Sequence[Row], key: Any) -> bool:
-    """Whether no listed record shows that it refers to another one: the filter has an effect."""
+    """Whether no listed record refers to another record, which would show that the filter is ignored."""
     name = aggregate.filter.x_query.paths[0][-1] if aggregate.filter.x_query is not None else ""
     related = [row.get(aggregate.relation.inverse or "") for row in rows]
     return all(equal(record.get(name, key), key) for record in related if isinstance(record, Mapping))
@@ -256,37 +262,37 @@ def _refer_to(aggregate: Aggregate, rows: Sequence[Row], key: Any) -> bool:
     writes=True,
 )
 def check_counted_action(case: Case) -> Iterator[CheckResult]:
-    """Compare the aggregates of the record with the lists, and those that count the action itself with before."""
+    """Compare the aggregates of the record with the lists, and the counts of the action with their values before it."""
     action = perform_action(case)
     if action.record is None:
         raise SkipCheck(not_testable("the action has no record"))
     key = action.record.key
-    place = _find_own_place(case.session.contract, case.operation)
-    if place is not None:
-        for aggregate in place.aggregates:
-            yield from _compare(case, place, aggregate, (key, key), is_own=True)
+    location = _find_own_location(case.session.contract, case.operation)
+    if location is not None:
+        for aggregate in location.aggregates:
+            yield from _compare(case, location, aggregate, (key, key), is_own=True)
     for name, derived in _find_own_counts(case.session.contract, case.operation):
         yield _compare_with_before(case, name, derived, key, action.body_before)
 
 
 def _is_counting(contract: Contract, operation: Operation) -> bool:
-    return _find_own_place(contract, operation) is not None or bool(_find_own_counts(contract, operation))
+    return _find_own_location(contract, operation) is not None or bool(_find_own_counts(contract, operation))
 
 
-def _find_own_place(contract: Contract, operation: Operation) -> Place | None:
+def _find_own_location(contract: Contract, operation: Operation) -> AggregateLocation | None:
     retrieve = contract.find_operation(operation.resource, "retrieve")
-    places = find_places(contract, retrieve) if retrieve is not None else ()
-    return next((place for place in places if place.relation is None), None)
+    locations = find_aggregate_locations(contract, retrieve) if retrieve is not None else ()
+    return next((location for location in locations if location.relation is None), None)
 
 
 def _find_own_counts(contract: Contract, operation: Operation) -> list[tuple[str, DerivedProperty]]:
-    """The counts of the relation that an action is named after: POST .../run and the number of runs."""
+    """Return the counts of the relation that an action is named after: ``POST .../run`` and the number of runs."""
     resource = contract.resources.get(operation.resource or "")
-    word = operation.path.rstrip("/").rpartition("/")[2]
+    action_name = operation.path.rstrip("/").rpartition("/")[2]
     return [
         (name, derived)
         for name, derived in (resource.derived_properties.items() if resource else ())
-        if derived.kind == "count" and not derived.where and derived.path and derived.path[0] == f"{word}s"
+        if derived.kind == "count" and not derived.where and derived.path and derived.path[0] == f"{action_name}s"
     ]
 
 
@@ -301,7 +307,9 @@ def _compare_with_before(
         exchanges.append(exchange)
         value = body.get(name) if isinstance(body, Mapping) else None
         is_comparable = isinstance(value, int) and isinstance(before.get(name), int)
-        return f"{name}: got {value}, expected more than before" if is_comparable and value <= before[name] else ""
+        return (
+            f"{name}: got {value}, expected more than {before[name]}" if is_comparable and value <= before[name] else ""
+        )
 
     message = case.session.client.wait_until(find_problem)
     return case.build_result(case.build_requirement(derived.pointer, None, name), message, exchanges[-1])

@@ -1,4 +1,4 @@
-"""Check that the lists of an API agree on what the contract leaves open: default order and default direction."""
+"""Check that all lists of an API have the same default order and default direction, which no contract states."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,14 +15,14 @@ from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 
-MIN_PEERS = 2  # other lists that agree with each other
+MIN_OTHER_LISTS = 2  # whose order is compared with that of a list
 ASCENDING, DESCENDING = "ascending", "descending"
 DEFAULT_ORDER, DEFAULT_DIRECTION = "order by time of creation", "direction of a sorted list"
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedOrder:
-    """The order of a list in a response: `ASCENDING` or `DESCENDING`."""
+    """The order of a list in a response. `order`: `ASCENDING` or `DESCENDING`."""
 
     order: str
     exchange: Exchange
@@ -48,7 +48,7 @@ OBSERVED_ORDERS = Fixture("orders of all lists", FixtureScope.RUN, _observe_list
 
 
 def _build_requests(contract: Contract, operation: Operation) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield (subject, property, query) of the requests that leave an order open."""
+    """Yield (subject, property, query) of the requests whose order the contract does not state."""
     stamps = contract.resources[operation.resource or ""].attributes_with_stamp("created")
     if stamps:
         yield DEFAULT_ORDER, stamps[0], {}
@@ -60,7 +60,7 @@ def _build_requests(contract: Contract, operation: Operation) -> Iterator[tuple[
 
 
 def _observe(session: Session, operation: Operation, name: str, query: Mapping[str, Any]) -> ObservedOrder | None:
-    """Return the order of the first page by a property; None if it shows none. Raises SkipCheck."""
+    """Return the order of the first page by a property; None if it is neither or both. Raises SkipCheck."""
     exchange = session.client.send(operation, query={**session.records.required_query(operation), **query})
     rows = session.operations.data(operation, exchange)
     values = [row.get(name) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
@@ -78,21 +78,27 @@ def _observe(session: Session, operation: Operation, name: str, query: Mapping[s
     affected_by_other_clients=True,
 )
 def check_defaults(case: Case) -> Iterator[CheckResult]:
-    """Compare the order of the list with that of the other lists, if these agree."""
+    """Compare the order of the list with that of the other lists; skipped unless these agree."""
     observations = case.use(OBSERVED_ORDERS)
     for subject in (DEFAULT_ORDER, DEFAULT_DIRECTION):
         own = observations.get((case.operation.id, subject))
-        peers = {name: o.order for (name, s), o in observations.items() if s == subject and name != case.operation.id}
-        if own is None or len(peers) < MIN_PEERS or len(set(peers.values())) > 1:
-            yield case.skip(_build_requirement(case, subject), not_testable("the other lists show no common order"))
+        other_orders = {
+            name: observed.order
+            for (name, other_subject), observed in observations.items()
+            if other_subject == subject and name != case.operation.id
+        }
+        if own is None or len(other_orders) < MIN_OTHER_LISTS or len(set(other_orders.values())) > 1:
+            yield case.skip(_build_requirement(case, subject), not_testable("the other lists have no common order"))
             continue
-        expected = next(iter(peers.values()))
-        message = f"got {own.order}, expected {expected} as in {len(peers)} other lists, among them {min(peers)}"
+        expected = next(iter(other_orders.values()))
+        message = (
+            f"got {own.order}, expected {expected} as in {len(other_orders)} other lists such as {min(other_orders)}"
+        )
         yield case.build_result(
             _build_requirement(case, subject), message if own.order != expected else "", own.exchange
         )
 
 
 def _build_requirement(case: Case, subject: str) -> Requirement:
-    """The requirement on a default, which no part of a contract states."""
+    """Build the requirement on a default; always inferred, since no part of a contract states it."""
     return replace(case.build_requirement(parameter=subject), provenance="inferred")

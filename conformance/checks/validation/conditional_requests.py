@@ -18,6 +18,8 @@ from spec.model import Contract, Operation
 ETAG, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY = "etag", "If-Match", "If-None-Match", "Idempotency-Key"
 ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 OTHER_TAG = '"conformance-other"'
+NO_ETAG = "ETag: the response has none, expected an entity tag"
+MAX_GENERATED_VALUES = 5  # of a field, until one differs from the stored value
 
 
 def _declares_etag(contract: Contract, operation: Operation) -> bool:
@@ -35,7 +37,7 @@ def _read_etag(exchange: Exchange) -> str:
     _declares_etag,
 )
 def check_etag(case: Case) -> Iterator[CheckResult]:
-    """Send the request, again with its entity tag, and with another one."""
+    """Send the request without If-None-Match, with the returned entity tag, and with another one."""
     session, operation = case.session, case.operation
     path, query = build_readable_path(case), session.records.required_query(operation)
     first = session.client.send(operation, path=path, query=query)
@@ -44,7 +46,7 @@ def check_etag(case: Case) -> Iterator[CheckResult]:
     declared = find_response_headers(session.contract, operation, 200)[ETAG]
     tag, requirement = _read_etag(first), case.build_requirement(declared.pointer)
     if not ENTITY_TAG.fullmatch(tag):
-        message = f'ETag is {tag!r}, expected a quoted text like "a1b2"' if tag else "the response has no ETag"
+        message = f'ETag: got {tag!r}, expected a quoted string such as "a1b2"' if tag else NO_ETAG
         yield case.build_result(requirement, message, first)
         return
     yield case.build_result(requirement, "", first)
@@ -64,7 +66,9 @@ def _evaluate_not_modified(case: Case, path: Mapping[str, Any], query: Mapping[s
         return case.skip(requirement, "the response changed between two requests")
     if status != 304:
         return case.build_result(requirement, f"{IF_NONE_MATCH}: {tag}: got {status}, expected 304", exchange)
-    message = f"304 has a body of {len(exchange.response.content)} bytes" if exchange.response.content else ""
+    message = (
+        f"304: got a body of {len(exchange.response.content)} bytes, expected none" if exchange.response.content else ""
+    )
     return case.build_result(requirement, message, exchange)
 
 
@@ -80,7 +84,7 @@ def _build_change(case: Case, record: CreatedRecord) -> dict[str, Any]:
     session, operation = case.session, case.operation
     before = fetch_attributes(session, record.resource, record.key)
     for field, _ in iter_round_trip_fields(case, session.operations.resource(operation)):
-        for _ in range(5):
+        for _ in range(MAX_GENERATED_VALUES):
             value = session.payloads.generate_value(field.schema, field.name)
             if value != before.get(field.name):
                 return session.records.build_update(operation, record.resource, record.key, {field.name: value})
@@ -96,7 +100,7 @@ def _build_change(case: Case, record: CreatedRecord) -> dict[str, Any]:
     compares_responses=True,
 )
 def check_etag_follows_updates(case: Case) -> Iterator[CheckResult]:
-    """The tag from before the update returns the new record, not 304: a cache must not serve the old one."""
+    """Update a record, then send its old tag in If-None-Match: 304 would make caches serve the old record."""
     session, operation = case.session, case.operation
     record = new_record(case)
     retrieve = session.operations.require(record.resource, "retrieve")
@@ -105,17 +109,22 @@ def check_etag_follows_updates(case: Case) -> Iterator[CheckResult]:
     headers = {IF_MATCH: tag} if find_header_parameter(operation, IF_MATCH) else {}
     updated = session.client.send(operation, path=path_of(operation, record.key), body=body, headers=headers)
     if not tag or not updated.response.ok:
-        raise SkipCheck(f"{operation.id} returned {updated.response.status}" if tag else "the response has no ETag")
-    path, problems = path_of(retrieve, record.key), []
+        raise SkipCheck(f"{operation.id} returned {updated.response.status}" if tag else NO_ETAG)
+    path = path_of(retrieve, record.key)
+    retrieved: list[Exchange] = []
 
     def find_problem() -> str:
         after = session.client.send(retrieve, path=path, headers={IF_NONE_MATCH: tag})
-        problems.append(after)
+        retrieved.append(after)
         is_stale = after.response.status == 304 or _read_etag(after) == tag
-        return f"the entity tag {tag} is the same after an update: got {after.response.status}" if is_stale else ""
+        return (
+            f"after an update: got {after.response.status} with the old entity tag {tag}, expected 200 with a new one"
+            if is_stale
+            else ""
+        )
 
     message = session.client.wait_until(find_problem)
-    yield case.build_result(case.build_requirement(), message, before, updated, problems[-1])
+    yield case.build_result(case.build_requirement(), message, before, updated, retrieved[-1])
 
 
 def _has_precondition(contract: Contract, operation: Operation) -> bool:
@@ -131,7 +140,7 @@ def _has_precondition(contract: Contract, operation: Operation) -> bool:
     writes=True,
 )
 def check_if_match(case: Case) -> Iterator[CheckResult]:
-    """Send the write with another tag, then with that of the record."""
+    """Send the write with a tag that the record does not have, then with its current tag."""
     session, operation = case.session, case.operation
     record = new_record(case)
     path = path_of(operation, record.key)
@@ -144,7 +153,7 @@ def check_if_match(case: Case) -> Iterator[CheckResult]:
         return
     current = session.client.send(operation, path=path, body=body, headers={IF_MATCH: tag})
     status = current.response.status
-    message = "" if current.response.ok else f"{IF_MATCH} with the tag of the record: got {status}, expected a success"
+    message = "" if current.response.ok else f"{IF_MATCH} with the tag of the record: got {status}, expected 2XX"
     yield case.build_result(case.build_requirement(parameter="current tag"), message, current)
 
 
@@ -167,6 +176,7 @@ def _evaluate_stale(
     compares_responses=True,
 )
 def check_idempotency_key(case: Case) -> Iterator[CheckResult]:
+    """Send the same create twice with one key, and once with another key."""
     session, operation = case.session, case.operation
     parameter = find_header_parameter(operation, IDEMPOTENCY_KEY)
     assert parameter is not None
@@ -180,15 +190,19 @@ def check_idempotency_key(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(f"{operation.id} returned {exchanges[0].response.status}")
     status = exchanges[1].response.status
     is_repeated = records[1] == records[0] or (not exchanges[1].response.ok and status in (409, 422))
-    message = "" if is_repeated else f"the same key: got {status} and record {records[1]}, expected {records[0]}"
+    message = (
+        ""
+        if is_repeated
+        else f"repeated with the same key: got {status} and record {records[1]}, expected record {records[0]}"
+    )
     yield case.build_result(case.build_requirement(parameter.pointer), message, *exchanges[:2])
     is_other = records[2] != records[0]
-    message = "" if is_other else f"another key: got record {records[2]}, expected a new one"
+    message = "" if is_other else f"repeated with another key: got record {records[2]}, expected a new record"
     yield case.build_result(case.build_requirement(parameter.pointer, None, "another key"), message, *exchanges)
 
 
 def _read_key(case: Case, exchange: Exchange) -> Any:
-    """Return the key of the record in a successful response; None without one."""
+    """Return the key of the record in a response; None if the request failed or the response has no key."""
     if not exchange.response.ok:
         return None
     try:

@@ -24,32 +24,36 @@ LINK_VALUE = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;,=]+(?:\s*=\s*(?:\"[^\"]*\"|
 RELATION = re.compile(r"\brel\s*=\s*\"?([^\";,]+)\"?")
 UNKNOWN_MEDIA_TYPE = "application/x-conformance"
 MAX_LINKED_PAGES = 20
-MIN_LINKED_ROWS = 3  # of pages with one row each
+MIN_LINKED_ROWS = 3  # so that the list has three pages
 
 
 @check(
     "location-resolves",
-    "The Location header of a created record is the address of that record.",
+    "The Location header of a created record is the URL of that record.",
     Category.HTTP,
     lambda c, o: is_create(c, o) and LOCATION in find_response_headers(c, o, 201),
     writes=True,
     compares_responses=True,
 )
 def check_location(case: Case) -> Iterator[CheckResult]:
-    """Create a record and request its Location: the path only, since a proxy may have another host."""
+    """Create a record and request its Location. The host is ignored, since a target behind a proxy may not know it."""
     session, operation = case.session, case.operation
     record = new_record(case)
     declared = find_response_headers(session.contract, operation, 201)[LOCATION]
     requirement = case.build_requirement(declared.pointer)
     location = record.exchange.response.headers.get(LOCATION, "")
     if not location:
-        yield case.build_result(requirement, f"{record.exchange.response.status} has no Location", record.exchange)
+        yield case.build_result(
+            requirement,
+            f"Location: the response with {record.exchange.response.status} has none, expected the URL of the record",
+            record.exchange,
+        )
         return
     retrieve = session.operations.require(record.resource, "retrieve")
     base = session.client.target.base
     path = _find_path_below(base, urljoin(record.exchange.request.build_url(base), location))
     if path is None:
-        message = f"Location is {location!r}, expected an address below {urlsplit(base).path or '/'}"
+        message = f"Location: got {location!r}, expected a URL below {urlsplit(base).path or '/'}"
         yield case.build_result(requirement, message, record.exchange)
         return
     request = Request(retrieve.id, "get", path)
@@ -59,8 +63,8 @@ def check_location(case: Case) -> Iterator[CheckResult]:
     key = data.get(key_attribute) if isinstance(data, Mapping) else None
     message = ""
     if key != record.key:
-        found = f"{key_attribute} {key!r}" if exchange.response.ok else f"status {exchange.response.status}"
-        message = f"Location {location!r} returned {found}, expected {key_attribute} {record.key!r}"
+        result = f"{key_attribute} {key!r}" if exchange.response.ok else f"status {exchange.response.status}"
+        message = f"Location {location!r}: got {result}, expected {key_attribute} {record.key!r}"
     yield case.build_result(requirement, message, record.exchange, exchange)
 
 
@@ -89,7 +93,7 @@ def _find_total_headers(contract: Contract, operation: Operation) -> list[str]:
     compares_responses=True,
 )
 def check_total_header(case: Case) -> Iterator[CheckResult]:
-    """Compare with the total in the body, or else with the rows of a list that has one page."""
+    """Compare the header with the total in the body; if there is none, with the number of listed rows."""
     declared = find_response_headers(case.session.contract, case.operation, 200)
     for name in _find_total_headers(case.session.contract, case.operation):
         requirement = case.build_requirement(declared[name].pointer, None, name)
@@ -98,7 +102,7 @@ def check_total_header(case: Case) -> Iterator[CheckResult]:
 
 
 def _evaluate_total(case: Case, name: str) -> Evaluation:
-    """A page with one row distinguishes the number of all rows from that of the page."""
+    """Request a page with one row, so that the total differs from the number of rows on the page."""
     listing = Listing(case.session, case.operation)
     if not case.session.options.read_only:
         with suppress(SkipCheck):
@@ -107,26 +111,26 @@ def _evaluate_total(case: Case, name: str) -> Evaluation:
     page = listing.fetch(size=1) if has_size else listing.fetch_largest()
     text = page.exchange.response.headers.get(name)
     if text is None:
-        return f"the response has no {name}", (page.exchange,)
+        return f"{name}: the response has none, expected the total", (page.exchange,)
     expected, total = parse_integer(page.pagination_values.get("total")), parse_integer(text)
     if expected is None:
         has_pages = find_parameter(case.operation, "page") is not None
         rows = list(case.session.records.rows(listing.operation, {})) if has_pages else listing.fetch_largest().rows
         expected = len(rows)
-    message = "" if total == expected else f"{name} is {text!r}, but the list has {expected} rows"
+    message = "" if total == expected else f"{name}: got {text!r}, expected {expected}, the number of rows"
     return message, (page.exchange,)
 
 
 @check(
     "link-header-reaches-all-pages",
-    "The Link header of each page but the last has the address of the next page.",
+    "The Link header of each page except the last has the URL of the next page.",
     Category.HTTP,
     lambda c, o: is_list(c, o) and LINK in find_response_headers(c, o, 200),
     affected_by_other_clients=True,
     compares_responses=True,
 )
 def check_link_header(case: Case) -> Iterator[CheckResult]:
-    """Follow the relation `next` from the first of several pages: each row is returned once."""
+    """Follow the links `rel=next` from the first page; the pages must contain each row once."""
     session, operation = case.session, case.operation
     declared = find_response_headers(session.contract, operation, 200)[LINK]
     listing = Listing(session, operation)
@@ -152,23 +156,26 @@ def _follow_links(listing: Listing) -> Evaluation:
         base = session.client.target.base
         path = _find_path_below(base, urljoin(exchange.request.build_url(base), link))
         if path is None:
-            return f"next is {link!r}, expected an address below {urlsplit(base).path or '/'}", (exchange,)
+            return f"rel=next: got {link!r}, expected a URL below {urlsplit(base).path or '/'}", (exchange,)
         request = Request(operation.id, "get", path)
         exchange = Exchange(request, session.client.target.send(request))
         rows = session.operations.data(operation, exchange) if exchange.response.ok else None
         if not isinstance(rows, list):
-            return f"next is {link!r}, which returned {exchange.response.status}", (page.exchange, exchange)
+            return f"rel=next {link!r}: got {exchange.response.status}, expected a list", (page.exchange, exchange)
         keys += listing.get_keys(rows)
         if len(keys) >= count and len(set(keys)) == len(keys):
             break
     if len(set(keys)) != len(keys):
-        return f"the pages of next repeat rows: {len(keys)} rows, {len(set(keys))} different", (page.exchange, exchange)
-    message = f"the pages of next end after {len(keys)} of at least {count} rows" if len(keys) < count else ""
+        return (
+            f"pages of rel=next: got {len(keys)} rows with {len(set(keys))} different keys, expected each row once",
+            (page.exchange, exchange),
+        )
+    message = f"pages of rel=next: got {len(keys)} rows, expected at least {count}" if len(keys) < count else ""
     return message, (page.exchange, exchange)
 
 
 def parse_links(header: str) -> dict[str, str]:
-    """Return relation -> address of a Link header (RFC 8288)."""
+    """Return relation -> URL of the links in a Link header (RFC 8288)."""
     links: dict[str, str] = {}
     for match in LINK_VALUE.finditer(header):
         relation = RELATION.search(match[2])
@@ -197,6 +204,7 @@ def _has_negotiation(contract: Contract, operation: Operation) -> bool:
     _has_negotiation,
 )
 def check_accept(case: Case) -> Iterator[CheckResult]:
+    """Request each declared media type, and one that is not declared where the contract documents 406."""
     session, operation = case.session, case.operation
     path, query = build_readable_path(case), session.records.required_query(operation)
 
@@ -208,9 +216,9 @@ def check_accept(case: Case) -> Iterator[CheckResult]:
         content_type, status = exchange.response.headers.get("content-type", ""), exchange.response.status
         message = ""
         if not exchange.response.ok:
-            message = f"Accept: {media_type}: got {status}, expected a success"
+            message = f"Accept: {media_type}: got {status}, expected 2XX"
         elif _parse_media_type(content_type)[0] != _parse_media_type(media_type)[0]:
-            message = f"Accept: {media_type}: got {content_type or 'no media type'}"
+            message = f"Accept: {media_type}: got {content_type or 'no media type'}, expected {media_type}"
         yield case.build_result(case.build_requirement(pointer), message, exchange)
     if 406 in operation.responses:
         exchange = send(UNKNOWN_MEDIA_TYPE)
@@ -220,7 +228,7 @@ def check_accept(case: Case) -> Iterator[CheckResult]:
 
 
 def _parse_media_type(text: str) -> tuple[str, str]:
-    """Return the media type and its charset, both in lower case; "" for what is missing."""
+    """Return the media type and its charset, both in lower case; each is "" if missing."""
     message = Message()
     message["content-type"] = text
     return message.get_content_type() if text else "", (message.get_content_charset() or "").lower()
@@ -239,16 +247,21 @@ def _find_declared_charsets(contract: Contract, operation: Operation) -> Mapping
     lambda c, o: o.method == "get" and bool(_find_declared_charsets(c, o)),
 )
 def check_charset(case: Case) -> Iterator[CheckResult]:
+    """Compare the charset of Content-Type with the declared one, and decode the body with it."""
     session, operation = case.session, case.operation
     path, query = build_readable_path(case), session.records.required_query(operation)
     exchange = session.client.send(operation, path=path, query=query)
     media_type, charset = _parse_media_type(exchange.response.headers.get("content-type", ""))
     expected = _find_declared_charsets(session.contract, operation).get(media_type)
     if not exchange.response.ok or expected is None:
-        raise SkipCheck(insufficient_data(f"got {exchange.response.status} with {media_type or 'no media type'}"))
-    message = f"charset is {charset or 'missing'}, expected {expected}" if charset != expected else ""
+        raise SkipCheck(
+            insufficient_data(
+                f"got {exchange.response.status} with {media_type or 'no media type'}, expected a declared media type"
+            )
+        )
+    message = f"charset: got {charset or 'none'}, expected {expected}" if charset != expected else ""
     if not message and not _is_encoded(exchange.response.content, expected):
-        message = f"the body is not encoded in {expected}"
+        message = f"body: got bytes that are not valid {expected}"
     yield case.build_result(case.build_requirement(), message, exchange)
 
 

@@ -1,16 +1,17 @@
 """Variants of list order: other collations and another default order."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conformance.mutation.conforming_variants.responses import VariantFactory, always
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import stateless
-from conformance.mutation.lists import parameters_by_role
+from conformance.mutation.faults import change_response, stateless
+from conformance.mutation.lists import pagination_fields, parameters_by_role
 
 MAX_PAGES = 59
 PAGE_SIZE = 100
+TOTAL_ROLES = frozenset({"total", "last-page", "last"})
 
 
 def strip_accents(text: str) -> str:
@@ -45,6 +46,31 @@ def sort_by_collation(collation_key: Callable[[str], str] | None) -> VariantFact
         return response.with_data(operation, rows[offset : offset + size])
 
     return always(stateless(fault))
+
+
+def _remove_totals(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    """Leave out what needs the number of all rows, as `simplePaginate` does; links to the last page are null."""
+    fields = pagination_fields(request.operation)
+    body = response.json
+    if not response.is_success or not isinstance(body, dict):
+        return response
+    for role in TOTAL_ROLES & fields.keys():
+        *containers, name = fields[role]
+        body = _without_value(body, containers, name)
+    return response.with_json(body)
+
+
+def _without_value(body: Any, containers: Sequence[str], name: str) -> Any:
+    """Copy an object without a property in nested objects."""
+    if not isinstance(body, dict):
+        return body
+    if not containers:
+        return {key: value for key, value in body.items() if key != name}
+    first, *rest = containers
+    return {**body, first: _without_value(body.get(first), rest, name)}
+
+
+remove_totals = always(change_response(_remove_totals))
 
 
 async def _fetch_all_pages(request: InterceptedRequest, call_next: CallNext, roles: Mapping[str, str]) -> list[Any]:

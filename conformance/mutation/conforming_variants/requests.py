@@ -10,6 +10,7 @@ from conformance.transport.messages import map_texts
 
 MAX_RECENT_CREATES = 5
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_OFFSET = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)[+-]\d\d:\d\d$")
 _FLIPPED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 # Strip white space from the texts of a body.
@@ -27,6 +28,38 @@ def _reject_unknown_reference(request: InterceptedRequest, response: Intercepted
 
 
 reject_unknown_reference = always(change_response(_reject_unknown_reference))
+
+
+def _reject_malformed_json(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    """Return 422 instead of 400: Laravel treats a body that is not JSON as an empty one."""
+    if response.status != 400 or not request.body or request.json is not None:
+        return response
+    names = [field.name for field in request.operation.body_fields.values() if field.required]
+    errors = {name: [f"The {name.replace('_', ' ')} field is required."] for name in names or ["body"]}
+    return replace(response, status=422).with_json({"message": next(iter(errors.values()))[0], "errors": errors})
+
+
+reject_malformed_json = always(change_response(_reject_malformed_json))
+
+
+def _convert_empty_texts(request: InterceptedRequest) -> InterceptedRequest:
+    """Replace empty texts of nullable fields by null, as the middleware ConvertEmptyStringsToNull does."""
+    if request.json is None:
+        return request
+    nullable = {field.name for field in request.operation.body_fields.values() if field.schema.get("nullable")}
+    body = {name: None if value == "" and name in nullable else value for name, value in request.json_object.items()}
+    return request.with_json(body) if request.json_object else request
+
+
+convert_empty_texts = always(change_request(_convert_empty_texts))
+
+
+def _drop_offset(text: str) -> str:
+    """Return an instant with its local time labelled as UTC, as Eloquent stores it."""
+    return _OFFSET.sub(r"\1Z", text)
+
+
+drop_offsets = always(change_request(lambda r: r if r.json is None else r.with_json(map_texts(r.json, _drop_offset))))
 
 
 def accept_booleans(*texts: str) -> VariantFactory:

@@ -82,6 +82,11 @@ def to_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
 
 
+def format_decimal(value: Any) -> Any:
+    """Convert a fraction to a text, as the cast `decimal:2` does."""
+    return f"{value:.2f}" if isinstance(value, float) and not value.is_integer() else value
+
+
 def encode_brackets(value: Any) -> Any:
     """Encode the brackets of array parameters in links."""
     return map_texts(value, lambda text: text.replace("[]", "%5B%5D") if text.startswith(MOCK_ORIGIN) else text)

@@ -117,6 +117,41 @@ class DelayedWrites:
 
 
 @dataclass(slots=True)
+class DelayedSearch:
+    """Lets a search find a new record after `delay` seconds, as an index that is updated by a queue.
+
+    `created_at`: key of a record -> when it was created.
+    """
+
+    contract: Contract
+    clock: ManualClock
+    delay: float
+    created_at: dict[str, float] = field(default_factory=dict)
+
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response, operation = await call_next(request), request.operation
+        view = self.contract.views.get(operation.envelope.view_name or "")
+        if view is None or not response.is_success:
+            return response
+        key, now = self.contract.resources[view.resource].key_attribute, self.clock().timestamp()
+        record = response.data(operation)
+        if operation.method == "post" and isinstance(record, dict):
+            self.created_at[str(record.get(key))] = now
+        names = [p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "search"]
+        if not isinstance(record, list) or not any(request.parameter_values(name) for name in names):
+            return response
+        rows = [row for row in record if self.created_at.get(str(row.get(key)), 0.0) <= now - self.delay]
+        return self._without_rows(operation, response.with_data(operation, rows), len(record) - len(rows))
+
+    def _without_rows(self, operation: Operation, response: InterceptedResponse, number: int) -> InterceptedResponse:
+        """Reduce the total by a number of rows."""
+        fields = pagination_fields(operation)
+        if not number or "total" not in fields:
+            return response
+        return response.with_json(change_value(response.json, fields["total"], lambda total: total - number))
+
+
+@dataclass(slots=True)
 class DelayedTotals:
     """Returns the totals of lists as they were `delay` seconds ago."""
 

@@ -1,9 +1,10 @@
-"""The records by resource: list, search, create, edit and delete. Changes and snapshots of the sandbox."""
+"""Pages of the records (list, search, create, update, delete), and of the changes and snapshots of the sandbox."""
 
+from http import HTTPStatus
 from typing import Any
 
 from mock_server.console.control_client import ControlError
-from mock_server.console.forms import build_fields, fill_fields, parse_changes
+from mock_server.console.forms import NULL_SUFFIX, build_fields, fill_fields, parse_changes
 from mock_server.console.page import (
     Page,
     PageRequest,
@@ -84,8 +85,8 @@ async def _show_records(request: PageRequest, resource: str) -> Page:
     search, offset = request.query.get("search", ""), request.query.get("offset", "0")
     listed = await request.get("records", resource, search=search, limit=PAGE_SIZE, offset=offset)
     first = parse_whole_number(offset) or 0
-    following = first + PAGE_SIZE if first + PAGE_SIZE < listed["total"] else None
-    context = {"resource": resource, "listed": listed, "search": search, "first": first, "following": following}
+    next_offset = first + PAGE_SIZE if first + PAGE_SIZE < listed["total"] else None
+    context = {"resource": resource, "listed": listed, "search": search, "first": first, "next_offset": next_offset}
     return Page("records.html.j2", {**context, "page_size": PAGE_SIZE})
 
 
@@ -101,17 +102,19 @@ async def _show_new_record(request: PageRequest, resource: str) -> Page:
 
 
 async def _read_schema(request: PageRequest, resource: str) -> Any:
-    """Return the schema of the records of a resource in requests. Raises ControlError (404)."""
+    """Return the schema of a record in requests to the control API. Raises ControlError (404)."""
     schemas = (await request.client.get("openapi.json"))["components"]["schemas"]
     if f"{resource}Input" not in schemas:
-        raise ControlError(404, [f"The contract has no resource {resource}."])
+        raise ControlError(
+            HTTPStatus.NOT_FOUND, [f'resource: unknown name "{resource[:100]}" (expected a resource of the contract).']
+        )
     return schemas[f"{resource}Input"]
 
 
 async def _create_record(request: PageRequest, resource: str) -> PageResult:
-    """Create a record with the values that were filled in; the mock chooses the others."""
+    """Create a record with the submitted values; the mock generates the others."""
     fields = build_fields(await _read_schema(request, resource), {})
-    filled = {name: text for name, text in request.form.items() if text or name.endswith(":null")}
+    filled = {name: text for name, text in request.form.items() if text or name.endswith(NULL_SUFFIX)}
     try:
         created = await request.send("POST", "records", body={resource: [parse_changes(fields, filled)]})
     except ControlError as error:

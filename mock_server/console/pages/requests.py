@@ -1,4 +1,4 @@
-"""The recorded requests: list, detail with the reason of the response, and rules made from a request."""
+"""Pages of the recorded requests: the list, one request with the reason for its response, and rules made from it."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from mock_server.console.page import (
     create_unknown_page_error,
     parse_whole_number,
 )
-from spec.model import Contract, Operation
+from spec.model import BodyField, Contract, Operation, Parameter
 from spec.provenance import get_provenance
 
 PAGE_SIZE = 50
@@ -34,7 +34,7 @@ async def show_requests(request: PageRequest) -> PageResult:
         return await show_request(request, _parse_request_number(request.parts, 1))
     query = request.query
     criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
-    listed = await request.get("requests", limit=PAGE_SIZE, **criteria)
+    listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
     is_fragment = "rows" in query
     context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
     context["is_live"] = not criteria["before"] and "paused" not in query
@@ -42,6 +42,7 @@ async def show_requests(request: PageRequest) -> PageResult:
 
 
 async def show_request(request: PageRequest, number: int) -> Page:
+    """Show one request and its operation. Raises ControlError (404)."""
     entry = await _find_request(request, number)
     operation = request.contract.operations.get(entry["operation"] or "")
     context = {
@@ -75,6 +76,7 @@ async def change_requests(request: PageRequest) -> PageResult:
 
 
 async def download_archive(request: PageRequest) -> PageResult:
+    """Return the recorded requests as a HAR file."""
     archive = await request.get("requests.har")
     return Download(f"{request.sandbox}.har", "application/json", orjson.dumps(archive))
 
@@ -92,46 +94,38 @@ async def _find_request(request: PageRequest, number: int) -> Any:
     body = {"before": number + 1, "limit": 1}
     entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
     if not entries or entries[0]["id"] != number:
-        message = f"There is no recorded request {number}: it was deleted, or there was no memory for it."
+        message = f"Request {number} is not recorded: it was deleted, or dropped for newer ones (--journal-memory)."
         raise ControlError(HTTPStatus.NOT_FOUND, [message])
     return entries[0]
 
 
 def _describe_operation(contract: Contract, operation: Operation) -> dict[str, Any]:
-    """Return what the contract says about an operation, each part with its provenance."""
+    """Return the documentation of an operation, with the provenance of each parameter and body field."""
     document = contract.document
     node = document.resolve(operation.pointer)
-    parameters = [
-        {
-            "name": parameter.name,
-            "place": parameter.location,
-            "required": parameter.required,
-            "provenance": get_provenance(document, parameter.pointer),
-        }
-        for parameter in operation.parameters
-    ]
-    fields = [
-        {
-            "name": field.name,
-            "place": "body",
-            "required": field.required,
-            "provenance": get_provenance(document, field.pointer),
-        }
-        for field in operation.body_fields.values()
-    ]
+    parts: list[tuple[Parameter | BodyField, str]] = [(p, p.location) for p in operation.parameters]
+    parts += [(field, "body") for field in operation.body_fields.values()]
     return {
         "id": operation.id,
         "title": f"{operation.method.upper()} {operation.path}",
         "summary": operation.summary,
         "description": str(node.get("description", "")),
         "provenance": get_provenance(document, operation.pointer),
-        "parts": [*parameters, *fields],
+        "parts": [
+            {
+                "name": part.name,
+                "location": location,
+                "required": part.required,
+                "provenance": get_provenance(document, part.pointer),
+            }
+            for part, location in parts
+        ],
         "statuses": sorted(operation.responses),
     }
 
 
 def build_curl(entry: Mapping[str, Any]) -> str:
-    """Return a command that sends a recorded request again; a redacted credential is ``$TOKEN``."""
+    """Build a curl command that repeats a recorded request; a redacted bearer token becomes ``$TOKEN``."""
     sent = entry["request"]
     words = ["curl", "-i", "-X", shlex.quote(sent["method"]), shlex.quote(sent["url"])]
     for name, value in sent["headers"].items():
@@ -146,7 +140,7 @@ def build_curl(entry: Mapping[str, Any]) -> str:
 
 
 def _build_match(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return conditions for requests like a recorded one."""
+    """Return rule conditions that match requests to the same operation, or else with the same method and path."""
     if entry["operation"] is not None:
         return {"operation": entry["operation"]}
     return {"method": entry["request"]["method"], "path": entry["request"]["path"]}
@@ -158,7 +152,7 @@ def _build_name(prefix: str, entry: Mapping[str, Any]) -> str:
 
 
 def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return a rule with which the next request like a recorded one fails."""
+    """Return a rule that makes the next matching request fail. `form`: has the status, or a fault."""
     text = form.get("status", "")
     status = parse_whole_number(text)
     respond = {"fault": text} if text == "connection-reset" else {"status": text if status is None else status}
@@ -166,7 +160,7 @@ def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[st
 
 
 def _build_saved_response(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule that always gives the recorded response."""
+    """Return a rule that always sends the recorded response."""
     response = entry["response"] or {"status": 500, "body": None}
     respond = {"status": response["status"]}
     if response["body"] is not None:

@@ -1,8 +1,8 @@
 """Measure the suite on the PHP backend: `python -m tests.backends.php.measure --seen --output seen.json`.
 
-Each run starts the backend with a new database. Without a bug, every failure is a false alarm of the suite or a defect
-of the backend. With a bug, `blocking` means that the suite exits with 1, and `gap` that it exits with 0 but lists a
-failure on an operation of the bug that the backend without a bug does not have (`--clean FILE`).
+Each run starts the backend with a new database. Failures of a clean run (`--clean FILE`) are false alarms of the suite
+or defects of the backend, and do not count. With a bug, another reproducible failure is `blocking` if it blocks and the
+suite exits with 1, else `gap`. Without one, the bug is `missed`.
 """
 
 import argparse
@@ -56,9 +56,9 @@ class PlantedBug:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BugMeasurement:
-    """What a run showed. `detection`: `blocking`, `gap` or `missed`. `failures`: new ones, compared with a clean run.
+    """The result of a run. `detection`: `blocking`, `gap` or `missed`. `failures`: those that clean runs do not have.
 
-    `operations`: those that the run selected; empty: all.
+    `operations`: the selected operationIds; empty for all.
     """
 
     name: str
@@ -72,7 +72,7 @@ class BugMeasurement:
 
 
 def load_bugs() -> dict[str, PlantedBug]:
-    """The planted bugs by name."""
+    """Return the planted bugs by name."""
     entries = json.loads((FOLDER / "bugs.json").read_text(encoding="utf-8"))
     fields = ("name", "location", "fact", "seen")
     return {entry["name"]: PlantedBug(**{field: entry[field] for field in fields}) for entry in entries}
@@ -80,7 +80,7 @@ def load_bugs() -> dict[str, PlantedBug]:
 
 @cache
 def _load_operations() -> dict[str, tuple[str, str, dict[str, int]]]:
-    """operationId -> `METHOD /path`, tag, and the components that it uses -> number of references to them."""
+    """Return operationId -> (`METHOD /path`, tag, component -> least number of references that lead to it)."""
     document = yaml.safe_load((ROOT / "spec" / "openapi.yaml").read_text(encoding="utf-8"))
     return {
         item[method]["operationId"]: (
@@ -95,7 +95,7 @@ def _load_operations() -> dict[str, tuple[str, str, dict[str, int]]]:
 
 
 def _measure_distances(components: dict[str, Any], part: object) -> dict[str, int]:
-    """The components that a part of the document refers to -> how many references lead there, at least."""
+    """Return component -> least number of references that lead to it from a part of the document."""
     distances: dict[str, int] = {}
     parts, distance = [part], 0
     while parts:
@@ -108,15 +108,15 @@ def _measure_distances(components: dict[str, Any], part: object) -> dict[str, in
 
 
 def select_operations(location: str) -> tuple[str, ...]:
-    """The operations to run for a location: all of the tags whose operations are there. Empty: all operations.
+    """Return the operationIds to run for the location of a bug; empty for all operations.
 
-    A component is at the operations that refer to it most directly. One of many operations selects all of them, since
-    the bug may be anywhere.
+    Selects the tags of the operation at the location, or of those that refer most directly to the component there, and
+    all operations with these tags. More than MAX_SELECTED operations count as all.
     """
-    operations, place = _load_operations(), location.partition(",")[0]
-    tags = {tag for route, tag, _ in operations.values() if route == place}
-    if place.startswith("components."):
-        component = "/".join(place.split(".")[1:3])
+    operations, route_or_component = _load_operations(), location.partition(",")[0]
+    tags = {tag for route, tag, _ in operations.values() if route == route_or_component}
+    if route_or_component.startswith("components."):
+        component = "/".join(route_or_component.split(".")[1:3])
         distances = [(distances[component], tag) for _, tag, distances in operations.values() if component in distances]
         tags = {tag for distance, tag in distances if distance == min(distances)[0]}
     selected = tuple(name for name, (_, tag, _) in operations.items() if tag in tags)
@@ -136,7 +136,7 @@ def run_backend(bug: str = "") -> Iterator[str]:
 
 
 def _start_backend(database: str, bug: str) -> tuple["subprocess.Popen[bytes]", int]:
-    """Start the backend; if another process takes the port first, on another port. Raises RuntimeError."""
+    """Start the backend; retry on another port if its port is in use. Raises RuntimeError."""
     devnull = subprocess.DEVNULL
     for _ in range(START_ATTEMPTS):
         port = _find_free_port()
@@ -149,7 +149,7 @@ def _start_backend(database: str, bug: str) -> tuple["subprocess.Popen[bytes]", 
 
 
 def _find_free_port() -> int:
-    """A free port outside the range that the system assigns to connections."""
+    """Return a free port outside the ephemeral range. Raises RuntimeError."""
     for port in sample(PORTS, len(PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -158,7 +158,7 @@ def _find_free_port() -> int:
 
 
 def _is_listening(backend: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Wait until the backend accepts connections; False if it has ended or takes too long."""
+    """Wait until the backend accepts connections; return False if it exits or the timeout elapses."""
     deadline = time.monotonic() + START_SECONDS
     while backend.poll() is None and time.monotonic() < deadline:
         try:
@@ -189,21 +189,21 @@ def measure(name: str, operations: Sequence[str], options: Sequence[str], known:
 
 
 def classify(suite_run: SuiteRun, failures: Sequence[FailedCheck]) -> str:
-    """How a run shows a bug. `failures`: those that a clean run does not have."""
-    steady = [failure for failure in failures if failure.is_steady]
-    if suite_run.exit_code == EXIT_FAILED and any(failure.is_blocking for failure in steady):
+    """Return `blocking`, `gap` or `missed`. `failures`: those that clean runs do not have."""
+    reproducible = [failure for failure in failures if failure.is_steady]
+    if suite_run.exit_code == EXIT_FAILED and any(failure.is_blocking for failure in reproducible):
         return "blocking"
-    return "gap" if steady else "missed"
+    return "gap" if reproducible else "missed"
 
 
 def load_known_failures(files: Sequence[Path]) -> frozenset[str]:
-    """The fingerprints of the failures in the measurements of clean runs."""
+    """Return the fingerprints of the failures of clean runs. `files`: their output."""
     measurements = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
     return frozenset(failure["fingerprint"] for entry in measurements for failure in entry["failures"])
 
 
 def summarize(measurements: Sequence[BugMeasurement]) -> str:
-    """The number of runs by detection."""
+    """Return a line with the number of runs by detection."""
     count = {name: sum(entry.detection == name for entry in measurements) for name in ("blocking", "gap", "missed")}
     return f"{len(measurements)} runs: " + ", ".join(f"{number} {name}" for name, number in count.items())
 
@@ -222,9 +222,13 @@ def _format_line(measurement: BugMeasurement, *, show_failures: bool) -> str:
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.backends.php.measure", description=__doc__)
     parser.add_argument("bug", nargs="*", help=f"names of bugs, or {CLEAN} for the backend without a bug")
-    parser.add_argument("--seen", action="store_true", help="the bugs with which the suite may be improved")
-    parser.add_argument("--unseen", action="store_true", help="the held-out bugs; prints no names of checks")
-    parser.add_argument("--clean", type=Path, action="append", default=[], help="output of clean runs, to compare with")
+    parser.add_argument("--seen", action="store_true", help="measure the bugs that may be used to improve the suite")
+    parser.add_argument(
+        "--unseen", action="store_true", help="measure the held-out bugs, without printing names of checks"
+    )
+    parser.add_argument(
+        "--clean", type=Path, action="append", default=[], help="output of a clean run, to compare with"
+    )
     parser.add_argument("--all-operations", action="store_true", help="do not select operations by the bug's location")
     parser.add_argument(
         "--option", action="append", default=[], help="further option of the suite, as --option=--strict"
@@ -240,7 +244,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the selected bugs; print a line for each and write the JSON file after each."""
+    """Measure the selected bugs; print a line and update the JSON file after each. Return 0."""
     options = _parse_arguments(arguments)
     bugs = load_bugs()
     names = [

@@ -2,8 +2,8 @@
 
     python tests/backends/php/verify_bugs.py [NAME ...]
 
-A scenario sends requests and returns what it observed. Without a bug, that equals the expected value; with its bug, it
-does not.
+A scenario sends requests and returns an observed value. It must equal the expected value without the bug, and differ
+from it with the bug.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class BackendReply:
 
 @dataclass(slots=True)
 class BackendClient:
-    """Sends requests to the backend and records responses with 5xx."""
+    """Sends requests to the backend. `failures`: requests that returned 5xx."""
 
     port: int
     failures: list[str] = field(default_factory=list)
@@ -63,13 +63,14 @@ class BackendClient:
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
     ) -> BackendReply:
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        """Send a request. `body`: sent as JSON. `token`: "" for none. `raw`: bytes of the body instead of `body`."""
+        request_headers = {"Authorization": f"Bearer {token}"} if token else {}
         content = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if content is not None:
-            sent["Content-Type"] = "application/json"
+            request_headers["Content-Type"] = "application/json"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, f"/api/v1{path}", content, sent | (headers or {}))
+            connection.request(method, f"/api/v1{path}", content, request_headers | (headers or {}))
             response = connection.getresponse()
             text = response.read().decode()
         finally:
@@ -94,15 +95,17 @@ class BackendClient:
     def delete(self, path: str, token: str = JOHN) -> BackendReply:
         return self.send("DELETE", path, token=token)
 
-    def all(self, path: str, token: str = JOHN) -> list[dict[str, Any]]:
+    def list_all(self, path: str, token: str = JOHN) -> list[dict[str, Any]]:
+        """Return the first 100 records of a list."""
         separator = "&" if "?" in path else "?"
         return list(self.get(f"{path}{separator}per_page=100", token).data)
 
     def uuid(self, collection: str, name: str, token: str, attribute: str = "name") -> str:
-        """UUID of the seeded record with this name."""
-        return next(str(row["uuid"]) for row in self.all(f"/{collection}", token) if row[attribute] == name)
+        """Return the UUID of the seeded record with a name."""
+        return next(str(row["uuid"]) for row in self.list_all(f"/{collection}", token) if row[attribute] == name)
 
     def create(self, collection: str, token: str = JOHN, **body: object) -> dict[str, Any]:
+        """Create a record and return it."""
         return dict(self.post(f"/{collection}", body, token).data)
 
 
@@ -120,11 +123,13 @@ def scenario(name: str, expected: object) -> Callable[[Scenario], Scenario]:
     return register
 
 
-def short(name: str, expected: object, function: Scenario) -> None:
+def add_scenario(name: str, expected: object, function: Scenario) -> None:
+    """Register a scenario that is one expression; see `scenario`."""
     SCENARIOS[name] = (function, expected)
 
 
-def days() -> str:
+def format_today() -> str:
+    """Return the current date in UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
@@ -134,38 +139,46 @@ def is_sorted(values: list[Any], *, reverse: bool = False) -> bool:
 
 # Lists
 
-short(
+add_scenario(
     "offset-uses-default-size",
     True,
-    lambda c: c.get("/messages?per_page=5&page=2").data[0]["uuid"] == c.all("/messages")[5]["uuid"],
+    lambda c: c.get("/messages?per_page=5&page=2").data[0]["uuid"] == c.list_all("/messages")[5]["uuid"],
 )
-short("last-page-rounded-down", 3, lambda c: c.get("/large-language-models?per_page=2").body["meta"]["last_page"])
-short("total-is-page-count", True, lambda c: c.get("/prompts?per_page=3").total == len(c.all("/prompts")))
-short("next-link-on-full-last-page", None, lambda c: c.get("/large-language-models?per_page=5").body["links"]["next"])
-short(
+add_scenario(
+    "last-page-rounded-down", 3, lambda c: c.get("/large-language-models?per_page=2").body["meta"]["last_page"]
+)
+add_scenario("total-is-page-count", True, lambda c: c.get("/prompts?per_page=3").total == len(c.list_all("/prompts")))
+add_scenario(
+    "next-link-on-full-last-page", None, lambda c: c.get("/large-language-models?per_page=5").body["links"]["next"]
+)
+add_scenario(
     "links-drop-filters",
     True,
     lambda c: "search=arrive" in c.get("/messages?search=arrive&per_page=1").body["links"]["next"],
 )
-short(
+add_scenario(
     "workflow-sort-direction-ignored",
     True,
-    lambda c: is_sorted([row["name"] for row in c.all("/workflows?sort_by=name&sort_direction=desc")], reverse=True),
+    lambda c: is_sorted(
+        [row["name"] for row in c.list_all("/workflows?sort_by=name&sort_direction=desc")], reverse=True
+    ),
 )
-short(
-    "memories-oldest-first", True, lambda c: is_sorted([row["created_at"] for row in c.all("/memories")], reverse=True)
+add_scenario(
+    "memories-oldest-first",
+    True,
+    lambda c: is_sorted([row["created_at"] for row in c.list_all("/memories")], reverse=True),
 )
-short(
+add_scenario(
     "threads-sorted-descending-by-default",
     True,
-    lambda c: is_sorted([row["name"] for row in c.all("/threads?sort_by=name")]),
+    lambda c: is_sorted([row["name"] for row in c.list_all("/threads?sort_by=name")]),
 )
-short("per-page-clamped", 422, lambda c: c.get("/agents?per_page=101").status)
-short("page-zero-accepted", 422, lambda c: c.get("/agents?page=0").status)
-short(
+add_scenario("per-page-clamped", 422, lambda c: c.get("/agents?per_page=101").status)
+add_scenario("page-zero-accepted", 422, lambda c: c.get("/agents?page=0").status)
+add_scenario(
     "usage-count-sorted-as-text",
     True,
-    lambda c: is_sorted([row["usage_count"] for row in c.all("/prompts?sort_by=usage_count")]),
+    lambda c: is_sorted([row["usage_count"] for row in c.list_all("/prompts?sort_by=usage_count")]),
 )
 
 
@@ -177,27 +190,29 @@ def page_through_messages(client: BackendClient) -> object:
 
 # Search and filters
 
-short("search-wildcards-not-escaped", 0, lambda c: c.get("/agents?search=%25").total)
-short("search-case-sensitive", 1, lambda c: c.get("/prompts?search=EMAIL%20WRITER").total)
-short("search-or-without-parentheses", 0, lambda c: c.get("/providers?search=notion").total)
-short("workflow-search-in-name-only", True, lambda c: c.get("/workflows?search=automates").total > 0)
-short("false-filter-ignored", {False}, lambda c: {row["is_active"] for row in c.all("/workflows?is_active=false")})
-short(
+add_scenario("search-wildcards-not-escaped", 0, lambda c: c.get("/agents?search=%25").total)
+add_scenario("search-case-sensitive", 1, lambda c: c.get("/prompts?search=EMAIL%20WRITER").total)
+add_scenario("search-or-without-parentheses", 0, lambda c: c.get("/providers?search=notion").total)
+add_scenario("workflow-search-in-name-only", True, lambda c: c.get("/workflows?search=automates").total > 0)
+add_scenario(
+    "false-filter-ignored", {False}, lambda c: {row["is_active"] for row in c.list_all("/workflows?is_active=false")}
+)
+add_scenario(
     "user-ids-last-value-only",
     {123, 125},
-    lambda c: {row["user"]["id"] for row in c.all("/agents?user_ids=123&user_ids=125")},
+    lambda c: {row["user"]["id"] for row in c.list_all("/agents?user_ids=123&user_ids=125")},
 )
-short(
+add_scenario(
     "organization-filter-always-applied",
     True,
     lambda c: c.get(f"/workflows?workspace_uuid={FIRST}&organization_multiplai_id=org_south").total > 0,
 )
-short(
+add_scenario(
     "running-filter-includes-pending",
     {"running"},
-    lambda c: {row["status"] for row in c.all("/workflow-executions?status=running")},
+    lambda c: {row["status"] for row in c.list_all("/workflow-executions?status=running")},
 )
-short(
+add_scenario(
     "camel-case-relation-ignored",
     True,
     lambda c: "workflow_execution_data" in c.get("/workflow-executions?with=workflowExecutionData").data[0],
@@ -219,12 +234,12 @@ def filter_favorites(client: BackendClient) -> object:
 @scenario("date-to-excludes-the-day", True)
 def filter_until_today(client: BackendClient) -> object:
     uuid = client.create("workflow-executions", workflow_uuid=FIRST)["uuid"]
-    return uuid in {row["uuid"] for row in client.all(f"/workflow-executions?date_to={days()}")}
+    return uuid in {row["uuid"] for row in client.list_all(f"/workflow-executions?date_to={format_today()}")}
 
 
 @scenario("dates-in-local-time", True)
 def count_by_day(client: BackendClient) -> object:
-    listed = [row["created_at"][:10] for row in client.all("/workflow-executions")]
+    listed = [row["created_at"][:10] for row in client.list_all("/workflow-executions")]
     counts = {
         day: client.get(f"/workflow-executions/count?start_date={day}&end_date={day}").data["total"]
         for day in set(listed)
@@ -234,70 +249,78 @@ def count_by_day(client: BackendClient) -> object:
 
 @scenario("pending-approvals-count-all", True)
 def compare_approval_counts(client: BackendClient) -> object:
-    rows = client.all("/workflow-executions?with_count=workflowApprovals,pendingWorkflowApprovals")
+    rows = client.list_all("/workflow-executions?with_count=workflowApprovals,pendingWorkflowApprovals")
     return any(row["pending_workflow_approvals_count"] < row["workflow_approvals_count"] for row in rows)
 
 
 # Access
 
-short("member-workspaces-not-listed", 2, lambda c: c.get("/workspaces", NOOR).total)
-short("foreign-memory-can-be-read", 404, lambda c: c.get(f"/memories/{c.all('/memories', JANE)[0]['uuid']}").status)
-short(
+add_scenario("member-workspaces-not-listed", 2, lambda c: c.get("/workspaces", NOOR).total)
+add_scenario(
+    "foreign-memory-can-be-read", 404, lambda c: c.get(f"/memories/{c.list_all('/memories', JANE)[0]['uuid']}").status
+)
+add_scenario(
     "foreign-prompt-can-be-updated",
     404,
-    lambda c: c.put(f"/prompts/{c.all('/prompts', JANE)[0]['uuid']}", {"name": "Mine"}).status,
+    lambda c: c.put(f"/prompts/{c.list_all('/prompts', JANE)[0]['uuid']}", {"name": "Mine"}).status,
 )
-short("foreign-thread-can-be-deleted", 404, lambda c: c.delete(f"/threads/{c.all('/threads', JANE)[0]['uuid']}").status)
-short(
+add_scenario(
+    "foreign-thread-can-be-deleted",
+    404,
+    lambda c: c.delete(f"/threads/{c.list_all('/threads', JANE)[0]['uuid']}").status,
+)
+add_scenario(
     "messages-of-foreign-thread-listed",
     0,
-    lambda c: c.get(f"/messages?thread_uuid={c.all('/threads', JANE)[0]['uuid']}").total,
+    lambda c: c.get(f"/messages?thread_uuid={c.list_all('/threads', JANE)[0]['uuid']}").total,
 )
-short(
+add_scenario(
     "foreign-workspace-accepted",
     404,
     lambda c: c.post("/prompts", {"name": "a", "content": "b", "workspace_uuid": FIRST}, JANE).status,
 )
-short(
+add_scenario(
     "hidden-workflows-can-be-linked",
     404,
     lambda c: c.post("/agents", {"name": "a", "workflow_uuids": [c.uuid("workflows", "Old Reports", JANE)]}).status,
 )
-short(
+add_scenario(
     "foreign-workspace-embedded",
     False,
     lambda c: "primary_workspace" in c.get(f"/agents/{c.uuid('agents', 'Event Host', JANE)}").data["user"],
 )
-short(
+add_scenario(
     "counts-include-hidden-threads",
     0,
     lambda c: c.get(f"/agents/{c.uuid('agents', 'Event Host', JANE)}").data["threads_count"],
 )
-short(
+add_scenario(
     "shares-to-workspace-ignored", 200, lambda c: c.get(f"/agents/{c.uuid('agents', 'Copy Writer', JANE)}", NOOR).status
 )
-short(
+add_scenario(
     "read-share-may-update-workflow",
     403,
     lambda c: c.put(f"/workflows/{c.uuid('workflows', 'Daily Summary', JOHN)}", {"name": "x"}, JANE).status,
 )
-short(
+add_scenario(
     "write-share-may-delete-agent",
     403,
     lambda c: c.delete(f"/agents/{c.uuid('agents', 'Travel Planner', JOHN)}", JANE).status,
 )
-short("members-may-update-workspace", 403, lambda c: c.put(f"/workspaces/{FIRST}", {"name": "x"}, NOOR).status)
-short(
+add_scenario("members-may-update-workspace", 403, lambda c: c.put(f"/workspaces/{FIRST}", {"name": "x"}, NOOR).status)
+add_scenario(
     "members-may-update-accounts",
     403,
-    lambda c: c.put(f"/accounts/{c.all('/accounts', JOHN)[-1]['uuid']}", {"provider_display_name": "x"}, NOOR).status,
+    lambda c: (
+        c.put(f"/accounts/{c.list_all('/accounts', JOHN)[-1]['uuid']}", {"provider_display_name": "x"}, NOOR).status
+    ),
 )
-short(
+add_scenario(
     "share-writes-by-default",
     "read",
     lambda c: c.post(f"/agents/{FIRST}/share", {"entity_type": "user", "entity_id": 124}).data["permission"],
 )
-short(
+add_scenario(
     "bearer-token-first",
     124,
     lambda c: c.send("GET", "/user", headers={"X-Multiplai-Authorization": JANE}).data["id"],
@@ -326,65 +349,72 @@ def write_without_csrf_token(client: BackendClient) -> object:
 
 # Writes
 
-short("credentials-returned", False, lambda c: "credentials" in c.get("/accounts").data[0])
-short("null-ignored-in-updates", None, lambda c: c.put(f"/providers/{FIRST}", {"website": None}).data["website"])
-short(
+add_scenario("credentials-returned", False, lambda c: "credentials" in c.get("/accounts").data[0])
+add_scenario("null-ignored-in-updates", None, lambda c: c.put(f"/providers/{FIRST}", {"website": None}).data["website"])
+add_scenario(
     "empty-values-ignored-in-updates", "", lambda c: c.put(f"/agents/{FIRST}", {"description": ""}).data["description"]
 )
-short(
+add_scenario(
     "agent-metadata-replaced",
     "Welcome!",
     lambda c: c.put(f"/agents/{FIRST}", {"metadata": {"role": "x"}}).data["metadata"].get("greetings"),
 )
-short(
+add_scenario(
     "prompt-metadata-without-defaults",
     "gpt-4",
     lambda c: c.create("prompts", name="a", content="b", metadata={"temperature": 1})["metadata"].get(
         "large_language_model"
     ),
 )
-short("content-truncated-at-64k", 90000, lambda c: len(say(c, "x" * 90000)["content"]))
-short("length-in-bytes", 201, lambda c: c.post("/threads", {"name": "\u00e9" * 255}).status)
-short("content-html-escaped", "a < b & c", lambda c: say(c, "a < b & c")["content"])
-short("strips-four-byte-characters", "Hi \U0001f44b", lambda c: say(c, "Hi \U0001f44b")["content"])
-short("message-role-not-validated", 422, lambda c: c.post("/messages", message(c) | {"role": "robot"}).status)
-short("provider-private-by-default", "workspace", lambda c: c.create("providers", name="a", slug="b")["visibility"])
-short("empty-prompt-content-accepted", 422, lambda c: c.post("/prompts", {"name": "a", "content": ""}).status)
-short("unknown-agent-of-thread-ignored", 404, lambda c: c.post("/threads", {"agent_uuid": UNKNOWN}).status)
-short("thread-created-with-200", 201, lambda c: c.post("/threads", {}).status)
-short("quote-in-path-fails", 404, lambda c: c.get("/accounts/it's").status)
-short("empty-objects-become-lists", {}, lambda c: c.create("workflows", name="a", settings={})["settings"])
-short("numeric-strings-as-numbers", "007", lambda c: c.create("threads", name="007")["name"])
-short("first-error-only", 2, lambda c: len(c.post("/prompts", {}).body["errors"]))
-short("unknown-path-returns-html", "application/json", lambda c: c.get("/nothing").headers["Content-Type"])
-short("errors-without-content-type", "application/json", lambda c: c.post("/prompts", {}).headers["Content-Type"])
-short(
+add_scenario("content-truncated-at-64k", 90000, lambda c: len(create_message(c, "x" * 90000)["content"]))
+add_scenario("length-in-bytes", 201, lambda c: c.post("/threads", {"name": "\u00e9" * 255}).status)
+add_scenario("content-html-escaped", "a < b & c", lambda c: create_message(c, "a < b & c")["content"])
+add_scenario("strips-four-byte-characters", "Hi \U0001f44b", lambda c: create_message(c, "Hi \U0001f44b")["content"])
+add_scenario(
+    "message-role-not-validated", 422, lambda c: c.post("/messages", build_message(c) | {"role": "robot"}).status
+)
+add_scenario(
+    "provider-private-by-default", "workspace", lambda c: c.create("providers", name="a", slug="b")["visibility"]
+)
+add_scenario("empty-prompt-content-accepted", 422, lambda c: c.post("/prompts", {"name": "a", "content": ""}).status)
+add_scenario("unknown-agent-of-thread-ignored", 404, lambda c: c.post("/threads", {"agent_uuid": UNKNOWN}).status)
+add_scenario("thread-created-with-200", 201, lambda c: c.post("/threads", {}).status)
+add_scenario("quote-in-path-fails", 404, lambda c: c.get("/accounts/it's").status)
+add_scenario("empty-objects-become-lists", {}, lambda c: c.create("workflows", name="a", settings={})["settings"])
+add_scenario("numeric-strings-as-numbers", "007", lambda c: c.create("threads", name="007")["name"])
+add_scenario("first-error-only", 2, lambda c: len(c.post("/prompts", {}).body["errors"]))
+add_scenario("unknown-path-returns-html", "application/json", lambda c: c.get("/nothing").headers["Content-Type"])
+add_scenario(
+    "errors-without-content-type", "application/json", lambda c: c.post("/prompts", {}).headers["Content-Type"]
+)
+add_scenario(
     "update-ignores-malformed-json",
     400,
     lambda c: c.send("PUT", f"/agents/{FIRST}", raw=b'{"name": ').status,
 )
-short(
+add_scenario(
     "temperature-rounded",
     0.75,
-    lambda c: c.put(f"/prompts/{c.all('/prompts')[0]['uuid']}", {"metadata": {"temperature": 0.75}}).data["metadata"][
-        "temperature"
-    ],
+    lambda c: c.put(f"/prompts/{c.list_all('/prompts')[0]['uuid']}", {"metadata": {"temperature": 0.75}}).data[
+        "metadata"
+    ]["temperature"],
 )
 
 
-def message(client: BackendClient, content: str = "Hello") -> dict[str, Any]:
-    return {"thread_uuid": client.all("/threads")[0]["uuid"], "content": content}
+def build_message(client: BackendClient, content: str = "Hello") -> dict[str, Any]:
+    """Return a valid body for a new message."""
+    return {"thread_uuid": client.list_all("/threads")[0]["uuid"], "content": content}
 
 
-def say(client: BackendClient, content: str) -> dict[str, Any]:
+def create_message(client: BackendClient, content: str) -> dict[str, Any]:
     """Create a message and retrieve it."""
-    uuid = client.create("messages", **message(client, content))["uuid"]
+    uuid = client.create("messages", **build_message(client, content))["uuid"]
     return dict(client.get(f"/messages/{uuid}").data)
 
 
 @scenario("updated-at-kept-by-message-update", True)
 def update_message(client: BackendClient) -> object:
-    before = client.create("messages", **message(client))
+    before = client.create("messages", **build_message(client))
     return client.put(f"/messages/{before['uuid']}", {"content": "Bye"}).data["updated_at"] > before["updated_at"]
 
 
@@ -416,7 +446,7 @@ def retrieve_workspace_as_two_users(client: BackendClient) -> object:
 @scenario("message-stored-before-files-are-validated", [422, True])
 def create_invalid_message(client: BackendClient) -> object:
     before = client.get("/messages").total
-    status = client.post("/messages", message(client) | {"files": [{"key": "a"}]}).status
+    status = client.post("/messages", build_message(client) | {"files": [{"key": "a"}]}).status
     return [status, client.get("/messages").total == before]
 
 
@@ -434,7 +464,7 @@ def embed_favorite(client: BackendClient) -> object:
 
 # Deletion
 
-short(
+add_scenario(
     "provider-delete-removes-accounts",
     409,
     lambda c: c.delete(f"/providers/{c.uuid('providers', 'Slack', JOHN)}").status,
@@ -443,7 +473,7 @@ short(
 
 @scenario("agent-delete-keeps-memories", 404)
 def delete_agent(client: BackendClient) -> object:
-    memory = client.all(f"/memories?agent_uuid={FIRST}")[0]["uuid"]
+    memory = client.list_all(f"/memories?agent_uuid={FIRST}")[0]["uuid"]
     client.delete(f"/agents/{FIRST}")
     return client.get(f"/memories/{memory}").status
 
@@ -460,51 +490,52 @@ def delete_task(client: BackendClient) -> object:
 
 @scenario("second-delete-succeeds", [204, 404])
 def delete_twice(client: BackendClient) -> object:
-    uuid = client.all("/memories")[0]["uuid"]
+    uuid = client.list_all("/memories")[0]["uuid"]
     return [client.delete(f"/memories/{uuid}").status for _ in range(2)]
 
 
 # Workflows and executions
 
-short(
+add_scenario(
     "execution-status-writable",
     "pending",
-    lambda c: c.put(f"/workflow-executions/{execution(c)['uuid']}", {"status": "completed"}).data["status"],
+    lambda c: c.put(f"/workflow-executions/{create_execution(c)['uuid']}", {"status": "completed"}).data["status"],
 )
-short(
+add_scenario(
     "stop-keeps-is-finished",
     True,
-    lambda c: c.send("POST", f"/workflow-executions/{execution(c)['uuid']}/stop").data["is_finished"],
+    lambda c: c.send("POST", f"/workflow-executions/{create_execution(c)['uuid']}/stop").data["is_finished"],
 )
-short(
+add_scenario(
     "offset-of-time-ignored",
     "2030-01-01T08:00:00",
-    lambda c: c.put(f"/workflow-executions/{execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00+02:00"}).data[
-        "wait_till"
-    ][:19],
+    lambda c: c.put(
+        f"/workflow-executions/{create_execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00+02:00"}
+    ).data["wait_till"][:19],
 )
-short(
+add_scenario(
     "webhook-runs-inactive-workflow",
     409,
     lambda c: c.post(f"/workflows/{c.uuid('workflows', 'Lead Processing', JOHN)}/webhook", {}).status,
 )
 
 
-def execution(client: BackendClient) -> dict[str, Any]:
+def create_execution(client: BackendClient) -> dict[str, Any]:
+    """Create an execution and return it."""
     return client.create("workflow-executions", workflow_uuid=FIRST)
 
 
 @scenario("finished-execution-can-be-stopped", [200, 409])
 def stop_twice(client: BackendClient) -> object:
-    uuid = execution(client)["uuid"]
+    uuid = create_execution(client)["uuid"]
     return [client.send("POST", f"/workflow-executions/{uuid}/stop").status for _ in range(2)]
 
 
 @scenario("execution-id-reused", True)
 def create_after_delete(client: BackendClient) -> object:
-    first = execution(client)
+    first = create_execution(client)
     client.delete(f"/workflow-executions/{first['uuid']}")
-    return bool(execution(client)["id"] != first["id"])
+    return bool(create_execution(client)["id"] != first["id"])
 
 
 @scenario("trigger-count-ignores-webhooks", 1)
@@ -530,14 +561,14 @@ def count_executions(client: BackendClient) -> object:
 
 # Metrics and actions
 
-short(
+add_scenario(
     "message-metrics-of-all-tenants",
     True,
     lambda c: (
         c.post("/messages/metrics", {"calculation": "accumulated_count"}).body["total"] == c.get("/messages").total
     ),
 )
-short(
+add_scenario(
     "empty-periods-omitted",
     30,
     lambda c: len(
@@ -547,7 +578,7 @@ short(
         ).data
     ),
 )
-short(
+add_scenario(
     "leaderboard-limited-before-ranking",
     True,
     lambda c: (
@@ -588,7 +619,7 @@ def add_tokens(client: BackendClient) -> object:
 
 @scenario("generated-name-not-saved", True)
 def generate_name(client: BackendClient) -> object:
-    uuid = client.all("/threads")[0]["uuid"]
+    uuid = client.list_all("/threads")[0]["uuid"]
     name = client.send("POST", f"/threads/{uuid}/generate-name").data["name"]
     return client.get(f"/threads/{uuid}").data["name"] == name
 
@@ -599,43 +630,48 @@ def train_agent(client: BackendClient) -> object:
     return [memory["type"] for memory in reply.data]
 
 
-def free_port() -> int:
+def find_free_port() -> int:
+    """Return a free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
-    """Run the backend with a database and at most one bug."""
-    port = free_port()
+def run_backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
+    """Run the backend with a database and at most one bug; yield a client."""
+    port = find_free_port()
     command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "1"]
     with subprocess.Popen(
         command, env=os.environ | {"BUG": bug}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
-            wait_for(port)
+            wait_for_port(port)
             yield BackendClient(port)
         finally:
             server.terminate()
             server.wait(10)
 
 
-def wait_for(port: int) -> None:
+def wait_for_port(port: int) -> None:
+    """Wait until the backend accepts connections. Raises SystemExit after 10 seconds."""
     for _ in range(200):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit(f"the backend does not listen on port {port}")
+    raise SystemExit(f"127.0.0.1:{port}: no connection within 10 s, expected the backend")
 
 
 def observe(base: pathlib.Path, name: str, bug: str) -> tuple[object, list[str]]:
-    """Run a scenario on a copy of the database. An error in a scenario is an observation too."""
+    """Run a scenario on a copy of the database; return the observed value and the requests that returned 5xx.
+
+    An exception in the scenario is an observed value, because a bug may change the structure of a response.
+    """
     database = base.with_name("copy.db")
     for suffix in ("", "-wal", "-shm"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     shutil.copy(base, database)
-    with backend(database, bug) as client:
+    with run_backend(database, bug) as client:
         try:
             return SCENARIOS[name][0](client), client.failures
         except (KeyError, TypeError, IndexError) as error:
@@ -643,7 +679,7 @@ def observe(base: pathlib.Path, name: str, bug: str) -> tuple[object, list[str]]
 
 
 def verify(base: pathlib.Path, name: str) -> list[str]:
-    """Return what is wrong with a bug: nothing, if only the backend with the bug deviates from the expected value."""
+    """Return the problems of a bug; none if only the backend with the bug deviates from the expected value."""
     expected = SCENARIOS[name][1]
     problems = []
     observed, failures = observe(base, name, "")
@@ -651,7 +687,7 @@ def verify(base: pathlib.Path, name: str) -> list[str]:
         problems.append(f"{name}: without the bug got {observed!r}, expected {expected!r}")
     problems += [f"{name}: {failure}" for failure in failures]
     if observe(base, name, name)[0] == expected:
-        problems.append(f"{name}: changes nothing, got {expected!r}")
+        problems.append(f"{name}: with the bug got {expected!r}, expected another value")
     return problems
 
 
@@ -668,7 +704,7 @@ COLLECTIONS = [
     "messages",
     "large-language-models",
 ]
-ODD_VALUES: list[object] = [
+UNUSUAL_VALUES: list[object] = [
     None,
     "",
     0,
@@ -686,8 +722,18 @@ ODD_VALUES: list[object] = [
     {"a": None},
     {"x": [[]]},
 ]
-ODD_TEXTS = ["", "'", "%", "%ff", "%00", "-1", "0", "99999999999999999999", "x" * 300, "true", "[]"]
-ODD_BODIES = [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"a": 1e999}', b'{"\\u0000": 1}', b'{"name": "\\ud800"}']
+UNUSUAL_TEXTS = ["", "'", "%", "%ff", "%00", "-1", "0", "99999999999999999999", "x" * 300, "true", "[]"]
+UNUSUAL_BODIES = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"\xff",
+    b'{"a": 1e999}',
+    b'{"\\u0000": 1}',
+    b'{"name": "\\ud800"}',
+]
 PARAMETERS = [
     "page",
     "per_page",
@@ -732,52 +778,55 @@ FIELDS = [
 ]
 
 
-def send_odd_queries(client: BackendClient, collection: str) -> None:
+def send_unusual_queries(client: BackendClient, collection: str) -> None:
+    """Send unusual tokens, parameters and keys to a collection."""
     for token in (JOHN, JANE, NOOR, "", "wrong"):
         client.get(f"/{collection}", token)
     for name in PARAMETERS:
-        for text in ODD_TEXTS:
+        for text in UNUSUAL_TEXTS:
             client.get(f"/{collection}?{name}={text}")
     for key in ("x", "'", "%00", "%ff", UNKNOWN, FIRST):
         for method in ("GET", "PUT", "PATCH", "POST"):
             client.send(method, f"/{collection}/{key}", {})
 
 
-def send_odd_bodies(client: BackendClient, path: str) -> None:
-    for raw in ODD_BODIES:
+def send_unusual_bodies(client: BackendClient, path: str) -> None:
+    """Send unusual request bodies and field values."""
+    for raw in UNUSUAL_BODIES:
         client.send("POST", path, raw=raw)
     for name in FIELDS:
-        for value in ODD_VALUES:
+        for value in UNUSUAL_VALUES:
             client.post(path, {name: value})
 
 
-def send_odd_requests(client: BackendClient) -> None:
-    """Send valid and invalid requests to all collections, then delete their records."""
+def send_unusual_requests(client: BackendClient) -> None:
+    """Send unusual and invalid requests to all collections, then delete their records."""
     for collection in COLLECTIONS:
-        send_odd_queries(client, collection)
+        send_unusual_queries(client, collection)
     names = [*COLLECTIONS, "command-room-tasks", "agents/generate", "workflows/generate", "auth/sign-in"]
     names += [f"agents/{FIRST}/{name}" for name in ("run", "train", "share")] + [f"workflows/{FIRST}/share"]
     names += [f"{name}/metrics" for name in ("agents", "workflows", "threads", "messages", "workflow-executions")]
     for name in names:
-        send_odd_bodies(client, f"/{name}")
+        send_unusual_bodies(client, f"/{name}")
     for collection in COLLECTIONS:
-        for row in client.all(f"/{collection}"):
+        for row in client.list_all(f"/{collection}"):
             client.delete(f"/{collection}/{row['uuid']}")
 
 
 def main(names: list[str]) -> int:
+    """Verify the named bugs, or all bugs and the backend without one; return 1 if there are problems."""
     listed = {str(bug["name"]) for bug in json.loads((FOLDER / "bugs.json").read_text())}
     problems = [f"{name}: listed in bugs.json, but has no scenario" for name in sorted(listed - set(SCENARIOS))]
     problems += [f"{name}: has a scenario, but is not listed in bugs.json" for name in sorted(set(SCENARIOS) - listed)]
     with tempfile.TemporaryDirectory() as folder:
         base = pathlib.Path(folder) / "base.db"
-        with backend(base):
+        with run_backend(base):
             pass
         for name in names or sorted(SCENARIOS):
             problems += verify(base, name)
         if not names:
-            with backend(base) as client:
-                send_odd_requests(client)
+            with run_backend(base) as client:
+                send_unusual_requests(client)
                 problems += [f"without a bug: {failure}" for failure in client.failures]
     for problem in problems:
         sys.stdout.write(f"{problem}\n")

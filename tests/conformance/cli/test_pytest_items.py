@@ -59,6 +59,7 @@ def test_unreachable_target_exits_with_3() -> None:
     assert "Connection refused" in output
 
 
+@pytest.mark.slow
 def test_rejected_token_exits_with_5() -> None:
     with run_http_target(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, output = run_process("pytest", "--base-url", base, token="wrong-token")

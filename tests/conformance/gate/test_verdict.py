@@ -498,6 +498,40 @@ def test_operation_whose_checks_were_all_skipped_because_of_its_responses_exits_
     assert any("returned nothing that could be checked" in reason for reason in gate_result.reasons)
 
 
+def run_create_without_writes(contract: Contract, category: SkipCategory) -> GateResult:
+    """Run a check that passes and one that writes and is skipped on the operation that creates books."""
+
+    def skip(case: Case) -> Iterator[CheckResult]:
+        yield case.skip(case.build_requirement(), SkipReason("no other value is known", category))
+
+    create = next(o for o in contract.operations.values() if o.action == "create")
+    checks = (create_check(send_and_pass), replace(create_check(skip, writes=True), id="writing-stub"))
+    policy = GatePolicy(min_coverage=0)
+    _, gate_result = run_checks(contract, *checks, operations=[create], policy=policy, status=201)
+    return replace(gate_result, writing_checks=frozenset({"writing-stub"}))
+
+
+@pytest.mark.parametrize("category", [SkipCategory.TARGET, SkipCategory.INSUFFICIENT_DATA])
+def test_operation_whose_writes_were_all_skipped_exits_with_5(contract: Contract, category: SkipCategory) -> None:
+    gate_result = run_create_without_writes(contract, category)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    (operation,) = gate_result.writes_not_evaluated
+    reason = f"all checks that write to 1 operation were skipped, first {operation}: no other value is known"
+    assert gate_result.reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    "category", [SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE]
+)
+def test_operation_whose_writes_were_skipped_with_an_excuse_passes(contract: Contract, category: SkipCategory) -> None:
+    assert run_create_without_writes(contract, category).exit_code is ExitCode.PASSED
+
+
+def test_operation_with_one_evaluated_write_passes(contract: Contract) -> None:
+    gate_result = run_create_without_writes(contract, SkipCategory.TARGET)
+    assert replace(gate_result, writing_checks=frozenset({"writing-stub", "stub"})).exit_code is ExitCode.PASSED
+
+
 @pytest.mark.parametrize("category", [c for c in SkipCategory if c.name not in ("TARGET", "INTERNAL_ERROR")])
 def test_operation_skipped_for_another_reason_may_pass(contract: Contract, category: SkipCategory) -> None:
     def skip(case: Case) -> Iterator[CheckResult]:

@@ -48,6 +48,26 @@ GAPS = {
         "listPatients",
         inject_fault(ignore_parameters("insured"), "listPatients"),
     ),
+    "search not implemented": (
+        "model-list",
+        "listWards",
+        inject_fault(ignore_parameters("search"), "listWards"),
+    ),
+    "range not implemented": (
+        "model-list",
+        "listPatients",
+        inject_fault(ignore_parameters("born_from"), "listPatients"),
+    ),
+    "relations not implemented": (
+        "model-list",
+        "listPatients",
+        inject_fault(ignore_parameters("with"), "listPatients"),
+    ),
+    "counts not implemented": (
+        "model-list",
+        "listPatients",
+        inject_fault(ignore_parameters("with_count"), "listPatients"),
+    ),
     "pages not implemented": ("model-list", "listPatients", mutant("page/listPatients/ignored")),
     "sort not implemented": ("model-list", "listPatients", inject_fault(ignore_parameters("sort"), "listPatients")),
 }

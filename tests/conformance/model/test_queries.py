@@ -9,7 +9,17 @@ from conformance.model.queries import build_collation_keys, is_reordered, sorts_
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("Zoe", "adam"), ("Émile", "Frank"), ("a b", "ab"), ("_x", "x"), ("Øst", "Ost"), ("😀", "a"), (None, "a")],
+    [
+        ("Zoe", "adam"),
+        ("Émile", "Frank"),
+        ("a b", "ab"),
+        ("_x", "x"),
+        ("Øst", "Ost"),
+        ("😀", "a"),
+        (None, "a"),
+        ("2.25", "13.24"),
+        (2.0, "13.24"),
+    ],
 )
 def test_values_that_collations_order_differently_are_not_compared(left: Any, right: Any) -> None:
     first, second = build_collation_keys(left), build_collation_keys(right)
@@ -21,6 +31,7 @@ def test_values_that_all_collations_order_equally_are_compared() -> None:
         ("adam", "zoe"),
         (1, 2.5),
         (False, True),
+        ("2.25", "3.24"),
         ("2026-01-01T00:00:00Z", "2026-01-01T02:00:00+01:00"),
     ):
         first, second = build_collation_keys(left), build_collation_keys(right)

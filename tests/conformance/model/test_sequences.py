@@ -289,3 +289,13 @@ def test_failure_shows_the_reduced_sequence(open_session: OpenSession) -> None:
     assert {result.requirement.parameter for result in failures} == {"species"}
     assert failures[0].message.count(";") <= 2
     assert "list Patient {species: " in failures[0].message
+    assert "; the same without species: not implemented? [" in failures[0].message
+
+
+def test_parameter_with_another_effect_is_implemented(open_session: OpenSession) -> None:
+    session = open_session(mutant("filter/listPatients/insured incomplete"))
+    session.update_options(reduction_requests=200)
+    run_result = run(session, [model_list], [CLINIC.operations["listPatients"]], lambda result: None)
+    failures = list(run_result.with_status(Status.FAILED))
+    assert failures
+    assert not any("not implemented" in failure.message for failure in failures)

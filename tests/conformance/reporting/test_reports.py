@@ -12,8 +12,10 @@ import pytest
 
 from conformance.errors import not_testable
 from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
+from conformance.reporting.comparison import FailureComparison, PastFailure
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
+from conformance.session.coverage import COVERED, ITEM_KINDS
 from conformance.transport.credentials import OperationCredentials, PrintedCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import Redactor
@@ -169,6 +171,19 @@ def test_json_report_has_skip_category(contract: Contract) -> None:
     assert [result["skip_category"] for result in document["results"]] == ["not_testable", ""]
 
 
+def test_html_report_shows_coverage_as_bars(report: Report) -> None:
+    text = html.render(report)
+    chart = ElementTree.fromstring(text[text.index('<svg class="chart"') : text.index("</svg>") + 6])
+    assert report.coverage is not None
+    assert chart.get("aria-label") == report.coverage.summary_line()
+    kinds = [kind for kind in ITEM_KINDS if report.coverage.total(kind)]
+    assert [element.text for element in chart.iterfind("text")] == kinds
+    for kind, bar in zip(kinds, chart.iterfind("rect[@class='chart-covered']"), strict=True):
+        share = report.coverage.count(kind, COVERED) / report.coverage.total(kind)
+        assert bar.get("width") == f"{80 * share:.2f}%"
+    assert all(float((bar.get("width") or "").rstrip("%")) <= 80 for bar in chart.iterfind("rect"))
+
+
 def test_json_report_has_coverage_and_proposals(report: Report) -> None:
     document = json_report.build_document(report)
     kinds = document["coverage"]["kinds"]
@@ -270,6 +285,18 @@ def test_markdown_fits_into_comment(number: int) -> None:
     assert len(text.encode()) <= markdown.MAX_BYTES
     assert ("*Truncated: " in text) is (number > 1)
     assert text.count("\n```") % 2 == 0
+
+
+def test_markdown_shows_the_first_gap_of_each_check_in_full() -> None:
+    """The others have a line with the id each."""
+    pointer = athena_contract().operations["createMessage"].pointer
+    first = Requirement("assumed", "createMessage", "A sentence.", pointer, "inferred")
+    requirements = [replace(first, parameter=f"p{number}") for number in range(4)]
+    gaps = [CheckResult(requirement, Status.FAILED, "got 1, expected 2") for requirement in requirements]
+    section = markdown.render(build_report(athena_contract(), RunResult(gaps))).partition("### Contract gaps (4)")[2]
+    assert section.count("athena-conformance replay") == 1
+    assert section.count("\n- `createMessage p") == 3
+    assert all(requirement.id in section for requirement in requirements)
 
 
 @pytest.mark.parametrize("text", ["`", "``", "a`b", "`a", "a``", "a | b", "```\nx\n````"])
@@ -447,8 +474,18 @@ def test_message_starts_with_the_cause(report: Report, content: bytes, cause: st
     assert report.message(failure) == cause
 
 
-def test_first_line_has_method_path_status_and_run(report: Report) -> None:
-    assert re.search(r"   POST /messages\S* -> 500; failing since run 0badcafe, 2026-03-01\n", terminal.render(report))
+@pytest.mark.parametrize("is_known", [True, False])
+def test_first_line_has_method_path_status_and_compared_with_an_earlier_run_since_when(
+    report: Report, is_known: bool
+) -> None:
+    assert re.search(r"   POST /messages\S* -> 500\n", terminal.render(report))
+    failures = report.gate_result.failed if is_known else ()
+    since = "run 01234567, 2026-02-01"
+    past = [PastFailure(failure.requirement.fingerprint, "a failure", since) for failure in failures]
+    compared = replace(report, comparison=FailureComparison.create("run 89abcdef", past, report.gate_result))
+    expected = f"failing since {since}" if is_known else "new in run 0badcafe"
+    assert re.search(rf"   POST /messages\S* -> 500; {expected}\n", terminal.render(compared))
+    assert f"-> 500; {expected}" in markdown.render(compared)
 
 
 def test_sarif_paths_are_relative_to_the_repository(report: Report) -> None:

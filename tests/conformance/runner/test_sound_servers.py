@@ -117,7 +117,7 @@ def create_server(edits: Sequence[tuple[str, str]], habits: Habits) -> NotesServ
     return NotesServer(load_contract(text), habits=habits)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("edits", "habits"),
     [
@@ -231,6 +231,7 @@ def test_read_only_target_ends_the_run(status: int, tmp_path: Path, capsys: pyte
     assert CommandRun(NotesServer(), tmp_path, capsys, "--read-only").code == ExitCode.PASSED
 
 
+@pytest.mark.slow
 def test_refusal_of_one_operation_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = NotesServer(intercept=refuse_after(0, READ_ONLY, ("DELETE",)))
     run_ = CommandRun(server, tmp_path, capsys)
@@ -238,6 +239,7 @@ def test_refusal_of_one_operation_does_not_end_the_run(tmp_path: Path, capsys: p
     assert any("deleteNote" in failure for failure in run_.failed)
 
 
+@pytest.mark.slow
 def test_run_waits_for_a_rate_limit_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbers = itertools.count(1)
     limit = (*json_answer(429, {"message": "Too many requests."})[:3], {"retry-after": "1"})
@@ -257,7 +259,7 @@ def test_rate_limit_at_the_start_ends_the_run(tmp_path: Path, capsys: pytest.Cap
     assert "got 429 (too many requests) after all retries" in run_.output
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [pytest.param(401, marks=pytest.mark.slow), 403])
 def test_list_that_refuses_the_second_token_does_not_end_the_run(
     status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,7 +196,7 @@ def test_invalid_record_shows_errors_and_changes_nothing(
 def test_rejected_form_keeps_its_texts(browser: BrowserClient, path: str) -> None:
     fields = {"name": "typed", "instruction": "two\nlines", "tools": "{"}
     reply = browser.post(path or f"data/Agent/{find_record(browser.mock)}", fields)
-    assert HtmlPage(reply.body).alerts == ['tools: "{" is not valid (expected JSON).']
+    assert HtmlPage(reply.body).alerts == ['tools: invalid value "{" (expected JSON).']
     shown = HtmlPage(reply.body).fields
     assert {name: shown[name] for name in fields} == fields
 
@@ -272,8 +272,8 @@ def test_rule_is_added_as_json(browser: BrowserClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"do": "create", "rule": "{"}, "not JSON"),
-        ({"do": "create", "rule": ""}, "not JSON"),
+        ({"do": "create", "rule": "{"}, "invalid JSON"),
+        ({"do": "create", "rule": ""}, "invalid JSON"),
         ({"do": "create", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
         ({"do": "create", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
         ({"do": "create", "rule": "[]"}, "object"),

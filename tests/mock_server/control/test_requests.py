@@ -54,6 +54,16 @@ def test_request_is_recorded_with_its_response(mock: ControlledMock) -> None:
     assert entry["response"]["headers"]["x-request-id"] == "mine"
 
 
+def test_list_without_bodies_has_their_sizes(mock: ControlledMock) -> None:
+    mock.call("a", "POST", "/agents", {"name": 7})
+    (entry,), (complete,) = list_requests(mock, "bodies=false"), list_requests(mock)
+    assert complete["request"]["body"] == {"name": 7}
+    assert (entry["request"]["body"], entry["response"]["body"]) == (None, None)
+    assert entry["request"]["body_bytes"] == complete["request"]["body_bytes"] == len(b'{"name": 7}')
+    assert entry["response"]["body_bytes"] == complete["response"]["body_bytes"] > 0
+    assert entry["findings"] == complete["findings"] != []
+
+
 def test_sandboxes_record_their_own_requests_only(mock: ControlledMock) -> None:
     mock.call("a", "GET", "/agents")
     mock.call("b", "GET", "/prompts")

@@ -165,4 +165,4 @@ class SandboxEqualsCopy(RuleBasedStateMachine):
 
 
 TestSandboxEqualsCopy = SandboxEqualsCopy.TestCase
-TestSandboxEqualsCopy.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
+TestSandboxEqualsCopy.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)

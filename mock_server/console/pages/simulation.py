@@ -1,4 +1,4 @@
-"""Rules and faults, clock, sandboxes, and the coverage of the contract."""
+"""Pages that control the simulation: rules and faults, clock, sandboxes; and the coverage of the contract."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,6 +14,7 @@ ADVANCES = ((60, "1 minute"), (3600, "1 hour"), (86400, "1 day"), (30 * 86400, "
 
 
 async def show_rules(request: PageRequest, text: str = "") -> Page:
+    """Show the active rules, the ready-made ones and a form. `text`: of the form; default: an example."""
     rules = (await request.get("rules"))["rules"]
     presets = (await request.client.get("presets"))["presets"]
     example = RULE_EXAMPLE % next(iter(request.contract.operations), "")
@@ -50,10 +51,13 @@ def _parse_rule(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, [f"The rule is not JSON: {error}."]) from None
+        raise ControlError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, [f"rule: invalid JSON: {error} (expected a JSON object)."]
+        ) from None
 
 
 async def show_clock(request: PageRequest) -> Page:
+    """Show the time of the sandbox."""
     clock = await request.get("clock")
     context = {"clock": clock, "advances": ADVANCES}
     return Page("clock.html.j2", context)
@@ -73,7 +77,7 @@ async def change_clock(request: PageRequest) -> PageResult:
 
 
 def _parse_clock_changes(form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the changes that a form asks for. Raises ControlError for an unknown button."""
+    """Return the changes of a form as the body of a PATCH request. Raises ControlError for an unknown button."""
     match action := form.get("do", ""):
         case "freeze":
             return {"frozen": True}
@@ -88,7 +92,7 @@ def _parse_clock_changes(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parse_number(text: str) -> Any:
-    """Return the number that a field contains; the text itself if it is none, so that the control API rejects it."""
+    """Parse a number; return any other text unchanged, so that the control API rejects it."""
     try:
         return float(text)
     except ValueError:
@@ -96,6 +100,7 @@ def _parse_number(text: str) -> Any:
 
 
 async def show_sandboxes(request: PageRequest) -> Page:
+    """Show all sandboxes, and the datasets for a new one."""
     listed = await request.client.get("sandboxes")
     document = await request.client.get("openapi.json")
     parameters = document["components"]["schemas"]["SandboxParameters"]["properties"]
@@ -121,6 +126,7 @@ async def change_sandboxes(request: PageRequest) -> PageResult:
 
 
 async def show_contract(request: PageRequest) -> PageResult:
+    """Show which operations the recorded requests called, and the inferred facts that they depend on."""
     coverage = await request.get("coverage")
     called = [item for item in coverage["operations"] if item["requests"]]
     return Page("contract.html.j2", {**coverage, "called_count": len(called)})
