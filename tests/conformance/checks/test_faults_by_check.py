@@ -18,7 +18,7 @@ from conformance.mutation.faults import (
     on_status,
     set_status,
 )
-from conformance.results import CheckResult, Status
+from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.support import articles_server
 from tests.conformance.support import clinic_faults as faults
@@ -317,9 +317,16 @@ FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 CHECKS_OF_ARTICLES = {check_id for check_id, _ in (*articles_server.BUGS.values(), *articles_server.RACES.values())}
 
 
+def _is_read_after_write(requirement: Requirement, operation: str) -> bool:
+    """Whether the model compared a read, and the fault is in a write."""
+    methods = [faults.CLINIC.operations[name].method for name in (requirement.operation, operation)]
+    return requirement.check.startswith("model-") and methods[0] == "get" and methods[1] != "get"
+
+
 def find_expected_failures(run_result: RunResult, case: FaultCase) -> list[CheckResult]:
-    """Return the failures, which must all be of the expected check and operation."""
-    failures = list(run_result.with_status(Status.FAILED))
+    """Return the failures of the expected check and operation; all others are reads that show what a write did."""
+    all_failures = run_result.with_status(Status.FAILED)
+    failures = [o for o in all_failures if not _is_read_after_write(o.requirement, case.operation)]
     locations = {(o.requirement.check, o.requirement.operation) for o in failures}
     assert locations == {(case.check_id, case.operation)}, [
         f"{o.requirement.fingerprint}: {o.status} {o.message}" for o in run_result.results
@@ -359,7 +366,8 @@ def test_check_fails_for_its_fault(case: FaultCase) -> None:
     failures = find_expected_failures(run_result, case)
     assert all(o.message and o.evidence for o in failures)
     assert case.parameter in (None, *(o.requirement.parameter for o in failures))
-    assert not run_result.flaky
+    # Some faults depend on what is asked before: such a failure may pass in the rerun.
+    assert {o.requirement.operation for o in run_result.flaky} <= {case.operation}
 
 
 @pytest.mark.slow
