@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from mock_server.errors import ApiError, ErrorKind
+from mock_server.errors import ApiError, ErrorKind, deleted_sandbox_error
 from mock_server.images import CLOCK_OFFSET_KEY, MICROSECOND, DatasetParameters
 from mock_server.registry.dataset_stores import DatasetStores, GetImage, TooManyDatasets
 from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
@@ -192,6 +192,7 @@ class SandboxRegistry:
         is_building = self.building.pop(name, None) is not None
         entry = self.entries.pop(name, None)
         if entry is not None:
+            entry.sandbox.is_deleted = True
             self.close_private_store(entry)
             if entry.sandbox.journal is not None:
                 entry.sandbox.journal.close()
@@ -282,9 +283,9 @@ class SandboxRegistry:
 
     def prepare_write(self, sandbox: Sandbox) -> None:
         """Give a named sandbox its private store before the first write. Raises ApiError (429)."""
-        entry = self.entries.get(sandbox.name)
-        if entry is None or entry.sandbox is not sandbox:  # deleted while the request was processed
-            raise ApiError(ErrorKind.SANDBOX_NOT_FOUND, message=f"The sandbox {sandbox.name} does not exist.")
+        if sandbox.is_deleted:
+            raise deleted_sandbox_error(sandbox.name)
+        entry = self.entries[sandbox.name]
         if sandbox.is_alias:
             self.reserve(sandbox.store.count_bytes() + PRIVATE_OVERHEAD_BYTES)
             sandbox.attach(self.create_readers(sandbox.store.copy()), is_alias=False)

@@ -6,6 +6,7 @@ response.
 
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server.errors import ApiError, ErrorKind
+from mock_server.errors import ApiError, ErrorKind, deleted_sandbox_error
 from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.static_responses.error_responses import ErrorResponses
@@ -117,9 +118,11 @@ class MockApp:
             self.log_response(context)
 
     async def handle_failure(self, context: RequestContext, error: Exception, send: Send) -> None:
-        """Respond to a request that failed because of the store's file, or because of a defect."""
+        """Respond to a request that failed because of its store, or because of a defect."""
         failure = to_store_failure(error)
-        if failure is not None:
+        if context.sandbox.is_deleted and isinstance(error, sqlite3.ProgrammingError):  # its store is closed
+            await self.reject(context, deleted_sandbox_error(context.sandbox.name), send)
+        elif failure is not None:
             kind = next((k for cls, k in _FAILURE_KINDS.items() if isinstance(failure, cls)), ErrorKind.STORE_FAILED)
             api_error = ApiError(kind, cause=str(failure))
             await self.reject(context, api_error, send)

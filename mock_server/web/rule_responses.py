@@ -65,8 +65,7 @@ class RuleResponder:
         rule, response = rule_and_response
         response = self._prepare(context, request, rule, response)
         if response.delay_ms:
-            await context.pause(response.delay_ms / 1000)
-            context.now = context.sandbox.clock.now()
+            await context.delay_response(response.delay_ms / 1000)
         if response.fault is not None and response.fault not in BODY_FAULTS:
             context.record_unread_body()
             await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)

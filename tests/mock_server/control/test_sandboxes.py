@@ -1,15 +1,18 @@
 """Sandboxes: isolation, everything that selects one, creation, reset and deletion."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import orjson
 import pytest
 
 from mock_server.images import DatasetParameters
 from mock_server.registry.registry import ALIAS_BYTES, DEFAULT_IDLE_SECONDS
+from tests.asgi import Reply, call
 from tests.mock_server.athena import athena_contract
 from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock, build_image_with_pools, use_dataset
 
@@ -246,6 +249,71 @@ def test_deleted_sandbox_is_created_again_on_use(mock: ControlledMock) -> None:
     assert mock.control_status("GET", "/sandboxes/a") == 404
     assert mock.control_status("DELETE", "/sandboxes/a") == 404
     assert count_agents(mock, "a") == count
+
+
+def send_during(
+    mock: ControlledMock, waiting: tuple[str, str, Any], following: list[tuple[str, str, Any]]
+) -> list[Reply]:
+    """Send a request, and the following ones while it waits. Return all replies.
+
+    Each request is (method, target, JSON). The first one is delayed by 50 ms if it is one to the API.
+    """
+    headers = {"host": "localhost:8000", "authorization": "Bearer demo-token", "content-type": "application/json"}
+
+    async def send(method: str, target: str, data: Any, **more: str) -> Reply:
+        body = b"" if data is None else orjson.dumps(data)
+        return await call(mock.app, method, target, {**headers, "content-length": str(len(body)), **more}, body, None)
+
+    async def send_all() -> list[Reply]:
+        first = asyncio.ensure_future(send(*waiting, **{"x-mock-delay": "50"}))
+        await asyncio.sleep(0.01)
+        replies = [await send(*request) for request in following]
+        return [await first, *replies]
+
+    return asyncio.run(send_all())
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+@pytest.mark.parametrize(
+    ("method", "path", "data"),
+    [("GET", "/agents", None), ("GET", "/agents/nope", None), ("POST", "/agents", {"name": "A", "instruction": "B"})],
+)
+@pytest.mark.parametrize("change", [("DELETE", None), ("PUT", {"execution_seconds": 7})])
+def test_pending_request_of_a_deleted_or_replaced_sandbox_is_404(
+    mock: ControlledMock, method: str, path: str, data: Any, change: tuple[str, Any], is_private: bool
+) -> None:
+    mock.control("PUT", "/sandboxes/a")
+    if is_private:
+        create_agent(mock, "a")
+    pending, changed = send_during(
+        mock, (method, f"/__mock/s/a/api/v1{path}", data), [(change[0], f"{SANDBOXES}/a", change[1])]
+    )
+    assert changed.status in (201, 204)
+    message = "The sandbox a was deleted or replaced while the request was processed."
+    assert (pending.status, pending.headers["x-mock-reason"], pending.json) == (404, "sandbox", {"message": message})
+
+
+def test_request_whose_body_arrives_after_the_deletion_is_404(mock: ControlledMock) -> None:
+    path = f"/__mock/s/a/api/v1/agents/{create_agent(mock, 'a')}"
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        mock.registry.delete("a")
+        return {"type": "http.request", "body": b'{"name": 1}', "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    headers = {"host": "localhost:8000", "authorization": "Bearer demo-token", "content-length": "11"}
+    headers["content-type"] = "application/json"
+    scope = {"type": "http", "http_version": "1.1", "method": "PUT", "scheme": "http", "path": path}
+    scope |= {
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
+    asyncio.run(mock.app(scope, receive, send))
+    assert statuses[0] == 404
 
 
 def test_default_sandbox_is_neither_deleted_nor_replaced(mock: ControlledMock) -> None:
