@@ -116,6 +116,16 @@ def test_headers_and_body_are_sent_as_given(mock: ControlledMock) -> None:
     assert int(reply.headers["content-length"]) == len(reply.body)
 
 
+def test_header_lines_of_the_same_name_are_all_sent(mock: ControlledMock) -> None:
+    add(mock, {"headers": ["Set-Cookie: a=1", "Set-Cookie: b=2"]})
+    assert list_agents(mock).set_cookies == ("a=1", "b=2")
+
+
+def test_header_lines_replace_those_of_a_rate_limit(mock: ControlledMock) -> None:
+    add(mock, {"headers": ["x-ratelimit-limit: 9"], "rate_limit": {"requests": 1, "seconds": 60}})
+    assert [list_agents(mock).headers["x-ratelimit-limit"] for _ in range(2)] == ["9", "9"]
+
+
 def test_patch_changes_the_usual_response_and_not_the_record(mock: ControlledMock) -> None:
     usual = list_agents(mock).json
     add(mock, {"patch": {"meta": {"total": 7}, "links": None}}, times=1)
