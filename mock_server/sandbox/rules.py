@@ -1,7 +1,7 @@
 """Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -209,9 +209,14 @@ class RuleSet:
         self.rules.insert(0, rule)
         self.rules.sort(key=lambda item: -item.priority)
 
-    def create_name(self) -> str:
-        self.created_count += 1
-        return f"rule-{self.created_count}"
+    def create_name(self, used_names: Collection[str] = ()) -> str:
+        """Return a name that neither a rule nor one of `used_names` has."""
+        used = {*used_names, *(rule.name for rule in self.rules)}
+        while True:
+            self.created_count += 1
+            name = f"rule-{self.created_count}"
+            if name not in used:
+                return name
 
     def remove(self, name: str) -> bool:
         """Remove a rule. Returns False if there is none of this name."""
