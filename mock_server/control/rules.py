@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from mock_server.control.call import ControlRequest, ControlResult
-from mock_server.control.path_conditions import can_match, find_path_problem, remove_base_path
+from mock_server.control.path_conditions import MAX_RECEIVED_CHARS, can_match, find_path_problem, remove_base_path
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.rules import (
     FAULT_KEY,
@@ -26,6 +26,7 @@ from spec.document import parse_yaml
 from spec.model import Contract, Operation
 
 MAX_RULES = 1_000
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 _PRESETS_FILE = "presets.yaml"
 _FAULT_BY_PROPERTY = {f.name: f.metadata[FAULT_KEY] for f in fields(RuleResponse) if FAULT_KEY in f.metadata}
 
@@ -86,7 +87,8 @@ def create_rule_set(contract: Contract, bodies: Iterable[Mapping[str, Any]]) -> 
     """Return the rules of validated bodies; the first takes precedence."""
     rules = RuleSet()
     resolved = [resolve_preset(body) for body in bodies]
-    named = [(body.get("name") or rules.create_name(), body) for body in resolved]
+    names = [body["name"] for body in resolved if "name" in body]
+    named = [(body.get("name") or rules.create_name(names), body) for body in resolved]
     for name, body in reversed(named):
         rules.add(parse_rule(contract, body, name))
     return rules
@@ -112,10 +114,32 @@ def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, s
                 received = response.get("fault", "no fault")
                 expectation = f"(received {received}, expected fault {fault.value})"
                 errors[f"{field}.{name}"] = f"The {field}.{name} field has no effect {expectation}."
+        errors |= _find_header_problems(response, f"{field}.headers")
         problem = _find_example_problem(contract, operations, response, f"{field}.example")
         if problem is not None:
             errors[f"{field}.example"] = problem
     return errors
+
+
+def _find_header_problems(response: Mapping[str, Any], field: str) -> dict[str, str]:
+    """Return the header lines that cannot be sent: messages by field."""
+    lines = {f"{field}.{index}": line for index, line in enumerate(response.get("headers", ()))}
+    problems = {name: _find_header_problem(line, name) for name, line in lines.items()}
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
+def _find_header_problem(line: str, field: str) -> str | None:
+    """Return why a header line cannot be sent: only the mock itself frames the body (RFC 9112, section 6)."""
+    name, _, value = line.lower().partition(": ")
+    if name in _FRAMING_HEADERS:
+        expected = "no such header: the mock sets it from the body; the fault truncate cuts the body off"
+    elif name == "connection" and value.strip() != "close":
+        expected = "Connection: close: the mock decides on everything else"
+    else:
+        return None
+    return (
+        f'The {field} field would break the HTTP message (received "{line[:MAX_RECEIVED_CHARS]}", expected {expected}).'
+    )
 
 
 def _list_operations(contract: Contract, conditions: Mapping[str, Any]) -> list[Operation]:

@@ -169,6 +169,8 @@ def test_rules_are_deleted(mock: ControlledMock) -> None:
         ({"respond": {"fault": "fire"}, "times": 0, "match": {"operation": "x"}},
          {"respond.fault", "times", "match.operation"}),
         ({"respond": [{"headers": ["no colon"]}]}, {"respond.0.headers.0"}),
+        ({"respond": {"headers": ["X-A: 1", "content-length: 5", "Transfer-Encoding: chunked", "Connection: upgrade"]}},
+         {"respond.headers.1", "respond.headers.2", "respond.headers.3"}),
         ({"respond": {}, "probabilty": 1}, {"probabilty"}),
     ],
 )  # fmt: skip
@@ -177,6 +179,22 @@ def test_all_invalid_fields_are_named(mock: ControlledMock, rule: dict[str, Any]
     assert reply.status == 422
     assert set(reply.json["errors"]) == fields
     assert mock.control("GET", "/sandboxes/a/rules") == {"rules": []}
+
+
+def test_framing_header_is_rejected_with_the_reason(mock: ControlledMock) -> None:
+    reply = mock.request("POST", f"{SANDBOXES}/a/rules", {"respond": {"headers": ["Content-Length: 5"]}})
+    message = (
+        'The respond.headers.0 field would break the HTTP message (received "Content-Length: 5", expected no such '
+        "header: the mock sets it from the body; the fault truncate cuts the body off)."
+    )
+    assert reply.json["errors"] == {"respond.headers.0": [message]}
+    add(mock, {"headers": ["Connection: close"]})
+
+
+def test_rule_without_a_name_replaces_no_other_rule(mock: ControlledMock) -> None:
+    add(mock, {"status": 500}, name="rule-1")
+    assert [add(mock, {"status": 503})["name"] for _ in range(2)] == ["rule-2", "rule-3"]
+    assert len(mock.control("GET", "/sandboxes/a/rules")["rules"]) == 3
 
 
 def test_fault_without_a_connection_is_rejected(mock: ControlledMock) -> None:
