@@ -1,5 +1,7 @@
 """What the registry stores about each sandbox."""
 
+import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +20,24 @@ class SandboxParameters:
     data: DatasetParameters
     starts_at_epoch: bool
     execution_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCreation:
+    """A sandbox whose dataset is being loaded or could not be loaded."""
+
+    parameters: SandboxParameters
+    dataset: Future[StoreReaders]
+    _is_ended: Future[bool] = field(default_factory=Future)
+
+    def end(self) -> None:
+        """Wake the waiting requests: the sandbox is deleted, or created with other parameters."""
+        self._is_ended.set_result(True)
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until the dataset is loaded or the creation ends, at most `timeout` seconds."""
+        futures = [asyncio.wrap_future(self.dataset), asyncio.wrap_future(self._is_ended)]
+        await asyncio.wait(futures, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -194,6 +195,40 @@ def test_dataset_that_is_being_built_is_a_202() -> None:
     may_build.set()
     wait_until_ready(mock, "a")
     assert count_agents(mock, "a") > 0
+
+
+def create_slow_mock() -> tuple[ControlledMock, Event]:
+    """Return a mock whose datasets with the seed 777 are built when the event is set."""
+    may_build = Event()
+
+    def get_image(parameters: DatasetParameters) -> bytes | Path:
+        if parameters.seed == 777:
+            may_build.wait(30)
+        return build_image_with_pools(replace(parameters, seed=0))
+
+    mock = ControlledMock.create(get_image=get_image)
+    mock.control("PUT", "/sandboxes/loaded")
+    return mock, may_build
+
+
+def test_waiting_request_is_served_by_the_sandbox_that_replaces_the_pending_one() -> None:
+    mock, may_build = create_slow_mock()
+    assert mock.request("PUT", f"{SANDBOXES}/a", {"seed": 777}).status == 202
+    waiting, created = send_during(mock, ("GET", "/__mock/s/a/api/v1/agents", None), [("PUT", f"{SANDBOXES}/a", None)])
+    may_build.set()
+    assert (waiting.status, created.status) == (200, 201)
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [("DELETE", "was deleted while it was created"), ("PUT", "was created with other parameters at the same time")],
+)
+def test_creation_that_another_request_ends_is_a_409(method: str, problem: str) -> None:
+    mock, may_build = create_slow_mock()
+    pending, other = send_during(mock, ("PUT", f"{SANDBOXES}/a", {"seed": 777}), [(method, f"{SANDBOXES}/a", None)])
+    may_build.set()
+    assert other.status in (201, 204)
+    assert (pending.status, pending.json) == (409, {"message": f"The sandbox a {problem}."})
 
 
 def test_dataset_that_cannot_be_built_is_a_422() -> None:
