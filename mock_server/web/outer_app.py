@@ -36,8 +36,10 @@ from mock_server.web.routing import Routes
 from mock_server.web.rule_responses import RuleResponder
 from mock_server.web.sandbox_selection import (
     AUTHORIZATION,
+    BAGGAGE_HEADER,
     CONTROL_PREFIX,
     HOST_SUFFIX,
+    SANDBOX_HEADER,
     SYSTEM_PREFIX,
     TOKEN_SEPARATOR_BYTE,
     SandboxSelector,
@@ -46,7 +48,8 @@ from mock_server.web.sandbox_selection import (
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
-_ACCEPT_HEADER = b"accept"  # a list, which may be in several lines (RFC 9110, section 5.3)
+# Lists, which may be in several lines (RFC 9110, section 5.3).
+_LIST_HEADERS = frozenset({b"accept", SANDBOX_HEADER, BAGGAGE_HEADER})
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
@@ -241,8 +244,9 @@ class MockApp:
     def start_request(self, scope: Scope) -> RequestContext:
         """Create the context of a request and store it in the scope."""
         all_headers: dict[bytes, bytes] = dict(scope["headers"])
-        if len(all_headers) != len(scope["headers"]) and _ACCEPT_HEADER in all_headers:
-            all_headers[_ACCEPT_HEADER] = b", ".join(v for name, v in scope["headers"] if name == _ACCEPT_HEADER)
+        if len(all_headers) != len(scope["headers"]):
+            for name in _LIST_HEADERS & all_headers.keys():
+                all_headers[name] = b", ".join(value for other, value in scope["headers"] if other == name)
         allowed_headers = self.allowed_headers
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
         request_id = all_headers.get(_REQUEST_ID_HEADER)

@@ -94,6 +94,38 @@ def test_selections_that_agree_are_accepted(mock: ControlledMock) -> None:
     assert mock.request("GET", "/__mock/s/a/api/v1/agents", **headers).status == 200
 
 
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ([("baggage", "mock-sandbox=a"), ("baggage", "user=7")], ["a"]),
+        ([("baggage", "mock-sandbox=a"), ("baggage", "mock-sandbox=a")], ["a"]),
+        ([("baggage", "mock-sandbox=a"), ("baggage", "mock-sandbox=b")], ["a", "b"]),
+        ([("baggage", "mock-sandbox=a,mock-sandbox=b")], ["a", "b"]),
+        ([("x-mock-sandbox", "a"), ("x-mock-sandbox", "a")], ["a"]),
+        ([("x-mock-sandbox", "a"), ("x-mock-sandbox", "b")], ["a", "b"]),
+        ([("x-mock-sandbox", "a, b")], ["a", "b"]),
+    ],
+)
+def test_all_lines_of_a_header_select(mock: ControlledMock, lines: list[tuple[str, str]], names: list[str]) -> None:
+    headers = [("host", "localhost:8000"), ("authorization", "Bearer demo-token"), *lines]
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "query_string": b""}
+    scope |= {"path": "/api/v1/agents", "headers": [(name.encode(), value.encode()) for name, value in headers]}
+    messages: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    asyncio.run(mock.app(scope, receive, send))
+    assert messages[0]["status"] == (200 if len(names) == 1 else 400)
+    if len(names) == 1:
+        assert list(mock.registry.entries) == ["default", *names]
+    else:
+        assert [b"names " + name.encode() in messages[1]["body"] for name in names] == [True, True]
+
+
 @pytest.mark.parametrize("name", ["A", "a_b", "-a", "a" * 64, "", "a.b"])
 def test_invalid_name_is_rejected(mock: ControlledMock, name: str) -> None:
     assert mock.request("GET", "/api/v1/agents", x_mock_sandbox=name).status == 400
