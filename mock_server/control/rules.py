@@ -7,6 +7,8 @@ from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
+import orjson
+
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.path_conditions import MAX_RECEIVED_CHARS, can_match, find_path_problem, remove_base_path
 from mock_server.errors import ApiError, ErrorKind
@@ -26,6 +28,7 @@ from spec.document import parse_yaml
 from spec.model import Contract, Operation
 
 MAX_RULES = 1_000
+_RULE_BYTES, _CONTAINER_BYTES = 2048, 64  # estimated memory in addition to the texts
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 _PRESETS_FILE = "presets.yaml"
 _FAULT_BY_PROPERTY = {f.name: f.metadata[FAULT_KEY] for f in fields(RuleResponse) if FAULT_KEY in f.metadata}
@@ -37,7 +40,7 @@ async def list_rules(request: ControlRequest) -> ControlResult:
 
 
 async def create_rule(request: ControlRequest) -> ControlResult:
-    """Add a rule, instead of one with its name. Raises ApiError (409) if there are too many."""
+    """Add a rule, instead of one with its name. Raises ApiError: 409 if there are too many, 429 without memory."""
     rules = (await request.find_entry()).sandbox.rules
     if len(rules.rules) >= MAX_RULES:
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=f"The sandbox has {MAX_RULES} rules: delete some.")
@@ -46,6 +49,8 @@ async def create_rule(request: ControlRequest) -> ControlResult:
     if errors:
         raise ApiError(ErrorKind.VALIDATION_FAILED, errors={field: [message] for field, message in errors.items()})
     rule = parse_rule(contract, body, body.get("name") or rules.create_name())
+    replaced_bytes = sum(existing.byte_count for existing in rules.rules if existing.name == rule.name)
+    request.registry.reserve(rule.byte_count - replaced_bytes)
     rules.add(rule)
     return ControlResult(HTTPStatus.CREATED, _describe_rule(rule))
 
@@ -180,15 +185,23 @@ def parse_rule(contract: Contract, body: Mapping[str, Any], name: str) -> Rule:
     """Return the rule of a validated body."""
     match, respond = body.get("match", {}), body["respond"]
     responses = [_parse_response(item) for item in (respond if isinstance(respond, list) else [respond])]
+    source = {"match": match, "respond": respond}
     return Rule(
         name=name,
         match=parse_match(contract, match),
         responses=responses,
-        source={"match": match, "respond": respond},
+        source=source,
+        byte_count=_estimate_bytes(source),
         times=body.get("times"),
         probability=body.get("probability", 1.0),
         priority=body.get("priority", 0),
     )
+
+
+def _estimate_bytes(source: Mapping[str, Any]) -> int:
+    """Return the memory of a rule: that of its texts, and of its objects and arrays."""
+    content = orjson.dumps(source)
+    return _RULE_BYTES + len(content) + (content.count(b"{") + content.count(b"[")) * _CONTAINER_BYTES
 
 
 def parse_match(contract: Contract, conditions: Mapping[str, Any]) -> RuleMatch:

@@ -78,9 +78,10 @@ class SandboxEntry:
         return not self.sandbox.is_alias and self.sandbox.store.generation != self.initial_generation
 
     def count_bytes(self) -> int:
-        """Return the memory of private store, snapshots and journal."""
+        """Return the memory of private store, snapshots, journal and rules."""
         journal = self.sandbox.journal
-        return self.private_bytes + self.count_snapshot_bytes() + (0 if journal is None else journal.byte_count)
+        journal_bytes = 0 if journal is None else journal.byte_count
+        return self.private_bytes + self.count_snapshot_bytes() + journal_bytes + self.sandbox.rules.byte_count
 
     def count_snapshot_bytes(self) -> int:
         return sum(snapshot.count_bytes() for snapshot in self.snapshots.values())

@@ -197,6 +197,20 @@ def test_rule_without_a_name_replaces_no_other_rule(mock: ControlledMock) -> Non
     assert len(mock.control("GET", "/sandboxes/a/rules")["rules"]) == 3
 
 
+def test_rules_beyond_the_memory_limit_are_a_429() -> None:
+    mock = ControlledMock.create(max_bytes=6 * 1024 * 1024)
+    empty = mock.control("PUT", "/sandboxes/a")["bytes"]
+    rule = {"respond": {"body": "x" * 900_000}}
+    replies = [mock.request("POST", f"{SANDBOXES}/a/rules", rule) for _ in range(8)]
+    accepted = sum(reply.status == 201 for reply in replies)
+    assert 0 < accepted < 8
+    assert (replies[-1].status, replies[-1].headers["x-mock-reason"]) == (429, "sandbox-memory")
+    assert mock.control("GET", "/sandboxes/a")["bytes"] > empty + accepted * 900_000
+    mock.control("POST", "/sandboxes/a/rules", {"name": "rule-1", **rule})  # in place of an equally large one
+    mock.control("DELETE", "/sandboxes/a/rules")
+    assert mock.control("GET", "/sandboxes/a")["bytes"] == empty
+
+
 def test_fault_without_a_connection_is_rejected(mock: ControlledMock) -> None:
     add(mock, {"fault": "connection-reset"})
     assert list_agents(mock).status == 400
