@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from mock_server.images import DatasetParameters
 from mock_server.sandbox.clock import ClockState
@@ -36,7 +37,7 @@ class PendingCreation:
 
     async def wait(self, timeout: float) -> None:
         """Wait until the dataset is loaded or the creation ends, at most `timeout` seconds."""
-        futures = [asyncio.wrap_future(self.dataset), asyncio.wrap_future(self._is_ended)]
+        futures: list[asyncio.Future[Any]] = [asyncio.wrap_future(self.dataset), asyncio.wrap_future(self._is_ended)]
         await asyncio.wait(futures, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
 
 

@@ -108,7 +108,13 @@ def test_selections_that_agree_are_accepted(mock: ControlledMock) -> None:
 )
 def test_all_lines_of_a_header_select(mock: ControlledMock, lines: list[tuple[str, str]], names: list[str]) -> None:
     headers = [("host", "localhost:8000"), ("authorization", "Bearer demo-token"), *lines]
-    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "query_string": b""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "query_string": b"",
+    }
     scope |= {"path": "/api/v1/agents", "headers": [(name.encode(), value.encode()) for name, value in headers]}
     messages: list[Any] = []
 
@@ -373,7 +379,7 @@ def test_request_whose_body_arrives_after_the_deletion_is_404(mock: ControlledMo
 
     headers = {"host": "localhost:8000", "authorization": "Bearer demo-token", "content-length": "11"}
     headers["content-type"] = "application/json"
-    scope = {"type": "http", "http_version": "1.1", "method": "PUT", "scheme": "http", "path": path}
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "PUT", "scheme": "http", "path": path}
     scope |= {
         "raw_path": path.encode(),
         "query_string": b"",
