@@ -112,6 +112,12 @@ class ApiError(Exception):
         return encode_json({"message": self.message})
 
 
+def deleted_sandbox_error(name: str) -> ApiError:
+    """Return the error (404) for a request that was not complete when its sandbox was deleted or replaced."""
+    message = f"The sandbox {name} was deleted or replaced while the request was processed."
+    return ApiError(ErrorKind.SANDBOX_NOT_FOUND, message=message)
+
+
 def response_too_large_error(max_bytes: int) -> ApiError:
     """Return the error (413) for a request whose response would exceed `max_bytes`."""
     limit = f"{max_bytes // 1024**2} MiB"

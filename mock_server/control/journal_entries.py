@@ -1,7 +1,7 @@
 """Describes the entries of a request journal as JSON, and as an HTTP Archive (HAR 1.2). Secrets are redacted."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +24,7 @@ from spec.version import get_version
 _REASON_HEADER = b"x-mock-reason"
 _MOCK_PARAMETERS = (b"__code", b"__example")  # not defined by the contract
 _DEFAULT_MEDIA_TYPE = "text/plain"
+_MAX_NESTING_DEPTH = 200  # of a body that is described as JSON: orjson encodes 254 levels, among them those around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,13 @@ class EntryView:
     def to_matched_request(self) -> MatchedRequest:
         """Return the request as the conditions of rules are applied to it."""
         entry = self.entry
-        return MatchedRequest.from_bytes(
-            self.operation, entry.method, self.relative_path, entry.raw_query, entry.headers, entry.body
+        request = MatchedRequest.from_bytes(
+            self.operation, entry.method, self.relative_path, entry.raw_query, entry.headers, None
         )
+        try:
+            return replace(request, body=_parse_json(entry.body or b"null"))
+        except ValueError:
+            return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +139,13 @@ class JournalReader:
         return self.redactor.redact_headers(joined)
 
     def _describe_body(self, body: bytes | None, size: int) -> Any:
-        """Return a body as JSON; as text if it is incomplete or not JSON; None without a body."""
+        """Return a body as JSON; as text if it is incomplete, not JSON or nested too deeply; None without a body."""
         if not body:
             return None
         if len(body) == size:
             try:
-                return self.redactor.redact_secrets(orjson.loads(body))
-            except orjson.JSONDecodeError:
+                return self.redactor.redact_secrets(_parse_json(body))
+            except ValueError:
                 pass
         return self.redactor.redact_body(body, len(body))
 
@@ -222,11 +227,28 @@ class JournalReader:
     def _redact_text(self, body: bytes) -> str:
         """Return a complete body as text, unchanged if it contains no secret."""
         try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            value = _parse_json(body)
+        except ValueError:
             return self.redactor.redact_body(body, len(body))
         redacted = self.redactor.redact_secrets(value)
         return body.decode() if redacted == value else orjson.dumps(redacted).decode()
+
+
+def _parse_json(body: bytes) -> Any:
+    """Return a body as JSON. Raises ValueError if it is not JSON, or nested too deeply."""
+    value = orjson.loads(body)
+    level, depth = [value], 0
+    while level := [child for node in level for child in _list_children(node)]:
+        depth += 1
+        if depth > _MAX_NESTING_DEPTH:
+            raise ValueError(f"nested deeper than {_MAX_NESTING_DEPTH} levels")
+    return value
+
+
+def _list_children(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _get_sent_body(entry: RecordedRequest) -> bytes | None:

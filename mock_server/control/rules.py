@@ -7,8 +7,10 @@ from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
+import orjson
+
 from mock_server.control.call import ControlRequest, ControlResult
-from mock_server.control.path_conditions import can_match, find_path_problem, remove_base_path
+from mock_server.control.path_conditions import MAX_RECEIVED_CHARS, can_match, find_path_problem, remove_base_path
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.rules import (
     FAULT_KEY,
@@ -26,6 +28,8 @@ from spec.document import parse_yaml
 from spec.model import Contract, Operation
 
 MAX_RULES = 1_000
+_RULE_BYTES, _CONTAINER_BYTES = 2048, 64  # estimated memory in addition to the texts
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 _PRESETS_FILE = "presets.yaml"
 _FAULT_BY_PROPERTY = {f.name: f.metadata[FAULT_KEY] for f in fields(RuleResponse) if FAULT_KEY in f.metadata}
 
@@ -36,7 +40,7 @@ async def list_rules(request: ControlRequest) -> ControlResult:
 
 
 async def create_rule(request: ControlRequest) -> ControlResult:
-    """Add a rule, instead of one with its name. Raises ApiError (409) if there are too many."""
+    """Add a rule, instead of one with its name. Raises ApiError: 409 if there are too many, 429 without memory."""
     rules = (await request.find_entry()).sandbox.rules
     if len(rules.rules) >= MAX_RULES:
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=f"The sandbox has {MAX_RULES} rules: delete some.")
@@ -45,6 +49,8 @@ async def create_rule(request: ControlRequest) -> ControlResult:
     if errors:
         raise ApiError(ErrorKind.VALIDATION_FAILED, errors={field: [message] for field, message in errors.items()})
     rule = parse_rule(contract, body, body.get("name") or rules.create_name())
+    replaced_bytes = sum(existing.byte_count for existing in rules.rules if existing.name == rule.name)
+    request.registry.reserve(rule.byte_count - replaced_bytes)
     rules.add(rule)
     return ControlResult(HTTPStatus.CREATED, _describe_rule(rule))
 
@@ -86,7 +92,8 @@ def create_rule_set(contract: Contract, bodies: Iterable[Mapping[str, Any]]) -> 
     """Return the rules of validated bodies; the first takes precedence."""
     rules = RuleSet()
     resolved = [resolve_preset(body) for body in bodies]
-    named = [(body.get("name") or rules.create_name(), body) for body in resolved]
+    names = [body["name"] for body in resolved if "name" in body]
+    named = [(body.get("name") or rules.create_name(names), body) for body in resolved]
     for name, body in reversed(named):
         rules.add(parse_rule(contract, body, name))
     return rules
@@ -112,10 +119,32 @@ def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, s
                 received = response.get("fault", "no fault")
                 expectation = f"(received {received}, expected fault {fault.value})"
                 errors[f"{field}.{name}"] = f"The {field}.{name} field has no effect {expectation}."
+        errors |= _find_header_problems(response, f"{field}.headers")
         problem = _find_example_problem(contract, operations, response, f"{field}.example")
         if problem is not None:
             errors[f"{field}.example"] = problem
     return errors
+
+
+def _find_header_problems(response: Mapping[str, Any], field: str) -> dict[str, str]:
+    """Return the header lines that cannot be sent: messages by field."""
+    lines = {f"{field}.{index}": line for index, line in enumerate(response.get("headers", ()))}
+    problems = {name: _find_header_problem(line, name) for name, line in lines.items()}
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
+def _find_header_problem(line: str, field: str) -> str | None:
+    """Return why a header line cannot be sent: only the mock itself frames the body (RFC 9112, section 6)."""
+    name, _, value = line.lower().partition(": ")
+    if name in _FRAMING_HEADERS:
+        expected = "no such header: the mock sets it from the body; the fault truncate cuts the body off"
+    elif name == "connection" and value.strip() != "close":
+        expected = "Connection: close: the mock decides on everything else"
+    else:
+        return None
+    return (
+        f'The {field} field would break the HTTP message (received "{line[:MAX_RECEIVED_CHARS]}", expected {expected}).'
+    )
 
 
 def _list_operations(contract: Contract, conditions: Mapping[str, Any]) -> list[Operation]:
@@ -156,15 +185,23 @@ def parse_rule(contract: Contract, body: Mapping[str, Any], name: str) -> Rule:
     """Return the rule of a validated body."""
     match, respond = body.get("match", {}), body["respond"]
     responses = [_parse_response(item) for item in (respond if isinstance(respond, list) else [respond])]
+    source = {"match": match, "respond": respond}
     return Rule(
         name=name,
         match=parse_match(contract, match),
         responses=responses,
-        source={"match": match, "respond": respond},
+        source=source,
+        byte_count=_estimate_bytes(source),
         times=body.get("times"),
         probability=body.get("probability", 1.0),
         priority=body.get("priority", 0),
     )
+
+
+def _estimate_bytes(source: Mapping[str, Any]) -> int:
+    """Return the memory of a rule: that of its texts, and of its objects and arrays."""
+    content = orjson.dumps(source)
+    return _RULE_BYTES + len(content) + (content.count(b"{") + content.count(b"[")) * _CONTAINER_BYTES
 
 
 def parse_match(contract: Contract, conditions: Mapping[str, Any]) -> RuleMatch:

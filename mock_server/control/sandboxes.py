@@ -19,7 +19,10 @@ _TOKEN_SUFFIX = "-token"
 
 
 async def create_sandbox(request: ControlRequest) -> ControlResult:
-    """Create a sandbox, or return the existing one with these parameters."""
+    """Create a sandbox, or return the existing one with these parameters.
+
+    Raises ApiError (409) if another request deletes or replaces it at the same time.
+    """
     name, registry = request.get_name("name"), request.registry
     parameters = _read_parameters(request.body or {}, registry.default_parameters)
     existing = registry.find(name)
@@ -28,10 +31,20 @@ async def create_sandbox(request: ControlRequest) -> ControlResult:
     if name == DEFAULT_NAME:
         message = "The parameters of the default sandbox are set when the mock starts."
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message)
-    building = registry.building.get(name)
-    if building is None or building[0] != parameters:
+    creation = registry.building.get(name)
+    if creation is None or creation.parameters != parameters:
         registry.start_creation(name, parameters)
-    return await _respond_when_ready(request, name, HTTPStatus.CREATED)
+    try:
+        result = await _respond_when_ready(request, name, HTTPStatus.CREATED)
+    except ApiError as error:
+        if error.kind is not ErrorKind.SANDBOX_NOT_FOUND:
+            raise
+        message = f"The sandbox {name} was deleted while it was created."
+        raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message) from None
+    if registry.find_parameters(name) != parameters:
+        message = f"The sandbox {name} was created with other parameters at the same time."
+        raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message)
+    return result
 
 
 async def _respond_when_ready(request: ControlRequest, name: str, status: HTTPStatus) -> ControlResult:

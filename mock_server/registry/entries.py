@@ -1,7 +1,10 @@
 """What the registry stores about each sandbox."""
 
+import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from mock_server.images import DatasetParameters
 from mock_server.sandbox.clock import ClockState
@@ -18,6 +21,24 @@ class SandboxParameters:
     data: DatasetParameters
     starts_at_epoch: bool
     execution_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCreation:
+    """A sandbox whose dataset is being loaded or could not be loaded."""
+
+    parameters: SandboxParameters
+    dataset: Future[StoreReaders]
+    _is_ended: Future[bool] = field(default_factory=Future)
+
+    def end(self) -> None:
+        """Wake the waiting requests: the sandbox is deleted, or created with other parameters."""
+        self._is_ended.set_result(True)
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until the dataset is loaded or the creation ends, at most `timeout` seconds."""
+        futures: list[asyncio.Future[Any]] = [asyncio.wrap_future(self.dataset), asyncio.wrap_future(self._is_ended)]
+        await asyncio.wait(futures, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +79,10 @@ class SandboxEntry:
         return not self.sandbox.is_alias and self.sandbox.store.generation != self.initial_generation
 
     def count_bytes(self) -> int:
-        """Return the memory of private store, snapshots and journal."""
+        """Return the memory of private store, snapshots, journal and rules."""
         journal = self.sandbox.journal
-        return self.private_bytes + self.count_snapshot_bytes() + (0 if journal is None else journal.byte_count)
+        journal_bytes = 0 if journal is None else journal.byte_count
+        return self.private_bytes + self.count_snapshot_bytes() + journal_bytes + self.sandbox.rules.byte_count
 
     def count_snapshot_bytes(self) -> int:
         return sum(snapshot.count_bytes() for snapshot in self.snapshots.values())

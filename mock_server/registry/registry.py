@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from mock_server.errors import ApiError, ErrorKind
+from mock_server.errors import ApiError, ErrorKind, deleted_sandbox_error
 from mock_server.images import CLOCK_OFFSET_KEY, MICROSECOND, DatasetParameters
 from mock_server.registry.dataset_stores import DatasetStores, GetImage, TooManyDatasets
-from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
+from mock_server.registry.entries import PendingCreation, SandboxEntry, SandboxParameters, Snapshot
 from mock_server.sandbox.clock import Clock, ClockState
 from mock_server.sandbox.journal import DEFAULT_JOURNAL_BYTES, RequestJournal
 from mock_server.sandbox.rules import RuleSet
@@ -53,7 +53,7 @@ class SandboxRegistry:
     create_rules: Callable[[], RuleSet] = RuleSet
     get_seconds: Callable[[], float] = time.monotonic
     entries: dict[str, SandboxEntry] = field(default_factory=dict)
-    building: dict[str, tuple[SandboxParameters, Future[StoreReaders]]] = field(default_factory=dict)
+    building: dict[str, PendingCreation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         entry = SandboxEntry(self.default, self.default_parameters, None, self.get_seconds(), self.get_seconds())
@@ -132,22 +132,26 @@ class SandboxRegistry:
             message = f"{str(error).capitalize()}; try again later."
             raise ApiError(ErrorKind.SANDBOX_MEMORY, message=message, headers={"Retry-After": "10"}) from None
         self.delete(name)
-        self.building[name] = (parameters, future)
+        self.building[name] = PendingCreation(parameters, future)
+
+    def find_parameters(self, name: str) -> SandboxParameters | None:
+        """Return the parameters of a sandbox that exists or is being created; None for an unknown name."""
+        owner = self.building.get(name) or self.entries.get(name)
+        return owner.parameters if owner else None
 
     async def wait_until_ready(self, name: str, timeout: float) -> SandboxEntry | None:
         """Return the entry of a sandbox; None if its dataset is not loaded within `timeout` seconds.
 
-        Raises ApiError (404) for an unknown name and (422) if the dataset cannot be loaded.
+        If its creation is started again with other parameters meanwhile, this one is waited for. Raises ApiError (404)
+        for an unknown name and (422) if the dataset cannot be loaded.
         """
-        building = self.building.get(name)
-        if building is not None:
-            parameters, future = building
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.wait([asyncio.wrap_future(future)]), timeout)
-            if not future.done():
-                return None
-            if self.building.get(name) is building:  # no other request has continued
-                self._finish_creation(name, parameters, future)
+        deadline = time.monotonic() + timeout
+        while (creation := self.building.get(name)) is not None:
+            await creation.wait(deadline - time.monotonic())
+            if self.building.get(name) is creation:  # neither ended nor finished by another request
+                if not creation.dataset.done():
+                    return None
+                self._finish_creation(name, creation.parameters, creation.dataset)
         entry = self.find(name)
         if entry is None:
             raise ApiError(ErrorKind.SANDBOX_NOT_FOUND, message=f"The sandbox {name} does not exist.")
@@ -189,16 +193,19 @@ class SandboxRegistry:
 
     def delete(self, name: str) -> bool:
         """Delete a sandbox. Returns False if there was none."""
-        is_building = self.building.pop(name, None) is not None
+        creation = self.building.pop(name, None)
+        if creation is not None:
+            creation.end()
         entry = self.entries.pop(name, None)
         if entry is not None:
+            entry.sandbox.is_deleted = True
             self.close_private_store(entry)
             if entry.sandbox.journal is not None:
                 entry.sandbox.journal.close()
         used = [e.parameters.data for e in self.entries.values()]
-        used += [parameters.data for parameters, _ in self.building.values()]
+        used += [creation.parameters.data for creation in self.building.values()]
         self.datasets.release([*used, self.default_parameters.data])
-        return is_building or entry is not None
+        return creation is not None or entry is not None
 
     def close_private_store(self, entry: SandboxEntry) -> None:
         if not entry.sandbox.is_alias and entry.sandbox is not self.default:
@@ -282,9 +289,9 @@ class SandboxRegistry:
 
     def prepare_write(self, sandbox: Sandbox) -> None:
         """Give a named sandbox its private store before the first write. Raises ApiError (429)."""
-        entry = self.entries.get(sandbox.name)
-        if entry is None or entry.sandbox is not sandbox:  # deleted while the request was processed
-            raise ApiError(ErrorKind.SANDBOX_NOT_FOUND, message=f"The sandbox {sandbox.name} does not exist.")
+        if sandbox.is_deleted:
+            raise deleted_sandbox_error(sandbox.name)
+        entry = self.entries[sandbox.name]
         if sandbox.is_alias:
             self.reserve(sandbox.store.count_bytes() + PRIVATE_OVERHEAD_BYTES)
             sandbox.attach(self.create_readers(sandbox.store.copy()), is_alias=False)

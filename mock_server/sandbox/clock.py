@@ -34,15 +34,16 @@ class Clock:
         return self.convert(self.source())
 
     def convert(self, system_time: datetime) -> datetime:
-        """Return the time of this clock at a time of the system's clock."""
+        """Return the time of this clock at a time of the system's clock; at the end of its range it stops."""
         if self._frozen_at is not None:
             return self._frozen_at
         if self._started_at is not None:
             return self._scale(self._started_at, system_time)
-        return system_time + self.offset
+        now = system_time + self.offset
+        return now if now <= MAX_CLOCK_TIME else MAX_CLOCK_TIME
 
     def _scale(self, started_at: datetime, system_time: datetime) -> datetime:
-        """Return the time of a clock whose speed is not 1; at the end of the calendar it stops."""
+        """Return the time of a clock whose speed is not 1."""
         try:
             return min(started_at + self.offset + (system_time - started_at) * self._speed, MAX_CLOCK_TIME)
         except OverflowError:

@@ -1,7 +1,7 @@
 """Rules of a sandbox: which requests they match, and which responses they get instead of the usual ones."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -170,7 +170,8 @@ class RuleResponse:
 class Rule:
     """A rule. `responses`: in order, the last one repeats. `times`: how often it applies; None: always.
 
-    `hits`: how often it matched; `applied`: how often it determined a response, which `probability` makes rarer.
+    `byte_count`: estimated memory. `hits`: how often it matched; `applied`: how often it determined a response, which
+    `probability` makes rarer.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Rule:
     times: int | None = None
     probability: float = 1.0
     priority: int = 0
+    byte_count: int = 0
     hits: int = 0
     applied: int = 0
     rate_limits: RateLimitCounter = field(default_factory=RateLimitCounter)
@@ -198,30 +200,41 @@ class Rule:
 
 @dataclass(slots=True)
 class RuleSet:
-    """The rules of a sandbox, the one that takes precedence first. `created_count`: for the names of new rules."""
+    """The rules of a sandbox, the one that takes precedence first.
+
+    `created_count`: for the names of new rules. `byte_count`: estimated memory.
+    """
 
     rules: list[Rule] = field(default_factory=list)
     created_count: int = 0
+    byte_count: int = 0
 
     def add(self, rule: Rule) -> None:
         """Add a rule, instead of one with its name. Of equal priority, the latest takes precedence."""
         self.remove(rule.name)
         self.rules.insert(0, rule)
         self.rules.sort(key=lambda item: -item.priority)
+        self.byte_count += rule.byte_count
 
-    def create_name(self) -> str:
-        self.created_count += 1
-        return f"rule-{self.created_count}"
+    def create_name(self, used_names: Collection[str] = ()) -> str:
+        """Return a name that neither a rule nor one of `used_names` has."""
+        used = {*used_names, *(rule.name for rule in self.rules)}
+        while True:
+            self.created_count += 1
+            name = f"rule-{self.created_count}"
+            if name not in used:
+                return name
 
     def remove(self, name: str) -> bool:
         """Remove a rule. Returns False if there is none of this name."""
         remaining = [rule for rule in self.rules if rule.name != name]
         is_removed = len(remaining) < len(self.rules)
         self.rules = remaining
+        self.byte_count = sum(rule.byte_count for rule in remaining)
         return is_removed
 
     def clear(self) -> None:
-        self.rules, self.created_count = [], 0
+        self.rules, self.created_count, self.byte_count = [], 0, 0
 
     def find_response(self, request: MatchedRequest, seed: int) -> tuple[Rule, RuleResponse] | None:
         """Return the first rule that applies to a request, with its response."""

@@ -80,6 +80,7 @@ class Sandbox:
     """The complete state of a mock. Sandboxes share nothing that can be written.
 
     `owner`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
+    `is_deleted`: it was deleted or replaced, and its store may be closed.
     `journal`: None if requests are not recorded. `execution_seconds`: run time of an execution; None: 2 to 5 seconds.
     """
 
@@ -91,6 +92,7 @@ class Sandbox:
     name: str = DEFAULT_NAME
     owner: SandboxOwner | None = None
     is_alias: bool = False
+    is_deleted: bool = False
     shared_readers: InitVar[StoreReaders | None] = None
     rules: RuleSet = field(default_factory=RuleSet)
     journal: RequestJournal | None = None

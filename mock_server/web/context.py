@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from mock_server.errors import deleted_sandbox_error
 from mock_server.query import Viewer
 from mock_server.sandbox.journal import ResponseSource
 from mock_server.sandbox.sandbox import Sandbox
@@ -117,6 +118,17 @@ class RequestContext:
         stop = self.server_stop = self.server_stop or asyncio.Event()
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
+
+    async def delay_response(self, seconds: float) -> None:
+        """Wait before the request is processed. Raises ApiError (404) if its sandbox does not exist afterwards."""
+        await self.pause(seconds)
+        self.check_sandbox()
+        self.now = self.sandbox.clock.now()
+
+    def check_sandbox(self) -> None:
+        """Raise ApiError (404) if the sandbox was deleted or replaced after the request had selected it."""
+        if self.sandbox.is_deleted:
+            raise deleted_sandbox_error(self.sandbox.name)
 
     def expect_body(self, receive: Receive) -> None:
         """Prepare `record_unread_body`. A request without the headers of a body has none (RFC 9112, section 6.3)."""

@@ -50,9 +50,10 @@ class Endpoint:
             await self.run(context, operation, send)
 
     async def run(self, context: RequestContext, operation: Operation, send: Send) -> None:
-        """Run the action of an operation and send its result."""
+        """Run the action of an operation and send its result. Raises ApiError."""
         if operation.action == SIGN_IN_ACTION and self.selector is not None:
             self.selector.select_by_login(context, context.sandbox.contract)
+        context.check_sandbox()
         context.sandbox.apply_scheduled_changes(context.now)
         if context.sandbox.owner is not None and operation.is_write and not operation.has_query_body:
             context.sandbox.prepare_write()
@@ -104,6 +105,7 @@ class Endpoint:
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_record and operation.action not in ("list", "create", STATIC_ACTION):
+            context.check_sandbox()
             context.sandbox.apply_scheduled_changes(context.now)
             check_access(self.create_request(context, operation))
 

@@ -83,8 +83,7 @@ class ResponseForcer:
         if delay:
             if not (delay.isascii() and delay.isdigit() and int(delay[:9]) <= MAX_DELAY_MS):
                 raise _bad_request(f"X-Mock-Delay: invalid value {delay[:100]!r} (expected 0 to {MAX_DELAY_MS} ms)")
-            await context.pause(int(delay) / 1000)
-            context.now = context.sandbox.clock.now()
+            await context.delay_response(int(delay) / 1000)
         context.outcome = context.get_header(OUTCOME_HEADER) or None
         text = context.get_header(TEXT_HEADER)
         context.text = unquote(text) if text else None

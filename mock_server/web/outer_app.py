@@ -6,6 +6,7 @@ response.
 
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server.errors import ApiError, ErrorKind
+from mock_server.errors import ApiError, ErrorKind, deleted_sandbox_error
 from mock_server.sandbox.journal import RequestJournal
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.static_responses.error_responses import ErrorResponses
@@ -35,8 +36,10 @@ from mock_server.web.routing import Routes
 from mock_server.web.rule_responses import RuleResponder
 from mock_server.web.sandbox_selection import (
     AUTHORIZATION,
+    BAGGAGE_HEADER,
     CONTROL_PREFIX,
     HOST_SUFFIX,
+    SANDBOX_HEADER,
     SYSTEM_PREFIX,
     TOKEN_SEPARATOR_BYTE,
     SandboxSelector,
@@ -45,7 +48,8 @@ from mock_server.web.sandbox_selection import (
 ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
-_ACCEPT_HEADER = b"accept"  # a list, which may be in several lines (RFC 9110, section 5.3)
+# Lists, which may be in several lines (RFC 9110, section 5.3).
+_LIST_HEADERS = frozenset({b"accept", SANDBOX_HEADER, BAGGAGE_HEADER})
 _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
@@ -117,9 +121,11 @@ class MockApp:
             self.log_response(context)
 
     async def handle_failure(self, context: RequestContext, error: Exception, send: Send) -> None:
-        """Respond to a request that failed because of the store's file, or because of a defect."""
+        """Respond to a request that failed because of its store, or because of a defect."""
         failure = to_store_failure(error)
-        if failure is not None:
+        if context.sandbox.is_deleted and isinstance(error, sqlite3.ProgrammingError):  # its store is closed
+            await self.reject(context, deleted_sandbox_error(context.sandbox.name), send)
+        elif failure is not None:
             kind = next((k for cls, k in _FAILURE_KINDS.items() if isinstance(failure, cls)), ErrorKind.STORE_FAILED)
             api_error = ApiError(kind, cause=str(failure))
             await self.reject(context, api_error, send)
@@ -238,8 +244,9 @@ class MockApp:
     def start_request(self, scope: Scope) -> RequestContext:
         """Create the context of a request and store it in the scope."""
         all_headers: dict[bytes, bytes] = dict(scope["headers"])
-        if len(all_headers) != len(scope["headers"]) and _ACCEPT_HEADER in all_headers:
-            all_headers[_ACCEPT_HEADER] = b", ".join(v for name, v in scope["headers"] if name == _ACCEPT_HEADER)
+        if len(all_headers) != len(scope["headers"]):
+            for name in _LIST_HEADERS & all_headers.keys():
+                all_headers[name] = b", ".join(value for other, value in scope["headers"] if other == name)
         allowed_headers = self.allowed_headers
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
         request_id = all_headers.get(_REQUEST_ID_HEADER)

@@ -65,8 +65,7 @@ class RuleResponder:
         rule, response = rule_and_response
         response = self._prepare(context, request, rule, response)
         if response.delay_ms:
-            await context.pause(response.delay_ms / 1000)
-            context.now = context.sandbox.clock.now()
+            await context.delay_response(response.delay_ms / 1000)
         if response.fault is not None and response.fault not in BODY_FAULTS:
             context.record_unread_body()
             await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)
@@ -120,14 +119,25 @@ class RuleResponder:
 def _apply_rate_limit(
     response: RuleResponse, limit: RateLimit, counter: RateLimitCounter, client: str, now: datetime
 ) -> RuleResponse:
-    """Count a request and add the rate limit headers of Laravel. If the limit is exceeded, return a 429 instead."""
+    """Count a request and add the rate limit headers of Laravel. If the limit is exceeded, return a 429 instead.
+
+    A header line of the rule replaces one of these headers.
+    """
     state = counter.count(limit, client, now)
     headers = [("X-RateLimit-Limit", str(limit.requests)), ("X-RateLimit-Remaining", str(state.remaining))]
     if not state.is_exceeded:
-        return replace(response, headers=(*headers, *response.headers))
+        return replace(response, headers=_merge_headers(headers, response.headers))
     seconds = math.ceil((state.reset_at - now).total_seconds())
     headers += [("Retry-After", str(seconds)), ("X-RateLimit-Reset", str(math.ceil(state.reset_at.timestamp())))]
-    return RuleResponse(status=HTTPStatus.TOO_MANY_REQUESTS, headers=(*headers, *response.headers))
+    return RuleResponse(status=HTTPStatus.TOO_MANY_REQUESTS, headers=_merge_headers(headers, response.headers))
+
+
+def _merge_headers(
+    defaults: Sequence[tuple[str, str]], lines: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Return all lines, after the defaults whose names they do not contain."""
+    names = {name.lower() for name, _ in lines}
+    return (*(line for line in defaults if line[0].lower() not in names), *lines)
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
@@ -154,10 +164,11 @@ async def _send_response(
     body = captured.body
     if response.has_patch and body:
         body = encode_json(merge_patch(parse_json_body(body), response.patch))
-    replaced = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in response.headers}
-    removed = {*replaced, b"content-length", *([b"keep-alive"] if b"connection" in replaced else [])}
-    headers: list[Header] = [(n, v) for n, v in captured.headers if n not in removed]
-    headers += replaced.items()
+    added = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    removed = {b"content-length", *(name for name, _ in added)}
+    if b"connection" in removed:
+        removed.add(b"keep-alive")
+    headers: list[Header] = [*((n, v) for n, v in captured.headers if n not in removed), *added]
     has_body = context.method != "HEAD" and captured.status not in (204, 304)
     if has_body:
         headers.append((b"content-length", b"%d" % len(body)))

@@ -10,8 +10,9 @@ Each of these alone selects the sandbox NAME; others than the path are optional 
     ada+NAME@example.com             the login of a sign-in
     Cookie: athena_session=...~NAME  a session cookie, if the request names no sandbox and NAME exists
 
-Two that name different sandboxes are an error (400). Browsers send cookies automatically, so a cookie never
-causes an error. A request that names none uses the default sandbox. URLs in a response keep the selection.
+Two that name different sandboxes are an error (400), also two lines of a header. Browsers send cookies automatically,
+so a cookie never causes an error. A request that names none uses the default sandbox. URLs in a response keep the
+selection.
 """
 
 import re
@@ -34,6 +35,7 @@ AUTHORIZATION = b"authorization"
 _NAMING_HEADERS = frozenset({SANDBOX_HEADER, BAGGAGE_HEADER})
 READ_HEADERS = (*_NAMING_HEADERS, b"origin", b"sec-fetch-site")
 HOST_SUFFIX = ".localhost"
+MAX_LISTED_NAMES = 10  # in the error of a request that names different sandboxes
 TOKEN_SEPARATOR_BYTE = ord(TOKEN_SEPARATOR)
 _LOGIN_SUFFIX = re.compile(rf"{re.escape(LOGIN_SEPARATOR)}({NAME_PATTERN.pattern})(?:@[^@]*)?", re.ASCII)
 
@@ -61,19 +63,20 @@ class SandboxSelector:
         """Select the sandbox that a request names, if any. Raises ApiError (400, 403, 404, 429, 503)."""
         if context.raw_path.startswith(CONTROL_PREFIX):
             return
-        names = dict(self._iter_names(context))
+        names = list(self._iter_names(context))
         if not names:
             self._select_by_session(context)
             return
-        distinct_names = set(names.values())
+        distinct_names = {name for _, name in names}
         if len(distinct_names) > 1:
-            raise _conflict_error(", ".join(f"{source} names {name}" for source, name in names.items()))
+            listed = dict.fromkeys(f"{source} names {name[:100]}" for source, name in names)
+            raise _conflict_error(", ".join(list(listed)[:MAX_LISTED_NAMES]))
         name = distinct_names.pop()
         is_new = name not in self.registry.entries
         if is_new and self.cors_policy.is_from_another_site(context.headers, context.base_url):
             message = f"Pages of another site may not create the sandbox {name[:100]}."
             raise ApiError(ErrorKind.CONTROL_FORBIDDEN, message=message)
-        self._set_sandbox(context, await self.registry.use(name), "path" in names)
+        self._set_sandbox(context, await self.registry.use(name), names[0][0] == "path")
         context.names_sandbox = True
 
     def _select_by_session(self, context: RequestContext) -> None:
@@ -102,7 +105,6 @@ class SandboxSelector:
 
     def _iter_names(self, context: RequestContext) -> Iterator[tuple[str, str]]:
         """Yield (source, name); removes the sandbox's part of the path."""
-        headers = context.headers
         if context.raw_path.startswith(PATH_PREFIX):
             name, _, rest = context.raw_path[len(PATH_PREFIX) :].partition(b"/")
             context.raw_path = b"/" + rest
@@ -111,10 +113,7 @@ class SandboxSelector:
         label = host.removesuffix(HOST_SUFFIX)
         if host.endswith(HOST_SUFFIX) and NAME_PATTERN.fullmatch(label):
             yield "host", label
-        if SANDBOX_HEADER in headers:
-            yield "header X-Mock-Sandbox", context.get_header(SANDBOX_HEADER)
-        if BAGGAGE_HEADER in headers and (name_in_baggage := parse_baggage(context.get_header(BAGGAGE_HEADER))):
-            yield "baggage", name_in_baggage
+        yield from _iter_names_in_headers(context)
         for header in self.credential_headers:
             _, separator, name_in_token = context.get_header(header).rpartition(TOKEN_SEPARATOR)
             if separator and NAME_PATTERN.fullmatch(name_in_token):
@@ -127,13 +126,22 @@ class SandboxSelector:
             context.base_url += f"{PATH_PREFIX.decode()}{sandbox.name}"
 
 
-def parse_baggage(text: str) -> str | None:
-    """Return the value of the key ``mock-sandbox`` in a baggage header (W3C); None without it."""
+def _iter_names_in_headers(context: RequestContext) -> Iterator[tuple[str, str]]:
+    """Yield (source, name) for the headers that exist for this purpose."""
+    if SANDBOX_HEADER in context.headers:
+        for name_in_header in context.get_header(SANDBOX_HEADER).split(","):
+            yield "header X-Mock-Sandbox", name_in_header.strip()
+    if BAGGAGE_HEADER in context.headers:
+        for name_in_baggage in iter_baggage_names(context.get_header(BAGGAGE_HEADER)):
+            yield "baggage", name_in_baggage
+
+
+def iter_baggage_names(text: str) -> Iterator[str]:
+    """Yield the values of the key ``mock-sandbox`` in a baggage header (W3C)."""
     for member in text.split(","):
         key, _, value = member.partition(";")[0].partition("=")
-        if key.strip() == BAGGAGE_KEY:
-            return value.strip()
-    return None
+        if key.strip() == BAGGAGE_KEY and value.strip():
+            yield value.strip()
 
 
 def find_login_sandbox(login: str) -> str | None:

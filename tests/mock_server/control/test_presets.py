@@ -132,6 +132,13 @@ def test_file_of_rules_is_used_by_each_sandbox_and_restored_by_a_reset(tmp_path:
     assert [mock.call("a", "GET", "/agents").status for _ in range(2)] == [502, 503]
 
 
+def test_rule_of_a_file_without_a_name_replaces_no_other_rule(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("- respond: {status: 500}\n- {name: rule-1, respond: {status: 503}}\n")
+    rules = create_rule_set(athena_contract(), read_rules(file, athena_contract()))
+    assert [rule.name for rule in rules.rules] == ["rule-2", "rule-1"]
+
+
 def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
     file = tmp_path / "rules.json"
     file.write_text(json.dumps({"rules": [{"preset": "slow-model"}]}))
@@ -148,6 +155,7 @@ def test_file_may_be_json_with_a_key(tmp_path: Path) -> None:
         ("- 3", ["rules.0"]),
         ("rules: 3", ["expected a list of at most 1000 rules"]),
         ("- {respond: {chunks: 3}}", ["rules.0.respond.chunks: ", "expected fault dribble"]),
+        ("- {respond: {headers: ['Content-Length: 5']}}", ["rules.0.respond.headers.0: ", "break the HTTP message"]),
         ("- {respond: {}, unknown: 1}", ["rules.0.unknown: "]),
         ("- {respond: {}, respond: {}}", ["respond"]),
     ],

@@ -216,6 +216,24 @@ def test_malformed_body_is_text_with_a_finding(mock: ControlledMock) -> None:
     assert (reply.status, entry["request"]["body"], find_kinds(entry)) == (400, '{"name": ', [("invalid-body", "body")])
 
 
+@pytest.mark.parametrize("depth", [200, 250, 1000, 5000])
+def test_deeply_nested_body_is_shown_everywhere(mock: ControlledMock, depth: int) -> None:
+    body = b"[" * depth + b'{"password": "hidden-1"}' + b"]" * depth
+    headers = {"content-type": "application/json", "x-mock-sandbox": "a", "authorization": "Bearer demo-token"}
+    assert Client(mock.app, {}).request("POST", "/api/v1/agents", body=body, headers=headers).status == 400
+    (entry,) = list_requests(mock)
+    assert (entry["request"]["body"].count("["), find_kinds(entry)) == (depth + 1, [("invalid-body", "body")])
+    condition = {"body": {"name": "New"}}
+    near_miss = mock.request("POST", f"{SANDBOXES}/a/requests/verify", condition)
+    assert near_miss.json["near_misses"][0]["request"] == entry
+    archive = mock.request("GET", f"{SANDBOXES}/a/requests.har")
+    assert archive.json["log"]["entries"][0]["request"]["postData"]["text"] == entry["request"]["body"]
+    events = mock.request("GET", f"{SANDBOXES}/a/requests/events")
+    assert mock.control("POST", f"{REQUESTS}/find", condition)["total"] == 0
+    assert b'"[[[' in events.body
+    assert b"hidden-1" not in near_miss.body + archive.body + events.body
+
+
 def test_pages_are_newest_first_and_can_be_continued(mock: ControlledMock) -> None:
     for _ in range(5):
         mock.call("a", "GET", "/agents")

@@ -116,6 +116,16 @@ def test_headers_and_body_are_sent_as_given(mock: ControlledMock) -> None:
     assert int(reply.headers["content-length"]) == len(reply.body)
 
 
+def test_header_lines_of_the_same_name_are_all_sent(mock: ControlledMock) -> None:
+    add(mock, {"headers": ["Set-Cookie: a=1", "Set-Cookie: b=2"]})
+    assert list_agents(mock).set_cookies == ("a=1", "b=2")
+
+
+def test_header_lines_replace_those_of_a_rate_limit(mock: ControlledMock) -> None:
+    add(mock, {"headers": ["x-ratelimit-limit: 9"], "rate_limit": {"requests": 1, "seconds": 60}})
+    assert [list_agents(mock).headers["x-ratelimit-limit"] for _ in range(2)] == ["9", "9"]
+
+
 def test_patch_changes_the_usual_response_and_not_the_record(mock: ControlledMock) -> None:
     usual = list_agents(mock).json
     add(mock, {"patch": {"meta": {"total": 7}, "links": None}}, times=1)
@@ -159,6 +169,8 @@ def test_rules_are_deleted(mock: ControlledMock) -> None:
         ({"respond": {"fault": "fire"}, "times": 0, "match": {"operation": "x"}},
          {"respond.fault", "times", "match.operation"}),
         ({"respond": [{"headers": ["no colon"]}]}, {"respond.0.headers.0"}),
+        ({"respond": {"headers": ["X-A: 1", "content-length: 5", "Transfer-Encoding: chunked", "Connection: upgrade"]}},
+         {"respond.headers.1", "respond.headers.2", "respond.headers.3"}),
         ({"respond": {}, "probabilty": 1}, {"probabilty"}),
     ],
 )  # fmt: skip
@@ -167,6 +179,36 @@ def test_all_invalid_fields_are_named(mock: ControlledMock, rule: dict[str, Any]
     assert reply.status == 422
     assert set(reply.json["errors"]) == fields
     assert mock.control("GET", "/sandboxes/a/rules") == {"rules": []}
+
+
+def test_framing_header_is_rejected_with_the_reason(mock: ControlledMock) -> None:
+    reply = mock.request("POST", f"{SANDBOXES}/a/rules", {"respond": {"headers": ["Content-Length: 5"]}})
+    message = (
+        'The respond.headers.0 field would break the HTTP message (received "Content-Length: 5", expected no such '
+        "header: the mock sets it from the body; the fault truncate cuts the body off)."
+    )
+    assert reply.json["errors"] == {"respond.headers.0": [message]}
+    add(mock, {"headers": ["Connection: close"]})
+
+
+def test_rule_without_a_name_replaces_no_other_rule(mock: ControlledMock) -> None:
+    add(mock, {"status": 500}, name="rule-1")
+    assert [add(mock, {"status": 503})["name"] for _ in range(2)] == ["rule-2", "rule-3"]
+    assert len(mock.control("GET", "/sandboxes/a/rules")["rules"]) == 3
+
+
+def test_rules_beyond_the_memory_limit_are_a_429() -> None:
+    mock = ControlledMock.create(max_bytes=6 * 1024 * 1024)
+    empty = mock.control("PUT", "/sandboxes/a")["bytes"]
+    rule = {"respond": {"body": "x" * 900_000}}
+    replies = [mock.request("POST", f"{SANDBOXES}/a/rules", rule) for _ in range(8)]
+    accepted = sum(reply.status == 201 for reply in replies)
+    assert 0 < accepted < 8
+    assert (replies[-1].status, replies[-1].headers["x-mock-reason"]) == (429, "sandbox-memory")
+    assert mock.control("GET", "/sandboxes/a")["bytes"] > empty + accepted * 900_000
+    mock.control("POST", "/sandboxes/a/rules", {"name": "rule-1", **rule})  # in place of an equally large one
+    mock.control("DELETE", "/sandboxes/a/rules")
+    assert mock.control("GET", "/sandboxes/a")["bytes"] == empty
 
 
 def test_fault_without_a_connection_is_rejected(mock: ControlledMock) -> None:

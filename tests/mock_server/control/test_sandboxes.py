@@ -1,15 +1,19 @@
 """Sandboxes: isolation, everything that selects one, creation, reset and deletion."""
 
+import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import orjson
 import pytest
 
 from mock_server.images import DatasetParameters
 from mock_server.registry.registry import ALIAS_BYTES, DEFAULT_IDLE_SECONDS
+from tests.asgi import Reply, call
 from tests.mock_server.athena import athena_contract
 from tests.mock_server.controlled_mock import SANDBOXES, ControlledMock, build_image_with_pools, use_dataset
 
@@ -88,6 +92,44 @@ def test_selections_that_disagree_are_rejected(mock: ControlledMock) -> None:
 def test_selections_that_agree_are_accepted(mock: ControlledMock) -> None:
     headers = {"host": "a.localhost", "x_mock_sandbox": "a", "authorization": "Bearer demo-token~a"}
     assert mock.request("GET", "/__mock/s/a/api/v1/agents", **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ([("baggage", "mock-sandbox=a"), ("baggage", "user=7")], ["a"]),
+        ([("baggage", "mock-sandbox=a"), ("baggage", "mock-sandbox=a")], ["a"]),
+        ([("baggage", "mock-sandbox=a"), ("baggage", "mock-sandbox=b")], ["a", "b"]),
+        ([("baggage", "mock-sandbox=a,mock-sandbox=b")], ["a", "b"]),
+        ([("x-mock-sandbox", "a"), ("x-mock-sandbox", "a")], ["a"]),
+        ([("x-mock-sandbox", "a"), ("x-mock-sandbox", "b")], ["a", "b"]),
+        ([("x-mock-sandbox", "a, b")], ["a", "b"]),
+    ],
+)
+def test_all_lines_of_a_header_select(mock: ControlledMock, lines: list[tuple[str, str]], names: list[str]) -> None:
+    headers = [("host", "localhost:8000"), ("authorization", "Bearer demo-token"), *lines]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "query_string": b"",
+    }
+    scope |= {"path": "/api/v1/agents", "headers": [(name.encode(), value.encode()) for name, value in headers]}
+    messages: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    asyncio.run(mock.app(scope, receive, send))
+    assert messages[0]["status"] == (200 if len(names) == 1 else 400)
+    if len(names) == 1:
+        assert list(mock.registry.entries) == ["default", *names]
+    else:
+        assert [b"names " + name.encode() in messages[1]["body"] for name in names] == [True, True]
 
 
 @pytest.mark.parametrize("name", ["A", "a_b", "-a", "a" * 64, "", "a.b"])
@@ -193,6 +235,40 @@ def test_dataset_that_is_being_built_is_a_202() -> None:
     assert count_agents(mock, "a") > 0
 
 
+def create_slow_mock() -> tuple[ControlledMock, Event]:
+    """Return a mock whose datasets with the seed 777 are built when the event is set."""
+    may_build = Event()
+
+    def get_image(parameters: DatasetParameters) -> bytes | Path:
+        if parameters.seed == 777:
+            may_build.wait(30)
+        return build_image_with_pools(replace(parameters, seed=0))
+
+    mock = ControlledMock.create(get_image=get_image)
+    mock.control("PUT", "/sandboxes/loaded")
+    return mock, may_build
+
+
+def test_waiting_request_is_served_by_the_sandbox_that_replaces_the_pending_one() -> None:
+    mock, may_build = create_slow_mock()
+    assert mock.request("PUT", f"{SANDBOXES}/a", {"seed": 777}).status == 202
+    waiting, created = send_during(mock, ("GET", "/__mock/s/a/api/v1/agents", None), [("PUT", f"{SANDBOXES}/a", None)])
+    may_build.set()
+    assert (waiting.status, created.status) == (200, 201)
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [("DELETE", "was deleted while it was created"), ("PUT", "was created with other parameters at the same time")],
+)
+def test_creation_that_another_request_ends_is_a_409(method: str, problem: str) -> None:
+    mock, may_build = create_slow_mock()
+    pending, other = send_during(mock, ("PUT", f"{SANDBOXES}/a", {"seed": 777}), [(method, f"{SANDBOXES}/a", None)])
+    may_build.set()
+    assert other.status in (201, 204)
+    assert (pending.status, pending.json) == (409, {"message": f"The sandbox a {problem}."})
+
+
 def test_dataset_that_cannot_be_built_is_a_422() -> None:
     def get_image(parameters: DatasetParameters) -> bytes:
         raise ValueError("no space for the image")
@@ -246,6 +322,71 @@ def test_deleted_sandbox_is_created_again_on_use(mock: ControlledMock) -> None:
     assert mock.control_status("GET", "/sandboxes/a") == 404
     assert mock.control_status("DELETE", "/sandboxes/a") == 404
     assert count_agents(mock, "a") == count
+
+
+def send_during(
+    mock: ControlledMock, waiting: tuple[str, str, Any], following: list[tuple[str, str, Any]]
+) -> list[Reply]:
+    """Send a request, and the following ones while it waits. Return all replies.
+
+    Each request is (method, target, JSON). The first one is delayed by 50 ms if it is one to the API.
+    """
+    headers = {"host": "localhost:8000", "authorization": "Bearer demo-token", "content-type": "application/json"}
+
+    async def send(method: str, target: str, data: Any, **more: str) -> Reply:
+        body = b"" if data is None else orjson.dumps(data)
+        return await call(mock.app, method, target, {**headers, "content-length": str(len(body)), **more}, body, None)
+
+    async def send_all() -> list[Reply]:
+        first = asyncio.ensure_future(send(*waiting, **{"x-mock-delay": "50"}))
+        await asyncio.sleep(0.01)
+        replies = [await send(*request) for request in following]
+        return [await first, *replies]
+
+    return asyncio.run(send_all())
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+@pytest.mark.parametrize(
+    ("method", "path", "data"),
+    [("GET", "/agents", None), ("GET", "/agents/nope", None), ("POST", "/agents", {"name": "A", "instruction": "B"})],
+)
+@pytest.mark.parametrize("change", [("DELETE", None), ("PUT", {"execution_seconds": 7})])
+def test_pending_request_of_a_deleted_or_replaced_sandbox_is_404(
+    mock: ControlledMock, method: str, path: str, data: Any, change: tuple[str, Any], is_private: bool
+) -> None:
+    mock.control("PUT", "/sandboxes/a")
+    if is_private:
+        create_agent(mock, "a")
+    pending, changed = send_during(
+        mock, (method, f"/__mock/s/a/api/v1{path}", data), [(change[0], f"{SANDBOXES}/a", change[1])]
+    )
+    assert changed.status in (201, 204)
+    message = "The sandbox a was deleted or replaced while the request was processed."
+    assert (pending.status, pending.headers["x-mock-reason"], pending.json) == (404, "sandbox", {"message": message})
+
+
+def test_request_whose_body_arrives_after_the_deletion_is_404(mock: ControlledMock) -> None:
+    path = f"/__mock/s/a/api/v1/agents/{create_agent(mock, 'a')}"
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        mock.registry.delete("a")
+        return {"type": "http.request", "body": b'{"name": 1}', "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    headers = {"host": "localhost:8000", "authorization": "Bearer demo-token", "content-length": "11"}
+    headers["content-type"] = "application/json"
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "PUT", "scheme": "http", "path": path}
+    scope |= {
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
+    asyncio.run(mock.app(scope, receive, send))
+    assert statuses[0] == 404
 
 
 def test_default_sandbox_is_neither_deleted_nor_replaced(mock: ControlledMock) -> None:

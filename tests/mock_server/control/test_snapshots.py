@@ -2,6 +2,7 @@
 
 import pytest
 
+from mock_server.sandbox.clock import MAX_CLOCK_TIME, ClockState
 from tests.mock_server.controlled_mock import ControlledMock
 
 AGENT = {"name": "New", "instruction": "Answer."}
@@ -73,6 +74,20 @@ def test_snapshots_survive_a_reset_and_are_listed_and_deleted(mock: ControlledMo
     assert mock.control_status("POST", f"/sandboxes/{name}/snapshots/one/restore") == 404
     assert mock.control_status("DELETE", f"/sandboxes/{name}/snapshots/one") == 404
     assert mock.control_status("GET", f"/sandboxes/{name}/changes?since=one") == 404
+
+
+def test_snapshot_at_the_end_of_the_clock_is_restored(mock: ControlledMock, name: str) -> None:
+    end = "2999-12-31T00:00:00.000000Z"
+    mock.registry.entries[name].sandbox.clock.set_state(ClockState(MAX_CLOCK_TIME, False, 1))
+    mock.clock.advance(seconds=5)
+    before = export(mock, name)
+    assert mock.control("PUT", f"/sandboxes/{name}/snapshots/end")["now"] == end
+    mock.control("PATCH", f"/sandboxes/{name}/clock", {"now": "2026-03-01T00:00:00Z"})
+    mock.control("POST", f"/sandboxes/{name}/snapshots/end/restore")
+    assert mock.control("PATCH", f"/sandboxes/{name}/clock", {"frozen": True})["now"] == end
+    assert mock.control_status("POST", f"/sandboxes/{name}/clock/advance", {"seconds": 1}) == 409
+    if name != "default":  # whose store contains the offset of its clock
+        assert export(mock, name) == before
 
 
 def test_snapshot_beyond_the_memory_limit_is_a_429() -> None:

@@ -50,6 +50,13 @@ def test_time_outside_of_the_range_is_rejected_and_changes_nothing(now: datetime
     assert clock.get_state() == ClockState(EPOCH, False, 1)
 
 
+def test_clock_stops_at_the_end_of_its_range() -> None:
+    clock, system = create_clock()
+    clock.set_state(ClockState(MAX_CLOCK_TIME, False, 1))
+    system.advance(seconds=1)
+    assert clock.get_state() == ClockState(MAX_CLOCK_TIME, False, 1)
+
+
 def test_fast_clock_stops_at_the_end_of_its_range() -> None:
     clock, system = create_clock()
     clock.set_state(ClockState(MIN_CLOCK_TIME, False, 1e9))
