@@ -160,6 +160,17 @@ def test_rules_are_deleted(mock: ControlledMock) -> None:
          {"respond.fault", "times", "match.operation"}),
         ({"respond": [{"headers": ["no colon"]}]}, {"respond.0.headers.0"}),
         ({"respond": {}, "probabilty": 1}, {"probabilty"}),
+        ({"respond": {"status": 500}, "match": {"operation": "listAgents", "method": "POST"}}, {"match"}),
+        ({"respond": {"status": 500}, "match": {"operation": "listAgents", "path": "/prompts"}}, {"match"}),
+        ({"respond": {"outcome": "error"}, "match": {"operation": "listAgents"}}, {"respond.outcome"}),
+        ({"respond": {"outcome": "error"}, "match": {"operation": "runAgent"}}, {"respond.outcome"}),
+        ({"respond": [{}, {"text": "x"}], "match": {"method": "GET"}}, {"respond.1.text"}),
+        ({"respond": {"patch": {}}}, {"respond"}),
+        ({"respond": {"headers": []}}, {"respond"}),
+        ({"respond": {"delay_ms": 0, "patch": {}}}, {"respond"}),
+        ({"respond": {"status": 500}, "probability": 0}, {"probability"}),
+        ({"respond": {"status": 204, "body": {}}}, {"respond.body"}),
+        ({"respond": {"status": 204, "patch": {"a": 1}, "fault": "truncate"}}, {"respond.patch", "respond.fault"}),
     ],
 )  # fmt: skip
 def test_all_invalid_fields_are_named(mock: ControlledMock, rule: dict[str, Any], fields: set[str]) -> None:
@@ -167,6 +178,28 @@ def test_all_invalid_fields_are_named(mock: ControlledMock, rule: dict[str, Any]
     assert reply.status == 422
     assert set(reply.json["errors"]) == fields
     assert mock.control("GET", "/sandboxes/a/rules") == {"rules": []}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"respond": {"status": 500, "delay_ms": 0, "headers": []}},
+        {"respond": [{"delay_ms": 0}]},
+        {"respond": {"status": 204}, "match": {"method": "DELETE", "path": "/agents/*"}},
+        {"respond": {"status": 500}, "match": {"operation": "listAgents", "method": "HEAD", "path": "/agents"}},
+        {"respond": {"outcome": "error", "text": "x"}},
+        {"respond": {"status": 200, "body": None}},
+    ],
+)
+def test_rule_with_an_effect_is_accepted(mock: ControlledMock, rule: dict[str, Any]) -> None:
+    assert mock.control_status("POST", "/sandboxes/a/rules", rule) == 201
+
+
+def test_message_names_the_operations_that_use_a_property(mock: ControlledMock) -> None:
+    rule = {"respond": {"text": "x"}, "match": {"operation": "listAgents"}}
+    errors = mock.request("POST", f"{SANDBOXES}/a/rules", rule).json["errors"]
+    expected = "the rule matches no operation that uses it, expected runAgent or runPrompt or runThread"
+    assert errors == {"respond.text": [f"The respond.text field has no effect ({expected})."]}
 
 
 def test_fault_without_a_connection_is_rejected(mock: ControlledMock) -> None:

@@ -345,7 +345,7 @@ async def send_delayed_request(mock: ControlledMock, sandbox: str) -> None:
     """Send a request that waits for 0.2 seconds."""
     headers = [(b"host", b"localhost"), (b"x-mock-sandbox", sandbox.encode()), (b"x-mock-delay", b"200")]
     path = "/api/v1/agents"
-    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path}
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path}
     scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers}
 
     async def receive() -> dict[str, Any]:
