@@ -50,9 +50,15 @@ from tests.mock_server.controlled_mock import CONTROL, ControlledMock
             "GET R/requests?statu=200",
             None,
             "statu",
-            "expected operation, status, limit or before; did you mean status?",
+            "expected operation, status, limit, before or bodies; did you mean status?",
         ),
         ("GET R/clock?x=1", None, "x", "expected none"),
+        (
+            "PATCH R/clock",
+            {},
+            "body",
+            "at least 1 property (received an object, expected at least 1 of frozen, now, speed)",
+        ),
     ],
 )
 def test_error_states_what_was_received_and_expected(
