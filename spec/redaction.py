@@ -38,6 +38,7 @@ _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*
 _USERINFO = re.compile(r"(?<=://)[^/\s:@\"'<>]+:[^/\s@\"'<>]+(?=@)")
 _IN_URL = re.compile(r"([?&;])([A-Za-z0-9_.\[\]-]+)=([^&;\s\"'<>]+)")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?!\$)[A-Za-z0-9._~+/|=-]{6,}")
+_ERRORS = "errors"  # the property with the messages about invalid fields, by field
 _CREDENTIALS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "password", "secret", "token", "access_token"}
     | {"refresh_token", "api_key", "apikey", "x-api-key", "x-csrf-token", "x-xsrf-token", "client_secret"}
@@ -79,17 +80,30 @@ class SecretRedactor:
         """Redact only the secrets in JSON: for requests that are sent again, and that are displayed only as ASCII."""
         return self._redact(value, str, self.remove_secrets)
 
-    def _redact(self, value: Any, convert_name: Callable[[str], str], convert_text: Callable[[str], str]) -> Any:
+    def _redact(
+        self,
+        value: Any,
+        convert_name: Callable[[str], str],
+        convert_text: Callable[[str], str],
+        *,
+        is_in_errors: bool = False,
+    ) -> Any:
         if isinstance(value, Mapping):
             return {
                 convert_name(name): REDACTED
-                if self.is_hidden(name) and item is not None
-                else self._redact(item, convert_name, convert_text)
+                if self._is_secret(name, item, is_in_errors)
+                else self._redact(item, convert_name, convert_text, is_in_errors=is_in_errors or name == _ERRORS)
                 for name, item in value.items()
             }
         if isinstance(value, (list, tuple)):
-            return [self._redact(item, convert_name, convert_text) for item in value]
+            return [self._redact(item, convert_name, convert_text, is_in_errors=is_in_errors) for item in value]
         return convert_text(value) if isinstance(value, str) else value
+
+    def _is_secret(self, name: object, value: Any, is_in_errors: bool) -> bool:
+        """Return whether the value of a property is secret. A list of messages about the property is not."""
+        if value is None or not self.is_hidden(name):
+            return False
+        return not (is_in_errors and isinstance(value, list) and all(isinstance(item, str) for item in value))
 
     def redact_body(self, content: bytes, limit: int = MAX_BODY_CHARS, indent: int | None = None) -> str:
         """Redact a body, and limit its length. JSON is processed only up to the limit."""
@@ -107,7 +121,7 @@ class SecretRedactor:
         """Replace the value of a hidden name in text that is not JSON."""
         return f'{match[1]}{match[2]}{match[1]}{match[3]}"{REDACTED}"' if self.is_hidden(match[2]) else match[0]
 
-    def _truncate(self, value: Any, remaining: int) -> tuple[Any, int]:
+    def _truncate(self, value: Any, remaining: int, *, is_in_errors: bool = False) -> tuple[Any, int]:
         """Redact `value` up to the member at which `remaining` characters are used.
 
         Returns the redacted value, and the number of characters that remain; 0 or less at the limit.
@@ -118,15 +132,16 @@ class SecretRedactor:
                 if remaining <= 0:
                     break
                 key = self._redact_name(name)
-                visible = REDACTED if self.is_hidden(name) and item is not None else item
-                members[key], remaining = self._truncate(visible, remaining - len(key))
+                visible = REDACTED if self._is_secret(name, item, is_in_errors) else item
+                is_below_errors = is_in_errors or name == _ERRORS
+                members[key], remaining = self._truncate(visible, remaining - len(key), is_in_errors=is_below_errors)
             return members, remaining
         if isinstance(value, list):
             items: list[Any] = []
             for item in value:
                 if remaining <= 0:
                     break
-                redacted, remaining = self._truncate(item, remaining - 1)
+                redacted, remaining = self._truncate(item, remaining - 1, is_in_errors=is_in_errors)
                 items.append(redacted)
             return items, remaining
         redacted = self.redact_value(value)

@@ -46,7 +46,12 @@ class ControlAccess:
         headers = context.headers
         is_write = context.method not in SAFE_METHODS
         if is_write and context.get_header(b"sec-fetch-site").lower() == "cross-site":
-            raise ApiError(ErrorKind.CONTROL_FORBIDDEN, message="Pages of another site may not change anything here.")
+            message = (
+                "Pages of another site may not change anything here, also with --cors-origin. Load the page from the "
+                f"host of {context.base_url} (localhost and 127.0.0.1 are different sites), or send the request from "
+                "a program, such as a test runner."
+            )
+            raise ApiError(ErrorKind.CONTROL_FORBIDDEN, message=message)
         origin = context.get_header(b"origin")
         if origin and not f"{context.base_url}/".startswith(f"{origin}/") and not self.cors_policy.is_trusted(headers):
             message = f"Pages of {origin[:200]} may not use test control; --cors-origin allows an origin."

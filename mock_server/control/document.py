@@ -46,7 +46,7 @@ def build_control_document(contract: Contract, dataset_names: Collection[str]) -
     match["effect"]["enum"] = sorted(EFFECTS)
     match["tag"]["enum"] = sorted({operation.tag for operation in contract.operations.values()})
     for name in _CONDITION_SCHEMAS:
-        schemas[name]["properties"] |= {"operation": match["operation"], "tag": match["tag"]}
+        schemas[name]["properties"] |= {n: match[n] for n in ("operation", "tag", "effect")}
     for parameter in root["paths"]["/sandboxes/{name}/requests"]["get"]["parameters"]:
         if parameter["name"] == "operation":
             parameter["schema"] = match["operation"]

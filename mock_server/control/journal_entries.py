@@ -25,6 +25,7 @@ _REASON_HEADER = b"x-mock-reason"
 _MOCK_PARAMETERS = (b"__code", b"__example")  # not defined by the contract
 _DEFAULT_MEDIA_TYPE = "text/plain"
 _MAX_NESTING_DEPTH = 200  # of a body that is described as JSON: orjson encodes 254 levels, among them those around it
+_UNKNOWN_SIZE = -1  # in a HAR file: of a body that a fault broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +175,15 @@ class JournalReader:
 
     # HTTP Archive
 
-    def build_archive(self, views: list[EntryView]) -> dict[str, Any]:
-        """Return the entries as a HAR file. URLs do not contain the selection of the sandbox by path."""
+    def build_archive(self, views: list[EntryView], base_url: str) -> dict[str, Any]:
+        """Return the entries as a HAR file.
+
+        All URLs start with `base_url`, also those of requests that select the sandbox by path or host, or that name the
+        mock in another way (localhost, 127.0.0.1): they are requests to one API.
+        """
         creator = {"name": "athena-mock", "version": get_version()}
-        return {"log": {"version": "1.2", "creator": creator, "entries": [self._build_har_entry(v) for v in views]}}
+        entries = [self._build_har_entry(replace(view, origin=base_url)) for view in views]
+        return {"log": {"version": "1.2", "creator": creator, "entries": entries}}
 
     def _build_har_entry(self, view: EntryView) -> dict[str, Any]:
         entry = view.entry
@@ -207,7 +213,9 @@ class JournalReader:
 
     def _build_har_response(self, entry: RecordedRequest) -> dict[str, Any]:
         body = _get_sent_body(entry)
-        content: dict[str, Any] = {"size": entry.response_body_size if body else 0, "mimeType": "x-unknown"}
+        is_broken = bool(entry.fault and entry.status) and entry.response_body is None
+        size = _UNKNOWN_SIZE if is_broken else entry.response_body_size if body else 0
+        content: dict[str, Any] = {"size": size, "mimeType": "x-unknown"}
         if body:
             content["mimeType"] = _get_media_type(entry.response_headers)
         if body and len(body) == entry.response_body_size:

@@ -21,8 +21,30 @@ def find_path_problem(contract: Contract, path: str, field: str) -> str | None:
     """Return what is wrong with a path that no request to the contract can have; None if one can have it."""
     pattern = remove_base_path(contract, path)
     templates = {operation.path for operation in contract.operations.values()}
-    if not any(character in pattern for character in "?#{}") and any(can_match(pattern, t) for t in templates):
+    if not _has_syntax_problem(pattern) and any(can_match(pattern, template) for template in templates):
         return None
+    return _describe_problem(contract, path, field)
+
+
+def find_syntax_problem(contract: Contract, path: str, field: str) -> str | None:
+    """Return what is wrong with a path that no request at all can have; None if one can have it.
+
+    A recorded request may have a path that the contract does not have.
+    """
+    if path.startswith(("/", ANY_PART)) and not _has_syntax_problem(path):
+        return None
+    return _describe_problem(contract, path, field)
+
+
+def _has_syntax_problem(pattern: str) -> bool:
+    """Whether a pattern contains a query, a fragment, or a path parameter."""
+    return any(character in pattern for character in "?#{}")
+
+
+def _describe_problem(contract: Contract, path: str, field: str) -> str:
+    """Return the message for a path that cannot match, with the most similar paths of the contract."""
+    pattern = remove_base_path(contract, path)
+    templates = {operation.path for operation in contract.operations.values()}
     if any(can_match(_PATH_PARAMETER.sub(ANY_PART, pattern), template) for template in templates):
         hint = f"did you mean {_PATH_PARAMETER.sub(ANY_PART, pattern)}?"
     else:

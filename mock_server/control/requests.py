@@ -11,7 +11,7 @@ import orjson
 
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.journal_entries import EntryView
-from mock_server.control.path_conditions import find_path_problem, remove_base_path
+from mock_server.control.path_conditions import find_syntax_problem, remove_base_path
 from mock_server.control.rules import parse_match
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.entries import SandboxEntry
@@ -25,7 +25,7 @@ MAX_NEAR_MISSES, MAX_LISTED_REQUESTS, MAX_DIFFERENCES = 3, 10, 20
 KEEP_ALIVE_SECONDS = 15.0  # without a new request, after which a comment is sent so that proxies keep the connection
 MAX_EVENT_ID_DIGITS = 18
 # A difference of the operation counts as much as this number of other differences.
-_ROUTE_CONDITIONS = frozenset({"operation", "tag", "method", "path"})
+_ROUTE_CONDITIONS = frozenset({"operation", "tag", "effect", "secured", "method", "path"})
 _ROUTE_DISTANCE = 10
 _MATCH_CONDITIONS = (*_ROUTE_CONDITIONS, "query", "headers", "body")
 
@@ -148,7 +148,7 @@ async def verify_requests(request: ControlRequest) -> ControlResult:
 async def export_requests(request: ControlRequest) -> ControlResult:
     entry = await request.find_entry()
     views = _select_entries(request, entry, {}).matches
-    return ControlResult(HTTPStatus.OK, request.journal_reader.build_archive(views[::-1]))
+    return ControlResult(HTTPStatus.OK, request.journal_reader.build_archive(views[::-1], request.base_url))
 
 
 # Events
@@ -208,10 +208,10 @@ def get_journal(entry: SandboxEntry) -> RequestJournal:
 def _select_entries(request: ControlRequest, entry: SandboxEntry, conditions: Mapping[str, Any]) -> Selection:
     """Apply the conditions to all entries.
 
-    Raises ApiError: 409 if requests are not recorded, 422 for a path that no request can have.
+    Raises ApiError: 409 if requests are not recorded, 422 for a path that contains a query or a parameter.
     """
     contract, path = request.journal_reader.contract, conditions.get("path")
-    problem = None if path is None else find_path_problem(contract, path, "path")
+    problem = None if path is None else find_syntax_problem(contract, path, "path")
     if problem is not None:
         raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"path": [problem]})
     match = parse_match(contract, {name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions})
@@ -265,12 +265,16 @@ def _iter_differences(contract: Contract, conditions: Mapping[str, Any], view: E
     received = {
         "operation": operation.id if operation else None,
         "tag": operation.tag if operation else None,
+        "secured": operation.requires_auth if operation else None,
         "method": matched.method,
         "status": view.entry.status or None,
     }
     for name, value in received.items():
         if conditions.get(name, value) != value:
             yield Difference(name, conditions[name], value)
+    effects, effect = operation.effects if operation else (), conditions.get("effect")
+    if effect is not None and effect not in effects:
+        yield Difference("effect", effect, ", ".join(effects) or None)
     path = conditions.get("path")
     if path is not None and not RuleMatch(path=remove_base_path(contract, path)).matches(matched):
         yield Difference("path", path, matched.path)

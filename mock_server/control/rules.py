@@ -11,6 +11,7 @@ import orjson
 
 from mock_server.control.call import ControlRequest, ControlResult
 from mock_server.control.path_conditions import MAX_RECEIVED_CHARS, can_match, find_path_problem, remove_base_path
+from mock_server.control.rule_effects import find_ineffective_parts, find_match_problem, list_responses
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.rules import (
     FAULT_KEY,
@@ -107,13 +108,11 @@ def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, s
     problem = None if path is None else find_path_problem(contract, path, "match.path")
     if problem is not None:
         return {"match.path": problem}
-    if respond == {}:
-        expected = "status, patch, delay_ms or another property; [{}] for the usual response"
-        return {"respond": f"The respond field has no effect (received an empty object, expected {expected})."}
-    named = [("respond", respond)] if isinstance(respond, dict) else []
-    named = named or [(f"respond.{index}", response) for index, response in enumerate(respond)]
     operations = _list_operations(contract, match)
-    for field, response in named:
+    problem = find_match_problem(match, operations)
+    if problem is not None:
+        return {"match": problem}
+    for field, response in list_responses(respond):
         for name, fault in _FAULT_BY_PROPERTY.items():
             if name in response and response.get("fault") != fault.value:
                 received = response.get("fault", "no fault")
@@ -123,7 +122,7 @@ def find_rule_errors(contract: Contract, body: Mapping[str, Any]) -> dict[str, s
         problem = _find_example_problem(contract, operations, response, f"{field}.example")
         if problem is not None:
             errors[f"{field}.example"] = problem
-    return errors
+    return find_ineffective_parts(contract, body, operations) | errors
 
 
 def _find_header_problems(response: Mapping[str, Any], field: str) -> dict[str, str]:

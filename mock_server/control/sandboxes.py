@@ -15,6 +15,9 @@ from mock_server.store.comparison import iter_changes
 from mock_server.web.sandbox_selection import BAGGAGE_KEY, HOST_SUFFIX, PATH_PREFIX
 
 MAX_LISTED_ACCOUNTS = 100
+# Seconds that a request waits for the dataset that the mock was started with. It is in the cache, except with a store
+# file: the first PUT takes 0.1 seconds, and more than LOADING_TIMEOUT on a busy machine.
+DEFAULT_DATASET_TIMEOUT = 10.0
 _TOKEN_SUFFIX = "-token"
 
 
@@ -48,7 +51,10 @@ async def create_sandbox(request: ControlRequest) -> ControlResult:
 
 
 async def _respond_when_ready(request: ControlRequest, name: str, status: HTTPStatus) -> ControlResult:
-    entry = await request.registry.wait_until_ready(name, LOADING_TIMEOUT)
+    building = request.registry.building.get(name)
+    has_default_dataset = building is not None and building.parameters.data == request.registry.default_parameters.data
+    timeout = DEFAULT_DATASET_TIMEOUT if has_default_dataset else LOADING_TIMEOUT
+    entry = await request.registry.wait_until_ready(name, timeout)
     if entry is None:
         body = {"name": name, "message": "The dataset is being built. Send the request again."}
         return ControlResult(HTTPStatus.ACCEPTED, body, {"Retry-After": "1"})

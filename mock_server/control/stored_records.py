@@ -89,7 +89,8 @@ async def delete_record(request: ControlRequest) -> ControlResult:
         with sandbox.store.transaction():
             sandbox.store.delete(record.resource, record.key)
     except DeleteRestricted as error:
-        message = f"A {error.referring_resource} refers to this {error.resource} ({error.relation}): delete it first."
+        referrer = f"{error.referring_resource} {error.referring_key}"
+        message = f"{referrer} refers to {error.resource} {error.key} ({error.relation}): delete {referrer} first."
         raise ApiError(ErrorKind.CONTROL_CONFLICT, message=message) from None
     return ControlResult(HTTPStatus.NO_CONTENT)
 

@@ -325,6 +325,10 @@ class SandboxRegistry:
 
     def expire_idle(self) -> None:
         """Delete the sandboxes that were not used for `idle_seconds`."""
-        oldest = self.get_seconds() - self.idle_seconds
+        now = self.get_seconds()
+        for entry in self.entries.values():
+            if entry.sandbox.is_in_use:
+                entry.used_at = now
+        oldest = now - self.idle_seconds
         for name in [n for n, entry in self.entries.items() if entry.used_at < oldest and n != DEFAULT_NAME]:
             self.delete(name)

@@ -82,6 +82,7 @@ class Sandbox:
     `owner`: None for the default sandbox. `is_alias`: the store is the one of a dataset's image, and read-only.
     `is_deleted`: it was deleted or replaced, and its store may be closed.
     `journal`: None if requests are not recorded. `execution_seconds`: run time of an execution; None: 2 to 5 seconds.
+    `pending_requests`: number of requests that name it or that a rule may answer, and that have no response yet.
     """
 
     contract: Contract
@@ -97,6 +98,7 @@ class Sandbox:
     rules: RuleSet = field(default_factory=RuleSet)
     journal: RequestJournal | None = None
     execution_seconds: float | None = None
+    pending_requests: int = 0
     encoder: RecordEncoder = field(init=False)
     responses: ResponseCache = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
@@ -116,6 +118,11 @@ class Sandbox:
         if not is_alias:
             self.store.listeners.append(self._on_write)
         self._load_next_change()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a request has no response yet, or an event stream is open."""
+        return self.pending_requests > 0 or (self.journal is not None and bool(self.journal.listeners))
 
     def prepare_write(self) -> None:
         """Make the store writable. Raises ApiError (429)."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from spec.record import Reference
+
 # Names of SQLite's errors. A write that fails with one of the first group succeeds again when there is space; EDQUOT
 # and EFBIG are reported as SQLITE_IOERR_WRITE.
 _FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHM")
@@ -47,9 +49,10 @@ class StoreDamaged(StoreError):
 class DeleteRestricted(StoreError):
     """A record cannot be deleted because the contract restricts it while other records refer to it."""
 
-    def __init__(self, resource: str, key: Any, referring_resource: str, relation: str) -> None:
-        super().__init__(f"{resource} {key} is still referenced by {referring_resource}.{relation}")
-        self.resource, self.referring_resource, self.relation = resource, referring_resource, relation
+    def __init__(self, record: Reference, referrer: Reference, relation: str) -> None:
+        super().__init__(f"{record.resource} {record.key} is still referenced by {referrer.resource}.{relation}")
+        self.resource, self.key, self.relation = record.resource, record.key, relation
+        self.referring_resource, self.referring_key = referrer.resource, referrer.key
 
 
 def parse_stored_object(content: bytes | str, location: str) -> dict[str, Any]:

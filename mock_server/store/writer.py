@@ -128,7 +128,7 @@ class RecordWriter:
         for referring_resource, relation in self._find_relations_to(reference.resource, "refuse"):
             for referrer in self.reader.find_referrers(referring_resource, relation.name, reference):
                 if (referrer.resource, referrer.key) not in to_delete:
-                    raise DeleteRestricted(reference.resource, reference.key, referring_resource, relation.name)
+                    raise DeleteRestricted(reference, referrer, relation.name)
 
     def _find_relations_to(self, resource: str, on_delete: str) -> list[tuple[str, Relation]]:
         """Return (resource, relation) of the stored relations to a resource that have this on-delete rule."""

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -14,18 +15,25 @@ from mock_server.web.context import Header, RequestContext
 
 TRANSPORT_KEY = "mock.transport"  # in the scope: the transport of the connection
 HALF_CLOSED_KEY = "mock.half_closed"  # in the scope: the client sends nothing more
-_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+_CHUNKED_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"), (b"transfer-encoding", b"chunked"))
+_KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _RANDOM_BYTES = 512
 # Faults of a response that is otherwise sent as usual.
 BODY_FAULTS = (Fault.TRUNCATE, Fault.DRIBBLE)
 
 
-async def inject_fault(fault: Fault, seed: str, scope: Scope, receive: Receive) -> None:
-    """Break the connection instead of a response, and wait until it is closed. Raises ApiError without a connection."""
+async def inject_fault(context: RequestContext, fault: Fault, seed: str, scope: Scope, receive: Receive) -> None:
+    """Break the connection instead of a response, and wait until it is closed. Raises ApiError without a connection.
+
+    The context gets the status of a response whose body is broken.
+    """
     transport = scope.get(TRANSPORT_KEY)
     if transport is None:
         raise ApiError(ErrorKind.BAD_REQUEST, message=f"The fault {fault.value} needs a network connection.")
-    _break_connection(fault, seed, transport, is_half_closed=HALF_CLOSED_KEY in scope)
+    if fault is Fault.MALFORMED_CHUNK:
+        _send_malformed_chunk(context, transport)
+    else:
+        _break_connection(fault, seed, transport, is_half_closed=HALF_CLOSED_KEY in scope)
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -39,14 +47,20 @@ def _break_connection(fault: Fault, seed: str, transport: Any, *, is_half_closed
         transport.abort()
     elif fault is Fault.EMPTY_RESPONSE:
         transport.close()
-    elif fault is Fault.MALFORMED_CHUNK:
-        transport.write(_CHUNKED_HEAD + b"not a chunk size\r\n")
-        transport.close()
     elif fault is Fault.RANDOM_THEN_CLOSE:
         transport.write(hashlib.shake_128(seed.encode()).digest(_RANDOM_BYTES))
         transport.close()
     elif is_half_closed:
         transport.close()
+
+
+def _send_malformed_chunk(context: RequestContext, transport: Any) -> None:
+    """Send the head of a success and a body that cannot be decoded; close the connection."""
+    headers = [(n, v) for n, v in context.response_headers if n not in _KEEP_ALIVE_HEADERS]
+    context.status, context.response_headers = HTTPStatus.OK, [*headers, *_CHUNKED_HEADERS]
+    lines = (b"%s: %s\r\n" % header for header in context.response_headers)
+    transport.write(b"HTTP/1.1 200 OK\r\n" + b"".join(lines) + b"\r\nnot a chunk size\r\n")
+    transport.close()
 
 
 async def send_with_fault(

@@ -160,7 +160,11 @@ class MockApp:
             await self.respond_to_preflight(context, send)
         elif is_api_path:
             if is_special or sandbox.rules.rules:
-                await self.serve_api(context, scope, receive, send)
+                sandbox.pending_requests += 1
+                try:
+                    await self.serve_api(context, scope, receive, send)
+                finally:
+                    sandbox.pending_requests -= 1
             else:
                 await self.api(scope, receive, send)
         else:

@@ -68,11 +68,13 @@ class RuleResponder:
             await context.delay_response(response.delay_ms / 1000)
         if response.fault is not None and response.fault not in BODY_FAULTS:
             context.record_unread_body()
-            await inject_fault(response.fault, f"{context.sandbox.seed}/{rule.name}/{rule.hits}", scope, receive)
+            seed = f"{context.sandbox.seed}/{rule.name}/{rule.hits}"
+            await inject_fault(context, response.fault, seed, scope, receive)
             return
         captured = self.create_response(context, operation, response)
         if captured is None:
             captured = await capture_response(lambda captured_send: respond_as_usual(receive, captured_send))
+            context.source = ResponseSource.RULE  # also if the response cache served the usual response
         await _send_response(context, scope, send, response, captured)
 
     def _prepare(

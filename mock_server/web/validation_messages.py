@@ -231,6 +231,10 @@ def _build_min_length_message(kind: Any, value: Any) -> str:
     return f"The {{}} field must be at least {kind.limit} characters."
 
 
+def _count_properties(count: int) -> str:
+    return f"{count} property" if count == 1 else f"{count} properties"
+
+
 # The message, with ``{}`` for the field's name.
 _MESSAGES: Mapping[str, Callable[[Any, Any], str]] = {
     "type": _build_type_message,
@@ -246,7 +250,7 @@ _MESSAGES: Mapping[str, Callable[[Any, Any], str]] = {
     "multipleOf": lambda kind, value: f"The {{}} field must be a multiple of {kind.multiple_of}.",
     "minItems": lambda kind, value: f"The {{}} field must have at least {kind.limit} items.",
     "maxItems": lambda kind, value: f"The {{}} field must not have more than {kind.limit} items.",
-    "minProperties": lambda kind, value: f"The {{}} field must have at least {kind.limit} items.",
+    "minProperties": lambda kind, value: f"The {{}} field must have at least {_count_properties(kind.limit)}.",
     "maxProperties": lambda kind, value: f"The {{}} field must not have more than {kind.limit} items.",
     "uniqueItems": lambda kind, value: "The {} field has a duplicate value.",
     "pattern": lambda kind, value: "The {} field format is invalid.",
@@ -297,6 +301,8 @@ def _describe_expected(document: Document, error: FieldError) -> str:
         return describe_names(error.field.rpartition(".")[2], sorted(schema.get("properties", ())))
     if keyword == "enum" and all(isinstance(option, str) for option in schema[keyword]):
         return describe_names(error.received if isinstance(error.received, str) else "", schema[keyword])
+    if keyword == "minProperties" and schema.get("properties"):
+        return f"at least {schema[keyword]} of {', '.join(sorted(schema['properties']))}"
     if keyword == "pattern":
         example, description = schema.get("example"), schema.get("description", "").strip().rstrip(".")
         parts = [description, f"for example {example}" if example else ""]

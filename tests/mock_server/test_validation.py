@@ -559,7 +559,7 @@ def test_style_of_another_location_is_an_error(old: str, new: str) -> None:
         ({"type": "integer", "multipleOf": 5}, 7, "must be a multiple of 5."),
         ({"type": "array", "items": {}, "minItems": 2}, [1], "must have at least 2 items."),
         ({"type": "array", "items": {}, "uniqueItems": True}, [1, 1], "has a duplicate value."),
-        ({"type": "object", "minProperties": 1}, {}, "must have at least 1 items."),
+        ({"type": "object", "minProperties": 1}, {}, "must have at least 1 property."),
         ({"type": "object", "maxProperties": 1}, {"a": 1, "b": 2}, "must not have more than 1 items."),
         ({"type": "string", "nullable": True}, 1, "must be a string."),
         ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, [], "is invalid."),

@@ -81,3 +81,28 @@ def test_named_value_is_redacted_in_a_body_that_is_not_json() -> None:
         text = REDACTOR.redact_body(body.encode())
         assert "ary" not in text
         assert REDACTED in text
+
+
+def test_messages_about_a_secret_field_are_not_redacted() -> None:
+    body = {"errors": {"password": ["The password field is required."], "user": {"password": ["Too short."]}}}
+    assert REDACTOR.redact_value(body) == body
+    assert json.loads(REDACTOR.redact_body(json.dumps(body).encode())) == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"password": ["hidden-1"]},
+        {"password": 12345678},
+        {"password": {"value": "hidden-1"}},
+        {"errors": {"password": "hidden-1"}},
+        {"errors": {"password": [{"received": "hidden-1"}]}},
+        {"errors": {"password": [f"not valid: {TOKEN}"]}},
+    ],
+)
+def test_values_of_a_secret_field_are_redacted(body: dict[str, object]) -> None:
+    for text in (json.dumps(REDACTOR.redact_value(body)), REDACTOR.redact_body(json.dumps(body).encode())):
+        assert REDACTED in text
+        assert "hidden-1" not in text
+        assert "12345678" not in text
+        assert "klmnop" not in text

@@ -53,6 +53,12 @@ from tests.mock_server.controlled_mock import CONTROL, ControlledMock
             "expected operation, status, limit, before or bodies; did you mean status?",
         ),
         ("GET R/clock?x=1", None, "x", "expected none"),
+        (
+            "PATCH R/clock",
+            {},
+            "body",
+            "at least 1 property (received an object, expected at least 1 of frozen, now, speed)",
+        ),
     ],
 )
 def test_error_states_what_was_received_and_expected(

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from conformance.har.bodies import BodyProblem
+from conformance.har.format import read_har
 from tests.mock_process import MODULE, ROOT, build_environment, run_mock
 
 
@@ -88,6 +90,22 @@ def test_malformed_chunk(address: str) -> None:
     assert end == "closed"
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{address}/__mock/s/a/api/v1/agents")
+
+
+def test_status_before_a_malformed_chunk_is_recorded(address: str, tmp_path: Path) -> None:
+    set_rule(address, {"fault": "malformed-chunk"})
+    journal = f"{address}/__mock/api/sandboxes/a/requests"
+    httpx.delete(journal).raise_for_status()
+    received, _ = exchange(address)
+    assert b"\r\nx-mock-rule: fault\r\n" in received
+    (entry,) = httpx.get(journal).json()["requests"]
+    assert (entry["rule"], entry["fault"], entry["source"]) == ("fault", "malformed-chunk", "rule")
+    assert (entry["response"]["status"], entry["response"]["body"]) == (200, None)
+    assert entry["response"]["headers"]["transfer-encoding"] == "chunked"
+    file = tmp_path / "requests.har"
+    file.write_bytes(httpx.get(f"{journal}.har").content)
+    (exported,) = read_har(file).entries
+    assert (exported.response.status, exported.response_body.problem) == (200, BodyProblem.NOT_RECORDED)
 
 
 def test_random_bytes(address: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mock_server.control.path_conditions import can_match
+from tests.asgi import Reply
 from tests.mock_server.controlled_mock import CONTROL, ControlledMock
 
 
@@ -32,18 +33,28 @@ def test_pattern_is_compared_with_a_template(pattern: str, template: str, is_mat
     "path", ["prompts", "/prompts?x=1", "/nope", "/prompt", "/nope/*", "/prompts/{uuid}", "/api/v1"]
 )
 def test_path_that_no_request_can_have_is_rejected(mock: ControlledMock, path: str) -> None:
-    bodies: dict[str, tuple[str, Any]] = {
-        "requests/verify": ("path", {"path": path, "at_most": 0}),
-        "requests/count": ("path", {"path": path}),
-        "requests/find": ("path", {"path": path}),
-        "rules": ("match.path", {"match": {"path": path}, "respond": {"status": 500}}),
+    rule = {"match": {"path": path}, "respond": {"status": 500}}
+    reply = mock.request("POST", f"{CONTROL}/sandboxes/default/rules", rule)
+    assert_path_is_rejected(reply, "match.path", path)
+
+
+@pytest.mark.parametrize("path", ["prompts", "/prompts?x=1", "/prompts/{uuid}"])
+def test_path_that_no_recorded_request_can_have_is_rejected(mock: ControlledMock, path: str) -> None:
+    bodies: dict[str, Any] = {
+        "verify": {"path": path, "at_most": 0},
+        "count": {"path": path},
+        "find": {"path": path},
     }
-    for name, (field, body) in bodies.items():
-        reply = mock.request("POST", f"{CONTROL}/sandboxes/default/{name}", body)
-        assert reply.status == 422, name
-        (message,) = reply.json["errors"][field]
-        assert f'received "{path}", expected a path of the contract below /api/v1' in message
-        assert "did you mean /prompts" in message or "for example /" in message
+    for name, body in bodies.items():
+        reply = mock.request("POST", f"{CONTROL}/sandboxes/default/requests/{name}", body)
+        assert_path_is_rejected(reply, "path", path)
+
+
+def assert_path_is_rejected(reply: Reply, field: str, path: str) -> None:
+    assert reply.status == 422
+    (message,) = reply.json["errors"][field]
+    assert f'received "{path}", expected a path of the contract below /api/v1' in message
+    assert "did you mean /prompts" in message or "for example /" in message
 
 
 def test_path_may_start_with_the_base_path(mock: ControlledMock) -> None:

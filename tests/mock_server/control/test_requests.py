@@ -264,6 +264,9 @@ def test_filters_select_by_operation_and_status(mock: ControlledMock) -> None:
         ({"body": {"name": "New"}}, 1),
         ({"body": {"name": "Old"}}, 0),
         ({"status": 201}, 1),
+        ({"secured": True}, 2),
+        ({"secured": False}, 0),
+        ({"effect": "language-model"}, 0),
     ],
 )
 def test_conditions_select_requests(mock: ControlledMock, conditions: dict[str, Any], count: int) -> None:
@@ -271,6 +274,25 @@ def test_conditions_select_requests(mock: ControlledMock, conditions: dict[str, 
     mock.call("a", "POST", "/agents", AGENT)
     assert mock.control("POST", f"{REQUESTS}/count", conditions) == {"count": count}
     assert len(mock.control("POST", f"{REQUESTS}/find", conditions)["requests"]) == count
+
+
+def test_paths_that_the_contract_does_not_have_are_found(mock: ControlledMock) -> None:
+    for path in ("/agent", "/agents"):
+        mock.call("a", "GET", path)
+    for path, expected in (("/agent", 1), ("/api/v1/agent", 1), ("/agen", 0)):
+        assert mock.control("POST", f"{REQUESTS}/count", {"path": path}) == {"count": expected}
+        assert mock.control("POST", f"{REQUESTS}/find", {"path": path})["total"] == expected
+        assert mock.control("POST", f"{REQUESTS}/verify", {"path": path, "count": expected})["verified"]
+
+
+def test_near_miss_names_effect_and_security(mock: ControlledMock) -> None:
+    mock.call("a", "GET", "/agents")
+    conditions = {"effect": "language-model", "secured": False}
+    result = mock.request("POST", f"{SANDBOXES}/a/requests/verify", conditions).json
+    assert result["near_misses"][0]["differences"] == [
+        {"location": "secured", "expected": False, "received": True},
+        {"location": "effect", "expected": "language-model", "received": None},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -403,6 +425,25 @@ def test_journal_can_be_turned_off() -> None:
     assert (reply.status, "--journal-memory" in reply.json["message"]) == (409, True)
 
 
+@pytest.mark.parametrize("respond", [{"patch": {"meta": None}}, {"headers": ["X-Extra: 1"]}, {"delay_ms": 1}])
+def test_cached_response_that_a_rule_changes_has_the_source_rule(mock: ControlledMock, respond: Any) -> None:
+    mock.call("a", "GET", "/agents?per_page=1")
+    mock.control("POST", "/sandboxes/a/rules", {"name": "changed", "respond": respond})
+    mock.call("a", "GET", "/agents?per_page=1")
+    assert [(entry["source"], entry["rule"]) for entry in list_requests(mock)] == [
+        ("rule", "changed"),
+        ("processed", None),
+    ]
+
+
+def test_messages_about_a_secret_field_are_shown(mock: ControlledMock) -> None:
+    reply = mock.request("POST", "/api/v1/auth/sign-in", {"email": "a@example.com"}, x_mock_sandbox="a")
+    (entry,) = list_requests(mock)
+    assert reply.status == 422
+    assert entry["response"]["body"] == reply.json
+    assert reply.json["errors"]["password"][0].startswith("The password field is required")
+
+
 # HTTP Archive
 
 
@@ -427,6 +468,18 @@ def test_archive_is_read_by_the_traffic_audit(mock: ControlledMock, tmp_path: Pa
     assert audit.call_counts[("createAgent", 201)] == 1
     failed = {result.requirement.check for result in audit.results() if result.status.value == "failed"}
     assert failed == {"parameter-is-documented"}
+
+
+def test_archive_has_one_base_url_for_all_selections_of_the_sandbox(mock: ControlledMock) -> None:
+    token = {"authorization": "Bearer demo-token~a"}
+    mock.call("a", "GET", "/agents")
+    mock.request("GET", "/api/v1/agents", **token)
+    mock.request("GET", "/api/v1/agents", host="a.localhost:8000", **token)
+    mock.request("GET", "/api/v1/agents", host="127.0.0.1:8000", **token)
+    archive = mock.control("GET", f"{REQUESTS}.har")
+    assert [entry["request"]["url"] for entry in archive["log"]["entries"]] == [
+        "http://localhost:8000/api/v1/agents"
+    ] * 4
 
 
 # Events

@@ -172,6 +172,17 @@ def test_rules_are_deleted(mock: ControlledMock) -> None:
         ({"respond": {"headers": ["X-A: 1", "content-length: 5", "Transfer-Encoding: chunked", "Connection: upgrade"]}},
          {"respond.headers.1", "respond.headers.2", "respond.headers.3"}),
         ({"respond": {}, "probabilty": 1}, {"probabilty"}),
+        ({"respond": {"status": 500}, "match": {"operation": "listAgents", "method": "POST"}}, {"match"}),
+        ({"respond": {"status": 500}, "match": {"operation": "listAgents", "path": "/prompts"}}, {"match"}),
+        ({"respond": {"outcome": "error"}, "match": {"operation": "listAgents"}}, {"respond.outcome"}),
+        ({"respond": {"outcome": "error"}, "match": {"operation": "runAgent"}}, {"respond.outcome"}),
+        ({"respond": [{}, {"text": "x"}], "match": {"method": "GET"}}, {"respond.1.text"}),
+        ({"respond": {"patch": {}}}, {"respond"}),
+        ({"respond": {"headers": []}}, {"respond"}),
+        ({"respond": {"delay_ms": 0, "patch": {}}}, {"respond"}),
+        ({"respond": {"status": 500}, "probability": 0}, {"probability"}),
+        ({"respond": {"status": 204, "body": {}}}, {"respond.body"}),
+        ({"respond": {"status": 204, "patch": {"a": 1}, "fault": "truncate"}}, {"respond.patch", "respond.fault"}),
     ],
 )  # fmt: skip
 def test_all_invalid_fields_are_named(mock: ControlledMock, rule: dict[str, Any], fields: set[str]) -> None:
@@ -209,6 +220,28 @@ def test_rules_beyond_the_memory_limit_are_a_429() -> None:
     mock.control("POST", "/sandboxes/a/rules", {"name": "rule-1", **rule})  # in place of an equally large one
     mock.control("DELETE", "/sandboxes/a/rules")
     assert mock.control("GET", "/sandboxes/a")["bytes"] == empty
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"respond": {"status": 500, "delay_ms": 0, "headers": []}},
+        {"respond": [{"delay_ms": 0}]},
+        {"respond": {"status": 204}, "match": {"method": "DELETE", "path": "/agents/*"}},
+        {"respond": {"status": 500}, "match": {"operation": "listAgents", "method": "HEAD", "path": "/agents"}},
+        {"respond": {"outcome": "error", "text": "x"}},
+        {"respond": {"status": 200, "body": None}},
+    ],
+)
+def test_rule_with_an_effect_is_accepted(mock: ControlledMock, rule: dict[str, Any]) -> None:
+    assert mock.control_status("POST", "/sandboxes/a/rules", rule) == 201
+
+
+def test_message_names_the_operations_that_use_a_property(mock: ControlledMock) -> None:
+    rule = {"respond": {"text": "x"}, "match": {"operation": "listAgents"}}
+    errors = mock.request("POST", f"{SANDBOXES}/a/rules", rule).json["errors"]
+    expected = "the rule matches no operation that uses it, expected runAgent or runPrompt or runThread"
+    assert errors == {"respond.text": [f"The respond.text field has no effect ({expected})."]}
 
 
 def test_fault_without_a_connection_is_rejected(mock: ControlledMock) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from mock_server.control.call import LOADING_TIMEOUT
 from mock_server.images import DatasetParameters
 from mock_server.registry.registry import ALIAS_BYTES, DEFAULT_IDLE_SECONDS
 from tests.asgi import Reply, call
@@ -226,10 +227,11 @@ def test_dataset_that_is_being_built_is_a_202() -> None:
         return build_image_with_pools(parameters)
 
     mock = ControlledMock.create(get_image=get_image)
-    reply = mock.request("PUT", f"{SANDBOXES}/a")
+    other_seed = {"seed": 1}
+    reply = mock.request("PUT", f"{SANDBOXES}/a", other_seed)
     assert (reply.status, reply.headers["retry-after"]) == (202, "1")
     assert reply.json["name"] == "a"
-    assert mock.request("PUT", f"{SANDBOXES}/a").status == 202
+    assert mock.request("PUT", f"{SANDBOXES}/a", other_seed).status == 202
     may_build.set()
     wait_until_ready(mock, "a")
     assert count_agents(mock, "a") > 0
@@ -267,6 +269,15 @@ def test_creation_that_another_request_ends_is_a_409(method: str, problem: str) 
     may_build.set()
     assert other.status in (201, 204)
     assert (pending.status, pending.json) == (409, {"message": f"The sandbox a {problem}."})
+
+
+def test_dataset_of_the_start_is_waited_for() -> None:
+    def get_image(parameters: DatasetParameters) -> bytes:
+        time.sleep(LOADING_TIMEOUT + 0.3)
+        return build_image_with_pools(parameters)
+
+    mock = ControlledMock.create(get_image=get_image)
+    assert mock.request("PUT", f"{SANDBOXES}/a").status == 201
 
 
 def test_dataset_that_cannot_be_built_is_a_422() -> None:
@@ -448,6 +459,42 @@ def test_idle_sandbox_is_deleted_and_a_used_one_is_not(mock: ControlledMock) -> 
     count_agents(mock, "used")
     mock.timer.seconds = DEFAULT_IDLE_SECONDS + 1
     assert [item["name"] for item in mock.control("GET", "/sandboxes")["sandboxes"]] == ["default", "used"]
+
+
+def test_sandbox_with_an_event_stream_or_a_pending_request_is_not_idle(mock: ControlledMock) -> None:
+    for name in ("stream", "pending", "idle"):
+        count_agents(mock, name)
+    journal = mock.registry.entries["stream"].sandbox.journal
+    assert journal is not None
+    journal.listeners.add(asyncio.Event())
+
+    async def list_while_a_request_waits() -> list[str]:
+        waiting = asyncio.create_task(send_delayed_request(mock, "pending"))
+        while not mock.registry.entries["pending"].sandbox.pending_requests:
+            await asyncio.sleep(0.01)
+        mock.timer.seconds = DEFAULT_IDLE_SECONDS + 1
+        mock.registry.expire_idle()
+        await waiting
+        return sorted(mock.registry.entries)
+
+    assert asyncio.run(list_while_a_request_waits()) == ["default", "pending", "stream"]
+    assert mock.registry.entries["pending"].sandbox.pending_requests == 0
+
+
+async def send_delayed_request(mock: ControlledMock, sandbox: str) -> None:
+    """Send a request that waits for 0.2 seconds."""
+    headers = [(b"host", b"localhost"), (b"x-mock-sandbox", sandbox.encode()), (b"x-mock-delay", b"200")]
+    path = "/api/v1/agents"
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await mock.app(scope, receive, send)
 
 
 @pytest.mark.parametrize("dataset", ["demo", "empty"])

@@ -1,5 +1,6 @@
 """Reading, changing and deleting the records of a sandbox."""
 
+import re
 from typing import Any
 
 import pytest
@@ -105,9 +106,13 @@ def test_deletion_follows_the_contract(mock: ControlledMock) -> None:
     reject(mock, "DELETE", f"/Thread/{thread['uuid']}", None, 404)
 
 
-def test_restricted_deletion_names_the_referring_resource(mock: ControlledMock) -> None:
+def test_restricted_deletion_names_both_records(mock: ControlledMock) -> None:
     user = mock.control("GET", f"{RECORDS}/User")["records"][-1]["key"]
-    assert "A User refers to this Workspace" in reject(mock, "DELETE", f"/User/{user}", None, 409)["message"]
+    message = reject(mock, "DELETE", f"/User/{user}", None, 409)["message"]
+    match = re.fullmatch(r"User (\d+) refers to Workspace (\S+) \(primary_workspace\): delete User \1 first\.", message)
+    assert match is not None
+    referrer = mock.control("GET", f"{RECORDS}/User/{match[1]}")["record"]
+    assert referrer["primary_workspace"] == match[2]
 
 
 def test_unknown_resource_or_key_is_not_found(mock: ControlledMock) -> None:
