@@ -189,12 +189,13 @@ def _iter_query_checks(
 def _check_query_path(
     contract: Contract, resource: Resource, path: tuple[str, ...], operator: str, location: str
 ) -> None:
-    steps, _, attribute_path = resolve_property_path(contract, resource, path, location)
+    steps, related, attribute_path = resolve_property_path(contract, resource, path, location)
     problem = invalid_value(".".join(path))
     if operator == "exists" and (attribute_path or len(steps) != 1):
         raise ContractError(location, problem, f"a relation of {resource.name}: " + ", ".join(resource.relations))
     if operator != "exists" and not attribute_path:
-        raise ContractError(location, f"{problem}, a relation", "the path of an attribute")
+        example = ".".join((*path, related.key_attribute))
+        raise ContractError(location, f"{problem}, a relation", f"the path of an attribute, for example {example}")
 
 
 def _require_enum(names: Any, item: Parameter | BodyField, x_query: QueryExtension) -> None:

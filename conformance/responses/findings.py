@@ -17,6 +17,7 @@ from spec.validators import SchemaValidators, SchemaViolation
 
 # Statuses of the server itself, which no operation documents.
 SERVER_STATUSES = frozenset({405, 406, 408, 413, 414, 429, 431, 502, 503, 504})
+STATUSES_WITHOUT_BODY = frozenset({204, 205, 304})  # RFC 9110, 15.3.5, 15.3.6, 15.4.5, whatever the contract documents
 NOT_IMPLEMENTED = 501  # the operation is missing: it never succeeds, and nothing else is derived from it
 STACK_TRACE_MARKERS = (
     b"Traceback (most recent call last)",
@@ -128,7 +129,7 @@ def is_json_media_type(media_type: str) -> bool:
 def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
     response = exchange.response
     pointer = operation.find_response_schema(response.status)
-    if pointer is None or operation.method == "head":
+    if pointer is None or operation.method == "head" or response.status in STATUSES_WITHOUT_BODY:
         return
     media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
     content = find_documented_content(schemas, pointer)

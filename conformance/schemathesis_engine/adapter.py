@@ -50,7 +50,8 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
     contract, credentials = transport.session.contract, transport.session.client.credentials
     raw_settings = build_settings(contract.operations.values(), operations, seed, depth)
     formats = [part.format for operation_id in contract.operations for part in credentials.find(operation_id)]
-    if not all(created.is_authorization for created in formats):  # the transport adds other credentials to every case
+    # The transport adds other credentials to every case. The invalid value for an API key may be a valid one.
+    if not all(created.is_authorization and created.prefix for created in formats):
         raw_settings["checks"]["ignored_auth"] = {"enabled": False}
     config = SchemathesisConfig.from_dict(raw_settings).projects.get(raw)
     schema = TransportSchema(

@@ -8,7 +8,15 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.errors import BudgetExhausted, SkipCategory, SkipCheck, SkipReason, TargetUnreachable, not_testable
+from conformance.errors import (
+    BudgetExhausted,
+    SkipCategory,
+    SkipCheck,
+    SkipReason,
+    TargetUnreachable,
+    not_reached,
+    not_testable,
+)
 from conformance.files import redirect_hypothesis_files
 from conformance.responses.findings import Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
@@ -35,6 +43,9 @@ from spec.model import Operation
 from spec.provenance import INFERRED, get_provenance
 
 TOO_MANY_REQUESTS = 429  # no result for the operation
+CHECKS_OF_ANY_CASE = tuple(
+    name for name in RESPONSE_CHECKS if name != "no_traceback"
+)  # this one is only reported failed
 NO_CASE_REASON = "the engine generated no case"
 
 
@@ -146,8 +157,10 @@ def run_operations(
     collector = FailureCollector(transport)
     previous_findings = set(session.responses.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
-    no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
-    yield from _passed_results(collector, runnable, no_case_reason if "coverage" in depth.phases else "")
+    has_case_expected = "coverage" in depth.phases  # this phase has at least one case for each operation
+    yield from _passed_results(collector, runnable, has_case_expected=has_case_expected and abort_error is None)
+    if has_case_expected and abort_error is not None:
+        yield from _not_reached_results(collector, runnable, str(abort_error) or "interrupted")
     yield from _engine_error_results(collector, runnable)
     guard.max_public_calls *= 2
     for engine_failure in collector.failures.values():
@@ -179,23 +192,43 @@ def _collect_scenarios(
 
 
 def _passed_results(
-    collector: FailureCollector, runnable: Sequence[Operation], no_case_reason: str
+    collector: FailureCollector, runnable: Sequence[Operation], *, has_case_expected: bool
 ) -> Iterator[EngineResult]:
-    """Results of the checks that passed, and of the operations without a case.
-
-    `no_case_reason`: why an operation has no case; "": none was expected.
-    """
+    """Results of the checks that passed, and of the operations without a case, if each should have one."""
     failed = {(failure.result.requirement.operation, failure.check.name) for failure in collector.failures.values()}
     for operation in runnable:
         check_names = [name for name in ENGINE_CHECKS if (operation.id, name) in collector.completed_checks]
-        level = get_provenance(collector.transport.session.contract.document, operation.pointer)
         for check in (ENGINE_CHECKS[name] for name in check_names if (operation.id, name) not in failed):
-            head = (check.check_id, operation.id, check.requirement, operation.pointer, level)
-            yield EngineResult(CheckResult(Requirement(*head, check.provenance_independent), Status.PASSED))
-        if operation.id in collector.block_reasons and operation.id not in collector.successful_operations:
+            requirement = _build_requirement(collector, operation, check)
+            yield EngineResult(CheckResult(requirement, Status.PASSED))
+        if _is_blocked(collector, operation):
             yield _skipped_result(operation, collector.block_reasons[operation.id])
-        elif no_case_reason and not check_names:
-            yield _skipped_result(operation, no_case_reason)
+        elif has_case_expected and not check_names:
+            yield _skipped_result(operation, NO_CASE_REASON)
+
+
+def _not_reached_results(
+    collector: FailureCollector, runnable: Sequence[Operation], abort_reason: str
+) -> Iterator[EngineResult]:
+    """Skipped results of the checks of any response that an aborted run did not reach."""
+    reason = not_reached(f"not reached: {abort_reason}")
+    for operation in runnable:
+        for name in () if _is_blocked(collector, operation) else CHECKS_OF_ANY_CASE:
+            if (operation.id, name) not in collector.completed_checks:
+                requirement = _build_requirement(collector, operation, ENGINE_CHECKS[name])
+                yield EngineResult(CheckResult.skip(requirement, reason), (0, 0))
+
+
+def _is_blocked(collector: FailureCollector, operation: Operation) -> bool:
+    """Whether the cases of an operation were not allowed."""
+    return operation.id in collector.block_reasons and operation.id not in collector.successful_operations
+
+
+def _build_requirement(collector: FailureCollector, operation: Operation, check: EngineCheck) -> Requirement:
+    """Return the requirement of a check on an operation as a whole."""
+    level = get_provenance(collector.transport.session.contract.document, operation.pointer)
+    head = (check.check_id, operation.id, check.requirement, operation.pointer, level)
+    return Requirement(*head, check.provenance_independent)
 
 
 def _engine_error_results(collector: FailureCollector, runnable: Sequence[Operation]) -> Iterator[EngineResult]:

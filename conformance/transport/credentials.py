@@ -65,7 +65,7 @@ class CredentialFormat:
     @property
     def is_authorization(self) -> bool:
         """Whether it is the header Authorization."""
-        return self.name == AUTHORIZATION
+        return self.location == "header" and self.name.lower() == AUTHORIZATION.lower()
 
     def add(self, value: str, target: str, headers: dict[str, str]) -> str:
         """Add a credential to `headers`, or to the target of a request; return the target. Existing headers stay."""

@@ -98,8 +98,8 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query below the base URL."""
-        path = self.path_template
+        """Path and query below the base URL, without the fragment of a path such as ``/items/{id}#byId``."""
+        path = self.path_template.partition("#")[0]
         for name, value in self.path_values.items():
             path = path.replace(f"{{{name}}}", (self.wire_format or WireFormat()).encode_path_value(name, value))
         return f"{path}?{urlencode(self.query)}" if self.query else path

@@ -49,12 +49,15 @@ def _build_authorization_values(formats: Iterable[CredentialFormat]) -> dict[str
     if not declared:
         return {}
     main = CredentialFormat() if CredentialFormat() in declared else declared[0]
+    credentials = {"an unknown token": InvalidCredential.from_formats([main])}
+    if not all(created.prefix for created in declared):  # each value of the header is an API key, with any scheme
+        return credentials
     scheme, schemes = main.prefix.strip(), {created.prefix.strip() for created in declared}
     other = next(value for value in OTHER_SCHEMES if value.split()[0] not in schemes)
     return {
         "another scheme": InvalidCredential({AUTHORIZATION: other}),
         "a scheme and no token": InvalidCredential({AUTHORIZATION: scheme}),
-        "an unknown token": InvalidCredential.from_formats([main]),
+        **credentials,
         "a malformed token": InvalidCredential({AUTHORIZATION: f"{scheme} , ;=?"}),
     }
 

@@ -229,10 +229,13 @@ def _find_accepted_headers(session: Session, name: str, scheme: Mapping[str, Any
     """
     if scheme["in"] == "query":
         return not_testable("a key in the query is only tested as the credential of the run")
-    whoami = [o for o in session.contract.operations.values() if session.contract.is_whoami(o)]
+    operations = session.contract.operations.values()
+    whoami = [o for o in operations if session.contract.is_whoami(o) and (name,) in o.security]
+    if not whoami:
+        return not_testable(f"no operation identifies the account of a credential in {name}")
     try:
         headers = _build_key_header(session, scheme) if scheme["in"] == "header" else start_session(session)
-        accepting = [o for o in whoami if (name,) in o.security and _is_accepted(session, o, headers)]
+        accepting = any(_is_accepted(session, operation, headers) for operation in whoami)
     except SkipCheck as skip:
         return skip.reason
     return headers if accepting else not_testable(f"the target accepts no {name}")

@@ -73,6 +73,20 @@ def test_undeclared_content_type_of_a_success_blocks_whatever_its_provenance(
 
 
 @pytest.mark.parametrize(
+    ("status", "expected"), [(200, ["content-type-is-json", "response-matches-schema"]), (204, [])]
+)
+def test_status_without_body_has_no_media_type_whatever_the_contract_documents(
+    status: int, expected: list[str]
+) -> None:
+    contract = load_contract()
+    operation = contract.operations["retrieveNote"]
+    operation = replace(operation, responses={status: operation.responses[200]})
+    exchange = Exchange(Request(operation.id, operation.method, operation.path), Response(status, {}, b"", 0.0))
+    findings = inspect_response(SchemaValidators.from_document(contract.document), operation, exchange)
+    assert [finding.check for finding in findings] == expected
+
+
+@pytest.mark.parametrize(
     ("media_type", "expected"),
     [("text/plain", []), ("Application/JSON; charset=utf-8", ["status-is-documented"]), ("", ["status-is-documented"])],
 )

@@ -19,7 +19,7 @@ import pytest
 from schemathesis.checks import CHECKS as FUNCTIONS
 from schemathesis.checks import load_all_checks
 
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCategory, TargetUnreachable
 from conformance.mutation.fault_injection import (
     CallNext,
     Fault,
@@ -42,7 +42,7 @@ from conformance.mutation.faults import (
 from conformance.results import CheckResult, Status
 from conformance.schemathesis_engine import DEEP, GATE, SMOKE, Depth, EngineResult, run_engine
 from conformance.schemathesis_engine.adapter import DISABLED_CHECKS
-from conformance.schemathesis_engine.checks import ENGINE_CHECKS
+from conformance.schemathesis_engine.checks import ENGINE_CHECKS, RESPONSE_CHECKS
 from conformance.schemathesis_engine.violation_location import find_violations
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.operation_lookup import OperationLookup
@@ -432,6 +432,25 @@ def test_abort_error_stops_the_engine(error: BaseException) -> None:
         reported.extend(item.result for item in run_engine(run, request, seed=1, depth=COVERAGE))
     assert any(outcome.status is Status.PASSED for outcome in reported)
     assert not any(outcome.status is Status.FAILED for outcome in reported)
+
+
+def test_checks_that_an_aborted_engine_did_not_reach_are_skipped() -> None:
+    names = ("listPrompts", "retrievePrompt")
+    response_checks = {ENGINE_CHECKS[name].check_id for name in RESPONSE_CHECKS}
+    complete = {result.requirement for result, _ in run_engine_on(new_session(), *names)}
+    run = new_session()
+    run.client.target = RecordingTarget(run.client.target, 3, BudgetExhausted("used up"))
+    reported: list[CheckResult] = []
+    operations = [run.contract.operations[name] for name in names]
+    with pytest.raises(BudgetExhausted):
+        reported.extend(item.result for item in run_engine(run, operations, seed=1, depth=COVERAGE))
+    skipped = {result.requirement: result.skip_category for result in reported if result.status is Status.SKIPPED}
+    assert skipped
+    assert set(skipped.values()) == {SkipCategory.NOT_REACHED}
+    requirements = {result.requirement for result in reported}
+    assert {r for r in complete if r.check in response_checks} == {
+        r for r in requirements if r.check in response_checks
+    }
 
 
 def test_failure_without_rerun_is_inconclusive() -> None:

@@ -121,3 +121,9 @@ def test_path_prefixes_are_those_of_the_contract() -> None:
         "label": {"ids": "."},
         "matrix": {"ids": ";ids="},
     }
+
+
+def test_fragment_of_a_path_is_not_sent() -> None:
+    values, query = {"id": "a#b", "other": "c"}, (("page", "2"),)
+    assert Request("x", "get", "/items/{id}#by{other}", values, query).target == "/items/a%23b?page=2"
+    assert Request("x", "get", "/items#archived").target == "/items"
