@@ -164,6 +164,48 @@ def test_record_is_changed_in_the_sent_fields_only(browser: BrowserClient) -> No
     assert read_record(browser.mock, key) == {**before, "name": "Changed"}
 
 
+def patch_record(mock: ControlledMock, key: str, values: dict[str, Any]) -> None:
+    mock.control("PATCH", f"{DEFAULT}/records/Agent/{key}", values)
+
+
+def test_save_keeps_what_the_client_wrote_since_the_page_was_opened(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    fields = browser.open(f"data/Agent/{key}").fields
+    patch_record(browser.mock, key, {"instruction": "Written by the client"})
+    written = read_record(browser.mock, key)
+    browser.submit(f"data/Agent/{key}", **{**fields, "name": "Changed"})
+    assert read_record(browser.mock, key) == {**written, "name": "Changed"}
+
+
+def test_save_after_a_rejected_form_keeps_what_the_client_wrote(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    fields = browser.open(f"data/Agent/{key}").fields
+    patch_record(browser.mock, key, {"instruction": "Written by the client"})
+    rejected = browser.submit_invalid(f"data/Agent/{key}", **{**fields, "name": "x" * 5000})
+    browser.submit(f"data/Agent/{key}", **{**rejected.fields, "name": "Changed"})
+    record = read_record(browser.mock, key)
+    assert (record["name"], record["instruction"]) == ("Changed", "Written by the client")
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n", "\r"])
+def test_untouched_text_keeps_its_newlines(browser: BrowserClient, newline: str) -> None:
+    key, text = find_record(browser.mock), f"first{newline}second"
+    patch_record(browser.mock, key, {"instruction": text})
+    fields = {**browser.open(f"data/Agent/{key}").fields, "instruction": "first\r\nsecond", "name": "Changed"}
+    browser.submit(f"data/Agent/{key}", **fields)
+    record = read_record(browser.mock, key)
+    assert (record["name"], record["instruction"]) == ("Changed", text)
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+def test_changed_text_keeps_the_kind_of_its_newlines(browser: BrowserClient, newline: str) -> None:
+    key = find_record(browser.mock)
+    patch_record(browser.mock, key, {"instruction": f"first{newline}second"})
+    fields = {**browser.open(f"data/Agent/{key}").fields, "instruction": "first\r\nthird"}
+    browser.submit(f"data/Agent/{key}", **fields)
+    assert read_record(browser.mock, key)["instruction"] == f"first{newline}third"
+
+
 @pytest.mark.parametrize("resource", ["Agent", "Message", "Thread", "Workflow", "User", "Workspace"])
 def test_unchanged_form_changes_nothing(browser: BrowserClient, resource: str) -> None:
     key = find_record(browser.mock, resource)
