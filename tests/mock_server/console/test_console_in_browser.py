@@ -253,6 +253,7 @@ def test_snapshot_is_saved_and_restored(console: ConsoleBrowser) -> None:
     console.mock.call("POST", "/__mock/api/sandboxes/default/records", {"Agent": [{}]})
     page.get_by_role("link", name="before").click()
     page.get_by_role("heading", name="Created (1)").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Restore before").click()
     page.get_by_text("Nothing has changed.").wait_for()
     page.get_by_role("button", name="Delete before").click()

@@ -291,6 +291,14 @@ def test_invalid_form_of_changes_shows_an_error_and_changes_nothing(
     assert "default" in browser.mock.registry.entries
 
 
+def test_questions_name_all_effects_of_reset_and_restore(browser: BrowserClient) -> None:
+    page = browser.submit("changes", do="save", name="before")
+    restore, reset = page.list_attributes("form", "data-confirm")
+    assert restore.startswith("Restore the snapshot before?")
+    assert "sets the clock back" in restore
+    assert all(effect in reset for effect in ("initial time", "recorded requests", "rules", "tokens"))
+
+
 # Rules
 
 
