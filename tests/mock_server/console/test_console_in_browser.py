@@ -238,7 +238,7 @@ def test_record_is_searched_created_and_deleted(console: ConsoleBrowser) -> None
     page.get_by_role("link", name="All Agent records").click()
     page.get_by_label("Search").fill("zebra")
     page.keyboard.press("Enter")
-    page.get_by_text("1 records").wait_for()
+    page.get_by_text("1 record,").wait_for()
     page.get_by_role("link", name="Zebra").click()
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
