@@ -231,11 +231,25 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int, tl
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         _print_contract_notes(sandbox.contract)
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        banner = build_banner(sandbox, url, colour=colour, tls=tls, token_file=settings.tokens)
+        banner = build_banner(
+            sandbox,
+            url,
+            colour=colour,
+            tls=tls,
+            token_file=settings.tokens,
+            has_console=_has_console(settings),
+        )
         standard_streams.write_stdout(banner, timeout=MAX_BANNER_SECONDS)
     server.serve(app, settings.log_level, sockets, tls.context if tls else None)
     sandbox.store.close()
     return 0
+
+
+def _has_console(settings: MockSettings) -> bool:
+    """Whether the console can be used: test control is on."""
+    from mock_server.web.host_names import is_loopback
+
+    return not settings.no_control and (settings.control_token is not None or is_loopback(settings.host))
 
 
 def _print_contract_notes(contract: "Contract") -> None:

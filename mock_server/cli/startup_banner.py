@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from mock_server.cli.certificates import TlsSetup
+from mock_server.console.page import CONSOLE_PREFIX
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.system_routes.examples import iter_example_keys
 from mock_server.web.credentials.accepted import REJECTED_PREFIXES
@@ -12,9 +13,18 @@ from spec.model import STATIC_ACTION, Contract, Operation
 
 
 def build_banner(
-    sandbox: Sandbox, url: str, *, colour: bool, tls: TlsSetup | None = None, token_file: Path | None = None
+    sandbox: Sandbox,
+    url: str,
+    *,
+    colour: bool,
+    tls: TlsSetup | None = None,
+    token_file: Path | None = None,
+    has_console: bool = True,
 ) -> str:
-    """Build the banner. `url`: of the mock, without a path. `token_file`: of --tokens."""
+    """Build the banner.
+
+    `url`: of the mock, without a path. `token_file`: of --tokens. `has_console`: whether the console can be used.
+    """
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -28,7 +38,7 @@ def build_banner(
         *_build_token_lines(sandbox),
         *_build_credential_lines(contract, token_file),
         "Open",
-        *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
+        *(f"  {url}{path}" for path in _list_pages(has_console)),
         "",
         *(["Certificate for clients to trust", f"  {tls.ca}", ""] if tls and tls.is_created else []),
     ]
@@ -36,6 +46,10 @@ def build_banner(
     if requests:
         lines += ["Try", *(f"  {line}" for line in requests)]
     return "\n".join(lines) + "\n"
+
+
+def _list_pages(has_console: bool) -> list[str]:
+    return ["/docs", *([CONSOLE_PREFIX] if has_console else []), "/openapi.yaml", "/__mock/health"]
 
 
 def _count_operations(contract: Contract) -> str:

@@ -1,5 +1,6 @@
 """Forms for records: builds the fields from the schema of a resource, and parses the submitted values."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -12,23 +13,36 @@ from mock_server.console.control_client import ControlError
 _NUMBER_TYPES = ("integer", "number")
 _MAX_INPUT_CHARS = 200  # a longer text gets an input field of several lines
 NULL_SUFFIX = ":null"  # checkbox that sets a field to null: field name with this suffix
+ORIGINAL_SUFFIX = ":original"  # hidden input with the fingerprint of the value that the page was made with
+_FINGERPRINT_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """An input field. `kind`: text, choice, number or json. `text`: the current value. `choices`: the enum values."""
+    """An input field.
+
+    `kind`: text, choice, number or json. `text`: the current value. `original`: fingerprint of the value that the page
+    was made with. `choices`: the enum values.
+    """
 
     name: str
     kind: str
     text: str
     is_nullable: bool
     is_null: bool
+    original: str
     choices: tuple[str, ...] = ()
 
     @property
     def is_long(self) -> bool:
         """Whether the field needs several lines."""
-        return self.kind == "json" or (self.kind == "text" and (len(self.text) > _MAX_INPUT_CHARS or "\n" in self.text))
+        has_lines = "\n" in self.text or "\r" in self.text
+        return self.kind == "json" or (self.kind == "text" and (has_lines or len(self.text) > _MAX_INPUT_CHARS))
+
+    @property
+    def current(self) -> str | None:
+        """The current value as a browser submits it; None if the checkbox for null is checked."""
+        return None if self.is_null and self.is_nullable else _normalize_newlines(self.text)
 
 
 def build_fields(schema: Mapping[str, Any], record: Mapping[str, Any]) -> list[FormField]:
@@ -40,7 +54,18 @@ def _build_field(name: str, schema: Mapping[str, Any], value: Any) -> FormField:
     choices = tuple(str(item) for item in schema.get("enum", ()) if item is not None)
     kind = "choice" if choices and schema.get("type") == "string" else _find_kind(schema)
     is_nullable = bool(schema.get("nullable")) or None in schema.get("enum", ())
-    return FormField(name, kind, _format_value(kind, value), is_nullable, value is None, choices)
+    field = FormField(name, kind, _format_value(kind, value), is_nullable, value is None, "", choices)
+    return replace(field, original=_compute_fingerprint(field.current))
+
+
+def _compute_fingerprint(text: str | None) -> str:
+    """Return a short hash of a submitted value. `text`: None for null."""
+    content = "null" if text is None else f"text {text}"
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def _normalize_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _find_kind(schema: Mapping[str, Any]) -> str:
@@ -59,15 +84,24 @@ def _format_value(kind: str, value: Any) -> str:
 
 
 def fill_fields(fields: Iterable[FormField], form: Mapping[str, str]) -> list[FormField]:
-    """Return the fields with the submitted texts, so that a rejected form keeps the user's input."""
+    """Return the fields with the submitted texts and fingerprints, so that a rejected form keeps the user's input."""
     return [
-        replace(field, text=form.get(field.name, field.text), is_null=field.name + NULL_SUFFIX in form)
+        replace(
+            field,
+            text=form.get(field.name, field.text),
+            is_null=field.name + NULL_SUFFIX in form,
+            original=form.get(field.name + ORIGINAL_SUFFIX, field.original),
+        )
         for field in fields
     ]
 
 
 def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the submitted values that differ from the current ones. Raises ControlError with all invalid fields."""
+    """Return the values that the user changed and that differ from the current ones.
+
+    Without a fingerprint in the form, each submitted value counts as changed by the user. Raises ControlError with all
+    invalid fields.
+    """
     changes: dict[str, Any] = {}
     errors: list[str] = []
     for field, text in _iter_changed_texts(fields, form):
@@ -84,17 +118,18 @@ def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[
 def _iter_changed_texts(fields: Iterable[FormField], form: Mapping[str, str]) -> Iterator[tuple[FormField, str | None]]:
     """Yield each changed field and its submitted text; None if the checkbox for null is checked."""
     for field in fields:
-        text = form.get(field.name, "").replace("\r\n", "\n")
-        if field.name + NULL_SUFFIX in form:
-            if not field.is_null:
-                yield field, None
-        elif field.name in form and (text != field.text or (field.is_null and field.is_nullable and text)):
+        is_null = field.name + NULL_SUFFIX in form
+        if not is_null and field.name not in form:
+            continue
+        text = None if is_null else _normalize_newlines(form[field.name])
+        is_untouched = form.get(field.name + ORIGINAL_SUFFIX) == _compute_fingerprint(text)
+        if not is_untouched and text != field.current:
             yield field, text
 
 
 def _parse_text(field: FormField, text: str) -> Any:
     if field.kind in ("text", "choice"):
-        return text
+        return text.replace("\n", "\r\n") if "\r\n" in field.text else text
     value = orjson.loads(text)
     if field.kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ValueError(text)

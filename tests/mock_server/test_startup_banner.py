@@ -27,6 +27,13 @@ def test_banner_has_no_tokens_without_users() -> None:
     assert list_tokens(empty) == []
 
 
+def test_banner_lists_the_console_unless_it_is_off() -> None:
+    sandbox = create_sandbox()
+    for has_console in (True, False):
+        lines = build_banner(sandbox, "http://h", colour=False, has_console=has_console).splitlines()
+        assert ("  http://h/__mock/" in lines) == has_console
+
+
 def test_banner_names_the_certificate_to_trust() -> None:
     tls = TlsSetup(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Path("/my certs/ca.pem"), is_created=True)
     lines = build_banner(create_sandbox(), "https://h", colour=False, tls=tls).splitlines()

@@ -34,11 +34,17 @@ async def show_requests(request: PageRequest) -> PageResult:
         return await show_request(request, _parse_request_number(request.parts, 1))
     query = request.query
     criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
-    listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
-    is_fragment = "rows" in query
+    is_fragment, error = "rows" in query, None
+    try:
+        listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
+    except ControlError as rejected:
+        if is_fragment or rejected.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
+        error, listed = rejected, await request.get("requests", limit=PAGE_SIZE, bodies="false")
     context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
-    context["is_live"] = not criteria["before"] and "paused" not in query
-    return Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
+    context["is_live"] = error is None and not criteria["before"] and "paused" not in query
+    page = Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
+    return page if error is None else page.with_error(error)
 
 
 async def show_request(request: PageRequest, number: int) -> Page:

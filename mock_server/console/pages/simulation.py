@@ -1,6 +1,7 @@
 """Pages that control the simulation: rules and faults, clock, sandboxes; and the coverage of the contract."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 
 from mock_server.console.control_client import ControlError
 from mock_server.console.page import Page, PageRequest, PageResult, Redirect, create_unknown_action_error
+from mock_server.sandbox.sandbox import TOKEN_LIFETIME
 
 RULE_EXAMPLE = '{"match": {"operation": "%s"}, "respond": {"status": 503}, "times": 1}'
 ADVANCES = ((60, "1 minute"), (3600, "1 hour"), (86400, "1 day"), (30 * 86400, "30 days"))
@@ -59,7 +61,7 @@ def _parse_rule(text: str) -> Any:
 async def show_clock(request: PageRequest) -> Page:
     """Show the time of the sandbox."""
     clock = await request.get("clock")
-    context = {"clock": clock, "advances": ADVANCES}
+    context = {"clock": clock, "advances": ADVANCES, "token_hours": TOKEN_LIFETIME // timedelta(hours=1)}
     return Page("clock.html.j2", context)
 
 

@@ -238,7 +238,7 @@ def test_record_is_searched_created_and_deleted(console: ConsoleBrowser) -> None
     page.get_by_role("link", name="All Agent records").click()
     page.get_by_label("Search").fill("zebra")
     page.keyboard.press("Enter")
-    page.get_by_text("1 records").wait_for()
+    page.get_by_text("1 record,").wait_for()
     page.get_by_role("link", name="Zebra").click()
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
@@ -253,6 +253,7 @@ def test_snapshot_is_saved_and_restored(console: ConsoleBrowser) -> None:
     console.mock.call("POST", "/__mock/api/sandboxes/default/records", {"Agent": [{}]})
     page.get_by_role("link", name="before").click()
     page.get_by_role("heading", name="Created (1)").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Restore before").click()
     page.get_by_text("Nothing has changed.").wait_for()
     page.get_by_role("button", name="Delete before").click()
@@ -337,7 +338,9 @@ def prepare_views(console: ConsoleBrowser) -> None:
     console.mock.call("POST", f"{default}/rules", {"respond": {"status": 503}})
     console.mock.call("PUT", f"{default}/snapshots/before")
     console.mock.call("POST", f"{default}/records", {"Agent": [{}]})
-    console.mock.call("PATCH", f"/__mock/api/sandboxes/default/{find_record_path(console)[5:]}", {"name": "Changed"})
+    console.mock.call(
+        "PATCH", f"/__mock/api/sandboxes/default/records/{find_record_path(console)[5:]}", {"name": "Changed"}
+    )
 
 
 def find_record_path(console: ConsoleBrowser) -> str:
@@ -348,6 +351,16 @@ def find_record_path(console: ConsoleBrowser) -> str:
 
 def describe(violation: dict[str, Any]) -> str:
     return f"{violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_long_changed_value_is_not_wider_than_the_window(console: ConsoleBrowser, width: int) -> None:
+    path = f"/__mock/api/sandboxes/default/records/{find_record_path(console)[5:]}"
+    assert console.mock.call("PATCH", path, {"name": "x" * 200})[0] == 200
+    page = console.open_page(width=width)
+    console.go(page, "changes")
+    assert page.get_by_text("x" * 200).count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 HOSTILE_RESOURCES = ("Agent", "User", "Provider", "Workflow", "Prompt", "Memory", "Thread", "Message", "Media")

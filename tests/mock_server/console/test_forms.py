@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mock_server.console.app import MAX_FORM_BYTES
+from mock_server.sandbox.sandbox import TOKEN_LIFETIME
 from tests.mock_server.athena import EPOCH
 from tests.mock_server.console.browser_client import BrowserClient, HtmlPage
 from tests.mock_server.controlled_mock import ControlledMock
@@ -115,6 +116,19 @@ def test_requests_are_filtered_and_paged(browser: BrowserClient) -> None:
     assert second.text.count("GET /agents") == 5
 
 
+@pytest.mark.parametrize("status", ["4xx", "99", "<b>"])
+def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, status: str) -> None:
+    call(browser.mock, "GET", "/agents")
+    reply = browser.get("requests", operation="listAgents", status=status)
+    page = HtmlPage(reply.body)
+    assert reply.status == 422
+    assert page.alerts[0].startswith("status:")
+    assert (page.fields["status"], page.fields["operation"]) == (status, "listAgents")
+    assert "Status (100 to 599)" in page.text
+    assert "GET /agents" in page.text
+    assert not [attributes for _, attributes in page.elements if "hx-get" in attributes]
+
+
 def test_live_rows_are_a_fragment_of_the_page(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents")
     (url,) = [attributes["hx-get"] for _, attributes in browser.open("requests").elements if "hx-get" in attributes]
@@ -137,7 +151,7 @@ def test_record_is_found_along_its_relations(browser: BrowserClient) -> None:
 def test_search_lists_matching_records(browser: BrowserClient) -> None:
     browser.mock.control("POST", f"{DEFAULT}/records", {"Agent": [{"name": "Zebra 50%"}]})
     page = browser.open("data/Agent", search="zebra 50%")
-    assert "1 records, 1 to 1" in page.text
+    assert "1 record, 1 to 1" in page.text
     assert "Zebra 50%" in page.text
 
 
@@ -162,6 +176,48 @@ def test_record_is_changed_in_the_sent_fields_only(browser: BrowserClient) -> No
     page = browser.submit(f"data/Agent/{key}", **{**fields, "name": "Changed"})
     assert "The record is saved." in page.text
     assert read_record(browser.mock, key) == {**before, "name": "Changed"}
+
+
+def patch_record(mock: ControlledMock, key: str, values: dict[str, Any]) -> None:
+    mock.control("PATCH", f"{DEFAULT}/records/Agent/{key}", values)
+
+
+def test_save_keeps_what_the_client_wrote_since_the_page_was_opened(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    fields = browser.open(f"data/Agent/{key}").fields
+    patch_record(browser.mock, key, {"instruction": "Written by the client"})
+    written = read_record(browser.mock, key)
+    browser.submit(f"data/Agent/{key}", **{**fields, "name": "Changed"})
+    assert read_record(browser.mock, key) == {**written, "name": "Changed"}
+
+
+def test_save_after_a_rejected_form_keeps_what_the_client_wrote(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    fields = browser.open(f"data/Agent/{key}").fields
+    patch_record(browser.mock, key, {"instruction": "Written by the client"})
+    rejected = browser.submit_invalid(f"data/Agent/{key}", **{**fields, "name": "x" * 5000})
+    browser.submit(f"data/Agent/{key}", **{**rejected.fields, "name": "Changed"})
+    record = read_record(browser.mock, key)
+    assert (record["name"], record["instruction"]) == ("Changed", "Written by the client")
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n", "\r"])
+def test_untouched_text_keeps_its_newlines(browser: BrowserClient, newline: str) -> None:
+    key, text = find_record(browser.mock), f"first{newline}second"
+    patch_record(browser.mock, key, {"instruction": text})
+    fields = {**browser.open(f"data/Agent/{key}").fields, "instruction": "first\r\nsecond", "name": "Changed"}
+    browser.submit(f"data/Agent/{key}", **fields)
+    record = read_record(browser.mock, key)
+    assert (record["name"], record["instruction"]) == ("Changed", text)
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+def test_changed_text_keeps_the_kind_of_its_newlines(browser: BrowserClient, newline: str) -> None:
+    key = find_record(browser.mock)
+    patch_record(browser.mock, key, {"instruction": f"first{newline}second"})
+    fields = {**browser.open(f"data/Agent/{key}").fields, "instruction": "first\r\nthird"}
+    browser.submit(f"data/Agent/{key}", **fields)
+    assert read_record(browser.mock, key)["instruction"] == f"first{newline}third"
 
 
 @pytest.mark.parametrize("resource", ["Agent", "Message", "Thread", "Workflow", "User", "Workspace"])
@@ -249,6 +305,14 @@ def test_invalid_form_of_changes_shows_an_error_and_changes_nothing(
     assert "default" in browser.mock.registry.entries
 
 
+def test_questions_name_all_effects_of_reset_and_restore(browser: BrowserClient) -> None:
+    page = browser.submit("changes", do="save", name="before")
+    restore, reset = page.list_attributes("form", "data-confirm")
+    assert restore.startswith("Restore the snapshot before?")
+    assert "sets the clock back" in restore
+    assert all(effect in reset for effect in ("initial time", "recorded requests", "rules", "tokens"))
+
+
 # Rules
 
 
@@ -267,6 +331,15 @@ def test_rule_is_added_as_json(browser: BrowserClient) -> None:
     assert call(browser.mock, "GET", "/agents") == 503
     browser.submit("rules", do="delete-all")
     assert list_rules(browser.mock) == []
+
+
+def test_exhausted_rule_is_marked_as_used_up(browser: BrowserClient) -> None:
+    browser.submit("rules", do="create", rule=json.dumps({**RULE, "times": 1}))
+    assert "used up" not in browser.open("rules").text
+    assert [call(browser.mock, "GET", "/agents") for _ in range(2)] == [503, 200]
+    page = browser.open("rules")
+    assert "1 of 1, used up" in page.text
+    assert "Active rules" not in page.text
 
 
 @pytest.mark.parametrize(
@@ -319,6 +392,11 @@ def test_token_of_a_sign_in_expires_when_the_clock_is_advanced(browser: BrowserC
     browser.submit("clock", do="advance", seconds=str(30 * 86400))
     statuses.append(mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status)
     assert statuses == [200, 401]
+
+
+def test_clock_page_states_the_lifetime_of_tokens(browser: BrowserClient) -> None:
+    hours = TOKEN_LIFETIME.total_seconds() / 3600
+    assert f"expires after {hours:g} hours" in browser.open("clock").text
 
 
 @pytest.mark.parametrize(
