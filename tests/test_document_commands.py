@@ -79,6 +79,7 @@ _COMMAND = re.compile(
 )
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=--port )\d{2,}")
 _VARIABLE_PARTS = (
+    (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "TIME"),
     (re.compile(r"conformance-[0-9a-f]{8}"), "conformance-RUN"),
     (re.compile(r"(?<=\.yaml):\d+"), ":LINE"),
