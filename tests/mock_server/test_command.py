@@ -104,7 +104,7 @@ def test_banner_has_url_counts_and_tokens(banner: str) -> None:
 
 def test_every_url_of_the_banner_responds(banner: str) -> None:
     urls = re.findall(r"^  (http\S+)", banner, re.MULTILINE)
-    assert len(urls) == 3
+    assert len(urls) == 4
     for url in urls:
         assert send(url)[0] == 200
 
