@@ -348,6 +348,7 @@ def test_github_job_with_the_mock_as_a_step_runs_the_tests(job_folder: Path, npm
     assert "Open" in (job_folder / "mock.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_github_job_with_the_mock_as_a_service_runs_the_tests(job_folder: Path, npm: str, mock_url: str) -> None:
     job = GITHUB_FRONTEND["jobs"]["mock-as-service"]
     (service,) = job["services"].values()

@@ -68,6 +68,7 @@ def test_operation_without_all_credentials_counts_as_not_checked(capsys: pytest.
     assert "no credential for app (query parameter app): add --credential app=VARIABLE" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_run_without_reports_leaves_no_files(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("current", "temporary")]
     for folder in folders:

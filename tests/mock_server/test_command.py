@@ -256,6 +256,7 @@ def test_epoch_before_the_documented_records_is_a_warning(
     assert ("(up to 2026-01-15T10:00:00.000000Z)" in errors) == bool(warning)
 
 
+@pytest.mark.slow
 def test_slow_build_prints_a_progress_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,6 +284,7 @@ def test_build_image_without_file_fills_the_cache_for_the_next_start(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+@pytest.mark.slow
 def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
     with run_library_mock(environment, "--log-level", "info") as (mock, banner):
         send(re.findall(r"http://\S+health", banner)[0])

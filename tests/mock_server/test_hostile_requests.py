@@ -74,6 +74,7 @@ def count_calls(api: Api, request: HostileRequest) -> int:
 
 
 @pytest.mark.parametrize("name", ["createWorkflow", "getWorkflowExecutionsMetrics"])
+@pytest.mark.slow
 def test_calls_for_a_large_body_are_bounded(api: Api, name: str) -> None:
     operation = OPERATIONS[name]
     target = f"{api.contract.base_path}{operation.path}"

@@ -98,6 +98,7 @@ def test_old_images_are_deleted(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.image"))) == MAX_CACHED_IMAGES
 
 
+@pytest.mark.slow
 def test_concurrent_builds_return_complete_images(tmp_path: Path) -> None:
     code = f"""
 import time

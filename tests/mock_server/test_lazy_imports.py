@@ -42,6 +42,7 @@ def test_omitted_package_can_be_imported_afterwards(name: str) -> None:
     assert Path(file).parent.name == name
 
 
+@pytest.mark.slow
 def test_deferred_module_is_imported_on_use() -> None:
     script = "import connexion.security as s; import httpx; print(json.dumps(s.httpx.AsyncClient is httpx.AsyncClient))"
     assert run_script(LEAN + script)

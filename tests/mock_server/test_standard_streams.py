@@ -216,6 +216,7 @@ def test_commands_report_streams_that_cannot_be_written(
 # Signals ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sighup_stops_the_server(environment: dict[str, str], tmp_path: Path) -> None:
     port, path = find_free_port(), tmp_path / "mock.db"
     with run_library(environment, port, "--store", f"sqlite:///{path}") as mock:

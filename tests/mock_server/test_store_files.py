@@ -299,6 +299,7 @@ def test_clock_never_goes_back_when_a_store_is_reopened(target: Path, days: int,
 # Creation -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_interrupted_creation_leaves_no_store(target: Path) -> None:
     code = f"""
 import os

@@ -150,6 +150,7 @@ def test_source_differs_from_the_file_in_its_servers_only() -> None:
     assert [a for a, _ in differences] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
 
 
+@pytest.mark.slow
 def test_server_start_does_not_import_the_publisher() -> None:
     code = "import sys, mock_server.cli.main, mock_server.app; print([m for m in sys.modules if m.startswith('spec.')])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -54,6 +54,7 @@ def get(text: str, path: str, host: str = "127.0.0.1") -> httpx.Response:
 # A certificate that the mock creates ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_banner_has_https_urls_only(banner: str) -> None:
     assert banner.startswith("https://127.0.0.1:")
     assert "http://" not in banner
@@ -118,6 +119,7 @@ def test_http_request_to_an_https_port_returns_advice_to_use_https(banner: str, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+@pytest.mark.slow
 def test_signal_stops_the_server_with_open_connections(environment: dict[str, str], tmp_path: Path) -> None:
     with run_library_mock(environment, "--tls", f"self-signed:{tmp_path}/new/tls") as (mock, text):
         assert find_ca(text) == tmp_path / "new" / "tls" / self_signed.CA_FILE

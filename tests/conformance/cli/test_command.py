@@ -150,6 +150,7 @@ def closed_pipe() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("arguments", [["run", "--dry-run"], ["run", "--show-config"]])
+@pytest.mark.slow
 def test_closed_output_changes_no_exit_code(closed_pipe: int, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "conformance", *arguments]
     done = subprocess.run(
@@ -158,6 +159,7 @@ def test_closed_output_changes_no_exit_code(closed_pipe: int, arguments: list[st
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_closed_output_changes_no_verdict_and_no_report(closed_pipe: int, tmp_path: Path) -> None:
     with run_http_target(respond_with(500, "application/json", b"{}")) as base:
         arguments = (
@@ -177,6 +179,7 @@ def test_closed_output_changes_no_verdict_and_no_report(closed_pipe: int, tmp_pa
     assert json.loads((tmp_path / "conformance.json").read_text())["verdict"]["name"] == "failed"
 
 
+@pytest.mark.slow
 def test_interrupted_run_writes_its_report(tmp_path: Path) -> None:
     is_running = threading.Event()
     numbers = iter(range(1000))

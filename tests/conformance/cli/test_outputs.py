@@ -59,6 +59,7 @@ def test_output_that_cannot_be_written_does_not_change_the_exit_code(output: str
 
 
 @pytest.mark.parametrize("options", [(), ("--github",)])
+@pytest.mark.slow
 def test_last_line_has_the_exit_code_if_the_reports_cannot_be_written(options: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "conformance.json").mkdir()
     with run_http_target(GOOD) as base:

@@ -11,6 +11,7 @@ from tests.conformance.support.http_target import GOOD, respond_with, run_http_t
 BAD = respond_with(500, "application/json", b'{"message": "\\u001b[31mno"}')
 
 
+@pytest.mark.slow
 def test_passed_items_exit_with_0(tmp_path: Path) -> None:
     with run_http_target(GOOD) as base:
         code, output = run_process("pytest", "--base-url", base, "--", "-v", f"--junitxml={tmp_path / 'items.xml'}")

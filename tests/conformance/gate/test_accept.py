@@ -30,6 +30,7 @@ def find_failure(report: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(result for result in report["results"] if result["status"] == "failed")
 
 
+@pytest.mark.slow
 def test_accepted_failure_does_not_block_until_it_expires(tmp_path: Path) -> None:
     code, _, report = run_suite(BROKEN, tmp_path)
     assert code == ExitCode.FAILED
@@ -85,6 +86,7 @@ def test_first_run_prints_what_it_adds_to_the_baseline(tmp_path: Path) -> None:
     assert code == ExitCode.INCOMPLETE  # no call of the operation succeeded, which no baseline excuses
 
 
+@pytest.mark.slow
 def test_comparison_names_new_known_and_fixed_failures(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     _, _, good_report = run_suite(GOOD, old)

@@ -145,6 +145,7 @@ def test_all_inferred_locations_can_be_confirmed_at_once(name: str) -> None:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
+@pytest.mark.slow
 def test_any_locations_can_be_confirmed(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["library", "museum"]))
     check_confirmation(

@@ -51,6 +51,7 @@ def test_report_of_passing_run_matches_schema(tmp_path: Path) -> None:
     assert document["counts"]["failed_blocking"] == document["counts"]["contract_gaps"] == 0
 
 
+@pytest.mark.slow
 def test_report_of_failing_run_matches_schema(tmp_path: Path) -> None:
     with run_http_server(inject_fault(on_status(201, set_status(202)))) as base_url:
         document = run(tmp_path, base_url)

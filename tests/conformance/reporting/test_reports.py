@@ -280,6 +280,7 @@ def test_markdown_has_all_sections(report: Report) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 40, 400])
+@pytest.mark.slow
 def test_markdown_fits_into_comment(number: int) -> None:
     text = markdown.render(report_with_failures(number))
     assert len(text.encode()) <= markdown.MAX_BYTES

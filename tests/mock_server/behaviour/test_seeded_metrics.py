@@ -26,6 +26,7 @@ def past_api() -> Api:
     return Api.create(athena_contract(), athena_schemas(), "demo", epoch=PAST)
 
 
+@pytest.mark.slow
 def test_workflow_triggers_match_its_executions(dataset_api: Api) -> None:
     executions = defaultdict(list)
     for row in dataset_api.list_all("listWorkflowExecutions"):

@@ -52,6 +52,7 @@ def exchange(address: str, timeout: float = 10) -> tuple[bytes, str]:
     return received, "timeout"
 
 
+@pytest.mark.slow
 def test_usual_response_is_complete(address: str) -> None:
     set_rule(address, [{}])
     received, end = exchange(address)

@@ -401,6 +401,7 @@ def test_journal_counts_towards_the_memory_of_its_sandbox(mock: ControlledMock) 
 
 
 @pytest.mark.parametrize("token", ["nope", "demo-token"])
+@pytest.mark.slow
 def test_memory_of_the_entries_is_not_underestimated(token: str) -> None:
     mock = ControlledMock.create(journal_bytes=1024 * 1024)
     mock.call("a", "POST", "/agents", {}, token=token)
