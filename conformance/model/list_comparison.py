@@ -570,7 +570,8 @@ class ListComparison:
         pages = list(self._fetch_pages(listing, requested, max(1, -(-len(before) // requested))))
         past_end = None if listing.has_cursor else self._fetch_page(listing, requested, pages, PAGES_PAST_END)
         self._read()
-        if sorted(map(str, self._list_row_keys())) == sorted(map(str, before)):
+        has_moved = self._list_row_keys() != before and not is_reordered(rows, self.rows)  # a record that changed
+        if not has_moved and sorted(map(str, self._list_row_keys())) == sorted(map(str, before)):
             yield from self._compare_pages(pages, past_end, requested, before)
         if self._list_row_keys() != before:
             yield from self._find_order_changes(rows)

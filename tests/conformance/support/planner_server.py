@@ -153,10 +153,13 @@ BUGS: Mapping[str, str] = {
 
 
 @cache
-def planner_contract() -> Contract:
-    """The contract of the backend."""
+def planner_contract(*more_orders: str) -> Contract:
+    """The contract of the backend. `more_orders`: further properties by which lists are sorted."""
     path = Path(__file__).with_name("planner_contract.yaml")
-    return parse_contract(parse_document(path.read_bytes(), path.name))
+    text = path.read_text(encoding="utf-8").replace(
+        "created_at]}, x-query", ", ".join(("created_at", *more_orders)) + "]}, x-query"
+    )
+    return parse_contract(parse_document(text.encode(), path.name))
 
 
 PAGING = {"page", "per_page", "sort", "direction"}
