@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mock_server.test_command import environment, run_library_mock
+from tests.mock_server.test_command import environment, run_library_mock, without_notes
 
 __all__ = ["environment"]
 
@@ -103,4 +103,4 @@ def test_advice_of_the_log_is_right(environment: dict[str, str]) -> None:
 
 
 def _read_errors(mock: "subprocess.Popen[str]") -> list[str]:
-    return [line for line in mock.communicate(timeout=20)[1].splitlines() if ": building " not in line]
+    return without_notes(mock.communicate(timeout=20)[1]).splitlines()
