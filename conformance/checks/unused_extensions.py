@@ -98,7 +98,7 @@ def _find_locations(document: Document, operations: Iterable[Operation]) -> Mapp
 
 
 def _exists(document: Document, pointer: str) -> bool:
-    """Whether a path item has parameters of its own; other pointers are references, which are valid."""
+    """Whether a path item defines parameters; other pointers are references, which are valid."""
     if not pointer.endswith("/parameters"):
         return True
     owner = document.resolve(pointer.removesuffix("/parameters"))

@@ -142,7 +142,7 @@ class SandboxRegistry:
     async def wait_until_ready(self, name: str, timeout: float) -> SandboxEntry | None:
         """Return the entry of a sandbox; None if its dataset is not loaded within `timeout` seconds.
 
-        If its creation is started again with other parameters meanwhile, this one is waited for. Raises ApiError (404)
+        If its creation is started again with other parameters, the new one is waited for. Raises ApiError (404)
         for an unknown name and (422) if the dataset cannot be loaded.
         """
         deadline = time.monotonic() + timeout
