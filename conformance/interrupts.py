@@ -4,12 +4,32 @@ The state is that of the process: the handler of its signals. Nothing changes un
 """
 
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class _Deferral:
+    """`is_active`: signals do not interrupt now. `is_pending`: one arrived since."""
+
+    is_active: bool = False
+    is_pending: bool = False
+
+    def raise_pending(self) -> None:
+        """Raise KeyboardInterrupt if a signal arrived."""
+        if self.is_pending:
+            self.is_pending = False
+            raise KeyboardInterrupt
+
+
+_deferral = _Deferral()
 
 
 def install() -> Mapping[signal.Signals, Any]:
@@ -44,9 +64,40 @@ def interruptible() -> Iterator[None]:
         hold()
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let a signal within the block raise KeyboardInterrupt at its end.
+
+    For a write and the log of its result: a response that is not read may have created a record that no log names.
+    """
+    was_active, _deferral.is_active = _deferral.is_active, True
+    try:
+        yield
+    finally:
+        _deferral.is_active = was_active
+        if not was_active:
+            _deferral.raise_pending()
+
+
+def sleep(seconds: float) -> None:
+    """Sleep between two requests; a signal interrupts it even in a deferred block, unless another thread sleeps."""
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(seconds)
+        return
+    was_active, _deferral.is_active = _deferral.is_active, False
+    try:
+        _deferral.raise_pending()
+        time.sleep(seconds)
+    finally:
+        _deferral.is_active = was_active
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     hold()
-    raise KeyboardInterrupt
+    if _deferral.is_active:
+        _deferral.is_pending = True
+    else:
+        raise KeyboardInterrupt
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Barrier
 from typing import Any
 
+from conformance import interrupts
 from conformance.errors import (
     NO_SECOND_TOKEN,
     NO_SEPARATE_CREDENTIAL,
@@ -88,10 +89,16 @@ class TrackedClient:
     ) -> Exchange:
         """Send one request. Writes are logged first, and lists are filtered by the tenant of the run.
 
-        `query`: in a mapping, lists are repeated. Booleans are sent as `boolean_notation` has them. Raises SkipCheck
-        if the request is not allowed.
+        `query`: in a mapping, lists are repeated. Booleans are sent as `boolean_notation` has them. A signal interrupts
+        a write only after its result is logged. Raises SkipCheck if the request is not allowed.
         """
         request = self._prepare(operation, path, query, body, raw, actor, headers, method)
+        if request.method in UNSAFE_METHODS:
+            with interrupts.deferred():
+                return self._send(operation, request)
+        return self._send(operation, request)
+
+    def _send(self, operation: Operation, request: Request) -> Exchange:
         if self._pending_delay and request.method not in UNSAFE_METHODS:
             self.sleep(self._pending_delay)
             self._pending_delay = 0.0
@@ -119,6 +126,23 @@ class TrackedClient:
         if a request is not allowed, or has no response; then the records that others created are logged.
         """
         requests = [self._prepare(call.operation, path=call.path, query=call.query, body=call.body) for call in calls]
+        exchanges, errors = [], []
+        with interrupts.deferred():
+            for call, request, outcome in zip(calls, requests, self._send_at_once(requests), strict=True):
+                if isinstance(outcome, SuiteError):
+                    errors.append(outcome)
+                    continue
+                exchanges.append(Exchange(request, outcome))
+                self.responses.record(call.operation, exchanges[-1])
+                self._log_result(call.operation, exchanges[-1])
+        if errors:
+            raise errors[0]
+        if any(exchange.response.status == 429 for exchange in exchanges):
+            raise SkipCheck("got 429 (too many requests) for requests sent at once")
+        return exchanges
+
+    def _send_at_once(self, requests: Sequence[Request]) -> list[Response | SuiteError]:
+        """Send each request in its own thread; return the responses, or the errors instead, in the same order."""
         barrier = Barrier(len(requests))
 
         def send(request: Request) -> Response | SuiteError:
@@ -129,20 +153,7 @@ class TrackedClient:
                 return error
 
         with ThreadPoolExecutor(len(requests)) as executor:
-            outcomes = list(executor.map(send, requests))
-        exchanges, errors = [], []
-        for call, request, outcome in zip(calls, requests, outcomes, strict=True):
-            if isinstance(outcome, SuiteError):
-                errors.append(outcome)
-                continue
-            exchanges.append(Exchange(request, outcome))
-            self.responses.record(call.operation, exchanges[-1])
-            self._log_result(call.operation, exchanges[-1])
-        if errors:
-            raise errors[0]
-        if any(exchange.response.status == 429 for exchange in exchanges):
-            raise SkipCheck("got 429 (too many requests) for requests sent at once")
-        return exchanges
+            return list(executor.map(send, requests))
 
     def _log_result(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that a successful write created; later reads wait until they are visible."""

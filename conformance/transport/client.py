@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 import httpx
 
+from conformance import interrupts
 from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.body import ACCEPT_ENCODING, MIB, read_body
 from conformance.transport.credentials import COOKIE, OperationCredentials
@@ -123,7 +124,7 @@ class HttpTarget:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 10.0
     max_bytes: int = MAX_RESPONSE_BYTES
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = interrupts.sleep
     transport: httpx.BaseTransport | None = None
     interval: float = 0.0
     read_only: bool = False

@@ -3,11 +3,11 @@
 A failure that disappears on retry is counted and reported as flaky.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from conformance import interrupts
 from conformance.errors import NoResponse
 from conformance.transport.client import Target
 from conformance.transport.messages import Actor, Exchange, Request, Response
@@ -24,7 +24,7 @@ GATEWAY_PAUSE = 0.2  # seconds before a retry
 class Retrier:
     """`recovered`: failed exchanges that succeeded on retry. `unanswered`: requests without any response."""
 
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = interrupts.sleep
     recovered: list[Exchange] = field(default_factory=list)
     unanswered: list[Request] = field(default_factory=list)
     _failing: Counter[str] = field(default_factory=Counter)

@@ -100,7 +100,6 @@ def list_prompts(base: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(("count", "pause"), [(1, 0.0), (2, 0.05), (2, 0.5), (3, 0.1), (50, 0.02)])
 def test_interrupted_run_deletes_or_names_what_it_created(mock: str, tmp_path: Path, count: int, pause: float) -> None:
     log, before = tmp_path / "write-log.jsonl", list_prompts(mock)
