@@ -1,11 +1,15 @@
 """Processor time of requests, in process: cost of the request journal, and of test control that is not used.
 
     python -m bench.journal [--times 1000]
+    python -m bench.journal --unused [--times 1000]
     python -m bench.journal --against PATH [--rounds 5]
 
 Requests without and with the journal take turns; the figures are lower quartiles, since other processes only make
 requests slower. The journal is full of the same requests, before deletes of updates. No read is repeated, except in the
 rows "again": their responses are from the response cache, which keeps the others too.
+
+`--unused` compares requests that use no test control, without the journal, with those to the same application without
+it: without sandboxes, forced responses, rules, explanations, control API and console. Both take turns.
 
 `--against` compares requests that use no test control, without the journal, with those of another checkout, such as a
 commit before test control. `git worktree add --detach PATH COMMIT` creates one.
@@ -14,6 +18,7 @@ commit before test control. `git worktree add --detach PATH COMMIT` creates one.
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import cycle, repeat
 from pathlib import Path
 
@@ -21,6 +26,7 @@ from bench.checkouts import compare, lower_quartile
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.load import CREATE, LIST, PAGE, READ_REQUESTS, REJECTED_CREATE, RETRIEVE, RequestKind
 from bench.servers import MESSAGE
+from mock_server.web.outer_app import MockApp
 from spec.loader import load_contract
 
 MESSAGE_COUNT = 5_000
@@ -85,6 +91,26 @@ def _measure_row(
     return f"| {name} | {base:.1f} | {total:.1f} | {total - base:.1f} |"
 
 
+def iter_unused_rows(in_process_app: InProcessApp, repetitions: int) -> Iterator[str]:
+    """The rows of the table that compares with the same application without test control."""
+    app = in_process_app.app
+    assert isinstance(app, MockApp)
+    other = replace(app, selector=None, forcer=None, rule_responder=None, control=None, explain=None, console=None)
+    apps = (replace(in_process_app, app=other), in_process_app)
+    in_process_app.sandbox.journal = None
+    for kind in (*READ_REQUESTS, *_REPEATABLE_REQUESTS):
+        without, total = list[float](), list[float]()
+        while len(total) < repetitions:
+            for tested, samples in zip(apps, (without, total), strict=True):
+                samples.extend(
+                    tested.measure_request(kind.method, kind.target, kind.body, clear_cache=False, status=kind.status)
+                    for _ in range(_TURN_LENGTH)
+                )
+        base, used = lower_quartile(without) * 1e6, lower_quartile(total) * 1e6
+        name = f"{kind.name}, again" if kind in READ_REQUESTS else kind.name
+        yield f"| {name} | {base:.1f} | {used:.1f} | {used - base:.2f} |"
+
+
 def iter_comparison(other: Path, repetitions: int, rounds: int) -> Iterator[str]:
     """The rows of the table that compares with another checkout. Raises SystemExit if it cannot be measured."""
     reads = [(kind, is_cached) for kind in READ_REQUESTS for is_cached in (False, True)]
@@ -98,6 +124,7 @@ def main(arguments: list[str]) -> int:
     """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.journal")
     parser.add_argument("--times", type=int, default=1_000, help="repetitions of each request (default 1000)")
+    parser.add_argument("--unused", action="store_true", help="compare with the same application without test control")
     parser.add_argument("--against", type=Path, metavar="PATH", help="compare with the checkout in this folder")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of --against (default 5)")
     options = parser.parse_args(arguments)
@@ -110,8 +137,9 @@ def main(arguments: list[str]) -> int:
         return 0
     contract = load_contract(CONTRACT)
     in_process_app = create_app_with_messages(build_demo_image(contract), MESSAGE_COUNT, contract)
-    print("| µs of processor time | without | with | journal |\n|---|--:|--:|--:|")
-    for row in iter_rows(in_process_app, options.times):
+    title = "test control" if options.unused else "journal"
+    print(f"| µs of processor time | without | with | {title} |\n|---|--:|--:|--:|")
+    for row in (iter_unused_rows if options.unused else iter_rows)(in_process_app, options.times):
         print(row)
     return 0
 

@@ -1,6 +1,6 @@
 """The request that an action gets and the result that it returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,7 @@ class ActionResult:
 
     Args:
         body: JSON, or None for no body.
+        body_parts: Parts of the body that the journal keeps instead of it, since they are cached in part; may be None.
         ignored: Parts of the request that had no effect, except unknown fields, which validation reports.
         dependencies: What the body of a read depends on, if known.
         cookies: The values of Set-Cookie headers.
@@ -79,3 +80,4 @@ class ActionResult:
     dependencies: Dependencies | None = None
     cookies: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    body_parts: Sequence[bytes] | None = None

@@ -6,6 +6,7 @@ import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.query import collect_query_arguments
+from mock_server.serialization.encoder import join_parts
 from mock_server.serialization.layout import Projection
 from mock_server.store import StoredRecord
 
@@ -28,7 +29,8 @@ def render_record(request: ActionRequest, record: StoredRecord) -> ActionResult:
     if view is None or view.resource != record.resource or envelope.is_list:
         return ActionResult(None, values=record.attributes)
     projection = select_projection(request)
-    return ActionResult(request.sandbox.encoder.encode_body(envelope, record, request.viewer, projection))
+    parts = request.sandbox.encoder.encode_body_parts(envelope, record, request.viewer, projection)
+    return ActionResult(join_parts(parts), body_parts=parts)
 
 
 def render_fragment(request: ActionRequest, record: StoredRecord) -> Any:

@@ -113,10 +113,26 @@ class RecordEncoder:
         dependencies: set[Tag] | None = None,
     ) -> bytes:
         """Encode a complete body with one record, see `encode_record`."""
+        return join_parts(self.encode_body_parts(envelope, record, viewer, projection, dependencies))
+
+    def encode_body_parts(
+        self,
+        envelope: Envelope,
+        record: StoredRecord,
+        viewer: Viewer | None,
+        projection: Projection,
+        dependencies: set[Tag] | None = None,
+    ) -> list[bytes]:
+        """Encode a complete body with one record, as the parts of which `join_parts` makes it.
+
+        The encodings of embedded records are the cached objects: to keep the parts takes little memory.
+        """
         view_name = envelope.view_name
         assert view_name is not None
-        body = self.encode_record(view_name, record, projection, viewer, dependencies)
-        return body if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), body)
+        parts = self._encode_record_parts(view_name, record, projection, viewer, dependencies)
+        if envelope.data_property is None:
+            return parts
+        return [b"{%s:" % orjson.dumps(envelope.data_property), *parts, b"}"]
 
     def encode_rows(
         self,
@@ -149,13 +165,23 @@ class RecordEncoder:
 
         The tags that the result depends on are added to `dependencies`. Raises ApiError (413) above MAX_BODY_BYTES.
         """
+        return join_parts(self._encode_record_parts(view_name, record, projection, viewer, dependencies))
+
+    def _encode_record_parts(
+        self,
+        view_name: str,
+        record: StoredRecord,
+        projection: Projection,
+        viewer: Viewer | None,
+        dependencies: set[Tag] | None,
+    ) -> list[bytes]:
         view = self.contract.views[view_name]
         collected = set() if dependencies is None else dependencies
         if view.resource in self.shared_resources:
             encoding = self._encode_embedded(view, record.reference, projection, viewer)
             if encoding.is_complete and encoding.body is not None:
                 collected.update(encoding.tags)
-                return encoding.body
+                return [encoding.body]
         return self._encode_object(view, record, projection, viewer, collected)
 
     def _encode_embedded(
@@ -174,7 +200,7 @@ class RecordEncoder:
             record, body, is_reduced = self.store.resolve(reference), None, False
             if record is not None and self.visibility.is_visible(viewer, record, tags):
                 is_reduced = self.visibility.is_outsider(viewer, record, tags)
-                body = self._encode_object(view, record, projection, viewer, tags, is_reduced=is_reduced)
+                body = join_parts(self._encode_object(view, record, projection, viewer, tags, is_reduced=is_reduced))
             encoding = EmbeddedEncoding(body, not is_reduced, frozenset(tags))
             self._cache_embedded(cache_key, encoding)
         return encoding
@@ -195,8 +221,8 @@ class RecordEncoder:
         dependencies: set[Tag],
         *,
         is_reduced: bool = False,
-    ) -> bytes:
-        """Encode a record. `is_reduced`: only the properties that the schema requires."""
+    ) -> list[bytes]:
+        """Encode a record as parts. `is_reduced`: only the properties that the schema requires."""
         dependencies.add((record.resource, record.key))
         layout = self._get_layout(view, projection, is_reduced)
         segments = iter(encode_segments(record, layout) if is_reduced else self._get_segments(view, record, layout))
@@ -204,18 +230,20 @@ class RecordEncoder:
         for item in layout:
             if isinstance(item, FieldSegment):
                 if part := next(segments):  # empty if the record has none of the attributes
-                    parts.append(part)
+                    parts += (b",", part)
             elif isinstance(item, EmbeddedRelation):
-                body = self._encode_relation(item, record, viewer, dependencies)
-                if body is not None:
-                    parts.append(item.key_prefix + body)
+                value = self._encode_relation(item, record, viewer, dependencies)
+                if value is not None:
+                    parts += (b",", item.key_prefix, *value)
             else:
-                value = self._compute_derived(record, item.derived_property, viewer, dependencies)
-                parts.append(item.key_prefix + orjson.dumps(value))
-        encoded = b"{%s}" % b",".join(parts)
-        if len(encoded) > MAX_BODY_BYTES:
-            raise response_too_large_error(MAX_BODY_BYTES)
-        return encoded
+                derived = self._compute_derived(record, item.derived_property, viewer, dependencies)
+                parts += (b",", item.key_prefix, orjson.dumps(derived))
+        if parts:
+            parts[0] = b"{"
+        else:
+            parts.append(b"{")
+        parts.append(b"}")
+        return parts
 
     def _get_layout(self, view: View, projection: Projection, is_reduced: bool) -> tuple[LayoutItem, ...]:
         layout = self.layouts.get((view.name, projection.identity, is_reduced))
@@ -234,10 +262,11 @@ class RecordEncoder:
 
     def _encode_relation(
         self, item: EmbeddedRelation, record: StoredRecord, viewer: Viewer | None, dependencies: set[Tag]
-    ) -> bytes | None:
+    ) -> Sequence[bytes] | None:
+        """Encode a relation as parts; None if the property is missing."""
         relation, projections = item.relation, item.projections
         if projections is None:
-            return b"{}"
+            return (b"{}",)
         bodies: list[bytes] = []
         size = 0
         for target in self.find_targets(relation, record, dependencies):
@@ -245,17 +274,17 @@ class RecordEncoder:
             encoding = self._encode_embedded(view, target, projections[target.resource], viewer)
             dependencies.update(encoding.tags)
             if encoding.body is not None:
-                bodies.append(encoding.body)
+                bodies += (b",", encoding.body)
                 size += len(encoding.body)
                 if size > MAX_BODY_BYTES:
                     raise response_too_large_error(MAX_BODY_BYTES)
         if relation.to_many:
-            return b"[%s]" % b",".join(bodies)
+            return (b"[", *bodies[1:], b"]")
         if bodies:
-            return bodies[0]
+            return bodies[1:2]
         if relation.nullable:
-            return b"null"
-        return b"{}" if relation.allows_empty_object else None
+            return (b"null",)
+        return (b"{}",) if relation.allows_empty_object else None
 
     def find_targets(self, relation: Relation, record: StoredRecord, dependencies: set[Tag]) -> Sequence[Reference]:
         """Return the targets of a record's relation and add the tags that they depend on to `dependencies`."""
@@ -313,6 +342,14 @@ class RecordEncoder:
             dependencies.add((reference.resource, reference.key))
             current = self.store.resolve(reference)
         return reference
+
+
+def join_parts(parts: list[bytes]) -> bytes:
+    """Join the parts of a body or an encoded record. Raises ApiError (413) above MAX_BODY_BYTES."""
+    encoded = parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(encoded) > MAX_BODY_BYTES:
+        raise response_too_large_error(MAX_BODY_BYTES)
+    return encoded
 
 
 def _measure_segments(_: tuple[str, Any], segments: tuple[bytes, ...]) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +50,7 @@ class RequestContext:
         notes: The parts of the request that are ignored.
         status: The status of the response; 0 before it is sent.
         response_body: The body of the response.
+        response_parts: The parts of it, before the base URL is inserted; None if it was not made of them.
         dependencies: What the response to a read depends on; None if that is not known.
         outcome: How the asynchronous work that the request starts ends; None: chosen by the mock.
         text: What a model run answers; None: composed by the mock.
@@ -87,6 +88,7 @@ class RequestContext:
     notes: tuple[str, ...] = ()
     status: int = 0
     response_body: bytes | None = None
+    response_parts: Sequence[bytes] | None = None
     dependencies: Dependencies | None = None
     outcome: str | None = None
     text: str | None = None

@@ -79,6 +79,8 @@ class Endpoint:
         if body is not None:
             body = insert_base_url(body, context.base_url)
             await send_response(send, context, status, body, content_type=context.content_type, headers=headers)
+            if completion is NO_COMPLETION:
+                context.response_parts = result.body_parts
         elif operation.envelope.schema_pointer is None:
             await send_response(send, context, status, headers=headers)
         else:

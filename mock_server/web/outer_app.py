@@ -343,6 +343,7 @@ def _record_request(journal: RequestJournal, context: RequestContext, scope: Sco
         context.status,
         context.response_headers,
         context.response_body,
+        context.response_parts,
         context.source,
         context.fault,
     )

@@ -175,6 +175,7 @@ async def _send_response(
     if has_body:
         headers.append((b"content-length", b"%d" % len(body)))
     context.status, context.response_body, context.dependencies = captured.status, body, None
+    context.response_parts = None
     context.response_headers = headers
     sent = body if has_body else b""
     if response.fault is not None:

@@ -54,6 +54,28 @@ def test_request_is_recorded_with_its_response(mock: ControlledMock) -> None:
     assert entry["response"]["headers"]["x-request-id"] == "mine"
 
 
+@pytest.mark.parametrize("patch", [{}, {"data": {"name": "Patched"}}])
+def test_recorded_response_body_is_the_one_that_was_sent(mock: ControlledMock, patch: Any) -> None:
+    """Also a body that contains embedded records and URLs of the mock, and one that a rule changes."""
+    thread = mock.read("a", "/threads?per_page=1")[0]["uuid"]
+    account = mock.read("a", "/accounts?per_page=1")[0]["uuid"]
+    if patch:
+        mock.control("POST", "/sandboxes/a/rules", {"respond": {"patch": patch}})
+    replies = [
+        mock.call("a", "POST", "/messages", {"thread_uuid": thread, "content": "Hello"}),
+        mock.call("a", "PUT", f"/threads/{thread}", {"name": "Renamed"}),
+        mock.call("a", "PUT", f"/accounts/{account}", {"provider_display_name": "Renamed"}),
+        mock.call("a", "POST", "/agents", AGENT),
+    ]
+    journal = mock.registry.entries["a"].sandbox.journal
+    assert journal is not None
+    assert [(entry.status, entry.response_body) for entry in journal.entries[2:]] == [
+        (reply.status, reply.body) for reply in replies
+    ]
+    assert {reply.status for reply in replies} <= {200, 201}
+    assert any(b"http://localhost:8000" in reply.body for reply in replies)
+
+
 def test_list_without_bodies_has_their_sizes(mock: ControlledMock) -> None:
     mock.call("a", "POST", "/agents", {"name": 7})
     (entry,), (complete,) = list_requests(mock, "bodies=false"), list_requests(mock)
@@ -526,7 +548,7 @@ def record(mock: ControlledMock, count: int = 1) -> None:
     journal = mock.registry.entries["a"].sandbox.journal
     assert journal is not None
     entry = journal.entries[0]
-    response = (entry.status, entry.response_headers, entry.response_body, entry.source, entry.fault)
+    response = (entry.status, entry.response_headers, entry.response_body, None, entry.source, entry.fault)
     for _ in range(count):
         journal.record(*entry[1:7], entry.raw_path, entry.raw_query, entry.headers, entry.body, *response)
 
