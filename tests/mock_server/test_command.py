@@ -141,7 +141,7 @@ def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signa
         port = re.findall(r":(\d+)/", banner)[0]
         with socket.create_connection(("127.0.0.1", int(port))):  # a browser keeps its connection
             mock.send_signal(stop_signal)
-            _, errors = mock.communicate(timeout=10)
+            _, errors = mock.communicate(timeout=30)
     assert (mock.returncode, without_notes(errors)) == (0, "")
 
 
