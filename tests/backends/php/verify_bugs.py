@@ -630,6 +630,79 @@ def train_agent(client: BackendClient) -> object:
     return [memory["type"] for memory in reply.data]
 
 
+# Round 2: authentication, users and workspaces
+
+
+@scenario("logout-ends-all-sign-ins", 200)
+def use_second_token_after_logout(client: BackendClient) -> object:
+    first, second = sign_in(client)[0], sign_in(client)[0]
+    client.send("POST", "/auth/logout", token=first)
+    return client.get("/user", second).status
+
+
+@scenario("csrf-cookie-http-only", ["athena_session"])
+def list_http_only_cookies(client: BackendClient) -> object:
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    cookies = reply.headers.get_all("Set-Cookie") or []
+    return [cookie.split("=")[0] for cookie in cookies if "httponly" in cookie.lower()]
+
+
+add_scenario(
+    "invalid-session-blocks-token",
+    200,
+    lambda c: c.send("GET", "/user", headers={"Cookie": "athena_session=ended"}).status,
+)
+add_scenario("user-touched-by-each-request", 1, lambda c: len({c.get("/user").data["updated_at"] for _ in range(2)}))
+add_scenario(
+    "workspace-metadata-lists-appended",
+    ["notion"],
+    lambda c: c.put(f"/workspaces/{FIRST}", {"metadata": {"tools": ["notion"]}}).data["metadata"]["tools"],
+)
+add_scenario(
+    "workspace-slug-follows-name",
+    "my-ai-workspace",
+    lambda c: c.put(f"/workspaces/{FIRST}", {"name": "Our Workspace"}).data["slug"],
+)
+
+
+@scenario("share-metric-of-all-types", True)
+def compare_share_metric(client: BackendClient) -> object:
+    agents = client.list_all(f"/agents?workspace_uuid={FIRST}&with=shares")
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=agents&metric=shares"
+    return client.get(path).data["total"] == sum(len(agent["shares"]) for agent in agents)
+
+
+# Round 2: providers and accounts
+
+add_scenario(
+    "members-may-delete-provider",
+    403,
+    lambda c: c.delete(f"/providers/{c.uuid('providers', 'Old CRM', NOOR)}", NOOR).status,
+)
+add_scenario(
+    "provider-slug-normalized", "Open_AI", lambda c: c.create("providers", name="OpenAI", slug="Open_AI")["slug"]
+)
+add_scenario(
+    "workspace-filter-keeps-public-providers",
+    False,
+    lambda c: "Anthropic" in {provider["name"] for provider in c.list_all(f"/providers?workspace_uuid={FIRST}")},
+)
+add_scenario(
+    "accounts-sorted-by-provider-name",
+    True,
+    lambda c: is_sorted(
+        [account["provider_display_name"] for account in c.list_all("/accounts?sort_by=provider_display_name")]
+    ),
+)
+
+
+@scenario("account-update-changes-provider", FIRST)
+def update_provider_of_account(client: BackendClient) -> object:
+    account = client.create("accounts", provider_uuid=FIRST, provider_display_name="Ours")["uuid"]
+    slack = client.uuid("providers", "Slack", JOHN)
+    return client.put(f"/accounts/{account}", {"provider_uuid": slack}).data["provider"]["uuid"]
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

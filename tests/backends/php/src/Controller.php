@@ -246,7 +246,9 @@ abstract class Controller
     {
         foreach ($merged as $name) {
             if (isset($values[$name]) && !(bug('agent-metadata-replaced') && $table === 'agents')) {
-                $values[$name] = self::merge(json_decode($row[$name]), $values[$name]);
+                $values[$name] = bug('workspace-metadata-lists-appended') && $table === 'workspaces'
+                    ? self::mergeRecursively(json_decode($row[$name]), $values[$name])
+                    : self::merge(json_decode($row[$name]), $values[$name]);
             }
         }
         if (bug('null-ignored-in-updates') && $table === 'providers') {
@@ -280,6 +282,27 @@ abstract class Controller
             $result->{$key} = $value;
         }
         return $result;
+    }
+
+    /** Returns the object with the keys of the other one merged in: objects key by key, lists one after the other. */
+    private static function mergeRecursively(stdClass $object, stdClass $changes): stdClass
+    {
+        $result = clone $object;
+        foreach ($changes as $key => $value) {
+            $current = $result->{$key} ?? null;
+            $result->{$key} = match (true) {
+                is_array($current) && is_array($value) => [...$current, ...$value],
+                $current instanceof stdClass && $value instanceof stdClass => self::mergeRecursively($current, $value),
+                default => $value,
+            };
+        }
+        return $result;
+    }
+
+    /** Returns a text for URLs: lower-case letters, digits and hyphens. A text without them is returned unchanged. */
+    protected static function slug(string $text): string
+    {
+        return trim(preg_replace('/[^a-z0-9]+/', '-', strtolower($text)), '-') ?: $text;
     }
 
     /** Defaults of an object, with the keys of the request. */

@@ -200,7 +200,7 @@ final class Metrics extends Controller
             'created' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities",
             'copies' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities AND e.template_id IS NOT NULL",
             'shares' => "SELECT s.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM shares s JOIN $table e ON e.id = s.subject_id
-                WHERE s.subject_type = '$type' AND $entities",
+                WHERE " . (bug('share-metric-of-all-types') ? '' : "s.subject_type = '$type' AND ") . $entities,
             default => $table === 'agents'
                 ? "SELECT r.created_at, r.user_id, r.duration_ms, e.workspace_id FROM agent_runs r JOIN agents e ON e.id = r.agent_id WHERE $entities"
                 : "SELECT r.created_at, e.user_id, r.duration_ms, e.workspace_id FROM workflow_executions r

@@ -54,7 +54,13 @@ final class Workspaces extends Controller
         if (!bug('members-may-update-workspace')) {
             $this->access->requireOwner($row);
         }
-        $row = $this->change('workspaces', $row, $this->body(Rules::workspace()));
+        $values = $this->body(Rules::workspace());
+        if (bug('workspace-slug-follows-name') && isset($values['name'])) {
+            $slug = self::slug($values['name']);
+            $isTaken = $this->database->value('SELECT 1 FROM workspaces WHERE slug = ? AND id <> ?', [$slug, $row['id']]) !== null;
+            $values['slug'] = $isTaken ? mb_substr($slug, 0, 200) . "-{$row['id']}" : $slug;
+        }
+        $row = $this->change('workspaces', $row, $values);
         $this->database->run('DELETE FROM cache WHERE key LIKE ?', ["workspace:$uuid:%"]);
         return new Response(200, ['data' => $this->present->workspace($row)]);
     }
@@ -92,7 +98,11 @@ final class Providers extends Controller
             'visibility' => Rules::enum(Rules::VISIBILITY),
         ]);
         $list = $this->query('providers');
-        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $inWorkspace = $this->inWorkspace('workspace_id');
+        if (bug('workspace-filter-keeps-public-providers')) {
+            $inWorkspace = "($inWorkspace OR visibility = 'public')";
+        }
+        $list->where($values['workspace_uuid'], $inWorkspace);
         $list->where($values['type'], 'type = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->where($values['visibility'], 'visibility = ?');
@@ -107,6 +117,7 @@ final class Providers extends Controller
         $rules['name'] = Rules::required($rules['name']);
         $rules['slug'] = Rules::required($rules['slug']);
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $values = self::withNormalizedSlug($values);
         $this->requireUniqueSlug($values['slug'], 0);
         $row = $this->create('providers', [
             'slug' => $values['slug'], 'name' => $values['name'], 'description' => $values['description'] ?? '',
@@ -120,6 +131,14 @@ final class Providers extends Controller
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->provider($row)]);
+    }
+
+    private static function withNormalizedSlug(array $values): array
+    {
+        if (bug('provider-slug-normalized') && isset($values['slug'])) {
+            $values['slug'] = self::slug($values['slug']);
+        }
+        return $values;
     }
 
     /** Slugs need not be unique unless the administrator requires it: the contract documents no response for a conflict. */
@@ -143,7 +162,7 @@ final class Providers extends Controller
     {
         $row = $this->access->find('providers', $uuid);
         $this->access->requireOwner($row);
-        $values = $this->body(Rules::provider());
+        $values = self::withNormalizedSlug($this->body(Rules::provider()));
         $this->requireUniqueSlug($values['slug'] ?? null, $row['id']);
         $row = $this->change('providers', $row, $values, ['metadata', 'authentication_config']);
         return new Response(200, ['data' => $this->present->provider($row)]);
@@ -152,7 +171,9 @@ final class Providers extends Controller
     public function destroy(string $uuid): Response
     {
         $row = $this->access->find('providers', $uuid);
-        $this->access->requireOwner($row);
+        if (!bug('members-may-delete-provider') || !$this->access->isMember($row['workspace_id'])) {
+            $this->access->requireOwner($row);
+        }
         $used = $this->database->value('SELECT 1 FROM accounts WHERE provider_id = ?', [$row['id']]) !== null;
         if ($used && !bug('provider-delete-removes-accounts')) {
             throw new HttpError(409, 'This provider cannot be deleted while an account uses it.');
@@ -178,7 +199,10 @@ final class Accounts extends Controller
             'provider_display_name', "(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id AND $visible)",
         ]);
         $with = Presenter::tree($values['with']);
-        return $this->page($list, $values, [], fn (array $row) => $this->present->account($row, $with));
+        $columns = bug('accounts-sorted-by-provider-name')
+            ? ['provider_display_name' => '(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id)']
+            : [];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->account($row, $with));
     }
 
     public function store(): Response
@@ -208,7 +232,13 @@ final class Accounts extends Controller
         if (!bug('members-may-update-accounts')) {
             $this->access->requireOwner($row);
         }
-        $row = $this->change('accounts', $row, $this->body(Rules::account()), []);
+        $movable = bug('account-update-changes-provider') ? ['provider_uuid' => Rules::uuid()] : [];
+        $values = $this->body(Rules::account() + $movable);
+        if (isset($values['provider_uuid'])) {
+            $values['provider_id'] = $this->access->find('providers', $values['provider_uuid'])['id'];
+        }
+        unset($values['provider_uuid']);
+        $row = $this->change('accounts', $row, $values, []);
         return new Response(200, ['data' => $this->present->account($row)]);
     }
 
