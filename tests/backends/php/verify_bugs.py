@@ -703,6 +703,94 @@ def update_provider_of_account(client: BackendClient) -> object:
     return client.put(f"/accounts/{account}", {"provider_uuid": slack}).data["provider"]["uuid"]
 
 
+# Round 2: agents
+
+
+@scenario("last-used-at-is-first-run", True)
+def run_agent_again(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Sales Coach", JOHN)
+    before = client.get(f"/agents/{agent}").data["last_used_at"]
+    client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    return client.get(f"/agents/{agent}").data["last_used_at"] > before
+
+
+@scenario("workspace-owner-is-agent-owner", 123)
+def embed_owner_of_workspace(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Legal Reviewer", JOHN)
+    return client.get(f"/agents/{agent}?with=workspace.user").data["workspace"]["user"]["id"]
+
+
+@scenario("second-share-replaces-first", 2)
+def share_with_two_users(client: BackendClient) -> object:
+    for user in (124, 125):
+        client.post(f"/agents/{FIRST}/share", {"entity_type": "user", "entity_id": user})
+    return len(client.get(f"/agents/{FIRST}?with=shares").data["shares"])
+
+
+@scenario("agent-delete-removes-workflow-shares", 200)
+def delete_agent_with_number_of_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JANE)
+    client.delete(f"/agents/{client.uuid('agents', 'Sales Coach', JOHN)}")
+    return client.get(f"/workflows/{workflow}", JANE).status
+
+
+add_scenario(
+    "shared-filter-ignores-workspaces",
+    True,
+    lambda c: "Travel Planner" in {agent["name"] for agent in c.list_all("/agents?is_shared=true")},
+)
+add_scenario(
+    "agent-runs-in-foreign-thread",
+    404,
+    lambda c: (
+        c.post(
+            f"/agents/{FIRST}/run", {"content": "Hello", "thread_uuid": c.list_all("/threads", JANE)[0]["uuid"]}
+        ).status
+    ),
+)
+
+# Round 2: workflows and executions
+
+
+@scenario("workflow-update-deactivates", True)
+def rename_workflow(client: BackendClient) -> object:
+    return client.put(f"/workflows/{FIRST}", {"name": "Onboarding"}).data["is_active"]
+
+
+@scenario("deleted-workflow-keeps-executions", [404, 404])
+def delete_workflow(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.delete(f"/workflows/{workflow}")
+    return [client.get(path).status for path in (f"/workflows/{workflow}", f"/workflow-executions/{execution}")]
+
+
+@scenario("executions-limited-across-workflows", True)
+def embed_executions(client: BackendClient) -> object:
+    workflows = client.list_all("/workflows?with=executions")
+    return all(len(workflow["executions"]) == workflow["trigger_count"] for workflow in workflows)
+
+
+@scenario("in-progress-without-pending", 1)
+def count_executions_in_progress(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)
+    return execution["workflow"]["executions_in_progress_count"]
+
+
+@scenario("patch-returns-old-values", "retry")
+def patch_execution(client: BackendClient) -> object:
+    return client.send("PATCH", f"/workflow-executions/{create_execution(client)['uuid']}", {"mode": "retry"}).data[
+        "mode"
+    ]
+
+
+@scenario("date-from-uses-start-time", True)
+def filter_pending_from_today(client: BackendClient) -> object:
+    uuid = create_execution(client)["uuid"]
+    return uuid in {row["uuid"] for row in client.list_all(f"/workflow-executions?date_from={format_today()}")}
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

@@ -196,6 +196,9 @@ final class Metrics extends Controller
         $table = $values['entity'];
         $type = rtrim($table, 's');
         $entities = "e.workspace_id IN {$this->access->workspaceList()}";
+        if (bug('deleted-workflow-keeps-executions') && $table === 'workflows') {
+            $entities .= ' AND e.deleted_at IS NULL';
+        }
         $source = match ($values['metric']) {
             'created' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities",
             'copies' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities AND e.template_id IS NOT NULL",

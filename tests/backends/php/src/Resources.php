@@ -367,6 +367,9 @@ final class Agents extends Controller
         } else {
             $this->access->require('agent', $row, 'member');
         }
+        if (bug('agent-delete-removes-workflow-shares')) {
+            $this->database->run('DELETE FROM shares WHERE subject_id = ?', [$row['id']]);
+        }
         if (bug('agent-delete-keeps-memories')) {
             $this->database->run('UPDATE memories SET agent_id = NULL WHERE agent_id = ?', [$row['id']]);
         }
@@ -443,7 +446,11 @@ final class Workflows extends Controller
         if (!bug('read-share-may-update-workflow')) {
             $this->access->require('workflow', $row, 'member', 'write');
         }
-        $row = $this->change('workflows', $row, $this->body(Rules::workflow()), []);
+        $values = $this->body(Rules::workflow());
+        if (bug('workflow-update-deactivates')) {
+            $values['is_active'] ??= false;
+        }
+        $row = $this->change('workflows', $row, $values, []);
         return new Response(200, ['data' => $this->present->workflow($row)]);
     }
 
@@ -451,6 +458,11 @@ final class Workflows extends Controller
     {
         $row = $this->access->find('workflows', $uuid);
         $this->access->require('workflow', $row, 'member');
+        if (bug('deleted-workflow-keeps-executions')) {
+            $this->database->run("DELETE FROM shares WHERE subject_type = 'workflow' AND subject_id = ?", [$row['id']]);
+            $this->database->run('DELETE FROM agent_workflows WHERE workflow_id = ?', [$row['id']]);
+            return $this->softDelete('workflows', $row);
+        }
         return $this->delete('workflows', $row);
     }
 }
@@ -484,7 +496,8 @@ final class WorkflowExecutions extends Controller
             $list->where($values['date_from'], 'created_at >= ?');
             $list->where($values['date_to'], 'created_at <= ?');
         } else {
-            $list->where($values['date_from'], 'substr(created_at, 1, 10) >= ?');
+            $column = bug('date-from-uses-start-time') ? 'started_at' : 'created_at';
+            $list->where($values['date_from'], "substr($column, 1, 10) >= ?");
             $list->where($values['date_to'], 'substr(created_at, 1, 10) <= ?');
         }
         if (bug('running-filter-includes-pending') && $values['status'] === 'running') {
@@ -589,7 +602,10 @@ final class WorkflowExecutions extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->findFor($uuid, 'member', 'write');
-        $row = $this->change('workflow_executions', $row, $this->body(Rules::execution()), []);
+        $changed = $this->change('workflow_executions', $row, $this->body(Rules::execution()), []);
+        if (!bug('patch-returns-old-values') || $this->request->method !== 'PATCH') {
+            $row = $changed;
+        }
         return new Response(200, ['data' => $this->present->execution($row)]);
     }
 
