@@ -791,6 +791,87 @@ def filter_pending_from_today(client: BackendClient) -> object:
     return uuid in {row["uuid"] for row in client.list_all(f"/workflow-executions?date_from={format_today()}")}
 
 
+@scenario("stopped-at-missing-for-pending", True)
+def stop_pending_execution(client: BackendClient) -> object:
+    reply = client.send("POST", f"/workflow-executions/{create_execution(client)['uuid']}/stop")
+    return reply.data["stopped_at"] is not None
+
+
+@scenario("human-review-not-stored", True)
+def require_human_review(client: BackendClient) -> object:
+    path = "/workflow-executions/count?requires_human_review=true"
+    before = client.get(path).data["total"]
+    client.put(f"/workflow-executions/{create_execution(client)['uuid']}", {"requires_human_review": True})
+    return client.get(path).data["total"] == before + 1
+
+
+@scenario("deleted-executions-counted", [404, 0])
+def delete_execution(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.delete(f"/workflow-executions/{execution}")
+    status = client.get(f"/workflow-executions/{execution}").status
+    return [status, client.get(f"/workflows/{workflow}").data["trigger_count"]]
+
+
+@scenario("stop-ends-all-executions-of-workflow", "pending")
+def stop_one_of_two_executions(client: BackendClient) -> object:
+    first, second = create_execution(client)["uuid"], create_execution(client)["uuid"]
+    client.send("POST", f"/workflow-executions/{first}/stop")
+    return client.get(f"/workflow-executions/{second}").data["status"]
+
+
+# Round 2: prompts, memories and threads
+
+add_scenario(
+    "prompt-owner-filter-uses-workspace",
+    {125},
+    lambda c: {prompt["user"]["id"] for prompt in c.list_all("/prompts?user_id=125&with=user")},
+)
+
+
+@scenario("repeated-variable-filled-once", "tea or more tea")
+def run_prompt_with_repeated_variable(client: BackendClient) -> object:
+    uuid = client.create("prompts", name="Offer", content="{{drink}} or more {{drink}}")["uuid"]
+    return client.post(f"/prompts/{uuid}/run", {"variables": {"drink": "tea"}}).data["prompt"]
+
+
+add_scenario(
+    "prompt-name-unique",
+    [201, 201],
+    lambda c: [c.post("/prompts", {"name": "Weekly report", "content": "a"}).status for _ in range(2)],
+)
+
+
+@scenario("memory-update-clears-source", "https://example.com/help")
+def update_memory(client: BackendClient) -> object:
+    memory = client.list_all("/memories?type=url")[0]["uuid"]
+    return client.put(f"/memories/{memory}", {"content": "New help page"}).data["source"]
+
+
+add_scenario(
+    "memories-of-shared-agents-visible",
+    0,
+    lambda c: c.get(f"/memories?agent_uuid={c.uuid('agents', 'Sales Coach', JANE)}", JANE).total,
+)
+add_scenario(
+    "memories-without-agent-dropped", True, lambda c: c.get("/memories?with=agent").total == c.get("/memories").total
+)
+
+
+@scenario("thread-update-accepts-foreign-agent", 404)
+def update_agent_of_thread(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Bookkeeper", JANE)
+    thread = client.create("threads")["uuid"]
+    return client.put(f"/threads/{thread}", {"agent_uuid": agent}).status
+
+
+@scenario("nested-relations-of-thread-ignored", True)
+def embed_tools_of_agent(client: BackendClient) -> object:
+    thread = client.create("threads", agent_uuid=FIRST)["uuid"]
+    return "tools" in client.get(f"/threads/{thread}?with=agent.tools").data["agent"]
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

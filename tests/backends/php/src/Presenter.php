@@ -270,6 +270,7 @@ final class Presenter
         }
         if (self::embeds($with, 'executions', false)) {
             $executions = $this->database->all('SELECT * FROM workflow_executions WHERE workflow_id = ? ORDER BY id', [$row['id']]);
+            $executions = array_values(array_filter($executions, static fn (array $execution) => $execution['deleted_at'] === null));
             if (bug('executions-limited-across-workflows')) {
                 $executions = array_slice($executions, 0, self::MAX_EMBEDDED - $this->embedded);
                 $this->embedded += count($executions);

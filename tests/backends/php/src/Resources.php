@@ -602,7 +602,11 @@ final class WorkflowExecutions extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->findFor($uuid, 'member', 'write');
-        $changed = $this->change('workflow_executions', $row, $this->body(Rules::execution()), []);
+        $values = $this->body(Rules::execution());
+        if (bug('human-review-not-stored')) {
+            unset($values['requires_human_review']);
+        }
+        $changed = $this->change('workflow_executions', $row, $values, []);
         if (!bug('patch-returns-old-values') || $this->request->method !== 'PATCH') {
             $row = $changed;
         }
@@ -612,7 +616,9 @@ final class WorkflowExecutions extends Controller
     public function destroy(string $uuid): Response
     {
         $row = $this->findFor($uuid, 'member');
-        return $this->delete('workflow_executions', $row);
+        return bug('deleted-executions-counted')
+            ? $this->softDelete('workflow_executions', $row)
+            : $this->delete('workflow_executions', $row);
     }
 
     public function stop(string $uuid): Response
@@ -623,6 +629,16 @@ final class WorkflowExecutions extends Controller
         }
         $now = now();
         $changes = ['status' => 'stopped', 'is_finished' => true, 'stopped_at' => $now];
+        if ($row['started_at'] === null && bug('stopped-at-missing-for-pending')) {
+            unset($changes['stopped_at']);
+        }
+        if (bug('stop-ends-all-executions-of-workflow')) {
+            $this->database->run(
+                "UPDATE workflow_executions SET status = 'stopped', is_finished = 1, stopped_at = ?, updated_at = ?
+                 WHERE workflow_id = ? AND id <> ? AND status IN ('pending', 'running', 'waiting')",
+                [$now, $now, $row['workflow_id'], $row['id']]
+            );
+        }
         if (bug('stop-keeps-is-finished')) {
             unset($changes['is_finished']);
         }
@@ -646,7 +662,8 @@ final class Prompts extends Controller
         ]);
         $list = $this->query('prompts');
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
-        $list->where($values['user_id'], 'user_id = ?');
+        $ofWorkspaceOwner = 'workspace_id IN (SELECT w.id FROM workspaces w WHERE w.user_id = ?)';
+        $list->where($values['user_id'], bug('prompt-owner-filter-uses-workspace') ? $ofWorkspaceOwner : 'user_id = ?');
         $list->where($values['visibility'], 'visibility = ?');
         $list->search($values['search'], ['name', 'description', 'content']);
         $with = Presenter::tree($values['with']);
@@ -660,6 +677,9 @@ final class Prompts extends Controller
         $rules['name'] = Rules::required($rules['name']);
         $rules['content'] = Rules::required($rules['content']);
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
+            throw HttpError::invalid(['name' => ['The name has already been taken.']]);
+        }
         $row = $this->create('prompts', [
             'name' => $values['name'], 'description' => $values['description'] ?? '', 'content' => $values['content'],
             'tags' => $values['tags'] ?? [], 'profile_photo_url' => $values['profile_photo_url'] ?? null,
@@ -723,7 +743,13 @@ final class Prompts extends Controller
         }
         return preg_replace_callback(
             '/\{\{\s*(.*?)\s*\}\}/su',
-            static fn (array $match): string => $variables[$match[1]] ?? $match[0],
+            static function (array $match) use (&$variables): string {
+                $value = $variables[$match[1]] ?? $match[0];
+                if (bug('repeated-variable-filled-once')) {
+                    unset($variables[$match[1]]);
+                }
+                return $value;
+            },
             $content
         );
     }
@@ -744,6 +770,9 @@ final class Memories extends Controller
         $list->where($values['type'], 'type = ?');
         $list->search($values['search'], ['content']);
         $with = Presenter::tree($values['with']);
+        if (isset($with['agent']) && bug('memories-without-agent-dropped')) {
+            $list->whereIs(true, 'EXISTS (SELECT 1 FROM agents a WHERE a.id = memories.agent_id)');
+        }
         return $this->page($list, $values, [], fn (array $row) => $this->present->memory($row, $with));
     }
 
@@ -760,7 +789,8 @@ final class Memories extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->access->find('memories', $uuid);
-        $row = $this->change('memories', $row, $this->body(Rules::memory()), []);
+        $values = $this->body(Rules::memory()) + (bug('memory-update-clears-source') ? ['source' => null] : []);
+        $row = $this->change('memories', $row, $values, []);
         return new Response(200, ['data' => $this->present->memory($row)]);
     }
 
@@ -788,7 +818,7 @@ final class Threads extends Controller
         $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
         $list->where($values['creator_id'], 'user_id = ?');
         $list->search($values['search'], ['name']);
-        $with = Presenter::tree($values['with']);
+        $with = self::embeddable(Presenter::tree($values['with']));
         return $this->page($list, $values, [], fn (array $row) => $this->present->thread($row, $with));
     }
 
@@ -816,7 +846,13 @@ final class Threads extends Controller
     public function show(string $uuid): Response
     {
         $row = $this->access->find('threads', $uuid);
-        return new Response(200, ['data' => $this->present->thread($row, $this->tree(Rules::threadRelations()))]);
+        return new Response(200, ['data' => $this->present->thread($row, self::embeddable($this->tree(Rules::threadRelations())))]);
+    }
+
+    /** Returns the tree of the relations that are embedded. */
+    private static function embeddable(?array $with): ?array
+    {
+        return $with !== null && bug('nested-relations-of-thread-ignored') ? array_map(static fn () => [], $with) : $with;
     }
 
     public function update(string $uuid): Response
@@ -825,11 +861,20 @@ final class Threads extends Controller
         $values = $this->body(Rules::thread());
         $isPresent = bug('agent-of-thread-cannot-be-removed') ? isset($values['agent_uuid']) : array_key_exists('agent_uuid', $values);
         if ($isPresent) {
-            $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->access->find('agents', $values['agent_uuid'])['id'];
+            $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
         $row = $this->change('threads', $row, $values);
         return new Response(200, ['data' => $this->present->thread($row)]);
+    }
+
+    /** Id of the agent that an update sets. */
+    private function newAgentId(string $uuid): int
+    {
+        if (!bug('thread-update-accepts-foreign-agent')) {
+            return $this->access->find('agents', $uuid)['id'];
+        }
+        return $this->database->value('SELECT id FROM agents WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('agents', $uuid);
     }
 
     public function destroy(string $uuid): Response
