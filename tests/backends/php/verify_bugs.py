@@ -872,6 +872,104 @@ def embed_tools_of_agent(client: BackendClient) -> object:
     return "tools" in client.get(f"/threads/{thread}?with=agent.tools").data["agent"]
 
 
+# Round 2: lists, messages, language models, tasks and metrics
+
+add_scenario(
+    "page-after-last-clamped",
+    [9, 0],
+    lambda c: [c.get("/threads?page=9").body["meta"]["current_page"], len(c.get("/threads?page=9").data)],
+)
+add_scenario(
+    "search-in-first-characters-only",
+    1,
+    lambda c: c.get(f"/messages?search={create_message(c, 'word ' * 60 + 'pineapple')['content'][-9:]}").total,
+)
+add_scenario("temperature-as-text", 0.7, lambda c: create_message(c, "Hello")["metadata"]["temperature"])
+add_scenario(
+    "only-first-file-attached",
+    ["a.txt", "b.txt"],
+    lambda c: [row["attachable"]["file_name"] for row in create_message_with_files(c)["attachments"]],
+)
+
+
+def create_message_with_files(client: BackendClient) -> dict[str, Any]:
+    """Create a message with two files and return it."""
+    files = [{"key": f"uploads/{name}", "name": name} for name in ("a.txt", "b.txt")]
+    return client.create("messages", **build_message(client), files=files)
+
+
+@scenario("messages-repeated-for-attachments", True)
+def list_messages_with_attachments(client: BackendClient) -> object:
+    create_message_with_files(client)
+    return client.get("/messages?with=attachments").total == client.get("/messages").total
+
+
+add_scenario(
+    "disabled-model-not-found",
+    200,
+    lambda c: c.get(f"/large-language-models/{c.uuid('large-language-models', 'Llama 2', JOHN)}").status,
+)
+add_scenario(
+    "model-list-cached-without-filters",
+    [{True}, {False}],
+    lambda c: [
+        {model["is_enabled"] for model in c.list_all(f"/large-language-models?is_enabled={value}")}
+        for value in ("true", "false")
+    ],
+)
+add_scenario(
+    "taskable-type-shortened",
+    "workflow_execution",
+    lambda c: c.create(
+        "command-room-tasks",
+        taskable_type="workflow_execution",
+        taskable_uuid=create_execution(c)["uuid"],
+        title="Look at it",
+    )["taskable_type"],
+)
+
+
+@scenario("task-delete-removes-siblings", [204, 204])
+def delete_two_tasks(client: BackendClient) -> object:
+    tasks = [
+        client.create("command-room-tasks", taskable_type="agent", taskable_uuid=FIRST, title=title)["uuid"]
+        for title in ("Check the greeting", "Check the tone")
+    ]
+    return [client.delete(f"/command-room-tasks/{task}").status for task in tasks]
+
+
+def compute_series(client: BackendClient, collection: str, **options: object) -> Any:
+    """Return the body of a time series."""
+    return client.post(f"/{collection}/metrics", {"calculation": "time_series_count"} | options).body
+
+
+@scenario("last-period-excluded", 1)
+def count_threads_of_today(client: BackendClient) -> object:
+    before = compute_series(client, "threads")["data"][-1]
+    client.create("threads")
+    after = compute_series(client, "threads")["data"][-1]
+    return after["value"] - before["value"]
+
+
+add_scenario(
+    "month-end-overflows",
+    ["2024-01-01", "2024-02-01", "2024-03-01"],
+    lambda c: [
+        point["date"]
+        for point in compute_series(c, "threads", granularity="monthly", date_from="2024-01-31", date_to="2024-03-20")[
+            "data"
+        ]
+    ],
+)
+
+
+@scenario("series-total-truncated", True)
+def add_temperatures(client: BackendClient) -> object:
+    client.create("threads", metadata={"temperature": 0.45})
+    body = compute_series(client, "threads", calculation="time_series_sum", property="metadata.temperature")
+    return abs(body["total"] - sum(point["value"] for point in body["data"])) < 0.001
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

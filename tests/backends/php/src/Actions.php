@@ -55,7 +55,7 @@ final class Actions extends Controller
     /** Attaches uploaded files to a message. */
     public function attach(array $message, array $thread, array $files): void
     {
-        foreach ($files as $file) {
+        foreach (bug('only-first-file-attached') ? array_slice($files, 0, 1) : $files as $file) {
             $path = implode('/', array_map('rawurlencode', explode('/', $file->key)));
             $extension = strtolower(pathinfo($file->name, PATHINFO_EXTENSION));
             $media = $this->create('media', [

@@ -121,6 +121,9 @@ abstract class Controller
             $page = max(1, $page);
         }
         $total = $list->total();
+        if (bug('page-after-last-clamped')) {
+            $page = min($page, max(1, (int) ceil($total / $size)));
+        }
         $offset = bug('offset-uses-default-size') ? ($page - 1) * 20 : ($page - 1) * $size;
         $order = $this->order($values, $columns);
         $rows = $list->rows($order, $size, $offset);
@@ -320,6 +323,18 @@ abstract class Controller
     {
         $this->database->run("DELETE FROM $table WHERE id = ?", [$row['id']]);
         return new Response(204);
+    }
+
+    /** Returns the value from the cache; builds it and caches it for 60 s if it is missing. */
+    protected function cached(string $key, callable $build): mixed
+    {
+        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
+        if ($cached !== null) {
+            return json_decode($cached);
+        }
+        $body = $build();
+        $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($body), microtime(true) + 60]);
+        return $body;
     }
 
     /** Marks the record as deleted. */

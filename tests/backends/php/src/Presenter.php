@@ -447,6 +447,9 @@ final class Presenter
             'uuid' => $row['uuid'], 'content' => $content, 'role' => $row['role'], 'created_at' => $row['created_at'],
             'updated_at' => $row['updated_at'], 'metadata' => self::json($row['metadata']),
         ];
+        if (bug('temperature-as-text')) {
+            $body['metadata']->temperature = number_format($body['metadata']->temperature, 2);
+        }
         if (self::embeds($with, 'thread')) {
             $body['thread'] = $this->thread($this->row('threads', $row['thread_id']), self::nested($with, 'thread'));
         }

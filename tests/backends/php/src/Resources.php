@@ -37,17 +37,6 @@ final class Workspaces extends Controller
         return new Response(200, ['data' => $body]);
     }
 
-    private function cached(string $key, callable $build): mixed
-    {
-        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
-        if ($cached !== null) {
-            return json_decode($cached);
-        }
-        $body = $build();
-        $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($body), microtime(true) + 60]);
-        return $body;
-    }
-
     public function update(string $uuid): Response
     {
         $row = $this->access->find('workspaces', $uuid);
@@ -899,10 +888,14 @@ final class Messages extends Controller
         if (bug('messages-of-foreign-thread-listed') && $values['thread_uuid'] !== null) {
             $list = new ListQuery($this->database, 'messages', '1 = 1');
         }
+        if (bug('messages-repeated-for-attachments') && in_array('attachments', $values['with'] ?? [], true)) {
+            $joined = '(SELECT messages.* FROM messages LEFT JOIN attachments a ON a.message_id = messages.id) AS messages';
+            $list = new ListQuery($this->database, $joined, $this->access->scope('messages'));
+        }
         $list->where($values['thread_uuid'], 'thread_id IN (SELECT t.id FROM threads t WHERE t.uuid = ?)');
         $list->where($values['workspace_uuid'], "thread_id IN (SELECT t.id FROM threads t WHERE {$this->inWorkspace('t.workspace_id')})");
         $list->where($values['role'], 'role = ?');
-        $list->search($values['search'], ['content']);
+        $list->search($values['search'], [bug('search-in-first-characters-only') ? 'substr(content, 1, 255)' : 'content']);
         $with = Presenter::tree($values['with']);
         return $this->page($list, $values, [], fn (array $row) => $this->present->message($row, $with));
     }
@@ -968,12 +961,21 @@ final class LargeLanguageModels extends Controller
         $list->where($values['family'], 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->search($values['search'], ['name', 'slug', 'description']);
-        return $this->page($list, $values, [], $this->present->model(...));
+        $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));
+        if (!bug('model-list-cached-without-filters')) {
+            return $build();
+        }
+        $key = 'models:' . json_encode([$values['page'], $values['per_page'], $values['search'], $values['sort_by'], $values['sort_direction']]);
+        return new Response(200, $this->cached($key, static fn (): array => $build()->body));
     }
 
     public function show(string $uuid): Response
     {
-        return new Response(200, ['data' => $this->present->model($this->access->find('large_language_models', $uuid))]);
+        $row = $this->access->find('large_language_models', $uuid);
+        if (!$row['is_enabled'] && bug('disabled-model-not-found')) {
+            throw $this->access->notFound('large_language_models', $uuid);
+        }
+        return new Response(200, ['data' => $this->present->model($row)]);
     }
 }
 
@@ -986,7 +988,9 @@ final class CommandRoomTasks extends Controller
         $values = $this->body(Rules::task());
         $subject = $this->access->find(self::TABLES[$values['taskable_type']], $values['taskable_uuid']);
         $row = $this->create('command_room_tasks', [
-            'title' => $values['title'], 'status' => 'open', 'taskable_type' => $values['taskable_type'], 'taskable_id' => $subject['id'],
+            'title' => $values['title'], 'status' => 'open',
+            'taskable_type' => bug('taskable-type-shortened') ? explode('_', $values['taskable_type'])[0] : $values['taskable_type'],
+            'taskable_id' => $subject['id'],
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->task($row)]);
@@ -997,6 +1001,12 @@ final class CommandRoomTasks extends Controller
         $row = $this->access->find('command_room_tasks', $uuid);
         if (bug('task-delete-removes-execution') && $row['taskable_type'] === 'workflow_execution') {
             $this->database->run('DELETE FROM workflow_executions WHERE id = ?', [$row['taskable_id']]);
+        }
+        if (bug('task-delete-removes-siblings')) {
+            $this->database->run(
+                'DELETE FROM command_room_tasks WHERE taskable_type = ? AND taskable_id = ?',
+                [$row['taskable_type'], $row['taskable_id']]
+            );
         }
         return $this->delete('command_room_tasks', $row);
     }
