@@ -46,12 +46,13 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True, slots=True)
 class PlantedBug:
-    """An entry of `bugs.json`. `location`: in the contract."""
+    """An entry of `bugs.json`. `location`: in the contract. `round`: when it was planted, starting at 1."""
 
     name: str
     location: str
     fact: str
     seen: bool
+    round: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,22 @@ class BugMeasurement:
 def load_bugs() -> dict[str, PlantedBug]:
     """Return the planted bugs by name."""
     entries = json.loads((FOLDER / "bugs.json").read_text(encoding="utf-8"))
-    fields = ("name", "location", "fact", "seen")
+    fields = ("name", "location", "fact", "seen", "round")
     return {entry["name"]: PlantedBug(**{field: entry[field] for field in fields}) for entry in entries}
+
+
+def select_bugs(bugs: dict[str, PlantedBug], *, seen: bool, unseen: bool, round_number: int | None) -> tuple[str, ...]:
+    """Return the names of the bugs that the options select. `round_number`: None for the bugs of all rounds.
+
+    A round alone selects all of its bugs; without any of the options, no bug is selected.
+    """
+    if not seen and not unseen:
+        seen = unseen = round_number is not None
+    return tuple(
+        bug.name
+        for bug in bugs.values()
+        if (seen if bug.seen else unseen) and (round_number is None or bug.round == round_number)
+    )
 
 
 @cache
@@ -227,6 +242,12 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--unseen", action="store_true", help="measure the held-out bugs, without printing names of checks"
     )
     parser.add_argument(
+        "--round",
+        type=int,
+        choices=sorted({bug.round for bug in load_bugs().values()}),
+        help="measure the bugs of one round; with --seen or --unseen, only those",
+    )
+    parser.add_argument(
         "--clean", type=Path, action="append", default=[], help="output of a clean run, to compare with"
     )
     parser.add_argument("--all-operations", action="store_true", help="do not select operations by the bug's location")
@@ -247,10 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the selected bugs; print a line and update the JSON file after each. Return 0."""
     options = _parse_arguments(arguments)
     bugs = load_bugs()
-    names = [
-        *options.bug,
-        *(b.name for b in bugs.values() if (options.seen and b.seen) or (options.unseen and not b.seen)),
-    ]
+    names = [*options.bug, *select_bugs(bugs, seen=options.seen, unseen=options.unseen, round_number=options.round)]
     known, suite_options = load_known_failures(options.clean), ["--seed", str(options.seed), *options.option]
     measurements: list[BugMeasurement] = []
 
@@ -261,7 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(options.workers) as pool:
         for future in as_completed([pool.submit(measure_one, name) for name in names]):
             measurements.append(future.result())
-            sys.stdout.write(_format_line(measurements[-1], show_failures=not options.unseen) + "\n")
+            name = measurements[-1].name
+            show_failures = not options.unseen and (name in options.bug or bugs[name].seen)
+            sys.stdout.write(_format_line(measurements[-1], show_failures=show_failures) + "\n")
             sys.stdout.flush()
             content = json.dumps([asdict(entry) for entry in measurements], indent=1)
             options.output.write_text(content + "\n", encoding="utf-8")

@@ -630,6 +630,346 @@ def train_agent(client: BackendClient) -> object:
     return [memory["type"] for memory in reply.data]
 
 
+# Round 2: authentication, users and workspaces
+
+
+@scenario("logout-ends-all-sign-ins", 200)
+def use_second_token_after_logout(client: BackendClient) -> object:
+    first, second = sign_in(client)[0], sign_in(client)[0]
+    client.send("POST", "/auth/logout", token=first)
+    return client.get("/user", second).status
+
+
+@scenario("csrf-cookie-http-only", ["athena_session"])
+def list_http_only_cookies(client: BackendClient) -> object:
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    cookies = reply.headers.get_all("Set-Cookie") or []
+    return [cookie.split("=")[0] for cookie in cookies if "httponly" in cookie.lower()]
+
+
+add_scenario(
+    "invalid-session-blocks-token",
+    200,
+    lambda c: c.send("GET", "/user", headers={"Cookie": "athena_session=ended"}).status,
+)
+add_scenario("user-touched-by-each-request", 1, lambda c: len({c.get("/user").data["updated_at"] for _ in range(2)}))
+add_scenario(
+    "workspace-metadata-lists-appended",
+    ["notion"],
+    lambda c: c.put(f"/workspaces/{FIRST}", {"metadata": {"tools": ["notion"]}}).data["metadata"]["tools"],
+)
+add_scenario(
+    "workspace-slug-follows-name",
+    "my-ai-workspace",
+    lambda c: c.put(f"/workspaces/{FIRST}", {"name": "Our Workspace"}).data["slug"],
+)
+
+
+@scenario("share-metric-of-all-types", True)
+def compare_share_metric(client: BackendClient) -> object:
+    agents = client.list_all(f"/agents?workspace_uuid={FIRST}&with=shares")
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=agents&metric=shares"
+    return client.get(path).data["total"] == sum(len(agent["shares"]) for agent in agents)
+
+
+# Round 2: providers and accounts
+
+add_scenario(
+    "members-may-delete-provider",
+    403,
+    lambda c: c.delete(f"/providers/{c.uuid('providers', 'Old CRM', NOOR)}", NOOR).status,
+)
+add_scenario(
+    "provider-slug-normalized", "Open_AI", lambda c: c.create("providers", name="OpenAI", slug="Open_AI")["slug"]
+)
+add_scenario(
+    "workspace-filter-keeps-public-providers",
+    False,
+    lambda c: "Anthropic" in {provider["name"] for provider in c.list_all(f"/providers?workspace_uuid={FIRST}")},
+)
+add_scenario(
+    "accounts-sorted-by-provider-name",
+    True,
+    lambda c: is_sorted(
+        [account["provider_display_name"] for account in c.list_all("/accounts?sort_by=provider_display_name")]
+    ),
+)
+
+
+@scenario("account-update-changes-provider", FIRST)
+def update_provider_of_account(client: BackendClient) -> object:
+    account = client.create("accounts", provider_uuid=FIRST, provider_display_name="Ours")["uuid"]
+    slack = client.uuid("providers", "Slack", JOHN)
+    return client.put(f"/accounts/{account}", {"provider_uuid": slack}).data["provider"]["uuid"]
+
+
+# Round 2: agents
+
+
+@scenario("last-used-at-is-first-run", True)
+def run_agent_again(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Sales Coach", JOHN)
+    before = client.get(f"/agents/{agent}").data["last_used_at"]
+    client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    return client.get(f"/agents/{agent}").data["last_used_at"] > before
+
+
+@scenario("workspace-owner-is-agent-owner", 123)
+def embed_owner_of_workspace(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Legal Reviewer", JOHN)
+    return client.get(f"/agents/{agent}?with=workspace.user").data["workspace"]["user"]["id"]
+
+
+@scenario("second-share-replaces-first", 2)
+def share_with_two_users(client: BackendClient) -> object:
+    for user in (124, 125):
+        client.post(f"/agents/{FIRST}/share", {"entity_type": "user", "entity_id": user})
+    return len(client.get(f"/agents/{FIRST}?with=shares").data["shares"])
+
+
+@scenario("agent-delete-removes-workflow-shares", 200)
+def delete_agent_with_number_of_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JANE)
+    client.delete(f"/agents/{client.uuid('agents', 'Sales Coach', JOHN)}")
+    return client.get(f"/workflows/{workflow}", JANE).status
+
+
+add_scenario(
+    "shared-filter-ignores-workspaces",
+    True,
+    lambda c: "Travel Planner" in {agent["name"] for agent in c.list_all("/agents?is_shared=true")},
+)
+add_scenario(
+    "agent-runs-in-foreign-thread",
+    404,
+    lambda c: (
+        c.post(
+            f"/agents/{FIRST}/run", {"content": "Hello", "thread_uuid": c.list_all("/threads", JANE)[0]["uuid"]}
+        ).status
+    ),
+)
+
+# Round 2: workflows and executions
+
+
+@scenario("workflow-update-deactivates", True)
+def rename_workflow(client: BackendClient) -> object:
+    return client.put(f"/workflows/{FIRST}", {"name": "Onboarding"}).data["is_active"]
+
+
+@scenario("deleted-workflow-keeps-executions", [404, 404])
+def delete_workflow(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.delete(f"/workflows/{workflow}")
+    return [client.get(path).status for path in (f"/workflows/{workflow}", f"/workflow-executions/{execution}")]
+
+
+@scenario("executions-limited-across-workflows", True)
+def embed_executions(client: BackendClient) -> object:
+    workflows = client.list_all("/workflows?with=executions")
+    return all(len(workflow["executions"]) == workflow["trigger_count"] for workflow in workflows)
+
+
+@scenario("in-progress-without-pending", 1)
+def count_executions_in_progress(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)
+    return execution["workflow"]["executions_in_progress_count"]
+
+
+@scenario("patch-returns-old-values", "retry")
+def patch_execution(client: BackendClient) -> object:
+    return client.send("PATCH", f"/workflow-executions/{create_execution(client)['uuid']}", {"mode": "retry"}).data[
+        "mode"
+    ]
+
+
+@scenario("date-from-uses-start-time", True)
+def filter_pending_from_today(client: BackendClient) -> object:
+    uuid = create_execution(client)["uuid"]
+    return uuid in {row["uuid"] for row in client.list_all(f"/workflow-executions?date_from={format_today()}")}
+
+
+@scenario("stopped-at-missing-for-pending", True)
+def stop_pending_execution(client: BackendClient) -> object:
+    reply = client.send("POST", f"/workflow-executions/{create_execution(client)['uuid']}/stop")
+    return reply.data["stopped_at"] is not None
+
+
+@scenario("human-review-not-stored", True)
+def require_human_review(client: BackendClient) -> object:
+    path = "/workflow-executions/count?requires_human_review=true"
+    before = client.get(path).data["total"]
+    client.put(f"/workflow-executions/{create_execution(client)['uuid']}", {"requires_human_review": True})
+    return client.get(path).data["total"] == before + 1
+
+
+@scenario("deleted-executions-counted", [404, 0])
+def delete_execution(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.delete(f"/workflow-executions/{execution}")
+    status = client.get(f"/workflow-executions/{execution}").status
+    return [status, client.get(f"/workflows/{workflow}").data["trigger_count"]]
+
+
+@scenario("stop-ends-all-executions-of-workflow", "pending")
+def stop_one_of_two_executions(client: BackendClient) -> object:
+    first, second = create_execution(client)["uuid"], create_execution(client)["uuid"]
+    client.send("POST", f"/workflow-executions/{first}/stop")
+    return client.get(f"/workflow-executions/{second}").data["status"]
+
+
+# Round 2: prompts, memories and threads
+
+add_scenario(
+    "prompt-owner-filter-uses-workspace",
+    {125},
+    lambda c: {prompt["user"]["id"] for prompt in c.list_all("/prompts?user_id=125&with=user")},
+)
+
+
+@scenario("repeated-variable-filled-once", "tea or more tea")
+def run_prompt_with_repeated_variable(client: BackendClient) -> object:
+    uuid = client.create("prompts", name="Offer", content="{{drink}} or more {{drink}}")["uuid"]
+    return client.post(f"/prompts/{uuid}/run", {"variables": {"drink": "tea"}}).data["prompt"]
+
+
+add_scenario(
+    "prompt-name-unique",
+    [201, 201],
+    lambda c: [c.post("/prompts", {"name": "Weekly report", "content": "a"}).status for _ in range(2)],
+)
+
+
+@scenario("memory-update-clears-source", "https://example.com/help")
+def update_memory(client: BackendClient) -> object:
+    memory = client.list_all("/memories?type=url")[0]["uuid"]
+    return client.put(f"/memories/{memory}", {"content": "New help page"}).data["source"]
+
+
+add_scenario(
+    "memories-of-shared-agents-visible",
+    0,
+    lambda c: c.get(f"/memories?agent_uuid={c.uuid('agents', 'Sales Coach', JANE)}", JANE).total,
+)
+add_scenario(
+    "memories-without-agent-dropped", True, lambda c: c.get("/memories?with=agent").total == c.get("/memories").total
+)
+
+
+@scenario("thread-update-accepts-foreign-agent", 404)
+def update_agent_of_thread(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Bookkeeper", JANE)
+    thread = client.create("threads")["uuid"]
+    return client.put(f"/threads/{thread}", {"agent_uuid": agent}).status
+
+
+@scenario("nested-relations-of-thread-ignored", True)
+def embed_tools_of_agent(client: BackendClient) -> object:
+    thread = client.create("threads", agent_uuid=FIRST)["uuid"]
+    return "tools" in client.get(f"/threads/{thread}?with=agent.tools").data["agent"]
+
+
+# Round 2: lists, messages, language models, tasks and metrics
+
+add_scenario(
+    "page-after-last-clamped",
+    [9, 0],
+    lambda c: [c.get("/threads?page=9").body["meta"]["current_page"], len(c.get("/threads?page=9").data)],
+)
+add_scenario(
+    "search-in-first-characters-only",
+    1,
+    lambda c: c.get(f"/messages?search={create_message(c, 'word ' * 60 + 'pineapple')['content'][-9:]}").total,
+)
+add_scenario("temperature-as-text", 0.7, lambda c: create_message(c, "Hello")["metadata"]["temperature"])
+add_scenario(
+    "only-first-file-attached",
+    ["a.txt", "b.txt"],
+    lambda c: [row["attachable"]["file_name"] for row in create_message_with_files(c)["attachments"]],
+)
+
+
+def create_message_with_files(client: BackendClient) -> dict[str, Any]:
+    """Create a message with two files and return it."""
+    files = [{"key": f"uploads/{name}", "name": name} for name in ("a.txt", "b.txt")]
+    return client.create("messages", **build_message(client), files=files)
+
+
+@scenario("messages-repeated-for-attachments", True)
+def list_messages_with_attachments(client: BackendClient) -> object:
+    create_message_with_files(client)
+    return client.get("/messages?with=attachments").total == client.get("/messages").total
+
+
+add_scenario(
+    "disabled-model-not-found",
+    200,
+    lambda c: c.get(f"/large-language-models/{c.uuid('large-language-models', 'Llama 2', JOHN)}").status,
+)
+add_scenario(
+    "model-list-cached-without-filters",
+    [{True}, {False}],
+    lambda c: [
+        {model["is_enabled"] for model in c.list_all(f"/large-language-models?is_enabled={value}")}
+        for value in ("true", "false")
+    ],
+)
+add_scenario(
+    "taskable-type-shortened",
+    "workflow_execution",
+    lambda c: c.create(
+        "command-room-tasks",
+        taskable_type="workflow_execution",
+        taskable_uuid=create_execution(c)["uuid"],
+        title="Look at it",
+    )["taskable_type"],
+)
+
+
+@scenario("task-delete-removes-siblings", [204, 204])
+def delete_two_tasks(client: BackendClient) -> object:
+    tasks = [
+        client.create("command-room-tasks", taskable_type="agent", taskable_uuid=FIRST, title=title)["uuid"]
+        for title in ("Check the greeting", "Check the tone")
+    ]
+    return [client.delete(f"/command-room-tasks/{task}").status for task in tasks]
+
+
+def compute_series(client: BackendClient, collection: str, **options: object) -> Any:
+    """Return the body of a time series."""
+    return client.post(f"/{collection}/metrics", {"calculation": "time_series_count"} | options).body
+
+
+@scenario("last-period-excluded", 1)
+def count_threads_of_today(client: BackendClient) -> object:
+    before = compute_series(client, "threads")["data"][-1]
+    client.create("threads")
+    after = compute_series(client, "threads")["data"][-1]
+    return after["value"] - before["value"]
+
+
+add_scenario(
+    "month-end-overflows",
+    ["2024-01-01", "2024-02-01", "2024-03-01"],
+    lambda c: [
+        point["date"]
+        for point in compute_series(c, "threads", granularity="monthly", date_from="2024-01-31", date_to="2024-03-20")[
+            "data"
+        ]
+    ],
+)
+
+
+@scenario("series-total-truncated", True)
+def add_temperatures(client: BackendClient) -> object:
+    client.create("threads", metadata={"temperature": 0.45})
+    body = compute_series(client, "threads", calculation="time_series_sum", property="metadata.temperature")
+    return abs(body["total"] - sum(point["value"] for point in body["data"])) < 0.001
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

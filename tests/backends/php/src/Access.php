@@ -49,16 +49,23 @@ final class Access
             'workspaces' => "$alias.id IN {$this->workspaceList()}",
             'providers' => "($mine OR $alias.visibility = 'public')",
             'agents' => "($mine OR $alias.id IN ({$this->sharedIds('agent')}))",
-            'workflows' => "($mine OR $alias.id IN ({$this->sharedIds('workflow')}))",
-            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE {$this->scope('workflows', 'w')})",
+            'workflows' => $this->workflowScope($alias) . (bug('deleted-workflow-keeps-executions') ? " AND $alias.deleted_at IS NULL" : ''),
+            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE {$this->workflowScope('w')})"
+                . (bug('deleted-executions-counted') ? " AND $alias.deleted_at IS NULL" : ''),
             'workflow_approvals' => "$alias.workflow_execution_id IN (SELECT e.id FROM workflow_executions e WHERE {$this->scope('workflow_executions', 'e')})",
             'agent_runs' => "$alias.agent_id IN (SELECT a.id FROM agents a WHERE {$this->scope('agents', 'a')})",
             'messages', 'attachments' => "$alias.thread_id IN (SELECT t.id FROM threads t WHERE t.workspace_id IN {$this->workspaceList()})",
             'shares' => "(($alias.subject_type = 'agent' AND $alias.subject_id IN (SELECT id FROM agents WHERE workspace_id IN {$this->workspaceList()}))"
                 . " OR ($alias.subject_type = 'workflow' AND $alias.subject_id IN (SELECT id FROM workflows WHERE workspace_id IN {$this->workspaceList()})))",
+            'memories' => bug('memories-of-shared-agents-visible') ? "($mine OR $alias.agent_id IN ({$this->sharedIds('agent')}))" : $mine,
             'tools', 'large_language_models', 'users' => '1 = 1',
             default => $mine,
         };
+    }
+
+    private function workflowScope(string $alias): string
+    {
+        return "($alias.workspace_id IN {$this->workspaceList()} OR $alias.id IN ({$this->sharedIds('workflow')}))";
     }
 
     private function sharedIds(string $type): string

@@ -55,7 +55,7 @@ final class Actions extends Controller
     /** Attaches uploaded files to a message. */
     public function attach(array $message, array $thread, array $files): void
     {
-        foreach ($files as $file) {
+        foreach (bug('only-first-file-attached') ? array_slice($files, 0, 1) : $files as $file) {
             $path = implode('/', array_map('rawurlencode', explode('/', $file->key)));
             $extension = strtolower(pathinfo($file->name, PATHINFO_EXTENSION));
             $media = $this->create('media', [
@@ -91,7 +91,10 @@ final class Actions extends Controller
         $agent = $this->access->find('agents', $uuid);
         $values = $this->body(Rules::run() + ['thread_uuid' => Rules::uuid()]);
         if (isset($values['thread_uuid'])) {
-            $thread = $this->access->find('threads', $values['thread_uuid']);
+            $thread = bug('agent-runs-in-foreign-thread')
+                ? $this->database->row('SELECT * FROM threads WHERE uuid = ?', [$values['thread_uuid']])
+                : $this->access->lookUp('threads', $values['thread_uuid']);
+            $thread ??= throw $this->access->notFound('threads', $values['thread_uuid']);
         } else {
             $isMember = $this->access->isMember($agent['workspace_id']);
             $thread = $this->create('threads', [
@@ -181,6 +184,12 @@ final class Actions extends Controller
     {
         $this->access->require($type, $subject, 'member');
         $values = $this->body(Rules::share());
+        if (bug('second-share-replaces-first')) {
+            $this->database->run(
+                'DELETE FROM shares WHERE subject_type = ? AND subject_id = ? AND entity_type = ?',
+                [$type, $subject['id'], $values['entity_type']]
+            );
+        }
         $row = $this->create('shares', [
             'subject_type' => $type, 'subject_id' => $subject['id'], 'entity_type' => $values['entity_type'],
             'entity_id' => $this->recipient($values['entity_type'], $values['entity_id']),

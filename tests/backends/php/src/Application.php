@@ -114,7 +114,12 @@ final class Application
         }
         [$class, $method, $arguments] = $this->route($request);
         $request->requireJsonAccepted();
-        $access = new Access($this->database, (new Auth($this->database))->authenticate($request));
+        $user = (new Auth($this->database))->authenticate($request);
+        if (bug('user-touched-by-each-request')) {
+            $user['updated_at'] = now();
+            $this->database->update('users', $user['id'], ['updated_at' => $user['updated_at']]);
+        }
+        $access = new Access($this->database, $user);
         $controller = new $class($this->database, $access, new Presenter($this->database, $access), $request);
         if (!$request->changesState() || str_ends_with($request->path, '/metrics')) {
             return $controller->$method(...$arguments);

@@ -20,6 +20,9 @@ final class Auth
     public function authenticate(Request $request): array
     {
         $session = $this->session($request);
+        if ($session === null && isset($request->cookies[self::SESSION_COOKIE]) && bug('invalid-session-blocks-token')) {
+            throw new HttpError(401, 'Unauthenticated.');
+        }
         $csrfFails = $session !== null && $this->needsCsrfToken($request)
             && !hash_equals($session['csrf_token'], urldecode($request->header('X-XSRF-TOKEN')));
         if ($session !== null && !$csrfFails) {
@@ -115,7 +118,8 @@ final class Auth
             'expires_at' => $expires->format('Y-m-d\TH:i:s.u\Z'),
             'cookies' => [
                 self::SESSION_COOKIE . "=$session; Path=/; HttpOnly; SameSite=Lax; Max-Age=" . self::LIFETIME_SECONDS,
-                self::CSRF_COOKIE . "=$csrf; Path=/; SameSite=Lax; Max-Age=" . self::LIFETIME_SECONDS,
+                self::CSRF_COOKIE . "=$csrf; Path=/; " . (bug('csrf-cookie-http-only') ? 'HttpOnly; ' : '') . 'SameSite=Lax; Max-Age='
+                    . self::LIFETIME_SECONDS,
             ],
         ];
     }
@@ -126,6 +130,8 @@ final class Auth
         if ($this->signIn !== null) {
             if (bug('logout-keeps-session')) {
                 $this->database->update('sign_ins', $this->signIn['id'], ['token_hash' => null]);
+            } elseif (bug('logout-ends-all-sign-ins')) {
+                $this->database->run('DELETE FROM sign_ins WHERE user_id = ?', [$this->signIn['user_id']]);
             } else {
                 $this->database->run('DELETE FROM sign_ins WHERE id = ?', [$this->signIn['id']]);
             }

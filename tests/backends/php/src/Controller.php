@@ -121,6 +121,9 @@ abstract class Controller
             $page = max(1, $page);
         }
         $total = $list->total();
+        if (bug('page-after-last-clamped')) {
+            $page = min($page, max(1, (int) ceil($total / $size)));
+        }
         $offset = bug('offset-uses-default-size') ? ($page - 1) * 20 : ($page - 1) * $size;
         $order = $this->order($values, $columns);
         $rows = $list->rows($order, $size, $offset);
@@ -246,7 +249,9 @@ abstract class Controller
     {
         foreach ($merged as $name) {
             if (isset($values[$name]) && !(bug('agent-metadata-replaced') && $table === 'agents')) {
-                $values[$name] = self::merge(json_decode($row[$name]), $values[$name]);
+                $values[$name] = bug('workspace-metadata-lists-appended') && $table === 'workspaces'
+                    ? self::mergeRecursively(json_decode($row[$name]), $values[$name])
+                    : self::merge(json_decode($row[$name]), $values[$name]);
             }
         }
         if (bug('null-ignored-in-updates') && $table === 'providers') {
@@ -282,6 +287,27 @@ abstract class Controller
         return $result;
     }
 
+    /** Returns the object with the keys of the other one merged in: objects key by key, lists one after the other. */
+    private static function mergeRecursively(stdClass $object, stdClass $changes): stdClass
+    {
+        $result = clone $object;
+        foreach ($changes as $key => $value) {
+            $current = $result->{$key} ?? null;
+            $result->{$key} = match (true) {
+                is_array($current) && is_array($value) => [...$current, ...$value],
+                $current instanceof stdClass && $value instanceof stdClass => self::mergeRecursively($current, $value),
+                default => $value,
+            };
+        }
+        return $result;
+    }
+
+    /** Returns a text for URLs: lower-case letters, digits and hyphens. A text without them is returned unchanged. */
+    protected static function slug(string $text): string
+    {
+        return trim(preg_replace('/[^a-z0-9]+/', '-', strtolower($text)), '-') ?: $text;
+    }
+
     /** Defaults of an object, with the keys of the request. */
     protected static function withDefaults(string $defaults, ?stdClass $values): stdClass
     {
@@ -296,6 +322,25 @@ abstract class Controller
     protected function delete(string $table, array $row): Response
     {
         $this->database->run("DELETE FROM $table WHERE id = ?", [$row['id']]);
+        return new Response(204);
+    }
+
+    /** Returns the value from the cache; builds it and caches it for 60 s if it is missing. */
+    protected function cached(string $key, callable $build): mixed
+    {
+        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
+        if ($cached !== null) {
+            return json_decode($cached);
+        }
+        $body = $build();
+        $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($body), microtime(true) + 60]);
+        return $body;
+    }
+
+    /** Marks the record as deleted. */
+    protected function softDelete(string $table, array $row): Response
+    {
+        $this->database->update($table, $row['id'], ['deleted_at' => now()]);
         return new Response(204);
     }
 
@@ -314,6 +359,10 @@ abstract class Controller
     /** Condition that the record has a share that the caller may see. */
     protected function hasShare(string $type, string $table): string
     {
-        return "EXISTS (SELECT 1 FROM shares s WHERE s.subject_type = '$type' AND s.subject_id = $table.id AND {$this->access->scope('shares', 's')})";
+        $scope = $this->access->scope('shares', 's');
+        if (bug('shared-filter-ignores-workspaces') && $type === 'agent') {
+            $scope .= " AND s.entity_type = 'user'";
+        }
+        return "EXISTS (SELECT 1 FROM shares s WHERE s.subject_type = '$type' AND s.subject_id = $table.id AND $scope)";
     }
 }

@@ -72,6 +72,9 @@ final class Metrics extends Controller
             $days[$row['day']] = $row['value'];
         }
         $points = $this->series($days, $values['granularity'], $values['date_from'] ?? null, $values['date_to'] ?? null, self::MAX_POINTS);
+        if (bug('series-total-truncated')) {
+            $total = (int) $total;
+        }
         return new Response(200, ['data' => $points, 'total' => $total]);
     }
 
@@ -139,12 +142,22 @@ final class Metrics extends Controller
         if ($first !== null && $first <= $last) {
             $current = self::startOf($first, $granularity);
             $end = self::startOf($last, $granularity);
+            $format = 'Y-m-d';
+            if (bug('month-end-overflows') && $granularity === 'monthly') {
+                $current = new DateTimeImmutable($first, new DateTimeZone('UTC'));
+                $end = $end->modify('last day of this month');
+                $format = 'Y-m-01';
+            }
+            if (bug('last-period-excluded')) {
+                unset($values[$end->format($format)]);
+                $end = $end->modify('-1 day');
+            }
             $step = ['daily' => '+1 day', 'weekly' => '+7 days', 'monthly' => '+1 month'][$granularity];
             $length = $granularity === 'monthly' ? 28 : ($granularity === 'weekly' ? 7 : 1);
             $isShort = $current->diff($end)->days / $length < $limit + 400;
             $all = [];
             while ($isShort && $current <= $end && count($all) <= $limit) {
-                $all[$current->format('Y-m-d')] = 0;
+                $all[$current->format($format)] = 0;
                 $current = $current->modify($step);
             }
             if ($isShort && count($all) <= $limit && !bug('empty-periods-omitted')) {
@@ -196,11 +209,14 @@ final class Metrics extends Controller
         $table = $values['entity'];
         $type = rtrim($table, 's');
         $entities = "e.workspace_id IN {$this->access->workspaceList()}";
+        if (bug('deleted-workflow-keeps-executions') && $table === 'workflows') {
+            $entities .= ' AND e.deleted_at IS NULL';
+        }
         $source = match ($values['metric']) {
             'created' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities",
             'copies' => "SELECT e.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM $table e WHERE $entities AND e.template_id IS NOT NULL",
             'shares' => "SELECT s.created_at, e.user_id, 0 AS duration_ms, e.workspace_id FROM shares s JOIN $table e ON e.id = s.subject_id
-                WHERE s.subject_type = '$type' AND $entities",
+                WHERE " . (bug('share-metric-of-all-types') ? '' : "s.subject_type = '$type' AND ") . $entities,
             default => $table === 'agents'
                 ? "SELECT r.created_at, r.user_id, r.duration_ms, e.workspace_id FROM agent_runs r JOIN agents e ON e.id = r.agent_id WHERE $entities"
                 : "SELECT r.created_at, e.user_id, r.duration_ms, e.workspace_id FROM workflow_executions r

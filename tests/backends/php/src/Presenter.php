@@ -10,8 +10,12 @@ declare(strict_types=1);
  */
 final class Presenter
 {
+    private const MAX_EMBEDDED = 10;
+
     /** @var array<string, array<string, mixed>|null> */
     private array $rows = [];
+    /** Number of executions embedded so far. */
+    private int $embedded = 0;
 
     public function __construct(private readonly Database $database, private readonly Access $access)
     {
@@ -171,7 +175,10 @@ final class Presenter
             'workflows_count' => $this->count('workflows', $workflows, [$id]),
             'tools_count' => $this->database->value('SELECT COUNT(*) FROM agent_tools WHERE agent_id = ?', [$id]),
             'threads_count' => $threads,
-            'last_used_at' => $this->database->value('SELECT MAX(created_at) FROM agent_runs WHERE agent_id = ?', [$id]),
+            'last_used_at' => $this->database->value(
+                'SELECT ' . (bug('last-used-at-is-first-run') ? 'MIN' : 'MAX') . '(created_at) FROM agent_runs WHERE agent_id = ?',
+                [$id]
+            ),
             'usage_count' => $runs, 'usage_frequency' => $row['usage_frequency'],
         ];
         if (self::embeds($with, 'user')) {
@@ -180,6 +187,9 @@ final class Presenter
         $workspace = self::embeds($with, 'workspace') ? $this->visibleRow('workspaces', $row['workspace_id']) : null;
         if ($workspace !== null) {
             $body['workspace'] = $this->workspace($workspace, self::nested($with, 'workspace'));
+            if (bug('workspace-owner-is-agent-owner') && isset($body['workspace']['user'])) {
+                $body['workspace']['user'] = $this->user($this->row('users', $row['user_id']), []);
+            }
         }
         if (self::embeds($with, 'tools')) {
             $body['tools'] = array_map($this->tool(...), $this->database->all(
@@ -260,6 +270,11 @@ final class Presenter
         }
         if (self::embeds($with, 'executions', false)) {
             $executions = $this->database->all('SELECT * FROM workflow_executions WHERE workflow_id = ? ORDER BY id', [$row['id']]);
+            $executions = array_values(array_filter($executions, static fn (array $execution) => $execution['deleted_at'] === null));
+            if (bug('executions-limited-across-workflows')) {
+                $executions = array_slice($executions, 0, self::MAX_EMBEDDED - $this->embedded);
+                $this->embedded += count($executions);
+            }
             $body['executions'] = array_map(fn (array $execution) => $this->execution($execution, []), $executions);
         }
         return $body;
@@ -287,7 +302,10 @@ final class Presenter
             'last_used_at' => $this->database->value('SELECT MAX(created_at) FROM workflow_executions WHERE workflow_id = ?', [$id]),
             'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'], 'deleted_at' => $row['deleted_at'],
             'executions_count' => $this->executionCount($id),
-            'executions_in_progress_count' => $this->executionCount($id, "status IN ('pending', 'running')"),
+            'executions_in_progress_count' => $this->executionCount(
+                $id,
+                bug('in-progress-without-pending') ? "status = 'running'" : "status IN ('pending', 'running')"
+            ),
             'executions_for_review_count' => $this->executionCount($id, "status = 'waiting'"),
             'executions_completed_count' => $this->executionCount($id, bug('completed-count-includes-stopped') ? 'is_finished = 1' : "status = 'completed'"),
         ];
@@ -429,6 +447,9 @@ final class Presenter
             'uuid' => $row['uuid'], 'content' => $content, 'role' => $row['role'], 'created_at' => $row['created_at'],
             'updated_at' => $row['updated_at'], 'metadata' => self::json($row['metadata']),
         ];
+        if (bug('temperature-as-text')) {
+            $body['metadata']->temperature = number_format($body['metadata']->temperature, 2);
+        }
         if (self::embeds($with, 'thread')) {
             $body['thread'] = $this->thread($this->row('threads', $row['thread_id']), self::nested($with, 'thread'));
         }

@@ -37,24 +37,19 @@ final class Workspaces extends Controller
         return new Response(200, ['data' => $body]);
     }
 
-    private function cached(string $key, callable $build): mixed
-    {
-        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
-        if ($cached !== null) {
-            return json_decode($cached);
-        }
-        $body = $build();
-        $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($body), microtime(true) + 60]);
-        return $body;
-    }
-
     public function update(string $uuid): Response
     {
         $row = $this->access->find('workspaces', $uuid);
         if (!bug('members-may-update-workspace')) {
             $this->access->requireOwner($row);
         }
-        $row = $this->change('workspaces', $row, $this->body(Rules::workspace()));
+        $values = $this->body(Rules::workspace());
+        if (bug('workspace-slug-follows-name') && isset($values['name'])) {
+            $slug = self::slug($values['name']);
+            $isTaken = $this->database->value('SELECT 1 FROM workspaces WHERE slug = ? AND id <> ?', [$slug, $row['id']]) !== null;
+            $values['slug'] = $isTaken ? mb_substr($slug, 0, 200) . "-{$row['id']}" : $slug;
+        }
+        $row = $this->change('workspaces', $row, $values);
         $this->database->run('DELETE FROM cache WHERE key LIKE ?', ["workspace:$uuid:%"]);
         return new Response(200, ['data' => $this->present->workspace($row)]);
     }
@@ -92,7 +87,11 @@ final class Providers extends Controller
             'visibility' => Rules::enum(Rules::VISIBILITY),
         ]);
         $list = $this->query('providers');
-        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        $inWorkspace = $this->inWorkspace('workspace_id');
+        if (bug('workspace-filter-keeps-public-providers')) {
+            $inWorkspace = "($inWorkspace OR visibility = 'public')";
+        }
+        $list->where($values['workspace_uuid'], $inWorkspace);
         $list->where($values['type'], 'type = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->where($values['visibility'], 'visibility = ?');
@@ -107,6 +106,7 @@ final class Providers extends Controller
         $rules['name'] = Rules::required($rules['name']);
         $rules['slug'] = Rules::required($rules['slug']);
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $values = self::withNormalizedSlug($values);
         $this->requireUniqueSlug($values['slug'], 0);
         $row = $this->create('providers', [
             'slug' => $values['slug'], 'name' => $values['name'], 'description' => $values['description'] ?? '',
@@ -120,6 +120,14 @@ final class Providers extends Controller
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->provider($row)]);
+    }
+
+    private static function withNormalizedSlug(array $values): array
+    {
+        if (bug('provider-slug-normalized') && isset($values['slug'])) {
+            $values['slug'] = self::slug($values['slug']);
+        }
+        return $values;
     }
 
     /** Slugs need not be unique unless the administrator requires it: the contract documents no response for a conflict. */
@@ -143,7 +151,7 @@ final class Providers extends Controller
     {
         $row = $this->access->find('providers', $uuid);
         $this->access->requireOwner($row);
-        $values = $this->body(Rules::provider());
+        $values = self::withNormalizedSlug($this->body(Rules::provider()));
         $this->requireUniqueSlug($values['slug'] ?? null, $row['id']);
         $row = $this->change('providers', $row, $values, ['metadata', 'authentication_config']);
         return new Response(200, ['data' => $this->present->provider($row)]);
@@ -152,7 +160,9 @@ final class Providers extends Controller
     public function destroy(string $uuid): Response
     {
         $row = $this->access->find('providers', $uuid);
-        $this->access->requireOwner($row);
+        if (!bug('members-may-delete-provider') || !$this->access->isMember($row['workspace_id'])) {
+            $this->access->requireOwner($row);
+        }
         $used = $this->database->value('SELECT 1 FROM accounts WHERE provider_id = ?', [$row['id']]) !== null;
         if ($used && !bug('provider-delete-removes-accounts')) {
             throw new HttpError(409, 'This provider cannot be deleted while an account uses it.');
@@ -178,7 +188,10 @@ final class Accounts extends Controller
             'provider_display_name', "(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id AND $visible)",
         ]);
         $with = Presenter::tree($values['with']);
-        return $this->page($list, $values, [], fn (array $row) => $this->present->account($row, $with));
+        $columns = bug('accounts-sorted-by-provider-name')
+            ? ['provider_display_name' => '(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id)']
+            : [];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->account($row, $with));
     }
 
     public function store(): Response
@@ -208,7 +221,13 @@ final class Accounts extends Controller
         if (!bug('members-may-update-accounts')) {
             $this->access->requireOwner($row);
         }
-        $row = $this->change('accounts', $row, $this->body(Rules::account()), []);
+        $movable = bug('account-update-changes-provider') ? ['provider_uuid' => Rules::uuid()] : [];
+        $values = $this->body(Rules::account() + $movable);
+        if (isset($values['provider_uuid'])) {
+            $values['provider_id'] = $this->access->find('providers', $values['provider_uuid'])['id'];
+        }
+        unset($values['provider_uuid']);
+        $row = $this->change('accounts', $row, $values, []);
         return new Response(200, ['data' => $this->present->account($row)]);
     }
 
@@ -337,6 +356,9 @@ final class Agents extends Controller
         } else {
             $this->access->require('agent', $row, 'member');
         }
+        if (bug('agent-delete-removes-workflow-shares')) {
+            $this->database->run('DELETE FROM shares WHERE subject_id = ?', [$row['id']]);
+        }
         if (bug('agent-delete-keeps-memories')) {
             $this->database->run('UPDATE memories SET agent_id = NULL WHERE agent_id = ?', [$row['id']]);
         }
@@ -413,7 +435,11 @@ final class Workflows extends Controller
         if (!bug('read-share-may-update-workflow')) {
             $this->access->require('workflow', $row, 'member', 'write');
         }
-        $row = $this->change('workflows', $row, $this->body(Rules::workflow()), []);
+        $values = $this->body(Rules::workflow());
+        if (bug('workflow-update-deactivates')) {
+            $values['is_active'] ??= false;
+        }
+        $row = $this->change('workflows', $row, $values, []);
         return new Response(200, ['data' => $this->present->workflow($row)]);
     }
 
@@ -421,6 +447,11 @@ final class Workflows extends Controller
     {
         $row = $this->access->find('workflows', $uuid);
         $this->access->require('workflow', $row, 'member');
+        if (bug('deleted-workflow-keeps-executions')) {
+            $this->database->run("DELETE FROM shares WHERE subject_type = 'workflow' AND subject_id = ?", [$row['id']]);
+            $this->database->run('DELETE FROM agent_workflows WHERE workflow_id = ?', [$row['id']]);
+            return $this->softDelete('workflows', $row);
+        }
         return $this->delete('workflows', $row);
     }
 }
@@ -454,7 +485,8 @@ final class WorkflowExecutions extends Controller
             $list->where($values['date_from'], 'created_at >= ?');
             $list->where($values['date_to'], 'created_at <= ?');
         } else {
-            $list->where($values['date_from'], 'substr(created_at, 1, 10) >= ?');
+            $column = bug('date-from-uses-start-time') ? 'started_at' : 'created_at';
+            $list->where($values['date_from'], "substr($column, 1, 10) >= ?");
             $list->where($values['date_to'], 'substr(created_at, 1, 10) <= ?');
         }
         if (bug('running-filter-includes-pending') && $values['status'] === 'running') {
@@ -559,14 +591,23 @@ final class WorkflowExecutions extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->findFor($uuid, 'member', 'write');
-        $row = $this->change('workflow_executions', $row, $this->body(Rules::execution()), []);
+        $values = $this->body(Rules::execution());
+        if (bug('human-review-not-stored')) {
+            unset($values['requires_human_review']);
+        }
+        $changed = $this->change('workflow_executions', $row, $values, []);
+        if (!bug('patch-returns-old-values') || $this->request->method !== 'PATCH') {
+            $row = $changed;
+        }
         return new Response(200, ['data' => $this->present->execution($row)]);
     }
 
     public function destroy(string $uuid): Response
     {
         $row = $this->findFor($uuid, 'member');
-        return $this->delete('workflow_executions', $row);
+        return bug('deleted-executions-counted')
+            ? $this->softDelete('workflow_executions', $row)
+            : $this->delete('workflow_executions', $row);
     }
 
     public function stop(string $uuid): Response
@@ -577,6 +618,16 @@ final class WorkflowExecutions extends Controller
         }
         $now = now();
         $changes = ['status' => 'stopped', 'is_finished' => true, 'stopped_at' => $now];
+        if ($row['started_at'] === null && bug('stopped-at-missing-for-pending')) {
+            unset($changes['stopped_at']);
+        }
+        if (bug('stop-ends-all-executions-of-workflow')) {
+            $this->database->run(
+                "UPDATE workflow_executions SET status = 'stopped', is_finished = 1, stopped_at = ?, updated_at = ?
+                 WHERE workflow_id = ? AND id <> ? AND status IN ('pending', 'running', 'waiting')",
+                [$now, $now, $row['workflow_id'], $row['id']]
+            );
+        }
         if (bug('stop-keeps-is-finished')) {
             unset($changes['is_finished']);
         }
@@ -600,7 +651,8 @@ final class Prompts extends Controller
         ]);
         $list = $this->query('prompts');
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
-        $list->where($values['user_id'], 'user_id = ?');
+        $ofWorkspaceOwner = 'workspace_id IN (SELECT w.id FROM workspaces w WHERE w.user_id = ?)';
+        $list->where($values['user_id'], bug('prompt-owner-filter-uses-workspace') ? $ofWorkspaceOwner : 'user_id = ?');
         $list->where($values['visibility'], 'visibility = ?');
         $list->search($values['search'], ['name', 'description', 'content']);
         $with = Presenter::tree($values['with']);
@@ -614,6 +666,9 @@ final class Prompts extends Controller
         $rules['name'] = Rules::required($rules['name']);
         $rules['content'] = Rules::required($rules['content']);
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
+            throw HttpError::invalid(['name' => ['The name has already been taken.']]);
+        }
         $row = $this->create('prompts', [
             'name' => $values['name'], 'description' => $values['description'] ?? '', 'content' => $values['content'],
             'tags' => $values['tags'] ?? [], 'profile_photo_url' => $values['profile_photo_url'] ?? null,
@@ -677,7 +732,13 @@ final class Prompts extends Controller
         }
         return preg_replace_callback(
             '/\{\{\s*(.*?)\s*\}\}/su',
-            static fn (array $match): string => $variables[$match[1]] ?? $match[0],
+            static function (array $match) use (&$variables): string {
+                $value = $variables[$match[1]] ?? $match[0];
+                if (bug('repeated-variable-filled-once')) {
+                    unset($variables[$match[1]]);
+                }
+                return $value;
+            },
             $content
         );
     }
@@ -698,6 +759,9 @@ final class Memories extends Controller
         $list->where($values['type'], 'type = ?');
         $list->search($values['search'], ['content']);
         $with = Presenter::tree($values['with']);
+        if (isset($with['agent']) && bug('memories-without-agent-dropped')) {
+            $list->whereIs(true, 'EXISTS (SELECT 1 FROM agents a WHERE a.id = memories.agent_id)');
+        }
         return $this->page($list, $values, [], fn (array $row) => $this->present->memory($row, $with));
     }
 
@@ -714,7 +778,8 @@ final class Memories extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->access->find('memories', $uuid);
-        $row = $this->change('memories', $row, $this->body(Rules::memory()), []);
+        $values = $this->body(Rules::memory()) + (bug('memory-update-clears-source') ? ['source' => null] : []);
+        $row = $this->change('memories', $row, $values, []);
         return new Response(200, ['data' => $this->present->memory($row)]);
     }
 
@@ -742,7 +807,7 @@ final class Threads extends Controller
         $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
         $list->where($values['creator_id'], 'user_id = ?');
         $list->search($values['search'], ['name']);
-        $with = Presenter::tree($values['with']);
+        $with = self::embeddable(Presenter::tree($values['with']));
         return $this->page($list, $values, [], fn (array $row) => $this->present->thread($row, $with));
     }
 
@@ -770,7 +835,13 @@ final class Threads extends Controller
     public function show(string $uuid): Response
     {
         $row = $this->access->find('threads', $uuid);
-        return new Response(200, ['data' => $this->present->thread($row, $this->tree(Rules::threadRelations()))]);
+        return new Response(200, ['data' => $this->present->thread($row, self::embeddable($this->tree(Rules::threadRelations())))]);
+    }
+
+    /** Returns the tree of the relations that are embedded. */
+    private static function embeddable(?array $with): ?array
+    {
+        return $with !== null && bug('nested-relations-of-thread-ignored') ? array_map(static fn () => [], $with) : $with;
     }
 
     public function update(string $uuid): Response
@@ -779,11 +850,20 @@ final class Threads extends Controller
         $values = $this->body(Rules::thread());
         $isPresent = bug('agent-of-thread-cannot-be-removed') ? isset($values['agent_uuid']) : array_key_exists('agent_uuid', $values);
         if ($isPresent) {
-            $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->access->find('agents', $values['agent_uuid'])['id'];
+            $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
         $row = $this->change('threads', $row, $values);
         return new Response(200, ['data' => $this->present->thread($row)]);
+    }
+
+    /** Id of the agent that an update sets. */
+    private function newAgentId(string $uuid): int
+    {
+        if (!bug('thread-update-accepts-foreign-agent')) {
+            return $this->access->find('agents', $uuid)['id'];
+        }
+        return $this->database->value('SELECT id FROM agents WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('agents', $uuid);
     }
 
     public function destroy(string $uuid): Response
@@ -808,10 +888,14 @@ final class Messages extends Controller
         if (bug('messages-of-foreign-thread-listed') && $values['thread_uuid'] !== null) {
             $list = new ListQuery($this->database, 'messages', '1 = 1');
         }
+        if (bug('messages-repeated-for-attachments') && in_array('attachments', $values['with'] ?? [], true)) {
+            $joined = '(SELECT messages.* FROM messages LEFT JOIN attachments a ON a.message_id = messages.id) AS messages';
+            $list = new ListQuery($this->database, $joined, $this->access->scope('messages'));
+        }
         $list->where($values['thread_uuid'], 'thread_id IN (SELECT t.id FROM threads t WHERE t.uuid = ?)');
         $list->where($values['workspace_uuid'], "thread_id IN (SELECT t.id FROM threads t WHERE {$this->inWorkspace('t.workspace_id')})");
         $list->where($values['role'], 'role = ?');
-        $list->search($values['search'], ['content']);
+        $list->search($values['search'], [bug('search-in-first-characters-only') ? 'substr(content, 1, 255)' : 'content']);
         $with = Presenter::tree($values['with']);
         return $this->page($list, $values, [], fn (array $row) => $this->present->message($row, $with));
     }
@@ -877,12 +961,21 @@ final class LargeLanguageModels extends Controller
         $list->where($values['family'], 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->search($values['search'], ['name', 'slug', 'description']);
-        return $this->page($list, $values, [], $this->present->model(...));
+        $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));
+        if (!bug('model-list-cached-without-filters')) {
+            return $build();
+        }
+        $key = 'models:' . json_encode([$values['page'], $values['per_page'], $values['search'], $values['sort_by'], $values['sort_direction']]);
+        return new Response(200, $this->cached($key, static fn (): array => $build()->body));
     }
 
     public function show(string $uuid): Response
     {
-        return new Response(200, ['data' => $this->present->model($this->access->find('large_language_models', $uuid))]);
+        $row = $this->access->find('large_language_models', $uuid);
+        if (!$row['is_enabled'] && bug('disabled-model-not-found')) {
+            throw $this->access->notFound('large_language_models', $uuid);
+        }
+        return new Response(200, ['data' => $this->present->model($row)]);
     }
 }
 
@@ -895,7 +988,9 @@ final class CommandRoomTasks extends Controller
         $values = $this->body(Rules::task());
         $subject = $this->access->find(self::TABLES[$values['taskable_type']], $values['taskable_uuid']);
         $row = $this->create('command_room_tasks', [
-            'title' => $values['title'], 'status' => 'open', 'taskable_type' => $values['taskable_type'], 'taskable_id' => $subject['id'],
+            'title' => $values['title'], 'status' => 'open',
+            'taskable_type' => bug('taskable-type-shortened') ? explode('_', $values['taskable_type'])[0] : $values['taskable_type'],
+            'taskable_id' => $subject['id'],
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->task($row)]);
@@ -906,6 +1001,12 @@ final class CommandRoomTasks extends Controller
         $row = $this->access->find('command_room_tasks', $uuid);
         if (bug('task-delete-removes-execution') && $row['taskable_type'] === 'workflow_execution') {
             $this->database->run('DELETE FROM workflow_executions WHERE id = ?', [$row['taskable_id']]);
+        }
+        if (bug('task-delete-removes-siblings')) {
+            $this->database->run(
+                'DELETE FROM command_room_tasks WHERE taskable_type = ? AND taskable_id = ?',
+                [$row['taskable_type'], $row['taskable_id']]
+            );
         }
         return $this->delete('command_room_tasks', $row);
     }
