@@ -49,7 +49,7 @@ async def show_requests(request: PageRequest) -> PageResult:
 
 async def show_request(request: PageRequest, number: int) -> Page:
     """Show one request and its operation. Raises ControlError (404)."""
-    entry = await _find_request(request, number)
+    entry = await find_request(request, number)
     operation = request.contract.operations.get(entry["operation"] or "")
     context = {
         "entry": entry,
@@ -61,17 +61,15 @@ async def show_request(request: PageRequest, number: int) -> Page:
 
 
 async def change_requests(request: PageRequest) -> PageResult:
-    """Delete all requests, or make a rule of one (`parts`: its number, then ``fail`` or ``save``)."""
+    """Delete all requests, or make the next one like it fail (`parts`: its number, then ``fail``)."""
     if request.parts == ("delete",):
         await request.send("DELETE", "requests")
         return Redirect(request.build_url("requests"))
     number = _parse_request_number(request.parts, 2)
-    entry = await _find_request(request, number)
+    entry = await find_request(request, number)
     match request.parts[1]:
         case "fail":
             rule = _build_failure(entry, request.form)
-        case "save":
-            rule = _build_saved_response(entry)
         case _:
             raise create_unknown_page_error()
     try:
@@ -95,7 +93,7 @@ def _parse_request_number(parts: tuple[str, ...], part_count: int) -> int:
     return number
 
 
-async def _find_request(request: PageRequest, number: int) -> Any:
+async def find_request(request: PageRequest, number: int) -> Any:
     """Return a recorded request. Raises ControlError (404)."""
     body = {"before": number + 1, "limit": 1}
     entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
@@ -152,7 +150,8 @@ def _build_match(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": entry["request"]["method"], "path": entry["request"]["path"]}
 
 
-def _build_name(prefix: str, entry: Mapping[str, Any]) -> str:
+def build_rule_name(prefix: str, entry: Mapping[str, Any]) -> str:
+    """Return a name for a rule that is made from a recorded request."""
     subject = entry["operation"] or f"{entry['request']['method']}-{entry['request']['path']}"
     return _NAME_CHARACTERS.sub("-", f"{prefix}-{subject}".lower())[:60].strip("-")
 
@@ -162,13 +161,4 @@ def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[st
     text = form.get("status", "")
     status = parse_whole_number(text)
     respond = {"fault": text} if text == "connection-reset" else {"status": text if status is None else status}
-    return {"name": _build_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}
-
-
-def _build_saved_response(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule that always sends the recorded response."""
-    response = entry["response"] or {"status": 500, "body": None}
-    respond = {"status": response["status"]}
-    if response["body"] is not None:
-        respond["body"] = response["body"]
-    return {"name": _build_name("saved", entry), "match": _build_match(entry), "respond": respond}
+    return {"name": build_rule_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mock_server.console.app import MAX_FORM_BYTES
+from mock_server.console.rule_form import fill_from_request
 from mock_server.sandbox.sandbox import TOKEN_LIFETIME
 from tests.mock_server.athena import EPOCH
 from tests.mock_server.console.browser_client import BrowserClient, HtmlPage
@@ -74,9 +75,15 @@ def test_invalid_status_of_the_next_request_is_rejected(browser: BrowserClient, 
     assert list_rules(browser.mock) == []
 
 
-def test_response_is_saved_as_a_rule(browser: BrowserClient) -> None:
+def test_response_of_a_request_fills_the_form_of_a_rule(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents?per_page=1")
-    browser.submit("requests/1/save")
+    (link,) = [url for url in browser.open("requests/1").list_attributes("a", "href") if "request=1" in url]
+    fields = browser.open(link.partition("#")[0].removeprefix("/__mock/")).fields
+    assert (fields["operation"], fields["status"]) == ("listAgents", "200")
+    assert list_rules(browser.mock) == []
+    names = ("operation", "status", "body", "name", "times")
+    page = browser.submit("rules", do="create", **{name: fields[name] for name in names})
+    assert "The rule saved-listagents is active." in page.text
     (rule,) = list_rules(browser.mock)
     assert (rule["match"], rule["respond"]["status"]) == ({"operation": "listAgents"}, 200)
     browser.mock.control("POST", f"{DEFAULT}/records", {"Agent": [{}]})
@@ -84,11 +91,27 @@ def test_response_is_saved_as_a_rule(browser: BrowserClient) -> None:
     assert len(reply.json["data"]) == 1
 
 
+def test_request_without_a_response_fills_the_form_with_its_fault() -> None:
+    entry = {"operation": "listAgents", "response": None, "fault": "no-response"}
+    texts = {"operation": "listAgents", "name": "saved", "fault": "no-response"}
+    assert fill_from_request(entry, "saved") == texts
+
+
 def test_request_to_an_unknown_path_cannot_become_a_rule(browser: BrowserClient) -> None:
     assert call(browser.mock, "GET", "/nothing") == 404
     page = browser.open("requests/1")
     assert "Next time" not in page.text
     assert "match.path" in browser.submit_invalid("requests/1/fail", status="503").alerts[0]
+    reply = browser.get("rules", request="1")
+    assert (reply.status, list_rules(browser.mock)) == (422, [])
+    assert "unknown operation" in HtmlPage(reply.body).alerts[0]
+
+
+@pytest.mark.parametrize("number", ["7", "x", "²", "-1"])
+def test_form_of_an_unrecorded_request_is_an_error(browser: BrowserClient, number: str) -> None:
+    reply = browser.get("rules", request=number)
+    assert reply.status == 404
+    assert "New rule" in HtmlPage(reply.body).text
 
 
 def test_recorded_requests_are_deleted(browser: BrowserClient) -> None:
@@ -97,7 +120,7 @@ def test_recorded_requests_are_deleted(browser: BrowserClient) -> None:
     assert "No requests yet." in page.text
 
 
-@pytest.mark.parametrize("path", ["requests", "requests/1", "requests/1/other", "requests/7/fail", "requests/x/save"])
+@pytest.mark.parametrize("path", ["requests", "requests/1", "requests/1/save", "requests/7/fail", "requests/x/fail"])
 def test_form_of_an_unknown_request_returns_404(browser: BrowserClient, path: str) -> None:
     call(browser.mock, "GET", "/agents")
     assert browser.post(path).status == 404
@@ -327,14 +350,83 @@ def test_ready_made_rule_is_added_and_deleted(browser: BrowserClient) -> None:
 
 
 def test_rule_is_added_as_json(browser: BrowserClient) -> None:
-    browser.submit("rules", do="create", rule=json.dumps(RULE))
+    browser.submit("rules", do="create-json", rule=json.dumps(RULE))
     assert call(browser.mock, "GET", "/agents") == 503
     browser.submit("rules", do="delete-all")
     assert list_rules(browser.mock) == []
 
 
+RULE_FORM = {
+    "do": "create",
+    "operation": "listAgents",
+    "status": "503",
+    "delay_ms": "5",
+    "times": "2",
+    "probability": "0.5",
+    "priority": "-3",
+    "name": "mine",
+    "fault": "",
+    "example": "",
+    "body": '{"message": "Later"}',
+}
+
+
+def test_rule_of_the_form_has_all_its_values(browser: BrowserClient) -> None:
+    page = browser.submit("rules", **RULE_FORM)
+    assert "The rule mine is active." in page.text
+    (rule,) = list_rules(browser.mock)
+    assert rule["match"] == {"operation": "listAgents"}
+    assert rule["respond"] == {"status": 503, "delay_ms": 5, "body": {"message": "Later"}}
+    assert (rule["name"], rule["times"], rule["probability"], rule["priority"]) == ("mine", 2, 0.5, -3)
+
+
+def test_rule_without_operation_applies_to_all_of_them(browser: BrowserClient) -> None:
+    browser.submit("rules", do="create", operation="", fault="", status="500", name="")
+    assert [call(browser.mock, "GET", path) for path in ("/agents", "/prompts")] == [500, 500]
+
+
+def test_rule_with_an_example_of_the_contract(browser: BrowserClient) -> None:
+    assert "example" in browser.open("rules").list_attributes("option", "value")
+    browser.submit("rules", do="create", operation="listAgents", example="example")
+    (rule,) = list_rules(browser.mock)
+    assert rule["respond"] == {"example": "example"}
+    assert call(browser.mock, "GET", "/agents") == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"status": "999"}, "status"),
+        ({"status": "abc"}, "status"),
+        ({"status": "", "delay_ms": "", "body": ""}, "status"),
+        ({"operation": "nothing"}, "operation"),
+        ({"fault": "nothing"}, "fault"),
+        ({"body": "", "example": "nothing"}, "example"),
+        ({"body": "{"}, "body"),
+        ({"delay_ms": "soon"}, "delay_ms"),
+        ({"times": "0"}, "times"),
+        ({"times": "1.5"}, "times"),
+        ({"probability": "2"}, "probability"),
+        ({"priority": "high"}, "priority"),
+        ({"name": "Mine"}, "name"),
+    ],
+)
+def test_error_of_a_rule_is_shown_at_its_field(browser: BrowserClient, fields: dict[str, str], name: str) -> None:
+    form = {**RULE_FORM, **fields}
+    page = browser.submit_invalid("rules", **form)
+    invalid = [attributes for _, attributes in page.elements if attributes.get("aria-invalid")]
+    assert [attributes["name"] for attributes in invalid] == [name]
+    error_id = invalid[0]["aria-describedby"].split()[0]
+    assert error_id in [attributes.get("id") for _, attributes in page.elements]
+    assert page.alerts
+    assert {field: page.fields[field] for field in form if field != "do"} == {
+        f: t for f, t in form.items() if f != "do"
+    }
+    assert list_rules(browser.mock) == []
+
+
 def test_exhausted_rule_is_marked_as_used_up(browser: BrowserClient) -> None:
-    browser.submit("rules", do="create", rule=json.dumps({**RULE, "times": 1}))
+    browser.submit("rules", do="create-json", rule=json.dumps({**RULE, "times": 1}))
     assert "used up" not in browser.open("rules").text
     assert [call(browser.mock, "GET", "/agents") for _ in range(2)] == [503, 200]
     page = browser.open("rules")
@@ -345,11 +437,11 @@ def test_exhausted_rule_is_marked_as_used_up(browser: BrowserClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"do": "create", "rule": "{"}, "invalid JSON"),
-        ({"do": "create", "rule": ""}, "invalid JSON"),
-        ({"do": "create", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
-        ({"do": "create", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
-        ({"do": "create", "rule": "[]"}, "object"),
+        ({"do": "create-json", "rule": "{"}, "invalid JSON"),
+        ({"do": "create-json", "rule": ""}, "invalid JSON"),
+        ({"do": "create-json", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
+        ({"do": "create-json", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
+        ({"do": "create-json", "rule": "[]"}, "object"),
         ({"do": "preset", "name": "nothing"}, "preset"),
         ({"do": "delete", "name": "nothing"}, "nothing"),
         ({"do": "delete", "name": ""}, "name: missing"),
@@ -472,7 +564,7 @@ def test_contract_page_lists_called_operations_and_inferred_facts(browser: Brows
 
 
 def test_too_large_form_is_rejected(browser: BrowserClient) -> None:
-    reply = browser.post("rules", {"do": "create", "rule": "x" * (MAX_FORM_BYTES + 1)})
+    reply = browser.post("rules", {"do": "create-json", "rule": "x" * (MAX_FORM_BYTES + 1)})
     assert reply.status == 413
     assert "expected at most" in HtmlPage(reply.body).alerts[0]
 
