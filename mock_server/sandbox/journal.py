@@ -47,6 +47,7 @@ class RecordedRequest(NamedTuple):
         body: The body as far as it was received and recorded; None if it was not received.
         status: 0 without a response.
         fault: The fault that a rule injects; empty without one.
+        rejection: Why access was denied; empty if it was not.
         cut_off: Numbers of bytes that were cut off from the bodies of request and response.
         size: Estimated memory in bytes.
     """
@@ -65,6 +66,7 @@ class RecordedRequest(NamedTuple):
     response_body: bytes | None
     source: ResponseSource
     fault: str
+    rejection: str
     cut_off: tuple[int, int]
     size: int
 
@@ -111,6 +113,7 @@ _Entry = tuple[
     bytes | None,
     ResponseSource,
     str,
+    str,
     tuple[int, int],
     int,
 ]
@@ -155,6 +158,7 @@ class RequestJournal:
         response_body: bytes | None,
         source: ResponseSource,
         fault: str,
+        rejection: str = "",
     ) -> None:
         """Add an entry; drop the oldest ones if there is no memory for it. Arguments: see `RecordedRequest`.
 
@@ -166,7 +170,7 @@ class RequestJournal:
         for header in response_headers:
             texts += header
         head = _SEPARATOR.join(texts)
-        size = _ENTRY_BYTES + len(head)
+        size = _ENTRY_BYTES + len(head) + len(rejection)
         if body is not None:
             size += len(body)
         if response_body is not None:
@@ -193,6 +197,7 @@ class RequestJournal:
                 response_body,
                 source,
                 fault,
+                rejection,
                 cut_off,
                 size,
             )

@@ -52,6 +52,24 @@ def test_rejected_request_shows_its_error_and_the_place_in_the_contract(browser:
     assert "createAgent in the contract" in page.text
 
 
+@pytest.mark.parametrize(
+    ("authorization", "detail"),
+    [
+        ("", "Access denied: no token"),
+        ("Bearer very-secret-token", "Access denied: the token is unknown in the sandbox default"),
+        ("Basic dmVyeS1zZWNyZXQ=", "Access denied: Authorization: wrong scheme: Basic"),
+    ],
+)
+def test_rejected_credential_is_explained_without_its_value(
+    browser: BrowserClient, authorization: str, detail: str
+) -> None:
+    assert browser.mock.request("GET", "/api/v1/agents", authorization=authorization).status == 401
+    page = browser.open("requests/1")
+    assert detail in page.text
+    assert "The request matches the contract." not in page.text
+    assert not authorization or authorization.split()[-1] not in page.text
+
+
 def test_next_request_fails_once_with_the_chosen_status(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents")
     page = browser.submit("requests/1/fail", status="429")
