@@ -220,7 +220,7 @@ def test_cause_of_a_401_is_only_logged() -> None:
     caller = client(app(terminal=terminal), "no-such-token")
     assert is_unauthenticated(caller.get(AUTHORS))
     assert (
-        "401 GET /api/v2/authors - auth: the token is unknown in the sandbox default: never issued"
+        "401 GET /api/v2/authors - auth: the token is unknown in the sandbox default (not issued, or revoked)"
         in terminal.getvalue()
     )
     assert "no-such-token" not in terminal.getvalue()

@@ -25,6 +25,8 @@ PAGE_SIZE = 50
 FAILURE_STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 REDACTED_HEADER = "[redacted]"
 _UNSENT_HEADERS = frozenset({"host", "content-length", "connection", "accept-encoding", "user-agent", "accept"})
+_STATUS_CLASS = re.compile("[1-5]xx")
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 
 
@@ -36,15 +38,24 @@ async def show_requests(request: PageRequest) -> PageResult:
     criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
     is_fragment, error = "rows" in query, None
     try:
-        listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
+        listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **_build_conditions(criteria))
     except ControlError as rejected:
         if is_fragment or rejected.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
         error, listed = rejected, await request.get("requests", limit=PAGE_SIZE, bodies="false")
     context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
+    context["status_classes"] = STATUS_CLASSES
     context["is_live"] = error is None and not criteria["before"] and "paused" not in query
     page = Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
     return page if error is None else page.with_error(error)
+
+
+def _build_conditions(criteria: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of the control API: a class of statuses (``4xx``) is another parameter than a status."""
+    status_class = criteria["status"].lower()
+    if not _STATUS_CLASS.fullmatch(status_class):
+        return dict(criteria)
+    return {**criteria, "status": "", "status_class": status_class}
 
 
 async def show_request(request: PageRequest, number: int) -> Page:

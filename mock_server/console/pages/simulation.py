@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 from mock_server.console.control_client import ControlError
@@ -19,11 +20,13 @@ async def show_clock(request: PageRequest) -> Page:
 
 
 async def change_clock(request: PageRequest) -> PageResult:
-    """Advance, freeze, continue, set or accelerate the clock (field ``do``)."""
+    """Advance, freeze, continue, set, accelerate or synchronize the clock (field ``do``)."""
     form = request.form
     try:
         if form.get("do") == "advance":
             await request.send("POST", "clock", "advance", body={"seconds": parse_number(form.get("seconds", ""))})
+        elif form.get("do") == "synchronize":
+            await request.send("POST", "clock", "synchronize")
         else:
             await request.send("PATCH", "clock", body=_parse_clock_changes(form))
     except ControlError as error:
@@ -73,7 +76,17 @@ async def change_sandboxes(request: PageRequest) -> PageResult:
 
 
 async def show_contract(request: PageRequest) -> PageResult:
-    """Show which operations the recorded requests called, and the inferred facts that they depend on."""
-    coverage = await request.get("coverage")
+    """Show which operations the recorded requests called, and the inferred facts that they depend on.
+
+    Query ``show``: ``called`` or ``never-called``; else all operations.
+    """
+    coverage, shown = await request.get("coverage"), request.query.get("show", "")
     called = [item for item in coverage["operations"] if item["requests"]]
-    return Page("contract.html.j2", {**coverage, "called_count": len(called)})
+    never_called = [item for item in coverage["operations"] if not item["requests"]]
+    choices = {"": coverage["operations"], "called": called, "never-called": never_called}
+    if shown not in choices:
+        message = f'show: invalid value "{shown[:100]}" (expected called or never-called).'
+        raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, [message])
+    counts = {name: len(items) for name, items in choices.items()}
+    context = {**coverage, "operations": choices[shown], "counts": counts, "shown": shown}
+    return Page("contract.html.j2", context)

@@ -157,7 +157,17 @@ def test_requests_are_filtered_and_paged(browser: BrowserClient) -> None:
     assert second.text.count("GET /agents") == 5
 
 
-@pytest.mark.parametrize("status", ["4xx", "99", "<b>"])
+@pytest.mark.parametrize(("status", "count"), [("4xx", 2), ("4XX", 2), ("2xx", 1), ("5xx", 0), ("404", 1)])
+def test_requests_are_filtered_by_a_class_of_statuses(browser: BrowserClient, status: str, count: int) -> None:
+    statuses = [call(browser.mock, "GET", path) for path in ("/agents", "/nothing")]
+    statuses.append(call(browser.mock, "POST", "/agents", {"name": 7}))
+    assert statuses == [200, 404, 422]
+    page = browser.open("requests", status=status)
+    assert f"{count} recorded." in page.text
+    assert page.fields["status"] == status
+
+
+@pytest.mark.parametrize("status", ["9xx", "99", "<b>"])
 def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, status: str) -> None:
     call(browser.mock, "GET", "/agents")
     reply = browser.get("requests", operation="listAgents", status=status)
@@ -165,7 +175,7 @@ def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, sta
     assert reply.status == 422
     assert page.alerts[0].startswith("status:")
     assert (page.fields["status"], page.fields["operation"]) == (status, "listAgents")
-    assert "Status (100 to 599)" in page.text
+    assert "Status (such as 404 or 4xx)" in page.text
     assert "GET /agents" in page.text
     assert not [attributes for _, attributes in page.elements if "hx-get" in attributes]
 
@@ -494,6 +504,14 @@ def test_clock_is_advanced_frozen_set_and_accelerated(browser: BrowserClient) ->
     assert mock.control("GET", f"{DEFAULT}/clock")["speed"] == 60
 
 
+def test_clock_returns_to_real_time(browser: BrowserClient) -> None:
+    browser.mock.control("PATCH", f"{DEFAULT}/clock", {"now": "2030-01-01T00:00:00Z", "frozen": True, "speed": 60})
+    page = browser.submit("clock", do="synchronize")
+    assert EPOCH.date().isoformat() in page.text
+    clock = browser.mock.control("GET", f"{DEFAULT}/clock")
+    assert (clock["frozen"], clock["speed"]) == (False, 1)
+
+
 def test_token_of_a_sign_in_expires_when_the_clock_is_advanced(browser: BrowserClient) -> None:
     mock = browser.mock
     account = mock.control("GET", DEFAULT)["accounts"][0]
@@ -576,6 +594,30 @@ def test_contract_page_lists_called_operations_and_inferred_facts(browser: Brows
     page = browser.open("contract")
     assert "Contract: 1 of" in page.text
     assert any("operation=listAgents" in url for url in page.list_attributes("a", "href"))
+
+
+def test_called_and_never_called_operations_are_listed_apart(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    total = len(browser.mock.control("GET", f"{DEFAULT}/coverage")["operations"])
+    page = browser.open("contract", show="called")
+    assert f"All ({total}) Called (1) Never called ({total - 1})" in page.text
+    assert ("listAgents" in page.text, "listPrompts" in page.text) == (True, False)
+    page = browser.open("contract", show="never-called")
+    operations = page.text.partition("Statuses")[2].partition("Inferred facts")[0]
+    assert ("listAgents" in operations, "listPrompts" in operations) == (False, True)
+
+
+def test_counts_of_the_contract_page_lead_to_the_requests(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    call(browser.mock, "POST", "/agents", {"name": 7})
+    (link,) = [url for url in browser.open("contract").list_attributes("a", "href") if "status=422" in url]
+    assert "1 recorded." in browser.open(link.removeprefix("/__mock/")).text
+
+
+def test_unknown_choice_of_operations_is_an_error(browser: BrowserClient) -> None:
+    reply = browser.get("contract", show="other")
+    assert reply.status == 422
+    assert HtmlPage(reply.body).alerts[0].startswith("show:")
 
 
 # Bodies

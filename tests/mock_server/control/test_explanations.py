@@ -140,7 +140,7 @@ def test_token_of_another_sandbox_is_named(mock: ControlledMock) -> None:
 
 def test_token_of_a_deleted_user_is_explained(mock: ControlledMock) -> None:
     token = sign_in(mock, "a", account_index=1)
-    key = explain(mock, "GET", "/auth/user", authorization=f"Bearer {token}")["user"]
+    key = explain(mock, "GET", "/agents", authorization=f"Bearer {token}")["user"]
     mock.control("DELETE", f"/sandboxes/a/records/User/{key}")
     detail = explain(mock, "GET", "/agents", authorization=f"Bearer {token}")["error"]["detail"]
     assert detail == "the user of the token does not exist"
