@@ -8,7 +8,8 @@ import pytest
 from mock_server.console.app import MAX_FORM_BYTES
 from mock_server.console.rule_form import fill_from_request
 from mock_server.sandbox.sandbox import TOKEN_LIFETIME
-from tests.mock_server.athena import EPOCH
+from spec.provenance import get_provenance
+from tests.mock_server.athena import EPOCH, athena_contract
 from tests.mock_server.console.browser_client import BrowserClient, HtmlPage
 from tests.mock_server.controlled_mock import ControlledMock
 
@@ -312,6 +313,68 @@ def test_record_is_deleted(browser: BrowserClient) -> None:
     key = find_record(browser.mock)
     assert "The record is deleted." in browser.submit(f"data/Agent/{key}/delete").text
     assert browser.get(f"data/Agent/{key}").status == 404
+
+
+def test_records_are_listed_with_their_owner(browser: BrowserClient) -> None:
+    (record, *_) = browser.mock.control("GET", f"{DEFAULT}/records/Agent?limit=1")["records"]
+    page = browser.open("data/Agent")
+    assert "Key Owner" in page.text
+    owner_url = f"/__mock/data/{record['owner']['resource']}/{record['owner']['key']}?sandbox=default"
+    assert owner_url in page.list_attributes("a", "href")
+    assert owner_url in browser.open(f"data/Agent/{record['key']}").list_attributes("a", "href")
+
+
+def test_resource_without_an_owner_has_no_column_for_it(browser: BrowserClient) -> None:
+    assert "Key Owner" not in browser.open("data/LargeLanguageModel").text
+
+
+@pytest.mark.parametrize("view", ["list", "record", "new"])
+def test_properties_are_shown_with_their_provenance(browser: BrowserClient, view: str) -> None:
+    contract = athena_contract()
+    pointer = contract.resources["Agent"].attributes["instruction"].pointer
+    level = get_provenance(contract.document, pointer)
+    path = {"list": "", "record": f"/{find_record(browser.mock)}", "new": "/new"}[view]
+    page = browser.open(f"data/Agent{path}")
+    assert f"instruction {level}" in page.text
+    shown = {
+        attributes["class"].split()[-1] for _, attributes in page.elements if "badge" in attributes.get("class", "")
+    }
+    assert len(shown) > 1
+
+
+def test_booleans_and_enums_are_chosen(browser: BrowserClient) -> None:
+    schemas = browser.mock.control("GET", "/openapi.json")["components"]["schemas"]
+    choosable = {
+        (name, field)
+        for name, schema in schemas.items()
+        if name.endswith("Input")
+        for field, node in schema["properties"].items()
+        if node.get("type") in ("string", "boolean") and ("enum" in node or node["type"] == "boolean")
+    }
+    assert {schemas[name]["properties"][field]["type"] for name, field in choosable} == {"string", "boolean"}
+    for name, field in choosable:
+        page = browser.open(f"data/{name.removesuffix('Input')}/new")
+        assert field in page.list_attributes("select", "name"), (name, field)
+
+
+def test_boolean_is_changed_by_its_choice(browser: BrowserClient) -> None:
+    resource, field = "Workflow", "is_active"
+    key = find_record(browser.mock, resource)
+    before = read_record(browser.mock, key, resource)
+    fields = browser.open(f"data/{resource}/{key}").fields
+    changed = "false" if fields[field] == "true" else "true"
+    browser.submit(f"data/{resource}/{key}", **{**fields, field: changed})
+    assert read_record(browser.mock, key, resource) == {**before, field: changed == "true"}
+    page = browser.submit_invalid(f"data/{resource}/{key}", **{**fields, field: "perhaps"})
+    assert page.alerts == [f'{field}: invalid value "perhaps" (expected true or false).']
+    assert page.fields[field] == "perhaps"
+
+
+def test_date_times_have_a_hint(browser: BrowserClient) -> None:
+    page = browser.open(f"data/Agent/{find_record(browser.mock)}")
+    (described,) = [a["aria-describedby"] for _, a in page.elements if a.get("name") == "created_at"]
+    assert described in [attributes.get("id") for _, attributes in page.elements]
+    assert "date and time in UTC, such as 2026-03-01T09:00:00Z" in page.text
 
 
 # Changes and snapshots
