@@ -21,7 +21,7 @@ from mock_server.console.page import (
     ShowPage,
     create_unknown_page_error,
 )
-from mock_server.console.pages import data, requests, simulation
+from mock_server.console.pages import data, requests, rules, simulation
 from mock_server.control.access import ControlAccess
 from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import DEFAULT_NAME
@@ -58,7 +58,7 @@ PAGES: Mapping[str, PageRoute] = {
     "requests.har": PageRoute(requests.download_archive),
     "data": PageRoute(data.show_data, data.change_data, has_parts=True),
     "changes": PageRoute(data.show_changes, data.change_snapshots),
-    "rules": PageRoute(simulation.show_rules, simulation.change_rules),
+    "rules": PageRoute(rules.show_rules, rules.change_rules),
     "clock": PageRoute(simulation.show_clock, simulation.change_clock),
     "sandboxes": PageRoute(simulation.show_sandboxes, simulation.change_sandboxes),
     "contract": PageRoute(simulation.show_contract),

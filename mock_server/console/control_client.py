@@ -23,19 +23,28 @@ _FORWARDED_HEADERS = (
 
 
 class ControlError(Exception):
-    """An error response of the control API. `messages`: for the user, each starts with its field if it has one."""
+    """An error response of the control API.
 
-    def __init__(self, status: int, messages: list[str]) -> None:
+    `messages`: for the user, each starts with its field if it has one. `errors`: the messages of each field.
+    """
+
+    def __init__(self, status: int, messages: list[str], errors: Mapping[str, list[str]] | None = None) -> None:
         super().__init__("; ".join(messages))
-        self.status, self.messages = status, messages
+        self.status, self.messages, self.errors = status, messages, dict(errors or {})
+
+    @classmethod
+    def from_fields(cls, status: int, errors: Mapping[str, list[str]]) -> "ControlError":
+        """Create the error of fields from their messages."""
+        return cls(status, [f"{field}: {message}" for field, values in errors.items() for message in values], errors)
 
     @classmethod
     def from_body(cls, status: int, body: Any) -> "ControlError":
         """Create the error from the JSON body of a response."""
-        errors = body.get("errors", {}) if isinstance(body, dict) else {}
-        messages = [f"{field}: {message}" for field, values in errors.items() for message in values]
+        errors = body.get("errors") if isinstance(body, dict) else None
+        if errors:
+            return cls.from_fields(status, errors)
         message = body.get("message") if isinstance(body, dict) else None
-        return cls(status, messages or [str(message or f"The control API returned {status}.")])
+        return cls(status, [str(message or f"The control API returned {status}.")])
 
 
 def join_segments(*segments: str) -> str:

@@ -15,14 +15,26 @@ _MAX_INPUT_CHARS = 200  # a longer text gets an input field of several lines
 NULL_SUFFIX = ":null"  # checkbox that sets a field to null: field name with this suffix
 ORIGINAL_SUFFIX = ":original"  # hidden input with the fingerprint of the value that the page was made with
 _FINGERPRINT_DIGITS = 16
+_BOOLEANS = ("true", "false")
+_EXPECTED_VALUES = {"boolean": "true or false", "number": "a number", "json": "JSON"}
+_JSON_HINT = "JSON"
+_FORMAT_HINTS = {
+    "date-time": "date and time in UTC, such as 2026-03-01T09:00:00Z",
+    "date": "date, such as 2026-03-01",
+    "time": "time, such as 09:00:00Z",
+    "email": "e-mail address",
+    "uri": "URL",
+    "uuid": "UUID",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
     """An input field.
 
-    `kind`: text, choice, number or json. `text`: the current value. `original`: fingerprint of the value that the page
-    was made with. `choices`: the enum values.
+    `kind`: text, choice, boolean, number or json. `text`: the current value. `original`: fingerprint of the value that
+    the page was made with. `choices`: the values to choose from. `hint`: the expected format. `provenance`: how far the
+    contract knows the property.
     """
 
     name: str
@@ -32,6 +44,8 @@ class FormField:
     is_null: bool
     original: str
     choices: tuple[str, ...] = ()
+    hint: str = ""
+    provenance: str = ""
 
     @property
     def is_long(self) -> bool:
@@ -45,17 +59,30 @@ class FormField:
         return None if self.is_null and self.is_nullable else _normalize_newlines(self.text)
 
 
-def build_fields(schema: Mapping[str, Any], record: Mapping[str, Any]) -> list[FormField]:
-    """Build the fields of a record. `schema`: schema of the record in requests to the control API."""
-    return [_build_field(name, node, record.get(name)) for name, node in schema.get("properties", {}).items()]
+def build_fields(
+    schema: Mapping[str, Any], record: Mapping[str, Any], provenance: Mapping[str, str]
+) -> list[FormField]:
+    """Build the fields of a record.
+
+    `schema`: schema of the record in requests to the control API. `provenance`: level of each property.
+    """
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    return [
+        replace(_build_field(name, node, record.get(name)), provenance=provenance.get(name, ""))
+        for name, node in properties.items()
+    ]
 
 
 def _build_field(name: str, schema: Mapping[str, Any], value: Any) -> FormField:
-    choices = tuple(str(item) for item in schema.get("enum", ()) if item is not None)
-    kind = "choice" if choices and schema.get("type") == "string" else _find_kind(schema)
+    kind = _find_kind(schema)
     is_nullable = bool(schema.get("nullable")) or None in schema.get("enum", ())
-    field = FormField(name, kind, _format_value(kind, value), is_nullable, value is None, "", choices)
-    return replace(field, original=_compute_fingerprint(field.current))
+    field = FormField(name, kind, _format_value(kind, value), is_nullable, value is None, "")
+    choices = _BOOLEANS if kind == "boolean" else tuple(str(v) for v in schema.get("enum", ()) if v is not None)
+    hint = _JSON_HINT if kind == "json" else _FORMAT_HINTS.get(schema.get("format", ""), "")
+    is_choosable = kind != "json"
+    return replace(
+        field, original=_compute_fingerprint(field.current), choices=choices if is_choosable else (), hint=hint
+    )
 
 
 def _compute_fingerprint(text: str | None) -> str:
@@ -71,14 +98,16 @@ def _normalize_newlines(text: str) -> str:
 def _find_kind(schema: Mapping[str, Any]) -> str:
     value_type = schema.get("type")
     if value_type == "string":
-        return "text"
+        return "choice" if any(value is not None for value in schema.get("enum", ())) else "text"
+    if value_type == "boolean":
+        return "boolean"
     return "number" if value_type in _NUMBER_TYPES else "json"
 
 
 def _format_value(kind: str, value: Any) -> str:
     if value is None:
         return ""
-    if kind == "json":
+    if kind in ("json", "boolean"):
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     return str(value)
 
@@ -108,7 +137,7 @@ def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[
         try:
             changes[field.name] = None if text is None else _parse_text(field, text)
         except ValueError:
-            expected = "a number" if field.kind == "number" else "JSON"
+            expected = _EXPECTED_VALUES[field.kind]
             errors.append(f'{field.name}: invalid value "{str(text)[:100]}" (expected {expected}).')
     if errors:
         raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
@@ -131,6 +160,8 @@ def _parse_text(field: FormField, text: str) -> Any:
     if field.kind in ("text", "choice"):
         return text.replace("\n", "\r\n") if "\r\n" in field.text else text
     value = orjson.loads(text)
+    if field.kind == "boolean" and not isinstance(value, bool):
+        raise ValueError(text)
     if field.kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ValueError(text)
     return value

@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
+
 from mock_server.console.control_client import ControlClient, ControlError, join_segments
 from spec.model import Contract
 
@@ -16,6 +18,15 @@ _MAX_NUMBER_DIGITS = 15
 def parse_whole_number(text: str) -> int | None:
     """Parse a non-negative integer of at most 15 ASCII digits; None for any other text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_NUMBER_DIGITS else None
+
+
+def parse_number(text: str) -> Any:
+    """Parse a number; return any other text unchanged, so that the control API rejects it."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else text
 
 
 def create_unknown_page_error() -> ControlError:

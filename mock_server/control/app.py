@@ -56,6 +56,7 @@ OPERATIONS: Mapping[str, Callable[[ControlRequest], Awaitable[ControlResult]]] =
     "retrieve-clock": clocks.retrieve_clock,
     "update-clock": clocks.update_clock,
     "advance-clock": clocks.advance_clock,
+    "synchronize-clock": clocks.synchronize_clock,
     "list-requests": requests.list_requests,
     "delete-requests": requests.delete_requests,
     "find-requests": requests.find_requests,

@@ -35,6 +35,12 @@ async def advance_clock(request: ControlRequest) -> ControlResult:
     return _set_clock(request, entry, replace(state, now=state.now + timedelta(seconds=request.body["seconds"])))
 
 
+async def synchronize_clock(request: ControlRequest) -> ControlResult:
+    """Set the time of the system, and let the clock run at its speed."""
+    entry = await request.find_entry()
+    return _set_clock(request, entry, ClockState(entry.sandbox.clock.source(), is_frozen=False, speed=1.0))
+
+
 def _set_clock(request: ControlRequest, entry: SandboxEntry, state: ClockState) -> ControlResult:
     """Set the clock and apply the changes that are scheduled up to its time."""
     try:

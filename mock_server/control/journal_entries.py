@@ -104,6 +104,7 @@ class JournalReader:
             "rule": rule.decode("latin-1") if rule else None,
             "fault": entry.fault or None,
             "reason": reason.decode("latin-1") if reason else None,
+            "detail": self.redactor.remove_secrets(entry.rejection) or None,
             "request": {
                 "method": entry.method,
                 "url": self._build_url(view, entry.raw_path),

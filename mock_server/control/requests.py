@@ -27,6 +27,7 @@ MAX_EVENT_ID_DIGITS = 18
 # A difference of the operation counts as much as this number of other differences.
 _ROUTE_CONDITIONS = frozenset({"operation", "tag", "effect", "secured", "method", "path"})
 _ROUTE_DISTANCE = 10
+_STATUS_CONDITIONS = ("status", "status_class")
 _MATCH_CONDITIONS = (*_ROUTE_CONDITIONS, "query", "headers", "body")
 
 
@@ -82,7 +83,7 @@ class NearMiss:
 
 async def list_requests(request: ControlRequest) -> ControlResult:
     entry = await request.find_entry()
-    conditions = {name: request.query[name] for name in ("operation", "status") if name in request.query}
+    conditions = {name: request.query[name] for name in ("operation", *_STATUS_CONDITIONS) if name in request.query}
     return await _list_page(request, entry, conditions, request.query)
 
 
@@ -215,14 +216,20 @@ def _select_entries(request: ControlRequest, entry: SandboxEntry, conditions: Ma
     if problem is not None:
         raise ApiError(ErrorKind.VALIDATION_FAILED, errors={"path": [problem]})
     match = parse_match(contract, {name: conditions[name] for name in _MATCH_CONDITIONS if name in conditions})
-    has_conditions, status = match != RuleMatch(), conditions.get("status")
+    has_conditions = match != RuleMatch()
+    expected_status = {name: conditions[name] for name in _STATUS_CONDITIONS if name in conditions}
     selection = Selection([], [])
     for recorded in reversed(get_journal(entry).entries):
         view = request.journal_reader.create_view(recorded, entry.sandbox.name)
-        has_status = status is None or recorded.status == status
+        has_status = _describe_status(recorded.status).items() >= expected_status.items()
         is_match = has_status and (not has_conditions or match.matches(view.to_matched_request()))
         (selection.matches if is_match else selection.others).append(view)
     return selection
+
+
+def _describe_status(status: int) -> dict[str, Any]:
+    """Return the values that the conditions of the status compare. `status`: 0 without a response."""
+    return {"status": status or None, "status_class": f"{status // 100}xx" if status else None}
 
 
 async def _describe(
@@ -267,7 +274,7 @@ def _iter_differences(contract: Contract, conditions: Mapping[str, Any], view: E
         "tag": operation.tag if operation else None,
         "secured": operation.requires_auth if operation else None,
         "method": matched.method,
-        "status": view.entry.status or None,
+        **_describe_status(view.entry.status),
     }
     for name, value in received.items():
         if conditions.get(name, value) != value:

@@ -33,7 +33,12 @@ async def list_resources(request: ControlRequest) -> ControlResult:
     sandbox = await _find_sandbox(request)
     counts = sandbox.store.count_by_resource()
     resources = [
-        {"name": resource.name, "key": resource.key_attribute, "records": counts[resource.name]}
+        {
+            "name": resource.name,
+            "key": resource.key_attribute,
+            "has_owner": bool(resource.owner_path),
+            "records": counts[resource.name],
+        }
         for resource in sandbox.contract.resources.values()
     ]
     return ControlResult(HTTPStatus.OK, {"resources": resources})
@@ -182,9 +187,18 @@ def _list_related(sandbox: Sandbox, references: tuple[Reference, ...]) -> dict[s
 
 
 def _identify(sandbox: Sandbox, record: StoredRecord, with_values: bool = False) -> dict[str, Any]:
-    """Return resource, key and caption of a record; with its values in the format of `createRecords`."""
+    """Return resource, key and caption of a record; with its owner, and its values in the format of `createRecords`."""
     identity = {"resource": record.resource, "key": record.key, "caption": _create_caption(sandbox, record)}
-    return {**identity, "record": describe_record(sandbox, record)} if with_values else identity
+    if not with_values:
+        return identity
+    return {**identity, "owner": _identify_owner(sandbox, record), "record": describe_record(sandbox, record)}
+
+
+def _identify_owner(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any] | None:
+    """Return resource, key and caption of the owner of a record; None without one."""
+    path = sandbox.contract.resources[record.resource].owner_path
+    owner = sandbox.store.resolve(sandbox.encoder.follow_path(record, path, set())) if path else None
+    return None if owner is None else _identify(sandbox, owner)
 
 
 def _create_caption(sandbox: Sandbox, record: StoredRecord) -> str:

@@ -51,6 +51,7 @@ class RecordedRequest(NamedTuple):
         response_content: The recorded part of the response body, or the parts of which it is made: most of a body of
             8 KB are encodings that are in a cache, and to write 8 KB to other memory takes 2 µs.
         fault: The fault that a rule injects; empty without one.
+        rejection: Why access was denied; empty if it was not.
         cut_off: Numbers of bytes that were cut off from the bodies of request and response.
         size: Estimated memory in bytes.
     """
@@ -69,6 +70,7 @@ class RecordedRequest(NamedTuple):
     response_content: bytes | Sequence[bytes] | None
     source: ResponseSource
     fault: str
+    rejection: str
     cut_off: tuple[int, int]
     size: int
 
@@ -123,6 +125,7 @@ _Entry = tuple[
     bytes | Sequence[bytes] | None,
     ResponseSource,
     str,
+    str,
     tuple[int, int],
     int,
 ]
@@ -168,6 +171,7 @@ class RequestJournal:
         response_parts: Sequence[bytes] | None,
         source: ResponseSource,
         fault: str,
+        rejection: str = "",
     ) -> None:
         """Add an entry; drop the oldest ones if there is no memory for it. Arguments: see `RecordedRequest`.
 
@@ -181,7 +185,7 @@ class RequestJournal:
         for header in response_headers:
             texts += header
         head = _SEPARATOR.join(texts)
-        size = _ENTRY_BYTES + len(head)
+        size = _ENTRY_BYTES + len(head) + len(rejection)
         if body is not None:
             size += len(body)
         if response_body is not None:
@@ -209,6 +213,7 @@ class RequestJournal:
                 response_body if response_parts is None else response_parts,
                 source,
                 fault,
+                rejection,
                 cut_off,
                 size,
             )

@@ -70,7 +70,12 @@ class StoreReaders:
 
 
 class SandboxOwner(Protocol):
-    """Prepares the writes to a named sandbox. Raises ApiError (429) if there is no memory for them."""
+    """Prepares the writes to a named sandbox. Raises ApiError (429) if there is no memory for them.
+
+    `default`: the default sandbox.
+    """
+
+    default: "Sandbox"
 
     def prepare_write(self, sandbox: "Sandbox") -> None: ...
 
@@ -160,7 +165,7 @@ class Sandbox:
         account = self.contract.account_resource
         if account is None:
             return None
-        builtin_token = BUILTIN_TOKENS.get(token) or BUILTIN_TOKENS.get(self._remove_token_suffix(token))
+        builtin_token = self.find_builtin_token(token)
         if builtin_token is not None:
             create_viewer = partial(self._create_builtin_viewer, builtin_token)
             cache_key = ("builtin", builtin_token.account_index)
@@ -197,8 +202,14 @@ class Sandbox:
         # An account may be deleted while its tokens are valid.
         return self.get_viewer(user_key) if self.store.get(account.name, user_key) else None
 
-    def _remove_token_suffix(self, token: str) -> str:
-        return token.removesuffix(f"{TOKEN_SEPARATOR}{self.name}")
+    def find_builtin_token(self, token: str) -> BuiltinToken | None:
+        """Return the built-in token of this name, which may contain the name of this sandbox; None without one."""
+        return BUILTIN_TOKENS.get(token) or BUILTIN_TOKENS.get(token.removesuffix(f"{TOKEN_SEPARATOR}{self.name}"))
+
+    def find_token_expiry(self, credential: str) -> datetime | None:
+        """Return when an issued token or session expires; None if it is unknown or revoked."""
+        expires = self.store.scalar("SELECT expires FROM _tokens WHERE token = ?", (credential,))
+        return None if expires is None else datetime.fromisoformat(expires)
 
     def qualify_token(self, token: str) -> str:
         """Return a token with the name of this sandbox; unchanged for the default sandbox."""

@@ -54,6 +54,8 @@ _KEEP_ALIVE_HEADERS = (b"connection", b"keep-alive")
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _FALSE_VALUES = (b"", b"0", b"false")  # of X-Mock-Explain
 _FAILURE_KINDS = {StoreFull: ErrorKind.STORE_FULL, StoreReadOnly: ErrorKind.STORE_READ_ONLY}
+# The values of X-Mock-Reason whose details are recorded: these never contain what the client has sent.
+_ACCESS_REASONS = frozenset({ErrorKind.UNAUTHENTICATED.value.reason, ErrorKind.CSRF_MISMATCH.value.reason})
 _log = logging.getLogger("mock_server")
 
 # Sends the explanation of a response.
@@ -346,4 +348,5 @@ def _record_request(journal: RequestJournal, context: RequestContext, scope: Sco
         context.response_parts,
         context.source,
         context.fault,
+        context.rejection[1] if context.rejection is not None and context.rejection[0] in _ACCESS_REASONS else "",
     )

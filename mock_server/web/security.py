@@ -22,6 +22,7 @@ from mock_server.query import Viewer
 from mock_server.sandbox.sessions import derive_csrf_token
 from mock_server.web.context import COOKIE, RequestContext, get_context
 from mock_server.web.credentials.accepted import AcceptedCredentials
+from mock_server.web.credentials.rejections import describe_rejected_credentials
 from mock_server.web.credentials.schemes import (
     HttpCredentialHandler,
     build_challenge,
@@ -34,8 +35,6 @@ from spec.model import Contract, SessionCookie
 
 _AUTHORIZATION = b"authorization"
 _BEARER_PREFIX = b"Bearer "
-_INVALID_TOKEN = "the token is unknown, expired or revoked"
-_INVALID_SESSION = "the session is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -132,6 +131,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         self.session_scheme: Mapping[str, Any] = next(iter(cookie_schemes), {})
         self.cookie_names = tuple(scheme["name"] for scheme in cookie_schemes)
         used_schemes = [self.security_schemes[name] for names in self.security or () for name in names]
+        self.used_schemes = used_schemes
         self.challenge = {"WWW-Authenticate": build_challenge(used_schemes)}
         self.expected = describe_alternatives(self.security or (), self.security_schemes)
         self.has_bearer = any(scheme.get("scheme") == "bearer" for scheme in used_schemes)
@@ -174,20 +174,20 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
             return
         if not token_info and {} in self.security:  # anonymous access is permitted
             return
-        raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=self.challenge)
+        raise self._create_error(context)
 
     def _create_error(self, context: RequestContext) -> ApiError:
         """Return the error of a request whose credentials Connexion rejected."""
         if not context.has_csrf_mismatch:
-            has_accounts = context.sandbox.contract.account_resource is not None
-            detail = _describe_auth_failure(context) if has_accounts and self.has_bearer else self._describe(context)
-            return ApiError(ErrorKind.UNAUTHENTICATED, detail, headers=self.challenge)
+            return ApiError(ErrorKind.UNAUTHENTICATED, self._describe(context), headers=self.challenge)
         csrf = self.session_scheme.get("x-csrf", {})
         detail = f"{csrf.get('header')}: missing or wrong (expected the value of the cookie {csrf.get('cookie')})"
         return ApiError(ErrorKind.CSRF_MISMATCH, detail)
 
     def _describe(self, context: RequestContext) -> str:
         """Describe for the request log why the credentials are rejected."""
+        if self.has_bearer and context.sandbox.contract.account_resource is not None:
+            return describe_rejected_credentials(context, self.used_schemes)
         reason = "the credential is not accepted" if context.has_invalid_credential else "no credential"
         return f"{reason} (expected {self.expected})"
 
@@ -215,19 +215,6 @@ def _normalize_cookies(context: RequestContext, names: Sequence[str]) -> Mapping
     others = {header: value for header, value in context.headers.items() if header != COOKIE}
     header = "; ".join(f"{name}={value}" for name, value in cookies)
     return {**others, COOKIE: header.encode("latin-1")} if cookies else others
-
-
-def _describe_auth_failure(context: RequestContext) -> str:
-    """Describe for the request log why the credentials are rejected."""
-    authorization = context.get_header(_AUTHORIZATION)
-    scheme, _, token = authorization.partition(" ")
-    if not authorization and context.has_invalid_credential:
-        return _INVALID_SESSION if COOKIE in context.headers else _INVALID_TOKEN
-    if not authorization:
-        return "no token (expected Authorization: Bearer TOKEN)"
-    if scheme.lower() != "bearer" or not token.strip():
-        return "Authorization: invalid format (expected Bearer TOKEN)"
-    return _INVALID_TOKEN
 
 
 class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]

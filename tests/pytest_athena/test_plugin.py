@@ -134,6 +134,9 @@ def test_control(athena_sandbox):
         list_names(athena_sandbox)
     athena_sandbox.set_clock(now="2026-03-01T10:00:00Z", frozen=True)
     assert athena_sandbox.advance_clock(60)["now"] == "2026-03-01T10:01:00.000000Z"
+    synchronized = athena_sandbox.synchronize_clock()
+    assert (synchronized["frozen"], synchronized["speed"]) == (False, 1)
+    assert synchronized["now"] != "2026-03-01T10:01:00.000000Z"
     athena_sandbox.save_snapshot("before")
     athena_sandbox.create_records({"Agent": [{"name": "Alpha"}]})
     athena_sandbox.restore_snapshot("before")

@@ -97,6 +97,13 @@ export class PageClock extends Clock {
     await this.context.clock.resume();
   }
 
+  override async synchronize(): Promise<void> {
+    await super.synchronize();
+    this.fixedTime = undefined;
+    await this.context.clock.setSystemTime(new Date());
+    await this.context.clock.resume();
+  }
+
   private async setPageTime(time: number): Promise<void> {
     this.fixedTime = time;
     await this.context.clock.setFixedTime(time);

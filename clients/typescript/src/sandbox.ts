@@ -152,6 +152,11 @@ export class Clock {
   async resume(): Promise<void> {
     await this.update({ frozen: false });
   }
+
+  /** Set the time of the system, and let the clock run at its speed. */
+  async synchronize(): Promise<void> {
+    await this.api.send("POST", "/clock/synchronize");
+  }
 }
 
 /** Convert a time, as the constructor of Date does. `source`: where it was set, for the message of an error. */

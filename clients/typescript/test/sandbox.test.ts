@@ -88,6 +88,10 @@ test("the clock is set, advanced and resumed", async () => {
   await clock.resume();
   expect((await clock.get()).frozen).toBe(false);
   expect(await clock.update({ speed: 60 })).toMatchObject({ speed: 60 });
+  await clock.synchronize();
+  const { now, frozen, speed } = await clock.get();
+  expect({ frozen, speed }).toEqual({ frozen: false, speed: 1 });
+  expect(Math.abs(Date.parse(now) - Date.now())).toBeLessThan(60_000);
 });
 
 test("a rejected request is an error with all its locations", async () => {

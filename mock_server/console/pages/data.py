@@ -1,10 +1,11 @@
 """Pages of the records (list, search, create, update, delete), and of the changes and snapshots of the sandbox."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from mock_server.console.control_client import ControlError
-from mock_server.console.forms import NULL_SUFFIX, build_fields, fill_fields, parse_changes
+from mock_server.console.forms import NULL_SUFFIX, FormField, build_fields, fill_fields, parse_changes
 from mock_server.console.page import (
     Page,
     PageRequest,
@@ -14,6 +15,8 @@ from mock_server.console.page import (
     create_unknown_page_error,
     parse_whole_number,
 )
+from spec.model import Attribute, Contract, Relation
+from spec.provenance import get_provenance
 
 PAGE_SIZE = 50
 
@@ -86,18 +89,43 @@ async def _show_records(request: PageRequest, resource: str) -> Page:
     listed = await request.get("records", resource, search=search, limit=PAGE_SIZE, offset=offset)
     first = parse_whole_number(offset) or 0
     next_offset = first + PAGE_SIZE if first + PAGE_SIZE < listed["total"] else None
-    context = {"resource": resource, "listed": listed, "search": search, "first": first, "next_offset": next_offset}
-    return Page("records.html.j2", {**context, "page_size": PAGE_SIZE})
+    resources = (await request.get("resources"))["resources"]
+    context = {
+        "resource": resource,
+        "listed": listed,
+        "search": search,
+        "first": first,
+        "next_offset": next_offset,
+        "page_size": PAGE_SIZE,
+        "has_owner": any(item["has_owner"] for item in resources if item["name"] == resource),
+        "provenance": list_provenance(request.contract, resource),
+    }
+    return Page("records.html.j2", context)
+
+
+def list_provenance(contract: Contract, resource_name: str) -> dict[str, str]:
+    """Return the provenance of the stored properties of a resource by name; {} for an unknown resource."""
+    resource = contract.resources.get(resource_name)
+    if resource is None:
+        return {}
+    relations = [relation for relation in resource.relations.values() if relation.is_stored]
+    parts: list[Attribute | Relation] = [*resource.attributes.values(), *relations]
+    return {part.name: get_provenance(contract.document, part.pointer) for part in parts}
+
+
+async def _build_fields(request: PageRequest, resource: str, record: Mapping[str, Any]) -> list[FormField]:
+    """Return the fields of a record. Raises ControlError (404)."""
+    return build_fields(await _read_schema(request, resource), record, list_provenance(request.contract, resource))
 
 
 async def _show_record(request: PageRequest, resource: str, key: str) -> Page:
     record = await request.get("records", resource, key)
-    fields = build_fields(await _read_schema(request, resource), record["record"])
+    fields = await _build_fields(request, resource, record["record"])
     return Page("record.html.j2", {"fields": fields, "resource": resource, "record": record})
 
 
 async def _show_new_record(request: PageRequest, resource: str) -> Page:
-    fields = build_fields(await _read_schema(request, resource), {})
+    fields = await _build_fields(request, resource, {})
     return Page("new_record.html.j2", {"fields": fields, "resource": resource})
 
 
@@ -113,7 +141,7 @@ async def _read_schema(request: PageRequest, resource: str) -> Any:
 
 async def _create_record(request: PageRequest, resource: str) -> PageResult:
     """Create a record with the submitted values; the mock generates the others."""
-    fields = build_fields(await _read_schema(request, resource), {})
+    fields = await _build_fields(request, resource, {})
     filled = {name: text for name, text in request.form.items() if text or name.endswith(NULL_SUFFIX)}
     try:
         created = await request.send("POST", "records", body={resource: [parse_changes(fields, filled)]})
@@ -127,7 +155,7 @@ async def _create_record(request: PageRequest, resource: str) -> PageResult:
 
 async def _update_record(request: PageRequest, resource: str, key: str) -> PageResult:
     record = await request.get("records", resource, key)
-    fields = build_fields(await _read_schema(request, resource), record["record"])
+    fields = await _build_fields(request, resource, record["record"])
     try:
         changes = parse_changes(fields, request.form)
         if changes:

@@ -25,6 +25,8 @@ PAGE_SIZE = 50
 FAILURE_STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 REDACTED_HEADER = "[redacted]"
 _UNSENT_HEADERS = frozenset({"host", "content-length", "connection", "accept-encoding", "user-agent", "accept"})
+_STATUS_CLASS = re.compile("[1-5]xx")
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 
 
@@ -36,20 +38,29 @@ async def show_requests(request: PageRequest) -> PageResult:
     criteria = {name: query.get(name, "") for name in ("operation", "status", "before")}
     is_fragment, error = "rows" in query, None
     try:
-        listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **criteria)
+        listed = await request.get("requests", limit=PAGE_SIZE, bodies="false", **_build_conditions(criteria))
     except ControlError as rejected:
         if is_fragment or rejected.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
         error, listed = rejected, await request.get("requests", limit=PAGE_SIZE, bodies="false")
     context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
+    context["status_classes"] = STATUS_CLASSES
     context["is_live"] = error is None and not criteria["before"] and "paused" not in query
     page = Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
     return page if error is None else page.with_error(error)
 
 
+def _build_conditions(criteria: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of the control API: a class of statuses (``4xx``) is another parameter than a status."""
+    status_class = criteria["status"].lower()
+    if not _STATUS_CLASS.fullmatch(status_class):
+        return dict(criteria)
+    return {**criteria, "status": "", "status_class": status_class}
+
+
 async def show_request(request: PageRequest, number: int) -> Page:
     """Show one request and its operation. Raises ControlError (404)."""
-    entry = await _find_request(request, number)
+    entry = await find_request(request, number)
     operation = request.contract.operations.get(entry["operation"] or "")
     context = {
         "entry": entry,
@@ -61,17 +72,15 @@ async def show_request(request: PageRequest, number: int) -> Page:
 
 
 async def change_requests(request: PageRequest) -> PageResult:
-    """Delete all requests, or make a rule of one (`parts`: its number, then ``fail`` or ``save``)."""
+    """Delete all requests, or make the next one like it fail (`parts`: its number, then ``fail``)."""
     if request.parts == ("delete",):
         await request.send("DELETE", "requests")
         return Redirect(request.build_url("requests"))
     number = _parse_request_number(request.parts, 2)
-    entry = await _find_request(request, number)
+    entry = await find_request(request, number)
     match request.parts[1]:
         case "fail":
             rule = _build_failure(entry, request.form)
-        case "save":
-            rule = _build_saved_response(entry)
         case _:
             raise create_unknown_page_error()
     try:
@@ -95,7 +104,7 @@ def _parse_request_number(parts: tuple[str, ...], part_count: int) -> int:
     return number
 
 
-async def _find_request(request: PageRequest, number: int) -> Any:
+async def find_request(request: PageRequest, number: int) -> Any:
     """Return a recorded request. Raises ControlError (404)."""
     body = {"before": number + 1, "limit": 1}
     entries = (await request.send("POST", "requests", "find", body=body))["requests"] if number > 0 else []
@@ -152,7 +161,8 @@ def _build_match(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": entry["request"]["method"], "path": entry["request"]["path"]}
 
 
-def _build_name(prefix: str, entry: Mapping[str, Any]) -> str:
+def build_rule_name(prefix: str, entry: Mapping[str, Any]) -> str:
+    """Return a name for a rule that is made from a recorded request."""
     subject = entry["operation"] or f"{entry['request']['method']}-{entry['request']['path']}"
     return _NAME_CHARACTERS.sub("-", f"{prefix}-{subject}".lower())[:60].strip("-")
 
@@ -162,13 +172,4 @@ def _build_failure(entry: Mapping[str, Any], form: Mapping[str, str]) -> dict[st
     text = form.get("status", "")
     status = parse_whole_number(text)
     respond = {"fault": text} if text == "connection-reset" else {"status": text if status is None else status}
-    return {"name": _build_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}
-
-
-def _build_saved_response(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule that always sends the recorded response."""
-    response = entry["response"] or {"status": 500, "body": None}
-    respond = {"status": response["status"]}
-    if response["body"] is not None:
-        respond["body"] = response["body"]
-    return {"name": _build_name("saved", entry), "match": _build_match(entry), "respond": respond}
+    return {"name": build_rule_name("fail", entry), "match": _build_match(entry), "respond": respond, "times": 1}

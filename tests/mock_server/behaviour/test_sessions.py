@@ -258,7 +258,7 @@ def test_request_log_states_what_is_missing() -> None:
     mock.request("POST", "/api/v1/agents", NEW_AGENT, **login.cookie)
     mock.request("GET", "/api/v1/agents", cookie=f"{SESSION}=session-unknown")
     assert f"{CSRF_HEADER}: missing or wrong (expected the value of the cookie {CSRF_COOKIE})" in mock.log.getvalue()
-    assert "auth: the session is unknown, expired or revoked" in mock.log.getvalue()
+    assert f"auth: {SESSION}: the session is unknown in the sandbox default" in mock.log.getvalue()
     assert login.session not in mock.log.getvalue()
 
 

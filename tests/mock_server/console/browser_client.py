@@ -51,6 +51,8 @@ class HtmlPage(HTMLParser):
             self._field, self._is_chosen = attributes["name"], tag == "textarea"
         elif tag == "option":
             self._is_chosen = "selected" in attributes or self._field not in self.fields
+            if self._field and self._is_chosen and "value" in attributes:
+                self.fields[self._field], self._is_chosen = attributes["value"], False
 
     def handle_endtag(self, tag: str) -> None:
         assert tag == self.open_elements[-1], f"</{tag}> closes <{self.open_elements[-1]}>"

@@ -266,13 +266,27 @@ def test_rules_are_added_and_deleted(console: ConsoleBrowser) -> None:
     page.get_by_role("button", name="server-error").click()
     assert console.mock.call("GET", "/api/v1/agents")[0] == 500
     page.get_by_label("A rule as JSON").fill("{")
-    page.get_by_role("button", name="Add rule").click()
+    page.get_by_role("button", name="Add from JSON").click()
     assert "invalid JSON" in page.get_by_role("alert").inner_text()
     page.get_by_label("A rule as JSON").fill('{"respond": {"status": 503}}')
-    page.get_by_role("button", name="Add rule").click()
+    page.get_by_role("button", name="Add from JSON").click()
     assert console.mock.call("GET", "/api/v1/agents")[0] == 503
     page.get_by_role("button", name="Delete all rules").click()
     assert console.mock.call("GET", "/api/v1/agents")[0] == 200
+
+
+def test_rule_is_added_by_the_form_and_its_errors_are_at_the_fields(console: ConsoleBrowser) -> None:
+    page = console.open_page()
+    console.go(page, "rules")
+    page.get_by_label("Operation").select_option("listAgents")
+    page.get_by_label("Status").fill("999")
+    page.get_by_role("button", name="Add rule").click()
+    assert "not be greater than 599" in page.locator("#rule-status-error").inner_text()
+    page.get_by_label("Status").fill("429")
+    page.get_by_label("Times").fill("1")
+    page.get_by_role("button", name="Add rule").click()
+    assert "is active" in page.get_by_role("status").inner_text()
+    assert [console.mock.call("GET", "/api/v1/agents")[0] for _ in range(2)] == [429, 200]
 
 
 def test_clock_is_advanced_past_the_expiry_of_a_token(console: ConsoleBrowser) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from mock_server.console.app import MAX_FORM_BYTES
+from mock_server.console.rule_form import fill_from_request
 from mock_server.sandbox.sandbox import TOKEN_LIFETIME
-from tests.mock_server.athena import EPOCH
+from spec.provenance import get_provenance
+from tests.mock_server.athena import EPOCH, athena_contract
 from tests.mock_server.console.browser_client import BrowserClient, HtmlPage
 from tests.mock_server.controlled_mock import ControlledMock
 
@@ -51,6 +53,24 @@ def test_rejected_request_shows_its_error_and_the_place_in_the_contract(browser:
     assert "createAgent in the contract" in page.text
 
 
+@pytest.mark.parametrize(
+    ("authorization", "detail"),
+    [
+        ("", "Access denied: no token"),
+        ("Bearer very-secret-token", "Access denied: the token is unknown in the sandbox default"),
+        ("Basic dmVyeS1zZWNyZXQ=", "Access denied: Authorization: wrong scheme: Basic"),
+    ],
+)
+def test_rejected_credential_is_explained_without_its_value(
+    browser: BrowserClient, authorization: str, detail: str
+) -> None:
+    assert browser.mock.request("GET", "/api/v1/agents", authorization=authorization).status == 401
+    page = browser.open("requests/1")
+    assert detail in page.text
+    assert "The request matches the contract." not in page.text
+    assert not authorization or authorization.split()[-1] not in page.text
+
+
 def test_next_request_fails_once_with_the_chosen_status(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents")
     page = browser.submit("requests/1/fail", status="429")
@@ -74,9 +94,15 @@ def test_invalid_status_of_the_next_request_is_rejected(browser: BrowserClient, 
     assert list_rules(browser.mock) == []
 
 
-def test_response_is_saved_as_a_rule(browser: BrowserClient) -> None:
+def test_response_of_a_request_fills_the_form_of_a_rule(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents?per_page=1")
-    browser.submit("requests/1/save")
+    (link,) = [url for url in browser.open("requests/1").list_attributes("a", "href") if "request=1" in url]
+    fields = browser.open(link.partition("#")[0].removeprefix("/__mock/")).fields
+    assert (fields["operation"], fields["status"]) == ("listAgents", "200")
+    assert list_rules(browser.mock) == []
+    names = ("operation", "status", "body", "name", "times")
+    page = browser.submit("rules", do="create", **{name: fields[name] for name in names})
+    assert "The rule saved-listagents is active." in page.text
     (rule,) = list_rules(browser.mock)
     assert (rule["match"], rule["respond"]["status"]) == ({"operation": "listAgents"}, 200)
     browser.mock.control("POST", f"{DEFAULT}/records", {"Agent": [{}]})
@@ -84,11 +110,27 @@ def test_response_is_saved_as_a_rule(browser: BrowserClient) -> None:
     assert len(reply.json["data"]) == 1
 
 
+def test_request_without_a_response_fills_the_form_with_its_fault() -> None:
+    entry = {"operation": "listAgents", "response": None, "fault": "no-response"}
+    texts = {"operation": "listAgents", "name": "saved", "fault": "no-response"}
+    assert fill_from_request(entry, "saved") == texts
+
+
 def test_request_to_an_unknown_path_cannot_become_a_rule(browser: BrowserClient) -> None:
     assert call(browser.mock, "GET", "/nothing") == 404
     page = browser.open("requests/1")
     assert "Next time" not in page.text
     assert "match.path" in browser.submit_invalid("requests/1/fail", status="503").alerts[0]
+    reply = browser.get("rules", request="1")
+    assert (reply.status, list_rules(browser.mock)) == (422, [])
+    assert "unknown operation" in HtmlPage(reply.body).alerts[0]
+
+
+@pytest.mark.parametrize("number", ["7", "x", "²", "-1"])
+def test_form_of_an_unrecorded_request_is_an_error(browser: BrowserClient, number: str) -> None:
+    reply = browser.get("rules", request=number)
+    assert reply.status == 404
+    assert "New rule" in HtmlPage(reply.body).text
 
 
 def test_recorded_requests_are_deleted(browser: BrowserClient) -> None:
@@ -97,7 +139,7 @@ def test_recorded_requests_are_deleted(browser: BrowserClient) -> None:
     assert "No requests yet." in page.text
 
 
-@pytest.mark.parametrize("path", ["requests", "requests/1", "requests/1/other", "requests/7/fail", "requests/x/save"])
+@pytest.mark.parametrize("path", ["requests", "requests/1", "requests/1/save", "requests/7/fail", "requests/x/fail"])
 def test_form_of_an_unknown_request_returns_404(browser: BrowserClient, path: str) -> None:
     call(browser.mock, "GET", "/agents")
     assert browser.post(path).status == 404
@@ -116,7 +158,17 @@ def test_requests_are_filtered_and_paged(browser: BrowserClient) -> None:
     assert second.text.count("GET /agents") == 5
 
 
-@pytest.mark.parametrize("status", ["4xx", "99", "<b>"])
+@pytest.mark.parametrize(("status", "count"), [("4xx", 2), ("4XX", 2), ("2xx", 1), ("5xx", 0), ("404", 1)])
+def test_requests_are_filtered_by_a_class_of_statuses(browser: BrowserClient, status: str, count: int) -> None:
+    statuses = [call(browser.mock, "GET", path) for path in ("/agents", "/nothing")]
+    statuses.append(call(browser.mock, "POST", "/agents", {"name": 7}))
+    assert statuses == [200, 404, 422]
+    page = browser.open("requests", status=status)
+    assert f"{count} recorded." in page.text
+    assert page.fields["status"] == status
+
+
+@pytest.mark.parametrize("status", ["9xx", "99", "<b>"])
 def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, status: str) -> None:
     call(browser.mock, "GET", "/agents")
     reply = browser.get("requests", operation="listAgents", status=status)
@@ -124,7 +176,7 @@ def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, sta
     assert reply.status == 422
     assert page.alerts[0].startswith("status:")
     assert (page.fields["status"], page.fields["operation"]) == (status, "listAgents")
-    assert "Status (100 to 599)" in page.text
+    assert "Status (such as 404 or 4xx)" in page.text
     assert "GET /agents" in page.text
     assert not [attributes for _, attributes in page.elements if "hx-get" in attributes]
 
@@ -263,6 +315,68 @@ def test_record_is_deleted(browser: BrowserClient) -> None:
     assert browser.get(f"data/Agent/{key}").status == 404
 
 
+def test_records_are_listed_with_their_owner(browser: BrowserClient) -> None:
+    (record, *_) = browser.mock.control("GET", f"{DEFAULT}/records/Agent?limit=1")["records"]
+    page = browser.open("data/Agent")
+    assert "Key Owner" in page.text
+    owner_url = f"/__mock/data/{record['owner']['resource']}/{record['owner']['key']}?sandbox=default"
+    assert owner_url in page.list_attributes("a", "href")
+    assert owner_url in browser.open(f"data/Agent/{record['key']}").list_attributes("a", "href")
+
+
+def test_resource_without_an_owner_has_no_column_for_it(browser: BrowserClient) -> None:
+    assert "Key Owner" not in browser.open("data/LargeLanguageModel").text
+
+
+@pytest.mark.parametrize("view", ["list", "record", "new"])
+def test_properties_are_shown_with_their_provenance(browser: BrowserClient, view: str) -> None:
+    contract = athena_contract()
+    pointer = contract.resources["Agent"].attributes["instruction"].pointer
+    level = get_provenance(contract.document, pointer)
+    path = {"list": "", "record": f"/{find_record(browser.mock)}", "new": "/new"}[view]
+    page = browser.open(f"data/Agent{path}")
+    assert f"instruction {level}" in page.text
+    shown = {
+        attributes["class"].split()[-1] for _, attributes in page.elements if "badge" in attributes.get("class", "")
+    }
+    assert len(shown) > 1
+
+
+def test_booleans_and_enums_are_chosen(browser: BrowserClient) -> None:
+    schemas = browser.mock.control("GET", "/openapi.json")["components"]["schemas"]
+    choosable = {
+        (name, field)
+        for name, schema in schemas.items()
+        if name.endswith("Input")
+        for field, node in schema["properties"].items()
+        if node.get("type") in ("string", "boolean") and ("enum" in node or node["type"] == "boolean")
+    }
+    assert {schemas[name]["properties"][field]["type"] for name, field in choosable} == {"string", "boolean"}
+    for name, field in choosable:
+        page = browser.open(f"data/{name.removesuffix('Input')}/new")
+        assert field in page.list_attributes("select", "name"), (name, field)
+
+
+def test_boolean_is_changed_by_its_choice(browser: BrowserClient) -> None:
+    resource, field = "Workflow", "is_active"
+    key = find_record(browser.mock, resource)
+    before = read_record(browser.mock, key, resource)
+    fields = browser.open(f"data/{resource}/{key}").fields
+    changed = "false" if fields[field] == "true" else "true"
+    browser.submit(f"data/{resource}/{key}", **{**fields, field: changed})
+    assert read_record(browser.mock, key, resource) == {**before, field: changed == "true"}
+    page = browser.submit_invalid(f"data/{resource}/{key}", **{**fields, field: "perhaps"})
+    assert page.alerts == [f'{field}: invalid value "perhaps" (expected true or false).']
+    assert page.fields[field] == "perhaps"
+
+
+def test_date_times_have_a_hint(browser: BrowserClient) -> None:
+    page = browser.open(f"data/Agent/{find_record(browser.mock)}")
+    (described,) = [a["aria-describedby"] for _, a in page.elements if a.get("name") == "created_at"]
+    assert described in [attributes.get("id") for _, attributes in page.elements]
+    assert "date and time in UTC, such as 2026-03-01T09:00:00Z" in page.text
+
+
 # Changes and snapshots
 
 
@@ -327,14 +441,83 @@ def test_ready_made_rule_is_added_and_deleted(browser: BrowserClient) -> None:
 
 
 def test_rule_is_added_as_json(browser: BrowserClient) -> None:
-    browser.submit("rules", do="create", rule=json.dumps(RULE))
+    browser.submit("rules", do="create-json", rule=json.dumps(RULE))
     assert call(browser.mock, "GET", "/agents") == 503
     browser.submit("rules", do="delete-all")
     assert list_rules(browser.mock) == []
 
 
+RULE_FORM = {
+    "do": "create",
+    "operation": "listAgents",
+    "status": "503",
+    "delay_ms": "5",
+    "times": "2",
+    "probability": "0.5",
+    "priority": "-3",
+    "name": "mine",
+    "fault": "",
+    "example": "",
+    "body": '{"message": "Later"}',
+}
+
+
+def test_rule_of_the_form_has_all_its_values(browser: BrowserClient) -> None:
+    page = browser.submit("rules", **RULE_FORM)
+    assert "The rule mine is active." in page.text
+    (rule,) = list_rules(browser.mock)
+    assert rule["match"] == {"operation": "listAgents"}
+    assert rule["respond"] == {"status": 503, "delay_ms": 5, "body": {"message": "Later"}}
+    assert (rule["name"], rule["times"], rule["probability"], rule["priority"]) == ("mine", 2, 0.5, -3)
+
+
+def test_rule_without_operation_applies_to_all_of_them(browser: BrowserClient) -> None:
+    browser.submit("rules", do="create", operation="", fault="", status="500", name="")
+    assert [call(browser.mock, "GET", path) for path in ("/agents", "/prompts")] == [500, 500]
+
+
+def test_rule_with_an_example_of_the_contract(browser: BrowserClient) -> None:
+    assert "example" in browser.open("rules").list_attributes("option", "value")
+    browser.submit("rules", do="create", operation="listAgents", example="example")
+    (rule,) = list_rules(browser.mock)
+    assert rule["respond"] == {"example": "example"}
+    assert call(browser.mock, "GET", "/agents") == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"status": "999"}, "status"),
+        ({"status": "abc"}, "status"),
+        ({"status": "", "delay_ms": "", "body": ""}, "status"),
+        ({"operation": "nothing"}, "operation"),
+        ({"fault": "nothing"}, "fault"),
+        ({"body": "", "example": "nothing"}, "example"),
+        ({"body": "{"}, "body"),
+        ({"delay_ms": "soon"}, "delay_ms"),
+        ({"times": "0"}, "times"),
+        ({"times": "1.5"}, "times"),
+        ({"probability": "2"}, "probability"),
+        ({"priority": "high"}, "priority"),
+        ({"name": "Mine"}, "name"),
+    ],
+)
+def test_error_of_a_rule_is_shown_at_its_field(browser: BrowserClient, fields: dict[str, str], name: str) -> None:
+    form = {**RULE_FORM, **fields}
+    page = browser.submit_invalid("rules", **form)
+    invalid = [attributes for _, attributes in page.elements if attributes.get("aria-invalid")]
+    assert [attributes["name"] for attributes in invalid] == [name]
+    error_id = invalid[0]["aria-describedby"].split()[0]
+    assert error_id in [attributes.get("id") for _, attributes in page.elements]
+    assert page.alerts
+    assert {field: page.fields[field] for field in form if field != "do"} == {
+        f: t for f, t in form.items() if f != "do"
+    }
+    assert list_rules(browser.mock) == []
+
+
 def test_exhausted_rule_is_marked_as_used_up(browser: BrowserClient) -> None:
-    browser.submit("rules", do="create", rule=json.dumps({**RULE, "times": 1}))
+    browser.submit("rules", do="create-json", rule=json.dumps({**RULE, "times": 1}))
     assert "used up" not in browser.open("rules").text
     assert [call(browser.mock, "GET", "/agents") for _ in range(2)] == [503, 200]
     page = browser.open("rules")
@@ -345,11 +528,11 @@ def test_exhausted_rule_is_marked_as_used_up(browser: BrowserClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"do": "create", "rule": "{"}, "invalid JSON"),
-        ({"do": "create", "rule": ""}, "invalid JSON"),
-        ({"do": "create", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
-        ({"do": "create", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
-        ({"do": "create", "rule": "[]"}, "object"),
+        ({"do": "create-json", "rule": "{"}, "invalid JSON"),
+        ({"do": "create-json", "rule": ""}, "invalid JSON"),
+        ({"do": "create-json", "rule": '{"respond": {"status": 999}}'}, "respond.status"),
+        ({"do": "create-json", "rule": '{"match": {"operation": "nothing"}, "respond": {"status": 503}}'}, "operation"),
+        ({"do": "create-json", "rule": "[]"}, "object"),
         ({"do": "preset", "name": "nothing"}, "preset"),
         ({"do": "delete", "name": "nothing"}, "nothing"),
         ({"do": "delete", "name": ""}, "name: missing"),
@@ -382,6 +565,14 @@ def test_clock_is_advanced_frozen_set_and_accelerated(browser: BrowserClient) ->
     browser.submit("clock", do="continue")
     browser.submit("clock", do="speed", speed="60")
     assert mock.control("GET", f"{DEFAULT}/clock")["speed"] == 60
+
+
+def test_clock_returns_to_real_time(browser: BrowserClient) -> None:
+    browser.mock.control("PATCH", f"{DEFAULT}/clock", {"now": "2030-01-01T00:00:00Z", "frozen": True, "speed": 60})
+    page = browser.submit("clock", do="synchronize")
+    assert EPOCH.date().isoformat() in page.text
+    clock = browser.mock.control("GET", f"{DEFAULT}/clock")
+    assert (clock["frozen"], clock["speed"]) == (False, 1)
 
 
 def test_token_of_a_sign_in_expires_when_the_clock_is_advanced(browser: BrowserClient) -> None:
@@ -468,11 +659,35 @@ def test_contract_page_lists_called_operations_and_inferred_facts(browser: Brows
     assert any("operation=listAgents" in url for url in page.list_attributes("a", "href"))
 
 
+def test_called_and_never_called_operations_are_listed_apart(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    total = len(browser.mock.control("GET", f"{DEFAULT}/coverage")["operations"])
+    page = browser.open("contract", show="called")
+    assert f"All ({total}) Called (1) Never called ({total - 1})" in page.text
+    assert ("listAgents" in page.text, "listPrompts" in page.text) == (True, False)
+    page = browser.open("contract", show="never-called")
+    operations = page.text.partition("Statuses")[2].partition("Inferred facts")[0]
+    assert ("listAgents" in operations, "listPrompts" in operations) == (False, True)
+
+
+def test_counts_of_the_contract_page_lead_to_the_requests(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    call(browser.mock, "POST", "/agents", {"name": 7})
+    (link,) = [url for url in browser.open("contract").list_attributes("a", "href") if "status=422" in url]
+    assert "1 recorded." in browser.open(link.removeprefix("/__mock/")).text
+
+
+def test_unknown_choice_of_operations_is_an_error(browser: BrowserClient) -> None:
+    reply = browser.get("contract", show="other")
+    assert reply.status == 422
+    assert HtmlPage(reply.body).alerts[0].startswith("show:")
+
+
 # Bodies
 
 
 def test_too_large_form_is_rejected(browser: BrowserClient) -> None:
-    reply = browser.post("rules", {"do": "create", "rule": "x" * (MAX_FORM_BYTES + 1)})
+    reply = browser.post("rules", {"do": "create-json", "rule": "x" * (MAX_FORM_BYTES + 1)})
     assert reply.status == 413
     assert "expected at most" in HtmlPage(reply.body).alerts[0]
 

@@ -65,13 +65,13 @@ def test_hostile_forms_and_queries_are_shown_as_text(browser: BrowserClient, val
         "requests": ("operation", "status", "before", "sandbox"),
         "data/Agent": ("search", "offset", "notice"),
         "changes": ("since", "notice"),
-        "rules": ("notice",),
+        "rules": ("notice", "request"),
     }
     for path, names in queries.items():
         for name in names:
             check_page(browser.get(path, **{name: value}).body)
     for path in ("changes", "rules", "clock", "sandboxes", "token", "data/Agent/new"):
-        for field in ("do", "name", "rule", "seconds", "now", "dataset", "sandbox", "user"):
+        for field in ("do", "name", "rule", "status", "body", "seconds", "now", "dataset", "sandbox", "user"):
             for action in ("save", "create", "delete", "preset", "advance", "set", "speed"):
                 check_page(browser.post(path, {"do": action, field: value}).body)
 

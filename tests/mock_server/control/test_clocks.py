@@ -54,6 +54,26 @@ def test_advance_moves_the_clock(mock: ControlledMock, is_frozen: bool) -> None:
     assert mock.control("POST", "/sandboxes/a/clock/advance", {"seconds": 1.5})["now"] == "2026-03-01T00:00:01.500000Z"
 
 
+def test_synchronized_clock_has_the_time_and_the_speed_of_the_system(mock: ControlledMock) -> None:
+    mock.control("PATCH", "/sandboxes/a/clock", {"now": "2030-05-06T07:08:09Z", "frozen": True, "speed": 60})
+    mock.clock.advance(seconds=90)
+    synchronized = mock.control("POST", "/sandboxes/a/clock/synchronize")
+    assert synchronized == {"now": "2026-03-01T00:01:30.000000Z", "frozen": False, "speed": 1.0}
+    mock.clock.advance(seconds=1)
+    assert read_clock(mock)["now"] == "2026-03-01T00:01:31.000000Z"
+
+
+def test_synchronized_clock_of_a_later_time_expires_tokens(mock: ControlledMock) -> None:
+    mock.control("PATCH", "/sandboxes/a/clock", {"frozen": True})
+    account = mock.control("GET", "/sandboxes/a")["accounts"][0]
+    token = mock.request("POST", "/api/v1/auth/sign-in", account).json["data"]["token"]
+    mock.clock.advance(days=1)
+    statuses = [mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status]
+    mock.control("POST", "/sandboxes/a/clock/synchronize")
+    statuses.append(mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status)
+    assert statuses == [200, 401]
+
+
 def test_clock_ends_with_a_409(mock: ControlledMock) -> None:
     path, century = "/sandboxes/a/clock/advance", {"seconds": 3153600000}
     statuses = [mock.control_status("POST", path, century) for _ in range(12)]

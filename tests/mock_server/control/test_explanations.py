@@ -80,3 +80,74 @@ def test_rule_cache_and_forced_response_are_named(mock: ControlledMock) -> None:
 def test_header_can_be_turned_off(mock: ControlledMock, value: str) -> None:
     reply = mock.request("GET", "/api/v1/agents", authorization="Bearer demo-token", x_mock_explain=value)
     assert "data" in reply.json
+
+
+# Rejected credentials
+
+
+@pytest.mark.parametrize(
+    ("authorization", "detail"),
+    [
+        ("", "no token (expected Authorization: Bearer TOKEN)"),
+        ("Basic ZGVtbzpkZW1v", "Authorization: wrong scheme: Basic (expected Bearer TOKEN)"),
+        ("Token secret", "Authorization: wrong scheme: Token (expected Bearer TOKEN)"),
+        ("demo-token", "Authorization: wrong scheme: missing or unknown (expected Bearer TOKEN)"),
+        ("Bearer", "Authorization: no token after Bearer (expected Bearer TOKEN)"),
+        ("Bearer expired-token", "the built-in token is always rejected"),
+        (
+            "Bearer secret~a",
+            "the token is unknown in the sandbox a (not issued, or revoked)",
+        ),
+    ],
+)
+def test_reason_of_a_401_is_explained_and_recorded(mock: ControlledMock, authorization: str, detail: str) -> None:
+    headers = {"authorization": authorization, "x_mock_sandbox": "a"}
+    explanation = explain(mock, "GET", "/agents", **headers)
+    assert (explanation["response"]["status"], explanation["error"]["detail"]) == (401, detail)
+    mock.request("GET", "/api/v1/agents", **headers)
+    entries = mock.control("GET", "/sandboxes/a/requests")["requests"]
+    assert [(entry["response"]["status"], entry["detail"]) for entry in entries] == [(401, detail)] * 2
+    assert "secret" not in detail
+
+
+def sign_in(mock: ControlledMock, sandbox: str, account_index: int = 0) -> str:
+    account = mock.control("GET", f"/sandboxes/{sandbox}")["accounts"][account_index]
+    token: str = mock.request("POST", "/api/v1/auth/sign-in", account, x_mock_sandbox=sandbox).json["data"]["token"]
+    return token
+
+
+def test_expired_token_is_recorded_with_its_time(mock: ControlledMock) -> None:
+    token = sign_in(mock, "a")
+    mock.control("POST", "/sandboxes/a/clock/advance", {"seconds": 86400})
+    assert mock.request("GET", "/api/v1/agents", authorization=f"Bearer {token}").status == 401
+    (entry, *_) = mock.control("GET", "/sandboxes/a/requests")["requests"]
+    expected = "the token expired at 2026-03-01T12:00:00.000000Z (time of the sandbox: 2026-03-02T00:00:00.000000Z)"
+    assert entry["detail"] == expected
+
+
+def test_revoked_token_is_unknown(mock: ControlledMock) -> None:
+    token = sign_in(mock, "a")
+    assert mock.request("POST", "/api/v1/auth/logout", authorization=f"Bearer {token}").status in (200, 204)
+    assert "revoked" in explain(mock, "GET", "/agents", authorization=f"Bearer {token}")["error"]["detail"]
+
+
+def test_token_of_another_sandbox_is_named(mock: ControlledMock) -> None:
+    token = sign_in(mock, "default")
+    headers = {"authorization": f"Bearer {token}", "x_mock_sandbox": "a"}
+    detail = explain(mock, "GET", "/agents", **headers)["error"]["detail"]
+    assert detail == "the token belongs to the sandbox default (the request selects the sandbox a)"
+
+
+def test_token_of_a_deleted_user_is_explained(mock: ControlledMock) -> None:
+    token = sign_in(mock, "a", account_index=1)
+    key = explain(mock, "GET", "/agents", authorization=f"Bearer {token}")["user"]
+    mock.control("DELETE", f"/sandboxes/a/records/User/{key}")
+    detail = explain(mock, "GET", "/agents", authorization=f"Bearer {token}")["error"]["detail"]
+    assert detail == "the user of the token does not exist"
+
+
+def test_detail_of_other_responses_is_null(mock: ControlledMock) -> None:
+    mock.call("a", "GET", "/agents")
+    mock.call("a", "POST", "/agents", {"name": 3})
+    entries = mock.control("GET", "/sandboxes/a/requests")["requests"]
+    assert [(entry["response"]["status"], entry["detail"]) for entry in entries] == [(422, None), (200, None)]

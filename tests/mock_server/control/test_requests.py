@@ -271,7 +271,10 @@ def test_filters_select_by_operation_and_status(mock: ControlledMock) -> None:
     mock.call("a", "GET", "/agents")
     assert [entry["id"] for entry in list_requests(mock, "operation=createAgent")] == [2, 1]
     assert [entry["id"] for entry in list_requests(mock, "operation=createAgent&status=422")] == [2]
+    assert [entry["id"] for entry in list_requests(mock, "operation=createAgent&status_class=2xx")] == [1]
+    assert list_requests(mock, "status_class=5xx") == []
     assert mock.control_status("GET", f"{REQUESTS}?operation=createAgnt") == 422
+    assert mock.control_status("GET", f"{REQUESTS}?status_class=6xx") == 422
 
 
 @pytest.mark.parametrize(
@@ -279,6 +282,8 @@ def test_filters_select_by_operation_and_status(mock: ControlledMock) -> None:
     [
         ({}, 2),
         ({"operation": "createAgent"}, 1),
+        ({"status_class": "2xx"}, 2),
+        ({"status_class": "4xx"}, 0),
         ({"method": "GET", "path": "/age*"}, 1),
         ({"query": {"per_page": "1"}}, 1),
         ({"query": {"per_page": "2"}}, 0),
@@ -338,6 +343,14 @@ def test_verify_compares_the_number(mock: ControlledMock, expectation: dict[str,
         mock.call("a", "POST", "/agents", AGENT)
     reply = mock.request("POST", f"{SANDBOXES}/a/requests/verify", {"operation": "createAgent", **expectation})
     assert (reply.status, reply.json["verified"]) == (status, status == 200)
+
+
+def test_near_miss_names_another_class_of_statuses(mock: ControlledMock) -> None:
+    mock.call("a", "GET", "/agents")
+    expectation = {"operation": "listAgents", "status_class": "4xx"}
+    result = mock.request("POST", f"{SANDBOXES}/a/requests/verify", expectation).json
+    (difference,) = result["near_misses"][0]["differences"]
+    assert difference == {"location": "status_class", "expected": "4xx", "received": "2xx"}
 
 
 def test_near_misses_are_the_most_similar_requests_with_their_differences(mock: ControlledMock) -> None:

@@ -51,6 +51,17 @@ def test_each_listed_record_can_be_retrieved(mock: ControlledMock) -> None:
                 assert len(relation["records"]) == min(relation["total"], 20)
 
 
+def test_owner_of_a_record_is_named(mock: ControlledMock) -> None:
+    (agent,) = mock.control("POST", RECORDS, {"Agent": [{"name": "Alpha", "user": 124}]})["Agent"]
+    (listed, *_) = mock.control("GET", f"{RECORDS}/Agent?limit=1")["records"]
+    assert (listed["key"], listed["owner"]["resource"], listed["owner"]["key"]) == (agent["uuid"], "User", 124)
+    assert mock.control("GET", f"{RECORDS}/Agent/{agent['uuid']}")["owner"] == listed["owner"]
+    resources = mock.control("GET", "/sandboxes/a/resources")["resources"]
+    for resource in resources:
+        owners = [record["owner"] for record in mock.control("GET", f"{RECORDS}/{resource['name']}")["records"]]
+        assert resource["has_owner"] or owners == [None] * len(owners)
+
+
 def test_pages_join_up(mock: ControlledMock) -> None:
     everything = mock.control("GET", f"{RECORDS}/Message?limit=1000")["records"]
     pages = [mock.control("GET", f"{RECORDS}/Message?limit=70&offset={offset}") for offset in range(0, 300, 70)]

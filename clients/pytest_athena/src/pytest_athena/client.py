@@ -149,6 +149,10 @@ class AthenaSandbox:
         """Advance the time, also if it is frozen."""
         return self.send("POST", "/clock/advance", {"seconds": seconds})
 
+    def synchronize_clock(self) -> Any:
+        """Set the time of the system, and let the clock run at its speed."""
+        return self.send("POST", "/clock/synchronize")
+
     def find_requests(self, **conditions: Any) -> Any:
         """Return the recorded requests, newest first, with the deviations from the contract (`findings`)."""
         return self.send("POST", "/requests/find", conditions)["requests"]
