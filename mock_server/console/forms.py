@@ -74,6 +74,7 @@ def build_fields(
 
 
 def _build_field(name: str, schema: Mapping[str, Any], value: Any) -> FormField:
+    schema = _merge_parts(schema)
     kind = _find_kind(schema)
     is_nullable = bool(schema.get("nullable")) or None in schema.get("enum", ())
     field = FormField(name, kind, _format_value(kind, value), is_nullable, value is None, "")
@@ -83,6 +84,14 @@ def _build_field(name: str, schema: Mapping[str, Any], value: Any) -> FormField:
     return replace(
         field, original=_compute_fingerprint(field.current), choices=choices if is_choosable else (), hint=hint
     )
+
+
+def _merge_parts(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema with the keywords of its ``allOf``; its own take precedence."""
+    merged: dict[str, Any] = {}
+    for part in schema.get("allOf", ()):
+        merged |= _merge_parts(part)
+    return {**merged, **schema}
 
 
 def _compute_fingerprint(text: str | None) -> str:

@@ -52,7 +52,7 @@ _REFERENCE_PAGE = (
     + """</head>
 <body>
 <p class="hint">This is a mock server. <a href="docs/try">Try the operations</a> · <a href="./">All pages</a></p>
-<div id="reference" data-contract="openapi.json"></div>
+<div id="reference" data-contract="openapi.json" data-token="{token}" data-schemes="{schemes}"></div>
 <script src="{assets}scalar.js"></script>
 <script src="{assets}reference.js"></script>
 </body>
@@ -148,7 +148,7 @@ class Docs:
         return cls(
             contract,
             PublishedContract(contract),
-            _REFERENCE_PAGE.format(title=title, assets="docs/").encode(),
+            _REFERENCE_PAGE.format(title=title, assets="docs/", token=escape(token), schemes=schemes).encode(),
             _TRY_PAGE.format(title=title, assets="", token=escape(token), schemes=schemes).encode(),
             _HOME_PAGE.format(title=title, assets="docs/", links=_render_links(has_console)).encode(),
             _find_assets_folder(),

@@ -107,19 +107,33 @@ class _Publisher:
         inner = _Place(
             place.pointer, place.key, place.parent_key, level or place.displayed_level, place.is_schema, is_parameter
         )
-        states_default = place.is_schema and not is_parameter and "default" in node
+        moves_default = place.is_schema and not is_parameter and "default" in node
+        default_schema = self._find_stated_default(node, moves_default=moves_default)
         converted = {
             key: self._convert_value(key, value, inner)
             for key, value in node.items()
-            if key not in KNOWN_EXTENSIONS and not (states_default and key == "default")
+            if key not in KNOWN_EXTENSIONS and not (moves_default and key == "default")
         }
-        description = _describe(node, level, self._describe_enum(node, place), states_default=states_default)
+        description = _describe(node, level, self._describe_enum(node, place), default_schema)
         if description:
             converted = _with_description(converted, description)
         operation = self.operations.get(place.pointer)
         if operation is not None and level is not None:
             converted |= _describe_operation(operation, level, converted)
         return converted
+
+    def _find_stated_default(self, node: Mapping[str, Any], *, moves_default: bool) -> Mapping[str, Any] | None:
+        """Return the schema whose default the description states, None without one.
+
+        It is that of a schema, or of a parameter, whose default documentation tools display only on demand.
+        """
+        if moves_default:
+            return node
+        schema = node.get("schema") if _is_parameter(node) else None
+        if not isinstance(schema, dict) or "Default:" in str(node.get("description", "")):
+            return None
+        resolved, _ = self.document.dereference(schema, "")
+        return resolved if "default" in resolved else None
 
     def _convert_value(self, key: str, value: Any, place: _Place) -> Any:
         if key == "security" and isinstance(value, list):
@@ -145,7 +159,10 @@ class _Publisher:
         return sorted(security, key=rank)
 
     def _read_displayed_level(self, node: Mapping[str, Any], place: _Place) -> str | None:
-        """Return the provenance level to display; None if the object shows none or its container shows the same."""
+        """Return the provenance level to display; None if the object shows none or its container shows the same.
+
+        A parameter always shows it: documentation tools display parameters apart from the level of their operation.
+        """
         if "$ref" in node:
             return None
         is_displayed = (
@@ -155,7 +172,7 @@ class _Publisher:
             or place.parent_key == "securitySchemes"
         )
         level = get_provenance(self.document, place.pointer) if is_displayed else None
-        return None if level == place.displayed_level else level
+        return None if level == place.displayed_level and not _is_parameter(node) else level
 
     def _describe_enum(self, node: Mapping[str, Any], place: _Place) -> str:
         """Return the enum values whose provenance differs from that of their schema, by level."""
@@ -199,17 +216,17 @@ def _has_object_body(link: Any) -> bool:
     return isinstance(link, dict) and isinstance(link.get("requestBody"), _LITERAL_TYPES)
 
 
-def _describe(node: Mapping[str, Any], level: str | None, enum: str, *, states_default: bool) -> str:
+def _describe(node: Mapping[str, Any], level: str | None, enum: str, default: Mapping[str, Any] | None) -> str:
     """Return the description with the provenance before it, and the provenance of enum values and the default after it.
 
-    Empty if there is nothing to add.
+    Empty if there is nothing to add. `default`: the schema with the default; None without one.
     """
     parts = [f"{level.capitalize()}."] if level else []
     parts += [str(node["description"]).rstrip("\n")] if node.get("description") else []
     parts += [enum] if enum else []
-    if states_default:
-        parts.append(f"Default: `{json.dumps(node['default'], ensure_ascii=False)}`.")
-    return " ".join(parts) if level or enum or states_default else ""
+    if default is not None:
+        parts.append(f"Default: `{json.dumps(default['default'], ensure_ascii=False)}`.")
+    return " ".join(parts) if level or enum or default is not None else ""
 
 
 def _with_description(node: dict[str, Any], description: str) -> dict[str, Any]:

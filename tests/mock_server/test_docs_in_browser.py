@@ -93,4 +93,7 @@ def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[st
         page.get_by_role("option", name="Get Agents").first.click()
         operation = page.locator("section", has=page.get_by_role("heading", name="Get Agents")).last
         operation.get_by_text(re.compile("^(Documented|Published|Confirmed|Inferred)$")).first.wait_for()
+        token = operation.get_by_text("demo-token").first
+        token.wait_for()
+        assert token.evaluate("element => parseFloat(getComputedStyle(element).fontSize)") > 10
     assert page.faults == []

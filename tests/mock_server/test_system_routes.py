@@ -96,8 +96,9 @@ def test_pages_run_own_scripts_only(caller: Client, path: str) -> None:
 
 
 def test_requests_of_the_documentation_have_a_token(caller: Client) -> None:
-    text = caller.get("/docs/try").body.decode()
-    assert 'data-token="demo-token" data-schemes="bearer"' in text
+    for path in ("/docs", "/docs/try"):
+        text = caller.get(path).body.decode()
+        assert 'data-token="demo-token" data-schemes="bearer"' in text, path
 
 
 def test_assets_have_media_types(caller: Client) -> None:

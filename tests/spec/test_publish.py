@@ -175,10 +175,19 @@ def test_operation_has_a_badge_and_a_description_with_its_provenance() -> None:
     assert operation["x-badges"] == [{"name": "Published", "color": "#0969da"}]
 
 
-def test_parameters_and_properties_show_a_provenance_that_differs() -> None:
+def test_parameters_show_their_provenance_and_default() -> None:
+    page, name = list_operation(build_small())["parameters"]
+    assert (page["description"], name["description"]) == ("Published. Page. Default: `1`.", "Inferred.")
+
+
+def test_default_that_the_text_of_a_parameter_states_is_not_repeated() -> None:
+    root = build_small(("description: Page.", "description: 'Page. Default: the first.'"))
+    page, _ = list_operation(root)["parameters"]
+    assert page["description"] == "Published. Page. Default: the first."
+
+
+def test_properties_show_a_provenance_that_differs() -> None:
     root = build_small()
-    page, name = list_operation(root)["parameters"]
-    assert (page["description"], name["description"]) == ("Page.", "Inferred.")
     item = root["components"]["schemas"]["Item"]
     assert item["description"] == "Documented."
     assert item["properties"]["note"]["description"].startswith("Inferred.")

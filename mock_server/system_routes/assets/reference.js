@@ -1,7 +1,12 @@
-// Shows the published contract. Everything that would send data to another host is off.
+// Shows the published contract, with a token in the sample requests. Everything that would send data to another host is off.
 const element = document.getElementById("reference");
+const schemes = element.dataset.schemes.split(" ").filter(Boolean);
 Scalar.createApiReference(element, {
   url: new URL(element.dataset.contract, location.href).href,
+  authentication: {
+    preferredSecurityScheme: schemes[0],
+    securitySchemes: Object.fromEntries(schemes.map((scheme) => [scheme, { token: element.dataset.token }])),
+  },
   withDefaultFonts: false,
   telemetry: false,
   hideClientButton: true,

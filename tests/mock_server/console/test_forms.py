@@ -349,9 +349,9 @@ def test_booleans_and_enums_are_chosen(browser: BrowserClient) -> None:
         for name, schema in schemas.items()
         if name.endswith("Input")
         for field, node in schema["properties"].items()
-        if node.get("type") in ("string", "boolean") and ("enum" in node or node["type"] == "boolean")
+        if node.get("type") == "boolean" or any("enum" in part for part in (node, *node.get("allOf", ())))
     }
-    assert {schemas[name]["properties"][field]["type"] for name, field in choosable} == {"string", "boolean"}
+    assert {("AgentInput", "visibility"), ("AgentInput", "favorite"), ("WorkflowApprovalInput", "status")} <= choosable
     for name, field in choosable:
         page = browser.open(f"data/{name.removesuffix('Input')}/new")
         assert field in page.list_attributes("select", "name"), (name, field)
@@ -368,6 +368,16 @@ def test_boolean_is_changed_by_its_choice(browser: BrowserClient) -> None:
     page = browser.submit_invalid(f"data/{resource}/{key}", **{**fields, field: "perhaps"})
     assert page.alerts == [f'{field}: invalid value "perhaps" (expected true or false).']
     assert page.fields[field] == "perhaps"
+
+
+def test_enum_is_changed_by_its_choice(browser: BrowserClient) -> None:
+    key = find_record(browser.mock)
+    before = read_record(browser.mock, key)
+    fields = browser.open(f"data/Agent/{key}").fields
+    assert fields["visibility"] == before["visibility"]
+    changed = "private" if before["visibility"] == "public" else "public"
+    browser.submit(f"data/Agent/{key}", **{**fields, "visibility": changed})
+    assert read_record(browser.mock, key) == {**before, "visibility": changed}
 
 
 def test_date_times_have_a_hint(browser: BrowserClient) -> None:
