@@ -37,6 +37,7 @@ MAX_SELECTED = 30
 CREDENTIALS = {
     "ATHENA_TOKEN": "demo-token",
     "ATHENA_OTHER_TOKEN": "other-token",
+    "ATHENA_MEMBER_TOKEN": "viewer-token",
     "ATHENA_LOGIN": "john.doe@example.com",
     "ATHENA_PASSWORD": "password",
 }

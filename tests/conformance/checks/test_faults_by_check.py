@@ -308,6 +308,10 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "retrievePatient",
         operation="referPatient",
     ),
+    fault_case("members-see-the-same-record", faults.show_as_head, "retrievePractice", parameter="is_head member"),
+    fault_case("members-see-the-same-record", faults.forbid_member, "retrieveWard", parameter="visible"),
+    fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
+    fault_case("members-write-what-they-may", faults.forbid_member, "updatePatient", parameter="members"),
     fault_case(
         "foreign-reference-not-stored", faults.create_for_other_account, "createPatient", parameter="practice_uuid"
     ),

@@ -34,7 +34,7 @@ AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(ROOT / "tests" / "foreign" / "clinic.yaml")
 
-OWNER_TOKEN, OTHER_TOKEN = "demo-token", "other-token"
+OWNER_TOKEN, OTHER_TOKEN, MEMBER_TOKEN = "demo-token", "other-token", "viewer-token"
 
 
 def build_error(status: int, message: str) -> InterceptedResponse:
@@ -60,6 +60,16 @@ def change_query(change: Callable[[str, str], str]) -> MakeFault:
 def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFault:
     """Requests of another tenant have the access of the owner."""
     return change_request(lambda q: q.with_token(OWNER_TOKEN) if has_token(q, OTHER_TOKEN) and condition(q) else q)
+
+
+def change_for_member(change: Callable[[Any], Any]) -> MakeFault:
+    """Fault in the responses to another member of the tenant: `change(body)` returns the changed JSON."""
+    return change_json(lambda request, body: change(body) if has_token(request, MEMBER_TOKEN) else body)
+
+
+show_as_head = change_for_member(lambda body: {"data": {**body["data"], "is_head": True}})
+hide_from_member = change_for_member(lambda page: {**page, "data": []})
+forbid_member = respond_if(lambda request: has_token(request, MEMBER_TOKEN), build_error(403, "Forbidden."))
 
 
 # Lists
