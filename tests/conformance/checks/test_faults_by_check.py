@@ -315,6 +315,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case(
         "foreign-reference-not-stored", faults.create_for_other_account, "createPatient", parameter="practice_uuid"
     ),
+    fault_case("foreign-reference-is-refused", faults.drop_field("ward_uuid"), "createPatient", parameter="ward_uuid"),
 )
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.
