@@ -425,6 +425,17 @@ def return_first_metric() -> Fault:
 # A total is the sum of its parts plus one.
 increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})
 
+# Only requests without a filter hide the records of other tenants.
+count_all_if_filtered = act_as_owner_if(lambda q: len(q.json_object) > 1)
+
+
+def ignore_calculation(value: str) -> MakeFault:
+    """Respond to one value of the calculation as to the default one, a count."""
+    return change_body(
+        lambda body: {**body, "calculation": "accumulated_count"} if body.get("calculation") == value else body
+    )
+
+
 # A time series has no values of periods without records.
 omit_empty_periods = change_json(
     lambda _, body: {**body, "data": [point for point in body["data"] if point["value"] or "date" not in point]}
