@@ -109,12 +109,13 @@ class AccessGrant:
     """The meaning of a resource whose records share other records.
 
     `subject`: relation to the shared record. `entity`: relation to the recipient, an account or a tenant. `permission`:
-    attribute with the permission.
+    attribute with the permission. `writers`: permissions that allow the recipient to change the record.
     """
 
     subject: str
     entity: str
     permission: str
+    writers: tuple[str, ...] = ("write",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ CREDENTIALS = {
     "ATHENA_LOGIN": "john.doe@example.com",
     "ATHENA_PASSWORD": "password",
 }
-OPTIONS = ("--profile", "gate", "--consistency-timeout", "1", "--allow-effects")
+OPTIONS = ("--profile", "gate", "--consistency-timeout", "1", "--allow-effects", "--max-effect-calls", "4")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -309,6 +309,19 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         operation="referPatient",
     ),
     fault_case("members-see-the-same-record", faults.show_as_head, "retrievePractice", parameter="is_head member"),
+    fault_case(
+        "share-permissions-apply",
+        faults.act_as_owner_if(bool),
+        "deletePatient",
+        operation="referPatient",
+        parameter="default delete",
+    ),
+    fault_case(
+        "share-permissions-apply",
+        change_value(lambda _: "write", ("data", "permission")),
+        "referPatient",
+        parameter="default permission",
+    ),
     fault_case("metric-hides-other-tenants", faults.return_first_account, "countTreatments"),
     fault_case("metric-hides-other-tenants", faults.count_all_if_filtered, "countTreatments"),
     fault_case(
