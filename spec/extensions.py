@@ -23,6 +23,7 @@ KNOWN_EXTENSIONS = (
     "x-resource",
     "x-source",
     "x-stamp",
+    "x-sum-of",
 )
 MAX_LISTED_EXTENSIONS = 20
 _MIN_LETTERS_FOR_TWO_EDITS = 7
@@ -81,6 +82,7 @@ def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Coun
 
     `ignored`: counts the extensions of other tools.
     """
+    yield from _iter_sum_problems(node.get("properties"), f"{pointer}/properties")
     for key, value in node.items():
         if not key.startswith("x-"):
             continue
@@ -96,6 +98,17 @@ def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Coun
                 yield ContractError(f"{pointer}/{escape(key)}", f"unknown extension {key!r}", expected)
             else:
                 ignored[key] += 1
+
+
+def _iter_sum_problems(properties: Any, pointer: str) -> Iterator[ContractError]:
+    """Yield the problems of each `x-sum-of`, which lists the other properties of the object that are added up."""
+    for name, schema in properties.items() if isinstance(properties, dict) else ():
+        if not isinstance(schema, dict) or "x-sum-of" not in schema:
+            continue
+        parts, others = schema["x-sum-of"], [other for other in properties if other != name]
+        if not isinstance(parts, list) or not parts or any(part not in others for part in parts):
+            location = f"{pointer}/{escape(str(name))}/x-sum-of"
+            yield ContractError(location, invalid_value(parts), f"a list of {', '.join(map(str, others))}")
 
 
 def _check_annotation(node: Mapping[str, Any], key: str, value: Any, location: str) -> None:
