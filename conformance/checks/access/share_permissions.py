@@ -9,6 +9,7 @@ from conformance.checks.access.sharing import HIDDEN_STATUSES, is_share_action
 from conformance.checks.support.action_calls import build_action_body, find_access_grant, perform_action
 from conformance.checks.support.bad_requests import require_allowed
 from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.embedded_records import find_hidden_records
 from conformance.checks.support.members import find_member_reason, iter_viewer_problems, list_tenant_keys
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import accepts_any_text, equal, iter_round_trip_fields, truncate
@@ -226,6 +227,11 @@ def _evaluate_reads(case: Case, share: Share) -> Iterator[CheckResult]:
         for derived, problem, _ in iter_viewer_problems(session, view, body, share.recipient, is_created=True):
             requirement = case.build_requirement(derived.pointer, None, f"{share.label} {derived.name}")
             yield case.build_result(requirement, problem, exchanges[-1])
+        hidden = list(find_hidden_records(case, view, [body], share.recipient))
+        names = sorted({".".join(item.path) for item, _ in hidden})
+        message = f"the recipient cannot retrieve the embedded {', '.join(names)}" if names else ""
+        requirement = case.build_requirement(parameter=f"{share.label} embedded")
+        yield case.build_result(requirement, message, exchanges[-1], *[exchange for _, exchange in hidden])
     yield from _evaluate_list(case, share)
     other = session.records.shared_record(record.resource)
     if share.recipient is Actor.OTHER_TENANT and other.key != record.key:

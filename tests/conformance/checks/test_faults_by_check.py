@@ -310,6 +310,9 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case("members-see-the-same-record", faults.show_as_head, "retrievePractice", parameter="is_head member"),
     fault_case(
+        "embedded-records-are-visible", faults.embed_hidden_patient, "listTreatments", parameter="other patient"
+    ),
+    fault_case(
         "share-permissions-apply",
         faults.act_as_owner_if(bool),
         "deletePatient",

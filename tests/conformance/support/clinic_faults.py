@@ -34,6 +34,7 @@ AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(ROOT / "tests" / "foreign" / "clinic.yaml")
 
+HIDDEN_UUID = "00000000-0000-4000-8000-00000000dead"
 OWNER_TOKEN, OTHER_TOKEN, MEMBER_TOKEN = "demo-token", "other-token", "viewer-token"
 
 
@@ -67,6 +68,12 @@ def change_for_member(change: Callable[[Any], Any]) -> MakeFault:
     return change_json(lambda request, body: change(body) if has_token(request, MEMBER_TOKEN) else body)
 
 
+embed_hidden_patient = change_json(
+    lambda _, page: {
+        **page,
+        "data": [{**row, "patient": {**row["patient"], "uuid": HIDDEN_UUID}} for row in page["data"]],
+    }
+)
 show_as_head = change_for_member(lambda body: {"data": {**body["data"], "is_head": True}})
 hide_from_member = change_for_member(lambda page: {**page, "data": []})
 forbid_member = respond_if(lambda request: has_token(request, MEMBER_TOKEN), build_error(403, "Forbidden."))
