@@ -18,6 +18,7 @@ KNOWN_EXTENSIONS = (
     "x-evidence",
     "x-faker",
     "x-page",
+    "x-precondition",
     "x-query",
     "x-relation",
     "x-resource",
@@ -219,6 +220,16 @@ def parse_path(value: Any, location: str) -> tuple[str, ...]:
     if not isinstance(value, str) or not value or "" in value.split("."):
         raise ContractError(location, invalid_value(value), "a path of names separated by dots")
     return tuple(value.split("."))
+
+
+def parse_preconditions(value: Any, location: str) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Parse the `x-precondition` of an operation: property path -> the values that it must have."""
+    if not isinstance(value, dict):
+        raise ContractError(location, invalid_value(value), "a mapping of property paths to values")
+    return {
+        parse_path(path, location): tuple(values) if isinstance(values, list) else (values,)
+        for path, values in value.items()
+    }
 
 
 def parse_csrf(scheme: Mapping[str, Any], pointer: str) -> tuple[str, str] | None:

@@ -254,7 +254,7 @@ class Operation:
 
     `security`: alternatives, each a tuple of schemes that are all required; () is public. `base_paths`: of its own
     servers; () if it has those of the contract. `response_ranges`: pointer of the schema of ``4XX``, ``DEFAULT`` and
-    other ranges of statuses.
+    other ranges of statuses. `preconditions`: property path -> the values that it must have, or the response is 409.
     """
 
     id: str
@@ -273,6 +273,7 @@ class Operation:
     envelope: Envelope
     base_paths: tuple[str, ...] = ()
     response_ranges: Mapping[str, str | None] = field(default_factory=dict)
+    preconditions: Mapping[tuple[str, ...], tuple[Any, ...]] = field(default_factory=dict)
 
     def documents(self, status: int) -> bool:
         """Whether the operation documents a status: itself, its range or ``default``."""
