@@ -312,6 +312,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case(
         "embedded-records-are-visible", faults.embed_hidden_patient, "listTreatments", parameter="other patient"
     ),
+    fault_case("conditional-count-agrees", faults.count_too_many_open, "listPatients", parameter="open_count"),
     fault_case("precondition-is-enforced", faults.accept_second_stop, "stopTreatment", parameter="status=stopped"),
     fault_case(
         "share-permissions-apply",

@@ -68,6 +68,12 @@ def change_for_member(change: Callable[[Any], Any]) -> MakeFault:
     return change_json(lambda request, body: change(body) if has_token(request, MEMBER_TOKEN) else body)
 
 
+count_too_many_open = change_json(
+    lambda _, page: {
+        **page,
+        "data": [{**row, "open_count": row["treatments_count"] + 1} for row in page["data"]],
+    }
+)
 embed_hidden_patient = change_json(
     lambda _, page: {
         **page,
