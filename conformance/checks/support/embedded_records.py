@@ -1,6 +1,7 @@
 """Embedded records, at any depth, and whether the caller may retrieve them."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ def find_hidden_records(
     case: Case, view: View, records: list[Mapping[str, Any]], actor: Actor
 ) -> Iterator[tuple[EmbeddedRecord, Exchange]]:
     """Yield the embedded records that the actor cannot retrieve, although their resource belongs to a tenant.
+    A resource whose retrieve never succeeds is not judged: the target may lack the operation.
 
     Each record is retrieved once in a run; of one response at most `MAX_RETRIEVED`, tenants first.
     """
@@ -73,8 +75,21 @@ def find_hidden_records(
         except SkipCheck:
             continue
         visible[known] = exchange.response.status not in HIDDEN_STATUSES
-        if not visible[known]:
+        if not visible[known] and _is_implemented(case, item.resource):
             yield item, exchange
+
+
+def _is_implemented(case: Case, resource: Resource) -> bool:
+    """Whether the target has the retrieve operation of a resource: it succeeded, or does for a listed record."""
+    session = case.session
+    retrieve = session.operations.require(resource.name, "retrieve")
+    if session.responses.count_successes(retrieve):
+        return True
+    listing = session.operations.find(resource.name, "list")
+    with suppress(SkipCheck):
+        for row in session.records.rows(listing, {}, pages=1) if listing is not None else ():
+            return session.client.retrieve(resource.name, session.operations.key_of(resource.name, row)).response.ok
+    return False
 
 
 def _can_test(case: Case, resource: Resource) -> bool:
