@@ -42,8 +42,9 @@ class SkipReason:
 
 READ_ONLY = SkipReason("the run is read-only", SkipCategory.DISABLED_BY_OPTION)
 NO_SECOND_TOKEN = SkipReason("no token of another tenant (--other-token-env)", SkipCategory.DISABLED_BY_OPTION)
+NO_MEMBER_TOKEN = SkipReason("no token of a member of the tenant (--member-token-env)", SkipCategory.DISABLED_BY_OPTION)
 NO_SEPARATE_CREDENTIAL = SkipReason(
-    "another tenant has no credentials for the operation: --credential gives all of them, and the token none",
+    "another user has no credentials for the operation: --credential gives all of them, and the token none",
     SkipCategory.NOT_TESTABLE,
 )
 NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION)

@@ -31,6 +31,7 @@ while ! grep -q 'http://127\.0\.0\.1:' "$log"; do
 done
 target=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$log" | head -n 1)
 code=0
-ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token ATHENA_LOGIN=john.doe@example.com ATHENA_PASSWORD=password \
+ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token ATHENA_MEMBER_TOKEN=viewer-token \
+    ATHENA_LOGIN=john.doe@example.com ATHENA_PASSWORD=password \
     "$PY" -m conformance "$command" --base-url "$target" "$@" || code=$?
 exit "$code"

@@ -150,6 +150,8 @@ def _iter_operation_checks(contract: Contract, operation: Operation) -> Iterator
     resource = contract.resources.get(operation.resource or "")
     if resource is None:
         return
+    location = f"{operation.pointer}/x-precondition"
+    yield from (partial(_check_precondition, contract, resource, path, location) for path in operation.preconditions)
     items: tuple[Parameter | BodyField, ...] = (*operation.parameters, *operation.body_fields.values())
     for item in items:
         if item.relation_setter and operation.is_generic:
@@ -163,6 +165,14 @@ def _iter_operation_checks(contract: Contract, operation: Operation) -> Iterator
     if operation.action == "create" and operation.request_body:
         for attribute in resource.attributes.values():
             yield partial(_check_value_of_created_record, resource, operation, attribute)
+
+
+def _check_precondition(contract: Contract, resource: Resource, path: tuple[str, ...], location: str) -> None:
+    """Check that a path leads to an attribute of the record, or of a record that it refers to."""
+    _check_to_one_path(contract, resource, path[:-1], location)
+    _, end, attribute_path = resolve_property_path(contract, resource, path, location)
+    if not attribute_path:
+        raise ContractError(location, invalid_value(".".join(path)), f"an attribute, for example of {end.name}")
 
 
 def _check_relation_setter(resource: Resource, item: Parameter | BodyField) -> None:

@@ -18,11 +18,13 @@ KNOWN_EXTENSIONS = (
     "x-evidence",
     "x-faker",
     "x-page",
+    "x-precondition",
     "x-query",
     "x-relation",
     "x-resource",
     "x-source",
     "x-stamp",
+    "x-sum-of",
 )
 MAX_LISTED_EXTENSIONS = 20
 _MIN_LETTERS_FOR_TWO_EDITS = 7
@@ -81,6 +83,7 @@ def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Coun
 
     `ignored`: counts the extensions of other tools.
     """
+    yield from _iter_sum_problems(node.get("properties"), f"{pointer}/properties")
     for key, value in node.items():
         if not key.startswith("x-"):
             continue
@@ -96,6 +99,17 @@ def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Coun
                 yield ContractError(f"{pointer}/{escape(key)}", f"unknown extension {key!r}", expected)
             else:
                 ignored[key] += 1
+
+
+def _iter_sum_problems(properties: Any, pointer: str) -> Iterator[ContractError]:
+    """Yield the problems of each `x-sum-of`, which lists the other properties of the object that are added up."""
+    for name, schema in properties.items() if isinstance(properties, dict) else ():
+        if not isinstance(schema, dict) or "x-sum-of" not in schema:
+            continue
+        parts, others = schema["x-sum-of"], [other for other in properties if other != name]
+        if not isinstance(parts, list) or not parts or any(part not in others for part in parts):
+            location = f"{pointer}/{escape(str(name))}/x-sum-of"
+            yield ContractError(location, invalid_value(parts), f"a list of {', '.join(map(str, others))}")
 
 
 def _check_annotation(node: Mapping[str, Any], key: str, value: Any, location: str) -> None:
@@ -206,6 +220,16 @@ def parse_path(value: Any, location: str) -> tuple[str, ...]:
     if not isinstance(value, str) or not value or "" in value.split("."):
         raise ContractError(location, invalid_value(value), "a path of names separated by dots")
     return tuple(value.split("."))
+
+
+def parse_preconditions(value: Any, location: str) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Parse the `x-precondition` of an operation: property path -> the values that it must have."""
+    if not isinstance(value, dict):
+        raise ContractError(location, invalid_value(value), "a mapping of property paths to values")
+    return {
+        parse_path(path, location): tuple(values) if isinstance(values, list) else (values,)
+        for path, values in value.items()
+    }
 
 
 def parse_csrf(scheme: Mapping[str, Any], pointer: str) -> tuple[str, str] | None:

@@ -109,12 +109,13 @@ class AccessGrant:
     """The meaning of a resource whose records share other records.
 
     `subject`: relation to the shared record. `entity`: relation to the recipient, an account or a tenant. `permission`:
-    attribute with the permission.
+    attribute with the permission. `writers`: permissions that allow the recipient to change the record.
     """
 
     subject: str
     entity: str
     permission: str
+    writers: tuple[str, ...] = ("write",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class Operation:
 
     `security`: alternatives, each a tuple of schemes that are all required; () is public. `base_paths`: of its own
     servers; () if it has those of the contract. `response_ranges`: pointer of the schema of ``4XX``, ``DEFAULT`` and
-    other ranges of statuses.
+    other ranges of statuses. `preconditions`: property path -> the values that it must have, or the response is 409.
     """
 
     id: str
@@ -272,6 +273,7 @@ class Operation:
     envelope: Envelope
     base_paths: tuple[str, ...] = ()
     response_ranges: Mapping[str, str | None] = field(default_factory=dict)
+    preconditions: Mapping[tuple[str, ...], tuple[Any, ...]] = field(default_factory=dict)
 
     def documents(self, status: int) -> bool:
         """Whether the operation documents a status: itself, its range or ``default``."""

@@ -8,7 +8,14 @@ from typing import Any
 from spec.component_schemas import ComponentSchemas, Property
 from spec.document import METHODS, escape
 from spec.errors import ContractError, ProblemCollector, invalid_value
-from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.extensions import (
+    EFFECTS,
+    PAGINATION_ROLES,
+    parse_preconditions,
+    parse_query_extension,
+    parse_relation_setter,
+    require_one_of,
+)
 from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
 from spec.http.servers import parse_base_paths
 from spec.model import (
@@ -96,6 +103,9 @@ class OperationParser:
         base_paths: tuple[str, ...] = ()
         with problems.collect(is_local=True):
             base_paths = _parse_own_base_paths((node, pointer), (path_item, location))
+        preconditions: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        with problems.collect(is_local=True):
+            preconditions = parse_preconditions(node.get("x-precondition", {}), f"{pointer}/x-precondition")
         responses, ranges, envelope = self._parse_responses(node, pointer, problems)
         action = node.get("x-action") or self._infer_action(path, method, resource, envelope) or STATIC_ACTION
         return Operation(
@@ -115,6 +125,7 @@ class OperationParser:
             envelope,
             base_paths,
             ranges,
+            preconditions,
         )
 
     def _parse_parameters(

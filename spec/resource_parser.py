@@ -268,17 +268,29 @@ def _parse_credentials(extension: Mapping[str, Any], location: str) -> Credentia
 
 
 def _parse_access_grant(extension: Mapping[str, Any], location: str) -> AccessGrant | None:
-    names = _parse_names(extension, "grants", ("subject", "entity", "permission"), location)
-    return None if names is None else AccessGrant(names["subject"], names["entity"], names["permission"])
+    names = _parse_names(extension, "grants", ("subject", "entity", "permission"), location, ("writers",))
+    if names is None:
+        return None
+    writers = extension["grants"].get("writers", ["write"])
+    if not isinstance(writers, list) or not all(isinstance(permission, str) for permission in writers):
+        raise ContractError(f"{location}/grants/writers", invalid_value(writers), "a list of permissions")
+    return AccessGrant(names["subject"], names["entity"], names["permission"], tuple(writers))
 
 
 def _parse_names(
-    extension: Mapping[str, Any], key: str, name_keys: tuple[str, ...], location: str
+    extension: Mapping[str, Any],
+    key: str,
+    name_keys: tuple[str, ...],
+    location: str,
+    other_keys: tuple[str, ...] = (),
 ) -> Mapping[str, str] | None:
-    """Return the part of an `x-resource` that names a property for each of `name_keys`; None if it is missing."""
+    """Return the part of an `x-resource` that names a property for each of `name_keys`; None if it is missing.
+
+    `other_keys`: further keys that the part may have.
+    """
     if key not in extension:
         return None
-    names = require_mapping(extension[key], name_keys, f"{location}/{key}")
+    names = require_mapping(extension[key], (*name_keys, *other_keys), f"{location}/{key}")
     for name_key in name_keys:
         if not isinstance(names.get(name_key), str):
             raise ContractError(f"{location}/{key}", f"missing {name_key}", f"{name_key}: the name of a property")

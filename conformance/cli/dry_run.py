@@ -89,6 +89,8 @@ def _check_exclusion(settings: Settings, check: Check) -> str:
         return reason
     if check.is_concurrent and not settings.concurrency:
         return "requests at once need --concurrency"
+    if check.needs_member_token and settings.member_token is None:
+        return f"no token of another member (${settings.member_token_env} is not set)"
     needs_token = check.needs_second_token and settings.other_token is None
     return f"no second token (${settings.other_token_env} is not set)" if needs_token else ""
 

@@ -54,6 +54,7 @@ class ReportBuilder:
             requests=requests,
             token_env=self.settings.token_env,
             other_token_env=self.settings.other_token_env,
+            member_token_env=self.settings.member_token_env,
             notes=tuple(notes),
             repository_path=find_repository_path(Path(self.contract.document.name)),
             header_names=tuple(name for name, _ in headers),

@@ -31,6 +31,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
     origin = "token-command" if has_token_command else f"${settings.token_env}"
     yield "token", "set" if has_token_command or settings.token else NOT_SET, origin
     yield "other token", "set" if settings.other_token else NOT_SET, f"${settings.other_token_env}"
+    yield "member token", "set" if settings.member_token else NOT_SET, f"${settings.member_token_env}"
     yield "login", "set" if settings.login else NOT_SET, f"${settings.login_env}"
     yield "password", "set" if settings.password else NOT_SET, f"${settings.password_env}"
 

@@ -83,6 +83,8 @@ def resolve_scope(settings: Settings, contract: Contract) -> tuple[list[Operatio
     if settings.token is None and any(o.security and credentials.needs_token(o.id) for o in operations):
         raise missing_token_error(settings)
     notes = [] if settings.other_token else [f"${settings.other_token_env} is not set: tenant isolation is not checked"]
+    if not settings.member_token and contract.tenant_resource is not None:
+        notes.append(f"${settings.member_token_env} is not set: the access of members of a tenant is not checked")
     if settings.read_only:
         notes.append("the run is read-only: writes are not checked")
     elif not settings.writes_allowed:
@@ -124,6 +126,10 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
     if settings.token is not None and settings.token == settings.other_token:
         message = f"${settings.other_token_env}: same token as ${settings.token_env}"
         raise UsageError(f"{message} (expected the token of a user of another tenant, or none)")
+    for env, token in ((settings.token_env, settings.token), (settings.other_token_env, settings.other_token)):
+        if settings.member_token is not None and settings.member_token == token:
+            message = f"${settings.member_token_env}: same token as ${env}"
+            raise UsageError(f"{message} (expected the token of another member of the tenant, or none)")
     writes_not_allowed = bool(settings.base_url) and not settings.read_only and not settings.writes_allowed
     if writes_not_allowed and operations and all(operation.method != "get" for operation in operations):
         message = f"--allow-writes-to: no writes to {settings.host}, and all selected operations write"
@@ -255,7 +261,13 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     is_published = (settings.password or "").encode() in contract.document.content
     header_values += settings.credential_values.values()
     derived = derive_invalid_tokens(settings.token).values() if settings.token else ()
-    secrets = [settings.token, settings.other_token, None if is_published else settings.password, *header_values]
+    secrets = [
+        settings.token,
+        settings.other_token,
+        settings.member_token,
+        None if is_published else settings.password,
+        *header_values,
+    ]
     secrets += [token for token in derived if len(token) >= MIN_ENCODED_SECRET_CHARS]
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
@@ -271,7 +283,11 @@ def _build_target(
 ) -> HttpTarget:
     """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
     deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
-    tokens = {Actor.OWNER: settings.token, Actor.OTHER_TENANT: settings.other_token}
+    tokens = {
+        Actor.OWNER: settings.token,
+        Actor.OTHER_TENANT: settings.other_token,
+        Actor.MEMBER: settings.member_token,
+    }
     try:
         return HttpTarget(
             base_url,

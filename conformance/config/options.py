@@ -223,6 +223,9 @@ OPTIONS = (
     SuiteOption("--base-url", ValueType("URL", _parse_url), "address of the target", (*TARGET, "traffic")),
     SuiteOption("--token-env", NAME, "environment variable with the token", TARGET, "ATHENA_TOKEN"),
     SuiteOption("--other-token-env", NAME, "the same for a user of another tenant", SESSION, "ATHENA_OTHER_TOKEN"),
+    SuiteOption(
+        "--member-token-env", NAME, "the same for another member of the tenant", SESSION, "ATHENA_MEMBER_TOKEN"
+    ),
     SuiteOption("--login-env", NAME, "environment variable with the login of an account", SESSION, "ATHENA_LOGIN"),
     SuiteOption("--password-env", NAME, "environment variable with its password", SESSION, "ATHENA_PASSWORD"),
     SuiteOption(

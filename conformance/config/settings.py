@@ -32,7 +32,7 @@ class Settings:
     `mutable_record`: (resource, key). `credential`: (security scheme, environment variable with its credential).
     `skip`: operationId -> why it is not called. `checks`: check -> its severity.
     `origins`: setting (``skip.`` and an operationId too) -> its source.
-    `token`, `other_token`: None if the environment has none. `login`, `password`: both or neither.
+    `token`, `other_token`, `member_token`: None if the environment has none. `login`, `password`: both or neither.
     `credential_values`: security scheme -> its credential.
     """
 
@@ -41,6 +41,7 @@ class Settings:
     base_url: str
     token_env: str
     other_token_env: str
+    member_token_env: str
     login_env: str
     password_env: str
     contract: Path | None
@@ -101,6 +102,7 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
+    member_token: str | None = field(default=None, repr=False)
     login: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     credential_values: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -134,7 +136,7 @@ def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settin
     if values["base_url"] is None and command in ("run", "pytest") and not is_offline:
         raise UsageError("--base-url: no value (expected the target's address, like http://127.0.0.1:8000/api/v1)")
     values["base_url"] = values["base_url"] or ""
-    for role in ("token", "other_token"):
+    for role in ("token", "other_token", "member_token"):
         is_explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"] and not values["token_command"]
         values[role] = _read_token(environment, values[f"{role}_env"], is_required=is_explicit)
     values |= _read_credentials(environment, values, origins)

@@ -28,7 +28,11 @@ from spec.model import Contract, Operation
 SEED = 1
 MAX_MESSAGE_CHARS = 300
 # The environment variables of the tokens in curl commands.
-TOKEN_VARIABLES = {Actor.OWNER: "ATHENA_TOKEN", Actor.OTHER_TENANT: "ATHENA_OTHER_TOKEN"}
+TOKEN_VARIABLES = {
+    Actor.OWNER: "ATHENA_TOKEN",
+    Actor.OTHER_TENANT: "ATHENA_OTHER_TOKEN",
+    Actor.MEMBER: "ATHENA_MEMBER_TOKEN",
+}
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
 CRUD_FAMILIES = ("create", "update", "delete", "frame", "reading", "stale-read")
 # may show in the checks of any operation

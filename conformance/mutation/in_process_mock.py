@@ -35,7 +35,11 @@ from spec.validators import SchemaValidators
 T = TypeVar("T")
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
-TOKENS: Mapping[str, str] = {Actor.OWNER: "demo-token", Actor.OTHER_TENANT: "other-token"}
+TOKENS: Mapping[str, str] = {
+    Actor.OWNER: "demo-token",
+    Actor.OTHER_TENANT: "other-token",
+    Actor.MEMBER: "viewer-token",
+}
 # of contracts without accounts; Basic credentials are a token without a password
 ACCEPTED_TOKENS = frozenset(f"{token}{end}" for token in TOKENS.values() for end in ("", ":"))
 REQUEST_DURATION = timedelta(milliseconds=20)  # on the manual clock

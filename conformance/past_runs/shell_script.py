@@ -79,7 +79,7 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
 def _resolve_credentials(contract: Contract, settings: Settings) -> tuple[list[str], PrintedCredentials]:
     """Return the names of the other headers of each request, and the credentials as shell variables."""
     headers, credentials = resolve_credentials(settings, contract)
-    actors = {actor: str(actor) for actor in (Actor.OWNER, Actor.OTHER_TENANT)}
+    actors = {actor: str(actor) for actor in (Actor.OWNER, Actor.OTHER_TENANT, Actor.MEMBER)}
     is_login = settings.token is None or ":" in settings.token
     return [name for name, _ in headers], PrintedCredentials(credentials, actors, is_login)
 
@@ -94,7 +94,12 @@ def _variables(
     """Yield the lines that set the variables from the environment."""
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
-    for actor, env in ((Actor.OWNER, settings.token_env), (Actor.OTHER_TENANT, settings.other_token_env)):
+    variables = {
+        Actor.OWNER: settings.token_env,
+        Actor.OTHER_TENANT: settings.other_token_env,
+        Actor.MEMBER: settings.member_token_env,
+    }
+    for actor, env in variables.items():
         used = [c for step in sequence.steps for c in _list_credentials(step.request, credentials)]
         if str(actor) in used:
             if not (env.isascii() and env.isidentifier()):

@@ -61,6 +61,7 @@ class Report:
     requests: int
     token_env: str
     other_token_env: str
+    member_token_env: str
     notes: tuple[str, ...]
     gate_result: GateResult
     redaction: Redactor
@@ -97,7 +98,11 @@ class Report:
     @property
     def printed_credentials(self) -> PrintedCredentials:
         """The credentials of the requests as environment variables."""
-        tokens = {Actor.OWNER: self.token_env, Actor.OTHER_TENANT: self.other_token_env}
+        tokens = {
+            Actor.OWNER: self.token_env,
+            Actor.OTHER_TENANT: self.other_token_env,
+            Actor.MEMBER: self.member_token_env,
+        }
         return PrintedCredentials(self.credentials, tokens, self.has_login_token)
 
     def comparison_lines(self) -> list[str]:

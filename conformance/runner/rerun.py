@@ -185,11 +185,13 @@ class Rerunner:
             return {fingerprint: case_result}
         if rerun is not None and rerun.status is Status.FAILED:
             return {}
-        if all(name != failure.requirement.operation for name, _ in session.responses.call_counts):
-            operation = session.contract.operations.get(failure.requirement.operation)
-            calls = session.client.effects.calls[failure.requirement.operation]
-            if operation is not None and operation.effects and calls >= session.options.max_effect_calls:
-                return {fingerprint: case.skip(failure.requirement, effect_limit_reached(operation, calls))}
+        was_called = any(name == failure.requirement.operation for name, _ in session.responses.call_counts)
+        operation = session.contract.operations.get(failure.requirement.operation)
+        calls = session.client.effects.calls[failure.requirement.operation]
+        is_limited = operation is not None and operation.effects and calls >= session.options.max_effect_calls
+        if operation is not None and is_limited and (rerun is None or not was_called):
+            return {fingerprint: case.skip(failure.requirement, effect_limit_reached(operation, calls))}
+        if not was_called:
             return {fingerprint: case.skip(failure.requirement, "the operation was not called in the rerun")}
         return {}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from conformance import interrupts
 from conformance.checks.support.check import Case, Check
 from conformance.errors import (
+    NO_MEMBER_TOKEN,
     NO_SECOND_TOKEN,
     BudgetExhausted,
     SkipCategory,
@@ -172,6 +173,9 @@ def run_check(case: Case) -> Iterator[CheckResult]:
     """The results of one check on one operation; a SkipCheck exception becomes a skipped result."""
     if case.check.needs_second_token and not case.session.client.has_token(Actor.OTHER_TENANT):
         yield case.skip(case.build_requirement(), NO_SECOND_TOKEN)
+        return
+    if case.check.needs_member_token and not case.session.client.has_token(Actor.MEMBER):
+        yield case.skip(case.build_requirement(), NO_MEMBER_TOKEN)
         return
     try:
         yield from case.check.run(case)

@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance import interrupts
 from conformance.errors import (
+    NO_MEMBER_TOKEN,
     NO_SECOND_TOKEN,
     NO_SEPARATE_CREDENTIAL,
     SkipCheck,
@@ -175,7 +176,11 @@ class TrackedClient:
     ) -> Request:
         """Build a request, and log it if it writes. Raises SkipCheck if it is not allowed."""
         self._check_is_allowed(operation, method or operation.method, path or {})
-        if actor is Actor.OTHER_TENANT and operation.security and not self.credentials.needs_token(operation.id):
+        if (
+            actor in (Actor.OTHER_TENANT, Actor.MEMBER)
+            and operation.security
+            and not self.credentials.needs_token(operation.id)
+        ):
             raise SkipCheck(NO_SEPARATE_CREDENTIAL)
         if self.tenant is not None and actor is Actor.OWNER and isinstance(query, Mapping):
             query = {**self.tenant.query_filter(operation), **query}
@@ -257,7 +262,7 @@ class TrackedClient:
 
     def _request_identity(self, actor: Actor) -> Mapping[str, Any] | SkipReason:
         if not self.has_token(actor):
-            return NO_SECOND_TOKEN
+            return NO_MEMBER_TOKEN if actor is Actor.MEMBER else NO_SECOND_TOKEN
         contract = self.operations.contract
         for operation in contract.operations.values():
             if not contract.is_whoami(operation):

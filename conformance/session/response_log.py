@@ -2,8 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from conformance.responses.findings import Finding, inspect_response
+from conformance.responses.sums import SumRule, inspect_sums
 from conformance.session.coverage import Coverage
 from conformance.transport.messages import Exchange
 from spec.model import Operation
@@ -17,11 +19,12 @@ class ResponseLog:
     """Records responses.
 
     `call_counts`: (operationId, status) -> number of responses. `findings`: contract violations, each with its first
-    exchange.
+    exchange. `sums`: properties of responses that are the sum of others.
     """
 
     schemas: SchemaValidators
     coverage: Coverage | None = None
+    sums: tuple[SumRule, ...] = ()
     call_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     findings: dict[FindingKey, tuple[Finding, Exchange]] = field(default_factory=dict)
 
@@ -33,7 +36,8 @@ class ResponseLog:
 
     def inspect(self, operation: Operation, exchange: Exchange) -> None:
         """Record the contract violations of a response."""
-        for finding in inspect_response(self.schemas, operation, exchange):
+        findings = chain(inspect_response(self.schemas, operation, exchange), inspect_sums(self.sums, exchange))
+        for finding in findings:
             finding_key = (operation.id, finding.check, finding.pointer, finding.keyword, finding.parameter)
             self.findings.setdefault(finding_key, (finding, exchange.as_evidence()))
 

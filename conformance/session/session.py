@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.errors import SkipCheck, WriteLogError
+from conformance.responses.sums import find_sum_rules
 from conformance.session.borrowed import restore
 from conformance.session.client import TrackedClient
 from conformance.session.coverage import Coverage
@@ -58,7 +59,7 @@ class Session:
             target,
             write_log,
             CreatedRecordFinder(contract, schemas, write_log, payloads.marker),
-            ResponseLog(schemas, coverage),
+            ResponseLog(schemas, coverage, find_sum_rules(contract.document)),
             options or RunOptions(),
             tenant=tenant,
             mutable_records=mutable_records or MutableRecords(),

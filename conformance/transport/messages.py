@@ -24,10 +24,11 @@ MAX_EVIDENCE_BYTES = 1024 * 1024
 
 
 class Actor(StrEnum):
-    """Whose token a request carries: that of the run, one of another tenant, or none."""
+    """Whose token a request carries: that of the run, one of another tenant, one of a member of the tenant, or none."""
 
     OWNER = "self"
     OTHER_TENANT = "other"
+    MEMBER = "member"
     ANONYMOUS = "anonymous"
 
 

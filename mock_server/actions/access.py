@@ -69,6 +69,8 @@ def require_writable(
         detail = f"this {resource.name} is shared with the token's user; only its own workspace may delete or share it"
         raise ApiError(ErrorKind.FORBIDDEN, detail)
     shared = iter_shared_conditions(request.store, viewer, resource)
-    writable = any_of(condition for condition, permission in shared if permission == "write")
+    grants = [other.access_grant for other in request.contract.resources.values() if other.access_grant]
+    writers = {permission for grant in grants for permission in grant.writers}
+    writable = any_of(condition for condition, permission in shared if permission in writers)
     if not request.store.select(resource.name, all_of((has_key(record.key), writable))):
         raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} is shared for reading, not for writing")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOKENS = ("demo-token", "other-token")
+TOKENS = ("demo-token", "other-token", "viewer-token")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def run(
     command = ["--seed", str(seed), *(part for operation in operations for part in ("--operation", operation))]
     command += ["--consistency-timeout", "1"]  # the backend's writes are visible at once
     command += [*(["--strict"] if strict else []), *([] if fuzzing else ["--no-fuzzing"]), *options]
-    environment = {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
+    environment = dict(zip(("ATHENA_TOKEN", "ATHENA_OTHER_TOKEN", "ATHENA_MEMBER_TOKEN"), TOKENS, strict=True))
     environment |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
     return run_suite(base, command, environment)
 

@@ -1,7 +1,7 @@
 """Seed data: four users, three workspaces, and their records."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ WORKSPACE_METADATA: Mapping[str, Any] = {
 }
 
 
-def seed(path: Path, tokens: tuple[str, str]) -> None:
-    """Fill an empty database; the first two people's `tokens` do not expire, all passwords are `password`."""
+def seed(path: Path, tokens: Sequence[str]) -> None:
+    """Fill an empty database; the first people's `tokens` do not expire, all passwords are `password`."""
     database = connect(path)
     with transaction(database):
         _create_users(database, tokens)
@@ -63,7 +63,7 @@ def _stamps(hours: int) -> dict[str, str]:
     return {"created_at": text, "updated_at": text}
 
 
-def _create_users(database: sqlite3.Connection, tokens: tuple[str, str]) -> None:
+def _create_users(database: sqlite3.Connection, tokens: Sequence[str]) -> None:
     password = generate_password_hash("password", "pbkdf2:sha256:1000")
     for number, (first, last) in enumerate(USERS, 1):
         values = {

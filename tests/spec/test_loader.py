@@ -60,6 +60,12 @@ LIBRARY = [
     (f"{SCHEMAS}/Genre/x-source", {"enum": {"novel": "sure"}}, f"{SCHEMAS}/Genre/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
     (f"{SCHEMAS}/Genre/x-source", {"enum": {"song": "inferred"}}, f"{SCHEMAS}/Genre/x-source/enum", "invalid value 'song'", "novel, essay, poem, play"),
     (f"{SCHEMAS}/Genre/x-source", {"type": {"string": "inferred"}}, f"{SCHEMAS}/Genre/x-source/type", "invalid value {'string': 'inferred'}", "documented, published, confirmed, inferred"),
+    # Sums
+    (f"{AUTHOR}/properties/name/x-sum-of", ["pages"], f"{AUTHOR}/properties/name/x-sum-of", "invalid value ['pages']", "a list of "),
+    (f"{AUTHOR}/properties/name/x-sum-of", "id", f"{AUTHOR}/properties/name/x-sum-of", "invalid value 'id'", "a list of "),
+    # Preconditions
+    ("#/paths/~1authors/get/x-precondition", ["name"], "#/paths/~1authors/get/x-precondition", "invalid value ['name']", "a mapping of property paths to values"),
+    ("#/paths/~1authors/get/x-precondition", {"nam": "x"}, "#/paths/~1authors/get/x-precondition", "invalid value 'nam'", "one of Author: uuid, name"),
     # CSRF
     (f"{DESK}/x-csrf", {"cookie": "C", "header": "H"}, f"{DESK}/x-csrf", "x-csrf of a scheme without a cookie", "a scheme with type: apiKey, in: cookie"),
     (DESK, {**COOKIE, "x-csrf": {"cookie": "C"}}, f"{DESK}/x-csrf/header", "invalid value None", "the name of a header"),

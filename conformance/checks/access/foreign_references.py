@@ -1,15 +1,16 @@
-"""Check that a request cannot set a reference to a record that only another tenant may see."""
+"""Checks that a request cannot set a reference to a record that only another tenant may see."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.checks.support.bad_requests import find_blocking_reason
-from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.tenancy import find_shared_tenant_reason, find_tenant_keys
 from conformance.checks.support.values import equal, has_action, is_create, new_record
 from conformance.checks.writes.changes import path_of
-from conformance.errors import SkipCheck, not_testable
+from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.results import CheckResult
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Actor, Exchange
@@ -37,6 +38,33 @@ def _applies(contract: Contract, operation: Operation) -> bool:
     return is_write and not operation.effects and any(True for _ in _iter_references(contract, operation))
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignReference:
+    """A request that referred to a record of another tenant. `problem`: how the record refers to it, or ""."""
+
+    key: Any
+    problem: str
+    exchange: Exchange
+
+
+def _send_references(case: Case) -> list[tuple[BodyField, ForeignReference | SkipReason]]:
+    """Send each reference with the key of a record that only the second token can retrieve. Raises SkipCheck."""
+    reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
+    if reason:
+        raise SkipCheck(reason)
+    sent: list[tuple[BodyField, ForeignReference | SkipReason]] = []
+    for field, relation, target in _iter_references(case.session.contract, case.operation):
+        try:
+            key = _find_foreign_key(case, target)
+            sent.append((field, ForeignReference(key, *_send_reference(case, field, relation, target, key))))
+        except SkipCheck as skip:
+            sent.append((field, skip.reason))
+    return sent
+
+
+FOREIGN_REFERENCES = Fixture("foreign references", FixtureScope.OPERATION, _send_references)
+
+
 @check(
     "foreign-reference-not-stored",
     "A record cannot refer to one that only another tenant may see.",
@@ -47,19 +75,33 @@ def _applies(contract: Contract, operation: Operation) -> bool:
     needs_second_token=True,
 )
 def check_foreign_references(case: Case) -> Iterator[CheckResult]:
-    """Send each reference with the key of a record that only the second token can retrieve."""
-    reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
-    if reason:
-        raise SkipCheck(reason)
-    for field, relation, target in _iter_references(case.session.contract, case.operation):
+    """The record that the request created or updated does not refer to the one of another tenant."""
+    for field, reference in case.use(FOREIGN_REFERENCES):
         requirement = case.build_requirement(field.pointer, None, field.name)
-        try:
-            key = _find_foreign_key(case, target)
-            message, exchange = _send_reference(case, field, relation, target, key)
-        except SkipCheck as skip:
-            yield case.skip(requirement, skip.reason)
+        if isinstance(reference, SkipReason):
+            yield case.skip(requirement, reference)
         else:
-            yield case.build_result(requirement, message, exchange)
+            yield case.build_result(requirement, reference.problem, reference.exchange)
+
+
+@check(
+    "foreign-reference-is-refused",
+    "A request that refers to a record which the caller may not see is rejected.",
+    Category.TENANCY,
+    _applies,
+    writes=True,
+    needs_second_token=True,
+)
+def check_refused_references(case: Case) -> Iterator[CheckResult]:
+    """The request does not succeed, also if no response shows the reference to the caller."""
+    for field, reference in case.use(FOREIGN_REFERENCES):
+        requirement = case.build_requirement(field.pointer, None, field.name)
+        if isinstance(reference, SkipReason):
+            yield case.skip(requirement, reference)
+            continue
+        status = reference.exchange.response.status
+        message = f"{field.name}={reference.key} of another tenant: got {status}, expected 404"
+        yield case.build_result(requirement, message if reference.exchange.response.ok else "", reference.exchange)
 
 
 def _find_foreign_key(case: Case, target: Resource) -> Any:
@@ -78,7 +120,9 @@ def _find_foreign_key(case: Case, target: Resource) -> Any:
     rows = list(session.records.rows(listing, {}, pages=1, actor=Actor.OTHER_TENANT))
     for row in rows[:MAX_CANDIDATES]:
         key = row.get(target.key_attribute)
-        if is_key(key) and session.client.retrieve(target.name, key).response.status in HIDDEN_STATUSES:
+        if not is_key(key) or session.client.retrieve(target.name, key).response.status not in HIDDEN_STATUSES:
+            continue
+        if session.client.retrieve(target.name, key, actor=Actor.OTHER_TENANT).response.ok:
             return key
     raise SkipCheck(f"the second account lists no {target.name} that is hidden from the first")
 

@@ -17,7 +17,7 @@ from spec.model import Contract, Operation
 HIDDEN_STATUSES = (403, 404)
 
 
-def _is_share_action(contract: Contract, operation: Operation) -> bool:
+def is_share_action(contract: Contract, operation: Operation) -> bool:
     """Whether an operation shares the record in its path."""
     returns_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
     return returns_grant and bool(operation.path_parameter_names)
@@ -27,7 +27,7 @@ def _is_share_action(contract: Contract, operation: Operation) -> bool:
     "sharing-grants-access",
     "A shared record is accessible to the recipient, with the granted permission only.",
     Category.SHARING,
-    _is_share_action,
+    is_share_action,
     writes=True,
     needs_second_token=True,
 )
@@ -90,7 +90,7 @@ def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResu
     "unsharing-revokes-access",
     "Deleting a share or the shared record revokes the access of the recipient.",
     Category.SHARING,
-    _is_share_action,
+    is_share_action,
     writes=True,
     needs_second_token=True,
     deletes_fixture_record=True,

@@ -13,7 +13,7 @@ from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import Actor, Exchange
 from spec.model import BodyField, Contract, Operation, Parameter, Resource
 
 COUNT_WORD = "count"  # part of the enum value that makes a metric count records
@@ -38,13 +38,20 @@ class Metric:
         """The arguments as a label, unique within the operation."""
         return " ".join(f"{name}={value}" for name, value in self.arguments.items())
 
-    def fetch(self, session: Session, filters: Mapping[str, Any] | None = None) -> tuple[int, Exchange]:
-        """Request the total. Raises SkipCheck."""
+    def send(
+        self, session: Session, filters: Mapping[str, Any] | None = None, *, actor: Actor = Actor.OWNER
+    ) -> Exchange:
+        """Send a request for the metric. Raises SkipCheck."""
         arguments = {**self.arguments, **(filters or {})}
         if self.operation.request_body is not None:
-            exchange = session.client.send(self.operation, body=arguments)
-        else:
-            exchange = session.client.send(self.operation, query=arguments)
+            return session.client.send(self.operation, body=arguments, actor=actor)
+        return session.client.send(self.operation, query=arguments, actor=actor)
+
+    def fetch(
+        self, session: Session, filters: Mapping[str, Any] | None = None, *, actor: Actor = Actor.OWNER
+    ) -> tuple[int, Exchange]:
+        """Request the total. Raises SkipCheck."""
+        exchange = self.send(session, filters, actor=actor)
         value = extract_total(session, self.operation, exchange)
         if value is None:
             raise SkipCheck(f"{self.operation.id} returned {exchange.response.status} without a {TOTAL_PROPERTY}")

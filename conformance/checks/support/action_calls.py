@@ -94,8 +94,16 @@ def build_action_body(session: Session, operation: Operation) -> dict[str, Any] 
         if field.required and field.name not in body:
             body |= session.payloads.build_field(operation, field, _select_parent(session, access_grant, field))
         elif access_grant is not None and field.name == access_grant.permission:
-            body[field.name] = session.payloads.resolve_schema(field.schema).get("enum", ["read"])[0]
+            body |= _build_permission(session, operation, field)
     return body
+
+
+def _build_permission(session: Session, operation: Operation, field: BodyField) -> dict[str, Any]:
+    """Return the field with the first permission; nothing if the target has to set that one by default."""
+    first = session.payloads.resolve_schema(field.schema).get("enum", ["read"])[0]
+    view = session.contract.views[operation.envelope.view_name or ""]
+    attribute = session.contract.resources[view.resource].attributes[field.name]
+    return {} if attribute.has_default and attribute.default == first else {field.name: first}
 
 
 def _select_parent(session: Session, access_grant: AccessGrant | None, field: BodyField) -> Any:

@@ -44,6 +44,7 @@ class Check:
     check can run on. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
     not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records
     that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
+    `needs_member_token`: skipped without a token of another member of the tenant.
     `deletes_fixture_record`: deletes the record of a fixture. `reads_all_responses`: evaluates the responses to the
     requests of all other checks. `compares_responses`: a failure is a contradiction between two responses.
     `is_concurrent`: sends requests at once, which needs --concurrency; a failure must recur in each of three reruns.
@@ -58,6 +59,7 @@ class Check:
     writes: bool = False
     affected_by_other_clients: bool = False
     needs_second_token: bool = False
+    needs_member_token: bool = False
     deletes_fixture_record: bool = False
     reads_all_responses: bool = False
     compares_responses: bool = False

@@ -37,10 +37,11 @@ MAX_SELECTED = 30
 CREDENTIALS = {
     "ATHENA_TOKEN": "demo-token",
     "ATHENA_OTHER_TOKEN": "other-token",
+    "ATHENA_MEMBER_TOKEN": "viewer-token",
     "ATHENA_LOGIN": "john.doe@example.com",
     "ATHENA_PASSWORD": "password",
 }
-OPTIONS = ("--profile", "gate", "--consistency-timeout", "1", "--allow-effects")
+OPTIONS = ("--profile", "gate", "--consistency-timeout", "1", "--allow-effects", "--max-effect-calls", "4")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

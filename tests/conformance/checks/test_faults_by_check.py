@@ -308,9 +308,40 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "retrievePatient",
         operation="referPatient",
     ),
+    fault_case("members-see-the-same-record", faults.show_as_head, "retrievePractice", parameter="is_head member"),
+    fault_case(
+        "embedded-records-are-visible", faults.embed_hidden_patient, "listTreatments", parameter="other patient"
+    ),
+    fault_case("conditional-count-agrees", faults.count_too_many_open, "listPatients", parameter="open_count"),
+    fault_case("precondition-is-enforced", faults.accept_second_stop, "stopTreatment", parameter="status=stopped"),
+    fault_case(
+        "share-permissions-apply",
+        faults.act_as_owner_if(bool),
+        "deletePatient",
+        operation="referPatient",
+        parameter="default delete",
+    ),
+    fault_case(
+        "share-permissions-apply",
+        change_value(lambda _: "write", ("data", "permission")),
+        "referPatient",
+        parameter="default permission",
+    ),
+    fault_case("metric-hides-other-tenants", faults.return_first_account, "countTreatments"),
+    fault_case("metric-hides-other-tenants", faults.count_all_if_filtered, "countTreatments"),
+    fault_case(
+        "metric-sum-matches-list",
+        faults.ignore_calculation("accumulated_sum"),
+        "countTreatments",
+        parameter="cost",
+    ),
+    fault_case("members-see-the-same-record", faults.forbid_member, "retrieveWard", parameter="visible"),
+    fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
+    fault_case("members-write-what-they-may", faults.forbid_member, "updatePatient", parameter="members"),
     fault_case(
         "foreign-reference-not-stored", faults.create_for_other_account, "createPatient", parameter="practice_uuid"
     ),
+    fault_case("foreign-reference-is-refused", faults.drop_field("ward_uuid"), "createPatient", parameter="ward_uuid"),
 )
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.

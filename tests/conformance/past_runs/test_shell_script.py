@@ -26,6 +26,7 @@ SETTINGS = SimpleNamespace(
     token=None,
     token_env="TOKEN",
     other_token_env="OTHER",
+    member_token_env="MEMBER",
 )
 
 

@@ -89,7 +89,7 @@ def test_backend_signs_in_creates_and_lists(backend: str) -> None:
 
 def failed_creates(base: str, contract: Contract, schemas: SchemaValidators) -> list[CheckResult]:
     """The failures of the model on createThread."""
-    target = HttpTarget(base, dict(zip(("self", "other"), TOKENS, strict=True)), Budget(None, None))
+    target = HttpTarget(base, dict(zip(("self", "other", "member"), TOKENS, strict=True)), Budget(None, None))
     payloads, options = PayloadFactory(contract, "run1", Random(1)), RunOptions(reduction_requests=0)
     session = Session.create(contract, schemas, target, WriteLog("test"), payloads, options)
     try:

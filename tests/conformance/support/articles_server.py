@@ -52,6 +52,18 @@ paths:
           content: {application/json: {schema: {$ref: "#/components/schemas/Article"}}}
         "401": {$ref: "#/components/responses/Error"}
         "422": {$ref: "#/components/responses/Error"}
+  /articles/longest:
+    get:
+      operationId: listLongestArticles
+      parameters:
+        - {name: limit, in: query, schema: {type: integer, minimum: 1, maximum: 100, default: 10}}
+      responses:
+        "200":
+          description: Articles with the longest texts
+          content:
+            application/json: {schema: {type: array, items: {$ref: "#/components/schemas/ArticleLength"}}}
+        "401": {$ref: "#/components/responses/Error"}
+        "422": {$ref: "#/components/responses/Error"}
   /articles/{id}:
     parameters: [{name: id, in: path, required: true, schema: {type: integer, minimum: 1}}]
     get:
@@ -100,6 +112,12 @@ components:
         id: {type: integer, minimum: 1, readOnly: true, x-stamp: number}
         title: {type: string, minLength: 1, maxLength: 200}
         text: {type: string, maxLength: 200, default: ""}
+    ArticleLength:
+      type: object
+      required: [title, length]
+      properties:
+        title: {type: string, maxLength: 200}
+        length: {type: integer, minimum: 0}
     ArticleInput:
       type: object
       additionalProperties: false
@@ -135,6 +153,7 @@ BUGS: Mapping[str, tuple[str, str]] = {
     "accept ignored": ("accept-is-honoured", "retrieveArticle"),
     "never 406": ("accept-is-honoured", "retrieveArticle"),
     "charset latin-1": ("charset-matches-contract", "retrieveArticle"),
+    "limited before sorting": ("limit-keeps-the-first-rows", "listLongestArticles"),
     "unknown property accepted": ("unknown-property-is-refused", "createArticle"),
 }
 TOKENS = frozenset({"demo-token", "other-token"})
@@ -162,7 +181,7 @@ class ArticlesServer:
 
     def __post_init__(self) -> None:
         for number in range(4):
-            self._insert(self._next_key(), {"title": f"Article {number}"})
+            self._insert(self._next_key(), {"title": f"Article {number}", "text": "x" * number})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request_count += 1
@@ -178,6 +197,8 @@ class ArticlesServer:
             return error(405, "No such method.", {"allow": ", ".join(methods)})
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in TOKENS:
             return error(401, "Unauthenticated.", {"www-authenticate": "Bearer"})
+        if keys == ["longest"]:
+            return self._list_longest(request) if request.method == "GET" else error(405, "No such method.")
         if keys:
             return await self._answer_record(request, keys[0])
         return await self._create(request) if request.method == "POST" else await self._list(request)
@@ -238,6 +259,17 @@ class ArticlesServer:
             query = f"page={following}" + ("" if self.bug == "link without the size" else f"&per_page={size}")
             headers["Link"] = f'</api/articles?page=1>; rel="first", </api/articles?{query}>; rel="next"'
         return JSONResponse(shown, headers=headers)
+
+    def _list_longest(self, request: Request) -> Response:
+        text = request.query_params.get("limit", "") or "10"
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+            return error(422, "limit is invalid.")
+        articles = list(self.articles.values())
+        if self.bug == "limited before sorting":
+            articles = articles[: int(text)]
+        rows = [{"title": article["title"], "length": len(article["text"])} for article in articles]
+        rows.sort(key=lambda row: -row["length"])
+        return JSONResponse(rows[: int(text)])
 
     # Record
 

@@ -15,7 +15,7 @@ from spec.validators import SchemaValidators
 from tests.asgi import call, run_coroutine
 
 HOST = "http://localhost:8000"
-TOKENS = {"self": "demo-token", "other": "other-token"}
+TOKENS = {"self": "demo-token", "other": "other-token", "member": "viewer-token"}
 
 
 class AsgiTransport(httpx.BaseTransport):

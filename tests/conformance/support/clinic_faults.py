@@ -34,7 +34,8 @@ AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(ROOT / "tests" / "foreign" / "clinic.yaml")
 
-OWNER_TOKEN, OTHER_TOKEN = "demo-token", "other-token"
+HIDDEN_UUID = "00000000-0000-4000-8000-00000000dead"
+OWNER_TOKEN, OTHER_TOKEN, MEMBER_TOKEN = "demo-token", "other-token", "viewer-token"
 
 
 def build_error(status: int, message: str) -> InterceptedResponse:
@@ -60,6 +61,28 @@ def change_query(change: Callable[[str, str], str]) -> MakeFault:
 def act_as_owner_if(condition: Callable[[InterceptedRequest], object]) -> MakeFault:
     """Requests of another tenant have the access of the owner."""
     return change_request(lambda q: q.with_token(OWNER_TOKEN) if has_token(q, OTHER_TOKEN) and condition(q) else q)
+
+
+def change_for_member(change: Callable[[Any], Any]) -> MakeFault:
+    """Fault in the responses to another member of the tenant: `change(body)` returns the changed JSON."""
+    return change_json(lambda request, body: change(body) if has_token(request, MEMBER_TOKEN) else body)
+
+
+count_too_many_open = change_json(
+    lambda _, page: {
+        **page,
+        "data": [{**row, "open_count": row["treatments_count"] + 1} for row in page["data"]],
+    }
+)
+embed_hidden_patient = change_json(
+    lambda _, page: {
+        **page,
+        "data": [{**row, "patient": {**row["patient"], "uuid": HIDDEN_UUID}} for row in page["data"]],
+    }
+)
+show_as_head = change_for_member(lambda body: {"data": {**body["data"], "is_head": True}})
+hide_from_member = change_for_member(lambda page: {**page, "data": []})
+forbid_member = respond_if(lambda request: has_token(request, MEMBER_TOKEN), build_error(403, "Forbidden."))
 
 
 # Lists
@@ -414,6 +437,17 @@ def return_first_metric() -> Fault:
 
 # A total is the sum of its parts plus one.
 increase_total = change_json(lambda _, body: {**body, "total": body["total"] + 1})
+
+# Only requests without a filter hide the records of other tenants.
+count_all_if_filtered = act_as_owner_if(lambda q: len(q.json_object) > 1)
+
+
+def ignore_calculation(value: str) -> MakeFault:
+    """Respond to one value of the calculation as to the default one, a count."""
+    return change_body(
+        lambda body: {**body, "calculation": "accumulated_count"} if body.get("calculation") == value else body
+    )
+
 
 # A time series has no values of periods without records.
 omit_empty_periods = change_json(

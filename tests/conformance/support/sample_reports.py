@@ -83,6 +83,7 @@ def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **
         requests=12,
         token_env="ATHENA_TOKEN",
         other_token_env="ATHENA_OTHER_TOKEN",
+        member_token_env="ATHENA_MEMBER_TOKEN",
         notes=("a note",),
         gate_result=GateResult(run, contract, scope, call_counts, policy),
         redaction=Redactor.from_contract(contract, [TOKEN]),

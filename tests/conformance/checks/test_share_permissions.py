@@ -1,0 +1,75 @@
+"""Tests of what a share permits, on the Athena mock, with all kinds of recipients and permissions."""
+
+import pytest
+
+from conformance.mutation.fault_injection import InterceptedRequest
+from conformance.mutation.faults import MakeFault, build_response, change_request, respond_if
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import RunResult, run
+from tests.conformance.support.asgi_session import session
+from tests.conformance.support.check_runner import CHECKS_BY_ID, demo_mock, inject_fault
+
+OPERATION = "shareAgent"
+CALLS = 4  # one more than the kinds of shares, so that failures are repeated at most once
+
+
+def _run(make_fault: MakeFault | None = None, *operations: str, calls: int = CALLS) -> RunResult:
+    app, api = inject_fault(make_fault, *operations), demo_mock()
+    check_session = session(app, api.contract, schemas=api.schemas)
+    check_session.update_options(allow_effects=True, max_effect_calls=calls)
+    check_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
+    checks = [CHECKS_BY_ID["share-permissions-apply"]]
+    return run(check_session, checks, [api.contract.operations[OPERATION]], lambda outcome: None)
+
+
+def _find_failures(make_fault: MakeFault, *operations: str) -> dict[str, CheckResult]:
+    failures = _run(make_fault, *operations).with_status(Status.FAILED)
+    return {failure.requirement.parameter: failure for failure in failures}
+
+
+def _has_token(request: InterceptedRequest, token: str) -> bool:
+    return request.headers.get("authorization") == f"Bearer {token}"
+
+
+def _act_as_owner(request: InterceptedRequest) -> InterceptedRequest:
+    return request.with_token("demo-token") if _has_token(request, "other-token") else request
+
+
+def test_all_kinds_of_shares_pass_on_the_mock() -> None:
+    results = _run().results
+    assert {result.status for result in results} == {Status.PASSED}
+    labels = {result.requirement.parameter.partition(" ")[0] for result in results}
+    assert labels == {"default", "write", "Workspace"}
+
+
+def test_limit_of_calls_skips_further_shares() -> None:
+    results = _run(calls=1).results
+    skipped = {result.requirement.parameter for result in results if result.status is Status.SKIPPED}
+    assert skipped == {"write", "Workspace"}
+
+
+@pytest.mark.parametrize("permission", ["default", "write"])
+def test_recipient_may_not_delete(permission: str) -> None:
+    assert f"{permission} delete" in _find_failures(change_request(_act_as_owner), "deleteAgent")
+
+
+def test_recipient_with_the_default_permission_may_not_update() -> None:
+    failures = _find_failures(change_request(_act_as_owner), "updateAgent")
+    assert list(failures) == ["default update"]
+
+
+def test_recipient_with_write_permission_may_update() -> None:
+    forbid = respond_if(lambda request: _has_token(request, "other-token"), build_response(403, {"message": "No."}))
+    assert list(_find_failures(forbid, "updateAgent")) == ["write update"]
+
+
+def test_default_permission_blocks_because_the_default_is_documented() -> None:
+    fault = change_request(lambda request: request.with_json({"permission": "write", **request.json_object}))
+    failure = _find_failures(fault, OPERATION)["default permission"]
+    assert "got 'write', expected 'read' (the default)" in failure.message
+    assert failure.is_blocking()
+
+
+def test_share_with_a_tenant_that_gives_its_members_no_access() -> None:
+    hide = respond_if(lambda request: _has_token(request, "viewer-token"), build_response(404, {"message": "No."}))
+    assert list(_find_failures(hide, "retrieveAgent")) == ["Workspace visible"]
