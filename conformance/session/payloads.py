@@ -17,6 +17,7 @@ from spec.model import BodyField, Contract, Operation, Relation
 from spec.patterns import repair_pattern
 
 MAX_REFERENCES = 20  # of a schema to another
+MIN_DISTINCT_DIGITS = 5  # of a random number in a text
 ParentProvider = Callable[[Relation], tuple[str, Any]]
 
 
@@ -236,7 +237,16 @@ class PayloadFactory:
             return formatted
         if "pattern" in schema:
             return self._generate_patterned_text(schema, name, number)
-        return _fit_length(f"{self.marker} {name} {number}", schema)
+        return _fit_length(self._choose_text(name, number, int(schema.get("maxLength", 10_000))), schema)
+
+    def _choose_text(self, name: str, number: int, max_length: int) -> str:
+        """A text that stays distinct when it is cut to its maximum length, with the marker if both have room."""
+        text = f"{self.marker} {name} {number}"
+        if len(text) <= max_length:
+            return text
+        digits = f"{number:09d}"
+        has_room = max_length >= len(self.marker) + 1 + MIN_DISTINCT_DIGITS
+        return f"{self.marker} {digits[::-1]}" if has_room else f"{digits[::-1]} {self.marker}"
 
     def _generate_patterned_text(self, schema: Mapping[str, Any], name: str, number: int) -> str:
         """A text that matches a pattern, if one of some usual forms does; those with the marker are first."""
