@@ -14,12 +14,12 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from mock_server.static_responses.formats import FORMAT_FACTORIES, SHORT_TEXTS
-from mock_server.static_responses.merged_schema import Choice, MergedSchema, canonical_text
-from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
 from spec.composition.discriminators import list_discriminator_values
 from spec.errors import ContractError
-from spec.validators import SchemaValidators
+from spec.sampling.formats import FORMAT_FACTORIES, SHORT_TEXTS
+from spec.sampling.merged_schema import Choice, MergedSchema, canonical_text
+from spec.sampling.regex_samples import UnsupportedPattern, sample_text
+from spec.validators import Direction, SchemaValidators
 
 MAX_OPTIONAL_DEPTH = 5  # of optional properties and items
 MAX_DEPTH = 30  # of required ones
@@ -64,18 +64,19 @@ STRATEGIES = (
 
 @dataclass(frozen=True, slots=True)
 class SchemaSampler:
-    """Generates the values of the schemas of a document, for responses."""
+    """Generates the values of the schemas of a document, for responses (``read``) or requests (``write``)."""
 
     schemas: SchemaValidators
+    direction: Direction = "read"
 
     def sample(self, pointer: str, seed: str, *, only_required: bool = False) -> Any:
         """Return a valid value of the schema at `pointer`. Raises CannotGenerate."""
-        schema, validator = self.schemas.document.resolve(pointer), self.schemas.get(pointer, "read")
+        schema, validator = self.schemas.document.resolve(pointer), self.schemas.get(pointer, self.direction)
         return self._find_valid(schema, validator.is_valid, seed, only_required=only_required)
 
     def sample_schema(self, schema: Any, seed: str, *, only_required: bool = False) -> Any:
         """Return a valid value of a schema that the document does not have. Raises CannotGenerate."""
-        is_valid = partial(self.schemas.is_valid, schema)
+        is_valid = partial(self.schemas.is_valid, schema, direction=self.direction)
         return self._find_valid(schema, is_valid, seed, only_required=only_required)
 
     def _find_valid(self, schema: Any, is_valid: Callable[[Any], bool], seed: str, *, only_required: bool) -> Any:
@@ -83,7 +84,7 @@ class SchemaSampler:
             if only_required:
                 strategy = replace(strategy, only_required=True)
             with suppress(CannotGenerate, RecursionError):
-                value = _ValueGenerator(self.schemas, strategy, seed).generate_root(schema)
+                value = _ValueGenerator(self.schemas, self.direction, strategy, seed).generate_root(schema)
                 if is_valid(value):
                     return value
         raise CannotGenerate(seed)
@@ -121,8 +122,10 @@ class _ValuePlace:
 class _ValueGenerator:
     """Generates one value."""
 
-    def __init__(self, schemas: SchemaValidators, strategy: Strategy, seed: str) -> None:
+    def __init__(self, schemas: SchemaValidators, direction: Direction, strategy: Strategy, seed: str) -> None:
         self.schemas = schemas
+        self.direction = direction
+        self.hidden_flag = "writeOnly" if direction == "read" else "readOnly"
         self.strategy = strategy
         self.seed = f"{seed}#{strategy.attempt}"
         self.value_count = 0
@@ -131,6 +134,10 @@ class _ValueGenerator:
     def generate_root(self, schema: Any) -> Any:
         """Return a value of a schema. Raises CannotGenerate."""
         return self.generate([schema], _ValuePlace())
+
+    def is_valid(self, schema: Any, value: Any) -> bool:
+        """Whether a schema of the document accepts a value."""
+        return self.schemas.is_valid(schema, value, self.direction)
 
     def generate(self, schemas: Sequence[Any], place: _ValuePlace) -> Any:
         """Return a value that all of `schemas` accept, if possible. Raises CannotGenerate."""
@@ -146,7 +153,7 @@ class _ValueGenerator:
             if example is not _MISSING:
                 return example
         value = self.generate_choice(merged, place)
-        if self.strategy.is_careful and merged.choices and not self.schemas.is_valid({"allOf": [*schemas]}, value):
+        if self.strategy.is_careful and merged.choices and not self.is_valid({"allOf": [*schemas]}, value):
             raise CannotGenerate(place.path)
         return value
 
@@ -162,7 +169,7 @@ class _ValueGenerator:
         for example in listed:
             if isinstance(example, float) and example.is_integer() and "integer" in (merged.types or ()):
                 example = int(example)  # an integer beyond 64 bits in the file
-            if isinstance(example, (dict, list)) or self.schemas.is_valid({"allOf": [*schemas]}, example):
+            if isinstance(example, (dict, list)) or self.is_valid({"allOf": [*schemas]}, example):
                 return example
         return _MISSING
 
@@ -185,7 +192,7 @@ class _ValueGenerator:
     def is_valid_option(self, choice: Choice, option: Any, value: Any) -> bool:
         """Whether an option accepts a value, and no other one of a `oneOf` does."""
         others = [other for other in choice.options if other is not option] if choice.is_exclusive else []
-        return self.schemas.is_valid(option, value) and not any(self.schemas.is_valid(o, value) for o in others)
+        return self.is_valid(option, value) and not any(self.is_valid(other, value) for other in others)
 
     def order_options(self, choice: Choice, place: _ValuePlace) -> list[Any]:
         """Return the options: null, and then those that would contain themselves, last."""
@@ -233,7 +240,11 @@ class _ValueGenerator:
     def generate_object(self, merged: MergedSchema, place: _ValuePlace) -> dict[str, Any]:
         """Return an object: properties in the order of the schema, then others up to `minProperties`."""
         value: dict[str, Any] = {}
-        hidden = {name for name, nodes in merged.properties.items() if any(map(_is_write_only, nodes))}
+        hidden = {
+            name
+            for name, nodes in merged.properties.items()
+            if any(_has_flag(node, self.hidden_flag) for node in nodes)
+        }
         required = _list_required(merged, hidden)
         has_optional = self.is_optional_allowed(place)
         for name in dict.fromkeys((*merged.properties, *required)):
@@ -332,7 +343,7 @@ class _ValueGenerator:
 
 
 def _list_required(merged: MergedSchema, hidden: set[str]) -> list[str]:
-    """Return the required properties, with those that they require; without those that no response contains."""
+    """Return the required properties, with those that they require; without those of the other direction."""
     required = [*merged.required]
     for name in required:
         required += [other for other in merged.dependent_required.get(name, ()) if other not in required]
@@ -401,8 +412,8 @@ def _infer_types(merged: MergedSchema, place: _ValuePlace) -> Sequence[str]:
     return ("string",) if place.depth else ("object",)
 
 
-def _is_write_only(schema: Any) -> bool:
-    return isinstance(schema, dict) and schema.get("writeOnly") is True
+def _has_flag(schema: Any, flag: str) -> bool:
+    return isinstance(schema, dict) and schema.get(flag) is True
 
 
 def _is_permitted(name: str, merged: MergedSchema) -> bool:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
 from spec.document import Document, escape
 from spec.loader import load_contract
+from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
 from spec.validators import SchemaValidators
 
 ROOT = Path(__file__).parents[3]
