@@ -209,6 +209,7 @@ class GateResult:
             op
             for op in self.scope
             if self.has_started
+            and not self.run_result.abort_reason
             and op.success_statuses
             and not (self.policy.read_only and op.is_write)
             and self._failure_reason(op).category is not SkipCategory.USER_SKIPPED
