@@ -29,6 +29,7 @@ MAX_CAREFUL_VALUES = 1_000  # each may be validated by itself
 MAX_ITEMS = 1_000
 MAX_TEXT_CHARS = 100_000
 _PATTERN_ATTEMPTS = 20
+_MAX_INTEGERS = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 _SCALAR_TYPES = ("string", "integer", "number", "boolean")
 _TYPE_ORDER = ("object", "array", *_SCALAR_TYPES, "null")
 _TYPES_BY_KEYWORD = {"items": "array", "contains": "array", "pattern": "string", "propertyNames": "object"}
@@ -230,6 +231,8 @@ class _ValueGenerator:
             return self.generate_text(merged, place, random)
         if name in ("integer", "number"):
             return _generate_number(merged, place, random, is_integer=name == "integer")
+        if name == "boolean" and "null" in (merged.types or ()) and place.variant % 3 == 2:
+            return None  # the third distinct value
         return (random.random() < 0.5) ^ (place.variant % 2 == 1) if name == "boolean" else None
 
     def is_optional_allowed(self, place: _ValuePlace) -> bool:
@@ -474,14 +477,19 @@ def _generate_number(merged: MergedSchema, place: _ValuePlace, random: Random, *
         if width < 0 or (width == 0 and (merged.minimum[1] or merged.maximum[1])):
             raise CannotGenerate(place.path)
         if width == 0:
-            return _to_number(merged.minimum[0])
+            return _to_number(merged.minimum[0], is_integer=is_integer)
         step = width / 128
         first, last = _find_multiples(merged, step)
     if first > last:
         raise CannotGenerate(place.path)
-    last = min(last, first + 99)
+    last = min(last, first + 99, max(first, _find_last_of_format(merged, step)))
     offset = (random.randint(0, last - first) + place.variant) % (last - first + 1)
-    return _to_number((first + offset) * step)
+    return _to_number((first + offset) * step, is_integer=is_integer)
+
+
+def _find_last_of_format(merged: MergedSchema, step: Fraction) -> int:
+    """Return the last factor whose product with `step` fits the integer format of a schema; of 64 bits without one."""
+    return math.floor(_MAX_INTEGERS.get(str(merged.first.get("format")), _MAX_INTEGERS["int64"]) / step)
 
 
 def _find_multiples(merged: MergedSchema, step: Fraction) -> tuple[int, int]:
@@ -500,5 +508,7 @@ def _find_multiples(merged: MergedSchema, step: Fraction) -> tuple[int, int]:
     return first, first + 99 if last is None else last
 
 
-def _to_number(value: Fraction) -> int | float:
-    return value.numerator if value.denominator == 1 else float(value)
+def _to_number(value: Fraction, *, is_integer: bool) -> int | float:
+    """Return an integer if the value is one; a large one that may be a fraction is short as a float (1e+300)."""
+    is_large = abs(value) > _MAX_INTEGERS["int64"] and not is_integer
+    return value.numerator if value.denominator == 1 and not is_large else float(value)
