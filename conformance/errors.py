@@ -9,13 +9,14 @@ from spec.model import Operation
 class SkipCategory(Enum):
     """Category of a skip.
 
-    `TARGET`, `MISSING_CREDENTIAL` and `NOT_REACHED` count against the minimum coverage, `INTERNAL_ERROR` makes any run
-    incomplete.
+    `TARGET`, `MISSING_CREDENTIAL`, `NO_VALID_REQUEST` and `NOT_REACHED` count against the minimum coverage,
+    `INTERNAL_ERROR` makes any run incomplete.
     """
 
     USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
     DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
     NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
+    NO_VALID_REQUEST = "no_valid_request"  # no valid value of a parameter or body was found
     INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
     LIST_CHANGED = "list_changed"  # another client modified the list during the check
     TARGET = "target"  # the target did not provide what the check needs
@@ -68,6 +69,11 @@ def not_reached(message: str) -> SkipReason:
 def not_testable(message: str) -> SkipReason:
     """Create the reason of a check that the contract offers no way to run."""
     return SkipReason(message, SkipCategory.NOT_TESTABLE)
+
+
+def no_valid_request(message: str) -> SkipReason:
+    """Create the reason of an operation to which the suite cannot send a valid request."""
+    return SkipReason(message, SkipCategory.NO_VALID_REQUEST)
 
 
 def effects_not_allowed(operation: Operation) -> SkipReason:

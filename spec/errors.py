@@ -37,14 +37,17 @@ class ContractError(InputError):
 
 
 class ContractErrors(ContractError):
-    """The contract has several problems; `location`, `problem` and `expected` are those of the first one."""
+    """The contract has problems, usually several; `location`, `problem` and `expected` are those of the first one."""
 
     def __init__(self, name: str, problems: Sequence[ContractError]) -> None:
         first = problems[0]
         super().__init__(first.location, first.problem, first.expected)
         self._problems = tuple(problems)
-        self._lines = [f"{len(problems)} problems in {name}:"]
-        self._lines += [f"  {problem}" for problem in problems[:MAX_PRINTED_PROBLEMS]]
+        if len(problems) == 1:
+            self._lines = [str(first)]
+        else:
+            self._lines = [f"{len(problems)} problems in {name}:"]
+            self._lines += [f"  {problem}" for problem in problems[:MAX_PRINTED_PROBLEMS]]
         if len(problems) > MAX_PRINTED_PROBLEMS:
             self._lines.append(f"  and {len(problems) - MAX_PRINTED_PROBLEMS} more")
         self.args = ("\n".join(self._lines),)

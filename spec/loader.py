@@ -24,7 +24,7 @@ from spec.line_numbers import describe_lines
 from spec.model import Contract, SessionCookie, View
 from spec.normalization.canonical_form import is_openapi_31, normalize_document
 from spec.operation_parser import OperationParser
-from spec.reading.files import Load, read_document
+from spec.reading.files import Load, UnresolvedReferences, read_document
 from spec.resource_parser import parse_resources, parse_views
 
 # Checks a contract and adds its problems.
@@ -40,7 +40,15 @@ def load_contract(
 
     `load`: parses the bytes of the file. `known_actions`, `checks`: see `parse_contract`.
     """
-    document = read_document(path, load)
+    try:
+        document = read_document(path, load)
+    except UnresolvedReferences as error:
+        problems = ProblemCollector(str(path))
+        problems.add(error)
+        with problems.collect(), describe_lines(error.document):
+            parse_contract(error.document, known_actions, checks)
+        problems.raise_problems()
+        raise
     with describe_lines(document):
         return parse_contract(document, known_actions, checks)
 
@@ -60,12 +68,7 @@ def parse_contract(
     with problems.collect():
         check_keyword_types(document, objects, is_31=is_31)
     document, objects = _select_valid(document, objects, problems)
-    try:
-        canonical = normalize_document(document, objects)
-    except ContractError as error:
-        problems.add(error)
-        problems.raise_problems()
-        raise
+    document, objects, canonical = _normalize_valid(document, objects, problems)
     if canonical is not document:
         document, objects = canonical, list(iter_keyword_objects(canonical.root))
     with problems.collect(is_local=True):
@@ -92,6 +95,21 @@ def _select_valid(
         return document, objects
     document = select_valid_parts(document, consequential)
     return document, list(iter_keyword_objects(document.root))
+
+
+def _normalize_valid(
+    document: Document, objects: KeywordObjects, problems: ProblemCollector
+) -> tuple[Document, KeywordObjects, Document]:
+    """Return a document without the parts that have no canonical form, its objects, and its canonical form."""
+    while True:
+        try:
+            return document, objects, normalize_document(document, objects)
+        except ContractError as error:
+            problems.add(error)
+            valid = select_valid_parts(document, [error])
+            if valid.root == document.root:
+                problems.raise_problems()
+            document, objects = valid, list(iter_keyword_objects(valid.root))
 
 
 def _parse(document: Document, problems: ProblemCollector, ignored_extensions: Mapping[str, int]) -> Contract:

@@ -302,7 +302,8 @@ class Operation:
     def success_statuses(self) -> tuple[int, ...]:
         """The documented statuses of 2xx; all of them if the success response is a range."""
         statuses = tuple(status for status in self.responses if 200 <= status < 300)
-        has_range = not statuses and self.documents(self.envelope.status)
+        status = self.envelope.status
+        has_range = not statuses and 200 <= status < 300 and self.documents(status)
         return tuple(range(200, 300)) if has_range else statuses
 
     @property

@@ -1,11 +1,12 @@
 """Parses the component schemas with `x-resource` into resources and views."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from spec.component_schemas import ComponentSchemas
-from spec.document import escape
+from spec.document import escape, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import ON_DELETE, STAMPS, parse_path, require_mapping, require_one_of
 from spec.model import AccessGrant, Attribute, CredentialAttributes, DerivedProperty, Relation, Resource, View
@@ -14,6 +15,7 @@ _RESOURCE_KEYS = (
     *("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants"),
     *("stores", "defaults", "stored-only"),
 )
+_KEY_SUFFIX = re.compile(r"(_(id|key|uuid)|Id|Key|Uuid)$")  # of a property that shows keys
 _DERIVED_KINDS = ("count", "sum", "max", "from", "viewer", "number", "group")
 
 
@@ -170,6 +172,7 @@ def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Re
             expected = "a schema with x-resource and without view-of"
             raise ContractError(f"{location}/to", invalid_value(target), expected)
         target_views.setdefault(target, target)
+    is_to_many = _require_records(components, prop, extension, str(targets[0]))
     on_delete = extension.get("on-delete")
     if "via" not in extension:
         require_one_of(on_delete, ON_DELETE, f"{location}/on-delete")
@@ -181,7 +184,7 @@ def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Re
         prop.name,
         prop.pointer,
         targets,
-        node.get("type") == "array",
+        is_to_many,
         extension.get("via"),
         on_delete,
         bool(extension.get("embed", False)),
@@ -191,6 +194,50 @@ def _parse_relation(components: ComponentSchemas, prop: _ResourceProperty) -> Re
         target_views,
         extension.get("by"),
     )
+
+
+def _require_records(
+    components: ComponentSchemas, prop: _ResourceProperty, extension: Mapping[str, Any], target: str
+) -> bool:
+    """Return whether the schema of a relation is an array. Raises ContractError if it describes no records."""
+    schema, pointer = components.unwrap(prop.node, prop.pointer)
+    is_array = schema.get("type") == "array"
+    types = _list_types(components, *((schema.get("items", {}), f"{pointer}/items") if is_array else (schema, pointer)))
+    if "object" in types:
+        return is_array
+    problem = f"a relation on {'an array of type' if is_array else 'type'} {' or '.join(sorted(types))}"
+    expected = _suggest_relation(components, prop.name, extension, target, is_array=is_array)
+    raise ContractError(f"{prop.pointer}/x-relation", problem, expected)
+
+
+def _list_types(components: ComponentSchemas, schema: Any, pointer: str) -> set[str]:
+    """Return the JSON types of a schema and of its alternatives; a schema without a type is an object."""
+    if not isinstance(schema, dict):
+        return {"object"}
+    schema, pointer = components.unwrap(schema, pointer)
+    options = [option for keyword in ("anyOf", "oneOf") for option in schema.get(keyword, ())]
+    if options:
+        return set().union(*(_list_types(components, option, pointer) for option in options))
+    return {str(components.flatten(schema, pointer).get("type", "object"))}
+
+
+def _suggest_relation(
+    components: ComponentSchemas, name: str, extension: Mapping[str, Any], target: str, *, is_array: bool
+) -> str:
+    """Return what to write instead of a relation on a property that is no record."""
+    if "via" in extension:
+        return "an object or an array of objects; to show their number: x-derived: {count: RELATION}"
+    if is_array:
+        relation = (
+            f"a relation whose schema is an array of {target}, and x-relation: {{sets: RELATION}} in request bodies"
+        )
+        return f"an array of objects; to show keys: no x-relation, or {relation}"
+    relation, key = _KEY_SUFFIX.sub("", name), components.schemas[target]["x-resource"].get("key")
+    relation = relation if relation not in ("", name) else snake_case(target)
+    on_delete = extension.get("on-delete")
+    place = f"a relation {relation} to {target} (on-delete: {on_delete}) in the schema or in x-resource: stores"
+    setter = f"x-relation: {{sets: {relation}}} in request bodies"
+    return f"an object; to show a key: x-derived: {{from: {relation}.{key}}}, {place}, and {setter}"
 
 
 def _parse_derived_property(

@@ -83,11 +83,11 @@ class SchemaValidators:
             self.cache[key] = _compile(build_standalone_schema(self.document, field.schema, direction))
         return self.cache[key]
 
-    def is_valid(self, schema: Any, instance: Any) -> bool:
-        """Whether a value is valid in a response against a schema of the document. Compiles the schema."""
+    def is_valid(self, schema: Any, instance: Any, direction: Direction = "read") -> bool:
+        """Whether a value is valid against a schema of the document. Compiles the schema."""
         if isinstance(schema, bool):
             return schema
-        return _compile(build_standalone_schema(self.document, schema, "read")).is_valid(instance)
+        return _compile(build_standalone_schema(self.document, schema, direction)).is_valid(instance)
 
     def build_without_required(self, pointer: str, direction: Direction) -> Validator:
         """Build a validator of the schema at `pointer` that ignores the `required` at its top."""

@@ -1,6 +1,7 @@
 """`athena-conformance run`: checks a backend, writes the reports, and returns the exit code of the gate."""
 
 import io
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -30,7 +31,7 @@ from conformance.session.preflight import credentials_problem, other_token_probl
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
-from conformance.transport.client import HttpTarget
+from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.messages import Request, Response
 from conformance.transport.token_refresh import TokenCommand
 from spec.model import Contract, Operation
@@ -131,7 +132,7 @@ def _run_checks(
         progress.record_request()
 
     target.observe = observe
-    sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
+    sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress, target.budget)]
     try:
         start_cleanup = target.budget.start_cleanup
         run_result = run(
@@ -147,13 +148,18 @@ def _run_checks(
     return run_result
 
 
-def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
-    """Schemathesis as a source of results, with the depth of the profile."""
+def _engine_source(
+    settings: Settings, operations: Sequence[Operation], progress: Progress, budget: Budget
+) -> ResultSource:
+    """Schemathesis as a source of results, with the depth of the profile and the deadline of the run."""
+    seconds_left = None if budget.deadline is None else lambda: budget.limit(math.inf)
 
     def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
         progress.finish_cases()
         depth = schemathesis_engine.DEPTHS[settings.profile]
-        return schemathesis_engine.run_engine(session, operations, seed=settings.seed, depth=depth)
+        return schemathesis_engine.run_engine(
+            session, operations, seed=settings.seed, depth=depth, seconds_left=seconds_left
+        )
 
     return run_engine
 

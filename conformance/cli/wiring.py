@@ -202,12 +202,13 @@ def open_session(
     describe_credentials = partial(credentials.describe, token_env=settings.token_env)
     session_target = AccessWatch(session_target, partial(_find_secured_method, contract), describe_credentials)
     mutable_records = {resource: parse_key(contract, resource, key) for resource, key in settings.mutable_record}
+    schemas = SchemaValidators.from_document(contract.document)
     session = Session.create(
         contract,
-        SchemaValidators.from_document(contract.document),
+        schemas,
         session_target,
         write_log or _open_write_log(settings, run_id, base_url),
-        PayloadFactory(contract, run_marker(run_id), Random(settings.seed)),
+        PayloadFactory(contract, run_marker(run_id), Random(settings.seed), schemas),
         RunOptions(
             read_only=read_only,
             allow_effects=settings.allow_effects,

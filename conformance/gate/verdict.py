@@ -191,6 +191,32 @@ class GateResult:
         return {op.id: reasons[op.id] for op in writes if self.has_started and op.id in reasons and op.id not in known}
 
     @cached_property
+    def operations_without_request(self) -> dict[str, str]:
+        """operationId -> why, of the operations that were not called because no valid request could be built."""
+        reasons = {
+            result.requirement.operation: result.message
+            for result in reversed(self.skipped)
+            if result.skip_category is SkipCategory.NO_VALID_REQUEST
+        }
+        known = self.operations_never_successful.keys() | self.writes_not_evaluated.keys()
+        missing = (op for op in self.scope if op.id in reasons and op.id not in known and not self.has_succeeded(op))
+        return {op.id: reasons[op.id] for op in missing if self.has_started}
+
+    @cached_property
+    def lacks_any_success(self) -> bool:
+        """Whether no operation succeeded, of those that document a success and are not skipped in the settings."""
+        candidates = [
+            op
+            for op in self.scope
+            if self.has_started
+            and not self.run_result.abort_reason
+            and op.success_statuses
+            and not (self.policy.read_only and op.is_write)
+            and self._failure_reason(op).category is not SkipCategory.USER_SKIPPED
+        ]
+        return bool(candidates) and not any(map(self.has_succeeded, candidates))
+
+    @cached_property
     def unchecked_operations(self) -> Counter[str]:
         """Reason -> number of the selected operations without a successful call, whether they can have one or not."""
         unchecked = (op for op in self.scope if self.has_started and not self.has_succeeded(op))
@@ -220,7 +246,7 @@ class GateResult:
             return reasons.most_common(1)[0][0]
         statuses = sorted((status, calls) for (name, status), calls in self.call_counts.items() if name == operation.id)
         counts = ", ".join(f"{status} ({pluralize(calls, 'time')})" for status, calls in statuses)
-        if self._has_undocumented_success(operation):
+        if self._has_undocumented_success(operation) and operation.success_statuses:
             counts += f", expected {' or '.join(map(str, operation.success_statuses))}"
         never_called = f"never called: {self.run_result.abort_reason or 'no check applies'}"
         return SkipReason(f"got {counts}" if counts else never_called)
@@ -259,6 +285,8 @@ class GateResult:
             self.operations_never_successful
             or self.operations_not_evaluated
             or self.writes_not_evaluated
+            or self.operations_without_request
+            or self.lacks_any_success
             or self.records_left
             or self.only_unsuccessful_actions
             or self.coverage < self.policy.min_coverage
@@ -304,6 +332,12 @@ class GateResult:
             counts = f"{self.blocking_run} of {self.blocking_total} blocking checks ran"
             limit = f"({self.coverage:.0f} %, --min-coverage {self.policy.min_coverage:g})"
             yield f"{counts} {limit}" + (f"; skipped: {causes}{others}" if causes else "")
+        yield from self._operation_reasons()
+        if not self.evaluated and self.missing and not self.run_result.abort_reason:
+            yield "every check was skipped"
+
+    def _operation_reasons(self) -> Iterator[str]:
+        """Yield the reasons that are about operations."""
         if self.operations_never_successful:
             yield f"{pluralize(len(self.operations_never_successful), 'operation')} never succeeded"
         if self.operations_not_evaluated:
@@ -312,12 +346,17 @@ class GateResult:
             operation, message = next(iter(self.writes_not_evaluated.items()))
             number = pluralize(len(self.writes_not_evaluated), "operation")
             yield f"all checks that write to {number} were skipped, first {operation}: {message[:MAX_REASON_CHARS]}"
+        if self.operations_without_request:
+            operation, message = next(iter(self.operations_without_request.items()))
+            number = pluralize(len(self.operations_without_request), "operation")
+            yield f"{number} not called without a valid request, first {operation}: {message[:MAX_REASON_CHARS]}"
+        is_explained = self.operations_never_successful or self.operations_without_request
+        if self.lacks_any_success and not (is_explained or self.only_unsuccessful_actions):
+            yield f"no operation succeeded: {self.unchecked_operations.most_common(1)[0][0][:MAX_REASON_CHARS]}"
         if self.only_unsuccessful_actions:
             needs_effects = not self.policy.allow_effects and any(operation.effects for operation in self.scope)
             hint = ": actions with effects require --allow-effects" if needs_effects else ""
             yield f"no selected operation succeeded{hint}"
-        if not self.evaluated and self.missing and not self.run_result.abort_reason:
-            yield "every check was skipped"
 
     @property
     def warnings(self) -> tuple[str, ...]:

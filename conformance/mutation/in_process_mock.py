@@ -190,7 +190,7 @@ def _create_basic_session(
     base = f"http://localhost:8000{mock.contract.base_path}"
     credentials = OperationCredentials.from_contract(mock.contract)
     target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange, credentials=credentials)
-    bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
+    bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed), mock.schemas)
     write_log = WriteLog(f"{seed:08x}")
     options = RunOptions(
         allow_effects=True, calls_static_writes=True, reduction_requests=0

@@ -4,7 +4,7 @@ Only this package uses Schemathesis. Its engine is not a documented API, so the 
 takes about 1 s and is deferred until the engine runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,12 +42,19 @@ class EngineResult(NamedTuple):
     counts: tuple[int, int] = (0, 1)
 
 
-def run_engine(session: Session, operations: Sequence[Operation], *, seed: int, depth: Depth) -> Iterator[EngineResult]:
+def run_engine(
+    session: Session,
+    operations: Sequence[Operation],
+    *,
+    seed: int,
+    depth: Depth,
+    seconds_left: Callable[[], float] | None = None,
+) -> Iterator[EngineResult]:
     """Run the engine on operations; yield one result per requirement, failed ones after their reruns.
 
-    `seed`: equal seeds send equal cases in the same order. Raises BudgetExhausted, TargetUnreachable and
-    KeyboardInterrupt after the results so far.
+    `seed`: equal seeds send equal cases in the same order. `seconds_left`: until the deadline of the run. Raises
+    BudgetExhausted, TargetUnreachable and KeyboardInterrupt after the results so far.
     """
     from conformance.schemathesis_engine.results import run_operations  # imports Schemathesis
 
-    return run_operations(session, operations, seed, depth)
+    return run_operations(session, operations, seed, depth, seconds_left)

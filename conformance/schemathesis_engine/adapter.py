@@ -1,7 +1,7 @@
 """Adapter to Schemathesis: its schema, its settings and the events of its engine."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine import PHASES, Depth
+from conformance.schemathesis_engine.time_limit import limit_time
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.transport.messages import AUTHORIZATION
 from spec.model import Operation
@@ -113,10 +114,13 @@ def build_check_settings(operation: Operation) -> dict[str, Any]:
     }
 
 
-def run_scenarios(schema: TransportSchema) -> Iterator[ScenarioRecorder]:
-    """Run the engine; yield its scenarios. Raises the SuiteError or KeyboardInterrupt that aborts the run."""
-    transport = schema.case_transport
-    for event in from_schema(schema).execute():
+def run_scenarios(schema: TransportSchema, seconds_left: Callable[[], float] | None) -> Iterator[ScenarioRecorder]:
+    """Run the engine; yield its scenarios. Raises the SuiteError or KeyboardInterrupt that aborts the run.
+
+    `seconds_left`: until the deadline of the run; None: there is none.
+    """
+    transport, stream = schema.case_transport, from_schema(schema).execute()
+    for event in iter(stream) if seconds_left is None else limit_time(stream, seconds_left):
         if isinstance(event, events.ScenarioFinished):
             yield event.recorder
         if transport.abort_error is not None:

@@ -1,6 +1,6 @@
 """Conversion of engine events to results: one per requirement, with its location; failures after their reruns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemathesis.core.failures import Failure
@@ -13,6 +13,7 @@ from conformance.errors import (
     SkipCategory,
     SkipCheck,
     SkipReason,
+    SuiteError,
     TargetUnreachable,
     not_reached,
     not_testable,
@@ -23,6 +24,7 @@ from conformance.results import CheckResult, Requirement, Status
 from conformance.schemathesis_engine import Depth, EngineResult
 from conformance.schemathesis_engine.adapter import (
     INVALID_REQUEST_STATUSES,
+    TransportSchema,
     build_schema,
     run_scenarios,
 )
@@ -143,7 +145,11 @@ class FailureCollector:
 
 
 def run_operations(
-    session: Session, operations: Sequence[Operation], seed: int, depth: Depth
+    session: Session,
+    operations: Sequence[Operation],
+    seed: int,
+    depth: Depth,
+    seconds_left: Callable[[], float] | None = None,
 ) -> Iterator[EngineResult]:
     """Implement `conformance.schemathesis_engine.run_engine`."""
     options = {"read_only": session.options.read_only, "effects": session.options.allow_effects}
@@ -156,7 +162,8 @@ def run_operations(
     transport = CaseTransport(session, guard)
     collector = FailureCollector(transport)
     previous_findings = set(session.responses.findings)
-    abort_error = _collect_scenarios(collector, runnable, seed, depth)
+    schema = build_schema(transport, runnable, seed, depth)
+    abort_error = _collect_scenarios(collector, schema, seconds_left)
     has_case_expected = "coverage" in depth.phases  # this phase has at least one case for each operation
     yield from _passed_results(collector, runnable, has_case_expected=has_case_expected and abort_error is None)
     if has_case_expected and abort_error is not None:
@@ -179,14 +186,15 @@ def run_operations(
 
 
 def _collect_scenarios(
-    collector: FailureCollector, runnable: Sequence[Operation], seed: int, depth: Depth
+    collector: FailureCollector, schema: TransportSchema, seconds_left: Callable[[], float] | None
 ) -> BaseException | None:
     """Run the engine; return the error that aborted it."""
     try:
         with redirect_hypothesis_files():
-            for recorder in run_scenarios(build_schema(collector.transport, runnable, seed, depth)):
+            for recorder in run_scenarios(schema, seconds_left):
                 collector.collect(recorder)
     except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
+        collector.transport.abort_error = error if isinstance(error, SuiteError) else BudgetExhausted("interrupted")
         return error
     return None
 

@@ -55,6 +55,8 @@ class CaseTransport(RequestsTransport):
 
     def send(self, case: Case[Any], *, session: requests.Session | None = None, **kwargs: Any) -> Response:
         """Send a case and return the response; a neutral one if the case is blocked. Raises RunAborted."""
+        if self.abort_error is not None:
+            raise RunAborted
         operation = self.operation(case)
         prepared_request: requests.PreparedRequest | None = None
         try:

@@ -1,17 +1,21 @@
 """Requests to operations without an action, from the examples of the contract or from its schemas."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import SkipCheck, not_testable
+from conformance.errors import SkipCheck, no_valid_request
 from conformance.session.payloads import PayloadFactory
 from spec.http.media_types import FORM, MULTIPART, is_json_media_type, strip_parameters
 from spec.model import Operation, Parameter
+from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
 from spec.validators import SchemaValidators
 
 MAX_DEPTH = 12  # of nested objects and lists
+MAX_REASON_CHARS = 200
+EXAMPLE_TEXT = "example"  # a body of a media type without structure
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +46,65 @@ class ExampleValues:
 
     def encode_parameters(self, operation: Operation, location: str) -> dict[str, Any]:
         """Return the values of the required parameters at a location. Raises SkipCheck."""
-        parameters = (p for p in operation.parameters if p.location == location and p.required)
-        return {p.name: _encode(p, self._choose_parameter(p)) for p in parameters}
+        values: dict[str, Any] = {}
+        for parameter in operation.parameters:
+            if parameter.location == location and parameter.required:
+                values |= _encode(parameter, self._choose_parameter(parameter))
+        return values
 
     def build_body(self, operation: Operation) -> Any:
         """Return a body; None if the operation has none. Raises SkipCheck."""
         body = operation.request_body
         if body is None:
             return None
-        media_type = strip_parameters(body.media_type)
-        if not (is_json_media_type(media_type) or media_type in (FORM, MULTIPART) or "*" in media_type):
-            raise SkipCheck(not_testable(f"no example of a body of the type {media_type}"))
-        owner = self.payloads.contract.document.resolve(body.pointer.removesuffix("/schema"))
-        schema = self.payloads.contract.document.resolve(body.pointer)
-        return self._choose_valid((*_list_examples(owner), *self._generate(schema, "body")), body.pointer, "the body")
+        document, media_type = self.payloads.contract.document, strip_parameters(body.media_type)
+        owner, schema = document.resolve(body.pointer.removesuffix("/schema")), document.resolve(body.pointer)
+        examples = _list_examples(owner)
+        if is_json_media_type(media_type) or media_type in (FORM, MULTIPART) or "*" in media_type:
+            generated = self._generate(schema, "body", body.pointer)
+            return self._choose_valid((*examples, *generated), body.pointer, "the body")
+        texts = [example for example in examples if isinstance(example, str)]
+        if not texts and media_type.endswith(("/xml", "+xml")):
+            raise SkipCheck(no_valid_request(f"no example of a body of the type {media_type}"))
+        return next(iter((*texts, *self._sample({"allOf": [schema, {"type": "string"}]}))), EXAMPLE_TEXT)
 
     def _choose_parameter(self, parameter: Parameter) -> Any:
         document = self.payloads.contract.document
         node, _ = document.dereference(document.resolve(parameter.pointer), parameter.pointer)
-        generated = self._generate(parameter.schema, parameter.name, min_items=1)  # without items, it would be absent
+        # without items, an array would be absent
+        generated = self._generate(parameter.schema, parameter.name, parameter.schema_pointer, min_items=1)
         candidates = (*_list_examples(node), *generated)
         return self._choose_valid(candidates, parameter.schema_pointer, f"the parameter {parameter.name}")
 
-    def _choose_valid(self, candidates: tuple[Any, ...], pointer: str, subject: str) -> Any:
+    def _choose_valid(self, candidates: Iterable[Any], pointer: str, subject: str) -> Any:
         """Return the first candidate that is valid against the schema at `pointer`. Raises SkipCheck."""
         validator = self.schemas.get(pointer, "write")
+        reason = ""
         for candidate in candidates:
             if validator.is_valid(candidate):
                 return candidate
-        raise SkipCheck(not_testable(f"the contract has no valid example of {subject}, and none can be generated"))
+            reason = reason or f": {next(iter(validator.iter_errors(candidate))).message[:MAX_REASON_CHARS]}"
+        problem = f"the contract has no valid example of {subject}, and none can be generated{reason}"
+        raise SkipCheck(no_valid_request(problem))
 
-    def _generate(self, schema: Any, name: str, *, min_items: int = 0) -> Iterator[Any]:
-        """Yield a value with the examples of the properties, and one without them; nothing for a recursive schema.
+    def _generate(self, schema: Any, name: str, pointer: str, *, min_items: int = 0) -> Iterator[Any]:
+        """Yield values with the marker of the run, with and without the examples of properties, then any valid value.
 
-        `min_items`: of an array.
+        `pointer`: of the schema. `min_items`: of an array.
         """
         for uses_examples in (True, False):
-            try:
+            with suppress(RecursionError, SkipCheck):
                 yield self._generate_value(schema, name, uses_examples=uses_examples, depth=0, min_items=min_items)
-            except (RecursionError, SkipCheck):
-                return
+        is_array = min_items and isinstance(schema, dict) and schema.get("type") == "array"
+        at_pointer = self.payloads.contract.document.resolve(pointer)
+        yield from self._sample({"allOf": [at_pointer, {"minItems": min_items}]} if is_array else at_pointer)
+
+    def _sample(self, schema: Any) -> Iterator[Any]:
+        """Yield a valid value of a schema, if one is found."""
+        sampler = SchemaSampler(self.schemas, "write")
+        for only_required in (True, False):
+            with suppress(CannotGenerate):
+                yield sampler.sample_schema(schema, self.payloads.marker, only_required=only_required)
 
     def _generate_value(self, schema: Any, name: str, *, uses_examples: bool, depth: int, min_items: int = 0) -> Any:
         if depth > MAX_DEPTH:
@@ -112,18 +135,56 @@ def _list_examples(node: Mapping[str, Any]) -> list[Any]:
     return [*([node["example"]] if "example" in node else []), *values]
 
 
-def _encode(parameter: Parameter, value: Any) -> Any:
-    """Return a value as text, or as a list of texts for a repeated parameter. Raises SkipCheck for objects."""
+def _encode(parameter: Parameter, value: Any) -> dict[str, Any]:
+    """Return the texts of a value by name; a repeated parameter has a list of texts. Raises SkipCheck."""
+    name = parameter.name
     if parameter.media_type is not None:
-        return json.dumps(value)
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(i, (dict, list)) for i in value)):
-        raise SkipCheck(not_testable(f"the parameter {parameter.name} is an object"))
+        return {name: json.dumps(value)}
+    if isinstance(value, dict):
+        return _encode_object(parameter, value)
     if not isinstance(value, list):
-        return _format_scalar(value)
+        return {name: _format_scalar(value)}
+    _require_scalars(parameter, value)
     if parameter.location == "query" and parameter.style == "form" and parameter.explode:
-        return [_format_scalar(item) for item in value]
+        return {name: [_format_scalar(item) for item in value]}
     separator = {"spaceDelimited": " ", "pipeDelimited": "|"}.get(parameter.style, ",")
-    return separator.join(map(_format_scalar, value))
+    return {name: separator.join(map(_format_scalar, value))}
+
+
+def _encode_object(parameter: Parameter, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the texts of an object, in the style of its parameter."""
+    name, style = parameter.name, parameter.style
+    if style == "deepObject":
+        return {f"{name}{path}": text for path, text in _iter_nested(value)}
+    _require_scalars(parameter, value.values())
+    texts = {key: _format_scalar(item) for key, item in value.items()}
+    if not parameter.explode:
+        return {name: ",".join(text for pair in texts.items() for text in pair)}
+    if parameter.location in ("query", "cookie"):
+        return dict(texts)
+    return {
+        name: ("," if style == "simple" else _SEPARATORS[style]).join(f"{key}={text}" for key, text in texts.items())
+    }
+
+
+_SEPARATORS = {"label": ".", "matrix": ";"}
+
+
+def _iter_nested(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path in brackets, text) of the members of an object; a list of scalars has a list of texts."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _iter_nested(item, f"{path}[{key}]")
+    elif isinstance(value, list):
+        yield path, [_format_scalar(item) for item in value]
+    else:
+        yield path, _format_scalar(value)
+
+
+def _require_scalars(parameter: Parameter, values: Iterable[Any]) -> None:
+    """Raise SkipCheck if a parameter contains objects or lists, for which its style has no notation."""
+    if any(isinstance(item, (dict, list)) for item in values):
+        raise SkipCheck(no_valid_request(f"the style of the parameter {parameter.name} cannot express its value"))
 
 
 def _format_scalar(value: Any) -> str:

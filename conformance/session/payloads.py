@@ -15,18 +15,25 @@ from spec.component_schemas import ComponentSchemas
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
 from spec.patterns import repair_pattern
+from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
+from spec.validators import SchemaValidators
 
 MAX_REFERENCES = 20  # of a schema to another
+MIN_DISTINCT_DIGITS = 5  # of a random number in a text
 ParentProvider = Callable[[Relation], tuple[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadFactory:
-    """Generates bodies for one run. Free texts contain `marker`; `random` chooses what the contract leaves open."""
+    """Generates bodies for one run. Free texts contain `marker`; `random` chooses what the contract leaves open.
+
+    `schemas`: to replace generated values that are invalid; None: they are not validated.
+    """
 
     contract: Contract
     marker: str
     random: Random
+    schemas: SchemaValidators | None = None
 
     @contextmanager
     def isolated_random(self, seed_name: str) -> Iterator[None]:
@@ -55,7 +62,21 @@ class PayloadFactory:
         for field in self.missing_fields(operation, body):
             if field.name not in body:
                 body |= self.build_field(operation, field, provide_parent)
-        return self.ensure_marker(operation, body)
+        return self.ensure_marker(operation, self._ensure_valid_body(operation, body))
+
+    def _ensure_valid_body(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """The body if it is valid, else with the fields of a valid one that it lacks or that make it invalid."""
+        pointer = operation.request_body.pointer if operation.request_body else ""
+        if self.schemas is None or self.schemas.get(pointer, "write").is_valid(body):
+            return body
+        with suppress(CannotGenerate):
+            sample = SchemaSampler(self.schemas, "write").sample(pointer, self.marker, only_required=True)
+            if isinstance(sample, dict):
+                references = {f.name for f in operation.body_fields.values() if f.relation_setter} & body.keys()
+                candidates = ({**sample, **body}, {**sample, **{name: body[name] for name in references}})
+                is_valid = self.schemas.get(pointer, "write").is_valid
+                return next((candidate for candidate in candidates if is_valid(candidate)), body)
+        return body
 
     def missing_fields(self, operation: Operation, body: Mapping[str, Any]) -> list[BodyField]:
         """The fields that a body needs to be valid: required ones, also by an alternative, and for `minProperties`."""
@@ -129,7 +150,7 @@ class PayloadFactory:
     def build_field(self, operation: Operation, field: BodyField, provide_parent: ParentProvider) -> dict[str, Any]:
         """One field, and the discriminator of the record that it refers to, if any. Raises SkipCheck."""
         if field.relation_setter is None:
-            return {field.name: self.generate_value(field.schema, field.name)}
+            return {field.name: self._generate_field(field)}
         relation = self.find_relation(operation, field.relation_setter.relation)
         resource, key = provide_parent(relation)
         is_array = self.resolve_schema(field.schema).get("type") == "array"
@@ -137,6 +158,14 @@ class PayloadFactory:
         if field.relation_setter.discriminator is not None:
             values[field.relation_setter.discriminator] = snake_case(resource)
         return values
+
+    def _generate_field(self, field: BodyField) -> Any:
+        """A value of a field; any valid one if the generated one is invalid."""
+        value = self.generate_value(field.schema, field.name)
+        if self.schemas is not None and not self.schemas.get_field(field, "write").is_valid(value):
+            with suppress(CannotGenerate):
+                return SchemaSampler(self.schemas, "write").sample_schema(field.schema, str(self.random.random()))
+        return value
 
     def optional_lists(self, operation: Operation) -> dict[str, Any]:
         """A value in each optional list of plain texts: the input of an action that requires nothing."""
@@ -236,7 +265,16 @@ class PayloadFactory:
             return formatted
         if "pattern" in schema:
             return self._generate_patterned_text(schema, name, number)
-        return _fit_length(f"{self.marker} {name} {number}", schema)
+        return _fit_length(self._choose_text(name, number, int(schema.get("maxLength", 10_000))), schema)
+
+    def _choose_text(self, name: str, number: int, max_length: int) -> str:
+        """A text that stays distinct when it is cut to its maximum length, with the marker if both have room."""
+        text = f"{self.marker} {name} {number}"
+        if len(text) <= max_length:
+            return text
+        digits = f"{number:09d}"
+        has_room = max_length >= len(self.marker) + 1 + MIN_DISTINCT_DIGITS
+        return f"{self.marker} {digits[::-1]}" if has_room else f"{digits[::-1]} {self.marker}"
 
     def _generate_patterned_text(self, schema: Mapping[str, Any], name: str, number: int) -> str:
         """A text that matches a pattern, if one of some usual forms does; those with the marker are first."""

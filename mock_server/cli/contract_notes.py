@@ -1,12 +1,15 @@
 """What the mock prints at its start about parts of a contract that have no effect."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from mock_server.web.credentials.schemes import list_query_keys
 from spec.model import STATIC_ACTION, Contract, Operation
 
 MAX_LISTED_PARAMETERS = 20
 MAX_LISTED_OPERATIONS = 20
+MAX_LISTED_SCHEMAS = 20
+MAX_CHECKED_BYTES = 1024 * 1024  # of a contract whose schemas are checked at the start: 0.1 s
 
 
 def describe_unmarked_parameters(contract: Contract) -> str:
@@ -53,3 +56,22 @@ def _is_static_read(contract: Contract, operation: Operation) -> bool:
     is_read = operation.method == "get" and (not names or (len(names) == 1 and names[0][:1] == "{"))
     is_static = operation.resource is not None and operation.action == STATIC_ACTION
     return is_read and is_static and "x-action" not in contract.document.resolve(operation.pointer)
+
+
+def iter_unsatisfiable_schemas(contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield (pointer, text) for the schemas of operations without an action that no value satisfies, a bounded number.
+
+    Without such an operation, the check would only delay the start: datasets have valid values.
+    """
+    operations = [operation for operation in contract.operations.values() if operation.action == STATIC_ACTION]
+    if not operations or len(contract.document.content) > MAX_CHECKED_BYTES:
+        return
+    from spec.sampling.unsatisfiable_schemas import find_unsatisfiable_schemas
+
+    schemas = find_unsatisfiable_schemas(contract, operations)
+    for schema in schemas[:MAX_LISTED_SCHEMAS]:
+        keywords = ", ".join(schema.keywords)
+        yield schema.pointer, f"no value is valid: {keywords} contradict each other (change one of them)"
+    if len(schemas) > MAX_LISTED_SCHEMAS:
+        hidden = schemas[MAX_LISTED_SCHEMAS:]
+        yield hidden[0].pointer, f"and {len(hidden)} more schemas without a valid value"

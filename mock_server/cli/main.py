@@ -269,6 +269,7 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
     from mock_server.cli.contract_loading import load_served_contract
+    from mock_server.cli.contract_notes import iter_unsatisfiable_schemas
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.store.connection import Durability
     from mock_server.store.file_format import describe_file_errors
@@ -302,6 +303,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         from_epoch = settings.epoch is not None
         sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=from_epoch)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
+    for pointer, text in iter_unsatisfiable_schemas(contract):
+        request_log.warn(pointer, text)
     registry = None if settings.no_control else _create_registry(settings, sandbox, contract_path)
     tokens = _read_tokens(settings.tokens, contract) if settings.tokens else None
     with describe_lines(contract.document):

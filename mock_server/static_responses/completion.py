@@ -52,14 +52,14 @@ class ResponseCompleter:
         envelope, schemas = operation.envelope, self.successes.values.schemas
         if envelope.schema_pointer is None or envelope.data_property is None:
             return b""
-        from mock_server.static_responses.merged_schema import MergedSchema  # these modules are not needed at the start
+        from spec.sampling.merged_schema import MergedSchema  # these modules are not needed at the start
 
         merged = MergedSchema.from_schemas(schemas.document, [schemas.document.resolve(envelope.schema_pointer)])
         known = {envelope.data_property, *envelope.pagination, *envelope.page_properties}
         names = [name for name in merged.required if name not in known]
         if not names:
             return b""
-        from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
+        from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
 
         try:
             sample = SchemaSampler(schemas).sample(envelope.schema_pointer, seed)

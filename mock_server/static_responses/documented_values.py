@@ -57,7 +57,7 @@ class DocumentedValues:
             self.report(location, f"{reason}; a generated value is sent instead of the example")
         if pointer is None:
             return {} if is_json(media_type.name) else EXAMPLE_FILLER
-        from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler  # not needed at the start
+        from spec.sampling.schema_samples import CannotGenerate, SchemaSampler  # not needed at the start
 
         sampler = SchemaSampler(self.schemas)
         if not is_structured(media_type.name):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
-from mock_server.static_responses.merged_schema import MergedSchema
-from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
+from spec.sampling.merged_schema import MergedSchema
+from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
 from spec.validators import SchemaValidators
 
 MAX_DEPTH = 4

@@ -96,7 +96,7 @@ class ErrorResponses:
         if not is_json(media_type.name) or media_type.schema_pointer is None:
             return encode_value(details.message, media_type.name)
         from mock_server.static_responses.error_bodies import ErrorBodyBuilder
-        from mock_server.static_responses.schema_samples import CannotGenerate
+        from spec.sampling.schema_samples import CannotGenerate
 
         try:
             value = ErrorBodyBuilder(self.values.schemas).build(media_type.schema_pointer, details)
@@ -133,7 +133,7 @@ class ErrorResponses:
             return False
         if pointer is None:
             return True
-        from mock_server.static_responses.merged_schema import MergedSchema
+        from spec.sampling.merged_schema import MergedSchema
 
         document, schemas = self.contract.document, self.values.schemas
         merged = MergedSchema.from_schemas(document, [document.resolve(pointer)])

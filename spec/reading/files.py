@@ -1,8 +1,9 @@
 """Reads the file of a contract and the files in its folder that it refers to, as one document."""
 
 import re
+import shlex
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from spec.document import (
     maps_names,
     split_pointer,
 )
-from spec.errors import ContractError, ProblemCollector
+from spec.errors import ContractError, ContractErrors, ProblemCollector
 from spec.reading.anchors import resolve_anchors
 
 MAX_FILES = 5_000
@@ -37,6 +38,14 @@ _SECTIONS = {
     "schema": "schemas",
     "schemas": "schemas",
 }
+# Section -> what replaces a reference that cannot be resolved, so that the rest of the contract is checked.
+_PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
+    "parameters": {"name": "", "in": "header", "schema": {}},
+    "responses": {"description": ""},
+    "requestBodies": {"content": {}},
+    "securitySchemes": {"type": "http", "scheme": "bearer"},
+}
+NEWLINE = b"\n"
 _NO_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
 
 Load = Callable[[bytes, str], dict[str, Any]]  # parses the content of the file with this name
@@ -54,10 +63,22 @@ def read_document(path: Path, load: Load = load_mapping) -> Document:
         root = resolve_anchors(load(content, str(path)), content)
     if find_external_reference(root, content) is None:
         return Document(str(path), content, root)
-    bundler = _Bundler(path, root)
+    bundler = _Bundler(path, root, content)
     bundled = bundler.bundle()
     check_size(bundled, str(path))
-    return Document(str(path), content, bundled, dict(sorted(bundler.contents.items())), bundler.origins)
+    document = Document(str(path), content, bundled, dict(sorted(bundler.contents.items())), bundler.origins)
+    problems = list(bundler.problems)
+    if problems:
+        raise UnresolvedReferences(document, problems)
+    return document
+
+
+class UnresolvedReferences(ContractErrors):
+    """References that cannot be resolved. `document`: the contract with placeholders for what they refer to."""
+
+    def __init__(self, document: Document, problems: Sequence[ContractError]) -> None:
+        super().__init__(document.name, problems)
+        self.document = document
 
 
 @contextmanager
@@ -90,11 +111,12 @@ class _Bundler:
     `contents`: the other files by name. `origins`: pointer of a moved part -> where it comes from.
     """
 
-    def __init__(self, path: Path, root: dict[str, Any]) -> None:
+    def __init__(self, path: Path, root: dict[str, Any], content: bytes) -> None:
         self.name = str(path)
         self.path = path.resolve()
         self.folder = self.path.parent
         self.root = root
+        self.content = content
         self.documents: dict[Path, Any] = {self.path: root}
         self.contents: dict[str, bytes] = {}
         self.origins: dict[str, str] = {}
@@ -106,7 +128,7 @@ class _Bundler:
         self.inlined: list[Target] = []
 
     def bundle(self) -> dict[str, Any]:
-        """Return the document with references to itself only. Raises ContractError with all problems."""
+        """Return the document with references to itself only; with placeholders for parts that have `problems`."""
         components = self.root.get("components")
         for section, entries in components.items() if isinstance(components, dict) else ():
             with self.problems.collect():
@@ -117,7 +139,6 @@ class _Bundler:
         merged: dict[str, Any] = bundled.get("components", {})
         for section, entries in self.components.items():
             merged[section] = {**merged.get(section, {}), **entries}
-        self.problems.raise_problems()
         return {**bundled, "components": merged} if merged else bundled
 
     def _register_section(self, section: str, entries: Any) -> None:
@@ -145,15 +166,30 @@ class _Bundler:
     def _locate(self, reference: str, base: Path) -> Target:
         """Return the file and pointer of a reference. Raises ContractError if the file is outside of the folder."""
         name, _, pointer = reference.partition("#")
-        location = self._describe(base)
+        location = self._locate_text(base, reference)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:|//", name):
-            raise ContractError(location, f"external reference {reference!r}", f"a file in {self.folder}")
+            expected = f"a file in {self.folder}; to include it: {self._suggest_bundling()}"
+            raise ContractError(location, f"external reference {reference!r}", expected)
         path = (base.parent / unquote(name)).resolve() if name else base
         if not path.is_relative_to(self.folder):
-            raise ContractError(location, f"reference {reference!r} to a file outside", f"a file in {self.folder}")
+            remedy = (
+                f"move {self.path.name} to a folder that contains both, or join the files: {self._suggest_bundling()}"
+            )
+            expected = f"a file in {self.folder}; {remedy}"
+            raise ContractError(location, f"reference {reference!r} to a file outside", expected)
         if pointer and not pointer.startswith("/"):
             raise ContractError(location, f"reference {reference!r} to an anchor", "a JSON pointer (#/...)")
         return path, unquote(pointer)
+
+    def _suggest_bundling(self) -> str:
+        return f"npx @redocly/cli bundle {shlex.quote(self.name)} --output bundled.yaml"
+
+    def _locate_text(self, path: Path, reference: str) -> str:
+        """Return the name of a file, with the first line that contains a reference, if one does."""
+        content = self.content if path == self.path else self.contents.get(self._describe(path), b"")
+        before, found, _ = content.partition(reference.encode())
+        line = f", line {before.count(NEWLINE) + 1}" if found else ""
+        return f"{self._describe(path)}{line}"
 
     def _describe(self, path: Path) -> str:
         return self.name if path == self.path else str(path.relative_to(self.folder))
@@ -174,7 +210,8 @@ class _Bundler:
                 node = node[int(part)] if isinstance(node, list) else node[part]
             except (KeyError, IndexError, ValueError, TypeError):
                 expected = f"a part of {self._describe(path)}"
-                raise ContractError(self._describe(base), f"unresolved reference {reference}", expected) from None
+                location = self._locate_text(base, reference)
+                raise ContractError(location, f"unresolved reference {reference}", expected) from None
         return node
 
     def _convert(self, node: Any, base: Path, section: str, *, keys_are_names: bool = False) -> Any:
@@ -188,7 +225,7 @@ class _Bundler:
                 if keys_are_names:
                     return self._inline(node["$ref"], base, section, keys_are_names=True)
                 return self._convert_reference(node, base, section)
-            return node
+            return dict(_PLACEHOLDERS.get(section, {}))
         if keys_are_names:
             return {name: self._convert(value, base, section) for name, value in node.items()}
         return {key: self._convert_keyword(key, value, base, section) for key, value in node.items()}
@@ -233,11 +270,12 @@ class _Bundler:
         """Return a part of another file that cannot be a component, such as a path item or a description."""
         target = self._locate(reference, base)
         if target in self.inlined:
-            raise ContractError(self._describe(base), f"circular reference {reference}", "a reference that ends")
+            location = self._locate_text(base, reference)
+            raise ContractError(location, f"circular reference {reference}", "a reference that ends")
         part = self._resolve(target, reference, base)
         if keys_are_names and not isinstance(part, dict):
             problem = f"reference {reference} to a {type(part).__name__}"
-            raise ContractError(self._describe(base), problem, "a reference to a mapping")
+            raise ContractError(self._locate_text(base, reference), problem, "a reference to a mapping")
         self.inlined.append(target)
         try:
             return self._convert(part, target[0], section, keys_are_names=keys_are_names)

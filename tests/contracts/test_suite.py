@@ -26,6 +26,18 @@ BASIC = ("basic.yaml", "alternatives-and-combinations.yaml")
 TASKS = str(ROOT / "examples" / "tasks-with-state.yaml")
 API_KEY = str(ROOT / "tests" / "contracts" / "extensions" / "resource-with-deleted-body.yaml")
 
+IMPOSSIBLE_BODY = """
+openapi: 3.0.3
+info: {title: A body that cannot exist, version: "1"}
+paths:
+  /a:
+    get: {operationId: read, responses: {"204": {description: Read}}}
+    post:
+      operationId: send
+      requestBody: {content: {application/json: {schema: {type: string, minLength: 5, maxLength: 4}}}}
+      responses: {"204": {description: Sent}}
+"""
+
 
 def run_suite(path: Path, accepted_tokens: frozenset[str] | None = None) -> int:
     """Run the suite on the mock of a contract file and return its exit code."""
@@ -57,6 +69,17 @@ def test_suite_passes_on_a_contract(path: Path) -> None:
 def test_suite_passes_on_a_mock_with_a_file_of_tokens() -> None:
     path = ROOT / "tests" / "contracts" / "security" / "key-for-some-operations.yaml"
     assert run_suite(path, frozenset((*TOKENS, *LOGINS))) == ExitCode.PASSED
+
+
+def test_operation_without_a_valid_body_makes_the_run_incomplete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract = tmp_path / "contract.yaml"
+    contract.write_text(IMPOSSIBLE_BODY, encoding="utf-8")
+    assert run_suite(contract) == ExitCode.INCOMPLETE
+    assert "1 operation not called without a valid request, first send: the contract has no valid example" in (
+        capsys.readouterr().out
+    )
 
 
 def test_operation_without_all_credentials_counts_as_not_checked(capsys: pytest.CaptureFixture[str]) -> None:

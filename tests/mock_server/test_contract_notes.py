@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from mock_server.cli.contract_notes import MAX_LISTED_PARAMETERS, describe_static_reads, describe_unmarked_parameters
+from mock_server.cli.contract_notes import (
+    MAX_LISTED_PARAMETERS,
+    MAX_LISTED_SCHEMAS,
+    describe_static_reads,
+    describe_unmarked_parameters,
+    iter_unsatisfiable_schemas,
+)
 from spec.document import parse_document
 from spec.loader import parse_contract
 from spec.model import Contract
@@ -107,3 +113,47 @@ def test_read_of_another_schema_is_static_and_named(row: dict[str, Any]) -> None
 
 def test_read_with_the_action_static_is_not_named() -> None:
     assert describe_static_reads(build_contract_of_pens({"type": "object"}, **{"x-action": "static"})) == ""
+
+
+SCHEMA = "#/paths/~1a/get/responses/200/content/application~1json/schema"
+
+
+def build_static_contract(schema: dict[str, Any]) -> Contract:
+    """Build a contract with a static operation that responds with a schema."""
+    responses = {"200": {"description": "A", "content": {"application/json": {"schema": schema}}}}
+    info = {"title": "x", "version": "1"}
+    root = {"openapi": "3.1.0", "info": info, "paths": {"/a": {"get": {"operationId": "a", "responses": responses}}}}
+    return parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "keywords"),
+    [
+        ({"type": "string", "minLength": 5, "maxLength": 4}, "type, minLength, maxLength"),
+        ({"type": "string", "enum": [1, 2]}, "type, enum"),
+        ({"type": "object", "required": ["a"], "properties": {"a": False}}, "type, properties, required"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "minimum, maximum"),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, "allOf/0/type, allOf/1/type"),
+    ],
+)
+def test_schema_without_a_valid_value_is_named_with_its_keywords(schema: dict[str, Any], keywords: str) -> None:
+    text = f"no value is valid: {keywords} contradict each other (change one of them)"
+    assert list(iter_unsatisfiable_schemas(build_static_contract(schema))) == [(SCHEMA, text)]
+
+
+def test_only_the_innermost_schema_without_a_valid_value_is_named() -> None:
+    impossible = {"type": "string", "minLength": 5, "maxLength": 4}
+    contract = build_static_contract({"type": "object", "required": ["a"], "properties": {"a": impossible}})
+    assert [pointer for pointer, _ in iter_unsatisfiable_schemas(contract)] == [f"{SCHEMA}/properties/a"]
+
+
+@pytest.mark.parametrize("schema", [{"not": {}}, False, {"type": "object", "writeOnly": True}])
+def test_optional_property_that_is_prohibited_on_purpose_is_not_named(schema: Any) -> None:
+    contract = build_static_contract({"type": "object", "properties": {"a": schema}, "additionalProperties": False})
+    assert list(iter_unsatisfiable_schemas(contract)) == []
+
+
+def test_many_schemas_without_a_valid_value_are_counted() -> None:
+    properties = {f"p{n:02}": {"type": "string", "enum": [n]} for n in range(MAX_LISTED_SCHEMAS + 3)}
+    notes = list(iter_unsatisfiable_schemas(build_static_contract({"type": "object", "properties": properties})))
+    assert (len(notes), notes[-1][1]) == (MAX_LISTED_SCHEMAS + 1, "and 3 more schemas without a valid value")

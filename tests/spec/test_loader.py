@@ -113,6 +113,9 @@ LIBRARY = [
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear without nullable", "nullable, or cascade, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed, by"),
     (f"{AUTHOR}/properties/library/x-relation/by", "name", f"{AUTHOR}/properties/library/x-relation/by", "invalid value 'name'", ""),
+    (f"{AUTHOR}/properties/library", {"type": "string", "x-relation": {"to": "Library", "on-delete": "cascade"}}, f"{AUTHOR}/properties/library/x-relation", "a relation on type string", "an object; to show a key: x-derived: {from: library.uuid}"),
+    (f"{AUTHOR}/properties/library", {"type": "array", "items": {"type": "string"}, "x-relation": {"to": "Library", "on-delete": "cascade"}}, f"{AUTHOR}/properties/library/x-relation", "a relation on an array of type string", "an array of objects; to show keys: no x-relation"),
+    (f"{AUTHOR}/properties/books", {"type": "integer", "x-relation": {"to": "Book", "via": "author"}}, f"{AUTHOR}/properties/books/x-relation", "a relation on type integer", "an object or an array of objects"),
     # Derived properties
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "shelves"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'shelves'", "one of Author: library, keeper, books"),
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books.pages"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books.pages'", "a relation"),
@@ -405,6 +408,13 @@ def test_relation_is_to_one_or_to_many_and_stored_or_derived(
 ) -> None:
     result = load_edited_contract("museum").resources[resource].relations[relation]
     assert (result.to_many, result.is_stored) == (to_many, is_stored)
+
+
+def test_relation_is_to_many_by_a_referenced_array() -> None:
+    books = {"type": "array", "items": {"$ref": f"{SCHEMAS}/Book"}}
+    relation = {"allOf": [{"$ref": f"{SCHEMAS}/Books"}], "x-relation": {"to": "Book", "via": "author"}}
+    edits = ((f"{SCHEMAS}/Books", books), (f"{AUTHOR}/properties/books", relation))
+    assert load_edited_contract("library", *edits).resources["Author"].relations["books"].to_many
 
 
 def test_relation_with_null_alternative_is_nullable() -> None:

@@ -4,24 +4,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.errors import SkipCheck, not_testable
 from spec.document import escape
 from spec.model import Contract, Operation, Parameter
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredHeader:
-    """A header of a response: its name as declared, and the JSON pointer of its declaration."""
+    """A header of a response: its name as declared, the JSON pointer of its declaration, and whether it is required."""
 
     name: str
     pointer: str
+    is_required: bool
+
+    def report_absence(self, message: str) -> str:
+        """Return the message of a failure if the contract requires the header. Raises SkipCheck if it is optional."""
+        if not self.is_required:
+            raise SkipCheck(not_testable(f"the response has no {self.name}, which the contract does not require"))
+        return f"{self.name}: {message}"
 
 
 def find_response_headers(contract: Contract, operation: Operation, status: int) -> Mapping[str, DeclaredHeader]:
     """Return the headers that the contract declares for a status of an operation, by their lower-case name."""
     response, pointer = _find_response(contract, operation, status)
     headers = response.get("headers")
-    names = headers if isinstance(headers, Mapping) else {}
-    return {name.lower(): DeclaredHeader(name, f"{pointer}/headers/{escape(name)}") for name in names}
+    declared = {}
+    for name, node in headers.items() if isinstance(headers, Mapping) else ():
+        location = f"{pointer}/headers/{escape(name)}"
+        header, _ = contract.document.dereference(node, location)
+        declared[name.lower()] = DeclaredHeader(name, location, header.get("required") is True)
+    return declared
 
 
 def find_media_types(contract: Contract, operation: Operation, status: int) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from conformance.checks.support.bad_requests import build_readable_path
 from conformance.checks.support.check import Case, Category, check
-from conformance.checks.support.declared_headers import find_media_types, find_response_headers
+from conformance.checks.support.declared_headers import DeclaredHeader, find_media_types, find_response_headers
 from conformance.checks.support.listing import Evaluation, Listing, evaluate_requirement, is_list, poll
 from conformance.checks.support.parameters import find_parameter
 from conformance.checks.support.values import is_create, new_record, parse_integer
@@ -43,11 +43,8 @@ def check_location(case: Case) -> Iterator[CheckResult]:
     requirement = case.build_requirement(declared.pointer)
     location = record.exchange.response.headers.get(LOCATION, "")
     if not location:
-        yield case.build_result(
-            requirement,
-            f"Location: the response with {record.exchange.response.status} has none, expected the URL of the record",
-            record.exchange,
-        )
+        problem = f"the response with {record.exchange.response.status} has none, expected the URL of the record"
+        yield case.build_result(requirement, declared.report_absence(problem), record.exchange)
         return
     retrieve = session.operations.require(record.resource, "retrieve")
     base = session.client.target.base
@@ -97,11 +94,11 @@ def check_total_header(case: Case) -> Iterator[CheckResult]:
     declared = find_response_headers(case.session.contract, case.operation, 200)
     for name in _find_total_headers(case.session.contract, case.operation):
         requirement = case.build_requirement(declared[name].pointer, None, name)
-        evaluate = partial(poll, case.session, partial(_evaluate_total, case, name))
+        evaluate = partial(poll, case.session, partial(_evaluate_total, case, declared[name]))
         yield evaluate_requirement(case, requirement, evaluate)
 
 
-def _evaluate_total(case: Case, name: str) -> Evaluation:
+def _evaluate_total(case: Case, header: DeclaredHeader) -> Evaluation:
     """Request a page with one row, so that the total differs from the number of rows on the page."""
     listing = Listing(case.session, case.operation)
     if not case.session.options.read_only:
@@ -109,15 +106,15 @@ def _evaluate_total(case: Case, name: str) -> Evaluation:
             listing.ensure_records(2)
     has_size = find_parameter(case.operation, "size") is not None
     page = listing.fetch(size=1) if has_size else listing.fetch_largest()
-    text = page.exchange.response.headers.get(name)
+    text = page.exchange.response.headers.get(header.name.lower())
     if text is None:
-        return f"{name}: the response has none, expected the total", (page.exchange,)
+        return header.report_absence("the response has none, expected the total"), (page.exchange,)
     expected, total = parse_integer(page.pagination_values.get("total")), parse_integer(text)
     if expected is None:
         has_pages = find_parameter(case.operation, "page") is not None
         rows = list(case.session.records.rows(listing.operation, {})) if has_pages else listing.fetch_largest().rows
         expected = len(rows)
-    message = "" if total == expected else f"{name}: got {text!r}, expected {expected}, the number of rows"
+    message = "" if total == expected else f"{header.name}: got {text!r}, expected {expected}, the number of rows"
     return message, (page.exchange,)
 
 
@@ -138,17 +135,27 @@ def check_link_header(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(not_testable("the list has no size parameter"))
     if not session.options.read_only:
         listing.ensure_records(MIN_LINKED_ROWS)
-    yield evaluate_requirement(case, case.build_requirement(declared.pointer), partial(_follow_links, listing))
+    yield evaluate_requirement(
+        case, case.build_requirement(declared.pointer), partial(_follow_links, listing, declared)
+    )
 
 
-def _follow_links(listing: Listing) -> Evaluation:
-    session, operation = listing.session, listing.operation
+def _count_rows(listing: Listing) -> int:
+    """Return the number of rows. Raises SkipCheck if they are too few for three pages."""
     count = len(listing.fetch_largest().rows)
     if count < MIN_LINKED_ROWS:
         raise SkipCheck(insufficient_data("the list has too few rows"))
-    size = -(-count // 3)
-    page = listing.fetch(size=size)
+    return count
+
+
+def _follow_links(listing: Listing, header: DeclaredHeader) -> Evaluation:
+    session, operation = listing.session, listing.operation
+    count = _count_rows(listing)
+    page = listing.fetch(size=-(-count // 3))
     exchange, keys = page.exchange, listing.get_keys(page.rows)
+    if not exchange.response.headers.get(LINK):
+        message = header.report_absence("the first of several pages has none, expected the URL of the next one")
+        return message, (exchange,)
     for _ in range(MAX_LINKED_PAGES):
         link = parse_links(exchange.response.headers.get(LINK, "")).get("next")
         if link is None:

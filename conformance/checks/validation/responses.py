@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.bad_requests import SAFE_METHODS, build_readable_path, require_allowed
 from conformance.checks.support.check import Case, Category, Check, check
-from conformance.errors import SkipCheck, insufficient_data
+from conformance.errors import SkipCategory, SkipCheck, insufficient_data
 from conformance.results import CheckResult
+
+STATUS_CHECK_ID = "status-is-documented"
 
 
 def _check_responses(case: Case) -> Iterator[CheckResult]:
@@ -28,6 +30,9 @@ def _check_responses(case: Case) -> Iterator[CheckResult]:
             parameter = finding.parameter
             requirement = case.build_requirement(*location, parameter, provenance_independent=independent)
             yield case.build_result(requirement, finding.message, exchange)
+    if reason.category is SkipCategory.NO_VALID_REQUEST and case.check.id == STATUS_CHECK_ID:
+        yield case.skip(case.build_requirement(), reason)
+        return
     for pointer, is_observed in () if has_failed else _iter_locations(case, has_success):
         requirement = case.build_requirement(pointer)
         yield case.build_result(requirement, "") if is_observed else case.skip(requirement, reason)
@@ -84,7 +89,7 @@ def _declare(name: str, requirement: str, *, independent: bool = False) -> Check
 RESPONSE_CHECKS = (
     _declare("no-server-error", "No request causes a server error.", independent=True),
     _declare("no-traceback", "No response exposes internal details such as a stack trace.", independent=True),
-    _declare("status-is-documented", "Every response status is documented in the contract."),
+    _declare(STATUS_CHECK_ID, "Every response status is documented in the contract."),
     _declare("content-type-is-json", "A response with a body has a JSON content type."),
     _declare("response-matches-schema", "Every response body matches the schema of its status."),
 )

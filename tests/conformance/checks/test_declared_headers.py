@@ -3,10 +3,12 @@
 import pytest
 
 from conformance.checks.registry import CHECKS
+from conformance.checks.support.declared_headers import find_response_headers
 from conformance.checks.validation.response_headers import parse_links
+from conformance.errors import SkipCheck
 from conformance.results import Status
 from conformance.runner.runner import RunResult, run
-from tests.conformance.support.articles_server import BUGS, ArticlesServer
+from tests.conformance.support.articles_server import BUGS, ArticlesServer, load_contract
 from tests.conformance.support.asgi_session import session
 
 BY_ID = {check.id: check for check in CHECKS}
@@ -45,6 +47,15 @@ def test_check_finds_its_fault(bug: str) -> None:
     run_result = run_header_checks(ArticlesServer(bug))
     failed = {(r.requirement.check, r.requirement.operation) for r in run_result.with_status(Status.FAILED)}
     assert BUGS[bug] in failed, describe(run_result)
+
+
+def test_only_a_required_header_must_be_present() -> None:
+    contract = load_contract()
+    required = find_response_headers(contract, contract.operations["createArticle"], 201)["location"]
+    assert required.report_absence("none") == "Location: none"
+    optional = find_response_headers(contract, contract.operations["listArticles"], 200)["x-total-count"]
+    with pytest.raises(SkipCheck, match="the response has no X-Total-Count, which the contract does not require"):
+        optional.report_absence("none")
 
 
 def test_links_of_a_header_by_relation() -> None:

@@ -466,7 +466,7 @@ def test_failure_without_rerun_is_inconclusive() -> None:
 
 def test_budget_includes_engine_requests() -> None:
     run = new_session()
-    run.target.budget = Budget(25, None)  # type: ignore[attr-defined]
+    run.client.target.budget = Budget(25, None)  # type: ignore[attr-defined]
     with pytest.raises(BudgetExhausted):
         run_engine_on(run, "listPrompts")
 

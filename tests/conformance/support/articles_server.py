@@ -36,7 +36,7 @@ paths:
           description: A page
           headers:
             X-Total-Count: {schema: {type: integer}}
-            Link: {schema: {type: string}}
+            Link: {required: true, schema: {type: string}}
           content:
             application/json: {schema: {type: array, items: {$ref: "#/components/schemas/Article"}}}
         "401": {$ref: "#/components/responses/Error"}
@@ -72,7 +72,7 @@ paths:
       responses:
         "200":
           description: An article
-          headers: {ETag: {schema: {type: string}}}
+          headers: {ETag: {required: true, schema: {type: string}}}
           content:
             application/json; charset=utf-8: {schema: {$ref: "#/components/schemas/Article"}}
             text/plain: {schema: {type: string}}
@@ -254,10 +254,13 @@ class ArticlesServer:
         rows = [self.articles[key] for key in keys]
         shown = rows[(page - 1) * size : page * size]
         headers = {"X-Total-Count": str(len(shown) if self.bug == "total of the page" else len(rows))}
-        if page * size < len(rows) and self.bug != "no link":
+        links = ['</api/articles?page=1>; rel="first"']
+        if page * size < len(rows):
             following = page if self.bug == "link to the same page" else page + 1
             query = f"page={following}" + ("" if self.bug == "link without the size" else f"&per_page={size}")
-            headers["Link"] = f'</api/articles?page=1>; rel="first", </api/articles?{query}>; rel="next"'
+            links.append(f'</api/articles?{query}>; rel="next"')
+        if self.bug != "no link":
+            headers["Link"] = ", ".join(links)
         return JSONResponse(shown, headers=headers)
 
     def _list_longest(self, request: Request) -> Response:

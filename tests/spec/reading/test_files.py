@@ -165,6 +165,26 @@ def test_file_outside_of_the_folder_is_not_read_through_a_link(tmp_path: Path) -
         load_contract(path)
 
 
+def test_file_outside_of_the_folder_is_refused_with_a_command_that_includes_it(tmp_path: Path) -> None:
+    error = load_error(tmp_path, openapi=ROOT.replace("paths/pets.yaml}", "../pets.yaml}", 1))
+    path = tmp_path / "openapi.yaml"
+    (problem,) = [each for each in error.problems if "to a file outside" in each.problem]
+    assert problem.location == f"{path}, line 5"
+    assert "move openapi.yaml to a folder that contains both" in problem.expected
+    assert f"npx @redocly/cli bundle {path} --output bundled.yaml" in problem.expected
+
+
+def test_unresolved_references_are_reported_together_with_other_problems(tmp_path: Path) -> None:
+    root = ROOT.replace("paths/pets.yaml}", "../pets.yaml}", 1).replace("schemas/Pet.yaml}", "schemas/No.yaml}", 1)
+    error = load_error(tmp_path, openapi=root + "    Number: {type: numbr}\n")
+    problems = [each.problem for each in error.problems]
+    assert problems == [
+        "reference '../pets.yaml' to a file outside",
+        "No such file or directory",
+        "invalid value 'numbr'",
+    ]
+
+
 def test_circular_path_items_are_an_error(tmp_path: Path) -> None:
     error = load_error(tmp_path, paths__pets="$ref: other.yaml\n", paths__other="$ref: pets.yaml\n")
     assert any("circular reference" in problem.problem for problem in error.problems)

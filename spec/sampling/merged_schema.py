@@ -1,4 +1,4 @@
-"""Merges the schemas that a value must all match: `$ref`, `allOf`, and the chosen options of `anyOf` and `oneOf`."""
+"""Merges the schemas that a value must all match: `$ref`, `allOf`, and chosen options of `anyOf`, `oneOf` and `if`."""
 
 import json
 import math
@@ -18,7 +18,10 @@ _FIRST_KEYWORDS = ("format", "prefixItems", "discriminator", "example", "example
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An `anyOf`, or a `oneOf` (`is_exclusive`). `discriminator`: the OpenAPI keyword next to it, or empty."""
+    """An `anyOf`, a `oneOf` (`is_exclusive`), or the two branches of an `if`.
+
+    `discriminator`: the OpenAPI keyword next to it, or empty.
+    """
 
     options: tuple[Any, ...]
     is_exclusive: bool
@@ -101,10 +104,16 @@ class MergedSchema:
         self._add_object(schema)
         for part in schema.get("allOf", ()):
             self._add(part)
+        self._add_choices(schema)
+
+    def _add_choices(self, schema: Mapping[str, Any]) -> None:
         for keyword in ("anyOf", "oneOf"):
             if schema.get(keyword):
                 discriminator = schema.get("discriminator") or {}
                 self.choices += (Choice(tuple(schema[keyword]), keyword == "oneOf", discriminator),)
+        if "if" in schema and schema.keys() & {"then", "else"}:
+            condition = {"allOf": [schema["if"], schema.get("then", True)]}
+            self.choices += (Choice((condition, schema.get("else", True)), False, {}),)
 
     def _add_values(self, schema: Mapping[str, Any]) -> None:
         types = _read_types(schema)

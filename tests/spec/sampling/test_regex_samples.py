@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
 from spec.document import Document
+from spec.sampling.regex_samples import UnsupportedPattern, sample_text
 from spec.validators import SchemaValidators
 
 SCHEMAS = SchemaValidators.from_document(Document("test", b"", {}))

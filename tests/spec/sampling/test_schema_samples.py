@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mock_server.static_responses.schema_samples import CannotGenerate, SchemaSampler
 from spec.document import Document, escape
 from spec.loader import load_contract
+from spec.sampling.schema_samples import CannotGenerate, SchemaSampler
 from spec.validators import SchemaValidators
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +100,8 @@ def test_each_schema_of_a_contract_has_a_value(path: Path) -> None:
         ({"type": "array", "items": {"enum": [1, 2, 3]}, "minItems": 3, "uniqueItems": True}, [1, 2, 3]),
         ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, []),
         ({"type": "string", "maxLength": 0}, ""),
+        ({"type": "integer", "format": "int32", "minimum": 2**31 - 1}, 2**31 - 1),
+        ({"type": "number", "minimum": 1e300, "maximum": 1e300}, 1e300),
         ({"type": "object", "properties": {"a": {"type": "integer", "example": 2.0**70}}}, {"a": 2**70}),
         ({"type": "array", "prefixItems": [{"const": "a"}, {"const": 2}], "minItems": 2}, ["a", 2]),
         ({"type": "number", "minimum": 0.25, "maximum": 0.25}, 0.25),
@@ -127,6 +129,13 @@ def test_option_that_others_accept_too_is_not_chosen() -> None:
         {"type": "integer", "minimum": 1, "not": {"multipleOf": 2}},
         {"type": "object", "properties": {"a": {"const": 1}}, "if": {"required": ["a"]}, "then": {"required": ["c"]}},
         {"type": "object", "required": ["a"], "dependentRequired": {"a": ["b"]}},
+        {
+            "type": "object",
+            "required": ["k"],
+            "if": {},
+            "then": {"required": ["x"], "properties": {"x": {"minimum": 9}}},
+        },
+        {"type": "array", "uniqueItems": True, "minItems": 3, "items": {"type": "boolean", "nullable": True}},
         {"type": "array", "contains": {"const": 7}, "minContains": 2},
         {"type": "object", "minProperties": 2, "propertyNames": {"pattern": "^x_[a-z]{4}$"}},
         {"type": "object", "patternProperties": {"^n_": {"type": "integer"}}, "additionalProperties": False},

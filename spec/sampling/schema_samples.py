@@ -14,12 +14,12 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from mock_server.static_responses.formats import FORMAT_FACTORIES, SHORT_TEXTS
-from mock_server.static_responses.merged_schema import Choice, MergedSchema, canonical_text
-from mock_server.static_responses.regex_samples import UnsupportedPattern, sample_text
 from spec.composition.discriminators import list_discriminator_values
 from spec.errors import ContractError
-from spec.validators import SchemaValidators
+from spec.sampling.formats import FORMAT_FACTORIES, SHORT_TEXTS
+from spec.sampling.merged_schema import Choice, MergedSchema, canonical_text
+from spec.sampling.regex_samples import UnsupportedPattern, sample_text
+from spec.validators import Direction, SchemaValidators
 
 MAX_OPTIONAL_DEPTH = 5  # of optional properties and items
 MAX_DEPTH = 30  # of required ones
@@ -29,6 +29,7 @@ MAX_CAREFUL_VALUES = 1_000  # each may be validated by itself
 MAX_ITEMS = 1_000
 MAX_TEXT_CHARS = 100_000
 _PATTERN_ATTEMPTS = 20
+_MAX_INTEGERS = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 _SCALAR_TYPES = ("string", "integer", "number", "boolean")
 _TYPE_ORDER = ("object", "array", *_SCALAR_TYPES, "null")
 _TYPES_BY_KEYWORD = {"items": "array", "contains": "array", "pattern": "string", "propertyNames": "object"}
@@ -64,18 +65,19 @@ STRATEGIES = (
 
 @dataclass(frozen=True, slots=True)
 class SchemaSampler:
-    """Generates the values of the schemas of a document, for responses."""
+    """Generates the values of the schemas of a document, for responses (``read``) or requests (``write``)."""
 
     schemas: SchemaValidators
+    direction: Direction = "read"
 
     def sample(self, pointer: str, seed: str, *, only_required: bool = False) -> Any:
         """Return a valid value of the schema at `pointer`. Raises CannotGenerate."""
-        schema, validator = self.schemas.document.resolve(pointer), self.schemas.get(pointer, "read")
+        schema, validator = self.schemas.document.resolve(pointer), self.schemas.get(pointer, self.direction)
         return self._find_valid(schema, validator.is_valid, seed, only_required=only_required)
 
     def sample_schema(self, schema: Any, seed: str, *, only_required: bool = False) -> Any:
         """Return a valid value of a schema that the document does not have. Raises CannotGenerate."""
-        is_valid = partial(self.schemas.is_valid, schema)
+        is_valid = partial(self.schemas.is_valid, schema, direction=self.direction)
         return self._find_valid(schema, is_valid, seed, only_required=only_required)
 
     def _find_valid(self, schema: Any, is_valid: Callable[[Any], bool], seed: str, *, only_required: bool) -> Any:
@@ -83,7 +85,7 @@ class SchemaSampler:
             if only_required:
                 strategy = replace(strategy, only_required=True)
             with suppress(CannotGenerate, RecursionError):
-                value = _ValueGenerator(self.schemas, strategy, seed).generate_root(schema)
+                value = _ValueGenerator(self.schemas, self.direction, strategy, seed).generate_root(schema)
                 if is_valid(value):
                     return value
         raise CannotGenerate(seed)
@@ -121,8 +123,10 @@ class _ValuePlace:
 class _ValueGenerator:
     """Generates one value."""
 
-    def __init__(self, schemas: SchemaValidators, strategy: Strategy, seed: str) -> None:
+    def __init__(self, schemas: SchemaValidators, direction: Direction, strategy: Strategy, seed: str) -> None:
         self.schemas = schemas
+        self.direction = direction
+        self.hidden_flag = "writeOnly" if direction == "read" else "readOnly"
         self.strategy = strategy
         self.seed = f"{seed}#{strategy.attempt}"
         self.value_count = 0
@@ -131,6 +135,10 @@ class _ValueGenerator:
     def generate_root(self, schema: Any) -> Any:
         """Return a value of a schema. Raises CannotGenerate."""
         return self.generate([schema], _ValuePlace())
+
+    def is_valid(self, schema: Any, value: Any) -> bool:
+        """Whether a schema of the document accepts a value."""
+        return self.schemas.is_valid(schema, value, self.direction)
 
     def generate(self, schemas: Sequence[Any], place: _ValuePlace) -> Any:
         """Return a value that all of `schemas` accept, if possible. Raises CannotGenerate."""
@@ -146,7 +154,7 @@ class _ValueGenerator:
             if example is not _MISSING:
                 return example
         value = self.generate_choice(merged, place)
-        if self.strategy.is_careful and merged.choices and not self.schemas.is_valid({"allOf": [*schemas]}, value):
+        if self.strategy.is_careful and merged.choices and not self.is_valid({"allOf": [*schemas]}, value):
             raise CannotGenerate(place.path)
         return value
 
@@ -162,7 +170,7 @@ class _ValueGenerator:
         for example in listed:
             if isinstance(example, float) and example.is_integer() and "integer" in (merged.types or ()):
                 example = int(example)  # an integer beyond 64 bits in the file
-            if isinstance(example, (dict, list)) or self.schemas.is_valid({"allOf": [*schemas]}, example):
+            if isinstance(example, (dict, list)) or self.is_valid({"allOf": [*schemas]}, example):
                 return example
         return _MISSING
 
@@ -185,7 +193,7 @@ class _ValueGenerator:
     def is_valid_option(self, choice: Choice, option: Any, value: Any) -> bool:
         """Whether an option accepts a value, and no other one of a `oneOf` does."""
         others = [other for other in choice.options if other is not option] if choice.is_exclusive else []
-        return self.schemas.is_valid(option, value) and not any(self.schemas.is_valid(o, value) for o in others)
+        return self.is_valid(option, value) and not any(self.is_valid(other, value) for other in others)
 
     def order_options(self, choice: Choice, place: _ValuePlace) -> list[Any]:
         """Return the options: null, and then those that would contain themselves, last."""
@@ -223,6 +231,8 @@ class _ValueGenerator:
             return self.generate_text(merged, place, random)
         if name in ("integer", "number"):
             return _generate_number(merged, place, random, is_integer=name == "integer")
+        if name == "boolean" and "null" in (merged.types or ()) and place.variant % 3 == 2:
+            return None  # the third distinct value
         return (random.random() < 0.5) ^ (place.variant % 2 == 1) if name == "boolean" else None
 
     def is_optional_allowed(self, place: _ValuePlace) -> bool:
@@ -233,7 +243,11 @@ class _ValueGenerator:
     def generate_object(self, merged: MergedSchema, place: _ValuePlace) -> dict[str, Any]:
         """Return an object: properties in the order of the schema, then others up to `minProperties`."""
         value: dict[str, Any] = {}
-        hidden = {name for name, nodes in merged.properties.items() if any(map(_is_write_only, nodes))}
+        hidden = {
+            name
+            for name, nodes in merged.properties.items()
+            if any(_has_flag(node, self.hidden_flag) for node in nodes)
+        }
         required = _list_required(merged, hidden)
         has_optional = self.is_optional_allowed(place)
         for name in dict.fromkeys((*merged.properties, *required)):
@@ -332,7 +346,7 @@ class _ValueGenerator:
 
 
 def _list_required(merged: MergedSchema, hidden: set[str]) -> list[str]:
-    """Return the required properties, with those that they require; without those that no response contains."""
+    """Return the required properties, with those that they require; without those of the other direction."""
     required = [*merged.required]
     for name in required:
         required += [other for other in merged.dependent_required.get(name, ()) if other not in required]
@@ -401,8 +415,8 @@ def _infer_types(merged: MergedSchema, place: _ValuePlace) -> Sequence[str]:
     return ("string",) if place.depth else ("object",)
 
 
-def _is_write_only(schema: Any) -> bool:
-    return isinstance(schema, dict) and schema.get("writeOnly") is True
+def _has_flag(schema: Any, flag: str) -> bool:
+    return isinstance(schema, dict) and schema.get(flag) is True
 
 
 def _is_permitted(name: str, merged: MergedSchema) -> bool:
@@ -463,14 +477,19 @@ def _generate_number(merged: MergedSchema, place: _ValuePlace, random: Random, *
         if width < 0 or (width == 0 and (merged.minimum[1] or merged.maximum[1])):
             raise CannotGenerate(place.path)
         if width == 0:
-            return _to_number(merged.minimum[0])
+            return _to_number(merged.minimum[0], is_integer=is_integer)
         step = width / 128
         first, last = _find_multiples(merged, step)
     if first > last:
         raise CannotGenerate(place.path)
-    last = min(last, first + 99)
+    last = min(last, first + 99, max(first, _find_last_of_format(merged, step)))
     offset = (random.randint(0, last - first) + place.variant) % (last - first + 1)
-    return _to_number((first + offset) * step)
+    return _to_number((first + offset) * step, is_integer=is_integer)
+
+
+def _find_last_of_format(merged: MergedSchema, step: Fraction) -> int:
+    """Return the last factor whose product with `step` fits the integer format of a schema; of 64 bits without one."""
+    return math.floor(_MAX_INTEGERS.get(str(merged.first.get("format")), _MAX_INTEGERS["int64"]) / step)
 
 
 def _find_multiples(merged: MergedSchema, step: Fraction) -> tuple[int, int]:
@@ -489,5 +508,7 @@ def _find_multiples(merged: MergedSchema, step: Fraction) -> tuple[int, int]:
     return first, first + 99 if last is None else last
 
 
-def _to_number(value: Fraction) -> int | float:
-    return value.numerator if value.denominator == 1 else float(value)
+def _to_number(value: Fraction, *, is_integer: bool) -> int | float:
+    """Return an integer if the value is one; a large one that may be a fraction is short as a float (1e+300)."""
+    is_large = abs(value) > _MAX_INTEGERS["int64"] and not is_integer
+    return value.numerator if value.denominator == 1 and not is_large else float(value)

@@ -1,0 +1,1 @@
+"""Generates values that are valid against the schemas of a contract."""
