@@ -14,6 +14,7 @@ from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.filters import FilterSet
 from schemathesis.generation.case import Case
 from schemathesis.hooks import HookContext
+from schemathesis.openapi.checks import MissingHeaderNotRejected
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from schemathesis.transport import BaseTransport
 from typing_extensions import override
@@ -51,6 +52,7 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
     contract, credentials = transport.session.contract, transport.session.client.credentials
     raw_settings = build_settings(contract.operations.values(), operations, seed, depth)
     formats = [part.format for operation_id in contract.operations for part in credentials.find(operation_id)]
+    headers = {part.format.name.lower() for name in contract.operations for part in credentials.find(name)}
     # The transport adds other credentials to every case. The invalid value for an API key may be a valid one.
     if not all(created.is_authorization and created.prefix for created in formats):
         raw_settings["checks"]["ignored_auth"] = {"enabled": False}
@@ -64,9 +66,14 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
 
     @schema.hook
     def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
-        return case.id not in transport.block_reasons
+        return case.id not in transport.block_reasons and not _is_sent_credential(failure, headers)
 
     return schema
+
+
+def _is_sent_credential(failure: Failure, headers: set[str]) -> bool:
+    """Whether a failure is about a missing API key, which the transport adds. `headers`: of credentials, lower-case."""
+    return isinstance(failure, MissingHeaderNotRejected) and failure.header_name.lower() in headers
 
 
 def build_settings(

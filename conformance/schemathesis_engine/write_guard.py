@@ -38,10 +38,13 @@ def get_exclusion_reason(
     if operation.effects and not effects:
         return effects_not_allowed(operation)
     view = contract.views.get(operation.envelope.view_name or "")
-    is_create = operation.method == "post" and operation.envelope.status == 201
-    if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:
+    if _creates_record(operation) and view is not None and contract.find_operation(view.resource, "delete") is None:
         return not_testable(f"the contract defines no operation to delete a {view.resource}")
     return None
+
+
+def _creates_record(operation: Operation) -> bool:
+    return operation.method == "post" and (operation.envelope.status == 201 or operation.action == "create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class WriteGuard:
         """Whether the operation creates a record and returns it, so that it can be deleted."""
         envelope = operation.envelope
         returns_record = envelope.view_name is not None and not envelope.is_list
-        return operation.method == "post" and envelope.status == 201 and returns_record
+        return _creates_record(operation) and returns_record
 
     def is_existing_record(self, resource: str, key: Any) -> bool:
         """Whether the run created that record and has not deleted it."""

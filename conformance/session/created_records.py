@@ -55,9 +55,10 @@ class CreatedRecordFinder:
     def log_created(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that the response to a POST shows as created.
 
-        These are the result of a 201, records with the marker of the run, and records that refer to a record of it.
+        These are the result of a 201 or of a create, records with the marker of the run, and those that refer to one.
         """
-        is_result = operation.envelope.status == 201 and operation.envelope.view_name is not None
+        is_create = operation.envelope.status == 201 or operation.action == "create"
+        is_result = is_create and operation.envelope.view_name is not None
         for nested in self.find_records(operation, exchange) if operation.method == "post" else ():
             resource, record = self.contract.resources[nested.view.resource], nested.record
             key = RecordKey(resource.name, record.get(resource.key_attribute))
