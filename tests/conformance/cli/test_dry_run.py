@@ -14,7 +14,11 @@ from tests.conformance.support.asgi_session import session
 from tests.conformance.support.http_target import run_command, run_http_target
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
-TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
+TOKENS = {
+    "ATHENA_TOKEN": "demo-token",
+    "ATHENA_OTHER_TOKEN": "other-token",
+    "ATHENA_MEMBER_TOKEN": "viewer-token",
+}
 
 
 def run_dry(capsys: pytest.CaptureFixture[str], *arguments: str, environment: dict[str, str] | None = None) -> str:
