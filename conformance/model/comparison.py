@@ -20,6 +20,9 @@ MAX_DEPTH = 4  # embedded records that are compared
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_MINUTE = 60
 MIN_LOST_FRACTION = 0.1  # of a number that is stored as an integer
+MAX_EXACT_NUMBER = 100_000  # smaller numbers have two exact decimals also in single precision
+STORED_DECIMALS = 2  # that a column for decimals has at least
+SMALLEST_DECIMAL = 0.0099  # of these decimals, within the precision of a float
 MAX_CHARACTER_OF_THREE_BYTES = 0xFFFF  # in UTF-8; the character set utf8mb3 of MySQL has no others
 _MARKUP = re.compile("<[^<>]*>")
 
@@ -188,8 +191,7 @@ def is_other_value(expected: Any, actual: Any) -> bool:
     if isinstance(expected, str) and isinstance(actual, str):
         return _is_other_text(expected, actual)
     if _is_number(expected) and _is_number(actual):
-        has_lost_fraction = expected != int(expected) and actual == int(actual)
-        return bool(abs(expected - actual) >= (MIN_LOST_FRACTION if has_lost_fraction else 1))
+        return _is_other_number(expected, actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return any(is_other_value(value, actual[name]) for name, value in expected.items() if name in actual)
     if isinstance(expected, list) and isinstance(actual, list):
@@ -198,9 +200,18 @@ def is_other_value(expected: Any, actual: Any) -> bool:
     return actual is None or (is_same_type and expected != actual)
 
 
+def _is_other_number(expected: float, actual: float) -> bool:
+    """Whether a number differs by more than the rounding to two decimals, or lost a fraction."""
+    difference = abs(expected - actual)
+    if abs(expected) < MAX_EXACT_NUMBER and round(expected, STORED_DECIMALS) == expected != int(expected):
+        return difference >= SMALLEST_DECIMAL
+    has_lost_fraction = expected != int(expected) and actual == int(actual)
+    return difference >= (MIN_LOST_FRACTION if has_lost_fraction else 1)
+
+
 def _are_other_items(expected: list[Any], actual: list[Any]) -> bool:
     """Whether an item is missing or additional; a server may order items, and store equal ones once."""
-    if any(isinstance(item, Mapping) for item in (*expected, *actual)):
+    if len(expected) != len(actual) and any(isinstance(item, Mapping) for item in (*expected, *actual)):
         return False
     pairs = ((expected, actual), (actual, expected))
     return any(all(_is_other_item(item, other) for other in others) for items, others in pairs for item in items)

@@ -56,8 +56,9 @@ def contradicts_write(model: Model, write: ObservedWrite, mismatch: Mismatch) ->
         return _is_unsent_change(write, mismatch)
     if write.sent[name] is None and mismatch.expected is None:
         return mismatch.actual not in EMPTY_VALUES and _has_null_elsewhere(model, mismatch)
-    is_sent = equal(write.sent[name], mismatch.expected)
-    return is_sent and (is_other_value(mismatch.expected, mismatch.actual) or _is_truncated(model, mismatch))
+    # The server adds the stored members of an object that was sent in part.
+    is_sent = contains(write.sent[name], mismatch.expected)
+    return is_sent and (is_other_value(write.sent[name], mismatch.actual) or _is_truncated(model, mismatch))
 
 
 def _contradicts_reference(model: Model, write: ObservedWrite, mismatch: Mismatch, fields: Sequence[str]) -> bool:

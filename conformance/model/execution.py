@@ -12,7 +12,7 @@ from typing import Any
 
 from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
-from conformance.checks.support.values import contains, equal, truncate
+from conformance.checks.support.values import contains, equal, parse_zoned_datetime, truncate
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, is_other_value
 from conformance.model.contradictions import ObservedWrite, compute_aggregate, contradicts_write, find_derived_property
@@ -86,7 +86,8 @@ class Execution:
     `steps`: those that were executed. `writes`: the exchanges of the successful writes. `reached`: (operationId, field
     or parameter) of the successful requests. `own_writes`: the last write to each record. `confirmed`: (record,
     property) -> number of the last write before a read that showed the value of the model; the response to a write may
-    repeat the request without storing it. `row_sets`: of the complete lists since the last write.
+    repeat the request without storing it. `row_sets`: of the complete lists since the last write. `_last_retrieved`:
+    number of writes before the last retrieve of a record, and its body.
     """
 
     session: Session
@@ -100,6 +101,7 @@ class Execution:
     confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
     row_sets: RowSets = field(default_factory=RowSets)
+    _last_retrieved: dict[RecordName, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     _name_counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -136,6 +138,7 @@ class Execution:
         names = [*find_names(step.body), *find_names(step.query)]
         if step.action not in (Action.CREATE, Action.LIST) and step.record is not None:
             names.append(step.record)
+        names += [step.parent] if step.parent is not None else []
         if any(name not in self.records for name in names):
             return []
         if step.action in (Action.UPDATE, Action.DELETE) and step.record and self.records[step.record].is_foreign:
@@ -191,7 +194,8 @@ class Execution:
         """Create a record; a rejected create is left to other checks."""
         assert step.record is not None
         try:
-            created = self.session.records.create(step.resource, self.resolve(step.body))
+            parent_key = self.records[step.parent].key if step.parent is not None else None
+            created = self.session.records.create(step.resource, self.resolve(step.body), parent_key=parent_key)
         except SkipCheck:
             return
         operation = self.session.contract.find_create_operation(step.resource)
@@ -207,9 +211,19 @@ class Execution:
             return
         record = self.model.create(operation, step.resource, created.key, created.request_body)
         self.records[step.record] = record
+        if step.parent is not None:
+            self._set_parent(record, self.records[step.parent])
         self._record_write(operation, created.exchange, step.record)
         self.reached |= {(operation.id, name) for name in created.request_body}
         self._compare_record(operation, step.record, created.body, created.exchange)
+
+    @staticmethod
+    def _set_parent(record: ModelRecord, parent: ModelRecord) -> None:
+        """Set the only relation of a record to the resource of the record in the path of its create."""
+        relations = [r for r in record.resource.relations.values() if r.is_stored and not r.to_many]
+        matching = [r for r in relations if r.targets == (parent.resource.name,)]
+        if len(matching) == 1:
+            record.references[matching[0].name] = parent.id
 
     def _borrow(self, name: RecordName, borrowed: CreatedRecord) -> None:
         """Add a record of another client that the run may update; it may be known, as the tenant of the account is."""
@@ -353,22 +367,24 @@ class Execution:
         return None
 
     def _compare_update_stamps(self, operation: Operation, step: Step, body: Any, exchange: Exchange) -> None:
-        """Report an update stamp that differs from the previous response, if that was to the same request.
+        """Report an update stamp that differs from the previous response to the same request, without a write between.
 
-        At any other time a server may advance it; also when it changes the record by itself.
+        A server may advance it when it changes the record by itself.
         """
-        previous = self.steps[-2] if len(self.steps) > 1 else None
-        if step.record is None or previous is None or not isinstance(body, Mapping):
+        if step.record is None or not isinstance(body, Mapping):
             return
-        if (previous.action, previous.record) != (Action.RETRIEVE, step.record):
+        count, before = self._last_retrieved.get(step.record, (-1, {}))
+        self._last_retrieved[step.record] = self.model.write_count, body
+        if count != self.model.write_count:
             return
-        record = self.records[step.record]
-        changed = [n for n in record.resource.attributes if n in body and not equal(record.attributes.get(n), body[n])]
-        stamps = record.resource.attributes_with_stamp("updated")
-        for name in changed if set(changed) <= set(stamps) else ():
-            before = record.attributes.get(name)
-            message = f"{name} of {step.record}: got {body[name]!r}, expected {before!r} as in the read before"
-            locations = ((record.resource.attributes[name].pointer, None), (operation.pointer, None))
+        attributes = self.records[step.record].resource.attributes
+        names = attributes.keys() & body.keys() & before.keys()
+        # Only the notation may differ, so fractions of a second count too.
+        changed = {n for n in names if not equal(before[n], body[n]) or _is_other_instant(before[n], body[n])}
+        stamps = self.records[step.record].resource.attributes_with_stamp("updated")
+        for name in sorted(changed) if changed <= set(stamps) else ():
+            message = f"{name} of {step.record}: got {body[name]!r}, expected {before[name]!r} as in the read before"
+            locations = ((attributes[name].pointer, None), (operation.pointer, None))
             self._report(operation, locations, name, message, exchange, is_independent=True)
 
     def _list(self, step: Step) -> None:
@@ -572,10 +588,12 @@ class Execution:
     ) -> bool:
         """Whether a difference contradicts the last write to its record, another read, or the rows that it counts."""
         own = self.own_writes.get(owner) if owner is not None else None
-        if owner is not None and own is not None and len(mismatch.path) == 1:
-            is_confirmed = self.confirmed.get((owner, mismatch.path[0]), -1) >= own.previous
-            write = ObservedWrite(own.operation, own.exchange, body, is_confirmed)
-            if contradicts_write(self.model, write, mismatch):
+        is_attribute = mismatch.path[-1] in mismatch.record.resource.attributes
+        if owner is not None and own is not None and (is_attribute or len(mismatch.path) == 1):
+            is_confirmed = self.confirmed.get((owner, mismatch.path[-1]), -1) >= own.previous
+            is_embedded = len(mismatch.path) > 1
+            write = ObservedWrite(own.operation, own.exchange, {} if is_embedded else body, is_confirmed)
+            if contradicts_write(self.model, write, replace(mismatch, path=mismatch.path[-1:])):
                 return True
         if operation.method != "get":
             return False
@@ -711,6 +729,11 @@ class Execution:
         )
         if all(other.identity != divergence.identity for other in self.divergences):
             self.divergences.append(divergence)
+
+
+def _is_other_instant(first: Any, second: Any) -> bool:
+    instants = parse_zoned_datetime(first), parse_zoned_datetime(second)
+    return None not in instants and instants[0] != instants[1]
 
 
 def _has_relation(row: Any, name: str) -> bool:

@@ -34,7 +34,8 @@ class Step:
     """One request.
 
     `record`: the created, updated, deleted or retrieved record. `body`: fields of a write; a write adds the required
-    ones. `query`: parameters of a read; a list is a repeated or comma-separated parameter.
+    ones. `query`: parameters of a read; a list is a repeated or comma-separated parameter. `parent`: the record in the
+    path of a create.
     """
 
     action: Action
@@ -42,6 +43,7 @@ class Step:
     record: RecordName | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
+    parent: RecordName | None = None
 
     def rename(self, names: Mapping[RecordName, RecordName]) -> "Step":
         """Return the step with other names of records; names that are not in `names` are unchanged."""
@@ -51,10 +53,12 @@ class Step:
             names.get(self.record, self.record) if self.record else None,
             replace_names(self.body, lambda name: names.get(name, name)),
             replace_names(self.query, lambda name: names.get(name, name)),
+            names.get(self.parent, self.parent) if self.parent else None,
         )
 
     def __str__(self) -> str:
         subject = str(self.record) if self.record is not None else self.resource
+        subject += f" of {self.parent}" if self.parent is not None else ""
         arguments = self.body if self.has_body else self.query
         shown = ", ".join(f"{name}: {_format(value)}" for name, value in arguments.items())
         return f"{self.action} {subject} {{{shown}}}" if shown or self.has_body else f"{self.action} {subject}"

@@ -4,13 +4,14 @@ Each field is set, changed, null and absent; each parameter is sent alone and co
 and on-delete rule is reached.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import combinations, zip_longest
 from typing import Any
 
+from conformance.checks.support.days import find_zone_dependent_days
 from conformance.checks.support.parameters import find_parameter, get_enum_values
 from conformance.checks.support.tenancy import build_unmatched_value
 from conformance.checks.support.values import parse_instant
@@ -21,22 +22,24 @@ from conformance.model.orders import iter_orders
 from conformance.model.queries import NIL_UUID, is_unmatched
 from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
-from conformance.model.values import ValueGenerator, is_nullable
+from conformance.model.values import ValueGenerator, is_nullable, iter_members
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
 from spec.document import snake_case
 from spec.model import BodyField, DerivedProperty, Operation, Parameter, Relation
 
 TWO_DAYS = timedelta(days=2)  # no time zone moves an instant that far
-MAX_VALUES = 18  # values of one field that are sent with creates
+MAX_VALUES = 20  # values of one field that are sent with creates
 MAX_UPDATED_VALUES = 4  # values of one field that are sent with updates
+MAX_UPDATED_OBJECTS = 7  # values of an object, whose properties have other values in each
+MAX_EMBEDDED_VALUES = 3  # values of a field that only embedded records show
 MAX_FILTER_VALUES = 3
 MIN_WORD_CHARS = 3  # longer words of a text are searched for
 MAX_PAIRS = 14  # combinations of two parameters
 OLD_INSTANT = "2001-02-03T04:05:06Z"
 ADOPTED_ROWS = 20  # records of other clients that lists are compared with
 RETRIEVED_ROWS = 5  # of them, retrieved because a list may omit properties that it filters by
-WORDS = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")
+WORDS = ("alpha", "beta", "beta", "Gamma Übung", "delta 50% x_y", "epsilon 50xx xxy")
 LISTED_BY_VALUE = (("filter", "eq"), ("search", "eq"))  # role and operator of parameters
 LIST_RECORDS = 6  # records with different values that lists are compared with
 CreateSteps = Generator[Step, None, RecordName | None]  # returns the name of the record, None if it was not created
@@ -156,11 +159,24 @@ class Tour:
         setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
         return setters[0] if setters else None
 
+    def _is_created_below(self, source: str, relation: Relation) -> bool:
+        """Whether records of a resource are created by an operation on the record that their only such relation has."""
+        creator = self.session.contract.find_create_operation(source)
+        if creator is None or len(creator.path_parameter_names) != 1 or creator.effects or relation.to_many:
+            return False
+        relations = self.session.contract.resources[source].relations.values()
+        same = [r for r in relations if r.is_stored and not r.to_many and r.targets == relation.targets]
+        return same == [relation] and relation.targets == (creator.resource,)
+
     def _create_referrer(
         self, source: str, relation: Relation, target: RecordName, values: Mapping[str, Any] | None = None
     ) -> CreateSteps:
         """Create a record that refers to another; returns its name, or None if it was not created."""
         setter = self._find_setter(source, relation)
+        if setter is None and self._is_created_below(source, relation):
+            created = self.execution.new_name(source)
+            yield Step(Action.CREATE, source, created, parent=target)
+            return created if created in self.execution.records else None
         if setter is None:
             return None
         return (yield from self.create(source, {**(values or {}), **self._refer(relation, *setter, [target])}))
@@ -190,10 +206,12 @@ class Tour:
             yield from self._reads(witness)
         creator = self.session.operations.creator(self.resource)
         fields = self._fields(creator)
-        columns = self._stagger([self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields])
+        # The first value of a required field was sent with the witness.
+        columns = self._stagger([self.values.list_values(f)[int(f.required) :][:MAX_VALUES] for f in fields])
         for row in zip_longest(*columns, fillvalue=None):
             body = {f.name: value for f, value in zip(fields, row, strict=True) if value is not None}
             yield from self._create_valid(body)
+        yield from self._create_embedded(creator)
         nulls = {f.name: None for f in fields if not f.required and is_nullable(self.session, f)}
         if nulls:
             yield from self._create_valid(nulls)
@@ -203,6 +221,45 @@ class Tour:
             yield from self._create_valid(body)
         yield from self.observe(witness)
         yield Step(Action.LIST, self.resource)
+
+    def _create_embedded(self, creator: Operation) -> Iterator[Step]:
+        """Create records with values of the fields that only embedded records show, and records that embed them."""
+        names = self._embedded_only_names(creator)
+        columns = [(name, self.values.list_values(creator.body_fields[name])[:MAX_EMBEDDED_VALUES]) for name in names]
+        for index in range(max((len(values) for _, values in columns), default=0)):
+            body = {name: values[index % len(values)] for name, values in columns if values}
+            created = yield from self.create(self.resource, body)
+            if created is not None:
+                yield from self._observe_embedded((yield from self._create_embedding_records(created, names)))
+
+    def _embedded_only_names(self, operation: Operation) -> list[str]:
+        """Return the writable attributes that no response of the resource itself shows, but one that embeds it."""
+        contract = self.session.contract
+        own_reads = (self._find("retrieve"), self._find("list"), self._find("create"))
+        own_views = {read.envelope.view_name for read in own_reads if read is not None}
+        views = [view for view in contract.views.values() if view.resource == self.resource]
+        own = {name for view in views if view.name in own_views for name in view.property_names}
+        shown = {name for view in views for name in view.property_names} - own
+        return [f.name for f in self._fields(operation) if f.name in shown]
+
+    def _create_embedding_records(
+        self, target: RecordName, names: Collection[str]
+    ) -> Generator[Step, None, list[RecordName]]:
+        """Create records that embed a record with one of these properties; returns their names."""
+        created: list[RecordName] = []
+        contract = self.session.contract
+        for source, relation in contract.find_relations_to(target.resource):
+            view = contract.views.get(relation.target_views.get(target.resource, ""))
+            if view is not None and set(names) & set(view.property_names):
+                name = yield from self._create_referrer(source.name, relation, target)
+                created += [name] if name is not None else []
+        return created
+
+    def _observe_embedded(self, names: Sequence[RecordName]) -> Iterator[Step]:
+        """Retrieve records with all relations."""
+        for name in names:
+            queries = self._find_full_selections(self.session.operations.find(name.resource, "retrieve"))
+            yield Step(Action.RETRIEVE, name.resource, name, query=queries[0] if queries else {})
 
     def _stagger(self, columns: list[list[Any]]) -> list[list[Any]]:
         """Rotate every second column of texts by half, so that one text of a row has the marker of the run."""
@@ -259,9 +316,12 @@ class Tour:
         yield from self.observe(name, sibling)
         yield from self._update_read_everywhere(name)
         fields = self._fields(self.operation)
+        hidden = self._embedded_only_names(self.operation)
+        embedding = (yield from self._create_embedding_records(name, hidden)) if hidden else []
         for position, f in enumerate(fields):
             for value in self._updated_values(f, position):
                 yield from self._update(name, {f.name: value})
+                yield from self._observe_embedded(embedding if f.name in hidden else ())
             if is_nullable(self.session, f):
                 yield from self._update(name, {f.name: None})
         yield from self._update(name, {})
@@ -336,12 +396,19 @@ class Tour:
         yield from self.observe(*children, name)
 
     def _updated_values(self, f: BodyField, position: int) -> list[Any]:
-        """Return an ordinary value, those that count as false in many languages, and some others by position."""
+        """Return the first two values, those that count as false in many languages, a fraction, and others by position.
+
+        Of objects with properties, return all values up to `MAX_UPDATED_OBJECTS`.
+        """
         values = self.values.list_values(f)
-        falsy = [value for value in values[1:] if not value]
-        others = [value for value in values[1:] if value]
+        if any(isinstance(value, Mapping) and value for value in iter_members(values)):
+            return values[:MAX_UPDATED_OBJECTS]
+        first, falsy = values[:2], [value for value in values[2:] if not value]
+        others = [value for value in values[2:] if value]
+        fractions = [value for value in others if isinstance(value, float)][-1:]
         rotated = others[position % len(others) :] + others[: position % len(others)] if others else []
-        return [*values[:1], *falsy, *rotated][: MAX_UPDATED_VALUES + len(falsy)]
+        selected = [*first, *falsy, *fractions, *(value for value in rotated if value not in fractions)]
+        return selected[: MAX_UPDATED_VALUES + len(falsy) + 1]
 
     def _full_body(self) -> dict[str, Any]:
         creator = self.session.contract.find_create_operation(self.resource)
@@ -425,7 +492,8 @@ class Tour:
 
     def _delete_referenced(self, source: str, relation: Relation) -> Iterator[Step]:
         """Delete a record that a child refers to, next to a child of another record."""
-        if self._find_setter(source, relation) is None or not self.can_create(self.session, self.resource):
+        is_creatable = self._find_setter(source, relation) is not None or self._is_created_below(source, relation)
+        if not is_creatable or not self.can_create(self.session, self.resource):
             return
         targets: list[RecordName] = []
         children: list[RecordName | None] = []
@@ -454,6 +522,8 @@ class Tour:
         for query in (*self._selections("include"), *self._selections("count")):
             yield from (Step(Action.RETRIEVE, self.resource, name, query=query) for name in names[-1:])
         yield from self.observe(*names, *names[-1:])  # the last one twice: a read changes nothing
+        yield Step(Action.LIST, self.resource)
+        yield from self.observe(*names[-1:])
 
     # Lists
 
@@ -560,6 +630,8 @@ class Tour:
         narrow = next(({n: v} for n, v in conditions if v == self.session.payloads.marker), {})
         for order in [*self._orders()] or [{}]:
             yield Step(Action.LIST, self.resource, query={**order, **narrow, **paging})
+        # The records of other clients have values that the run cannot set, such as counts.
+        yield from (Step(Action.LIST, self.resource, query=order) for order in self._orders() if narrow)
         yield from self._pairs(conditions, paging)
         yield from self._overridden(conditions)
         for selections in (self._selections("include"), self._selections("count")):
@@ -625,7 +697,7 @@ class Tour:
         foreign = [term for name in names for term in self._words(name)][:2]
         if all(self.execution.records[name].is_foreign for name in names):
             return [*foreign, *[term.upper() for term in foreign[:1]], f"{marker}-unknown"]
-        return [marker, "beta", "BETA", "gamma", "50%", "x_y", *foreign[:1], f"{marker}-unknown"]
+        return [marker, "beta", "BETA", "gamma", "übung", "50%", "x_y", *foreign[:1], f"{marker}-unknown"]
 
     def _words(self, name: RecordName) -> Iterator[str]:
         """Yield a word of each searched text of a record of another client."""
@@ -648,7 +720,7 @@ class Tour:
                 items = value if isinstance(value, list) else [value]
                 values += [v for v in items if isinstance(v, (str, int, float)) and v not in values and v != ""]
         if x_query.operator in ("from", "to"):
-            return _build_bounds(values, is_date=schema.get("format") == "date")
+            return _build_bounds(values, operator=x_query.operator, is_date=schema.get("format") == "date")
         item_schema = self.session.payloads.resolve_schema(schema.get("items", schema))
         values += [v for v in item_schema.get("enum", ()) if v not in (None, "", *values)]
         if item_schema.get("type") == "boolean":
@@ -706,8 +778,11 @@ class Tour:
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
 
 
-def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
-    """Return bounds for a filter by range: of the middle of the values, before all of them and after all of them."""
+def _build_bounds(values: list[Any], *, operator: str, is_date: bool) -> list[Any]:
+    """Return bounds for a filter by range: of the middle of the values, before all of them and after all of them.
+
+    Further bounds of dates are the days for which another time zone selects other records.
+    """
     numbers = sorted(value for value in values if isinstance(value, (int, float)))
     if numbers:
         return [numbers[len(numbers) // 2], numbers[0] - 1, numbers[-1] + 1]
@@ -715,7 +790,10 @@ def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
     if not instants:
         return []
     bounds = (instants[len(instants) // 2], instants[0] - TWO_DAYS, instants[-1] + TWO_DAYS)
-    return [bound.date().isoformat() if is_date else f"{bound:%Y-%m-%dT%H:%M:%SZ}" for bound in bounds]
+    if not is_date:
+        return [f"{bound:%Y-%m-%dT%H:%M:%SZ}" for bound in bounds]
+    days = [bound.date() for bound in bounds] + list(find_zone_dependent_days(instants, operator))
+    return [day.isoformat() for day in dict.fromkeys(days)]
 
 
 def run_tour(execution: Execution, steps: Iterator[Step]) -> None:

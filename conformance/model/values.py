@@ -1,17 +1,29 @@
 """Values for body fields and query parameters: those that backends handle wrongly first, all valid by the schema."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from conformance.checks.support.values import dereference_schema
 from conformance.session.session import Session
+from spec.document import escape
 from spec.model import BodyField
 
 MAX_TEXT_CHARS = 2000
+MAX_NESTED_DEPTH = 3  # of objects in objects
+MAX_NESTED_VALUES = 6  # values of one nested property
+NESTED_NUMBERS = (0.25, 0, -1, 19.99, 7, 12345.67)
+NESTED_TEXTS = ("$1 \\1 ${x} {{x}} 100%_", "", 'it\'s "ä" <b>', "0")
+FREE_OBJECTS: tuple[dict[str, Any], ...] = (
+    {"a": {"b": [1, 0.5, None, False]}, "": ""},
+    {"zero": 0, "no": False, "none": None, "text": "", "list": [], "object": {}, "$1 {{x}} %": "$1 \\1 ${x} {{x}} %_'"},
+)
 MAX_COLUMN_BYTES = 65_535  # of a text column of MySQL, and of other 16-bit lengths
 NUMBERS = (0, 1, -1, 0.5, 2.25, 100, 19.99, 12345.67)
 MAX_INT32, MAX_SAFE_INTEGER, MAX_INT64 = 2**31 - 1, 2**53 - 1, 2**63 - 1
 TEXTS = (
+    "$1 \\1 ${x} {{x}} %_ <b>&amp; 'q' \"d\" ä 👍 $& <%= x %>",
     'it\'s "quoted" \\ `back` %s {0} -- ; DROP',
     "Zażółć gęślą jaźń, naïve Ærøskøbing",
     "ok 👍🏽 👩‍👩‍👧 🚀",
@@ -37,7 +49,8 @@ class ValueGenerator:
         """Return valid values without null, the most ordinary one first."""
         payloads = self.session.payloads
         schema = payloads.resolve_schema(field.schema)
-        candidates = [payloads.generate_value(field.schema, field.name), *self._candidates(schema, field.name)]
+        _, pointer = dereference_schema(self.session.contract.document, field.pointer)
+        candidates = [payloads.generate_value(field.schema, field.name), *self._candidates(schema, field.name, pointer)]
         validator = self.session.schemas.get_field(field, "write")
         values: list[Any] = []
         for value in candidates:
@@ -46,7 +59,7 @@ class ValueGenerator:
                 values.append(value)
         return values
 
-    def _candidates(self, schema: Mapping[str, Any], name: str) -> Iterator[Any]:
+    def _candidates(self, schema: Mapping[str, Any], name: str, pointer: str) -> Iterator[Any]:
         if schema.get("enum"):
             yield from schema["enum"]
             return
@@ -58,9 +71,9 @@ class ValueGenerator:
             case "string":
                 yield from self._texts(schema, name)
             case "array":
-                yield from self._arrays(schema, name)
+                yield from self._arrays(schema, name, pointer)
             case _:
-                yield from self._objects(schema, name)
+                yield from self._objects(schema, name, pointer)
 
     def _numbers(self, schema: Mapping[str, Any]) -> Iterator[Any]:
         yield from (schema[bound] for bound in ("minimum", "maximum") if bound in schema)
@@ -93,23 +106,81 @@ class ValueGenerator:
         yield from EXACT_TEXTS
         yield ""
 
-    def _arrays(self, schema: Mapping[str, Any], name: str) -> Iterator[list[Any]]:
+    def _arrays(self, schema: Mapping[str, Any], name: str, pointer: str) -> Iterator[list[Any]]:
         items = schema.get("items", {})
         values = [self.session.payloads.generate_value(items, name) for _ in range(3)]
-        for text in TEXTS[:2] if self.session.payloads.resolve_schema(items).get("type") == "string" else ():
+        item_schema = self.session.payloads.resolve_schema(items)
+        for text in TEXTS[:2] if item_schema.get("type") == "string" else ():
             values.append(text)
         yield from ([], values[:1], values[:2], list(reversed(values)), [values[0], values[0]])
+        if "items" in schema and item_schema.get("type", "object") == "object":
+            rows = list(self._nested_values(f"{pointer}/items", name, 1))
+            yield rows[:2]
+            yield from ([row] for row in rows)
 
-    def _objects(self, schema: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    def _objects(self, schema: Mapping[str, Any], name: str, pointer: str) -> Iterator[dict[str, Any]]:
         properties = schema.get("properties", {})
         payloads = self.session.payloads
         full = {key: payloads.generate_value(value, key) for key, value in properties.items()}
         yield full
+        if properties:
+            yield from self._nested_objects(schema, pointer, 1)
         yield from ({key: value} for key, value in full.items())
         if schema.get("additionalProperties", True) is not False and not properties:
-            yield from ({payloads.marker: "a value"}, {"a": {"b": [1, 0.5, None, False]}, "": ""}, {})
+            yield from ({payloads.marker: "a value"}, *FREE_OBJECTS, {})
+
+    def _nested_values(self, pointer: str, name: str, depth: int) -> Iterator[Any]:
+        """Yield valid values of the schema at a pointer, at most `MAX_NESTED_VALUES`."""
+        schema, resolved = dereference_schema(self.session.contract.document, pointer)
+        validator = self.session.schemas.get(pointer, "write")
+        values = (
+            value for value in self._nested_candidates(schema, name, resolved, depth) if validator.is_valid(value)
+        )
+        yield from islice(values, MAX_NESTED_VALUES)
+
+    def _nested_candidates(self, schema: Mapping[str, Any], name: str, pointer: str, depth: int) -> Iterator[Any]:
+        payloads = self.session.payloads
+        if schema.get("enum"):
+            yield from schema["enum"]
+            return
+        match schema.get("type", "object"):
+            case "boolean":
+                yield from (False, True)
+            case "integer" | "number":
+                yield from NESTED_NUMBERS
+                yield from (schema[bound] for bound in ("minimum", "maximum") if bound in schema)
+            case "string":
+                yield payloads.generate_value(schema, name)
+                yield from NESTED_TEXTS
+            case "array" if "items" in schema and depth < MAX_NESTED_DEPTH:
+                items = list(self._nested_values(f"{pointer}/items", name, depth + 1))
+                yield from (items[:2], [], items[1:3])
+            case "object" if schema.get("properties") and depth < MAX_NESTED_DEPTH:
+                yield from self._nested_objects(schema, pointer, depth + 1)
+            case "object" if schema.get("additionalProperties", True) is not False:
+                yield from FREE_OBJECTS
+                yield {}
+            case _:
+                yield payloads.generate_value(schema, name)
+        yield None
+
+    def _nested_objects(self, schema: Mapping[str, Any], pointer: str, depth: int) -> Iterator[dict[str, Any]]:
+        """Yield objects with all properties; each has another value of every property that has several."""
+        values = {
+            name: list(self._nested_values(f"{pointer}/properties/{escape(name)}", name, depth))
+            for name in schema.get("properties", {})
+        }
+        for index in range(max(map(len, values.values()), default=0)):
+            yield {name: column[index % len(column)] for name, column in values.items() if column}
 
 
 def is_nullable(session: Session, field: BodyField) -> bool:
     """Return whether the contract allows null for a field."""
     return session.schemas.get_field(field, "write").is_valid(None)
+
+
+def iter_members(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield values, and the items of those that are lists."""
+    for value in values:
+        yield value
+        yield from value if isinstance(value, list) else ()

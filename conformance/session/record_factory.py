@@ -55,8 +55,13 @@ class RecordFactory:
 
     # Creates
 
-    def create(self, resource: str, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
-        """Create a record with everything it requires, or borrow one of `mutable_records`. Raises SkipCheck."""
+    def create(
+        self, resource: str, changes: Mapping[str, Any] | None = None, *, parent_key: Any = None
+    ) -> CreatedRecord:
+        """Create a record with everything it requires, or borrow one of `mutable_records`. Raises SkipCheck.
+
+        `parent_key`: key of the record in the path of the create operation; by default that of the shared record.
+        """
         client = self.client
         if client.options.read_only:
             raise SkipCheck(READ_ONLY)
@@ -66,7 +71,8 @@ class RecordFactory:
             return CreatedRecord(resource, key, {}, borrowed_record, exchange)
         operation, path_values = client.operations.creator(resource), {}
         if operation.path_parameter_names:
-            path_values = {operation.path_parameter_names[0]: self.shared_record(operation.resource or "").key}
+            key = self.shared_record(operation.resource or "").key if parent_key is None else parent_key
+            path_values = {operation.path_parameter_names[0]: key}
         if operation.effects:
             client.charge_call(operation)
         tenant_fields = client.tenant.create_fields(operation) if client.tenant else {}

@@ -13,6 +13,10 @@ from conformance.session.session import Session
 from conformance.transport.messages import Actor, Exchange
 from spec.model import AccessGrant, BodyField, Contract, Operation, Relation
 
+VARIABLE = "value"
+PLACEHOLDER = "{{value}}"
+VARIABLE_VALUE = "first $1 \\1 $& %s <b>{0} last"  # some of it has a meaning in patterns, formats and markup
+
 
 @dataclass(frozen=True, slots=True)
 class PerformedAction:
@@ -52,7 +56,8 @@ def _perform(case: Case) -> PerformedAction:
     if operation.path_parameter_names:
         # A new record may be in a state that forbids the action; then use one with every flag set.
         for flags in ({}, _build_flags(session, operation.resource or "")):
-            record = session.records.create(operation.resource or "", flags)
+            changes = {**_build_templates(session, operation), **flags}
+            record = session.records.create(operation.resource or "", changes)
             body_before = dict(retrieve_record(session, record.resource, record.key)[0])
             exchange = _send_action(session, operation, {operation.path_parameter_names[0]: record.key})
             if exchange.response.status != 409:
@@ -78,6 +83,28 @@ def _send_action(session: Session, operation: Operation, path_values: Mapping[st
     return exchange
 
 
+def find_variable_fields(session: Session, operation: Operation) -> list[BodyField]:
+    """Return the fields of an action that may be values of placeholders: objects with texts of any name."""
+    sample = {VARIABLE: VARIABLE_VALUE}
+    fields = attribute_fields(operation) if operation.path_parameter_names else ()
+    objects = [f for f in fields if session.payloads.resolve_schema(f.schema).get("additionalProperties")]
+    return [field for field in objects if session.schemas.get_field(field, "write").is_valid(sample)]
+
+
+def _build_templates(session: Session, operation: Operation) -> dict[str, Any]:
+    """Return texts with a placeholder for the record of an action that may fill them in."""
+    creator = session.operations.find(operation.resource or "", "create")
+    if creator is None or not find_variable_fields(session, operation):
+        return {}
+    templates: dict[str, Any] = {}
+    for field in attribute_fields(creator):
+        schema, text = session.payloads.resolve_schema(field.schema), f"{session.payloads.marker} {PLACEHOLDER} end"
+        is_free_text = schema.get("type") == "string" and not schema.keys() & {"format", "pattern", "enum"}
+        if is_free_text and session.schemas.get_field(field, "write").is_valid(text):
+            templates[field.name] = text
+    return templates
+
+
 def _build_flags(session: Session, resource: str) -> dict[str, Any]:
     operation = session.operations.find(resource, "create")
     fields = attribute_fields(operation) if operation else ()
@@ -90,6 +117,7 @@ def build_action_body(session: Session, operation: Operation) -> dict[str, Any] 
         return None
     access_grant = find_access_grant(session.contract, operation)
     body: dict[str, Any] = session.payloads.optional_lists(operation)
+    body |= {field.name: {VARIABLE: VARIABLE_VALUE} for field in find_variable_fields(session, operation)}
     for field in operation.request_body.fields.values():
         if field.required and field.name not in body:
             body |= session.payloads.build_field(operation, field, _select_parent(session, access_grant, field))

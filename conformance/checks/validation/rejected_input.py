@@ -14,6 +14,7 @@ from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 
+VALUE_KEYWORDS = ("enum", "minimum", "maximum", "minLength", "maxLength", "required")
 UNKNOWN_PROPERTY = "conformance_unknown"
 VIOLATION_STATUSES = (422, 400)
 INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
@@ -55,11 +56,12 @@ def _evaluate_rejection(
 
     `location`: pointer and keyword that the request violates. `description`: the value that was sent.
     """
-    keyword = location[1]
+    keyword, status = location[1], exchange.response.status
     rejection = (case.operation.responses[422] or case.operation.pointer, None)
-    least_certain = select_least_certain(case, location, rejection)
+    # The value violates the contract, whatever the status of a rejection.
+    is_accepted_violation = exchange.response.ok and keyword in VALUE_KEYWORDS
+    least_certain = location if is_accepted_violation else select_least_certain(case, location, rejection)
     requirement = case.build_requirement(*least_certain, parameter=f"{name} {keyword}")
-    status = exchange.response.status
     if status != 422:
         return case.build_result(requirement, f"{name} {description} ({keyword}): got {status}, expected 422", exchange)
     message = bad_requests.find_schema_violation(case, 422, exchange)

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -22,6 +24,8 @@ from conformance.checks.support.values import (
 from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
+from conformance.session.payloads import attribute_fields
+from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Resource
 
@@ -29,6 +33,7 @@ ZONE_STEP = timedelta(minutes=15)  # time zone offsets are multiples of this
 MAX_CLOCK_SKEW = timedelta(minutes=2)  # between the clocks of one server
 MAX_ZONE_OFFSET = timedelta(hours=15)
 Predicate = Callable[[Contract, Operation], bool]
+WITNESS_PAUSE = 1.1  # seconds between a create and an update, if timestamps have whole seconds
 CLOCK_RESOLUTION = 0.02  # seconds: some operating systems update their clock every 16 ms
 
 
@@ -96,7 +101,39 @@ def _check_over_update(
             yield case.skip(requirement, f"the record has no {name}")
         else:  # a read may show the update later
             message = session.client.wait_until(partial(find_problem, name))
-            yield case.build_result(requirement, message, exchange)
+            result = case.build_result(requirement, message, exchange)
+            is_contradiction = bool(message) and stamp == "updated" and _advances_elsewhere(session, resource, name)
+            yield replace(result, is_contradiction=is_contradiction)
+
+
+def _advances_elsewhere(session: Session, excluded: Resource, name: str) -> bool:
+    """Whether an update of a record of another resource advances its timestamp of the same name."""
+    for resource in session.contract.resources.values():
+        update = session.operations.find(resource.name, "update")
+        if resource is excluded or update is None or name not in resource.attributes_with_stamp("updated"):
+            continue
+        with suppress(SkipCheck):
+            is_advanced = _update_new_record(session, resource, update, name)
+            if is_advanced is not None:
+                return is_advanced
+    return False
+
+
+def _update_new_record(session: Session, resource: Resource, update: Operation, name: str) -> bool | None:
+    """Create and update a record; return whether the timestamp advances, None if unknown. Raises SkipCheck."""
+    field = next((f for f in attribute_fields(update) if f.name in resource.attributes), None)
+    creator = session.contract.find_create_operation(resource.name)
+    if field is None or creator is None or creator.effects or creator.path_parameter_names:
+        return None
+    record = session.records.create(resource.name)
+    before = parse_instant(retrieve_record(session, resource.name, record.key)[0].get(name))
+    session.client.sleep(WITNESS_PAUSE)
+    changes = {field.name: session.payloads.generate_value(field.schema, field.name)}
+    body = session.records.build_update(update, resource.name, record.key, changes)
+    if before is None or not session.client.send(update, path=path_of(update, record.key), body=body).response.ok:
+        return None
+    after = parse_instant(retrieve_record(session, resource.name, record.key)[0].get(name))
+    return after is not None and before < after
 
 
 def _find_echo_problem(resource: Resource, name: str, stored: Mapping[str, Any], returned: Any) -> str:

@@ -4,6 +4,8 @@ Which checks find which faults is proven elsewhere: see "Which corpus proves wha
 are those that neither the clinic nor the mutation operators have.
 """
 
+from typing import Any
+
 import pytest
 
 from conformance.mutation.fault_injection import Fault, InterceptedRequest, InterceptedResponse
@@ -19,6 +21,7 @@ from conformance.results import Status
 from tests.conformance.support.check_runner import (
     CHECKS_BY_ID,
     find_failures,
+    run_checks,
     run_checks_with_session,
 )
 
@@ -38,6 +41,30 @@ def replace_four_byte_characters(request: InterceptedRequest, response: Intercep
 truncate_names = change_body(
     lambda body: {**body, "name": body["name"][:255]} if isinstance(body.get("name"), str) else body
 )
+
+
+def round_temperature(body: dict[str, Any]) -> dict[str, Any]:
+    """Round a nested number to one decimal."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("temperature"), float):
+        return body
+    return {**body, "metadata": {**metadata, "temperature": round(metadata["temperature"], 1)}}
+
+
+def keep_memories() -> Fault:
+    """Records that were created by an action remain when the record that they belong to is deleted."""
+    responses: dict[str, InterceptedResponse] = {}
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        if request.operation.id != "retrieveMemory":
+            return response
+        return (
+            responses.setdefault(request.path, response)
+            if response.is_success
+            else responses.get(request.path, response)
+        )
+
+    return change_response(change)()
 
 
 def return_first_metric() -> Fault:
@@ -63,6 +90,22 @@ def return_first_metric() -> Fault:
             change_value(lambda workflow: {**workflow, "uuid": UNKNOWN_KEY}, ("data", "workflow")),
             "data",
         ),
+        # nor an action that fills in a text
+        (
+            "placeholder-value-unchanged",
+            "runPrompt",
+            change_value(lambda text: text.replace("$1", ""), ("data", "prompt")),
+            "variables",
+        ),
+        # nor properties that only other records show
+        (
+            "model-create",
+            "createWorkflow",
+            change_body(lambda body: {**body, "allow_cloning": True} if "allow_cloning" in body else body),
+            "workflow.allow_cloning",
+        ),
+        # nor properties of objects
+        ("model-update", "updatePrompt", change_body(round_temperature), "metadata"),
         # nor metrics by query parameters
         (
             "metric-follows-writes",
@@ -86,6 +129,40 @@ def test_check_fails_for_a_fault_that_the_clinic_cannot_have(
     assert {(o.requirement.check, o.requirement.operation) for o in failures} == {(check, operation)}
     assert parameter in {o.requirement.parameter for o in failures}
     assert all(o.message and o.evidence for o in failures)
+
+
+@pytest.mark.parametrize(
+    ("check", "operation"),
+    [
+        ("placeholder-value-unchanged", "runPrompt"),
+        ("model-update", "updatePrompt"),
+        ("model-create", "createWorkflow"),
+        ("model-delete", "deleteAgent"),
+        ("malformed-key-is-client-error", "retrieveWorkflow"),
+        ("metric-days-are-utc", "countWorkflowExecutions"),
+    ],
+)
+def test_check_passes_without_a_fault(check: str, operation: str) -> None:
+    results = run_checks([CHECKS_BY_ID[check]], operation).results
+    assert {result.status for result in results} == {Status.PASSED}, [result.message for result in results]
+
+
+def test_record_of_an_action_that_outlives_its_parent_is_reported() -> None:
+    operations = ["retrieveMemory"]
+    run_result, _ = run_checks_with_session(
+        [CHECKS_BY_ID["model-delete"]], "deleteAgent", keep_memories, fault_operations=operations
+    )
+    (failure,) = run_result.with_status(Status.FAILED)
+    assert failure.requirement.parameter == "Memory.agent cascade"
+
+
+@pytest.mark.parametrize("check", ["model-update", "model-create"])
+def test_changed_value_of_a_nested_or_embedded_property_is_a_contradiction(check: str) -> None:
+    operation, make_fault = {
+        "model-update": ("updatePrompt", change_body(round_temperature)),
+        "model-create": ("createWorkflow", change_body(lambda body: {**body, "allow_cloning": True})),
+    }[check]
+    assert any(failure.is_contradiction for failure in find_failures(check, operation, make_fault))
 
 
 def test_lost_emoji_fails_in_the_documented_field() -> None:

@@ -197,8 +197,33 @@ fail_on_apostrophe = respond_if(lambda q: "'" in query_value(q, "search"), build
 search_all_tenants = act_as_owner_if(lambda q: query_value(q, "search"))
 filter_all_tenants = act_as_owner_if(lambda q: query_value(q, "patient_uuid"))
 
+# The search ignores the case of ASCII letters only.
+ignore_case_of_ascii_only = change_query(
+    lambda name, value: value if name != "search" or value.isascii() else "nothing-like-it"
+)
+
+
+def sort_as_text(name: str) -> MakeFault:
+    """Numbers are sorted as texts."""
+
+    def change(request: InterceptedRequest, body: Any) -> Any:
+        if query_value(request, "sort") != name:
+            return body
+        is_descending = query_value(request, "direction") == "desc"
+        return {**body, "data": sorted(body["data"], key=lambda row: str(row[name]), reverse=is_descending)}
+
+    return change_json(change)
+
 
 # HTTP
+
+
+# The key is concatenated into SQL.
+fail_on_quoted_key = respond_if(lambda q: "'" in str(q.key), build_error(500, "Server Error"))
+# Only the first invalid field is reported.
+report_first_error = on_status(
+    422, lambda response: response.with_json({**response.json, "errors": dict([*response.json["errors"].items()][:1])})
+)
 
 
 def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
@@ -289,6 +314,8 @@ def count_requests(name: str, change: Callable[[Any, int], Any]) -> MakeFault:
 
 increase_at_every_update = count_requests("cost", lambda cost, count: cost + count - 1)
 decrease_update_time = count_requests("updated_at", lambda _, count: f"20{99 - count % 90:02}-01-01T00:00:00.000000Z")
+# A read advances the timestamp by a fraction of a second.
+touch_on_read = count_requests("updated_at", lambda _, count: f"2026-01-01T00:00:00.{count:06}Z")
 change_update_time_on_read = count_requests("updated_at", lambda _, count: f"2026-01-{1 + count % 28:02}T00:00:00Z")
 
 
@@ -462,6 +489,25 @@ async def create_for_other_account(request: InterceptedRequest, call_next: CallN
     if response.status != 404:
         return response
     return await call_next(request.with_token(OTHER_TOKEN))
+
+
+def ignore_unknown_reference(name: str) -> MakeFault:
+    """A reference to a record that does not exist is ignored."""
+
+    def correct(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedRequest | None:
+        body = request.json_object if request.method in ("POST", "PUT") else {}
+        is_unknown = response.status == 404 and name in body
+        return request.with_json({n: v for n, v in body.items() if n != name}) if is_unknown else None
+
+    return accept(correct)
+
+
+def count_from_previous_day(body: dict[str, Any]) -> dict[str, Any]:
+    """The days of a metric are those of a time zone west of UTC."""
+    if "date_from" not in body:
+        return body
+    day = date.fromisoformat(body["date_from"]) - timedelta(days=1)
+    return {**body, "date_from": day.isoformat()}
 
 
 # A list without an order is reversed.
