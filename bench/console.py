@@ -26,7 +26,7 @@ _WARM_UP_COUNT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ConsoleComparison:
     """Seconds of a request without the console in the fastest round, and the median ratios to it.
 
     `ratio`: with the console; `noise`: of the two applications without it.
@@ -37,7 +37,7 @@ class Comparison:
     noise: float
 
     @classmethod
-    def from_rounds(cls, rounds: Sequence[Mapping[str, float]]) -> "Comparison":
+    def from_rounds(cls, rounds: Sequence[Mapping[str, float]]) -> "ConsoleComparison":
         """Create the comparison from the seconds of each application in each round."""
         return cls(
             min(figures[WITHOUT] for figures in rounds),
@@ -79,10 +79,10 @@ def iter_rows(in_process_app: InProcessApp, repetitions: int, rounds: int) -> It
         for is_cached in (False, True) if kind.method == "GET" else (False,):
             measure_round(variants, kind, _WARM_UP_COUNT, is_cached=is_cached)
             figures = [measure_round(variants, kind, repetitions, is_cached=is_cached) for _ in range(rounds)]
-            yield format_row(f"{kind.name}, again" if is_cached else kind.name, Comparison.from_rounds(figures))
+            yield format_row(f"{kind.name}, again" if is_cached else kind.name, ConsoleComparison.from_rounds(figures))
 
 
-def format_row(name: str, comparison: Comparison) -> str:
+def format_row(name: str, comparison: ConsoleComparison) -> str:
     """Return a row of the table."""
     return f"| {name} | {comparison.seconds * 1e6:.1f} | {comparison.ratio:.3f} | {comparison.noise:.3f} |"
 

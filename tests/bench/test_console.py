@@ -13,7 +13,7 @@ def test_ratios_are_medians_of_the_ratios_of_each_round() -> None:
         {console.WITH: 22.0, console.WITHOUT: 20.0, console.WITHOUT_AGAIN: 21.0},  # the machine was busy
         {console.WITH: 1.1, console.WITHOUT: 1.0, console.WITHOUT_AGAIN: 0.9},
     ]
-    comparison = console.Comparison.from_rounds(rounds)
+    comparison = console.ConsoleComparison.from_rounds(rounds)
     assert (comparison.seconds, comparison.ratio, comparison.noise) == (1.0, 1.1, 1.0)
     assert console.format_row("retrieve", comparison) == "| retrieve | 1000000.0 | 1.100 | 1.000 |"
 

@@ -3,6 +3,7 @@
 No description contains a credential.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from mock_server.web.parameters import encode_header_name
 _AUTHORIZATION = b"authorization"
 _EXPECTED = "expected Authorization: Bearer TOKEN"
 # Only a known scheme is named: a header without a scheme starts with the credential itself.
-_KNOWN_SCHEMES = frozenset({"apikey", "basic", "digest", "dpop", "hawk", "jwt", "negotiate", "ntlm", "oauth", "token"})
+_KNOWN_SCHEME = re.compile("apikey|basic|digest|dpop|hawk|jwt|negotiate|ntlm|oauth|token", re.IGNORECASE)
 
 
 def describe_rejected_credentials(context: RequestContext, schemes: Sequence[Mapping[str, Any]]) -> str:
@@ -51,7 +52,7 @@ def _describe_authorization(context: RequestContext, authorization: str) -> str:
     if not authorization:
         return f"no token ({_EXPECTED})"
     if scheme.lower() != "bearer":
-        name = scheme if token and scheme.lower() in _KNOWN_SCHEMES else "missing or unknown"
+        name = scheme if token and _KNOWN_SCHEME.fullmatch(scheme) else "missing or unknown"
         return f"Authorization: wrong scheme: {name} (expected Bearer TOKEN)"
     if not token.strip():
         return "Authorization: no token after Bearer (expected Bearer TOKEN)"
