@@ -1,6 +1,6 @@
 """Embedded records, at any depth, and whether the caller may retrieve them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ def iter_embedded_records(
 
 
 def find_hidden_records(
-    case: Case, view: View, records: list[Mapping[str, Any]], actor: Actor
+    case: Case, view: View, records: Sequence[Mapping[str, Any]], actor: Actor
 ) -> Iterator[tuple[EmbeddedRecord, Exchange]]:
     """Yield the embedded records that the actor cannot retrieve, although their resource belongs to a tenant.
     A resource whose retrieve never succeeds is not judged: the target may lack the operation.
