@@ -23,6 +23,7 @@ MIN_LOST_FRACTION = 0.1  # of a number that is stored as an integer
 MAX_EXACT_NUMBER = 100_000  # smaller numbers have two exact decimals also in single precision
 STORED_DECIMALS = 2  # that a column for decimals has at least
 SMALLEST_DECIMAL = 0.0099  # of these decimals, within the precision of a float
+MAX_SHORT_TEXT = 40  # characters that a reader compares at a glance
 MAX_CHARACTER_OF_THREE_BYTES = 0xFFFF  # in UTF-8; the character set utf8mb3 of MySQL has no others
 _MARKUP = re.compile("<[^<>]*>")
 
@@ -260,10 +261,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _describe_first_difference(expected: Any, actual: Any) -> str:
+    """Describe where two texts differ, if one has a character beyond ASCII there or both are long; else return ""."""
+    if not (isinstance(expected, str) and isinstance(actual, str)):
+        return ""
+    pairs = enumerate(zip(expected, actual, strict=False))
+    position = next((n for n, (a, b) in pairs if a != b), min(len(expected), len(actual)))
+    first, second = expected[position : position + 1], actual[position : position + 1]
+    if (first + second).isascii() and max(len(expected), len(actual)) <= MAX_SHORT_TEXT:
+        return ""
+    got, wanted = (f"U+{ord(char):04X}" if char else "the end" for char in (second, first))
+    return f" (first difference at character {position + 1}: got {got}, expected {wanted})"
+
+
 def _build_mismatch(
     record: ModelRecord, path: tuple[str, ...], pointer: str, keyword: str | None, expected: Any, actual: Any
 ) -> Mismatch:
-    message = f"got {truncate(actual)}, expected {truncate(expected)}"
+    message = f"got {truncate(actual)}, expected {truncate(expected)}{_describe_first_difference(expected, actual)}"
     return Mismatch(record, path, pointer, keyword, expected, actual, message)
 
 

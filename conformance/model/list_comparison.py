@@ -648,8 +648,9 @@ class ListComparison:
         paged_keys = [row.get(self._key) for page in pages for row in page.rows]
         if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
             key = next(k for k in (*keys, *paged_keys) if keys.count(k) != paged_keys.count(k))
-            counts = f"got {key} {paged_keys.count(key)} times on the pages"
-            detail = f"{counts}, expected {keys.count(key)} times as in the complete list"
+            numbers = [str(n) for n, page in enumerate(pages, 1) if any(row.get(self._key) == key for row in page.rows)]
+            found = f"on page {' and '.join(numbers)}" if numbers else "on no page"
+            detail = f"got {key} {found}, and {keys.count(key)} x in the complete list"
             is_size_wrong = any(len(page.rows) > requested for page in pages)
             cause = size if is_size_wrong else position
             is_paged = not is_size_wrong and are_pages_distinct(pages, self._key)

@@ -16,13 +16,22 @@ LIMITS = {
     "list_entries": 15,
     "other_results": 20,  # further failures of a group, by name
 }
+LAST_REQUEST_NOTE = "The last request; alone it may return another response, since the run deletes its records:"
 BLOCK_END = "\x1e"  # ends a block of the template; the redaction removes control characters from all texts
 _TICKS = re.compile("`+")
 
 
 def render(report: Report) -> str:
     """Return the Markdown text, at most `MAX_BYTES` long."""
-    text = render_report("report.md.j2", report, limits=LIMITS, code=code_span, fence=code_block, end=BLOCK_END)
+    text = render_report(
+        "report.md.j2",
+        report,
+        limits=LIMITS,
+        code=code_span,
+        fence=code_block,
+        end=BLOCK_END,
+        last_request_note=LAST_REQUEST_NOTE,
+    )
     blocks = [block for part in text.split(BLOCK_END) if (block := part.strip("\n"))]
     bytes_left = MAX_BYTES - 200
     included: list[str] = []

@@ -1,5 +1,6 @@
 """Names, sentences and groups of failures that several reports share."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from conformance.results import CheckResult, Requirement
 
 MAX_OPERATION_NAMES = 3  # in the title of a group
 MAX_UNCHECKED_REASONS = 3
+MAX_EARLIER_REQUESTS = 4
+MAX_REQUEST_LINE_CHARS = 160
 OTHER_CATEGORY = "other"
 ENGINE_CATEGORY = "Schemathesis"
 TRAFFIC_CHECK_IDS = ("request-matches-contract", "path-is-documented", "parameter-is-documented")  # `har.audit`
@@ -63,6 +66,21 @@ def format_unchecked_operations(report: Report) -> str:
 def check_category(check: str) -> str:
     """Return the label of the category of a check; all Schemathesis checks share one."""
     return ENGINE_CATEGORY if check.startswith("engine-") else CATEGORIES.get(check, OTHER_CATEGORY)
+
+
+def format_earlier_requests(report: Report, result: CheckResult) -> list[str]:
+    """Return the requests before the last one, each in one line with its status; the first line names omitted ones."""
+    earlier = result.evidence[:-1]
+    redaction = report.redaction_for(result)
+    omitted = len(earlier) - MAX_EARLIER_REQUESTS
+    lines = [f"({omitted} earlier ones omitted; replay --format=sh prints all)"] if omitted > 0 else []
+    for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
+        request = exchange.request
+        json_body = json.dumps(redaction.redact_value(request.body), ensure_ascii=False)
+        body = "" if request.body is None else f" {json_body}"
+        line = redaction.redact_line(f"{request.method.upper()} {request.target}{body}", MAX_REQUEST_LINE_CHARS)
+        lines.append(f"{line} -> {exchange.response.status}")
+    return lines
 
 
 def format_request_line(report: Report, result: CheckResult) -> str:

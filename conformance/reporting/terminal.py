@@ -3,7 +3,6 @@
 The output stays at about forty lines; the files of --report-dir contain everything.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 
 from conformance.gate.verdict import join_names, pluralize
@@ -12,6 +11,7 @@ from conformance.reporting.model import Report
 from conformance.reporting.names import (
     ResultGroup,
     format_counts,
+    format_earlier_requests,
     format_headline,
     format_request_line,
     format_unchecked_operations,
@@ -21,7 +21,6 @@ from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full
 MAX_SHORT_GROUPS = 4  # groups of blocking failures shown in one line each
-MAX_EARLIER_REQUESTS = 4
 MAX_SUBJECTS = 8
 MAX_LIST_ENTRIES = 3
 MAX_OTHER_GROUPS = 1  # groups of flaky and of accepted failures
@@ -110,24 +109,14 @@ def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
     command = report.curl_command(result)
     ids = report.request_ids(result)
     yield from [f"   sent:        {ids}"] if ids else []
-    yield from [f"   {command}"] if command else []
     yield from [f"   {report.replay_command(requirement)}"] if report.report_dir else []
+    yield from [f"   {command}"] if command else []
     yield ""
 
 
 def _render_earlier_requests(report: Report, result: CheckResult) -> Iterator[str]:
     """Render the requests before the last one, which the curl command shows, with their statuses."""
-    earlier = result.evidence[:-1]
-    redaction = report.redaction_for(result)
-    if len(earlier) > MAX_EARLIER_REQUESTS:
-        omitted = len(earlier) - MAX_EARLIER_REQUESTS
-        yield f"   request:     ({omitted} earlier ones omitted; replay --format=sh prints all)"
-    for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
-        request = exchange.request
-        json_body = json.dumps(redaction.redact_value(request.body), ensure_ascii=False)
-        body = "" if request.body is None else f" {json_body}"
-        line = redaction.redact_line(f"{request.method.upper()} {request.target}{body}", MAX_LINE_CHARS)
-        yield f"   request:     {line} -> {exchange.response.status}"
+    yield from (f"   request:     {line}" for line in format_earlier_requests(report, result))
 
 
 def _render_group_line(report: Report, group: ResultGroup) -> str:

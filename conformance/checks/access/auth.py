@@ -232,7 +232,7 @@ def _creates_tenant_child(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "tenant-isolation",
-    "Another tenant cannot retrieve, list, change or reference a record.",
+    "Another tenant cannot retrieve, list, change, delete or reference a record.",
     Category.TENANCY,
     _is_tenant_scoped,
     provenance_independent=True,
@@ -323,7 +323,8 @@ def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
 def _describe_missing_denial(exchange: Exchange, *other_statuses: int) -> str:
     status = exchange.response.status
     is_denied = status in (403, 404, *other_statuses)
-    return "" if is_denied else f"request of another tenant: got {status}, expected 404 or 403"
+    method, path = exchange.request.method.upper(), exchange.request.path_template
+    return "" if is_denied else f"{method} {path} by a user of another tenant: got {status}, expected 404 or 403"
 
 
 _EVALUATORS = {

@@ -134,9 +134,12 @@ def describe_change(name: str, before: Any, after: Any) -> str:
     return f"{name} was {truncate(before)}, got {truncate(after)}"
 
 
+_JSON_WORDS = {None: "null", True: "true", False: "false"}
+
+
 def truncate(value: Any) -> str:
-    """Format a value with at most `MAX_VALUE_CHARS` characters."""
-    text = repr(value)
+    """Format a value with at most `MAX_VALUE_CHARS` characters; null and booleans as in JSON."""
+    text = _JSON_WORDS[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({len(text)} characters)"
 
 

@@ -1,5 +1,8 @@
 """Records in responses are compared with the model."""
 
+import pytest
+
+from conformance.checks.support.values import truncate
 from conformance.model.comparison import Comparison
 from conformance.model.specification import Model, ModelRecord
 from tests.mock_server.athena import athena_contract
@@ -22,3 +25,28 @@ def test_property_that_is_only_stored_is_reported_when_a_response_shows_it() -> 
 
 def test_property_of_which_the_contract_knows_nothing_is_not_reported() -> None:
     assert find_mismatches({"uuid": KEY, "colour": "red"}) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "difference"),
+    [
+        ("a\N{GRINNING FACE}b", "a?b", " (first difference at character 2: got U+003F, expected U+1F600)"),
+        (
+            "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+            "caf",
+            " (first difference at character 4: got the end, expected U+00E9)",
+        ),
+        ("x" * 50, "x" * 49 + "y", " (first difference at character 50: got U+0079, expected U+0078)"),
+        ("abc", "abd", ""),
+        (None, "\N{SNOWMAN}", ""),
+    ],
+)
+def test_message_names_characters_that_are_hard_to_see(expected: str | None, actual: str, difference: str) -> None:
+    contract = athena_contract()
+    values = {"uuid": KEY, "provider_display_name": expected}
+    record = ModelRecord(contract.resources["Account"], KEY, values)
+    view, body = contract.views_by_resource["Account"][0], {"uuid": KEY, "provider_display_name": actual}
+    (mismatch,) = Comparison(Model(contract)).mismatches(view, record, body)
+    wanted = "null" if expected is None else repr(expected)
+    assert mismatch.message.startswith(f"got {truncate(actual)}, expected {truncate(expected)}{difference}")
+    assert wanted[:20] in mismatch.message

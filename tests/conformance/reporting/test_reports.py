@@ -127,6 +127,17 @@ def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None
     assert "   request:" not in terminal.render(report)
 
 
+def test_markdown_shows_the_requests_before_the_last_one_and_the_replay_first(report: Report) -> None:
+    first = report.gate_result.blocking[0]
+    request = Request("createAgent", "post", "/agents", body={"name": "one", "password": "secret-1"})
+    earlier = Exchange(request, Response(201, {}, b"{}", 0.1))
+    failure = replace(first, evidence=(earlier, first.evidence[-1]))
+    text = markdown.render(replace(report, gate_result=replace(report.gate_result, run_result=RunResult([failure]))))
+    assert '- requests before: `POST /agents {"name": "one", "password": "[redacted]"} -> 201`' in text.splitlines()
+    replay = report.replay_command(failure.requirement)
+    assert 0 <= text.index(replay) < text.index(markdown.LAST_REQUEST_NOTE) < text.index("curl -i")
+
+
 def test_terminal_names_the_other_failures_of_a_group(report: Report) -> None:
     first = report.gate_result.blocking[0]
     others = [replace(first, requirement=replace(first.requirement, operation=name)) for name in ("listA", "listB")]
