@@ -352,6 +352,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="ward_uuid",
     ),
     fault_case("metric-days-are-utc", change_body(faults.count_from_previous_day), "countTreatments"),
+    fault_case("model-list", faults.sort_as_text("cost"), "listTreatments", parameter="sort=cost"),
     fault_case("model-list", faults.ignore_case_of_ascii_only, "listWards", parameter="search"),
     fault_case("model-retrieve", faults.touch_on_read, "retrievePatient", parameter="updated_at"),
 )

@@ -20,6 +20,7 @@ def find_kinds(check: str, operation: str, fault: AppWrapper) -> dict[str, bool]
     return {failure.requirement.parameter: failure.is_contradiction for failure in failures}
 
 
+show_first_day = change_value(lambda _: "2026-01-01T00:00:00Z", ("data", "updated_at"))
 NOT_FOUND = inject_fault(on_success(lambda _, response: set_status(404)(response)), "retrievePatient")
 CONTRADICTIONS = {
     "sent value is not stored": ("model-create", "createPatient", inject_fault(drop_field("story"), "createPatient")),
@@ -39,10 +40,16 @@ CONTRADICTIONS = {
         "updatePatient",
         mutant("mass-assignment/updatePatient/stores treatments_count"),
     ),
+    "update time does not advance, that of another resource does": (
+        "updated-timestamp-advances",
+        "updateTreatment",
+        inject_fault(show_first_day, "retrieveTreatment", "updateTreatment"),
+    ),
     "row lost": ("model-list", "listPatients", mutant("page/listPatients/misses its last row")),
 }
 GAPS = {
     "text in capitals": ("model-create", "createPatient", inject_fault(change_value(str.upper, ("data", "name")))),
+    "no update time advances": ("updated-timestamp-advances", "updateTreatment", inject_fault(show_first_day)),
     "filter not implemented": (
         "model-list",
         "listPatients",
