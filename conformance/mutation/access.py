@@ -1,10 +1,11 @@
 """Mutants that accept invalid credentials, ignore valid ones, or accept requests of another tenant."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from conformance.checks.access.derived_tokens import MAIN_KINDS
 from conformance.checks.access.sessions import LOGOUT_ACTION
-from conformance.mutation.fault_injection import InterceptedRequest, InterceptedResponse
+from conformance.mutation.fault_injection import BEARER, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, accept, change_request, respond_if
 from conformance.mutation.mutant import Mutant, Operator
 from conformance.mutation.triggers import (
@@ -13,29 +14,31 @@ from conformance.mutation.triggers import (
     trigger_other_tenant,
     trigger_unauthorized,
 )
-from conformance.transport.credentials import derive_invalid_tokens
+from conformance.transport.credentials import CredentialFormat, OperationCredentials, derive_invalid_tokens
 from spec.model import Contract, Operation
 
 AcceptCondition = Callable[[InterceptedRequest, InterceptedResponse], bool]
+ValueCondition = Callable[[CredentialFormat, str], bool]  # of the value at the place of the token
+T = TypeVar("T")
 
 
-def _has_no_token(request: InterceptedRequest, response: InterceptedResponse) -> bool:
-    return response.status == 401 and not request.headers.get("authorization")
-
-
-def _has_scheme(scheme: str) -> AcceptCondition:
-    return lambda q, r: r.status == 401 and q.headers.get("authorization", "").lower().startswith(f"{scheme} ")
-
-
-def _operator(family: str, requirement: str, condition: AcceptCondition) -> Operator[AcceptCondition]:
+def _operator(family: str, requirement: str, condition: T) -> Operator[T]:
     return Operator(family, "let in", requirement, condition, provenance_independent=True)
 
 
+def _has_prefix(place: CredentialFormat, value: str) -> bool:
+    return bool(value) and value.lower().startswith(place.prefix.lower())
+
+
 # Which rejected requests are accepted as requests of the token's user.
-AUTHENTICATION_OPERATORS = (
-    _operator("auth-none", "A request without a token is rejected.", _has_no_token),
-    _operator("auth-any-token", "An unknown token is rejected.", _has_scheme("bearer")),
-    _operator("auth-other-scheme", "Another scheme than bearer is rejected.", _has_scheme("basic")),
+AUTHENTICATION_OPERATORS: tuple[Operator[ValueCondition], ...] = (
+    _operator("auth-none", "A request without a token is rejected.", lambda place, value: not value),
+    _operator("auth-any-token", "An unknown token is rejected.", _has_prefix),
+)
+OTHER_SCHEME: Operator[ValueCondition] = _operator(
+    "auth-other-scheme",
+    "Another scheme than bearer is rejected.",
+    lambda place, value: value.lower().startswith("basic "),
 )
 DERIVED_TOKEN = Operator(
     "auth-derived-token",
@@ -62,27 +65,42 @@ TENANT_OPERATOR = _operator(
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Derive the mutants of every operation that requires authentication. `token`: of a user with full access."""
+    credentials = OperationCredentials.from_contract(contract)
     for position, operation in enumerate(contract.operations.values()):
-        if not operation.requires_auth:
+        places = [part.format for part in credentials.find(operation.id)]
+        if not operation.requires_auth or len(places) != 1:
             continue
-        for row in AUTHENTICATION_OPERATORS:
-            yield row.mutant(operation, _accept_as(token, row.fault), trigger_unauthorized)
-        if operation.action != LOGOUT_ACTION:  # an accepted logout revokes the token
-            yield _derive_token_mutant(operation, position, token)
+        yield from _derive_authentication_mutants(operation, position, token, places[0])
         resource = contract.resources.get(operation.resource or "")
         if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
-            make_fault = _accept_as(token, TENANT_OPERATOR.fault)
+            make_fault = _accept_as(token, TENANT_OPERATOR.fault, places[0])
             yield TENANT_OPERATOR.mutant(operation, make_fault, trigger_other_tenant)
         yield from _derive_alternatives(contract, operation, token)
 
 
-def _derive_token_mutant(operation: Operation, position: int, token: str) -> Mutant:
+def _derive_authentication_mutants(
+    operation: Operation, position: int, token: str, place: CredentialFormat
+) -> Iterator[Mutant]:
+    """Derive the mutants that accept requests without the token. `place`: where the operation expects it."""
+    for row in (*AUTHENTICATION_OPERATORS, *([OTHER_SCHEME] if place == BEARER else [])):
+        yield row.mutant(operation, _accept_value(token, row.fault, place), trigger_unauthorized)
+    # An accepted logout revokes the token. The suite derives no tokens for queries, which logs may contain.
+    if operation.action != LOGOUT_ACTION and place.location != "query":
+        yield _derive_token_mutant(operation, position, token, place)
+
+
+def _derive_token_mutant(operation: Operation, position: int, token: str, place: CredentialFormat) -> Mutant:
     """Derive a mutant that compares only a part of the token; which one depends on the position of the operation."""
     is_collection = operation.method == "get" and not operation.path_parameter_names
     kinds = [kind for kind in derive_invalid_tokens(token) if is_collection or kind in MAIN_KINDS]
     kind = kinds[position % len(kinds)]
-    header = f"Bearer {derive_invalid_tokens(token)[kind]}"
-    make_fault = _accept_as(token, lambda q, r: r.status == 401 and q.headers.get("authorization") == header)
+    derived = derive_invalid_tokens(token)[kind]
+
+    def is_derived(request: InterceptedRequest, response: InterceptedResponse) -> bool:
+        accepted = request.with_token(derived, place).find_credential(place)
+        return response.status == 401 and request.find_credential(place) == accepted
+
+    make_fault = _accept_as(token, is_derived, place)
     return DERIVED_TOKEN.named(name=f"accepts {kind}").mutant(operation, make_fault, trigger_derived_tokens)
 
 
@@ -105,5 +123,9 @@ def _derive_alternatives(contract: Contract, operation: Operation, token: str) -
         yield SESSION_KEPT.mutant(operation, keep_session, trigger_alternatives)
 
 
-def _accept_as(token: str, condition: AcceptCondition) -> MakeFault:
-    return accept(lambda q, r: q.with_token(token) if condition(q, r) else None)
+def _accept_as(token: str, condition: AcceptCondition, place: CredentialFormat = BEARER) -> MakeFault:
+    return accept(lambda q, r: q.with_token(token, place) if condition(q, r) else None)
+
+
+def _accept_value(token: str, condition: ValueCondition, place: CredentialFormat) -> MakeFault:
+    return _accept_as(token, lambda q, r: r.status == 401 and condition(place, q.find_credential(place)), place)

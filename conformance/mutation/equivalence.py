@@ -33,7 +33,9 @@ def find_witness(mutant: Mutant, mock: InProcessMock) -> tuple[Exchange, Exchang
     with suppress(SkipCheck):  # the requests sent so far may suffice
         mutant.trigger(suite_session, mock.contract.operations[mutant.operation])
     mock.reset()
-    mutant_target = InProcessTarget(create_mutant_app(mutant, mock), mock.clock, suite_session.client.target.base)
+    client = suite_session.client
+    mutant_app = create_mutant_app(mutant, mock)
+    mutant_target = InProcessTarget(mutant_app, mock.clock, client.target.base, credentials=client.credentials)
     for exchange in exchanges:
         mutant_exchange = Exchange(exchange.request, mutant_target.send(exchange.request))
         if _is_different(exchange.response, mutant_exchange.response):

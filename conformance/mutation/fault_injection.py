@@ -15,10 +15,12 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from conformance.transport.credentials import CredentialFormat
 from conformance.transport.routes import Router
 from spec.model import Contract, Operation
 
 QueryParameters = tuple[tuple[str, str], ...]
+BEARER = CredentialFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,22 @@ class InterceptedRequest:
         """Copy with other headers; None removes a header."""
         return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
 
-    def with_token(self, token: str) -> "InterceptedRequest":
-        """Copy with another bearer token."""
-        return self.with_headers({"authorization": f"Bearer {token}"})
+    def with_token(self, token: str, place: CredentialFormat = BEARER) -> "InterceptedRequest":
+        """Copy with another token at a place, by default the bearer token."""
+        if place.location == "query":
+            return self.with_parameters({place.name: token})
+        headers: dict[str, str] = {}
+        place.add(token, "", headers)
+        return self.with_headers({name.lower(): value for name, value in headers.items()})
+
+    def find_credential(self, place: CredentialFormat) -> str:
+        """Return the value at the place of a credential, with its prefix; "" if there is none."""
+        if place.location == "query":
+            return next(iter(self.parameter_values(place.name)), "")
+        if place.location == "header":
+            return self.headers.get(place.name.lower(), "")
+        cookies = (part.strip().partition("=") for part in self.headers.get("cookie", "").split(";"))
+        return next((value for name, _, value in cookies if name == place.name), "")
 
     def follow_up(self, operation: Operation, *values: object) -> "InterceptedRequest":
         """A request of the same client to another operation, without a body."""

@@ -96,9 +96,10 @@ def _name_other_field(response: InterceptedResponse) -> InterceptedResponse:
 
 SHAPE, INTERNALS = "An error response has the documented shape.", "No response exposes internal details."
 FIELD = "A validation error names the invalid field."
+SHAPE_OPERATOR: Operator[ResponseChange] = Operator("error-shape", "{status} of another shape", SHAPE, _replace_body)
 # (statuses, operator for their responses); the fault changes the response.
 ERROR_OPERATORS: tuple[tuple[tuple[int, ...], Operator[ResponseChange]], ...] = (
-    ((400, 401, 404, 422), Operator("error-shape", "{status} of another shape", SHAPE, _replace_body)),
+    ((400, 401, 404, 422), SHAPE_OPERATOR),
     ((404, 422), independent("leak", "{status} shows a trace", INTERNALS, _expose_stack_trace)),
 )
 FIELD_OPERATOR: Operator[ResponseChange] = Operator("error-field", "names another field", FIELD, _name_other_field)
@@ -107,11 +108,13 @@ FIELD_OPERATOR: Operator[ResponseChange] = Operator("error-field", "names anothe
 def derive_error_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Derive the mutants of every operation's rejections. `token`: of a user with access to every list."""
     for operation in contract.operations.values():
-        for status in sorted(operation.responses):
+        for status, pointer in sorted(operation.responses.items()):
             rows = [row for statuses, row in ERROR_OPERATORS if status in statuses]
+            if pointer is None:  # any body has the documented shape
+                rows = [row for row in rows if row is not SHAPE_OPERATOR]
             rows += [FIELD_OPERATOR] if status == 422 and operation.request_body is not None else []
             for row in rows:
-                make_fault, pointer = on_status(status, row.fault, documented_method=True), operation.responses[status]
+                make_fault = on_status(status, row.fault, documented_method=True)
                 named_row = row.named(status=status)
                 yield named_row.mutant(operation, make_fault, triggers.trigger_rejections, pointer or "")
         yield from _derive_robustness_mutants(operation)

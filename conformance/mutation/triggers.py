@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from conformance.checks.access.invalid_credentials import InvalidCredential
 from conformance.checks.access.sessions import start_session
 from conformance.errors import SkipCheck
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
-from conformance.transport.credentials import derive_invalid_tokens
+from conformance.transport.credentials import CredentialFormat, derive_invalid_tokens
 from conformance.transport.messages import AUTHORIZATION, Actor
 from spec.model import Operation, Parameter
 
@@ -53,6 +54,11 @@ def read_back(session: Session, *records: CreatedRecord) -> None:
             session.client.retrieve(record.resource, record.key)
 
 
+def list_places(session: Session, operation: Operation) -> list[CredentialFormat]:
+    """Return the places of the credentials that the session sends to an operation."""
+    return [part.format for part in session.client.credentials.find(operation.id)]
+
+
 def trigger_rejections(session: Session, operation: Operation) -> None:
     """Send requests without a token, with an unknown one, for a missing record, with an invalid body or query."""
     missing_path = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
@@ -70,15 +76,22 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
 
 
 def trigger_unauthorized(session: Session, operation: Operation) -> None:
-    """Send requests without a token, with an unknown one and with another scheme; then invalid requests."""
+    """Send requests without credentials, with unknown ones and with another scheme; then invalid requests."""
     try:
         path_values = resolve_path(session, operation)
     except SkipCheck:
         path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     body = build_body(session, operation)
-    for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
-        headers = {AUTHORIZATION: authorization} if authorization else {}
-        session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
+    unknown = InvalidCredential.from_formats(list_places(session, operation))
+    for credential in (InvalidCredential(), unknown, InvalidCredential({AUTHORIZATION: "Basic ZGVtbzpkZW1v"})):
+        session.client.send(
+            operation,
+            path=path_values,
+            query=credential.query,
+            body=body,
+            actor=Actor.ANONYMOUS,
+            headers=credential.headers,
+        )
     trigger_rejections(session, operation)
 
 
@@ -86,7 +99,9 @@ def trigger_derived_tokens(session: Session, operation: Operation) -> None:
     """Send tokens that differ slightly from that of the run."""
     path_values, body = resolve_path(session, operation), build_body(session, operation)
     for token in derive_invalid_tokens(session.client.target.tokens[Actor.OWNER]).values():
-        headers = {AUTHORIZATION: f"Bearer {token}"}
+        headers: dict[str, str] = {}
+        for place in list_places(session, operation):
+            place.add(token, "", headers)
         session.client.send(operation, path=path_values, body=body, actor=Actor.ANONYMOUS, headers=headers)
 
 

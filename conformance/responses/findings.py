@@ -38,6 +38,7 @@ RESPONSE_CHECK_IDS = (
 )
 # Statuses that reject an invalid request.
 REJECTION_STATUSES = frozenset({400, 404, 405, 406, 415, 422})
+INVALID_INPUT_STATUSES = (400, 415, 422)
 MAX_DETAILED_BYTES = 4 * 1024 * 1024  # larger bodies take too much memory: the message of a violation has the value
 MAX_VIOLATIONS = 5  # reported per response
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
@@ -95,9 +96,17 @@ def _is_implied_rejection(operation: Operation, exchange: Exchange) -> bool:
     if status == 415 and _has_other_media_type(operation, exchange.request):
         return True
     if not operation.is_static:
-        has_body = operation.request_body is not None
-        return has_body and status in (400, 415) and not (operation.documents(400) or operation.documents(415))
+        return _rejects_input(operation, status)
     return status == 415 or not any(operation.documents(other) for other in REJECTION_STATUSES)
+
+
+def _rejects_input(operation: Operation, status: int) -> bool:
+    """Whether a status rejects a body or parameter of an operation that documents no status for that."""
+    has_body = operation.request_body is not None
+    if status == 422:
+        has_input = has_body or bool(operation.parameters)
+        return has_input and not any(operation.documents(other) for other in INVALID_INPUT_STATUSES)
+    return has_body and status in (400, 415) and not (operation.documents(400) or operation.documents(415))
 
 
 def _has_other_media_type(operation: Operation, request: Request) -> bool:

@@ -12,10 +12,12 @@ from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import VARIANTS
 from conformance.mutation.equivalence import find_witness
 from conformance.mutation.evaluate import Detectors, MutantStatus, MutantSummary, evaluate_mutant
+from conformance.mutation.fault_injection import InterceptedRequest
 from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image
 from conformance.mutation.mutant import Mutant
 from conformance.mutation.parallel import VariantResult, select_mutants
 from conformance.mutation.report import MutationReport, MutationTotals, render_json, render_markdown, render_terminal
+from conformance.transport.credentials import CredentialFormat
 from spec.loader import load_contract
 from tests.mock_process import ROOT
 from tests.mock_server.athena import athena_contract
@@ -78,6 +80,48 @@ def test_witness_has_equal_requests_and_different_responses() -> None:
     original, mutated = witness
     assert mutated.request == original.request
     assert mutated.response.content != original.response.content
+
+
+API_KEY = ROOT / "tests" / "contracts" / "extensions" / "resource-with-deleted-body.yaml"
+
+
+def test_mutants_of_a_contract_with_api_keys_accept_and_reject_keys() -> None:
+    contract = load_contract(API_KEY)
+    mock = InProcessMock.from_image(contract, build_demo_image(contract))
+    statuses = {}
+    for item in derive_mutants(contract, TOKENS["self"]):
+        if item.family.startswith("auth-"):
+            witness = find_witness(item, mock)
+            statuses[item.family, item.operation] = witness and [exchange.response.status for exchange in witness]
+    families = ("auth-none", "auth-any-token", "auth-derived-token")
+    expected: dict[tuple[str, str], list[int]] = {(f, o): [401, 200] for o in contract.operations for f in families}
+    assert statuses == {**expected, ("auth-header", "listLabels"): [200, 401]}
+
+
+def test_body_of_an_error_without_schema_is_no_mutant() -> None:
+    identifiers = {item.id for item in derive_mutants(load_contract(API_KEY), TOKENS["self"])}
+    assert "leak/deleteLabel/404 shows a trace" in identifiers
+    assert "error-shape/deleteLabel/404 of another shape" not in identifiers
+
+
+@pytest.mark.parametrize(
+    ("place", "header"),
+    [
+        (CredentialFormat(), ("authorization", "Bearer x")),
+        (CredentialFormat("header", "X-Key", ""), ("x-key", "x")),
+        (CredentialFormat("cookie", "session", ""), ("cookie", "session=x")),
+        (CredentialFormat("query", "key", ""), None),
+    ],
+)
+def test_intercepted_request_has_the_token_at_its_place(
+    place: CredentialFormat, header: tuple[str, str] | None
+) -> None:
+    operation = athena_contract().operations["listAgents"]
+    request = InterceptedRequest(operation, "GET", operation.path, {}, (), {}, b"")
+    assert request.find_credential(place) == ""
+    changed = request.with_token("x", place)
+    assert changed.find_credential(place) == f"{place.prefix}x"
+    assert tuple(changed.headers.items()) == ((header,) if header else ())
 
 
 # Mutants that survived once -> the check that kills each.

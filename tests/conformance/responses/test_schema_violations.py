@@ -101,3 +101,19 @@ def test_415_is_documented_by_the_media_types_of_the_body(media_type: str, expec
     schemas = SchemaValidators.from_document(contract.document)
     findings = inspect_response(schemas, replace(operation, responses=responses), exchange)
     assert [finding.check for finding in findings] == expected
+
+
+@pytest.mark.parametrize(
+    ("documented", "expected"),
+    [((), []), ((400,), ["status-is-documented"]), ((422,), [])],
+)
+def test_422_for_a_body_is_implied_if_no_status_for_invalid_input_is_documented(
+    documented: tuple[int, ...], expected: list[str]
+) -> None:
+    contract = load_contract()
+    operation = contract.operations["createNote"]
+    success = {status: pointer for status, pointer in operation.responses.items() if status < 300}
+    operation = replace(operation, responses=success | dict.fromkeys(documented))
+    exchange = Exchange(Request(operation.id, operation.method, operation.path), Response(422, {}, b"", 0.0))
+    findings = inspect_response(SchemaValidators.from_document(contract.document), operation, exchange)
+    assert [finding.check for finding in findings] == expected
