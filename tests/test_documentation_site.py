@@ -27,7 +27,8 @@ from fixtures.expressions import KEYWORDS
 from fixtures.generator import generate_records
 from fixtures.personas import PersonaLibrary
 from scripts.reference_tables import TABLES, fill_tables
-from spec.loader import load_contract
+from spec.document import parse_document
+from spec.loader import load_contract, parse_contract
 from tests.document_texts import DOCUMENTS, code_blocks, code_spans, read, without_code_blocks
 from tests.mock_process import ROOT
 
@@ -193,8 +194,38 @@ def test_every_key_and_expression_of_a_dataset_is_documented() -> None:
 # Another API
 
 
+RECIPES = ("Keys of other records", "API keys")  # sections with other contracts than the example
+
+
+def find_recipe(heading: str) -> str:
+    """The section of a recipe."""
+    return read(OWN_CONTRACT).partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+
+
 def test_excerpts_are_in_the_example_contract() -> None:
     contract = {line.strip().removeprefix("- ") for line in BOOKSHOP.read_text(encoding="utf-8").splitlines()}
-    excerpts = [line.strip().removeprefix("- ") for block in yaml_blocks(OWN_CONTRACT) for line in block.splitlines()]
+    recipes = "".join(map(find_recipe, RECIPES))
+    blocks = [block for block in yaml_blocks(OWN_CONTRACT) if block.strip() not in recipes]
+    excerpts = [line.strip().removeprefix("- ") for block in blocks for line in block.splitlines()]
     assert len(excerpts) > 10
     assert [line for line in excerpts if line not in contract] == []
+
+
+def test_recipe_of_keys_describes_a_stored_relation() -> None:
+    (schema, *_) = re.findall("```yaml\n(.*?)```", find_recipe(RECIPES[0]), re.DOTALL)
+    document = yaml.safe_load((ROOT / "tests/contracts/extensions/relation-shown-as-key.yaml").read_text("utf-8"))
+    patient = yaml.safe_load(schema)["Patient"]
+    name = document["components"]["schemas"]["Patient"]["properties"]["name"]
+    document["components"]["schemas"]["Patient"] = {**patient, "properties": {**patient["properties"], "name": name}}
+    contract = parse_contract(parse_document(yaml.safe_dump(document).encode(), "beds.yaml"))
+    relation = contract.resources["Patient"].relations["bed"]
+    assert (relation.targets, relation.is_stored, relation.on_delete) == (("Bed",), True, "cascade")
+
+
+def test_recipe_of_api_keys_is_a_security_scheme() -> None:
+    (block,) = re.findall("```yaml\n(.*?)```", find_recipe(RECIPES[1]), re.DOTALL)
+    document = yaml.safe_load((ROOT / "tests/contracts/extensions/relation-shown-as-key.yaml").read_text("utf-8"))
+    recipe = yaml.safe_load(block)
+    document |= {"security": recipe["security"], "components": {**document["components"], **recipe["components"]}}
+    contract = parse_contract(parse_document(yaml.safe_dump(document).encode(), "beds.yaml"))
+    assert all(operation.security for operation in contract.operations.values())

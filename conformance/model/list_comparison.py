@@ -464,10 +464,12 @@ class ListComparison:
         current = self._build_row_set()
         other = self.row_sets.find_other(current)
         if other is not None and other.keys != current.keys:
-            other_rows = self._fetch_all_rows(other.query)
-            self._read()  # another client may have written between the two requests
-            current, other = self._build_row_set(), replace(other, keys=self._sort_keys(other_rows))
-            if self.is_complete and other.keys != current.keys:
+            before = self._sort_keys(self._fetch_all_rows(other.query))
+            self._read()
+            after = self._sort_keys(self._fetch_all_rows(other.query))
+            current, other = self._build_row_set(), replace(other, keys=after)
+            is_unchanged = before == after  # else another client writes, and the lists cannot be compared
+            if self.is_complete and is_unchanged and other.keys != current.keys:
                 parameter = find_cause(self.operation, current, other)
                 message = f"{describe_difference(current, other)} {self._describe(other.query)}"
                 problem = self._build_problem("rows", [parameter] if parameter else [], message)

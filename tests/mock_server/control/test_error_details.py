@@ -50,7 +50,7 @@ from tests.mock_server.controlled_mock import CONTROL, ControlledMock
             "GET R/requests?statu=200",
             None,
             "statu",
-            "expected operation, status, limit, before or bodies; did you mean status?",
+            "expected operation, status, status_class, limit, before or bodies; did you mean status?",
         ),
         ("GET R/clock?x=1", None, "x", "expected none"),
         (
