@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROBLEM_CONTENT_TYPE = b"application/problem+json"
 _JSON_CONTENT_TYPE = b"application/json"
+_UNKNOWN_RECORD = (ErrorKind.RECORD_NOT_FOUND, ErrorKind.OTHER_TENANT)
 _VALIDATION_STATUSES = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST)
 _LARAVEL_BODY = {"message": "The given data was invalid."}
 _LARAVEL_VALIDATION_BODY = _LARAVEL_BODY | {"errors": {"name": ["The name field is required."]}}
@@ -58,13 +59,25 @@ class ErrorResponses:
     common_responses: dict[str, ResponseDefinition | None] = field(default_factory=dict)
 
     def find_status(self, operation: Operation | None, error: ApiError) -> int:
-        """Return the status of an error; of invalid input the one that the operation documents."""
-        if error.kind is not ErrorKind.VALIDATION_FAILED or operation is None:
+        """Return the status of an error; of invalid input the one that the operation documents.
+
+        A request body that refers to an unknown record is invalid input if the operation documents no 404.
+        """
+        if operation is None:
+            return error.status
+        is_unknown_reference = error.kind in _UNKNOWN_RECORD and not operation.path_parameter_names
+        if is_unknown_reference and not self._documents(operation, HTTPStatus.NOT_FOUND):
+            return self.find_validation_status(operation, error.status)
+        if error.kind is not ErrorKind.VALIDATION_FAILED:
             return error.status
         status = self.validation_statuses.get(operation.id)
         if status is None:
             status = self.validation_statuses[operation.id] = self.find_validation_status(operation, error.status)
         return status
+
+    def _documents(self, operation: Operation, status: HTTPStatus) -> bool:
+        keys = self.successes.get_definitions(operation).by_key
+        return not keys.keys().isdisjoint((str(int(status)), "4XX", "4xx", "default"))
 
     def find_validation_status(self, operation: Operation, default_status: int) -> int:
         """Return the status of invalid input that an operation documents; `default_status` if it documents none."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from spec.loader import load_contract
+from spec.document import parse_document
+from spec.loader import load_contract, parse_contract
 from spec.model import BodyField, Operation
 from spec.record import Reference
 from spec.validators import SchemaValidators
@@ -236,3 +238,15 @@ def test_builtin_tokens_belong_to_different_tenants(contract: str) -> None:
 def test_request_without_token_returns_401(contract: str, name: str) -> None:
     api = fresh_api(contract)
     assert api.send(name, query=build_required_query(api, api.operation(name)), token=None).status == 401
+
+
+@pytest.mark.parametrize(("documents_404", "expected"), [(True, 404), (False, 422)])
+def test_unknown_reference_has_a_documented_status(documents_404: bool, expected: int) -> None:
+    """A create of a book on an unknown shelf is invalid input if the create documents no 404."""
+    path = Path(__file__).parents[1] / "contracts" / "extensions" / "resource-by-all-of.yaml"
+    root = {"servers": [{"url": "/api"}], **yaml.safe_load(path.read_text(encoding="utf-8"))}
+    if documents_404:
+        root["paths"]["/books"]["post"]["responses"]["404"] = {"$ref": "#/components/responses/Error"}
+    contract = parse_contract(parse_document(yaml.safe_dump(root).encode(), path.name))
+    api = Api.create(contract, SchemaValidators.from_document(contract.document), "plain")
+    assert api.call("createBook", body={"name": "A book", "shelf_id": 2_000_000_001}).status == expected

@@ -320,7 +320,7 @@ def test_called_operation_leads_to_its_requests(console: ConsoleBrowser) -> None
     page = console.open_page()
     console.go(page, "contract")
     assert page.get_by_role("heading", level=1).inner_text().startswith("Contract: 1 of")
-    page.get_by_role("link", name="listAgents").click()
+    page.get_by_role("link", name="listAgents", exact=True).click()
     assert count_rows(page) == 1
 
 
