@@ -65,7 +65,8 @@ class ErrorResponses:
         """
         if operation is None:
             return error.status
-        is_unknown_reference = error.kind in _UNKNOWN_RECORD and not operation.path_parameter_names
+        has_only_body = operation.request_body is not None and not operation.path_parameter_names
+        is_unknown_reference = has_only_body and error.kind in _UNKNOWN_RECORD
         if is_unknown_reference and not self._documents(operation, HTTPStatus.NOT_FOUND):
             return self.find_validation_status(operation, error.status)
         if error.kind is not ErrorKind.VALIDATION_FAILED:
