@@ -117,7 +117,8 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     if tls is not None and tls.warning is not None:
         _print_warning(tls.warning)
-    for number in list_stop_signals():  # until the server handles signals itself
+    # Until the server handles signals itself. A shell lets background jobs of a script ignore SIGINT.
+    for number in (signal.SIGINT, *list_stop_signals()):
         signal.signal(number, _raise_keyboard_interrupt)
     try:
         return _serve(settings, sockets, port, tls)

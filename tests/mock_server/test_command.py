@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -141,7 +141,20 @@ def test_signal_stops_the_server(environment: dict[str, str], stop_signal: signa
         port = re.findall(r":(\d+)/", banner)[0]
         with socket.create_connection(("127.0.0.1", int(port))):  # a browser keeps its connection
             mock.send_signal(stop_signal)
-            _, errors = mock.communicate(timeout=30)
+            _, errors = mock.communicate(timeout=10)
+    assert (mock.returncode, without_notes(errors)) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+def test_interrupt_stops_the_server_that_a_script_starts_in_the_background(environment: dict[str, str]) -> None:
+    with ExitStack() as stack:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell without job control does; inherited
+        try:
+            mock, _ = stack.enter_context(run_library_mock(environment))
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        mock.send_signal(signal.SIGINT)
+        _, errors = mock.communicate(timeout=10)
     assert (mock.returncode, without_notes(errors)) == (0, "")
 
 

@@ -130,7 +130,7 @@ def test_signal_stops_the_server_with_open_connections(environment: dict[str, st
         ):
             assert client.get(f"https://localhost:{find_port(text)}/openapi.json").status_code == 200
             mock.send_signal(signal.SIGTERM)
-            _, errors = mock.communicate(timeout=30)
+            _, errors = mock.communicate(timeout=10)
     assert (mock.returncode, without_notes(errors)) == (0, "")
 
 
