@@ -1,10 +1,12 @@
 """Variants of list order: other collations and another default order."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from conformance.mutation.conforming_variants.responses import VariantFactory, always
+from conformance.mutation.conforming_variants.stated_properties import keep_stated
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_response, stateless
 from conformance.mutation.lists import pagination_fields, parameters_by_role
@@ -48,15 +50,17 @@ def sort_by_collation(collation_key: Callable[[str], str] | None) -> VariantFact
     return always(stateless(fault))
 
 
-def _remove_totals(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
-    """Leave out what needs the number of all rows, as `simplePaginate` does; links to the last page are null."""
+def _remove_totals(
+    kept: Collection[str], request: InterceptedRequest, response: InterceptedResponse
+) -> InterceptedResponse:
+    """Leave out what needs the number of all rows, as `simplePaginate` does, except the properties in `kept`."""
     fields = pagination_fields(request.operation)
     body = response.json
     if not response.is_success or not isinstance(body, dict):
         return response
     for role in TOTAL_ROLES & fields.keys():
         *containers, name = fields[role]
-        body = _without_value(body, containers, name)
+        body = body if name in kept else _without_value(body, containers, name)
     return response.with_json(body)
 
 
@@ -70,7 +74,7 @@ def _without_value(body: Any, containers: Sequence[str], name: str) -> Any:
     return {**body, first: _without_value(body.get(first), rest, name)}
 
 
-remove_totals = always(change_response(_remove_totals))
+remove_totals = keep_stated(lambda kept: change_response(partial(_remove_totals, kept)))
 
 
 async def _fetch_all_pages(request: InterceptedRequest, call_next: CallNext, roles: Mapping[str, str]) -> list[Any]:

@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from conformance.mutation.conforming_variants.responses import VariantFactory, always
+from conformance.mutation.conforming_variants.stated_properties import keep_stated, map_members
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_request, change_response, stateless
 from conformance.transport.messages import map_texts
@@ -54,12 +56,14 @@ def _convert_empty_texts(request: InterceptedRequest) -> InterceptedRequest:
 convert_empty_texts = always(change_request(_convert_empty_texts))
 
 
-def _drop_offset(text: str) -> str:
+def _drop_offset(value: Any) -> Any:
     """Return an instant with its local time labelled as UTC, as Eloquent stores it."""
-    return _OFFSET.sub(r"\1Z", text)
+    return _OFFSET.sub(r"\1Z", value) if isinstance(value, str) else value
 
 
-drop_offsets = always(change_request(lambda r: r if r.json is None else r.with_json(map_texts(r.json, _drop_offset))))
+drop_offsets = keep_stated(
+    lambda kept: change_request(lambda r: r if r.json is None else r.with_json(map_members(r.json, _drop_offset, kept)))
+)
 
 
 def accept_booleans(*texts: str) -> VariantFactory:
