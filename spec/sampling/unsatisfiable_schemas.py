@@ -9,7 +9,7 @@ from jsonschema_rs.canonical import CanonicalizationError, Cause, UnsatisfiableR
 from spec.model import Contract, Operation
 from spec.validators import Direction, build_standalone_schema
 
-# Keywords that prohibit a value on purpose, or refer to a schema that has a reason of its own.
+# Keywords that prohibit a value on purpose, or refer to a schema that is itself reported.
 _NO_REASON = (["not"], ["$ref"])
 
 
