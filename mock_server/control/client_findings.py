@@ -123,15 +123,17 @@ class ClientFindings:
             for note in notes
             if note.startswith("digits of ")
         ]
-        if not errors:
-            schema = self.contract.document.resolve(request_body.pointer)
-            findings += self._iter_property_findings(schema, _parse_body(raw, context), "body", 0)
+        schema = self.contract.document.resolve(request_body.pointer)
+        locations = {finding.location for finding in findings}
+        for finding in self._iter_property_findings(schema, _parse_body(raw, context), "body", 0):
+            if finding.location not in locations:
+                findings.append(finding)
         return findings
 
     def _iter_property_findings(
         self, schema: Mapping[str, Any], value: Any, path: str, depth: int
     ) -> Iterator[RequestFinding]:
-        """Yield the unknown and the deprecated properties of a valid value."""
+        """Yield the unknown and the deprecated properties of a value, which need not be valid."""
         schema, pointer = self._dereference(schema)
         if isinstance(value, list) and depth < _MAX_DEPTH:
             for index, item in enumerate(value):
@@ -171,7 +173,7 @@ class ClientFindings:
 
 
 def _parse_body(raw: bytes, context: RequestContext) -> Any:
-    """Return the value of a valid body as sent, without the defaults of its fields if it is JSON."""
+    """Return the value of a body as sent, without the defaults of its fields if it is JSON."""
     content_type = context.headers.get(b"content-type", b"").decode("latin-1")
     return orjson.loads(raw) if raw and is_json_media_type(content_type) else context.body or {}
 

@@ -212,6 +212,7 @@ def test_response_of_a_rule_is_recorded_as_sent(mock: ControlledMock) -> None:
         ("POST", "/agents", {"name": 3, "instruction": "x"}, [("invalid-value", "body.name")]),
         ("POST", "/agents", {}, [("invalid-value", "body.name")]),
         ("POST", "/agents", {**AGENT, "nme": 1}, [("unknown-field", "body.nme")]),
+        ("POST", "/agents", {"nme": "x"}, [("invalid-value", "body.name"), ("unknown-field", "body.nme")]),
         ("POST", "/agents", {**AGENT, "visibility": "nobody"}, [("invalid-value", "body.visibility")]),
         ("POST", "/agents", AGENT, []),
     ],
