@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mock_server import json_encoding
+from spec.http.media_types import is_json_lines_media_type
 
 JSON_MEDIA_TYPE = "application/json"
 _JSON_PATTERN = re.compile(r"(application|text)/json|[^/]+/[^/]*\+json", re.ASCII)
-_JSON_LINES_PATTERN = re.compile(r"application/(x-)?(ndjson|jsonl(ines)?|json-seq|jsonlines)", re.ASCII)
 _XML_PATTERN = re.compile(r"(application|text)/xml|[^/]+/[^/]*\+xml", re.ASCII)
 _FORM_MEDIA_TYPE, _EVENT_STREAM = "application/x-www-form-urlencoded", "text/event-stream"
 _VALID_NAME = re.compile(r"[\x21-\x7e][\x20-\x7e]*", re.ASCII)
@@ -41,7 +41,7 @@ def is_json(name: str) -> bool:
 def is_structured(name: str) -> bool:
     """Whether values of objects and arrays have a text in a media type: JSON, lines of it, events, forms and XML."""
     essence = get_concrete_type(name)
-    is_lines = _JSON_LINES_PATTERN.fullmatch(essence) is not None
+    is_lines = is_json_lines_media_type(essence)
     is_xml = _XML_PATTERN.fullmatch(essence) is not None
     return is_json(name) or is_lines or is_xml or essence in (_FORM_MEDIA_TYPE, _EVENT_STREAM)
 
@@ -65,7 +65,7 @@ def encode_value(value: Any, name: str) -> bytes:
     essence = get_concrete_type(name)
     if is_json(name):
         return encode_json(value)
-    if _JSON_LINES_PATTERN.fullmatch(essence):
+    if is_json_lines_media_type(essence):
         rows: Sequence[Any] = value if isinstance(value, list) else [value]
         prefix = b"\x1e" if essence.endswith("seq") else b""
         return b"".join(prefix + encode_json(row) + b"\n" for row in rows)

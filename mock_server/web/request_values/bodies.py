@@ -10,15 +10,20 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.web import body
 from mock_server.web.request_values.text_values import TextConverter, build_tree, split_name
 from spec.document import Document
-from spec.http.media_types import FORM, MULTIPART, find_media_type, is_json_media_type, strip_parameters
+from spec.http.media_types import (
+    FORM,
+    MULTIPART,
+    find_item_separator,
+    find_media_type,
+    is_json_media_type,
+    strip_parameters,
+)
 from spec.model import RequestBody
 from spec.validators import SchemaValidators, Validator
 
 MAX_FORM_FIELDS = 2_000
 _BINARY = "application/octet-stream"
 _CONTENT_TYPE = b"content-type"
-# The separators of arrays in a form that are not exploded, by the style of their `encoding`.
-_SEPARATORS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +103,12 @@ class BodyFormats:
             types = converter.list_types(converter.find_property_schema(schema, names[0]))
             if not text and types and "string" not in types:
                 continue
-            separator = _find_separator(encodings.get(names[0])) if "array" in types else None
+            separator = find_item_separator(encodings.get(names[0])) if "array" in types else None
             pairs += [(names, part) for part in (text.split(separator) if separator else (text,))]
         return {
             name: converter.convert_tree(converter.find_property_schema(schema, name), node)
             for name, node in build_tree(pairs).items()
         }
-
-
-def _find_separator(encoding: Any) -> str | None:
-    """Return the separator of the items of an array; None if each item is a separate field."""
-    if not isinstance(encoding, dict):
-        return None
-    style = encoding.get("style", "form")
-    return None if encoding.get("explode", style == "form") else _SEPARATORS.get(style)
 
 
 def _iter_form_fields(raw: bytes) -> Iterator[tuple[str, str]]:

@@ -16,10 +16,11 @@ from spec.loader import load_contract, parse_contract
 from spec.model import Contract
 
 
-def build_contract(media_type: str = "", servers: Any = ()) -> Contract:
+def build_contract(media_type: str = "", servers: Any = (), encoding: Any = None) -> Contract:
     operation: dict[str, Any] = {"operationId": "x", "responses": {"204": {"description": "x"}}}
     if media_type:
-        operation["requestBody"] = {"content": {media_type: {"schema": {"type": "object"}}}}
+        content = {"schema": {"type": "object"}, **({"encoding": encoding} if encoding else {})}
+        operation["requestBody"] = {"content": {media_type: content}}
     if servers:
         operation["servers"] = servers
     root = {
@@ -68,6 +69,29 @@ def test_form_is_sent() -> None:
     request = send(build_contract(media_type="application/x-www-form-urlencoded"), BODY)
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
     assert parse_qsl(request.content.decode()) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ({"style": "spaceDelimited"}, ["p q"]),
+        ({"style": "pipeDelimited"}, ["p|q"]),
+        ({"style": "form", "explode": False}, ["p,q"]),
+        ({"explode": False}, ["p,q"]),
+        ({"style": "spaceDelimited", "explode": True}, ["p", "q"]),
+        ({"contentType": "text/plain"}, ["p", "q"]),
+    ],
+)
+def test_arrays_of_a_form_are_sent_as_its_encoding_says(encoding: Any, texts: list[str]) -> None:
+    contract = build_contract("application/x-www-form-urlencoded", encoding={"list": encoding})
+    fields = parse_qsl(send(contract, {"list": ["p", "q"], "a": 1}).content.decode())
+    assert fields == [*(("list", text) for text in texts), ("a", "1")]
+
+
+def test_rows_of_json_lines_are_sent_in_lines() -> None:
+    request = send(build_contract("application/x-ndjson"), [{"a": 1}, {"a": "ä\n"}])
+    assert request.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in request.content.splitlines()] == [{"a": 1}, {"a": "ä\n"}]
 
 
 def test_multipart_form_is_sent() -> None:
