@@ -46,7 +46,7 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
     if keyword == "schema" and _is_parameter_schema(node, keyword):
         return get_provenance(document, f"{pointer}/schema") if keyword in node else INFERRED
     if keyword == "required" and is_request:
-        return INFERRED
+        return _get_stated_level(document, node, keyword)
     if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS:
         return level
     referenced = _find_reference(node) if keyword not in node else None
@@ -64,6 +64,18 @@ def get_value_provenance(document: Document, pointer: str, value: Any) -> str:
     if isinstance(levels, Mapping):
         return str(levels.get(str(value), INFERRED))
     return get_provenance(document, pointer, "enum")
+
+
+def _get_stated_level(document: Document, node: Any, keyword: str) -> str:
+    """Return the level that the schema that `node` refers to states for a keyword itself; inferred without one."""
+    visited: list[str] = []
+    while (referenced := _find_reference(node)) and referenced not in visited:
+        visited.append(referenced)
+        node = document.resolve(referenced)
+        level = _read_levels(node, INFERRED)[1].get(keyword)
+        if isinstance(level, str):
+            return level
+    return INFERRED
 
 
 def _find_reference(node: Any) -> str | None:

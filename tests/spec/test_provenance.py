@@ -41,6 +41,16 @@ paths:
           description: x
           content: {application/json: {schema: {type: object, required: [a]}}}
         "202": {x-source: {content: published}, description: x, content: {application/json: {schema: {type: object}}}}
+  /b:
+    put:
+      x-source: documented
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Stated"}}}}
+    post:
+      x-source: documented
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Sent"}}}}
+    patch:
+      x-source: documented
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}
 components:
   requestBodies:
     A: {x-source: documented, required: true, content: {application/json: {schema: {type: object, required: [a]}}}}
@@ -68,6 +78,8 @@ components:
       type: object
       required: [a]
       properties: {required: {type: string}}
+    Stated: {allOf: [{$ref: "#/components/schemas/Original"}]}
+    Original: {x-source: {required: confirmed}, type: object, required: [a]}
     B: {properties: {b: {type: string}}}
     Named: {x-source: {enum: published, type: confirmed}, type: string, enum: [a]}
     Values: {x-source: {"*": published, enum: {a: documented, 1: confirmed}}, enum: [a, b, 1]}
@@ -120,6 +132,10 @@ JSON = "content/application~1json/schema"
         ("#/components/schemas/Sent", "type", "documented"),
         ("#/components/schemas/Sent", "required", "inferred"),
         ("#/components/schemas/Sent/properties/required", "type", "documented"),
+        # unless the schema of the body states the level of this keyword
+        (f"#/paths/~1b/put/requestBody/{JSON}", "required", "confirmed"),
+        (f"#/paths/~1b/post/requestBody/{JSON}", "required", "inferred"),
+        (f"#/paths/~1b/patch/requestBody/{JSON}", "required", "inferred"),
         # levels of single values do not state that there are no others
         ("#/components/schemas/Values", "enum", "inferred"),
         # the bounds of a reference are those of the schema that it names; its type is not

@@ -5,12 +5,14 @@ from functools import cache
 import pytest
 
 from conformance.checks.registry import CHECKS
+from conformance.errors import SkipCategory
 from conformance.results import Status
 from conformance.runner.runner import run
 from spec.document import parse_document
 from spec.loader import parse_contract
 from spec.validators import SchemaValidators
 from tests.conformance.support.asgi_session import session
+from tests.conformance.support.check_runner import CHECKS_BY_ID
 from tests.mock_process import ROOT
 from tests.mock_server.athena import Api
 
@@ -42,3 +44,19 @@ def test_all_checks_pass_on_another_contract(name: str, share: float) -> None:
     assert not run_result.records_not_deleted
     passed, skipped = (len(list(run_result.with_status(status))) for status in (Status.PASSED, Status.SKIPPED))
     assert passed / (passed + skipped) >= share
+
+
+@pytest.mark.parametrize(
+    ("name", "operation_id", "category"),
+    [("museum", "createRoom", SkipCategory.NOT_TESTABLE), ("library", "createBook", None)],
+)
+def test_errors_by_field_are_not_testable_without_a_schema_for_them(
+    name: str, operation_id: str, category: SkipCategory | None
+) -> None:
+    api = serve(name)
+    api.reset()
+    operation, checks = api.contract.operations[operation_id], [CHECKS_BY_ID["all-invalid-fields-reported"]]
+    contract_session = session(api.app, api.contract, schemas=api.schemas)
+    (result,) = run(contract_session, checks, [operation], lambda outcome: None).results
+    assert result.status is (Status.SKIPPED if category else Status.PASSED)
+    assert category in (None, result.skip_category)
