@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import cycle, repeat
 from pathlib import Path
+from statistics import mean
 
 from bench.checkouts import compare, lower_quartile
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
@@ -39,16 +40,20 @@ _REPEATABLE_REQUESTS = (CREATE, REJECTED_CREATE, UNKNOWN, UPDATE)
 
 
 def iter_rows(in_process_app: InProcessApp, repetitions: int) -> Iterator[str]:
-    """The rows of the table."""
+    """The rows of the table. The last one is the mean of the rows above but of the reads that are not cached."""
     distinct_targets = list_distinct_targets(in_process_app)
     for kind in READ_REQUESTS:
-        yield _measure_row(in_process_app, repetitions, kind, kind.name, cycle(distinct_targets[kind.name]))
-        yield _measure_row(in_process_app, repetitions, kind, f"{kind.name}, again", repeat(kind.target))
-    for kind in _REPEATABLE_REQUESTS:
-        yield _measure_row(in_process_app, repetitions, kind, kind.name, repeat(kind.target))
+        yield _format_row(kind.name, *_measure(in_process_app, repetitions, kind, cycle(distinct_targets[kind.name])))
+    rows = [(f"{kind.name}, again", kind) for kind in READ_REQUESTS] + [(k.name, k) for k in _REPEATABLE_REQUESTS]
+    costs = []
+    for name, kind in rows:
+        costs.append(_measure(in_process_app, repetitions, kind, repeat(kind.target)))
+        yield _format_row(name, *costs[-1])
     deleted = iter(distinct_targets[RETRIEVE.name])
     delete_count = min(repetitions, MESSAGE_COUNT // 2 - _TURN_LENGTH)
-    yield _measure_row(in_process_app, delete_count, DELETE, DELETE.name, deleted, fills_journal=False)
+    costs.append(_measure(in_process_app, delete_count, DELETE, deleted, fills_journal=False))
+    yield _format_row(DELETE.name, *costs[-1])
+    yield _format_row("mean, without the reads that are not cached", *map(mean, zip(*costs, strict=True)))
 
 
 def list_distinct_targets(in_process_app: InProcessApp) -> dict[str, list[str]]:
@@ -62,15 +67,19 @@ def list_distinct_targets(in_process_app: InProcessApp) -> dict[str, list[str]]:
     }
 
 
-def _measure_row(
+def _format_row(name: str, base: float, total: float) -> str:
+    return f"| {name} | {base:.1f} | {total:.1f} | {total - base:.1f} |"
+
+
+def _measure(
     in_process_app: InProcessApp,
     repetitions: int,
     kind: RequestKind,
-    name: str,
     targets: Iterable[str],
     *,
     fills_journal: bool = True,
-) -> str:
+) -> tuple[float, float]:
+    """Return the microseconds of a request without and with the journal."""
     sandbox, remaining = in_process_app.sandbox, iter(targets)
     journal = sandbox.journal
     assert journal is not None
@@ -87,8 +96,7 @@ def _measure_row(
     while len(recorded) < repetitions:
         for sandbox.journal, samples in ((None, without), (journal, recorded)):
             samples.extend(send_request() for _ in range(_TURN_LENGTH))
-    base, total = lower_quartile(without) * 1e6, lower_quartile(recorded) * 1e6
-    return f"| {name} | {base:.1f} | {total:.1f} | {total - base:.1f} |"
+    return lower_quartile(without) * 1e6, lower_quartile(recorded) * 1e6
 
 
 def iter_unused_rows(in_process_app: InProcessApp, repetitions: int) -> Iterator[str]:
