@@ -4,11 +4,25 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from spec.component_schemas import ComponentSchemas
 from spec.document import iter_keyword_objects, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
 from spec.extensions import QueryExtension, require_one_of, split_sort_name
-from spec.model import Attribute, BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
+from spec.model import (
+    ITEM_ACTIONS,
+    Attribute,
+    BodyField,
+    Contract,
+    DerivedProperty,
+    Operation,
+    Parameter,
+    Relation,
+    Resource,
+)
 from spec.property_paths import resolve_count, resolve_include, resolve_property_path
+
+# Keywords of an object that may have properties which its `properties` do not list.
+_KEYWORDS_OF_OTHER_PROPERTIES = frozenset({"additionalProperties", "patternProperties", "anyOf", "oneOf"})
 
 
 def check_consistency(contract: Contract, problems: ProblemCollector) -> None:
@@ -34,10 +48,13 @@ def _iter_checks(contract: Contract) -> Iterator[Callable[[], object]]:
         yield partial(_check_to_one_path, contract, resource, resource.owner_path, f"{location}/owner")
         for derived in resource.derived_properties.values():
             yield partial(_check_derived_property, contract, resource, derived)
+        yield from (partial(_check_default, attribute) for attribute in resource.attributes.values())
     for view in contract.views.values():
         for derived in view.derived_properties.values():
             yield partial(_check_derived_property, contract, contract.resources[view.resource], derived)
     for operation in contract.operations.values():
+        yield partial(_check_generic_action, contract, operation)
+        yield partial(_check_required_names, contract, operation)
         yield from _iter_operation_checks(contract, operation)
 
 
@@ -83,6 +100,15 @@ def _check_discriminator(resource: Resource, relation: Relation) -> None:
     require_one_of(relation.discriminator, tuple(allowed), location)
     if len(values) < 2 or relation.to_many:
         raise ContractError(location, "a relation to one resource or to many records", "a to-one polymorphic relation")
+
+
+def _check_default(attribute: Attribute) -> None:
+    """Check that a default is one of the values of an enum."""
+    is_empty = attribute.default is None and attribute.nullable
+    if attribute.has_default and attribute.enum_values and not is_empty:
+        values = ", ".join(str(value) for value in attribute.enum_values)
+        if attribute.default not in attribute.enum_values:
+            raise ContractError(f"{attribute.pointer}/default", invalid_value(attribute.default), f"one of {values}")
 
 
 def _check_relation(contract: Contract, relation: Relation) -> None:
@@ -167,6 +193,45 @@ def _iter_operation_checks(contract: Contract, operation: Operation) -> Iterator
             yield partial(_check_value_of_created_record, resource, operation, attribute)
 
 
+def _check_generic_action(contract: Contract, operation: Operation) -> None:
+    """Check that a stated generic action fits the method, the path and the response of its operation."""
+    if not operation.is_generic or "x-action" not in contract.document.resolve(operation.pointer):
+        return
+    location, problem = f"{operation.pointer}/x-action", invalid_value(operation.action)
+    resource = contract.resources.get(operation.resource or "")
+    if resource is None:
+        expected = ", ".join(f"/{name.collection}" for name in contract.resources.values()) or "that of an x-resource"
+        raise ContractError(
+            location, f"{problem} on {operation.path}", f"a path that starts with a collection: {expected}"
+        )
+    if operation.method == "get" and operation.action not in ("list", "retrieve"):
+        raise ContractError(location, f"{problem} on GET", "list or retrieve: GET does not change records")
+    if operation.action in ITEM_ACTIONS.values() and not operation.path_parameter_names:
+        raise ContractError(
+            location, f"{problem} on a path without a key", f"a path like /{resource.collection}/{{key}}"
+        )
+    view = contract.views.get(operation.envelope.view_name or "")
+    if view is not None and view.resource != resource.name and operation.action != "delete":
+        shown = contract.resources[view.resource]
+        expected = f"a path that starts with /{shown.collection}, or no x-action: then the example is the response"
+        raise ContractError(location, f"{problem} of {resource.name}, but the response shows {shown.name}", expected)
+
+
+def _check_required_names(contract: Contract, operation: Operation) -> None:
+    """Check that the required properties of the body of a create or update are among its properties."""
+    if operation.request_body is None or operation.action not in ("create", "update"):
+        return
+    components, pointer = ComponentSchemas.from_document(contract.document), operation.request_body.pointer
+    schema = contract.document.resolve(pointer)
+    names = tuple(prop.name for prop in components.list_properties(schema, pointer))
+    parts = components.list_parts(schema, pointer)
+    if not names or any(part.keys() & _KEYWORDS_OF_OTHER_PROPERTIES for part, _ in parts):
+        return
+    for part, location in parts:
+        for name in part.get("required", ()):
+            require_one_of(name, names, f"{location}/required")
+
+
 def _check_precondition(contract: Contract, resource: Resource, path: tuple[str, ...], location: str) -> None:
     """Check that a path leads to an attribute of the record, or of a record that it refers to."""
     _check_to_one_path(contract, resource, path[:-1], location)
@@ -241,4 +306,6 @@ def _check_value_of_created_record(resource: Resource, operation: Operation, att
     is_optional = attribute.nullable or attribute.has_default or attribute.stamp or attribute.write_only
     if not (is_sent or is_optional or attribute.name == resource.key_attribute):
         problem = f"no value for a record created by {operation.id}"
-        raise ContractError(attribute.pointer, problem, "a default, nullable, x-stamp, or required in the body")
+        raise ContractError(
+            attribute.pointer, problem, "a default, nullable, x-stamp, x-derived, or required in the body"
+        )

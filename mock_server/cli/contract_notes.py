@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mock_server.web.credentials.schemes import list_query_keys
+from spec.extensions import count_edits
 from spec.model import STATIC_ACTION, Contract, Operation
 
 MAX_LISTED_PARAMETERS = 20
@@ -50,12 +51,41 @@ def describe_static_reads(contract: Contract) -> str:
     return f"not answered from the store, because {reason}: {', '.join(shown)}"
 
 
+def describe_resources_without_path(contract: Contract) -> str:
+    """Describe the resources that no path starts with, although a static path has a similar segment; "" without any.
+
+    For example ``no path starts with the collection, so no record is served: Pen (/pen; similar: /pens)``.
+    """
+    operations = contract.operations.values()
+    first_segments = {operation.path.split("/")[1] for operation in operations}
+    segments = {
+        operation.path: operation.path.split("/")[1:] for operation in operations if _is_static(contract, operation)
+    }
+    notes = []
+    for resource in contract.resources.values():
+        if resource.is_stored_only or resource.collection in first_segments:
+            continue
+        collection = resource.collection.strip("/").rpartition("/")[2]
+        similar = [path for path, names in segments.items() if any(_is_similar(name, collection) for name in names)]
+        if similar:
+            notes.append(f"{resource.name} (/{resource.collection}; similar: {similar[0]})")
+    return f"no path starts with the collection, so no record is served: {', '.join(notes)}" if notes else ""
+
+
+def _is_similar(segment: str, collection: str) -> bool:
+    return segment == collection or (segment[:1] != "{" and count_edits(segment.lower(), collection.lower()) == 1)
+
+
 def _is_static_read(contract: Contract, operation: Operation) -> bool:
     """Whether a GET of the collection or of a record is static, although the contract does not state that."""
     names = operation.path.rstrip("/").split("/")[2:]
     is_read = operation.method == "get" and (not names or (len(names) == 1 and names[0][:1] == "{"))
-    is_static = operation.resource is not None and operation.action == STATIC_ACTION
-    return is_read and is_static and "x-action" not in contract.document.resolve(operation.pointer)
+    return is_read and operation.resource is not None and _is_static(contract, operation)
+
+
+def _is_static(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation is static, although the contract does not state that."""
+    return operation.action == STATIC_ACTION and "x-action" not in contract.document.resolve(operation.pointer)
 
 
 def iter_unsatisfiable_schemas(contract: Contract) -> Iterator[tuple[str, str]]:

@@ -255,12 +255,17 @@ def _has_console(settings: MockSettings) -> bool:
 
 def _print_contract_notes(contract: "Contract") -> None:
     """Print which parts of the contract have no effect."""
-    from mock_server.cli.contract_notes import describe_static_reads, describe_unmarked_parameters
+    from mock_server.cli import contract_notes
     from spec.extensions import format_ignored_extensions
 
     if contract.ignored_extensions:
         write_line(format_ignored_extensions(contract.ignored_extensions))
-    for note in (describe_unmarked_parameters(contract), describe_static_reads(contract)):
+    for describe in (
+        contract_notes.describe_unmarked_parameters,
+        contract_notes.describe_static_reads,
+        contract_notes.describe_resources_without_path,
+    ):
+        note = describe(contract)
         if note:
             write_line(note)
 

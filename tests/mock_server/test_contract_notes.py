@@ -8,6 +8,7 @@ import pytest
 from mock_server.cli.contract_notes import (
     MAX_LISTED_PARAMETERS,
     MAX_LISTED_SCHEMAS,
+    describe_resources_without_path,
     describe_static_reads,
     describe_unmarked_parameters,
     iter_unsatisfiable_schemas,
@@ -24,10 +25,16 @@ def build_contract(*parameters: dict[str, Any]) -> Contract:
     rows = {"type": "array", "items": {"$ref": "#/components/schemas/Star"}}
     response = {"description": "Stars", "content": {"application/json": {"schema": rows}}}
     operation = {"parameters": list(parameters), "responses": {"200": response}}
-    actions = {"/stars": "list", "/suns": "list", "/other": "static"}
+    actions = {"/stars": "list", "/stars/bright": "list", "/other": "static"}
     item = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer", "x-stamp": "number"}}}
     paths = {
-        path: {"get": {**operation, "operationId": path[1:], **({"x-action": action} if action == "list" else {})}}
+        path: {
+            "get": {
+                **operation,
+                "operationId": path[1:].replace("/", "-"),
+                **({"x-action": action} if action == "list" else {}),
+            }
+        }
         for path, action in actions.items()
     }
     root = {
@@ -157,3 +164,25 @@ def test_many_schemas_without_a_valid_value_are_counted() -> None:
     properties = {f"p{n:02}": {"type": "string", "enum": [n]} for n in range(MAX_LISTED_SCHEMAS + 3)}
     notes = list(iter_unsatisfiable_schemas(build_static_contract({"type": "object", "properties": properties})))
     assert (len(notes), notes[-1][1]) == (MAX_LISTED_SCHEMAS + 1, "and 3 more schemas without a valid value")
+
+
+@pytest.mark.parametrize(
+    ("path", "similar"),
+    [
+        ("/pens", ""),
+        ("/pen", "/pen"),
+        ("/shop/pens", "/shop/pens"),
+        ("/shops/{id}/pens", "/shops/{id}/pens"),
+        ("/x", ""),
+    ],
+)
+def test_collection_that_no_path_starts_with_is_named(path: str, similar: str) -> None:
+    root = json.loads(build_contract_of_pens({"allOf": refer("Id", "Name")}).document.content)
+    root["paths"] = {path: root["paths"]["/pens"]}
+    if "{" in path:
+        root["paths"][path]["parameters"] = [
+            {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+        ]
+    contract = parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+    note = f"no path starts with the collection, so no record is served: Pen (/pens; similar: {similar})"
+    assert describe_resources_without_path(contract) == (note if similar else "")

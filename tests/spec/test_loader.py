@@ -34,6 +34,11 @@ def load_error(name: str, *changes: tuple[str, Any]) -> ContractError:
 
 
 DESK = "#/components/securitySchemes/desk"
+AUTHOR_OF_BOOK = {
+    "operationId": "retrieveAuthorOfBook",
+    "x-action": "retrieve",
+    "responses": {"200": {"$ref": "#/components/responses/Author"}},
+}
 COOKIE = {"type": "apiKey", "in": "cookie", "name": "desk"}
 
 # Pointer and new value -> location, problem and expected values of the error (prefixes).
@@ -162,9 +167,15 @@ LIBRARY = [
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "writer", f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "invalid value 'writer'", "one of Book: author"),
     (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", {}, f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", "missing 'sets'", "sets: the name of the relation"),
     (f"{SCHEMAS}/PageMeta/properties/page/x-page", "number", f"{SCHEMAS}/PageMeta/properties/page/x-page", "invalid value 'number'", "current-page, first-item"),
+    ("#/paths/~1authors/get/x-action", "delete", "#/paths/~1authors/get/x-action", "invalid value 'delete' on GET", "list or retrieve"),
+    ("#/paths/~1authors/post/x-action", "update", "#/paths/~1authors/post/x-action", "invalid value 'update' on a path without a key", "a path like /authors/{key}"),
+    ("#/paths/~1me/get/x-action", "retrieve", "#/paths/~1me/get/x-action", "invalid value 'retrieve' on /me", "a path that starts with a collection: /users, "),
+    ("#/paths/~1books~1{uuid}/get", AUTHOR_OF_BOOK, "#/paths/~1books~1{uuid}/get/x-action", "invalid value 'retrieve' of Book, but the response shows Author", "a path that starts with /authors, or no x-action"),
     # Required attributes
-    (f"{SCHEMAS}/Book/properties/pages/default", REMOVED, f"{SCHEMAS}/Book/properties/pages", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
-    (f"{SCHEMAS}/CreateBookRequest/required", ["author_uuid"], f"{SCHEMAS}/Book/properties/title", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
+    (f"{SCHEMAS}/Book/properties/pages/default", REMOVED, f"{SCHEMAS}/Book/properties/pages", "no value for a record created by createBook", "a default, nullable, x-stamp, x-derived, or required in the body"),
+    (f"{SCHEMAS}/CreateBookRequest/required/0", "titel", f"{SCHEMAS}/CreateBookRequest/required", "invalid value 'titel'", "title, pages"),
+    (f"{AUTHOR}/properties/genre/default", "song", f"{AUTHOR}/properties/genre/default", "invalid value 'song'", "one of novel, essay"),
+    (f"{SCHEMAS}/CreateBookRequest/required", ["author_uuid"], f"{SCHEMAS}/Book/properties/title", "no value for a record created by createBook", "a default, nullable, x-stamp, x-derived, or required in the body"),
     # References
     (f"{LIST}/0/$ref", "#/components/parameters/Nowhere", f"{LIST}/0/$ref", "unresolved reference #/components/parameters/Nowhere", "a pointer into this file"),
 ]  # fmt: skip
