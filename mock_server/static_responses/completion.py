@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
+
+import orjson
 
 from mock_server.static_responses.media_types import encode_json
 from mock_server.static_responses.success_responses import StaticResponse, SuccessResponses
@@ -11,14 +14,31 @@ from spec.model import Operation
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Additions to the responses of an operation. `properties`: JSON members, each followed by a comma."""
+    """Additions to the responses of an operation.
+
+    `properties`: JSON members, each followed by a comma. `location`: the name of the header with the URL of a created
+    record; empty if none is documented. `record_path`: its path, with ``{}`` for the key. `key_path`: of the key in the
+    body.
+    """
 
     properties: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    location: str = ""
+    record_path: str = ""
+    key_path: tuple[str, ...] = ()
 
     def complete(self, body: bytes) -> bytes:
         """Add the properties to a JSON object with at least one member."""
         return b"{" + self.properties + body[1:] if self.properties else body
+
+    def build_headers(self, base_url: str, body: bytes | None, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the headers. `values`: the attributes of the record if the body does not show it."""
+        if not self.location:
+            return {**self.headers}
+        value = values if body is None else orjson.loads(body)
+        for name in self.key_path[-1:] if body is None else self.key_path:
+            value = value[name]
+        return {**self.headers, self.location: base_url + self.record_path.replace("{}", quote(str(value), safe=""))}
 
 
 NO_COMPLETION = Completion()
@@ -45,7 +65,23 @@ class ResponseCompleter:
         definition = self.successes.get_definitions(operation).find(status)
         headers = self.successes.values.create_headers(definition, seed) if definition else {}
         properties = self.create_properties(operation, seed)
+        location = next((name for name in definition.headers if name.lower() == "location"), "") if definition else ""
+        record_path = self.find_record_path(operation) if location and operation.action == "create" else ""
+        if record_path:
+            resource = self.successes.contract.resources[operation.resource or ""]
+            key_path = tuple(filter(None, (operation.envelope.data_property, resource.key_attribute)))
+            return Completion(properties, headers, location, record_path, key_path)
         return Completion(properties, headers) if properties or headers else NO_COMPLETION
+
+    def find_record_path(self, operation: Operation) -> str:
+        """Return the path of the records of an operation's resource, with ``{}`` for the key; "" without one."""
+        contract = self.successes.contract
+        for other in contract.operations.values():
+            is_retrieve = other.action == "retrieve" and other.resource == operation.resource
+            if is_retrieve and len(other.path_parameter_names) == 1:
+                path = other.path.replace(f"{{{other.path_parameter_names[0]}}}", "{}")
+                return (other.base_paths or contract.base_paths)[0] + path
+        return ""
 
     def create_properties(self, operation: Operation, seed: str) -> bytes:
         """Return the required properties of the envelope that neither contain the data nor describe the page."""

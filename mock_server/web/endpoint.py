@@ -1,6 +1,7 @@
 """The innermost ASGI application: runs the action of a validated request and sends the response."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
@@ -72,8 +73,8 @@ class Endpoint:
         completion, status = self.completer.get(operation), operation.envelope.status
         body, headers = result.body, result.headers
         if completion is not NO_COMPLETION:
+            headers = {**completion.build_headers(context.base_url, body, result.values), **headers}
             body = None if body is None else completion.complete(body)
-            headers = {**completion.headers, **headers}
         elif context.content_type is JSON_CONTENT_TYPE:
             context.dependencies = result.dependencies  # the cache stores neither headers nor content types
         if body is not None:
@@ -85,7 +86,7 @@ class Endpoint:
             await send_response(send, context, status, headers=headers)
         else:
             response = self.completer.create_body(operation, context.headers.get(_ACCEPT), result.values)
-            await self.send_documented(context, response, send)
+            await self.send_documented(context, replace(response, headers={**response.headers, **headers}), send)
 
     async def send_documented(self, context: RequestContext, response: StaticResponse, send: Send) -> None:
         """Send a response that follows from the contract alone, with a note that it does."""

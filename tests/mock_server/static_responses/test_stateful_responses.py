@@ -1,6 +1,7 @@
 """Responses of stored resources that differ from the record, forced responses, and contracts without resources."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -95,6 +96,28 @@ def test_vendor_media_type_and_required_headers_are_sent_each_time() -> None:
         assert reply.headers["content-type"] == "application/vnd.acme+json"
         assert reply.headers["x-version"] == "2"
     assert client.get("/tasks/1", accept="application/json").status == 406
+
+
+ENVELOPE = {"type": "object", "required": ["data"], "properties": {"data": REFERENCE}}
+
+
+@pytest.mark.parametrize("content", [json_content(REFERENCE), json_content(ENVELOPE), json_content({"const": 1}), {}])
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("Location", {"required": True, "schema": {"type": "string", "format": "uri-reference"}}),
+        ("location", {"schema": {"type": "string", "format": "uri"}}),
+    ],
+)
+def test_documented_location_is_the_url_of_the_created_record(
+    content: dict[str, Any], name: str, header: dict[str, Any]
+) -> None:
+    client = serve_tasks(create={**content, "headers": {name: header}}).client
+    client.post("/tasks", {"title": "Read"})
+    reply = client.post("/tasks", {"title": "Write"})
+    url = urlsplit(reply.headers["location"])
+    assert (url.scheme, url.path) == ("http", "/tasks/2")
+    assert client.get(url.path).json == {"id": 2, "title": "Write"}
 
 
 def test_read_whose_response_does_not_show_the_resource_is_static() -> None:
