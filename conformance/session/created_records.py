@@ -6,7 +6,7 @@ from typing import Any
 
 from conformance.responses.records import NestedRecord, find_records
 from conformance.session.write_log import RecordKey, WriteLog, is_key
-from conformance.transport.messages import Exchange, Request, iter_texts
+from conformance.transport.messages import Exchange, Request, iter_leaves, iter_texts
 from spec.lenient_json import parse_leniently
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
@@ -39,16 +39,22 @@ class CreatedRecordFinder:
             return None
         if operation.action != "update":
             is_create = (operation.method, operation.envelope.status) == ("post", 201)
-            if not is_create or self._find_parent(self.contract.resources[view.resource], request) is not None:
+            resource = self.contract.resources[view.resource]
+            if not is_create or self._find_parent(resource, operation, request) is not None:
                 return None
         values = {name: value for name, value in _read_fields(request).items() if name in view.property_names}
         return None if any(self.marker in text for text in iter_texts(values)) else values
 
-    def _find_parent(self, resource: Resource, request: Request) -> RecordKey | None:
-        """Return a record of the run that a request refers to, and that a created record is deleted with."""
+    def _find_parent(self, resource: Resource, operation: Operation, request: Request) -> RecordKey | None:
+        """Return a record of the run that a request refers to, and that a created record is deleted with.
+
+        A number refers to a record only in the path and in fields that set a relation.
+        """
         relations = resource.relations.values()
         cascades = {name for r in relations if r.on_delete == "cascade" for name in r.targets}
-        keys = {*iter_texts(_read_fields(request)), *map(str, request.path_values.values())}
+        fields = _read_fields(request)
+        setters = (value for name, value in fields.items() if _sets_relation(operation, name))
+        keys = {*iter_texts(fields), *map(str, (*request.path_values.values(), *iter_leaves(list(setters))))}
         records = self.write_log.created_records
         return next((record for record in records if record.resource in cascades and str(record.key) in keys), None)
 
@@ -66,7 +72,8 @@ class CreatedRecordFinder:
                 continue
             if is_result or self._has_marker(resource, record) or self._references_own_record(resource, record):
                 is_marked = is_result and self._sends_marker(resource, record, exchange.request.body)
-                created_at, parent = read_creation_time(resource, record), self._find_parent(resource, exchange.request)
+                created_at = read_creation_time(resource, record)
+                parent = self._find_parent(resource, operation, exchange.request)
                 self.write_log.log_created(*key, is_marked=is_marked, created_at=created_at, parent=parent)
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
@@ -107,6 +114,11 @@ def read_creation_time(resource: Resource, record: Mapping[str, Any]) -> str:
     """The time of creation that a record shows, or ""."""
     times = (record.get(name) for name in resource.attributes_with_stamp("created"))
     return next((time for time in times if isinstance(time, str)), "")
+
+
+def _sets_relation(operation: Operation, name: str) -> bool:
+    field = operation.body_fields.get(name)
+    return field is not None and field.relation_setter is not None
 
 
 def _read_fields(request: Request) -> dict[str, Any]:

@@ -116,6 +116,9 @@ class Session:
                 if created in self.write_log.list_remaining():  # not deleted together with another one
                     with suppress(SkipCheck, WriteLogError):
                         self._delete_if_own(created)
+        for created in reversed(self.write_log.list_remaining()):
+            if self._was_deleted_with_parent(created):
+                self.write_log.log_deleted(*created)
         unrestored = list(restore(self.client))
         return [*self.write_log.list_remaining(), *unrestored]
 
@@ -128,6 +131,16 @@ class Session:
             if exchange.response.ok and self.client.created_records.is_foreign(created, record):
                 return
         self.records.delete(created.resource, created.key)
+
+    def _was_deleted_with_parent(self, created: RecordKey) -> bool:
+        """Whether a record that no operation deletes is gone with its parent. Without a retrieve, it is assumed."""
+        parent = self.write_log.parents.get(created)
+        if parent is None or parent in self.write_log.created_records:
+            return False
+        if self.operations.find(created.resource, "delete") is not None:
+            return False
+        retrieve = self.operations.find(created.resource, "retrieve")
+        return retrieve is None or self.client.retrieve(*created).response.status in (404, 410)
 
     # Reruns
 

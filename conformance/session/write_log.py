@@ -53,12 +53,14 @@ class WriteLog:
     """The write log of one run. Without `path` it exists only in memory.
 
     `marked_records`: those that were created with the marker of the run in a readable text, and not written since.
+    `parents`: record -> the record of the run that it is deleted with.
     """
 
     run_id: str
     path: Path | None = None
     created_records: list[RecordKey] = field(default_factory=list)
     marked_records: set[RecordKey] = field(default_factory=set)
+    parents: dict[RecordKey, RecordKey] = field(default_factory=dict)
 
     @classmethod
     def create(cls, run_id: str, path: Path, target: str, marker: str) -> "WriteLog":
@@ -101,6 +103,8 @@ class WriteLog:
         self.created_records.append(RecordKey(resource, key))
         if is_marked:
             self.marked_records.add(RecordKey(resource, key))
+        if parent is not None:
+            self.parents[RecordKey(resource, key)] = parent
         details = {"marked": is_marked, "created_at": created_at, "parent": parent}
         details = {name: value for name, value in details.items() if value}
         self._append({"run": self.run_id, "created": resource, "key": key, **details})
