@@ -1,6 +1,6 @@
 """Where a recorded request differs from the contract: unknown parameters and fields, wrong values, deprecated use."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from mock_server.web.validation import RequestValidator
 from mock_server.web.validation_messages import FieldError
 from spec.http.media_types import is_json_media_type
 from spec.model import Contract, Operation
+from spec.similar_names import find_similar_name
 from spec.validators import SchemaValidators
 
 MAX_FINDINGS = 100  # of a request
@@ -88,7 +89,7 @@ class ClientFindings:
         parameters = validator.parameters or validator.compile()
         parsed = parameters.parse_query(context.raw_query)
         for name in parsed.ignored:
-            expected = ", ".join(parameters.query) or "none"
+            expected = _describe_names(name, parameters.query) or "none"
             message = f"{operation.id} has no query parameter {name[:100]} (expected {expected})."
             yield RequestFinding("unknown-parameter", f"query.{name}", message, operation.pointer)
         for error in parsed.errors:
@@ -128,6 +129,8 @@ class ClientFindings:
         for finding in self._iter_property_findings(schema, _parse_body(raw, context), "body", 0):
             if finding.location not in locations:
                 findings.append(finding)
+            if len(findings) >= MAX_FINDINGS:  # a similar name is searched for each unknown property
+                break
         return findings
 
     def _iter_property_findings(
@@ -147,7 +150,7 @@ class ClientFindings:
                 yield from self._iter_flag_findings(properties[name], name, location, pointer)
                 yield from self._iter_property_findings(properties[name], item, location, depth + 1)
             elif not schema.get("additionalProperties"):
-                message = f"The contract has no property {name[:100]} here (expected {', '.join(properties)})."
+                message = f"The contract has no property {name[:100]} here (expected {_describe_names(name, properties)})."
                 yield RequestFinding("unknown-field", location, message, pointer)
 
     def _iter_flag_findings(
@@ -170,6 +173,12 @@ class ClientFindings:
 
     def _is_deprecated(self, pointer: str) -> bool:
         return self.contract.document.resolve(pointer).get("deprecated") is True
+
+
+def _describe_names(received: str, names: Collection[str]) -> str:
+    """List all names in place of an unknown one, with the one that it is probably meant to be."""
+    similar = find_similar_name(received, names)
+    return ", ".join(names) + ("" if similar is None else f"; did you mean {similar}?")
 
 
 def _parse_body(raw: bytes, context: RequestContext) -> Any:
