@@ -89,8 +89,9 @@ class ClientFindings:
         parameters = validator.parameters or validator.compile()
         parsed = parameters.parse_query(context.raw_query)
         for name in parsed.ignored:
-            expected = _describe_names(name, parameters.query) or "none"
-            message = f"{operation.id} has no query parameter {name[:100]} (expected {expected})."
+            suggestion = _suggest_name(name, parameters.query)
+            expected = ", ".join(parameters.query) or "none"
+            message = f"{operation.id} has no query parameter {name[:100]}{suggestion} (expected {expected})."
             yield RequestFinding("unknown-parameter", f"query.{name}", message, operation.pointer)
         for error in parsed.errors:
             yield _describe_error("query.", error)
@@ -150,7 +151,9 @@ class ClientFindings:
                 yield from self._iter_flag_findings(properties[name], name, location, pointer)
                 yield from self._iter_property_findings(properties[name], item, location, depth + 1)
             elif not schema.get("additionalProperties"):
-                message = f"The contract has no property {name[:100]} here (expected {_describe_names(name, properties)})."
+                suggestion = _suggest_name(name, properties)
+                expected = f"(expected {', '.join(properties)})"
+                message = f"The contract has no property {name[:100]} here{suggestion} {expected}."
                 yield RequestFinding("unknown-field", location, message, pointer)
 
     def _iter_flag_findings(
@@ -175,10 +178,10 @@ class ClientFindings:
         return self.contract.document.resolve(pointer).get("deprecated") is True
 
 
-def _describe_names(received: str, names: Collection[str]) -> str:
-    """List all names in place of an unknown one, with the one that it is probably meant to be."""
+def _suggest_name(received: str, names: Collection[str]) -> str:
+    """Return the question whether a similar name was meant; "" without one."""
     similar = find_similar_name(received, names)
-    return ", ".join(names) + ("" if similar is None else f"; did you mean {similar}?")
+    return "" if similar is None else f"; did you mean {similar}?"
 
 
 def _parse_body(raw: bytes, context: RequestContext) -> Any:

@@ -243,7 +243,7 @@ def test_name_that_was_probably_meant_is_suggested(
     mock.call("a", method, path, body)
     (entry,) = list_requests(mock)
     messages = [finding["message"] for finding in entry["findings"]]
-    assert re.findall(r"; did you mean (.*)\?\)", " ".join(messages)) == suggestion
+    assert re.findall(r"; did you mean (.*?)\? \(expected ", " ".join(messages)) == suggestion
 
 
 def test_findings_of_a_rejected_or_forced_request_are_complete(mock: ControlledMock) -> None:
