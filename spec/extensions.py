@@ -8,6 +8,7 @@ from typing import Any
 
 from spec.document import escape
 from spec.errors import ContractError, invalid_value
+from spec.similar_names import count_edits
 
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
 KNOWN_EXTENSIONS = (
@@ -143,21 +144,6 @@ def find_intended_extension(name: str) -> str | None:
 def _adds_word(name: str, known: str) -> bool:
     """Whether a name is an extension followed by another word: ``x-resourceId``, ``x-page-1``."""
     return name.startswith(known) and not name[len(known)].islower()
-
-
-def count_edits(name: str, other: str) -> int:
-    """Return how many insertions, deletions, replacements and swaps of neighbours change one name to the other."""
-    before_last: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, char in enumerate(name, 1):
-        current = [row]
-        for column, other_char in enumerate(other, 1):
-            edits = min(last[column] + 1, current[-1] + 1, last[column - 1] + (char != other_char))
-            if row > 1 and column > 1 and (char, name[row - 2]) == (other[column - 2], other_char):
-                edits = min(edits, before_last[column - 2] + 1)
-            current.append(edits)
-        before_last, last = last, current
-    return last[-1]
 
 
 def list_provenance_levels(source: Any) -> tuple[Any, ...]:

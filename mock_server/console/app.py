@@ -1,5 +1,6 @@
 """Serves the console: routes requests to pages, checks their origin, and renders the results."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mock_server.console.clock_state import describe_difference
 from mock_server.console.control_client import ControlClient, ControlError
 from mock_server.console.page import (
     CONSOLE_PREFIX,
@@ -63,6 +65,7 @@ PAGES: Mapping[str, PageRoute] = {
     "sandboxes": PageRoute(simulation.show_sandboxes, simulation.change_sandboxes),
     "contract": PageRoute(simulation.show_contract),
 }
+_VOWEL_SOUND = re.compile("[AEIO]|U(?!s|ni)", re.IGNORECASE)
 _SIGN_IN, _ASSETS = "token", "assets"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -148,8 +151,17 @@ class Console:
             await send_response(send, context, 200, result.content, content_type=content_type, headers=headers)
         else:
             common = {"name": name, "request": request, "notice": request.query.get("notice", "")}
+            common["clock_difference"] = "" if result.is_fragment else await _describe_clock(request)
             body = render(result.template, {**common, **result.context})
             await send_response(send, context, result.status, body, content_type=_HTML, headers=_HEADERS)
+
+
+async def _describe_clock(request: PageRequest) -> str:
+    """Return how the clock of the sandbox differs from real time; "" if it does not, or cannot be read."""
+    try:
+        return describe_difference(await request.get("clock"))
+    except ControlError:
+        return ""
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
@@ -170,7 +182,13 @@ def _environment() -> Any:
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "indent": 2}
     environment.filters["pretty"] = _format_json
+    environment.filters["article"] = _find_article
     return environment
+
+
+def _find_article(noun: str) -> str:
+    """Return ``an`` before a vowel sound, else ``a``: an Agent, an Upload, a User, a Unit."""
+    return "an" if _VOWEL_SOUND.match(noun) else "a"
 
 
 def _format_json(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Forms for records: builds the fields from the schema of a resource, and parses the submitted values."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -9,6 +10,8 @@ from typing import Any
 import orjson
 
 from mock_server.console.control_client import ControlError
+from mock_server.console.field_errors import AssignedErrors
+from spec.model import Relation, Resource
 
 _NUMBER_TYPES = ("integer", "number")
 _MAX_INPUT_CHARS = 200  # a longer text gets an input field of several lines
@@ -16,7 +19,14 @@ NULL_SUFFIX = ":null"  # checkbox that sets a field to null: field name with thi
 ORIGINAL_SUFFIX = ":original"  # hidden input with the fingerprint of the value that the page was made with
 _FINGERPRINT_DIGITS = 16
 _BOOLEANS = ("true", "false")
-_EXPECTED_VALUES = {"boolean": "true or false", "number": "a number", "json": "JSON"}
+_EXPECTED_VALUES = {
+    "boolean": "true or false",
+    "number": "a number",
+    "json": "JSON",
+    "key": "an integer",
+    "keys": "integers",
+}
+_DIGITS = re.compile("-?[0-9]{1,15}", re.ASCII)
 _JSON_HINT = "JSON"
 _FORMAT_HINTS = {
     "date-time": "date and time in UTC, such as 2026-03-01T09:00:00Z",
@@ -32,9 +42,10 @@ _FORMAT_HINTS = {
 class FormField:
     """An input field.
 
-    `kind`: text, choice, boolean, number or json. `text`: the current value. `original`: fingerprint of the value that
-    the page was made with. `choices`: the values to choose from. `hint`: the expected format. `provenance`: how far the
-    contract knows the property.
+    `kind`: text, choice, boolean, number, json, key or keys. `text`: the current value. `original`: fingerprint of the
+    value that the page was made with. `choices`: the values to choose from. `hint`: the expected format. `provenance`:
+    how far the contract knows the property. `targets`: the resources whose keys a relation accepts.
+    `has_integer_keys`: whether these keys are integers. `errors`: messages about the text. `id`: of the input element.
     """
 
     name: str
@@ -46,12 +57,23 @@ class FormField:
     choices: tuple[str, ...] = ()
     hint: str = ""
     provenance: str = ""
+    targets: tuple[str, ...] = ()
+    has_integer_keys: bool = False
+    errors: tuple[str, ...] = ()
+    id: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name that the form shows."""
+        return self.name
 
     @property
     def is_long(self) -> bool:
         """Whether the field needs several lines."""
         has_lines = "\n" in self.text or "\r" in self.text
-        return self.kind == "json" or (self.kind == "text" and (has_lines or len(self.text) > _MAX_INPUT_CHARS))
+        return self.kind in ("json", "keys") or (
+            self.kind == "text" and (has_lines or len(self.text) > _MAX_INPUT_CHARS)
+        )
 
     @property
     def current(self) -> str | None:
@@ -60,30 +82,46 @@ class FormField:
 
 
 def build_fields(
-    schema: Mapping[str, Any], record: Mapping[str, Any], provenance: Mapping[str, str]
+    schema: Mapping[str, Any], record: Mapping[str, Any], provenance: Mapping[str, str], resource: Resource
 ) -> list[FormField]:
     """Build the fields of a record.
 
-    `schema`: schema of the record in requests to the control API. `provenance`: level of each property.
+    `schema`: schema of the record in requests to the control API. `provenance`: level of each property. `resource`: has
+    the relations of the record.
     """
     properties: Mapping[str, Any] = schema.get("properties", {})
     return [
-        replace(_build_field(name, node, record.get(name)), provenance=provenance.get(name, ""))
-        for name, node in properties.items()
+        replace(
+            _build_field(name, node, record.get(name), resource.relations.get(name)),
+            provenance=provenance.get(name, ""),
+            id=f"field-{number}",
+        )
+        for number, (name, node) in enumerate(properties.items(), 1)
     ]
 
 
-def _build_field(name: str, schema: Mapping[str, Any], value: Any) -> FormField:
+def _build_field(name: str, schema: Mapping[str, Any], value: Any, relation: Relation | None) -> FormField:
     schema = _merge_parts(schema)
-    kind = _find_kind(schema)
-    is_nullable = bool(schema.get("nullable")) or None in schema.get("enum", ())
+    kind = _find_kind(schema) if relation is None else "keys" if relation.to_many else "key"
+    alternatives = (schema, *schema.get("oneOf", ()))
+    is_nullable = any(node.get("nullable") or None in node.get("enum", ()) for node in alternatives)
     field = FormField(name, kind, _format_value(kind, value), is_nullable, value is None, "")
     choices = _BOOLEANS if kind == "boolean" else tuple(str(v) for v in schema.get("enum", ()) if v is not None)
     hint = _JSON_HINT if kind == "json" else _FORMAT_HINTS.get(schema.get("format", ""), "")
-    is_choosable = kind != "json"
     return replace(
-        field, original=_compute_fingerprint(field.current), choices=choices if is_choosable else (), hint=hint
+        field,
+        original=_compute_fingerprint(field.current),
+        choices=choices if kind in ("choice", "boolean") else (),
+        hint=hint,
+        targets=() if relation is None else relation.targets,
+        has_integer_keys=relation is not None and _accepts_integers(schema),
     )
+
+
+def _accepts_integers(schema: Mapping[str, Any]) -> bool:
+    """Whether a reference, or an item of a list of references, may be an integer."""
+    single = schema.get("items", schema)
+    return any(node.get("type") == "integer" for node in (single, *single.get("oneOf", ())))
 
 
 def _merge_parts(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,19 +154,22 @@ def _find_kind(schema: Mapping[str, Any]) -> str:
 def _format_value(kind: str, value: Any) -> str:
     if value is None:
         return ""
+    if kind == "keys":
+        return "\n".join(map(str, value))
     if kind in ("json", "boolean"):
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     return str(value)
 
 
-def fill_fields(fields: Iterable[FormField], form: Mapping[str, str]) -> list[FormField]:
-    """Return the fields with the submitted texts and fingerprints, so that a rejected form keeps the user's input."""
+def fill_fields(fields: Iterable[FormField], form: Mapping[str, str], errors: AssignedErrors) -> list[FormField]:
+    """Return the fields with their errors, and with what was submitted: a rejected form keeps the user's input."""
     return [
         replace(
             field,
             text=form.get(field.name, field.text),
             is_null=field.name + NULL_SUFFIX in form,
             original=form.get(field.name + ORIGINAL_SUFFIX, field.original),
+            errors=errors.by_name.get(field.name, ()),
         )
         for field in fields
     ]
@@ -141,15 +182,15 @@ def parse_changes(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[
     invalid fields.
     """
     changes: dict[str, Any] = {}
-    errors: list[str] = []
+    errors: dict[str, list[str]] = {}
     for field, text in _iter_changed_texts(fields, form):
         try:
             changes[field.name] = None if text is None else _parse_text(field, text)
         except ValueError:
             expected = _EXPECTED_VALUES[field.kind]
-            errors.append(f'{field.name}: invalid value "{str(text)[:100]}" (expected {expected}).')
+            errors[field.name] = [f'Invalid value "{str(text)[:100]}" (expected {expected}).']
     if errors:
-        raise ControlError(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
+        raise ControlError.from_fields(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
     return changes
 
 
@@ -168,9 +209,21 @@ def _iter_changed_texts(fields: Iterable[FormField], form: Mapping[str, str]) ->
 def _parse_text(field: FormField, text: str) -> Any:
     if field.kind in ("text", "choice"):
         return text.replace("\n", "\r\n") if "\r\n" in field.text else text
+    if field.kind == "keys":
+        return [_parse_key(field, line.strip()) for line in text.split("\n") if line.strip()]
+    if field.kind == "key":
+        return _parse_key(field, text.strip()) if text.strip() or not field.is_nullable else None
     value = orjson.loads(text)
     if field.kind == "boolean" and not isinstance(value, bool):
         raise ValueError(text)
     if field.kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ValueError(text)
     return value
+
+
+def _parse_key(field: FormField, text: str) -> Any:
+    if not field.has_integer_keys:
+        return text
+    if _DIGITS.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text)

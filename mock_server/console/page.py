@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from mock_server.console.control_client import ControlClient, ControlError, join_segments
+from mock_server.console.field_errors import AssignedErrors
 from spec.model import Contract
 
 CONSOLE_PREFIX = "/__mock/"
@@ -80,6 +81,11 @@ class Page:
     def with_error(self, error: ControlError) -> "Page":
         """Return the page with the messages and the status of an error."""
         return replace(self, context={**self.context, "errors": error.messages}, status=HTTPStatus(error.status))
+
+    def with_form_errors(self, error: ControlError, errors: AssignedErrors) -> "Page":
+        """Return the page with links to the fields that show their errors, and with the other messages."""
+        context = {**self.context, "errors": errors.others, "invalid_fields": errors.fields}
+        return replace(self, context=context, status=HTTPStatus(error.status))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Where a recorded request differs from the contract: unknown parameters and fields, wrong values, deprecated use."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from mock_server.web.validation import RequestValidator
 from mock_server.web.validation_messages import FieldError
 from spec.http.media_types import is_json_media_type
 from spec.model import Contract, Operation
+from spec.similar_names import find_similar_name
 from spec.validators import SchemaValidators
 
 MAX_FINDINGS = 100  # of a request
@@ -88,8 +89,9 @@ class ClientFindings:
         parameters = validator.parameters or validator.compile()
         parsed = parameters.parse_query(context.raw_query)
         for name in parsed.ignored:
+            suggestion = _suggest_name(name, parameters.query)
             expected = ", ".join(parameters.query) or "none"
-            message = f"{operation.id} has no query parameter {name[:100]} (expected {expected})."
+            message = f"{operation.id} has no query parameter {name[:100]}{suggestion} (expected {expected})."
             yield RequestFinding("unknown-parameter", f"query.{name}", message, operation.pointer)
         for error in parsed.errors:
             yield _describe_error("query.", error)
@@ -128,6 +130,8 @@ class ClientFindings:
         for finding in self._iter_property_findings(schema, _parse_body(raw, context), "body", 0):
             if finding.location not in locations:
                 findings.append(finding)
+            if len(findings) >= MAX_FINDINGS:  # a similar name is searched for each unknown property
+                break
         return findings
 
     def _iter_property_findings(
@@ -147,7 +151,9 @@ class ClientFindings:
                 yield from self._iter_flag_findings(properties[name], name, location, pointer)
                 yield from self._iter_property_findings(properties[name], item, location, depth + 1)
             elif not schema.get("additionalProperties"):
-                message = f"The contract has no property {name[:100]} here (expected {', '.join(properties)})."
+                suggestion = _suggest_name(name, properties)
+                expected = f"(expected {', '.join(properties)})"
+                message = f"The contract has no property {name[:100]} here{suggestion} {expected}."
                 yield RequestFinding("unknown-field", location, message, pointer)
 
     def _iter_flag_findings(
@@ -170,6 +176,12 @@ class ClientFindings:
 
     def _is_deprecated(self, pointer: str) -> bool:
         return self.contract.document.resolve(pointer).get("deprecated") is True
+
+
+def _suggest_name(received: str, names: Collection[str]) -> str:
+    """Return the question whether a similar name was meant; "" without one."""
+    similar = find_similar_name(received, names)
+    return "" if similar is None else f"; did you mean {similar}?"
 
 
 def _parse_body(raw: bytes, context: RequestContext) -> Any:

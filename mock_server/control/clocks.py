@@ -52,5 +52,12 @@ def _set_clock(request: ControlRequest, entry: SandboxEntry, state: ClockState) 
 
 
 def _describe_clock(entry: SandboxEntry) -> dict[str, Any]:
-    state = entry.sandbox.clock.get_state()
-    return {"now": format_timestamp(state.now), "frozen": state.is_frozen, "speed": state.speed}
+    clock = entry.sandbox.clock
+    state = clock.get_state()
+    offset = round((state.now - clock.source()).total_seconds(), 3)
+    return {
+        "now": format_timestamp(state.now),
+        "frozen": state.is_frozen,
+        "speed": state.speed,
+        "offset_seconds": offset,
+    }

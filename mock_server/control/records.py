@@ -308,7 +308,9 @@ class RecordBuilder:
             return self.add_new(*position)
         reference = None if match else self.find_reference(relation, text)
         if reference is None:
-            expected = f"the key of {' or '.join(relation.targets)}, or ${relation.targets[0]}.0"
+            expected = f"the key of {' or '.join(relation.targets)}"
+            if self.new_records.get(relation.targets[0]):
+                expected += f", or ${relation.targets[0]}.0"
             self.errors[".".join(path)] = [f"The record {str(text)[:100]!r} does not exist (expected {expected})."]
         return reference
 

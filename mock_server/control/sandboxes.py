@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mock_server.control.call import LOADING_TIMEOUT, ControlRequest, ControlResult
+from mock_server.control.stored_records import create_caption
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.registry.entries import SandboxEntry, SandboxParameters, Snapshot
 from mock_server.sandbox.clock import format_timestamp
@@ -193,7 +194,9 @@ async def list_changes(request: ControlRequest) -> ControlResult:
     entry.sandbox.apply_scheduled_changes(entry.sandbox.clock.now())
     changes: dict[str, list[dict[str, Any]]] = {"created": [], "changed": [], "deleted": []}
     for change in iter_changes(baseline, entry.sandbox.store) if baseline is not entry.sandbox.store else ():
-        identity = {"resource": change.resource, "key": change.key}
+        resource = entry.sandbox.contract.resources[change.resource]
+        caption = create_caption(resource, change.values, change.key)
+        identity = {"resource": change.resource, "key": change.key, "caption": caption}
         if change.before is None:
             changes["created"].append({**identity, "record": change.after})
         elif change.after is None:

@@ -188,7 +188,9 @@ def _list_related(sandbox: Sandbox, references: tuple[Reference, ...]) -> dict[s
 
 def _identify(sandbox: Sandbox, record: StoredRecord, with_values: bool = False) -> dict[str, Any]:
     """Return resource, key and caption of a record; with its owner, and its values in the format of `createRecords`."""
-    identity = {"resource": record.resource, "key": record.key, "caption": _create_caption(sandbox, record)}
+    resource = sandbox.contract.resources[record.resource]
+    caption = create_caption(resource, record.attributes, record.key)
+    identity = {"resource": record.resource, "key": record.key, "caption": caption}
     if not with_values:
         return identity
     return {**identity, "owner": _identify_owner(sandbox, record), "record": describe_record(sandbox, record)}
@@ -201,12 +203,11 @@ def _identify_owner(sandbox: Sandbox, record: StoredRecord) -> dict[str, Any] | 
     return None if owner is None else _identify(sandbox, owner)
 
 
-def _create_caption(sandbox: Sandbox, record: StoredRecord) -> str:
+def create_caption(resource: Resource, values: Mapping[str, Any], key: Any) -> str:
     """Return the first text of a record that is not a key, an enumeration or a text of a format; else its key."""
-    attributes = record.attributes
-    for attribute in sandbox.contract.resources[record.resource].attributes.values():
-        value = attributes.get(attribute.name)
+    for attribute in resource.attributes.values():
+        value = values.get(attribute.name)
         is_text = attribute.type == "string" and not attribute.format and not attribute.enum_values
         if is_text and isinstance(value, str) and value.strip():
             return value[:MAX_CAPTION_CHARS]
-    return str(record.key)
+    return str(key)

@@ -15,12 +15,17 @@ _Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """A record that differs. `before`, `after`: the values of its properties that differ; all if the other is None."""
+    """A record that differs.
+
+    `before`, `after`: the values of its properties that differ; all if the other is None. `values`: all values in the
+    last state that has the record.
+    """
 
     resource: str
     key: Any
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
+    values: Mapping[str, Any]
 
 
 def iter_changes(before: Store, after: Store) -> Iterator[RecordChange]:
@@ -35,9 +40,10 @@ def iter_changes(before: Store, after: Store) -> Iterator[RecordChange]:
                 continue
             values_before = None if old is None else _describe_row(table, old, links_before)
             values_after = None if new is None else _describe_row(table, new, links_after)
+            values = values_after or values_before or {}
             if values_before is not None and values_after is not None:
                 values_before, values_after = _select_different(values_before, values_after)
-            yield RecordChange(table.resource.name, key, values_before, values_after)
+            yield RecordChange(table.resource.name, key, values_before, values_after, values)
 
 
 def _iter_rows(store: Store, table: Table) -> Iterator[_Row]:

@@ -83,6 +83,23 @@ def test_operations_are_tried_with_the_token_of_the_page(page: Any, environment:
     assert page.faults == []
 
 
+def test_tags_are_filtered_without_regard_to_case_and_shown_in_dark_colors(
+    page: Any, environment: dict[str, str]
+) -> None:
+    contract = str(ROOT / "spec" / "openapi.yaml")
+    with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
+        page.emulate_media(color_scheme="dark")
+        page.goto(f"{banner.split('/api/')[0]}/docs/try")
+        page.locator(".opblock-tag").first.wait_for()
+        page.locator(".operation-filter-input").fill("thread")
+        page.locator(".opblock-tag").nth(1).wait_for(state="detached")
+        assert page.locator(".opblock-tag").inner_text().startswith("Thread")
+        assert page.evaluate("getComputedStyle(document.documentElement).filter").startswith("invert(")
+        page.emulate_media(color_scheme="light")
+        assert page.evaluate("getComputedStyle(document.documentElement).filter") == "none"
+    assert page.faults == []
+
+
 def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[str, str]) -> None:
     contract = str(ROOT / "spec" / "openapi.yaml")
     with run_library_mock(environment, "--contract", contract, "--dataset", "demo") as (_, banner):
@@ -95,5 +112,7 @@ def test_contract_is_read_with_badges_and_search(page: Any, environment: dict[st
         operation.get_by_text(re.compile("^(Documented|Published|Confirmed|Inferred)$")).first.wait_for()
         token = operation.get_by_text("demo-token").first
         token.wait_for()
+        cells = page.locator("td code")
+        assert cells.first.evaluate("element => element.getClientRects().length") == 1  # words are not split
         assert token.evaluate("element => parseFloat(getComputedStyle(element).fontSize)") > 10
     assert page.faults == []

@@ -1,10 +1,12 @@
 """Pages of the records (list, search, create, update, delete), and of the changes and snapshots of the sandbox."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from mock_server.console.control_client import ControlError
+from mock_server.console.field_errors import NamedField, assign_errors
 from mock_server.console.forms import NULL_SUFFIX, FormField, build_fields, fill_fields, parse_changes
 from mock_server.console.page import (
     Page,
@@ -115,7 +117,21 @@ def list_provenance(contract: Contract, resource_name: str) -> dict[str, str]:
 
 async def _build_fields(request: PageRequest, resource: str, record: Mapping[str, Any]) -> list[FormField]:
     """Return the fields of a record. Raises ControlError (404)."""
-    return build_fields(await _read_schema(request, resource), record, list_provenance(request.contract, resource))
+    schema, provenance = await _read_schema(request, resource), list_provenance(request.contract, resource)
+    return build_fields(schema, record, provenance, request.contract.resources[resource])
+
+
+def _show_form_error(
+    page: Page, fields: list[FormField], form: Mapping[str, str], error: ControlError, prefix: str = ""
+) -> Page:
+    """Return the page of a rejected form: with the submitted texts, and the errors at their fields.
+
+    `prefix`: of the location of a field in the request to the control API; a field that was rejected before has none.
+    """
+    locations: dict[str, NamedField] = {name: field for field in fields for name in (field.name, prefix + field.name)}
+    errors = assign_errors(error, locations)
+    filled = replace(page, context={**page.context, "fields": fill_fields(fields, form, errors)})
+    return filled.with_form_errors(error, errors)
 
 
 async def _show_record(request: PageRequest, resource: str, key: str) -> Page:
@@ -146,8 +162,8 @@ async def _create_record(request: PageRequest, resource: str) -> PageResult:
     try:
         created = await request.send("POST", "records", body={resource: [parse_changes(fields, filled)]})
     except ControlError as error:
-        context = {"fields": fill_fields(fields, request.form), "resource": resource}
-        return Page("new_record.html.j2", context).with_error(error)
+        page = Page("new_record.html.j2", {"resource": resource})
+        return _show_form_error(page, fields, request.form, error, f"{resource}.0.")
     resources = (await request.get("resources"))["resources"]
     key_attribute = next(item["key"] for item in resources if item["name"] == resource)
     return Redirect(request.build_url("data", resource, created[resource][-1][key_attribute], notice="created"))
@@ -161,6 +177,6 @@ async def _update_record(request: PageRequest, resource: str, key: str) -> PageR
         if changes:
             await request.send("PATCH", "records", resource, key, body=changes)
     except ControlError as error:
-        context = {"fields": fill_fields(fields, request.form), "resource": resource, "record": record}
-        return Page("record.html.j2", context).with_error(error)
+        page = Page("record.html.j2", {"resource": resource, "record": record})
+        return _show_form_error(page, fields, request.form, error)
     return Redirect(request.build_url("data", resource, key, notice="saved" if changes else "unchanged"))

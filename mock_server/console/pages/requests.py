@@ -18,6 +18,7 @@ from mock_server.console.page import (
     create_unknown_page_error,
     parse_whole_number,
 )
+from mock_server.console.rule_form import add_rule, list_operation_choices
 from spec.model import BodyField, Contract, Operation, Parameter
 from spec.provenance import get_provenance
 
@@ -43,7 +44,7 @@ async def show_requests(request: PageRequest) -> PageResult:
         if is_fragment or rejected.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
         error, listed = rejected, await request.get("requests", limit=PAGE_SIZE, bodies="false")
-    context = {"listed": listed, "criteria": criteria, "operations": list(request.contract.operations)}
+    context = {"listed": listed, "criteria": criteria, "operations": list_operation_choices(request.contract)}
     context["status_classes"] = STATUS_CLASSES
     context["is_live"] = error is None and not criteria["before"] and "paused" not in query
     page = Page("request_rows.html.j2" if is_fragment else "requests.html.j2", context, is_fragment=is_fragment)
@@ -64,11 +65,22 @@ async def show_request(request: PageRequest, number: int) -> Page:
     operation = request.contract.operations.get(entry["operation"] or "")
     context = {
         "entry": entry,
+        "has_rule_response": await _has_rule_response(request, entry),
         "operation": None if operation is None else _describe_operation(request.contract, operation),
         "curl": build_curl(entry),
         "statuses": FAILURE_STATUSES,
     }
     return Page("request.html.j2", context)
+
+
+async def _has_rule_response(request: PageRequest, entry: Mapping[str, Any]) -> bool:
+    """Whether the rule of a request, as it is now, sends another response than the usual one."""
+    rules = (await request.get("rules"))["rules"] if entry["rule"] else []
+    responds = [rule["respond"] for rule in rules if rule["name"] == entry["rule"]]
+    responses = [response for respond in responds for response in (respond if isinstance(respond, list) else [respond])]
+    is_limited = entry["response"] is not None and entry["response"]["status"] == HTTPStatus.TOO_MANY_REQUESTS
+    names = {"status", "body", "example", "patch", *(["rate_limit"] if is_limited else [])}
+    return any(names & response.keys() for response in responses)
 
 
 async def change_requests(request: PageRequest) -> PageResult:
@@ -84,10 +96,9 @@ async def change_requests(request: PageRequest) -> PageResult:
         case _:
             raise create_unknown_page_error()
     try:
-        await request.send("POST", "rules", body=rule)
+        return await add_rule(request, rule)
     except ControlError as error:
         return (await show_request(request, number)).with_error(error)
-    return Redirect(request.build_url("rules", notice=rule["name"]))
 
 
 async def download_archive(request: PageRequest) -> PageResult:

@@ -16,7 +16,15 @@ from mock_server.console.page import (
     parse_whole_number,
 )
 from mock_server.console.pages.requests import build_rule_name, find_request
-from mock_server.console.rule_form import build_rule_fields, fill_from_request, parse_rule_form
+from mock_server.console.rule_form import (
+    Choice,
+    add_rule,
+    assign_rule_errors,
+    build_rule_fields,
+    fill_from_request,
+    list_operation_choices,
+    parse_rule_form,
+)
 from mock_server.web.forced_responses import find_examples
 from spec.model import Contract
 
@@ -48,17 +56,21 @@ async def _build_page(request: PageRequest, form: Mapping[str, str], error: Cont
     rules = (await request.get("rules"))["rules"]
     presets = (await request.client.get("presets"))["presets"]
     schemas = (await request.client.get("openapi.json"))["components"]["schemas"]
+    faults = schemas["RuleResponse"]["properties"]["fault"]["enum"]
+    examples = list_example_names(request.contract, form.get("operation", ""))
     choices = {
-        "operation": list(request.contract.operations),
-        "fault": schemas["RuleResponse"]["properties"]["fault"]["enum"],
-        "example": list_example_names(request.contract, form.get("operation", "")),
+        "operation": list_operation_choices(request.contract),
+        "fault": [Choice(name, name) for name in faults],
+        "example": [Choice(name, name) for name in examples],
     }
-    is_form_error = error is not None and form.get("do") == "create"
-    fields = build_rule_fields(form, choices, error.errors if error is not None and is_form_error else None)
+    errors = assign_rule_errors(error) if error is not None and form.get("do") == "create" else None
+    fields = build_rule_fields(form, choices, errors)
     example = RULE_EXAMPLE % next(iter(request.contract.operations), "")
     context = {"rules": rules, "presets": presets, "fields": fields, "text": form.get("rule") or example}
     page = Page("rules.html.j2", context)
-    return page if error is None else page.with_error(error)
+    if error is None:
+        return page
+    return page.with_error(error) if errors is None else page.with_form_errors(error, errors)
 
 
 def list_example_names(contract: Contract, operation_id: str) -> list[str]:
@@ -72,29 +84,27 @@ def list_example_names(contract: Contract, operation_id: str) -> list[str]:
 async def change_rules(request: PageRequest) -> PageResult:
     """Add a rule of the form, a ready-made one or one as JSON, or delete one or all of them (field ``do``)."""
     try:
-        created = await _run_rule_action(request, request.form.get("do", ""), request.form.get("name", ""))
+        return await _run_rule_action(request, request.form.get("do", ""), request.form.get("name", ""))
     except ControlError as error:
         return await _build_page(request, request.form, error)
-    return Redirect(request.build_url("rules", notice=created))
 
 
-async def _run_rule_action(request: PageRequest, action: str, name: str) -> str:
-    """Run an action. Returns the name of the new rule, "" without one. Raises ControlError."""
+async def _run_rule_action(request: PageRequest, action: str, name: str) -> Redirect:
+    """Run an action. Returns the page to show then. Raises ControlError."""
     match action:
         case "preset":
-            return str((await request.send("POST", "rules", body={"preset": name}))["name"])
+            return await add_rule(request, {"preset": name})
         case "create":
-            return str((await request.send("POST", "rules", body=parse_rule_form(request.form)))["name"])
+            return await add_rule(request, parse_rule_form(request.form))
         case "create-json":
-            rule = _parse_json_rule(request.form.get("rule", ""))
-            return str((await request.send("POST", "rules", body=rule))["name"])
+            return await add_rule(request, _parse_json_rule(request.form.get("rule", "")))
         case "delete":
             await request.send("DELETE", "rules", name)
         case "delete-all":
             await request.send("DELETE", "rules")
         case _:
             raise create_unknown_action_error(action)
-    return ""
+    return Redirect(request.build_url("rules"))
 
 
 def _parse_json_rule(text: str) -> Any:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
+from mock_server.console.clock_state import describe_duration
 from mock_server.console.control_client import ControlError
 from mock_server.console.page import Page, PageRequest, PageResult, Redirect, create_unknown_action_error, parse_number
 from mock_server.sandbox.sandbox import TOKEN_LIFETIME
@@ -16,22 +17,30 @@ async def show_clock(request: PageRequest) -> Page:
     """Show the time of the sandbox."""
     clock = await request.get("clock")
     context = {"clock": clock, "advances": ADVANCES, "token_hours": TOKEN_LIFETIME // timedelta(hours=1)}
+    context["advanced_by"] = _describe_advance(request.query.get("seconds", ""))
     return Page("clock.html.j2", context)
+
+
+def _describe_advance(text: str) -> str:
+    """Return a number of seconds as a duration; "" for any other text."""
+    seconds = parse_number(text)
+    return "" if isinstance(seconds, str) else describe_duration(seconds)
 
 
 async def change_clock(request: PageRequest) -> PageResult:
     """Advance, freeze, continue, set, accelerate or synchronize the clock (field ``do``)."""
-    form = request.form
+    form, action = request.form, request.form.get("do", "")
     try:
-        if form.get("do") == "advance":
+        if action == "advance":
             await request.send("POST", "clock", "advance", body={"seconds": parse_number(form.get("seconds", ""))})
-        elif form.get("do") == "synchronize":
+        elif action == "synchronize":
             await request.send("POST", "clock", "synchronize")
         else:
             await request.send("PATCH", "clock", body=_parse_clock_changes(form))
     except ControlError as error:
         return (await show_clock(request)).with_error(error)
-    return Redirect(request.build_url("clock"))
+    seconds = form.get("seconds", "") if action == "advance" else ""
+    return Redirect(request.build_url("clock", notice=action, seconds=seconds))
 
 
 def _parse_clock_changes(form: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import urlencode
 
@@ -287,6 +288,61 @@ def test_rule_is_added_by_the_form_and_its_errors_are_at_the_fields(console: Con
     page.get_by_role("button", name="Add rule").click()
     assert "is active" in page.get_by_role("status").inner_text()
     assert [console.mock.call("GET", "/api/v1/agents")[0] for _ in range(2)] == [429, 200]
+
+
+def test_fault_of_a_rule_is_stated_as_the_reason(console: ConsoleBrowser) -> None:
+    rule = {"name": "mine", "respond": {"fault": "empty-response"}}
+    console.mock.call("POST", "/__mock/api/sandboxes/default/rules", rule)
+    with pytest.raises(RemoteDisconnected):
+        console.mock.call("GET", "/api/v1/agents")
+    page = console.open_page()
+    console.go(page, f"requests/{find_newest_number(console)}")
+    reason = page.locator("section[aria-labelledby=why] p").first.inner_text()
+    assert reason == "The rule mine caused the fault empty-response."
+
+
+def test_error_of_a_record_is_at_its_field(console: ConsoleBrowser) -> None:
+    page = console.open_page()
+    console.go(page, "data/Thread/new")
+    page.get_by_label("agent", exact=True).fill("nothing")
+    page.get_by_role("button", name="Create").click()
+    assert "expected the key of Agent" in page.locator(".field-error").inner_text()
+    page.get_by_role("alert").get_by_role("link", name="agent").click()
+    assert page.evaluate("location.hash.slice(1) === document.querySelector('[aria-invalid]').id")
+
+
+def test_actions_and_differences_are_visible_on_a_phone(console: ConsoleBrowser) -> None:
+    console.mock.call("POST", "/__mock/api/sandboxes/default/rules", {"preset": "server-error"})
+    console.mock.call("POST", "/api/v1/agents", {"nmae": 7})
+    page = console.open_page(width=WIDTHS["phone"])
+    console.go(page, "rules")
+    button = page.get_by_role("button", name="Delete server-error").bounding_box()
+    assert button["x"] + button["width"] <= WIDTHS["phone"]
+    console.go(page, "requests")
+    cell = page.get_by_role("cell", name="The name field is required.").bounding_box()
+    assert cell["x"] + cell["width"] <= WIDTHS["phone"]
+
+
+@pytest.mark.parametrize("path", ["requests", "contract", "rules"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_operations_are_not_split_in_tables(console: ConsoleBrowser, path: str, width: int) -> None:
+    console.mock.call("POST", "/api/v1/agents", {"nmae": 7})
+    console.mock.call("POST", "/__mock/api/sandboxes/default/rules", {"preset": "server-error"})
+    page = console.open_page(width=width)
+    console.go(page, path)
+    split = page.locator("td").evaluate_all(FIND_SPLIT_WORDS)
+    assert split == []
+
+
+# Returns the texts of cells of one word that have more than one line.
+FIND_SPLIT_WORDS = """cells => cells.filter(cell => {
+  if (!/^\\w+$/.test(cell.textContent.trim())) return false;
+  const range = document.createRange();
+  let text = cell;
+  while (text.firstChild) text = text.firstChild;
+  range.selectNodeContents(text);
+  return new Set([...range.getClientRects()].map(rect => Math.round(rect.top))).size > 1;
+}).map(cell => cell.textContent)"""
 
 
 def test_clock_is_advanced_past_the_expiry_of_a_token(console: ConsoleBrowser) -> None:

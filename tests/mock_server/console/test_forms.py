@@ -1,6 +1,7 @@
 """The forms of the console change the mock by the control API, and show its errors."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -78,6 +79,53 @@ def test_next_request_fails_once_with_the_chosen_status(browser: BrowserClient) 
     assert [call(browser.mock, "GET", "/agents") for _ in range(2)] == [429, 200]
 
 
+def test_page_of_a_request_says_first_which_rule_determined_the_response(browser: BrowserClient) -> None:
+    browser.submit(
+        "rules", **{**RULE_FORM, "operation": "createAgent", "status": "429", "times": "", "probability": ""}
+    )
+    call(browser.mock, "POST", "/agents", {"nmae": "x"})
+    text = browser.open("requests/1").text
+    reason = text.partition("Why this response")[2]
+    assert reason.startswith(" The rule mine returned 429. Differences from the contract body.name : The name field")
+    assert "did you mean name?" in reason
+
+
+@pytest.mark.parametrize(
+    ("respond", "statement"),
+    [
+        ({"delay_ms": 1}, "The rule mine applied; the usual processing returned 200."),
+        ({"status": 500, "fault": "truncate"}, "The rule mine returned 500 with the fault truncate."),
+        ([{"status": 503}, {"status": 200}], "The rule mine returned 503."),
+        ({"rate_limit": {"requests": 0, "seconds": 60}}, "The rule mine returned 429."),
+        ({"rate_limit": {"requests": 9, "seconds": 60}}, "The rule mine applied; the usual processing returned 200."),
+    ],
+)
+def test_effect_of_a_rule_on_a_response_is_stated(browser: BrowserClient, respond: Any, statement: str) -> None:
+    browser.mock.control("POST", f"{DEFAULT}/rules", {"name": "mine", "respond": respond})
+    call(browser.mock, "GET", "/agents")
+    assert statement in browser.open("requests/1").text
+
+
+def test_forced_response_is_stated_first(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents?__code=429")
+    reason = browser.open("requests/1").text.partition("Why this response")[2]
+    assert reason.startswith(" The request demanded this response, 429, by a header or its query.")
+
+
+def test_number_of_further_differences_follows_the_first(browser: BrowserClient) -> None:
+    call(browser.mock, "POST", "/agents", {"nmae": "x"})
+    count = len(browser.mock.control("GET", f"{DEFAULT}/requests")["requests"][0]["findings"])
+    assert f"The name field is required. (+{count - 1})" in browser.open("requests").text
+
+
+def test_request_id_has_its_own_row(browser: BrowserClient) -> None:
+    call(browser.mock, "GET", "/agents")
+    (entry,) = browser.mock.control("GET", f"{DEFAULT}/requests")["requests"]
+    page = browser.open("requests/1")
+    assert f"X-Request-Id {entry['request_id']}" in page.text
+    assert f"ms, id {entry['request_id']}" not in page.text
+
+
 def test_next_request_loses_its_connection(browser: BrowserClient) -> None:
     call(browser.mock, "GET", "/agents")
     browser.submit("requests/1/fail", status="connection-reset")
@@ -146,16 +194,21 @@ def test_form_of_an_unknown_request_returns_404(browser: BrowserClient, path: st
     assert list_rules(browser.mock) == []
 
 
+def list_rows(page: HtmlPage) -> str:
+    """Return the text of the list of requests; the filter above it names operations, too."""
+    return page.text.partition("recorded")[2]
+
+
 def test_requests_are_filtered_and_paged(browser: BrowserClient) -> None:
     for number in range(60):
         call(browser.mock, "GET", "/agents" if number % 2 else "/prompts")
     page = browser.open("requests", operation="listAgents")
     assert "30 recorded." in page.text
-    assert page.text.count("GET /prompts") == 0
+    assert "GET /prompts" not in list_rows(page)
     first = browser.open("requests")
     (older,) = [url for url in first.list_attributes("a", "href") if "before=" in url]
     second = browser.open(older.removeprefix("/__mock/"))
-    assert second.text.count("GET /agents") == 5
+    assert list_rows(second).count("GET /agents") == 5
 
 
 @pytest.mark.parametrize(("status", "count"), [("4xx", 2), ("4XX", 2), ("2xx", 1), ("5xx", 0), ("404", 1)])
@@ -177,7 +230,7 @@ def test_rejected_filter_keeps_the_form_and_the_list(browser: BrowserClient, sta
     assert page.alerts[0].startswith("status:")
     assert (page.fields["status"], page.fields["operation"]) == (status, "listAgents")
     assert "Status (such as 404 or 4xx)" in page.text
-    assert "GET /agents" in page.text
+    assert "GET /agents" in list_rows(page)
     assert not [attributes for _, attributes in page.elements if "hx-get" in attributes]
 
 
@@ -285,28 +338,113 @@ def test_unchanged_form_changes_nothing(browser: BrowserClient, resource: str) -
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "x" * 5000}, "name:"),
-        ({"user": "[1]"}, "user:"),
-        ({"name:null": "on"}, "name:"),
+        ({"name": "x" * 5000}, "The name field must not be greater than 255 characters"),
+        ({"user": "[1]"}, 'Invalid value "[1]" (expected an integer).'),
+        ({"user": "0"}, "The record '0' does not exist (expected the key of User)."),
+        ({"name:null": "on"}, "The name field must be a string"),
+        ({"created_at": "soon"}, "The created_at field must be a valid date"),
+        ({"metadata": "{"}, 'Invalid value "{" (expected JSON).'),
+        ({"favorite": "perhaps"}, 'Invalid value "perhaps" (expected true or false).'),
     ],
 )
-def test_invalid_record_shows_errors_and_changes_nothing(
-    browser: BrowserClient, fields: dict[str, str], message: str
+@pytest.mark.parametrize("is_new", [True, False])
+def test_error_of_a_record_is_shown_at_its_field(
+    browser: BrowserClient, fields: dict[str, str], message: str, is_new: bool
 ) -> None:
     key = find_record(browser.mock)
     before = read_record(browser.mock, key)
-    page = browser.submit_invalid(f"data/Agent/{key}", **fields)
-    assert any(message in alert for alert in page.alerts), page.alerts
+    page = browser.submit_invalid(f"data/Agent/{'new' if is_new else key}", **fields)
+    name = next(iter(fields)).removesuffix(":null")
+    (invalid,) = [attributes for _, attributes in page.elements if attributes.get("aria-invalid")]
+    assert invalid["name"] == name
+    error_id = invalid["aria-describedby"].split()[0]
+    assert error_id in [attributes.get("id") for _, attributes in page.elements]
+    assert message in page.text
+    assert "Agent.0" not in page.text
+    assert page.alerts == ["Not saved. Fields with an error:", name]
+    assert f"#{invalid['id']}" in page.list_attributes("a", "href")
     assert read_record(browser.mock, key) == before
+
+
+def test_errors_of_several_fields_of_a_record_are_linked(browser: BrowserClient) -> None:
+    page = browser.submit_invalid("data/Thread/new", name="x" * 5000, created_at="soon")
+    assert page.alerts == ["Not saved. Fields with an error:", "name", ",", "created_at"]
+
+
+def test_key_of_another_record_is_an_error_at_its_field(browser: BrowserClient) -> None:
+    page = browser.submit_invalid("data/User/new", id=str(find_record(browser.mock, "User")))
+    assert page.alerts == ["Not saved. Fields with an error:", "id"]
+    assert "exists (expected one that no other record has)." in page.text
+    assert "User.0" not in page.text
 
 
 @pytest.mark.parametrize("path", ["data/Agent/new", ""])
 def test_rejected_form_keeps_its_texts(browser: BrowserClient, path: str) -> None:
-    fields = {"name": "typed", "instruction": "two\nlines", "tools": "{"}
+    fields = {"name": "typed", "instruction": "two\nlines", "metadata": "{"}
     reply = browser.post(path or f"data/Agent/{find_record(browser.mock)}", fields)
-    assert HtmlPage(reply.body).alerts == ['tools: invalid value "{" (expected JSON).']
+    assert 'Invalid value "{" (expected JSON).' in HtmlPage(reply.body).text
     shown = HtmlPage(reply.body).fields
     assert {name: shown[name] for name in fields} == fields
+
+
+def find_hint(page: HtmlPage, name: str) -> str:
+    """Return the text from the hint of a field on."""
+    (described,) = [a["aria-describedby"] for _, a in page.elements if a.get("name") == name]
+    assert described in [attributes.get("id") for _, attributes in page.elements]
+    return page.text
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "hint", "target"),
+    [
+        ("Thread", "agent", "key of an Agent", "Agent"),
+        ("Thread", "creator", "key of a User", "User"),  # its key is an integer
+        ("Agent", "workflows", "keys of Workflow , one on each line", "Workflow"),
+        ("Share", "entity", ", such as ", "User"),  # several resources
+    ],
+)
+def test_relation_says_which_keys_it_accepts(
+    browser: BrowserClient, resource: str, name: str, hint: str, target: str
+) -> None:
+    page = browser.open(f"data/{resource}/new")
+    assert hint in find_hint(page, name)
+    assert f"/__mock/data/{target}?sandbox=default" in page.list_attributes("a", "href")
+    assert f"/__mock/data/{resource}?sandbox=default" in page.list_attributes("a", "href")
+
+
+def test_relations_are_changed_by_keys(browser: BrowserClient) -> None:
+    user, agent = find_record(browser.mock, "User"), find_record(browser.mock)
+    page = browser.submit("data/Thread/new", creator=str(user), agent=agent)
+    assert "The record is created." in page.text
+    key = find_record(browser.mock, "Thread")
+    record = read_record(browser.mock, key, "Thread")
+    assert (record["creator"], record["agent"]) == (user, agent)
+    fields = browser.open(f"data/Thread/{key}").fields
+    assert (fields["creator"], fields["agent"]) == (str(user), agent)
+    browser.submit(f"data/Thread/{key}", **{**fields, "agent": ""})
+    assert read_record(browser.mock, key, "Thread")["agent"] is None
+
+
+def test_list_of_references_has_one_key_on_each_line(browser: BrowserClient) -> None:
+    first, second = browser.mock.control("GET", f"{DEFAULT}/records/Workflow?limit=2")["records"]
+    keys = [first["key"], second["key"]]
+    agent = find_record(browser.mock)
+    browser.submit(f"data/Agent/{agent}", workflows="\r\n".join(keys))
+    assert read_record(browser.mock, agent)["workflows"] == keys
+    assert browser.open(f"data/Agent/{agent}").fields["workflows"] == "\n".join(keys)
+    page = browser.submit_invalid(f"data/Agent/{agent}", workflows="nothing")
+    assert "The record 'nothing' does not exist (expected the key of Workflow)." in page.text
+
+
+def test_related_records_are_a_list_with_one_resource_name(browser: BrowserClient) -> None:
+    workspace = find_record(browser.mock, "Workspace")
+    created = browser.mock.control("POST", f"{DEFAULT}/records", {"User": [{"name": "A"}, {"name": "B"}]})
+    keys = [user["id"] for user in created["User"]]
+    browser.mock.control("PATCH", f"{DEFAULT}/records/Workspace/{workspace}", {"members": keys})
+    page = browser.open(f"data/Workspace/{workspace}")
+    assert "members User A B " in page.text
+    links = [f"/__mock/data/User/{key}?sandbox=default" for key in keys]
+    assert set(links) <= set(page.list_attributes("a", "href"))
 
 
 def test_record_is_deleted(browser: BrowserClient) -> None:
@@ -366,7 +504,7 @@ def test_boolean_is_changed_by_its_choice(browser: BrowserClient) -> None:
     browser.submit(f"data/{resource}/{key}", **{**fields, field: changed})
     assert read_record(browser.mock, key, resource) == {**before, field: changed == "true"}
     page = browser.submit_invalid(f"data/{resource}/{key}", **{**fields, field: "perhaps"})
-    assert page.alerts == [f'{field}: invalid value "perhaps" (expected true or false).']
+    assert 'Invalid value "perhaps" (expected true or false).' in page.text
     assert page.fields[field] == "perhaps"
 
 
@@ -394,7 +532,9 @@ def test_changes_and_snapshots(browser: BrowserClient) -> None:
     mock = browser.mock
     assert "The snapshot is saved." in browser.submit("changes", do="save", name="before").text
     browser.submit("data/Agent/new", name="Newcomer")
-    assert "Created (1)" in browser.open("changes", since="before").text
+    page = browser.open("changes", since="before")
+    assert "Created (1) Agent Newcomer" in page.text
+    assert f"/__mock/data/Agent/{find_record(mock)}?sandbox=default" in page.list_attributes("a", "href")
     assert "The snapshot is restored." in browser.submit("changes", do="restore", name="before").text
     assert "Nothing has changed." in browser.open("changes", since="before").text
     assert "The snapshot is deleted." in browser.submit("changes", do="delete", name="before").text
@@ -448,6 +588,23 @@ def test_ready_made_rule_is_added_and_deleted(browser: BrowserClient) -> None:
     (rule,) = list_rules(browser.mock)
     browser.submit("rules", do="delete", name=rule["name"])
     assert call(browser.mock, "GET", "/agents") == 200
+
+
+def test_replaced_rule_is_reported(browser: BrowserClient) -> None:
+    assert "replaced" not in browser.submit("rules", do="preset", name="server-error").text
+    page = browser.submit("rules", do="preset", name="server-error")
+    assert "The rule server-error is active: it replaced another rule of that name." in page.text
+    call(browser.mock, "GET", "/agents")
+    assert "replaced" not in browser.submit("requests/1/fail", status="429").text
+    assert "replaced" in browser.submit("requests/1/fail", status="503").text
+
+
+def test_operations_of_the_form_are_sorted_and_have_their_paths(browser: BrowserClient) -> None:
+    page = browser.open("rules")
+    values = [value for value in page.list_attributes("option", "value") if value in athena_contract().operations]
+    assert values == sorted(values, key=str.lower)
+    assert "createAgent (POST /agents)" in page.text
+    assert "createAgent (POST /agents)" in browser.open("requests").text
 
 
 def test_rule_is_added_as_json(browser: BrowserClient) -> None:
@@ -519,7 +676,9 @@ def test_error_of_a_rule_is_shown_at_its_field(browser: BrowserClient, fields: d
     assert [attributes["name"] for attributes in invalid] == [name]
     error_id = invalid[0]["aria-describedby"].split()[0]
     assert error_id in [attributes.get("id") for _, attributes in page.elements]
-    assert page.alerts
+    label = name.partition("_")[0].capitalize()
+    assert page.alerts == ["Not saved. Fields with an error:", label]
+    assert not re.search(r"The [a-z_. ]+ field", page.text)
     assert {field: page.fields[field] for field in form if field != "do"} == {
         f: t for f, t in form.items() if f != "do"
     }
@@ -566,15 +725,30 @@ def test_invalid_rule_shows_an_error_and_keeps_the_text(
 
 def test_clock_is_advanced_frozen_set_and_accelerated(browser: BrowserClient) -> None:
     mock = browser.mock
-    browser.submit("clock", do="freeze")
-    assert "frozen" in browser.open("clock").text
-    browser.submit("clock", do="advance", seconds="86400")
+    assert "The clock is frozen." in browser.submit("clock", do="freeze").text
+    assert "The clock is advanced by 1 day." in browser.submit("clock", do="advance", seconds="86400").text
     assert read_now(mock).startswith("2026-03-02T00:00:00")
-    browser.submit("clock", do="set", now="2030-01-01T00:00:00Z")
+    assert "The time is set." in browser.submit("clock", do="set", now="2030-01-01T00:00:00Z").text
     assert read_now(mock).startswith("2030-01-01T00:00:00")
-    browser.submit("clock", do="continue")
-    browser.submit("clock", do="speed", speed="60")
+    assert "The clock runs again." in browser.submit("clock", do="continue").text
+    assert "The speed is set." in browser.submit("clock", do="speed", speed="60").text
     assert mock.control("GET", f"{DEFAULT}/clock")["speed"] == 60
+
+
+@pytest.mark.parametrize("path", ["requests", "data/Agent", "changes", "rules", "sandboxes", "contract", "requests/7"])
+def test_clock_that_is_not_real_time_is_shown_on_each_page(browser: BrowserClient, path: str) -> None:
+    clock_link = "Sandbox default clock "
+    assert clock_link not in HtmlPage(browser.get(path).body).text
+    browser.mock.control("POST", f"{DEFAULT}/clock/advance", {"seconds": 86400})
+    page = HtmlPage(browser.get(path).body)
+    assert f"{clock_link}+24 h" in page.text
+    assert page.list_attributes("a", "href").count("/__mock/clock?sandbox=default") == 2
+    browser.mock.control("PATCH", f"{DEFAULT}/clock", {"frozen": True})
+    assert f"{clock_link}frozen" in HtmlPage(browser.get(path).body).text
+
+
+def test_unknown_notice_of_the_clock_shows_nothing(browser: BrowserClient) -> None:
+    assert "advanced" not in browser.open("clock", notice="advance", seconds="<b>").text
 
 
 def test_clock_returns_to_real_time(browser: BrowserClient) -> None:

@@ -17,7 +17,7 @@ def read_clock(mock: ControlledMock, name: str = "a") -> Any:
 
 
 def test_clock_starts_at_the_epoch_and_follows_the_system(mock: ControlledMock) -> None:
-    assert read_clock(mock) == {"now": START, "frozen": False, "speed": 1.0}
+    assert read_clock(mock) == {"now": START, "frozen": False, "speed": 1.0, "offset_seconds": 0}
     mock.clock.advance(seconds=90)
     assert read_clock(mock)["now"] == "2026-03-01T00:01:30.000000Z"
 
@@ -33,7 +33,7 @@ def test_set_time_applies_to_one_sandbox(mock: ControlledMock) -> None:
 def test_frozen_clock_does_not_move_until_it_continues(mock: ControlledMock) -> None:
     mock.control("PATCH", "/sandboxes/a/clock", {"frozen": True})
     mock.clock.advance(days=1)
-    assert read_clock(mock) == {"now": START, "frozen": True, "speed": 1.0}
+    assert read_clock(mock) == {"now": START, "frozen": True, "speed": 1.0, "offset_seconds": -86400}
     mock.control("PATCH", "/sandboxes/a/clock", {"frozen": False})
     mock.clock.advance(seconds=1)
     assert read_clock(mock)["now"] == "2026-03-01T00:00:01.000000Z"
@@ -42,7 +42,8 @@ def test_frozen_clock_does_not_move_until_it_continues(mock: ControlledMock) -> 
 def test_speed_multiplies_the_time_that_passes(mock: ControlledMock) -> None:
     mock.control("PATCH", "/sandboxes/a/clock", {"speed": 60})
     mock.clock.advance(seconds=2)
-    assert read_clock(mock) == {"now": "2026-03-01T00:02:00.000000Z", "frozen": False, "speed": 60.0}
+    clock = {"now": "2026-03-01T00:02:00.000000Z", "frozen": False, "speed": 60.0, "offset_seconds": 118}
+    assert read_clock(mock) == clock
     mock.control("PATCH", "/sandboxes/a/clock", {"speed": 1})
     mock.clock.advance(seconds=2)
     assert read_clock(mock)["now"] == "2026-03-01T00:02:02.000000Z"
@@ -58,7 +59,8 @@ def test_synchronized_clock_has_the_time_and_the_speed_of_the_system(mock: Contr
     mock.control("PATCH", "/sandboxes/a/clock", {"now": "2030-05-06T07:08:09Z", "frozen": True, "speed": 60})
     mock.clock.advance(seconds=90)
     synchronized = mock.control("POST", "/sandboxes/a/clock/synchronize")
-    assert synchronized == {"now": "2026-03-01T00:01:30.000000Z", "frozen": False, "speed": 1.0}
+    clock = {"now": "2026-03-01T00:01:30.000000Z", "frozen": False, "speed": 1.0, "offset_seconds": 0}
+    assert synchronized == clock
     mock.clock.advance(seconds=1)
     assert read_clock(mock)["now"] == "2026-03-01T00:01:31.000000Z"
 
@@ -134,4 +136,4 @@ def test_invalid_change_names_all_fields_and_changes_nothing(
     reply = mock.request("PATCH", "/__mock/api/sandboxes/a/clock", body)
     assert reply.status == 422
     assert sorted(reply.json["errors"]) == fields or not body
-    assert read_clock(mock) == {"now": START, "frozen": False, "speed": 1.0}
+    assert read_clock(mock) == {"now": START, "frozen": False, "speed": 1.0, "offset_seconds": 0}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,25 @@ def test_differences_from_the_contract_are_found(
     (entry,) = list_requests(mock)
     assert set(findings) <= set(find_kinds(entry))
     assert bool(findings) is bool(entry["findings"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "suggestion"),
+    [
+        ("POST", "/agents", {**AGENT, "nme": 1}, ["name"]),
+        ("POST", "/agents", {**AGENT, "NAME": 1}, ["name"]),
+        ("POST", "/agents", {**AGENT, "isntrution": 1}, ["instruction"]),
+        ("POST", "/agents", {**AGENT, "colour": 1}, []),
+        ("GET", "/agents?per_pgae=1", None, ["per_page"]),
+    ],
+)
+def test_name_that_was_probably_meant_is_suggested(
+    mock: ControlledMock, method: str, path: str, body: Any, suggestion: list[str]
+) -> None:
+    mock.call("a", method, path, body)
+    (entry,) = list_requests(mock)
+    messages = [finding["message"] for finding in entry["findings"]]
+    assert re.findall(r"; did you mean (.*?)\? \(expected ", " ".join(messages)) == suggestion
 
 
 def test_findings_of_a_rejected_or_forced_request_are_complete(mock: ControlledMock) -> None:

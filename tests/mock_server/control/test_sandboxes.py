@@ -320,6 +320,7 @@ def test_reset_restores_records_tokens_and_clock(mock: ControlledMock, name: str
         "now": "2026-03-01T00:00:00.000000Z",
         "frozen": False,
         "speed": 1.0,
+        "offset_seconds": 0,
     }
     token = first_token.json["data"]["token"]
     assert mock.call(name, "GET", "/agents", token=token).status == 401

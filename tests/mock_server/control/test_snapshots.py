@@ -39,7 +39,8 @@ def test_restored_snapshot_has_the_same_records_tokens_and_time(mock: Controlled
     restored = mock.control("POST", f"/sandboxes/{name}/snapshots/one/restore")
     assert restored == saved
     assert mock.call(name, "GET", "/agents?per_page=100", token=token).body == before
-    assert mock.control("GET", f"/sandboxes/{name}/clock") == {"now": saved["now"], "frozen": True, "speed": 1.0}
+    clock = {"now": saved["now"], "frozen": True, "speed": 1.0, "offset_seconds": -3600}
+    assert mock.control("GET", f"/sandboxes/{name}/clock") == clock
     assert create_agent(mock, name) == key  # the same numbers follow
 
 
@@ -102,7 +103,8 @@ def test_unmodified_sandbox_has_no_changes(mock: ControlledMock, name: str) -> N
 
 
 def test_changes_since_the_creation_and_since_a_snapshot(mock: ControlledMock, name: str) -> None:
-    first, second = (row["uuid"] for row in mock.read(name, "/prompts")[:2])
+    rows = mock.read(name, "/prompts")[:2]
+    first, second = (row["uuid"] for row in rows)
     created = create_agent(mock, name)
     mock.control("PUT", f"/sandboxes/{name}/snapshots/one")
     mock.control("PATCH", f"/sandboxes/{name}/clock", {"now": "2026-03-02T00:00:00Z", "frozen": True})
@@ -110,23 +112,25 @@ def test_changes_since_the_creation_and_since_a_snapshot(mock: ControlledMock, n
     assert mock.call(name, "DELETE", f"/prompts/{second}").status == 204
     since_snapshot = mock.control("GET", f"/sandboxes/{name}/changes?since=one")
     assert since_snapshot["created"] == []
-    assert since_snapshot["deleted"] == [{"resource": "Prompt", "key": second}]
+    assert since_snapshot["deleted"] == [{"resource": "Prompt", "key": second, "caption": rows[1]["name"]}]
     (change,) = since_snapshot["changed"]
-    assert (change["resource"], change["key"]) == ("Prompt", first)
+    assert (change["resource"], change["key"], change["caption"]) == ("Prompt", first, "Renamed")
     assert change["fields"]["name"]["after"] == "Renamed"
     assert change["fields"]["updated_at"]["after"] == "2026-03-02T00:00:00.000000Z"
     since_creation = mock.control("GET", f"/sandboxes/{name}/changes")
     (record,) = since_creation["created"]
     assert (record["resource"], record["key"], record["record"]["name"]) == ("Agent", created, "New")
+    assert record["caption"] == "New"
     assert {**since_creation, "created": []} == since_snapshot
 
 
 def test_changed_list_of_references_is_shown(mock: ControlledMock) -> None:
     mock.control("PUT", "/sandboxes/a")
     workflow = mock.control("POST", "/sandboxes/a/records", {"Workflow": [{}]})["Workflow"][0]["uuid"]
-    key = mock.control("POST", "/sandboxes/a/records", {"Agent": [{"workflows": [workflow]}]})["Agent"][0]["uuid"]
+    agent = {"name": "New", "workflows": [workflow]}
+    key = mock.control("POST", "/sandboxes/a/records", {"Agent": [agent]})["Agent"][0]["uuid"]
     mock.control("PUT", "/sandboxes/a/snapshots/one")
     assert mock.call("a", "DELETE", f"/workflows/{workflow}").status == 204
     (change,) = mock.control("GET", "/sandboxes/a/changes?since=one")["changed"]
     fields = {"workflows": {"before": [workflow], "after": []}}
-    assert change == {"resource": "Agent", "key": key, "fields": fields}
+    assert change == {"resource": "Agent", "key": key, "caption": "New", "fields": fields}
