@@ -8,7 +8,7 @@ from typing import Any
 
 from spec.document import escape
 from spec.errors import ContractError, invalid_value
-from spec.similar_names import count_edits
+from spec.similar_names import count_edits, find_similar_name
 
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
 KNOWN_EXTENSIONS = (
@@ -76,7 +76,9 @@ class RelationSetter:
 def check_action(action: str, pointer: str, known: Collection[str]) -> None:
     """Raise ContractError for an unknown action. `pointer`: of the extension."""
     if action not in known:
-        raise ContractError(pointer, invalid_value(action), f"one of {', '.join(known)}")
+        similar = find_similar_name(action, known)
+        hint = f"; did you mean {similar}?" if similar else ""
+        raise ContractError(pointer, invalid_value(action), f"one of {', '.join(known)}{hint}")
 
 
 def iter_extension_problems(node: Mapping[str, Any], pointer: str, ignored: Counter[str]) -> Iterator[ContractError]:

@@ -279,6 +279,12 @@ class Operation:
         """Whether the operation documents a status: itself, its range or ``default``."""
         return status in self.responses or self._find_range(status) is not None
 
+    @property
+    def validation_status(self) -> int | None:
+        """The status that the operation documents for invalid input: 422 or 400; 400 for a range; None for neither."""
+        exact = next((status for status in (422, 400) if status in self.responses), None)
+        return 400 if exact is None and self.documents(400) else exact
+
     def find_response_schema(self, status: int) -> str | None:
         """Return the pointer of the schema of a status; None without a body."""
         if status in self.responses:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mock_server.web.credentials.schemes import list_query_keys
-from spec.extensions import count_edits
 from spec.model import STATIC_ACTION, Contract, Operation
+from spec.similar_names import count_edits
 
 MAX_LISTED_PARAMETERS = 20
 MAX_LISTED_OPERATIONS = 20

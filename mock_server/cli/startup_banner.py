@@ -78,7 +78,7 @@ def _build_credential_lines(contract: Contract, token_file: Path | None) -> list
 
 
 def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) -> list[str]:
-    """Return a request that succeeds and one that fails validation (422), as curl commands."""
+    """Return a request that succeeds and one that fails validation, as curl commands."""
     curl = f"curl --cacert {shlex.quote(str(ca))}" if ca else "curl"
     commands = []
     retrieve, key = next(((o, key) for o, key in iter_example_keys(sandbox) if o.action == "retrieve"), (None, None))
@@ -92,7 +92,8 @@ def _build_example_requests(sandbox: Sandbox, base_url: str, ca: Path | None) ->
     create = next(filter(_has_required_fields, creates), None)
     if create is not None:
         body = "-H 'Content-Type: application/json' -d '{}'"
-        commands.append(f"{_build_curl(curl, sandbox.contract, create, base_url + create.path, body)}   # 422")
+        command = _build_curl(curl, sandbox.contract, create, base_url + create.path, body)
+        commands.append(f"{command}   # {create.validation_status or 422}")
     return commands
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PROBLEM_CONTENT_TYPE = b"application/problem+json"
 _JSON_CONTENT_TYPE = b"application/json"
 _UNKNOWN_RECORD = (ErrorKind.RECORD_NOT_FOUND, ErrorKind.OTHER_TENANT)
-_VALIDATION_STATUSES = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST)
 _LARAVEL_BODY = {"message": "The given data was invalid."}
 _LARAVEL_VALIDATION_BODY = _LARAVEL_BODY | {"errors": {"name": ["The name field is required."]}}
 
@@ -48,14 +47,13 @@ _EMPTY_FORMAT = ErrorFormat(b"")
 class ErrorResponses:
     """Creates the bodies of errors.
 
-    `formats`: by operationId, status, and whether fields are invalid. `validation_statuses`: by operationId.
+    `formats`: by operationId, status, and whether fields are invalid.
     """
 
     contract: Contract
     successes: SuccessResponses
     values: DocumentedValues
     formats: dict[tuple[str, int, bool], ErrorFormat] = field(default_factory=dict)
-    validation_statuses: dict[str, int] = field(default_factory=dict)
     common_responses: dict[str, ResponseDefinition | None] = field(default_factory=dict)
 
     def find_status(self, operation: Operation | None, error: ApiError) -> int:
@@ -67,27 +65,10 @@ class ErrorResponses:
             return error.status
         has_only_body = operation.request_body is not None and not operation.path_parameter_names
         is_unknown_reference = has_only_body and error.kind in _UNKNOWN_RECORD
-        if is_unknown_reference and not self._documents(operation, HTTPStatus.NOT_FOUND):
-            return self.find_validation_status(operation, error.status)
-        if error.kind is not ErrorKind.VALIDATION_FAILED:
-            return error.status
-        status = self.validation_statuses.get(operation.id)
-        if status is None:
-            status = self.validation_statuses[operation.id] = self.find_validation_status(operation, error.status)
-        return status
-
-    def _documents(self, operation: Operation, status: HTTPStatus) -> bool:
-        keys = self.successes.get_definitions(operation).by_key
-        return not keys.keys().isdisjoint((str(int(status)), "4XX", "4xx", "default"))
-
-    def find_validation_status(self, operation: Operation, default_status: int) -> int:
-        """Return the status of invalid input that an operation documents; `default_status` if it documents none."""
-        keys = self.successes.get_definitions(operation).by_key
-        exact = next((int(status) for status in _VALIDATION_STATUSES if str(int(status)) in keys), None)
-        if exact is not None:
-            return exact
-        has_range = not keys.keys().isdisjoint(("4XX", "4xx", "default"))
-        return int(HTTPStatus.BAD_REQUEST) if has_range else default_status
+        is_invalid_input = is_unknown_reference and not operation.documents(HTTPStatus.NOT_FOUND)
+        if error.kind is ErrorKind.VALIDATION_FAILED or is_invalid_input:
+            return operation.validation_status or error.status
+        return error.status
 
     def encode(self, operation: Operation | None, error: ApiError) -> tuple[bytes | None, bytes]:
         """Return the body of an error and its content type; None for no body."""

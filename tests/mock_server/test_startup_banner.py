@@ -1,5 +1,6 @@
 """Tests the startup banner."""
 
+import json
 import re
 import ssl
 from pathlib import Path
@@ -8,6 +9,8 @@ from mock_server.cli.certificates import TlsSetup
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
+from spec.document import parse_document
+from spec.loader import parse_contract
 from tests.mock_server.library_contract import create_sandbox, library, schemas
 
 
@@ -41,3 +44,14 @@ def test_banner_names_the_certificate_to_trust() -> None:
     commands = [line for line in lines if line.startswith("  curl ")]
     assert len(commands) == 2
     assert all(command.startswith("  curl --cacert '/my certs/ca.pem' -H ") for command in commands)
+
+
+def test_banner_names_the_documented_status_of_invalid_input() -> None:
+    for responses, status in ((("201", "422"), 422), (("201", "400"), 400), (("201", "default"), 400), (("201",), 422)):
+        root = json.loads(json.dumps(library().document.root))
+        for path in ("/authors", "/books"):
+            create = root["paths"][path]["post"]
+            create["responses"] = dict.fromkeys(responses, create["responses"]["201"])
+        contract = parse_contract(parse_document(json.dumps(root).encode(), "x.json"))
+        sandbox = Sandbox(contract, schemas(), Store.create(contract), create_sandbox().clock, 0)
+        assert build_banner(sandbox, "http://h", colour=False).rstrip().endswith(f"   # {status}")
