@@ -112,8 +112,7 @@ def check_account_unchanged(case: Case) -> Iterator[CheckResult]:
     first = session.client.send(case.operation)
     before = session.operations.data(case.operation, first)
     for name in account.attributes_with_stamp("updated") if account is not None else ():
-        attribute = session.operations.resource(case.operation).attributes[name]
-        requirement = case.build_requirement(attribute.pointer, None, name)
+        requirement = case.build_requirement(account.attributes[name].pointer if account else None, None, name)
         instant = parse_zoned_datetime(before.get(name)) if isinstance(before, dict) else None
         if instant is None:
             yield case.skip(requirement, f"the response does not contain {name}")
