@@ -1,7 +1,7 @@
 """Check that all copies of a record in a list, and the retrieved record, agree."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.checks.support.check import Case, Category, check
@@ -18,6 +18,7 @@ from spec.model import Contract, Operation, Relation, Resource, View
 
 MAX_DEPTH = 4  # of embedded records
 MAX_RETRIEVED = 3  # rows that are compared with the retrieved record
+EMPTY_RELATIONS: tuple[Any, ...] = (None, {})  # a relation that is left out where it would refer back
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -72,42 +73,42 @@ class Copies:
     def find_differences(self) -> Iterator[tuple[Resource, Difference]]:
         """Yield the first difference of each property, by resource and path."""
         seen: set[tuple[str, ...]] = set()
-        for (name, key), (first, *others) in self.by_record.items():
-            resource = self.contract.resources[name]
-            for other in others:
-                for property_name, pointer, values in compare_copies(self.contract, resource, first, other):
-                    path = (*other.path, property_name)
-                    if path not in seen:
-                        seen.add(path)
-                        yield resource, Difference(path, pointer, key, values)
+        for (name, key), copies in self.by_record.items():
+            resource, shown = self.contract.resources[name], dict[str, Any]()
+            for copy in copies:
+                for difference in compare_values(self.contract, key, shown, copy):
+                    if difference.path not in seen:
+                        seen.add(difference.path)
+                        yield resource, difference
+                shown = {**copy.body, **{n: v for n, v in shown.items() if v not in EMPTY_RELATIONS}}
 
 
-def compare_copies(
-    contract: Contract, resource: Resource, first: Copy, other: Copy
-) -> Iterator[tuple[str, str, tuple[Any, Any]]]:
-    """Yield (name, pointer, values) of the properties that both copies show with different values.
+def compare_values(contract: Contract, key: Any, shown: Mapping[str, Any], copy: Copy) -> Iterator[Difference]:
+    """Yield the properties of a copy whose values differ from those that another response or copy has shown.
 
     Values that the server may change by itself are not compared, nor objects and lists, which may belong to the
     relation.
     """
-    common = [n for n in first.view.property_names if n in first.body and n in other.body]
-    for name in (name for name in common if name in other.view.property_names):
-        values = first.body[name], other.body[name]
+    resource = contract.resources[copy.view.resource]
+    for name in copy.view.property_names:
+        if name not in shown or name not in copy.body:
+            continue
+        values, path = (shown[name], copy.body[name]), (*copy.path, name)
         if name in resource.relations:
             relation = resource.relations[name]
             keys = tuple(_list_keys(contract, relation, value) for value in values)
             if None not in keys and keys[0] != keys[1]:
-                yield name, relation.pointer, (keys[0], keys[1])
-        elif name in resource.attributes and name not in first.view.derived_properties:
+                yield Difference(path, relation.pointer, key, (keys[0], keys[1]))
+        elif name in resource.attributes and name not in copy.view.derived_properties:
             attribute = resource.attributes[name]
             is_compared = not is_volatile(resource, name) and all(isinstance(value, SCALARS) for value in values)
             if is_compared and not attribute.is_file and not equal(*values):
-                yield name, attribute.pointer, values
+                yield Difference(path, attribute.pointer, key, values)
 
 
 def _list_keys(contract: Contract, relation: Relation, value: Any) -> list[str] | None:
     """Return the keys of the records in a relation; None if it may be left out, or a record has no key."""
-    if len(relation.targets) != 1 or value in (None, {}):
+    if len(relation.targets) != 1 or value in EMPTY_RELATIONS:
         return None
     key = contract.resources[relation.targets[0]].key_attribute
     items = value if isinstance(value, list) else [value]
@@ -176,25 +177,25 @@ def _compare_with_retrieved(
     suspicious = [row for row in rows if _has_other_count(resource, view, row)]
     selected = [*suspicious, *(row for row in reversed(rows) if row not in suspicious)][:MAX_RETRIEVED]
     for row in selected:
-        for name, pointer, values in _find_other_relations(case, view, retrieved_view, retrieve, row):
-            key = row[resource.key_attribute]
+        for difference in _find_other_relations(case, retrieved_view, retrieve, row):
+            key = difference.key
             again = next((other for other in _fetch_rows(case)[1] if other.get(resource.key_attribute) == key), {})
-            if any(name == other for other, _, _ in _find_other_relations(case, view, retrieved_view, retrieve, again)):
-                yield resource, Difference((name,), pointer, key, values, is_retrieved=True)
+            if any(difference.path == d.path for d in _find_other_relations(case, retrieved_view, retrieve, again)):
+                yield resource, difference
                 return
 
 
 def _find_other_relations(
-    case: Case, view: View, retrieved_view: View, retrieve: Operation, row: Mapping[str, Any]
-) -> list[tuple[str, str, tuple[Any, Any]]]:
+    case: Case, retrieved_view: View, retrieve: Operation, row: Mapping[str, Any]
+) -> list[Difference]:
     """Retrieve the record of a row and return the relations that differ."""
-    session, resource = case.session, case.session.contract.resources[view.resource]
+    session, resource = case.session, case.session.contract.resources[retrieved_view.resource]
     key = row.get(resource.key_attribute)
     body, _ = retrieve_with_relations(session, retrieve, key) if is_key(key) else (None, None)
     if not isinstance(body, Mapping):
         return []
-    copies = Copy(view, (), row), Copy(retrieved_view, (), body)
-    return [found for found in compare_copies(session.contract, resource, *copies) if found[0] in resource.relations]
+    differences = compare_values(session.contract, key, row, Copy(retrieved_view, (), body))
+    return [replace(found, is_retrieved=True) for found in differences if found.path[0] in resource.relations]
 
 
 def _has_other_count(resource: Resource, view: View, row: Mapping[str, Any]) -> bool:
