@@ -540,8 +540,22 @@ class Tour:
             for position, f in enumerate(self._fields(creator)):
                 body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
-            if (yield from self.create(self.resource, body)) is None:
-                yield from self.create(self.resource)
+            items = self._related_items(creator) if index == 0 else {}
+            if (yield from self.create(self.resource, {**body, **items})) is None:
+                yield from self.create(self.resource, body if items else None)
+
+    def _related_items(self, creator: Operation) -> dict[str, Any]:
+        """Return two items of each list that is no attribute: the create stores them as related records."""
+        definition, items = self.session.contract.resources[self.resource], dict[str, Any]()
+        for f in creator.body_fields.values():
+            schema = self.session.payloads.resolve_schema(f.schema)
+            if schema.get("type") != "array" or f.relation_setter is not None or f.name in definition.attributes:
+                continue
+            item_schema = self.session.payloads.resolve_schema(schema.get("items", {}))
+            value = [self.session.payloads.generate_value(item_schema, f.name) for _ in range(2)]
+            if self.session.schemas.get_field(f, "write").is_valid(value):
+                items[f.name] = value
+        return items
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
         """Create records that refer to the newest record: its counts and inverse relations differ from the others'.
