@@ -49,10 +49,11 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
 def _select_certain(case: Case, execution: Execution, reported: Sequence[Divergence]) -> list[Divergence]:
     """Return the divergences of other operations that do not depend on the meaning of the contract.
 
-    The sequences of that operation may not show them. Each is reported once in a run.
+    The sequences of that operation may not show them. Each is reported once in a run, and not if the same subject is
+    reported for the operation of the case, whose fault it then shows.
     """
-    known = case.use(REPORTED_DIVERGENCES)
-    others = (divergence for divergence in execution.divergences if divergence not in reported)
+    known, subjects = case.use(REPORTED_DIVERGENCES), {divergence.subject for divergence in reported}
+    others = (divergence for divergence in execution.divergences if divergence.subject not in subjects)
     return [d for d in others if (d.is_contradiction or d.is_independent) and d.identity not in known]
 
 

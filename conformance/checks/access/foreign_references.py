@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.checks.support.action_calls import build_action_body, find_access_grant, is_action
-from conformance.checks.support.bad_requests import find_blocking_reason, require_allowed
+from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.tenancy import find_shared_tenant_reason, find_tenant_keys
@@ -65,6 +65,9 @@ class ForeignReference:
 def _send_references(case: Case) -> list[tuple[BodyField, ForeignReference | SkipReason]]:
     """Send each reference with the key of a record that only the second token can retrieve. Raises SkipCheck."""
     reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
+    accepted = case.session.client.effects.calls[f"{case.operation.id} {ACCEPTED}"]
+    if reason is None and case.operation.effects and accepted >= case.session.options.max_effect_calls:
+        reason = effect_limit_reached(case.operation, accepted)
     if reason:
         raise SkipCheck(reason)
     sent: list[tuple[BodyField, ForeignReference | SkipReason]] = []
@@ -182,12 +185,7 @@ def _send_action_reference(case: Case, field: BodyField, target: Resource, key: 
 
     A call that the target must reject has no effect; those that it accepts are limited.
     """
-    session, operation = case.session, case.operation
-    require_allowed(case)
-    accepted = f"{operation.id} {ACCEPTED}"
-    if operation.effects and session.client.effects.calls[accepted] >= session.options.max_effect_calls:
-        raise SkipCheck(effect_limit_reached(operation, session.client.effects.calls[accepted]))
-    path = {}
+    session, operation, path = case.session, case.operation, {}
     if operation.path_parameter_names:
         path = path_of(operation, session.records.create(operation.resource or "").key)
     before = _retrieve_as_other(case, target, key)
@@ -196,7 +194,7 @@ def _send_action_reference(case: Case, field: BodyField, target: Resource, key: 
     )
     if not exchange.response.ok:
         return "", exchange
-    session.client.effects.calls[accepted] += bool(operation.effects)
+    session.client.effects.calls[f"{operation.id} {ACCEPTED}"] += bool(operation.effects)
     status, is_changed = exchange.response.status, _retrieve_as_other(case, target, key) != before
     problem = f"{field.name}={key} of another tenant: got {status} and a changed {target.name}, expected 404"
     return (problem if is_changed or str(key) in exchange.response.content.decode(errors="ignore") else ""), exchange
