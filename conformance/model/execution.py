@@ -168,13 +168,19 @@ class Execution:
         return [n for n, r in self.records.items() if not r.is_deleted and resource in ("", n.resource)]
 
     def adopt_rows(self, resource: str, max_rows: int) -> None:
-        """Take records of other clients from the first page of a list, to compare other lists with them."""
+        """Take records of other clients from the first page of a list, to compare other lists with them.
+
+        Records of other sequences of the run follow: a repetition of the sequence then takes the same records.
+        """
         operation = self.session.operations.find(resource, "list")
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         if operation is None or view is None:
             return
         definition = self.session.contract.resources[resource]
-        for row in self._fetch_rows_with_relations(operation)[:max_rows]:
+        created = {record.key for record in self.session.write_log.created_records if record.resource == resource}
+        rows = self._fetch_rows_with_relations(operation)
+        rows.sort(key=lambda row: row.get(definition.key_attribute) in created)  # stable
+        for row in rows[:max_rows]:
             record = ModelRecord(definition, self.session.operations.key_of(resource, row), is_foreign=True, row=row)
             if record.id not in self.model.records:
                 self.model.records[record.id] = self.records[self.new_name(resource)] = record
@@ -184,9 +190,9 @@ class Execution:
         """Fetch the first rows of a list with all relations; without them if the target rejects that."""
         listing = Listing(self.session, operation)
         try:
-            return listing.fetch_largest(*build_full_include_query(self.session, operation)).rows
+            return list(listing.fetch_largest(*build_full_include_query(self.session, operation)).rows)
         except ListRequestRejected:
-            return listing.fetch_largest().rows
+            return list(listing.fetch_largest().rows)
 
     # Writes
 
