@@ -65,20 +65,26 @@ def _evaluate(case: Case, action: PerformedAction, other: ObservedRecord) -> Che
 
 
 def _find_changes(case: Case, action: PerformedAction, other: ObservedRecord, exchange: Exchange) -> Iterator[str]:
-    """Describe the changed values that only a client sets, and those that the action has set in its record too."""
+    """Describe the changed values that only a client sets, and those that the action has set in its record too.
+
+    The server may change the others by itself: then they differ from those that the action has set.
+    """
     session = case.session
     data = session.operations.data(session.operations.require(other.resource, "retrieve"), exchange)
     after = select_attributes(session, other.resource, data) if isinstance(data, Mapping) else {}
-    changed = sorted(iter_changed_names(other.attributes, after))
+    stamps = session.contract.resources[other.resource].attributes_with_stamp("updated")
+    changed = [n for n in sorted(iter_changed_names(other.attributes, after)) if n not in stamps]
     if not changed:
         return
     sendable = find_sendable_names(session.contract, other.resource)
+    states = [name for name in changed if name not in sendable]
     is_like_subject = action.record is not None and action.record.resource == other.resource
-    set_by_action = _find_set_values(case, action) if is_like_subject else {}
-    stamps = session.contract.resources[other.resource].attributes_with_stamp("updated")
+    set_by_action = _find_set_values(case, action) if states and is_like_subject else {}
+    is_same = all(name in set_by_action and equal(set_by_action[name], after[name]) for name in states)
+    if states and (not is_same or _changes_by_itself(case, other, {name: after[name] for name in states})):
+        states = []
     for name in changed:
-        is_same = name in set_by_action and equal(set_by_action[name], after[name]) and name not in stamps
-        if name in sendable or (is_same and not _changes_by_itself(case, other, name, after[name])):
+        if name in sendable or name in states:
             yield describe_change(name, other.attributes[name], after[name])
 
 
@@ -90,10 +96,13 @@ def _find_set_values(case: Case, action: PerformedAction) -> Mapping[str, Any]:
     return {name: after[name] for name in iter_changed_names(action.body_before, after)}
 
 
-def _changes_by_itself(case: Case, other: ObservedRecord, name: str, value: Any) -> bool:
-    """Whether a new record gets a value in the same time, without the action."""
+def _changes_by_itself(case: Case, other: ObservedRecord, values: Mapping[str, Any]) -> bool:
+    """Whether a new record gets one of the values in the same time, without the action."""
     session, waited = case.session, time.monotonic() - other.time
     control = observe_record(session, session.records.create(other.resource))
     session.client.sleep(waited)
     after = retrieve_record(session, control.resource, control.key)[0]
-    return not equal(control.attributes.get(name), other.attributes[name]) or equal(after.get(name), value)
+    return any(
+        not equal(control.attributes.get(name), other.attributes[name]) or equal(after.get(name), value)
+        for name, value in values.items()
+    )
