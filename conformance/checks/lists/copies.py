@@ -23,7 +23,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class RecordCopy:
     """A record in a response. `path`: names of the relations that lead to it, from a row."""
 
     view: View
@@ -32,7 +32,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CopyDifference:
     """A property that two copies show with different values. `path`: to the property, from a row."""
 
     path: tuple[str, ...]
@@ -50,11 +50,11 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Copies:
+class RecordCopies:
     """Collects the copies of each record, by resource and key."""
 
     contract: Contract
-    by_record: dict[tuple[str, str], list[Copy]] = field(default_factory=dict)
+    by_record: dict[tuple[str, str], list[RecordCopy]] = field(default_factory=dict)
 
     def add(self, view: View, body: Any, path: tuple[str, ...] = ()) -> None:
         """Add a record and those that it embeds."""
@@ -62,7 +62,7 @@ class Copies:
         key = body.get(resource.key_attribute) if isinstance(body, Mapping) else None
         if not is_key(key):
             return
-        self.by_record.setdefault((resource.name, str(key)), []).append(Copy(view, path, body))
+        self.by_record.setdefault((resource.name, str(key)), []).append(RecordCopy(view, path, body))
         for relation in resource.relations.values() if len(path) < MAX_DEPTH else ():
             target_view = self.contract.views.get(relation.target_views.get(relation.targets[0], ""))
             if relation.name in view.property_names and len(relation.targets) == 1 and target_view is not None:
@@ -70,7 +70,7 @@ class Copies:
                 for item in value if isinstance(value, list) else [value]:
                     self.add(target_view, item, (*path, relation.name))
 
-    def find_differences(self) -> Iterator[tuple[Resource, Difference]]:
+    def find_differences(self) -> Iterator[tuple[Resource, CopyDifference]]:
         """Yield the first difference of each property, by resource and path."""
         seen: set[tuple[str, ...]] = set()
         for (name, key), copies in self.by_record.items():
@@ -83,7 +83,9 @@ class Copies:
                 shown = {**copy.body, **{n: v for n, v in shown.items() if v not in EMPTY_RELATIONS}}
 
 
-def compare_values(contract: Contract, key: Any, shown: Mapping[str, Any], copy: Copy) -> Iterator[Difference]:
+def compare_values(
+    contract: Contract, key: Any, shown: Mapping[str, Any], copy: RecordCopy
+) -> Iterator[CopyDifference]:
     """Yield the properties of a copy whose values differ from those that another response or copy has shown.
 
     Values that the server may change by itself are not compared, nor objects and lists, which may belong to the
@@ -98,12 +100,12 @@ def compare_values(contract: Contract, key: Any, shown: Mapping[str, Any], copy:
             relation = resource.relations[name]
             keys = tuple(_list_keys(contract, relation, value) for value in values)
             if None not in keys and keys[0] != keys[1]:
-                yield Difference(path, relation.pointer, key, (keys[0], keys[1]))
+                yield CopyDifference(path, relation.pointer, key, (keys[0], keys[1]))
         elif name in resource.attributes and name not in copy.view.derived_properties:
             attribute = resource.attributes[name]
             is_compared = not is_volatile(resource, name) and all(isinstance(value, SCALARS) for value in values)
             if is_compared and not attribute.is_file and not equal(*values):
-                yield Difference(path, attribute.pointer, key, values)
+                yield CopyDifference(path, attribute.pointer, key, values)
 
 
 def _list_keys(contract: Contract, relation: Relation, value: Any) -> list[str] | None:
@@ -139,7 +141,7 @@ def check_copies(case: Case) -> Iterator[CheckResult]:
     exchange, rows = _fetch_rows(case)
     if not rows:
         raise SkipCheck(insufficient_data("the list is empty"))
-    copies = Copies(case.session.contract)
+    copies = RecordCopies(case.session.contract)
     for row in rows:
         copies.add(view, row)
     differences = [*copies.find_differences(), *_compare_with_retrieved(case, view, rows)]
@@ -163,7 +165,7 @@ def _fetch_rows(case: Case) -> tuple[Exchange, list[Mapping[str, Any]]]:
 
 def _compare_with_retrieved(
     case: Case, view: View, rows: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Resource, Difference]]:
+) -> Iterator[tuple[Resource, CopyDifference]]:
     """Compare the related records of some rows with those of the retrieved record.
 
     First of rows whose count of related records differs from their number, then of the last rows: a limit may apply
@@ -187,14 +189,14 @@ def _compare_with_retrieved(
 
 def _find_other_relations(
     case: Case, retrieved_view: View, retrieve: Operation, row: Mapping[str, Any]
-) -> list[Difference]:
+) -> list[CopyDifference]:
     """Retrieve the record of a row and return the relations that differ."""
     session, resource = case.session, case.session.contract.resources[retrieved_view.resource]
     key = row.get(resource.key_attribute)
     body, _ = retrieve_with_relations(session, retrieve, key) if is_key(key) else (None, None)
     if not isinstance(body, Mapping):
         return []
-    differences = compare_values(session.contract, key, row, Copy(retrieved_view, (), body))
+    differences = compare_values(session.contract, key, row, RecordCopy(retrieved_view, (), body))
     return [replace(found, is_retrieved=True) for found in differences if found.path[0] in resource.relations]
 
 

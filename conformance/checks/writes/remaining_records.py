@@ -7,12 +7,12 @@ from dataclasses import replace
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.values import has_action
 from conformance.errors import SkipCheck, insufficient_data
-from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
 from conformance.session.write_log import RecordKey
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation
 
+GONE_STATUSES = (404, 410)
 MAX_PAGES = 5  # of a list that is searched for the records
 MAX_RETRIEVED = 20  # records that the list does not contain
 
