@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.values import has_action, is_create, select_least_certain
 from conformance.errors import insufficient_data, not_testable
@@ -14,6 +14,10 @@ from conformance.model.tours import Tour, run_tour
 from conformance.results import CheckResult
 from spec.model import Contract, Operation
 
+# (operationId, subject) of the divergences that the checks of the model have reported.
+REPORTED_DIVERGENCES: Fixture[set[tuple[str, str]]] = Fixture(
+    "reported divergences", FixtureScope.RUN, lambda case: set()
+)
 BuildSteps = Callable[[Tour], Iterator[Step]]
 MAX_REDUCED = 2  # divergences of one case that are reduced
 MAX_SHOWN_STEPS = 12
@@ -29,6 +33,8 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
         own = [divergence for divergence in execution.divergences if divergence.operation.id == case.operation.id]
         stale = [divergence for divergence in execution.divergences if _is_stale_read(divergence, execution)]
         reported = [*own, *stale] if case.operation.is_write else own
+        reported += _select_certain(case, execution, reported)
+        case.use(REPORTED_DIVERGENCES).update(divergence.identity for divergence in reported)
         yield from _report(case, [(divergence, execution) for divergence in reported])
         if not execution.steps:
             yield case.skip(case.build_requirement(), not_testable("the contract defines no way to create the records"))
@@ -38,6 +44,17 @@ def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
             yield case.build_result(case.build_requirement(), "")
 
     return run
+
+
+def _select_certain(case: Case, execution: Execution, reported: Sequence[Divergence]) -> list[Divergence]:
+    """Return the divergences of other operations that do not depend on the meaning of the contract.
+
+    The sequences of that operation may not show them. Each is reported once in a run, and not if the same subject is
+    reported for the operation of the case, whose fault it then shows.
+    """
+    known, subjects = case.use(REPORTED_DIVERGENCES), {divergence.subject for divergence in reported}
+    others = (divergence for divergence in execution.divergences if divergence.subject not in subjects)
+    return [d for d in others if (d.is_contradiction or d.is_independent) and d.identity not in known]
 
 
 def _is_stale_read(divergence: Divergence, execution: Execution) -> bool:

@@ -168,13 +168,19 @@ class Execution:
         return [n for n, r in self.records.items() if not r.is_deleted and resource in ("", n.resource)]
 
     def adopt_rows(self, resource: str, max_rows: int) -> None:
-        """Take records of other clients from the first page of a list, to compare other lists with them."""
+        """Take records of other clients from the first page of a list, to compare other lists with them.
+
+        Records of other sequences of the run follow: a repetition of the sequence then takes the same records.
+        """
         operation = self.session.operations.find(resource, "list")
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         if operation is None or view is None:
             return
         definition = self.session.contract.resources[resource]
-        for row in self._fetch_rows_with_relations(operation)[:max_rows]:
+        created = {record.key for record in self.session.write_log.created_records if record.resource == resource}
+        rows = self._fetch_rows_with_relations(operation)
+        rows.sort(key=lambda row: row.get(definition.key_attribute) in created)  # stable
+        for row in rows[:max_rows]:
             record = ModelRecord(definition, self.session.operations.key_of(resource, row), is_foreign=True, row=row)
             if record.id not in self.model.records:
                 self.model.records[record.id] = self.records[self.new_name(resource)] = record
@@ -184,9 +190,9 @@ class Execution:
         """Fetch the first rows of a list with all relations; without them if the target rejects that."""
         listing = Listing(self.session, operation)
         try:
-            return listing.fetch_largest(*build_full_include_query(self.session, operation)).rows
+            return list(listing.fetch_largest(*build_full_include_query(self.session, operation)).rows)
         except ListRequestRejected:
-            return listing.fetch_largest().rows
+            return list(listing.fetch_largest().rows)
 
     # Writes
 
@@ -277,6 +283,21 @@ class Execution:
         elif exchange.response.status == CONFLICT_STATUS and not self._has_foreign_referrers(record):
             message = f"delete of {step.record}, which no record refers to: got 409, expected 2xx"
             self._report(operation, (), "delete", message, exchange)
+        elif exchange.response.status in GONE_STATUSES and not (record.is_foreign or record.is_borrowed):
+            self._report_vanished(operation, step.record, exchange)
+
+    def _report_vanished(self, operation: Operation, name: RecordName, exchange: Exchange) -> None:
+        """Report a record that a delete does not find, although no step deleted it.
+
+        It is attributed to the last write before. It is a contradiction if the target has deleted another record of the
+        resource, which shows that it implements the operation.
+        """
+        self.records[name].is_deleted = True
+        blamed = self.last_write.operation if self.last_write is not None else operation
+        causes = [self.last_write.exchange] if self.last_write is not None else []
+        message = f"delete of {name}, which exists: got {exchange.response.status}, expected 2xx"
+        has_deleted = self.session.responses.count_successes(operation) > 0
+        self._report(blamed, (), "retrieved", message, *causes, exchange, is_contradiction=has_deleted)
 
     def _has_foreign_referrers(self, record: ModelRecord) -> bool:
         """Whether records of other clients, which they may create at any time, refer to a record."""
@@ -323,7 +344,9 @@ class Execution:
         elif not exchange.response.ok:
             message = f"retrieve of {name}, which exists: got {exchange.response.status}, expected 2xx"
             has_vanished = self._was_confirmed(name, "retrieved")
-            is_missing = exchange.response.status in GONE_STATUSES and not record.is_foreign
+            is_missing = exchange.response.status in GONE_STATUSES and (
+                not record.is_foreign or self._is_listed(record)
+            )
             head = (blamed, (), "retrieved", message)
             self._report(*head, *evidence, is_independent=has_vanished, is_contradiction=is_missing)
         else:
@@ -333,6 +356,12 @@ class Execution:
             self._compare_update_stamps(operation, step, body, exchange)
             self._compare_record(operation, name, body, exchange)
             self._compare_presence(operation, step, self.records[name], body, exchange)
+
+    def _is_listed(self, record: ModelRecord) -> bool:
+        """Whether the list of its resource still contains a record of another client."""
+        listing = self.session.operations.find(record.resource.name, "list")
+        rows = self._fetch_rows_with_relations(listing) if listing is not None else []
+        return any(row.get(record.resource.key_attribute) == record.key for row in rows)
 
     def _compare_deleted(self, operation: Operation, name: RecordName, exchange: Exchange) -> None:
         """Report a deleted record that a retrieve returns."""

@@ -475,7 +475,41 @@ class ListComparison:
                 problem = self._build_problem("rows", [parameter] if parameter else [], message)
                 yield replace(problem, is_contradiction=True)
                 return
+        yield from self._find_overlap(current)
         self.row_sets.add(current)
+
+    def _find_overlap(self, current: RowSet) -> Iterator[ListProblem]:
+        """Yield a problem if a row is also listed for another value of a filter by one related record."""
+        found = self.row_sets.find_disjoint(current, self._list_single_valued())
+        if found is None:
+            return
+        other, name = found
+        before = set(self._sort_keys(self._fetch_all_rows(other.query)))
+        self._read()
+        after = set(self._sort_keys(self._fetch_all_rows(other.query)))  # else another client moved the record
+        common = sorted(before & after & set(self._sort_keys(self.rows)))
+        if common:
+            parameter = next(p for p in self.operation.query_parameters if p.name == name)
+            message = f"got {common[0]}, which {self._describe(other.query)} contains too, expected it in one of them"
+            yield self._build_problem("rows", [parameter], message)
+
+    def _list_single_valued(self) -> list[str]:
+        """Return the filters by the key of a related record, of which each record has at most one."""
+        resources = self.session.contract.resources
+        names: list[str] = []
+        for parameter in self.operation.query_parameters:
+            x_query = parameter.x_query
+            is_filter = x_query is not None and (x_query.role, x_query.operator) == ("filter", "eq")
+            if x_query is None or not is_filter or len(x_query.paths) != 1:
+                continue
+            resource, is_single = self.session.operations.resource(self.operation), len(x_query.paths[0]) > 1
+            for name in x_query.paths[0][:-1]:
+                relation = resource.relations.get(name)
+                is_single = is_single and relation is not None and not relation.to_many and len(relation.targets) == 1
+                resource = resources[relation.targets[0]] if relation is not None else resource
+            if is_single and x_query.paths[0][-1] == resource.key_attribute:
+                names.append(parameter.name)
+        return names
 
     def _build_row_set(self) -> RowSet:
         query, write_count = {**self.query, **self.narrowed_by}, self.comparison.model.write_count

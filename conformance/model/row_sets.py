@@ -3,7 +3,7 @@
 Order, included properties and page size do not change which records a list contains, nor how many.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,27 @@ class RowSets:
         """Return a stored row set with the same conditions and no write since; None if there is none."""
         stored = self.sets.get((row_set.operation_id, row_set.conditions))
         return stored if stored is not None and stored.write_count == row_set.write_count else None
+
+    def find_disjoint(self, row_set: RowSet, single_valued: Collection[str]) -> tuple[RowSet, str] | None:
+        """Return a stored row set with a common row that must have none, and the parameter whose value differs.
+
+        `single_valued`: names of the filters by one value, which no record matches for two different values.
+        """
+        for stored in self.sets.values():
+            if (stored.operation_id, stored.write_count) != (row_set.operation_id, row_set.write_count):
+                continue
+            name = _find_other_value(stored.conditions, row_set.conditions)
+            if name in single_valued and set(stored.keys) & set(row_set.keys):
+                return stored, name
+        return None
+
+
+def _find_other_value(first: Pairs, second: Pairs) -> str:
+    """Return the parameter that both conditions have once, with two values, if all others are equal; "" if none."""
+    names = [name for name, _ in first]
+    differing = [(name, value) for name, value in first if (name, value) not in second]
+    is_same = names == [name for name, _ in second] and len(differing) == 1
+    return differing[0][0] if is_same and names.count(differing[0][0]) == 1 else ""
 
 
 def build_row_set(

@@ -4,7 +4,7 @@ Each field is set, changed, null and absent; each parameter is sent alone and co
 and on-delete rule is reached.
 """
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -480,6 +480,8 @@ class Tour:
         yield from self.observe(sibling, companion)
         yield from self._reads(sibling or name)
         yield from lists
+        # Of a resource that cannot be retrieved, only their deletes show that they still exist.
+        yield from (Step(Action.DELETE, self.resource, other) for other in (companion, sibling) if other is not None)
         for source, relation in self.session.contract.find_relations_to(self.resource):
             yield from self._delete_referenced(source.name, relation)
 
@@ -517,7 +519,7 @@ class Tour:
         yield from self._create_referrers_of_newest()
         yield from self.observe(*self.execution.live_names())  # a wrong embedded record is then a fault of the retrieve
         if not self.execution.live_names(self.resource):
-            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+            yield from self.adopt_rows()
         names = self.execution.live_names(self.resource)[-2:]
         for query in (*self._selections("include"), *self._selections("count")):
             yield from (Step(Action.RETRIEVE, self.resource, name, query=query) for name in names[-1:])
@@ -538,8 +540,22 @@ class Tour:
             for position, f in enumerate(self._fields(creator)):
                 body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
-            if (yield from self.create(self.resource, body)) is None:
-                yield from self.create(self.resource)
+            items = self._related_items(creator) if index == 0 else {}
+            if (yield from self.create(self.resource, {**body, **items})) is None:
+                yield from self.create(self.resource, body if items else None)
+
+    def _related_items(self, creator: Operation) -> dict[str, Any]:
+        """Return two items of each list that is no attribute: the create stores them as related records."""
+        definition, items = self.session.contract.resources[self.resource], dict[str, Any]()
+        for f in creator.body_fields.values():
+            schema = self.session.payloads.resolve_schema(f.schema)
+            if schema.get("type") != "array" or f.relation_setter is not None or f.name in definition.attributes:
+                continue
+            item_schema = self.session.payloads.resolve_schema(schema.get("items", {}))
+            value = [self.session.payloads.generate_value(item_schema, f.name) for _ in range(2)]
+            if self.session.schemas.get_field(f, "write").is_valid(value):
+                items[f.name] = value
+        return items
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
         """Create records that refer to the newest record: its counts and inverse relations differ from the others'.
@@ -676,10 +692,25 @@ class Tour:
         return {name: bodies for name, bodies in choices.items() if bodies}
 
     def adopt_rows(self) -> Iterator[Step]:
-        """Add records of other clients to the sequence, and retrieve some of them."""
+        """Add records of other clients to the sequence, and retrieve some of them, as different as possible."""
         own = len(self.execution.live_names(self.resource))
         self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
-        yield from self.observe(*self.execution.live_names(self.resource)[own:][:RETRIEVED_ROWS])
+        adopted = self.execution.live_names(self.resource)[own:]
+        distinct = list(self._iter_distinct(adopted))
+        others = [name for name in adopted if name not in distinct]
+        yield from self.observe(*[*distinct, *others][:RETRIEVED_ROWS])
+
+    def _iter_distinct(self, names: Iterable[RecordName]) -> Iterator[RecordName]:
+        """Yield the records with a boolean or a value of an enum that none of those before has."""
+        attributes = self.session.contract.resources[self.resource].attributes.values()
+        kinds = [a.name for a in attributes if a.type == "boolean" or a.enum_values]
+        seen: set[tuple[str, str]] = set()
+        for name in names:
+            row = self.execution.records[name].row
+            values = {(kind, str(row[kind])) for kind in kinds if kind in row}
+            if values - seen:
+                yield name
+            seen |= values
 
     def conditions(self) -> Iterator[tuple[str, Any]]:
         """Yield (parameter, value) of each filter and search, with values that some records have and some do not."""

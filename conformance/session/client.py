@@ -159,6 +159,7 @@ class TrackedClient:
     def _log_result(self, operation: Operation, exchange: Exchange) -> None:
         """Log the records that a successful write created; later reads wait until they are visible."""
         if exchange.response.ok and exchange.request.method in UNSAFE_METHODS:
+            self.created_records.log_update(exchange)
             if exchange.request.method == operation.method:
                 self.created_records.log_created(operation, exchange)
             self._pending_delay = self.observed_delay
@@ -202,6 +203,8 @@ class TrackedClient:
         if request.method in UNSAFE_METHODS:
             unmarked_values = self.created_records.find_unmarked_values(operation, request)
             self.write_log.log_write(operation.id, request.target, request.token_actor, unmarked_values)
+        if request.method == "delete":
+            self.write_log.log_delete_request(request.target)
         return request
 
     def _build_accept_header(self, operation: Operation) -> Mapping[str, str]:

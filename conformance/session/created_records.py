@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.responses.records import NestedRecord, find_records
-from conformance.session.write_log import RecordKey, WriteLog, is_key
-from conformance.transport.messages import Exchange, Request, iter_leaves, iter_texts
+from conformance.session.write_log import RecordKey, WriteLog, find_records_in, is_key
+from conformance.transport.messages import Actor, Exchange, Request, iter_leaves, iter_texts
 from spec.lenient_json import parse_leniently
 from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
@@ -75,6 +75,20 @@ class CreatedRecordFinder:
                 created_at = read_creation_time(resource, record)
                 parent = self._find_parent(resource, operation, exchange.request)
                 self.write_log.log_created(*key, is_marked=is_marked, created_at=created_at, parent=parent)
+                if is_result and exchange.request.actor is Actor.OWNER:
+                    self.write_log.references[key] = self._find_references(exchange, exchange.response.json) - {key}
+
+    def log_update(self, exchange: Exchange) -> None:
+        """Log which records of the run a successful write to another one names: it may refer to them from now on."""
+        named = self._find_references(exchange)
+        for record in find_records_in(exchange.request.target, self.write_log.references):
+            self.write_log.references[record] |= named - {record}
+
+    def _find_references(self, exchange: Exchange, *bodies: Any) -> set[RecordKey]:
+        """Return the records of the run that the path and the fields of a request, or other bodies, name."""
+        request = exchange.request
+        values = [_read_fields(request), dict(request.path_values), dict(request.query), *bodies]
+        return self.write_log.find_named({str(leaf) for value in values for leaf in iter_leaves(value)})
 
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.marker in str(record.get(name, "")) for name in resource.attributes)

@@ -17,7 +17,7 @@ line is truncated.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +54,8 @@ class WriteLog:
 
     `marked_records`: those that were created with the marker of the run in a readable text, and not written since.
     `parents`: record -> the record of the run that it is deleted with.
+    `references`: record that the token of the run created -> records of the run that its requests and responses named,
+    and with which it may be deleted. `delete_requests`: segments of the paths of all DELETE requests.
     """
 
     run_id: str
@@ -61,6 +63,8 @@ class WriteLog:
     created_records: list[RecordKey] = field(default_factory=list)
     marked_records: set[RecordKey] = field(default_factory=set)
     parents: dict[RecordKey, RecordKey] = field(default_factory=dict)
+    references: dict[RecordKey, set[RecordKey]] = field(default_factory=dict)
+    delete_requests: set[str] = field(default_factory=set)
 
     @classmethod
     def create(cls, run_id: str, path: Path, target: str, marker: str) -> "WriteLog":
@@ -109,6 +113,30 @@ class WriteLog:
         details = {name: value for name, value in details.items() if value}
         self._append({"run": self.run_id, "created": resource, "key": key, **details})
 
+    def log_delete_request(self, target: str) -> None:
+        """Log a DELETE request, whatever its result: the records in its path may not exist any more."""
+        self.delete_requests |= _split_path(target)
+
+    def find_named(self, texts: Collection[str]) -> set[RecordKey]:
+        """Return the records of the run whose keys are among some texts."""
+        return {record for record in self.created_records if str(record.key) in texts}
+
+    def list_undeleted(self, resource: str) -> list[RecordKey]:
+        """List the records that the token of the run created, and that no DELETE request can have removed."""
+        created = (record for record in self.created_records if record.resource == resource)
+        return [record for record in created if record in self.references and not self._may_be_deleted(record)]
+
+    def _may_be_deleted(self, record: RecordKey) -> bool:
+        """Whether a DELETE request named the record, or one that it refers to, directly or through others."""
+        pending, seen = [record], {record}
+        while pending:
+            current = pending.pop()
+            if str(current.key).casefold() in self.delete_requests:
+                return True
+            pending += self.references.get(current, set()) - seen
+            seen |= self.references.get(current, set())
+        return False
+
     def log_deleted(self, resource: str, key: Any) -> None:
         """Log that a record of the run no longer exists."""
         record = RecordKey(resource, key)
@@ -141,8 +169,13 @@ class WriteLog:
 
 def find_records_in(target: str, records: Iterable[RecordKey]) -> set[RecordKey]:
     """The records whose keys are segments of a path, in any case and encoding."""
-    segments = {unquote(segment).casefold() for segment in target.partition("?")[0].split("/")}
+    segments = _split_path(target)
     return {record for record in records if str(record.key).casefold() in segments}
+
+
+def _split_path(target: str) -> set[str]:
+    """Return the segments of a path without its query, decoded and in lower case."""
+    return {unquote(segment).casefold() for segment in target.partition("?")[0].split("/")}
 
 
 def _terminate_last_line(path: Path) -> Path:

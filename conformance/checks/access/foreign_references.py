@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.checks.support.action_calls import build_action_body, find_access_grant, is_action
 from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.parameters import retrieve_with_relations
@@ -12,12 +13,15 @@ from conformance.checks.support.values import equal, has_action, is_create, new_
 from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck, SkipReason, not_testable
 from conformance.results import CheckResult
+from conformance.session.options import effect_limit_reached
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Actor, Exchange
+from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation, Resource
 
 MAX_CANDIDATES = 5  # records of the other tenant that are requested with the token of the run
 HIDDEN_STATUSES = (403, 404)
+ACCEPTED = "with a foreign reference"  # counts calls that the target should have rejected
 
 
 def _iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Relation, Resource]]:
@@ -33,9 +37,20 @@ def _iter_references(contract: Contract, operation: Operation) -> Iterator[tuple
             yield field, relation, target
 
 
+def _iter_action_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Resource]]:
+    """Yield the fields of an action with the name of a resource and its key, such as ``thread_uuid``."""
+    if not is_action(contract, operation) or find_access_grant(contract, operation) is not None:
+        return
+    names = {f"{snake_case(r.name)}_{r.key_attribute}": r for r in contract.resources.values() if r.tenant_path}
+    for field in operation.body_fields.values():
+        if field.name in names and field.relation_setter is None and field.x_query is None:
+            yield field, names[field.name]
+
+
 def _applies(contract: Contract, operation: Operation) -> bool:
     is_write = has_action("update")(contract, operation) or is_create(contract, operation)
-    return is_write and not operation.effects and any(True for _ in _iter_references(contract, operation))
+    has_references = not operation.effects and any(True for _ in _iter_references(contract, operation))
+    return (is_write and has_references) or any(True for _ in _iter_action_references(contract, operation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +65,23 @@ class ForeignReference:
 def _send_references(case: Case) -> list[tuple[BodyField, ForeignReference | SkipReason]]:
     """Send each reference with the key of a record that only the second token can retrieve. Raises SkipCheck."""
     reason = find_blocking_reason(case) or find_shared_tenant_reason(case.session)
+    accepted = case.session.client.effects.calls[f"{case.operation.id} {ACCEPTED}"]
+    if reason is None and case.operation.effects and accepted >= case.session.options.max_effect_calls:
+        reason = effect_limit_reached(case.operation, accepted)
     if reason:
         raise SkipCheck(reason)
     sent: list[tuple[BodyField, ForeignReference | SkipReason]] = []
-    for field, relation, target in _iter_references(case.session.contract, case.operation):
+    is_action_call = is_action(case.session.contract, case.operation)
+    for field, relation, target in () if is_action_call else _iter_references(case.session.contract, case.operation):
         try:
             key = _find_foreign_key(case, target)
             sent.append((field, ForeignReference(key, *_send_reference(case, field, relation, target, key))))
+        except SkipCheck as skip:
+            sent.append((field, skip.reason))
+    for field, target in _iter_action_references(case.session.contract, case.operation):
+        try:
+            key = _find_foreign_key(case, target)
+            sent.append((field, ForeignReference(key, *_send_action_reference(case, field, target, key))))
         except SkipCheck as skip:
             sent.append((field, skip.reason))
     return sent
@@ -153,6 +178,32 @@ def _send_reference(
         other = session.client.retrieve(operation.resource or "", own_key, actor=Actor.OTHER_TENANT)
         return (problem if other.response.ok else ""), exchange
     return (problem if _refers_to(record, relation, target, key) else ""), exchange
+
+
+def _send_action_reference(case: Case, field: BodyField, target: Resource, key: Any) -> tuple[str, Exchange]:
+    """Call an action with the key of another tenant's record; return the problem, or "", and the exchange.
+
+    A call that the target must reject has no effect; those that it accepts are limited.
+    """
+    session, operation, path = case.session, case.operation, {}
+    if operation.path_parameter_names:
+        path = path_of(operation, session.records.create(operation.resource or "").key)
+    before = _retrieve_as_other(case, target, key)
+    exchange = session.client.send(
+        operation, path=path, body={**(build_action_body(session, operation) or {}), field.name: key}
+    )
+    if not exchange.response.ok:
+        return "", exchange
+    session.client.effects.calls[f"{operation.id} {ACCEPTED}"] += bool(operation.effects)
+    status, is_changed = exchange.response.status, _retrieve_as_other(case, target, key) != before
+    problem = f"{field.name}={key} of another tenant: got {status} and a changed {target.name}, expected 404"
+    return (problem if is_changed or str(key) in exchange.response.content.decode(errors="ignore") else ""), exchange
+
+
+def _retrieve_as_other(case: Case, target: Resource, key: Any) -> Any:
+    """Return a record as the second token retrieves it."""
+    exchange = case.session.client.retrieve(target.name, key, actor=Actor.OTHER_TENANT)
+    return exchange.response.json
 
 
 def _refers_to(record: Any, relation: Relation, target: Resource, key: Any) -> bool:

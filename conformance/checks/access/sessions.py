@@ -8,7 +8,9 @@ from urllib.parse import unquote
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
+from conformance.checks.support.values import describe_change, parse_instant, parse_zoned_datetime
 from conformance.checks.writes.changes import describe_changes
+from conformance.checks.writes.timestamps import CLOCK_RESOLUTION, WITNESS_PAUSE
 from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, SkipReason, not_testable
 from conformance.model.execution import GONE_STATUSES
 from conformance.model.specification import is_volatile
@@ -91,6 +93,37 @@ def check_embedded_records(case: Case) -> Iterator[CheckResult]:
             yield case.build_result(requirement, f"{relation.name}: {changes}" if changes else "", exchange, retrieved)
         else:
             yield case.skip(requirement, f"retrieving the embedded {target.name} returned {status}")
+
+
+def _has_update_stamp(contract: Contract, operation: Operation) -> bool:
+    account = contract.account_resource
+    return contract.is_whoami(operation) and account is not None and bool(account.attributes_with_stamp("updated"))
+
+
+@check(
+    "account-unchanged-by-reads",
+    "A request that changes nothing leaves the time of the last change of its account as it was.",
+    Category.AUTHENTICATION,
+    _has_update_stamp,
+)
+def check_account_unchanged(case: Case) -> Iterator[CheckResult]:
+    """Retrieve the account twice, with a pause if the time has whole seconds."""
+    session, account = case.session, case.session.contract.account_resource
+    first = session.client.send(case.operation)
+    before = session.operations.data(case.operation, first)
+    for name in account.attributes_with_stamp("updated") if account is not None else ():
+        requirement = case.build_requirement(account.attributes[name].pointer if account else None, None, name)
+        instant = parse_zoned_datetime(before.get(name)) if isinstance(before, dict) else None
+        if instant is None:
+            yield case.skip(requirement, f"the response does not contain {name}")
+            continue
+        session.client.sleep(CLOCK_RESOLUTION if instant.microsecond else WITNESS_PAUSE)
+        second = session.client.send(case.operation)
+        after = session.operations.data(case.operation, second)
+        changed = [n for n in before if isinstance(after, dict) and n in after and before[n] != after[n]]
+        is_touched = changed == [name] and parse_instant(before[name]) != parse_instant(after[name])
+        message = f"{describe_change(name, before[name], after[name])} without a change" if is_touched else ""
+        yield case.build_result(requirement, message, first, second)
 
 
 # Login
@@ -277,8 +310,26 @@ def check_logout(case: Case) -> Iterator[CheckResult]:
     is_valid = own_exchange.response.ok
     message = "" if is_valid else f"request with another token after the logout: got {status}, expected 2xx"
     yield case.build_result(case.build_requirement(parameter="others"), message, result.evidence[0], own_exchange)
+    yield _evaluate_other_sign_in(case)
     if cookie is not None and not isinstance(case.use(ALTERNATIVE_CREDENTIALS)[cookie.scheme], SkipReason):
         yield _evaluate_logout(case, start_session(session), "session ended")
+
+
+def _evaluate_other_sign_in(case: Case) -> CheckResult:
+    """Sign in twice and log out once: the other sign-in is still valid, if it was so before."""
+    session, requirement = case.session, case.build_requirement(parameter="other sign-in")
+    other, token = _log_in(session)[1], _log_in(session)[1]
+    before = _request_identity(session, other)
+    if not before.response.ok or other == token:
+        return case.skip(requirement, "a sign-in ends the sign-ins before")
+    logout_exchange = _log_out(session, token)
+    if logout_exchange is None or not logout_exchange.response.ok:
+        return case.skip(requirement, "the target did not accept the logout")
+    after = _request_identity(session, other)
+    message = f"request of another sign-in after the logout: got {after.response.status}, expected 2xx"
+    if after.response.ok:
+        _log_out(session, other)
+    return case.build_result(requirement, "" if after.response.ok else message, before, logout_exchange, after)
 
 
 def _evaluate_logout(case: Case, credential: Mapping[str, str], parameter: str) -> CheckResult:

@@ -14,13 +14,15 @@ from conformance.checks.support.members import find_member_reason, iter_viewer_p
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import accepts_any_text, equal, iter_round_trip_fields, truncate
 from conformance.checks.writes.changes import fetch_attributes, path_of
-from conformance.errors import SkipCheck, not_testable
+from conformance.errors import NO_MEMBER_TOKEN, SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Actor, Exchange
 from spec.model import AccessGrant, Operation, Relation, Resource
 
 REFUSED_RECIPIENT_STATUSES = (403, 404, 422)
+FIRST_LABEL = "default"
+SECOND_RECIPIENT = "second recipient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,11 @@ def check_share_permissions(case: Case) -> Iterator[CheckResult]:
             continue
         yield from _evaluate_permission(case, share)
         yield from _evaluate_reads(case, share)
+        yield from _evaluate_filters(case, share)
         yield from _evaluate_writes(case, share)
+        if label == FIRST_LABEL:
+            yield from _evaluate_private_records(case, share)
+    yield from _evaluate_second_recipient(case)
 
 
 # Shares
@@ -84,7 +90,7 @@ def _iter_share_factories(case: Case) -> Iterator[tuple[str, Any]]:
     Each of the others is one more call, which `--max-effect-calls` may not allow.
     """
     grant = _get_grant(case)
-    yield "default", partial(_use_first_share, case, grant)
+    yield FIRST_LABEL, partial(_use_first_share, case, grant)
     field = case.operation.body_fields.get(grant.permission)
     for value in case.session.payloads.resolve_schema(field.schema).get("enum", ())[1:] if field is not None else ():
         yield str(value), partial(_share_with_account, case, grant, value)
@@ -106,6 +112,30 @@ def _share_with_account(case: Case, grant: AccessGrant, value: Any, label: str) 
     return _build_share(case, grant, label, record, Actor.OTHER_TENANT, _send(case, record, body))
 
 
+def _evaluate_second_recipient(case: Case) -> Iterator[CheckResult]:
+    """Share the record of the first share with another user too: the first recipient still has access."""
+    session, grant = case.session, _get_grant(case)
+    requirement = case.build_requirement(parameter=SECOND_RECIPIENT)
+    account = session.contract.account_resource
+    try:
+        first = _use_first_share(case, grant, FIRST_LABEL)
+        if account is None or find_member_reason(session):
+            raise SkipCheck(NO_MEMBER_TOKEN)
+        key = session.operations.key_of(account.name, session.client.identity(Actor.MEMBER))
+        before = session.client.retrieve(first.record.resource, first.record.key, actor=first.recipient)
+        if not before.response.ok:
+            raise SkipCheck(f"the first recipient got {before.response.status} before the second share")
+        second = _send(case, first.record, _build_entity_body(case, grant, account, key))
+    except SkipCheck as skip:
+        yield case.skip(requirement, skip.reason)
+        return
+    after = session.client.retrieve(first.record.resource, first.record.key, actor=first.recipient)
+    status = after.response.status
+    message = "" if after.response.ok else f"request of the first recipient after another share: got {status}"
+    result = case.build_result(requirement, message, first.exchange, second, after)
+    yield replace(result, is_contradiction=bool(message))
+
+
 def _share_with_tenant(case: Case, grant: AccessGrant, tenant: Resource, label: str) -> Share:
     """Share a record of a tenant that the member does not see with one that it does; or else with another tenant."""
     session = case.session
@@ -125,7 +155,7 @@ def _share_with_tenant(case: Case, grant: AccessGrant, tenant: Resource, label: 
     before = session.client.retrieve(record.resource, record.key, actor=recipient)
     if before.response.status not in HIDDEN_STATUSES:
         raise SkipCheck(f"the recipient can retrieve the {record.resource} before it is shared")
-    exchange = _send(case, record, _build_tenant_body(case, grant, tenant, key))
+    exchange = _send(case, record, _build_entity_body(case, grant, tenant, key))
     return _build_share(case, grant, label, record, recipient, exchange)
 
 
@@ -139,16 +169,16 @@ def _find_tenant_field(case: Case) -> str | None:
     return None
 
 
-def _build_tenant_body(case: Case, grant: AccessGrant, tenant: Resource, key: Any) -> dict[str, Any]:
-    """Return the body of a share with a tenant."""
+def _build_entity_body(case: Case, grant: AccessGrant, resource: Resource, key: Any) -> dict[str, Any]:
+    """Return the body of a share with a record: a tenant or an account."""
     body = build_action_body(case.session, case.operation) or {}
 
-    def get_tenant(relation: Relation) -> tuple[str, Any]:
-        return tenant.name, key
+    def get_entity(relation: Relation) -> tuple[str, Any]:
+        return resource.name, key
 
     for field in case.operation.body_fields.values():
         if field.relation_setter is not None and field.relation_setter.relation == grant.entity:
-            body |= case.session.payloads.build_field(case.operation, field, get_tenant)
+            body |= case.session.payloads.build_field(case.operation, field, get_entity)
     return body
 
 
@@ -254,6 +284,59 @@ def _evaluate_list(case: Case, share: Share) -> Iterator[CheckResult]:
     message = "" if is_listed else f"{listing.id} of the recipient does not contain {record.resource} {record.key}"
     exchange = session.client.retrieve(record.resource, record.key, actor=share.recipient)
     yield case.build_result(case.build_requirement(parameter=f"{share.label} listed"), message, exchange)
+
+
+def _evaluate_filters(case: Case, share: Share) -> Iterator[CheckResult]:
+    """A list with a filter by whether a record has shares contains the record, for the token of the run."""
+    session, record = case.session, share.record
+    listing, resource = session.operations.find(record.resource, "list"), session.contract.resources[record.resource]
+    for parameter in listing.query_parameters if listing is not None else ():
+        x_query = parameter.x_query
+        is_filter = x_query is not None and (x_query.role, x_query.operator) == ("filter", "exists")
+        relation = resource.relations.get(x_query.paths[0][0]) if x_query is not None and is_filter else None
+        if listing is None or relation is None or relation.targets != (_get_share_resource(case).name,):
+            continue
+        rows = session.records.rows(listing, {parameter.name: True})
+        is_listed = any(equal(row.get(resource.key_attribute), record.key) for row in rows)
+        requirement = case.build_requirement(parameter.pointer, None, f"{share.label} {parameter.name}")
+        message = f"{listing.id} with {parameter.name}=true does not contain the shared {record.resource} {record.key}"
+        yield case.build_result(requirement, "" if is_listed else message, share.exchange)
+
+
+def _evaluate_private_records(case: Case, share: Share) -> Iterator[CheckResult]:
+    """Records that refer to the shared one, but belong to a tenant themselves, are hidden from the recipient."""
+    session, resource = case.session, case.operation.resource or ""
+    for source, relation in session.contract.find_relations_to(resource):
+        retrieve = session.operations.find(source.name, "retrieve")
+        is_own = bool(source.tenant_path) and source.tenant_path[0] != relation.name and not relation.to_many
+        if retrieve is None or not is_own or len(relation.targets) != 1:
+            continue
+        try:
+            key = _create_referrer(case, source, relation, share.record)
+        except SkipCheck:
+            continue
+        exchange = session.client.retrieve(source.name, key, actor=share.recipient)
+        status = exchange.response.status
+        message = f"request for a {source.name} of the shared {resource}: got {status}, expected 404"
+        requirement = case.build_requirement(retrieve.pointer, None, f"{share.label} {source.name}")
+        yield case.build_result(requirement, "" if status in HIDDEN_STATUSES else message, share.exchange, exchange)
+
+
+def _create_referrer(case: Case, source: Resource, relation: Relation, record: CreatedRecord) -> Any:
+    """Create a record that refers to another; return its key. Raises SkipCheck."""
+    session = case.session
+    creator = session.operations.creator(source.name)
+    if creator.effects:
+        raise SkipCheck(not_testable("the create has effects"))
+    if creator.path_parameter_names:
+        if creator.resource != record.resource:
+            raise SkipCheck(not_testable(f"a {source.name} is created below another record"))
+        return session.records.create(source.name, parent_key=record.key).key
+    for field in creator.body_fields.values():
+        setter = field.relation_setter
+        if setter is not None and setter.relation == relation.name and setter.discriminator is None:
+            return session.records.create(source.name, {field.name: record.key}).key
+    raise SkipCheck(not_testable(f"no create sets the {relation.name} of a {source.name}"))
 
 
 def _evaluate_writes(case: Case, share: Share) -> Iterator[CheckResult]:

@@ -1,7 +1,9 @@
 """Calls of actions on records that the run created; actions with external effects are called once per run."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.checks.support.check import Case, Fixture, FixtureScope
@@ -19,12 +21,26 @@ VARIABLE_VALUE = "first $1 \\1 $& %s <b>{0} last"  # some of it has a meaning in
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedRecord:
+    """A record of the run, and its attributes at the time (in seconds of a monotonic clock) when it was retrieved."""
+
+    resource: str
+    key: Any
+    attributes: Mapping[str, Any]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class PerformedAction:
-    """A successful action: the record in its path, that record as retrieved before the call, and the exchange."""
+    """A successful action: the record in its path, that record as retrieved before the call, and the exchange.
+
+    `others`: records that the action does not concern, as retrieved before the call, if they were observed.
+    """
 
     record: CreatedRecord | None
     body_before: Mapping[str, Any]
     exchange: Exchange
+    others: tuple[ObservedRecord, ...] = ()
 
 
 def is_action(contract: Contract, operation: Operation) -> bool:
@@ -47,12 +63,58 @@ def perform_action(case: Case) -> PerformedAction:
     return _perform(case)
 
 
+def perform_observed_action(case: Case) -> PerformedAction:
+    """Call the action as `perform_action`, with other records observed before it. Raises SkipCheck."""
+    return case.use(EFFECTFUL_ACTION) if case.operation.effects else _perform_observed(case)
+
+
+def _perform_observed(case: Case) -> PerformedAction:
+    _require_permission(case)
+    others = observe_others(case) if case.operation.path_parameter_names else ()
+    return replace(_perform(case), others=others)
+
+
+def _require_permission(case: Case) -> None:
+    """Raise SkipCheck if an option forbids the action."""
+    if case.session.options.read_only:
+        raise SkipCheck(READ_ONLY)
+    if case.operation.effects and not case.session.options.allow_effects:
+        raise SkipCheck(effects_not_allowed(case.operation))
+
+
+def observe_others(case: Case) -> tuple[ObservedRecord, ...]:
+    """Retrieve a new record like that of the action, with the same parents, and the records that checks share."""
+    session, resource = case.session, case.operation.resource or ""
+    records: list[CreatedRecord] = []
+    with suppress(SkipCheck):
+        records.append(session.records.create(resource))
+    records += session.records.shared.values()
+    observed: list[ObservedRecord] = []
+    for record in records:
+        with suppress(SkipCheck):
+            observed.append(observe_record(session, record))
+    return tuple(observed)
+
+
+def observe_record(session: Session, record: CreatedRecord) -> ObservedRecord:
+    """Retrieve a record. Raises SkipCheck."""
+    body = retrieve_record(session, record.resource, record.key)[0]
+    return ObservedRecord(
+        record.resource, record.key, select_attributes(session, record.resource, body), time.monotonic()
+    )
+
+
+def select_attributes(session: Session, resource: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a retrieved record, without computed properties."""
+    view = session.contract.views[session.operations.require(resource, "retrieve").envelope.view_name or ""]
+    attributes = session.contract.resources[resource].attributes
+    names = (n for n in view.property_names if n in attributes and n not in view.derived_properties)
+    return {name: body[name] for name in names if name in body}
+
+
 def _perform(case: Case) -> PerformedAction:
     session, operation = case.session, case.operation
-    if session.options.read_only:
-        raise SkipCheck(READ_ONLY)
-    if operation.effects and not session.options.allow_effects:
-        raise SkipCheck(effects_not_allowed(operation))
+    _require_permission(case)
     if operation.path_parameter_names:
         # A new record may be in a state that forbids the action; then use one with every flag set.
         for flags in ({}, _build_flags(session, operation.resource or "")):
@@ -71,7 +133,7 @@ def _perform(case: Case) -> PerformedAction:
     return action
 
 
-EFFECTFUL_ACTION = Fixture("effectful action", FixtureScope.OPERATION, _perform)
+EFFECTFUL_ACTION = Fixture("effectful action", FixtureScope.OPERATION, _perform_observed)
 
 
 def _send_action(session: Session, operation: Operation, path_values: Mapping[str, Any]) -> Exchange:

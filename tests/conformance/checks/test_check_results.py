@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from conformance.mutation.fault_injection import Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import (
     ANY_ITEM,
     REMOVED,
     MakeFault,
+    accept,
     change_body,
+    change_json,
     change_response,
     change_value,
+    stateless,
 )
 from conformance.results import Status
 from tests.conformance.support.check_runner import (
@@ -73,9 +76,54 @@ def return_first_metric() -> Fault:
     return change_response(lambda q, r: responses.setdefault(str(q.query), r))()
 
 
+def touch_account() -> Fault:
+    """Each request advances the time of the last change of the account."""
+    number = 0
+
+    def change(_: InterceptedRequest, body: Any) -> Any:
+        nonlocal number
+        number += 1
+        return {"data": {**body["data"], "updated_at": f"2026-02-01T00:00:00.{number:06}Z"}}
+
+    return change_json(change)()
+
+
+def repeat_for_attachments(request: InterceptedRequest, body: Any) -> Any:
+    """A join with the attachments repeats messages that have several."""
+    if "attachments" not in dict(request.query).get("with", ""):
+        return body
+    return {**body, "data": [row for row in body["data"] for _ in range(max(1, len(row.get("attachments", ()))))]}
+
+
+def ignore_thread(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedRequest | None:
+    """Ignore an unknown thread instead of rejecting it."""
+    is_unknown = response.status == 404 and "thread_uuid" in request.json_object
+    return request.with_json({"content": request.json_object.get("content", "x")}) if is_unknown else None
+
+
+def name_requested_thread(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    """Respond as if the message were stored in the thread of the request, whatever its tenant."""
+    key = request.json_object.get("thread_uuid")
+    return response.with_json({"data": {"thread": {"uuid": key}}}) if response.is_success and key else response
+
+
+@stateless
+async def run_in_any_thread(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """Run an agent in a thread of another tenant."""
+    response = await call_next(request)
+    corrected = ignore_thread(request, response)
+    return response if corrected is None else name_requested_thread(request, await call_next(corrected))
+
+
 @pytest.mark.parametrize(
     ("check", "operation", "make_fault", "parameter"),
     [
+        # the account of the clinic has no time of the last change
+        ("account-unchanged-by-reads", "getAuthenticatedUser", touch_account, "updated_at"),
+        # the clinic has no list of related records in a body, nor a reference to another resource in that of an action
+        ("model-list", "listMessages", change_json(repeat_for_attachments), "with"),
+        ("foreign-reference-is-refused", "runAgent", accept(ignore_thread), "thread_uuid"),
+        ("foreign-reference-not-stored", "runAgent", run_in_any_thread, "thread_uuid"),
         # the clinic has no action whose result is, or is part of, another record
         (
             "action-result-is-stored",
@@ -135,6 +183,8 @@ def test_check_fails_for_a_fault_that_the_clinic_cannot_have(
     ("check", "operation"),
     [
         ("placeholder-value-unchanged", "runPrompt"),
+        ("account-unchanged-by-reads", "getAuthenticatedUser"),
+        ("foreign-reference-not-stored", "runAgent"),
         ("model-update", "updatePrompt"),
         ("model-create", "createWorkflow"),
         ("model-delete", "deleteAgent"),

@@ -355,12 +355,41 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("model-list", faults.sort_as_text("cost"), "listTreatments", parameter="sort=cost"),
     fault_case("model-list", faults.ignore_case_of_ascii_only, "listWards", parameter="search"),
     fault_case("model-retrieve", faults.touch_on_read, "retrievePatient", parameter="updated_at"),
+    fault_case(
+        "logout-revokes-token",
+        faults.end_all_sign_ins,
+        "closeSession",
+        "openSession",
+        "whoAmI",
+        "whoseDesk",
+        parameter="other sign-in",
+    ),
+    fault_case(
+        "record-copies-agree",
+        change_json(faults.rename_practice_in_later_rows),
+        "listTreatments",
+        parameter="patient.practice.name",
+    ),
+    fault_case(
+        "record-copies-agree",
+        change_json(faults.embed_one_treatment),
+        "listPatients",
+        parameter="treatments retrieved",
+    ),
+    fault_case("action-leaves-other-records", faults.stop_all_pending, "stopTreatment", parameter="another Treatment"),
+    fault_case(
+        "created-records-remain",
+        faults.delete_after_read_of_member,
+        "retrievePatient",
+        provided_by=("members-see-the-same-record",),
+    ),
 )
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.
 CHECKS_OF_ARTICLES = {check_id for check_id, _ in (*articles_server.BUGS.values(), *articles_server.RACES.values())}
-# The fault of `placeholder-value-unchanged` is in test_check_results.py: only Athena's contract has such an action.
-CHECKS_OF_OTHER_CONTRACTS = {*CHECKS_OF_ARTICLES, "placeholder-value-unchanged"}
+# Their faults are in test_check_results.py: only Athena's contract has such an action, and such an account.
+CHECKS_OF_ATHENA = {"placeholder-value-unchanged", "account-unchanged-by-reads"}
+CHECKS_OF_OTHER_CONTRACTS = {*CHECKS_OF_ARTICLES, *CHECKS_OF_ATHENA}
 
 
 # The model attributes faults of these writes to the reads after them too, which it should not.

@@ -1,16 +1,18 @@
 """Tests of what a share permits, on the Athena mock, with all kinds of recipients and permissions."""
 
+from typing import Any
+
 import pytest
 
-from conformance.mutation.fault_injection import InterceptedRequest
-from conformance.mutation.faults import MakeFault, build_response, change_request, respond_if
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, build_response, change_request, change_response, respond_if
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from tests.conformance.support.asgi_session import session
 from tests.conformance.support.check_runner import CHECKS_BY_ID, demo_mock, inject_fault
 
 OPERATION = "shareAgent"
-CALLS = 4  # one more than the kinds of shares, so that failures are repeated at most once
+CALLS = 5  # one more than the kinds of shares, so that failures are repeated at most once
 
 
 def _run(make_fault: MakeFault | None = None, *operations: str, calls: int = CALLS) -> RunResult:
@@ -39,13 +41,13 @@ def test_all_kinds_of_shares_pass_on_the_mock() -> None:
     results = _run().results
     assert {result.status for result in results} == {Status.PASSED}
     labels = {result.requirement.parameter.partition(" ")[0] for result in results}
-    assert labels == {"default", "write", "Workspace"}
+    assert labels == {"default", "write", "Workspace", "second"}
 
 
 def test_limit_of_calls_skips_further_shares() -> None:
     results = _run(calls=1).results
     skipped = {result.requirement.parameter for result in results if result.status is Status.SKIPPED}
-    assert skipped == {"write", "Workspace"}
+    assert skipped == {"write", "Workspace", "second recipient"}
 
 
 @pytest.mark.parametrize("permission", ["default", "write"])
@@ -73,3 +75,45 @@ def test_default_permission_blocks_because_the_default_is_documented() -> None:
 def test_share_with_a_tenant_that_gives_its_members_no_access() -> None:
     hide = respond_if(lambda request: _has_token(request, "viewer-token"), build_response(404, {"message": "No."}))
     assert list(_find_failures(hide, "retrieveAgent")) == ["Workspace visible"]
+
+
+def _replace_share() -> Fault:
+    """A second share of a record ends the first one: the recipient cannot retrieve the record any more."""
+    shared: dict[str, int] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if _has_token(request, "other-token") and shared.get(request.key, 0) > 1:
+            return build_response(404, {"message": "No."})
+        response = await call_next(request)
+        if request.operation.id == OPERATION and response.is_success:
+            shared[request.key] = shared.get(request.key, 0) + 1
+        return response
+
+    return fault
+
+
+def test_second_share_that_ends_the_first_is_a_contradiction() -> None:
+    failures = _find_failures(_replace_share, OPERATION, "retrieveAgent")
+    assert list(failures) == ["second recipient"]
+    assert failures["second recipient"].is_contradiction
+
+
+def test_filter_that_ignores_shares_with_a_tenant() -> None:
+    def drop(request: InterceptedRequest, page: Any) -> Any:
+        is_filtered = dict(request.query).get("is_shared") in ("1", "true")
+        return {**page, "data": [r for r in page["data"] if not (is_filtered and r["uuid"] in shared_with_tenant)]}
+
+    def log_share(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        if request.operation.id == OPERATION and request.json_object.get("entity_type") == "workspace":
+            shared_with_tenant.add(request.key)
+        return response.with_json(drop(request, response.json)) if request.operation.id == "listAgents" else response
+
+    shared_with_tenant = set[str]()
+    failures = _find_failures(change_response(log_share), OPERATION, "listAgents")
+    assert list(failures) == ["Workspace is_shared"]
+
+
+def test_record_that_refers_to_the_shared_one_is_hidden() -> None:
+    failures = _find_failures(change_request(_act_as_owner), "retrieveMemory")
+    assert list(failures) == ["default Memory"]
+    assert not failures["default Memory"].is_contradiction

@@ -12,9 +12,10 @@ from conformance.model.execution import Execution
 from conformance.model.exploration import ExplorationDepth, explore
 from conformance.model.reduction import reduce_steps
 from conformance.model.steps import Action, RecordName, Step
+from conformance.model.tours import Tour
 from conformance.mutation.conforming_variants import VARIANTS
-from conformance.mutation.fault_injection import CallNext, FaultInjector, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import change_json
+from conformance.mutation.fault_injection import CallNext, Fault, FaultInjector, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import change_json, on_success, respond_if
 from conformance.mutation.in_process_mock import InProcessTarget, create_session
 from conformance.results import Status
 from conformance.runner.runner import run
@@ -106,6 +107,86 @@ def test_change_by_another_client_is_no_divergence(open_session: OpenSession) ->
     for step in (Step(Action.LIST, "Patient"), Step(Action.RETRIEVE, "Patient", updated_name)):
         assert execution.execute(step) == []
     assert execution.records[updated_name].attributes["name"] == "new"
+
+
+def test_record_that_vanished_is_attributed_to_the_last_write(open_session: OpenSession) -> None:
+    def hide_patients(app: ASGIApp) -> ASGIApp:
+        return inject_fault(respond_if(lambda _: True, build_error(404, "Not found.")), "retrievePatient")(app)
+
+    def inject(app: ASGIApp) -> ASGIApp:
+        return hide_patients(mutant("frame/deletePatient/deletes another too")(app))
+
+    execution = execute(
+        open_session(inject),
+        Step(Action.CREATE, "Patient", PATIENT),
+        Step(Action.CREATE, "Patient", OTHER_PATIENT),
+        Step(Action.DELETE, "Patient", OTHER_PATIENT),
+        Step(Action.DELETE, "Patient", PATIENT),
+    )
+    [divergence] = execution.divergences
+    assert (divergence.operation.id, divergence.is_contradiction) == ("deletePatient", True)
+    assert divergence.message == "delete of Patient 1, which exists: got 404, expected 2xx"
+    assert [exchange.request.method for exchange in divergence.evidence] == ["delete", "delete"]
+
+
+def test_delete_that_is_not_implemented_is_no_contradiction(open_session: OpenSession) -> None:
+    fault = inject_fault(respond_if(lambda q: q.method == "DELETE", build_error(404, "Not found.")), "deleteWard")
+    execution = execute(open_session(fault), Step(Action.CREATE, "Ward", WARD), Step(Action.DELETE, "Ward", WARD))
+    assert [divergence.is_contradiction for divergence in execution.divergences] == [False]
+
+
+def hide_existing_horses() -> Fault:
+    """Horses that existed before the run are listed, but cannot be retrieved."""
+    created: set[str] = set()
+
+    def change(request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        record = response.json["data"]
+        if request.operation.id == "createPatient":
+            created.add(record["uuid"])
+        is_hidden = record["species"] == "horse" and record["uuid"] not in created
+        return build_error(404, "Not found.") if is_hidden else response
+
+    return on_success(change)()
+
+
+@pytest.mark.slow
+def test_listed_record_that_cannot_be_retrieved_is_reported_by_the_tour_of_the_list(open_session: OpenSession) -> None:
+    session = open_session(inject_fault(hide_existing_horses, "retrievePatient", "createPatient"))
+    operations = [CLINIC.operations["listPatients"]]
+    failures = run(session, [model_list], operations, lambda _: None).with_status(Status.FAILED)
+    assert {(f.requirement.operation, f.is_contradiction) for f in failures} == {("retrievePatient", True)}
+
+
+def test_record_of_each_kind_is_retrieved(open_session: OpenSession) -> None:
+    session = open_session()
+    execution = Execution.start(session)
+    tour = Tour(execution, CLINIC.operations["listPatients"])
+    retrieved = [execution.records[step.record] for step in tour.adopt_rows() if step.record is not None]
+    rows = [record.row for record in execution.records.values()]
+    for name in ("insured", "listed"):
+        assert {record.row[name] for record in retrieved} == {row[name] for row in rows}
+
+
+def test_row_for_two_values_of_a_filter_by_a_related_record_is_reported(open_session: OpenSession) -> None:
+    patients: list[Any] = []
+
+    def add_patient(request: InterceptedRequest, page: Any) -> Any:
+        patients.extend({n: v for n, v in row.items() if n != "ward"} for row in page["data"][:1] if not patients)
+        has_filter = "ward_uuid" in dict(request.query)
+        rows = [*page["data"], *patients] if has_filter else page["data"]
+        return {**page, "data": rows, "meta": {**page["meta"], "total": len(rows)}} if has_filter else page
+
+    execution = execute(
+        open_session(inject_fault(change_json(add_patient), "listPatients")),
+        Step(Action.CREATE, "Ward", WARD),
+        Step(Action.CREATE, "Ward", OTHER_WARD),
+        Step(Action.LIST, "Patient"),
+        Step(Action.LIST, "Patient", query={"ward_uuid": WARD}),
+        Step(Action.LIST, "Patient", query={"ward_uuid": OTHER_WARD}),
+    )
+    [divergence] = execution.divergences
+    assert (divergence.subject, divergence.is_contradiction) == ("ward_uuid", False)
+    assert "contains too, expected it in one of them" in divergence.message
 
 
 def test_list_is_compared_with_records_of_other_clients(open_session: OpenSession) -> None:

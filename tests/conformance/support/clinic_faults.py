@@ -85,6 +85,27 @@ hide_from_member = change_for_member(lambda page: {**page, "data": []})
 forbid_member = respond_if(lambda request: has_token(request, MEMBER_TOKEN), build_error(403, "Forbidden."))
 
 
+def rename_practice_in_later_rows(_: InterceptedRequest, page: Any) -> Any:
+    """The practice of an embedded patient has another name in all rows but the first."""
+    rows = [
+        {**row, "patient": {**row["patient"], "practice": {**row["patient"]["practice"], "name": "of old"}}}
+        if position and row["patient"].get("practice")
+        else row
+        for position, row in enumerate(page["data"])
+    ]
+    return {**page, "data": rows}
+
+
+def embed_one_treatment(_: InterceptedRequest, page: Any) -> Any:
+    """The rows of a list embed one treatment together."""
+    rows, count = [], 0
+    for row in page["data"]:
+        treatments = row.get("treatments")
+        rows.append({**row, "treatments": treatments[: max(0, 1 - count)]} if treatments else row)
+        count += len(treatments or ())
+    return {**page, "data": rows}
+
+
 # Lists
 
 
@@ -270,6 +291,24 @@ accept_any_password = change_body(
 ignore_logout = respond_if(lambda q: q.has_documented_method, InterceptedResponse(204, {}, b""))
 
 
+def end_all_sign_ins() -> Fault:
+    """A logout ends all sign-ins of the account."""
+    active: set[str] = set()
+    ended: set[str] = set()
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if request.headers.get("authorization", "") in ended:
+            return build_error(401, "Unauthenticated.")
+        response = await call_next(request)
+        if request.operation.id == "openSession" and response.is_success:
+            active.add(f"Bearer {response.json['data']['token']}")
+        if request.operation.id == "closeSession" and response.is_success:
+            ended.update(active)
+        return response
+
+    return fault
+
+
 # Writes
 
 
@@ -432,6 +471,30 @@ def run_after_stop() -> Fault:
         return {"data": {**body["data"], "status": "running"}} if request.key in stopped_keys else body
 
     return change_json(change)()
+
+
+def stop_all_pending() -> Fault:
+    """Stopping a treatment stops all treatments."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        rows = (await call_next(request.follow_up(CLINIC.operations["listTreatments"]))).json.get("data", [])
+        for row in rows if response.is_success else ():
+            if row["status"] == "pending":
+                await call_next(request.follow_up(CLINIC.operations["stopTreatment"], row["uuid"]))
+        return response
+
+    return fault
+
+
+@stateless
+async def delete_after_read_of_member(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """A read of another member deletes the record."""
+    response = await call_next(request)
+    if has_token(request, MEMBER_TOKEN) and response.is_success:
+        delete = replace(request.follow_up(CLINIC.operations["deletePatient"], request.key), method="DELETE")
+        await call_next(delete.with_token(OWNER_TOKEN))
+    return response
 
 
 # A referral does not grant access.
