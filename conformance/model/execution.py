@@ -237,7 +237,7 @@ class Execution:
     def _update(self, step: Step) -> None:
         assert step.record is not None
         record = self.records[step.record]
-        operation = self.session.operations.require(step.resource, "update")
+        operation = self._find_update(step)
         changes = self.resolve(step.body)
         body = self.session.records.build_update(operation, step.resource, record.key, changes)
         exchange = self.session.client.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
@@ -252,6 +252,11 @@ class Execution:
         self._record_write(operation, exchange, step.record)
         self.reached |= {(operation.id, name) for name in body}
         self._compare_record(operation, step.record, self.session.operations.data(operation, exchange), exchange)
+
+    def _find_update(self, step: Step) -> Operation:
+        """Return the operation of an update. Raises SkipCheck."""
+        named = self.session.contract.operations.get(step.operation)
+        return named if named is not None else self.session.operations.require(step.resource, "update")
 
     def _delete(self, step: Step) -> None:
         assert step.record is not None
@@ -727,8 +732,12 @@ class Execution:
         divergence = Divergence(
             operation, pointers, subject, message, evidence, step, is_independent, explain, is_contradiction
         )
-        if all(other.identity != divergence.identity for other in self.divergences):
+        known = next((other for other in self.divergences if other.identity == divergence.identity), None)
+        if known is None:
             self.divergences.append(divergence)
+        elif is_contradiction and not known.is_contradiction:  # a later request shows more of the same divergence
+            is_independent = known.is_independent or is_independent
+            self.divergences[self.divergences.index(known)] = replace(divergence, is_independent=is_independent)
 
 
 def _is_other_instant(first: Any, second: Any) -> bool:
