@@ -10,9 +10,10 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation
+from spec.model import BodyField, Contract, Operation
 
 CONFLICT = 409
+UNIQUE_WORD = "unique"  # in the description of a property
 
 
 def _may_repeat_values(contract: Contract, operation: Operation) -> bool:
@@ -30,11 +31,16 @@ def _may_repeat_values(contract: Contract, operation: Operation) -> bool:
     writes=True,
 )
 def check_equal_values(case: Case) -> Iterator[CheckResult]:
-    """Send the body of a successful create again. If it is rejected, find the property that must be different."""
+    """Send the body of a successful create again. If it is rejected, find the property that must be different.
+
+    A property that the contract describes as unique gets a new value.
+    """
     session, operation = case.session, case.operation
     record = new_record(case)
     requirement = replace(case.build_requirement(parameter="values"), provenance="inferred")
-    exchange = session.client.send(operation, body=record.request_body)
+    unique = [f for f in attribute_fields(operation) if f.name in record.request_body and _is_unique(f)]
+    distinct = {f.name: session.payloads.generate_value(f.schema, f.name) for f in unique}
+    exchange = session.client.send(operation, body={**record.request_body, **distinct})
     status, message = exchange.response.status, ""
     if not exchange.response.ok:
         new_record(case)  # raises SkipCheck if the target accepts no more records
@@ -42,6 +48,10 @@ def check_equal_values(case: Case) -> Iterator[CheckResult]:
         subject = f"the {name} of another record" if name else "the values of another record"
         message = f"create with {subject}: got {status}, expected 201"
     yield case.build_result(requirement, message if status < 500 else "", record.exchange, exchange)
+
+
+def _is_unique(field: BodyField) -> bool:
+    return UNIQUE_WORD in str(field.schema.get("description", "")).lower()
 
 
 def _find_unique_property(case: Case, body: Mapping[str, Any]) -> str:
