@@ -59,7 +59,7 @@ def check_periods(case: Case) -> Iterator[CheckResult]:
         length = _get_length(choice)
         if length is None:
             continue
-        for label, days in (("past", PAST_RANGES[length]), ("current", (_find_month_end(today), today))):
+        for label, days in (("past", PAST_RANGES[length]), ("current", (find_month_end(today), today))):
             requirement = case.build_requirement(time_series.selector.pointer, None, f"{choice} {label} periods")
             requirement = replace(requirement, provenance="inferred")  # no part of a contract states the periods
             try:
@@ -82,7 +82,7 @@ def _get_length(choice: str) -> str | None:
     return next((length for length, choices in names.items() if choice in choices), None)
 
 
-def _find_month_end(today: date) -> date:
+def find_month_end(today: date) -> date:
     """Return the 31st of the latest month that is at least `MIN_MONTHS` before the current one."""
     day = today.replace(day=1)
     for _ in range(MIN_MONTHS):
