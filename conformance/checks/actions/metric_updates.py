@@ -107,6 +107,7 @@ def _update(case: Case, updated: UpdatedFilter, record: CreatedRecord, value: An
     exchange = session.client.send(updated.update, path=path_of(updated.update, record.key), body=body)
     if not exchange.response.ok:
         raise SkipCheck(f"{updated.update.id} returned {exchange.response.status}")
+    session.client.retrieve(record.resource, record.key)  # a GET waits until the write is visible
     return exchange
 
 

@@ -233,4 +233,5 @@ def _create_numbers(case: Case, path: tuple[str, ...]) -> None:
         value = next((value for value in values if validator.is_valid(value)), None)
         if value is not None:
             with suppress(SkipCheck):
-                session.records.create(resource, {path[0]: value})
+                record = session.records.create(resource, {path[0]: value})
+                session.client.retrieve(resource, record.key)  # a GET waits until the write is visible
