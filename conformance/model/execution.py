@@ -490,7 +490,8 @@ class Execution:
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
             head = (blamed, locations, mismatch.name, message)
             is_lost = self._is_contradiction(operation, owner if is_own else None, mismatch, body)
-            self._report(*head, *evidence, is_independent=has_changed, is_contradiction=is_lost, explain=explain)
+            report = partial(self._report, is_contradiction=is_lost, may_replace=True, explain=explain)
+            report(*head, *evidence, is_independent=has_changed)
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
@@ -725,8 +726,10 @@ class Execution:
         *evidence: Exchange,
         is_independent: bool = False,
         is_contradiction: bool = False,
+        may_replace: bool = False,
         explain: Callable[[], str] = _explain_nothing,
     ) -> None:
+        """Add a divergence that is new. `may_replace`: a contradiction replaces an earlier one that is none."""
         pointers = locations or ((operation.pointer, None),)
         step = len(self.steps)
         divergence = Divergence(
@@ -735,7 +738,7 @@ class Execution:
         known = next((other for other in self.divergences if other.identity == divergence.identity), None)
         if known is None:
             self.divergences.append(divergence)
-        elif is_contradiction and not known.is_contradiction:  # a later request shows more of the same divergence
+        elif may_replace and is_contradiction and not known.is_contradiction:
             is_independent = known.is_independent or is_independent
             self.divergences[self.divergences.index(known)] = replace(divergence, is_independent=is_independent)
 
