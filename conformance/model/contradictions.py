@@ -58,7 +58,15 @@ def contradicts_write(model: Model, write: ObservedWrite, mismatch: Mismatch) ->
         return mismatch.actual not in EMPTY_VALUES and _has_null_elsewhere(model, mismatch)
     # The server adds the stored members of an object that was sent in part.
     is_sent = contains(write.sent[name], mismatch.expected)
-    return is_sent and (is_other_value(write.sent[name], mismatch.actual) or _is_truncated(model, mismatch))
+    is_other = is_other_value(write.sent[name], mismatch.actual) or _is_other_enum_value(mismatch)
+    return is_sent and (is_other or _is_truncated(model, mismatch))
+
+
+def _is_other_enum_value(mismatch: Mismatch) -> bool:
+    """Whether the expected and the actual value are two values of an enum, which no server normalizes."""
+    attribute = mismatch.record.resource.attributes.get(mismatch.path[0])
+    values = (attribute.enum_values or ()) if attribute is not None else ()
+    return mismatch.expected in values and mismatch.actual in values
 
 
 def _contradicts_reference(model: Model, write: ObservedWrite, mismatch: Mismatch, fields: Sequence[str]) -> bool:

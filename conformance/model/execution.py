@@ -243,7 +243,7 @@ class Execution:
     def _update(self, step: Step) -> None:
         assert step.record is not None
         record = self.records[step.record]
-        operation = self.session.operations.require(step.resource, "update")
+        operation = self._find_update(step)
         changes = self.resolve(step.body)
         body = self.session.records.build_update(operation, step.resource, record.key, changes)
         exchange = self.session.client.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
@@ -258,6 +258,11 @@ class Execution:
         self._record_write(operation, exchange, step.record)
         self.reached |= {(operation.id, name) for name in body}
         self._compare_record(operation, step.record, self.session.operations.data(operation, exchange), exchange)
+
+    def _find_update(self, step: Step) -> Operation:
+        """Return the operation of an update. Raises SkipCheck."""
+        named = self.session.contract.operations.get(step.operation)
+        return named if named is not None else self.session.operations.require(step.resource, "update")
 
     def _delete(self, step: Step) -> None:
         assert step.record is not None
@@ -514,7 +519,8 @@ class Execution:
             explain = partial(self._explain_written, name, mismatch) if is_write else _explain_nothing
             head = (blamed, locations, mismatch.name, message)
             is_lost = self._is_contradiction(operation, owner if is_own else None, mismatch, body)
-            self._report(*head, *evidence, is_independent=has_changed, is_contradiction=is_lost, explain=explain)
+            report = partial(self._report, is_contradiction=is_lost, may_replace=True, explain=explain)
+            report(*head, *evidence, is_independent=has_changed)
         for property_name in map(str, body):
             is_adopted = property_name in record.resource.attributes
             if operation.method == "get" and (is_adopted or (name, property_name) not in wrong):
@@ -749,15 +755,21 @@ class Execution:
         *evidence: Exchange,
         is_independent: bool = False,
         is_contradiction: bool = False,
+        may_replace: bool = False,
         explain: Callable[[], str] = _explain_nothing,
     ) -> None:
+        """Add a divergence that is new. `may_replace`: a contradiction replaces an earlier one that is none."""
         pointers = locations or ((operation.pointer, None),)
         step = len(self.steps)
         divergence = Divergence(
             operation, pointers, subject, message, evidence, step, is_independent, explain, is_contradiction
         )
-        if all(other.identity != divergence.identity for other in self.divergences):
+        known = next((other for other in self.divergences if other.identity == divergence.identity), None)
+        if known is None:
             self.divergences.append(divergence)
+        elif may_replace and is_contradiction and not known.is_contradiction:
+            is_independent = known.is_independent or is_independent
+            self.divergences[self.divergences.index(known)] = replace(divergence, is_independent=is_independent)
 
 
 def _is_other_instant(first: Any, second: Any) -> bool:

@@ -117,10 +117,13 @@ class ModelMachine(RuleBasedStateMachine):
     def update(self, data: st.DataObject) -> None:
         """Update a record with any subset of the fields, and retrieve it."""
         name = self.draw_record(data)
-        update = self.session.operations.find(name.resource, "update")
-        if update is not None:
+        operations = self.session.contract.operations.values()
+        updates = [o for o in operations if (o.resource, o.action) == (name.resource, "update")]
+        if updates:
+            update = data.draw(st.sampled_from(updates))
             body = self.draw_body(data, name.resource, update)
-            self.run([Step(Action.UPDATE, name.resource, name, body), Step(Action.RETRIEVE, name.resource, name)])
+            step = Step(Action.UPDATE, name.resource, name, body, operation="" if update is updates[0] else update.id)
+            self.run([step, Step(Action.RETRIEVE, name.resource, name)])
 
     @precondition(lambda self: len(self.execution.live_names()) > 2)
     @rule(data=st.data())

@@ -251,7 +251,8 @@ class ListComparison:
             for parameter, value in self._list_conditions():
                 if self._violates_filter(parameter, value, rows[key][0]):
                     problem = self._build_problem("", [parameter], f"got {key}, which does not match the query")
-                    yield replace(problem, parameter=parameter)
+                    is_contradiction = self._is_excluded_with_other_size(key)
+                    yield replace(problem, parameter=parameter, is_contradiction=is_contradiction)
 
     def _find_record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
         """Compare the number of rows of one record with the expected one: 1 if it matches all conditions, else 0."""
@@ -264,8 +265,10 @@ class ListComparison:
         excluded_by = [parameter for parameter, is_match in matches if is_match is False]
         if rows and excluded_by:
             problem = self._build_problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
-            is_contradiction = self._are_filters_implemented(excluded_by[:1]) or self._is_filter_implemented(
-                record, *excluded_by
+            is_contradiction = (
+                self._are_filters_implemented(excluded_by[:1])
+                or self._is_filter_implemented(record, *excluded_by)
+                or self._is_excluded_with_other_size(record.key)
             )
             yield replace(problem, is_contradiction=is_contradiction, parameter=excluded_by[0])
         elif rows:
@@ -279,6 +282,20 @@ class ListComparison:
                 is_contradiction = self._is_retrieved_but_unlisted(record)
                 problem = self._build_problem("rows", effective, message)
                 yield replace(problem, missing=record, is_contradiction=is_contradiction)
+
+    def _is_excluded_with_other_size(self, key: Any) -> bool:
+        """Whether the same query with another page size returns all matching rows, without this one.
+
+        A cache may omit a parameter from its key.
+        """
+        listing, size = self._build_listing(), find_parameter(self.operation, "size")
+        largest = dict(listing.build_largest_page_query()).get(size.name) if size is not None else None
+        if largest is None or int(largest) < 2:
+            return False
+        with suppress(SkipCheck):
+            page = listing.fetch(size=int(largest) - 1)
+            return 0 < len(page.rows) < int(largest) - 1 and key not in [row.get(self._key) for row in page.rows]
+        return False
 
     def _is_gone(self, record: ModelRecord) -> bool:
         """Whether a retrieve states that a record does not exist."""

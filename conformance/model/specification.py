@@ -106,6 +106,8 @@ class Model:
             if name in body:
                 kind = body.get(discriminator) if discriminator else None
                 record.references[relation.name] = self._parse_reference(relation, body[name], kind)
+                if discriminator in record.resource.attributes and discriminator in body:
+                    record.attributes[str(discriminator)] = kind
                 # The server may set a relation to the caller or to its tenant if a create has null.
                 defaults = (*record.resource.owner_path[:1], *record.resource.tenant_path[:1])
                 if is_new and body[name] is None and relation.name in defaults:

@@ -35,7 +35,7 @@ class Step:
 
     `record`: the created, updated, deleted or retrieved record. `body`: fields of a write; a write adds the required
     ones. `query`: parameters of a read; a list is a repeated or comma-separated parameter. `parent`: the record in the
-    path of a create.
+    path of a create. `operation`: operationId of an update, if the resource has several; "" for the first one.
     """
 
     action: Action
@@ -44,6 +44,7 @@ class Step:
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     parent: RecordName | None = None
+    operation: str = ""
 
     def rename(self, names: Mapping[RecordName, RecordName]) -> "Step":
         """Return the step with other names of records; names that are not in `names` are unchanged."""
@@ -54,11 +55,13 @@ class Step:
             replace_names(self.body, lambda name: names.get(name, name)),
             replace_names(self.query, lambda name: names.get(name, name)),
             names.get(self.parent, self.parent) if self.parent else None,
+            self.operation,
         )
 
     def __str__(self) -> str:
         subject = str(self.record) if self.record is not None else self.resource
         subject += f" of {self.parent}" if self.parent is not None else ""
+        subject += f" by {self.operation}" if self.operation else ""
         arguments = self.body if self.has_body else self.query
         shown = ", ".join(f"{name}: {_format(value)}" for name, value in arguments.items())
         return f"{self.action} {subject} {{{shown}}}" if shown or self.has_body else f"{self.action} {subject}"

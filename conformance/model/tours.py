@@ -32,6 +32,7 @@ TWO_DAYS = timedelta(days=2)  # no time zone moves an instant that far
 MAX_VALUES = 20  # values of one field that are sent with creates
 MAX_UPDATED_VALUES = 4  # values of one field that are sent with updates
 MAX_UPDATED_OBJECTS = 7  # values of an object, whose properties have other values in each
+MAX_UNSENT_TESTS = 2  # fields that are sent alone, to test the others
 MAX_EMBEDDED_VALUES = 3  # values of a field that only embedded records show
 MAX_FILTER_VALUES = 3
 MIN_WORD_CHARS = 3  # longer words of a text are searched for
@@ -40,6 +41,10 @@ OLD_INSTANT = "2001-02-03T04:05:06Z"
 ADOPTED_ROWS = 20  # records of other clients that lists are compared with
 RETRIEVED_ROWS = 5  # of them, retrieved because a list may omit properties that it filters by
 WORDS = ("alpha", "beta", "beta", "Gamma Übung", "delta 50% x_y", "epsilon 50xx xxy")
+LATE_WORD = "omega"
+LONG_RECORD = 4  # index of the listed record with long texts
+LONG_TEXT_CHARS = 3000
+MIN_LONG_TEXT_CHARS = 200  # shorter texts are not worth a search for their end
 LISTED_BY_VALUE = (("filter", "eq"), ("search", "eq"))  # role and operator of parameters
 LIST_RECORDS = 6  # records with different values that lists are compared with
 CreateSteps = Generator[Step, None, RecordName | None]  # returns the name of the record, None if it was not created
@@ -319,22 +324,39 @@ class Tour:
         hidden = self._embedded_only_names(self.operation)
         embedding = (yield from self._create_embedding_records(name, hidden)) if hidden else []
         for position, f in enumerate(fields):
+            if is_nullable(self.session, f):  # first, so that updates of the other fields do not find it empty
+                yield from self._update(name, {f.name: None})
             for value in self._updated_values(f, position):
                 yield from self._update(name, {f.name: value})
                 yield from self._observe_embedded(embedding if f.name in hidden else ())
-            if is_nullable(self.session, f):
-                yield from self._update(name, {f.name: None})
-        yield from self._update(name, {})
+        yield from self._update_unsent(name, fields)
         yield from self._update(name, self._server_set_fields(self.operation))
         yield from self._update_references(name)
-        everything = {f.name: values[0] for f in fields if (values := self.values.list_values(f))}
-        yield from self._update(name, everything)
-        yield from self._update(name, everything)
         ordinary = ((f.name, [value for value in self.values.list_values(f)[1:] if value]) for f in fields)
         yield from self._update_referenced(name, {field_name: values[0] for field_name, values in ordinary if values})
         yield from self.observe(sibling)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
+
+    def _update_unsent(self, name: RecordName, fields: Sequence[BodyField]) -> Iterator[Step]:
+        """Update all fields, then one field and none: the other fields keep their values.
+
+        Twice, with other values: a field that is reset to true keeps that value by chance.
+        """
+        values = {f.name: self._contrasting_values(f) for f in fields}
+        for index in range(2):
+            everything = {f: choices[index % len(choices)] for f, choices in values.items() if choices}
+            yield from self._update(name, everything)
+            yield from self._update(name, everything if index else {})
+            for field_name in [*everything][:MAX_UNSENT_TESTS]:
+                yield from self._update(name, {field_name: values[field_name][-1 - index % len(values[field_name])]})
+
+    def _contrasting_values(self, f: BodyField) -> list[Any]:
+        """Return two values of a field: true and false, two enum values, or two that are not empty."""
+        values = self.values.list_values(f)
+        if self.session.payloads.resolve_schema(f.schema).get("type") == "boolean":
+            return sorted(values, reverse=True)
+        return [value for value in values if value not in ("", 0, [], {})][:2] or values[:1]
 
     def _update_read_everywhere(self, name: RecordName) -> Iterator[Step]:
         """Update all fields of a record between two reads of everything that shows it, which may be cached."""
@@ -343,7 +365,7 @@ class Tour:
             body |= self._distinct_value(f, 3, position, is_searched=f.name in self._searched_names())
         reads = [*self._reads(name), *self._lists_with(name)]
         yield from reads
-        yield Step(Action.UPDATE, self.resource, name, body)
+        yield self._build_update(name, body)
         yield from reads
         yield from self._lists_with(name)  # with the new values
 
@@ -392,7 +414,7 @@ class Tour:
         """Update a record that others refer to; those show it before it is retrieved itself."""
         children = yield from self._create_referrers(name)
         yield from self.observe(*children)
-        yield Step(Action.UPDATE, self.resource, name, body)
+        yield self._build_update(name, body)
         yield from self.observe(*children, name)
 
     def _updated_values(self, f: BodyField, position: int) -> list[Any]:
@@ -427,8 +449,13 @@ class Tour:
         return body
 
     def _update(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
-        yield Step(Action.UPDATE, self.resource, name, body)
+        yield self._build_update(name, body)
         yield from self.observe(name)
+
+    def _build_update(self, name: RecordName, body: Mapping[str, Any]) -> Step:
+        """Build an update by the operation of the tour, or by the first one of the resource."""
+        is_other = self.operation.action == "update" and self.operation is not self._find("update")
+        return Step(Action.UPDATE, self.resource, name, body, operation=self.operation.id if is_other else "")
 
     def _update_references(self, name: RecordName) -> Iterator[Step]:
         """Move a record from one parent to another and to none; the parents show it."""
@@ -540,6 +567,7 @@ class Tour:
             for position, f in enumerate(self._fields(creator)):
                 body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
+            body |= self._long_texts(creator, searched) if index == LONG_RECORD else {}
             items = self._related_items(creator) if index == 0 else {}
             if (yield from self.create(self.resource, {**body, **items})) is None:
                 yield from self.create(self.resource, body if items else None)
@@ -556,6 +584,21 @@ class Tour:
             if self.session.schemas.get_field(f, "write").is_valid(value):
                 items[f.name] = value
         return items
+
+    def _long_texts(self, creator: Operation, names: Collection[str]) -> dict[str, str]:
+        """Return searched texts that are long, with a word at their end that no other text has."""
+        texts: dict[str, str] = {}
+        for f in self._fields(creator):
+            schema = self.session.payloads.resolve_schema(f.schema)
+            length = min(int(schema.get("maxLength", LONG_TEXT_CHARS)), LONG_TEXT_CHARS)
+            if f.name not in names or schema.get("type") != "string" or length < MIN_LONG_TEXT_CHARS:
+                continue
+            start = f"{self.session.payloads.marker} "
+            filler = "word " * (length // 5)
+            text = f"{start}{filler}"[: length - len(LATE_WORD) - 1].rstrip() + f" {LATE_WORD}"
+            if self.session.schemas.get(f.pointer, "write").is_valid(text):
+                texts[f.name] = text
+        return texts
 
     def _create_referrers_of_newest(self) -> Iterator[Step]:
         """Create records that refer to the newest record: its counts and inverse relations differ from the others'.
@@ -728,7 +771,25 @@ class Tour:
         foreign = [term for name in names for term in self._words(name)][:2]
         if all(self.execution.records[name].is_foreign for name in names):
             return [*foreign, *[term.upper() for term in foreign[:1]], f"{marker}-unknown"]
-        return [marker, "beta", "BETA", "gamma", "übung", "50%", "x_y", *foreign[:1], f"{marker}-unknown"]
+        return [
+            marker,
+            *self._late_words(),
+            "beta",
+            "BETA",
+            "gamma",
+            "übung",
+            "50%",
+            "x_y",
+            *foreign[:1],
+            f"{marker}-unknown",
+        ]
+
+    def _late_words(self) -> list[str]:
+        """Return the word at the end of the long texts, if a record has one."""
+        searched = self._searched_names()
+        records = [self.execution.records[name] for name in self.execution.live_names(self.resource)]
+        values = [record.attributes.get(name) for record in records for name in searched]
+        return [LATE_WORD] if any(isinstance(value, str) and value.endswith(LATE_WORD) for value in values) else []
 
     def _words(self, name: RecordName) -> Iterator[str]:
         """Yield a word of each searched text of a record of another client."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -247,6 +248,42 @@ def start_session(session: Session) -> Mapping[str, str]:
     if cookie.csrf_cookie in values:
         headers[cookie.csrf_header] = unquote(values[cookie.csrf_cookie])
     return headers
+
+
+@check(
+    "csrf-cookie-is-readable",
+    "Scripts can read the cookie with the CSRF token, which they must send in a header.",
+    Category.AUTHENTICATION,
+    lambda c, o: is_login(c, o) and c.session_cookie is not None and bool(c.session_cookie.csrf_cookie),
+    writes=True,
+)
+def check_csrf_cookie(case: Case) -> Iterator[CheckResult]:
+    """Log in; the cookie must not have the attribute HttpOnly."""
+    cookie = case.session.contract.session_cookie
+    assert cookie is not None
+    exchange, token = _log_in(case.session)
+    attributes = find_cookie_attributes(exchange.response.headers.get("set-cookie", ""), cookie.csrf_cookie)
+    requirement = case.build_requirement(parameter=cookie.csrf_cookie)
+    if attributes is None:
+        yield case.skip(requirement, not_testable(f"the login sets no cookie {cookie.csrf_cookie}"))
+    else:
+        message = f"{cookie.csrf_cookie} has HttpOnly, but clients must send its value in {cookie.csrf_header}"
+        result = case.build_result(requirement, message if "httponly" in attributes else "", exchange)
+        yield replace(result, requirement=replace(requirement, provenance="inferred"))
+    _log_out(case.session, token)
+
+
+def find_cookie_attributes(header: str, name: str) -> list[str] | None:
+    """Return the attributes of a cookie in lower case; None if it is not set.
+
+    `header`: all Set-Cookie headers, separated by commas.
+    """
+    start = re.search(rf"(?:^|,\s*){re.escape(name)}=", header)
+    if start is None:
+        return None
+    # Another cookie begins after a comma, unlike the rest of a date in Expires.
+    text = re.split(r",\s*(?=[^;,=\s]+=)", header[start.end() :])[0]
+    return [part.partition("=")[0].strip().lower() for part in text.split(";")[1:]]
 
 
 def _find_alternative_credentials(case: Case) -> Mapping[str, Mapping[str, str] | SkipReason]:

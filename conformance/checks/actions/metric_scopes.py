@@ -9,6 +9,7 @@ from conformance.checks.actions.metrics import (
     TOTAL_PROPERTY,
     Argument,
     Metric,
+    extract_number,
     find_metrics,
     get_enum_values,
 )
@@ -230,12 +231,10 @@ def _compare_sum(
 
 def _extract_sum(case: Case, exchange: Exchange) -> float:
     """Return the total of a response, which may have a fraction. Raises SkipCheck."""
-    body, data = exchange.response.json, case.session.operations.data(case.operation, exchange)
-    for container in (body, data) if exchange.response.ok else ():
-        value = container.get(TOTAL_PROPERTY) if isinstance(container, Mapping) else None
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return value
-    raise SkipCheck(f"{case.operation.id} returned {exchange.response.status} without a {TOTAL_PROPERTY}")
+    total = extract_number(case.session, case.operation, exchange)
+    if total is None:
+        raise SkipCheck(f"{case.operation.id} returned {exchange.response.status} without a {TOTAL_PROPERTY}")
+    return total
 
 
 def _add_up(session: Session, metric: Metric, path: tuple[str, ...], query: Mapping[str, Any]) -> float | None:

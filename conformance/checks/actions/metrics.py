@@ -77,6 +77,16 @@ def extract_total(session: Session, operation: Operation, exchange: Exchange) ->
     return None
 
 
+def extract_number(session: Session, operation: Operation, exchange: Exchange) -> float | None:
+    """Return the total of a successful response, which may have a fraction, from its envelope or its data."""
+    body, data = exchange.response.json, session.operations.data(operation, exchange)
+    for container in (body, data) if exchange.response.ok else ():
+        value = container.get(TOTAL_PROPERTY) if isinstance(container, dict) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return value
+    return None
+
+
 def find_metrics(contract: Contract, operation: Operation) -> Iterator[Metric]:
     """Yield each combination of required arguments that makes an operation count records.
 

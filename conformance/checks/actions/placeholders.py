@@ -1,7 +1,8 @@
-"""Check that an action inserts values into a text as they are."""
+"""Check that an action inserts values into a text as they are, for each occurrence of a placeholder."""
 
 import html
 from collections.abc import Iterator
+from dataclasses import replace
 
 from conformance.checks.support.action_calls import (
     PLACEHOLDER,
@@ -25,23 +26,27 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "placeholder-value-unchanged",
-    "An action that fills in the placeholders of a text inserts the values as they are.",
+    "An action that fills in the placeholders of a text inserts the values as they are, for each occurrence.",
     Category.ACTIONS,
     _applies,
     writes=True,
     compares_responses=True,
 )
 def check_placeholders(case: Case) -> Iterator[CheckResult]:
-    """Call the action on a record with placeholders in its texts; the response shows the texts with the value."""
+    """Call the action on a record with a repeated placeholder in its texts; the response shows these with the value."""
     fields = find_variable_fields(case.session, case.operation)
     if not fields:
         raise SkipCheck(not_testable("the action accepts no values of any name"))
     requirement = case.build_requirement(fields[0].pointer, None, fields[0].name)
     action = perform_action(case)
     texts = list(iter_texts(case.session.operations.data(case.operation, action.exchange)))
-    inserted = [text for text in texts if FIRST_WORD in text and LAST_WORD in text and PLACEHOLDER not in text]
+    inserted = [text for text in texts if FIRST_WORD in text and LAST_WORD in text]
     if not inserted:
         raise SkipCheck(insufficient_data("the response shows no text with the value of the placeholder"))
     wrong = [text for text in inserted if VARIABLE_VALUE not in html.unescape(text)]
+    partly_filled = [text for text in inserted if PLACEHOLDER in text]
     message = f"{fields[0].name}: got {wrong[0]!r}, expected a text with {VARIABLE_VALUE!r}" if wrong else ""
-    yield case.build_result(requirement, message, action.exchange)
+    if partly_filled and not wrong:
+        message = f"{fields[0].name}: got {partly_filled[0]!r}, expected the value for each {PLACEHOLDER}"
+    result = case.build_result(requirement, message, action.exchange)
+    yield replace(result, is_contradiction=bool(partly_filled))

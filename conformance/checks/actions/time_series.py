@@ -1,7 +1,7 @@
 """Checks of time series: their values add up to the accumulated metric, and their periods are complete."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,12 +10,13 @@ from conformance.checks.actions.metrics import (
     TOTAL_PROPERTY,
     VALUE_PROPERTY,
     Argument,
+    extract_number,
     extract_total,
     get_enum_values,
 )
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck
-from conformance.checks.support.values import equal
+from conformance.checks.support.values import contains, equal
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
@@ -80,18 +81,24 @@ def check_time_series(case: Case) -> Iterator[CheckResult]:
     granularity = time_series.granularity
     for choice in get_enum_values(case.session.contract, granularity) if granularity else [None]:
         options = {granularity.name: choice} if granularity is not None else {}
-        points, total, exchange = _fetch_series(case, time_series, {**bounds, **options})
+        points, total, exchange = fetch_series(case, time_series.selector.name, time_series.series, bounds | options)
         accumulated = _fetch_accumulated(case, time_series, bounds)
-        if accumulated != _fetch_series(case, time_series, {**bounds, **options})[1] == total:
+        again = fetch_series(case, time_series.selector.name, time_series.series, bounds | options)
+        if accumulated != again[1] == total:
             message = f"{TOTAL_PROPERTY}: got {total}, expected {accumulated} as with {time_series.accumulated}"
-        elif sum(points.values()) != total:
-            message = f"{TOTAL_PROPERTY}: got {total}, expected {sum(points.values())} (sum of the values)"
         else:
-            message = ""
+            message = describe_wrong_sum(points, total)
         requirement = case.build_requirement(time_series.selector.pointer, None, f"{choice or ''} total".strip())
-        yield case.build_result(requirement, message, exchange)
+        result = case.build_result(requirement, message, exchange)
+        yield replace(result, is_contradiction=bool(describe_wrong_sum(points, total)))
         if choice in DAILY_CHOICES:
             yield from _evaluate_days(case, time_series, points, exchange)
+
+
+def describe_wrong_sum(points: Mapping[date, float], total: float) -> str:
+    """Describe a total that is not the sum of the values in the same response; return "" if it is."""
+    expected = sum(points.values())
+    return "" if contains(float(expected), total) else f"{TOTAL_PROPERTY}: got {total}, expected {expected} (their sum)"
 
 
 def _evaluate_wide_bounds(case: Case, time_series: TimeSeries, today: date) -> CheckResult:
@@ -105,13 +112,12 @@ def _evaluate_wide_bounds(case: Case, time_series: TimeSeries, today: date) -> C
     return case.build_result(requirement, message if bounded != before else "")
 
 
-def _fetch_series(
-    case: Case, time_series: TimeSeries, arguments: Mapping[str, Any]
-) -> tuple[dict[date, float], int, Exchange]:
+def fetch_series(
+    case: Case, selector: str, calculation: str, arguments: Mapping[str, Any]
+) -> tuple[dict[date, float], float, Exchange]:
     """Return the values by date, the total and the exchange. Raises SkipCheck."""
-    body = {time_series.selector.name: time_series.series, **arguments}
-    exchange = case.session.client.send(case.operation, body=body)
-    total = extract_total(case.session, case.operation, exchange)
+    exchange = case.session.client.send(case.operation, body={selector: calculation, **arguments})
+    total = extract_number(case.session, case.operation, exchange)
     rows = case.session.operations.data(case.operation, exchange)
     if total is None or not isinstance(rows, list):
         raise SkipCheck(f"{case.operation.id} returned {exchange.response.status} without a series")

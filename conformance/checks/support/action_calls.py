@@ -133,6 +133,18 @@ def _perform(case: Case) -> PerformedAction:
     return action
 
 
+def repeat_action(case: Case, action: PerformedAction) -> PerformedAction:
+    """Call an action again on the record of a successful call. Raises SkipCheck."""
+    session, operation = case.session, case.operation
+    if action.record is None:
+        raise SkipCheck(not_testable("the action has no record"))
+    body_before = dict(retrieve_record(session, action.record.resource, action.record.key)[0])
+    exchange = _send_action(session, operation, {operation.path_parameter_names[0]: action.record.key})
+    if not exchange.response.ok:
+        raise SkipCheck(f"{operation.id} returned {exchange.response.status}: {exchange.response.excerpt}")
+    return PerformedAction(action.record, body_before, exchange)
+
+
 EFFECTFUL_ACTION = Fixture("effectful action", FixtureScope.OPERATION, _perform_observed)
 
 
@@ -160,7 +172,8 @@ def _build_templates(session: Session, operation: Operation) -> dict[str, Any]:
         return {}
     templates: dict[str, Any] = {}
     for field in attribute_fields(creator):
-        schema, text = session.payloads.resolve_schema(field.schema), f"{session.payloads.marker} {PLACEHOLDER} end"
+        schema = session.payloads.resolve_schema(field.schema)
+        text = f"{session.payloads.marker} {PLACEHOLDER} and {PLACEHOLDER} end"
         is_free_text = schema.get("type") == "string" and not schema.keys() & {"format", "pattern", "enum"}
         if is_free_text and session.schemas.get_field(field, "write").is_valid(text):
             templates[field.name] = text

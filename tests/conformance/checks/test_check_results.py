@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conformance.checks.support.action_calls import PLACEHOLDER, VARIABLE_VALUE
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import (
     ANY_ITEM,
@@ -44,6 +45,12 @@ def replace_four_byte_characters(request: InterceptedRequest, response: Intercep
 truncate_names = change_body(
     lambda body: {**body, "name": body["name"][:255]} if isinstance(body.get("name"), str) else body
 )
+
+
+def fill_in_once(text: str) -> str:
+    """Fill in only the first occurrence of a placeholder."""
+    first, separator, rest = text.partition(VARIABLE_VALUE)
+    return first + separator + rest.replace(VARIABLE_VALUE, PLACEHOLDER)
 
 
 def round_temperature(body: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +152,7 @@ async def run_in_any_thread(request: InterceptedRequest, call_next: CallNext) ->
             change_value(lambda text: text.replace("$1", ""), ("data", "prompt")),
             "variables",
         ),
+        ("placeholder-value-unchanged", "runPrompt", change_value(fill_in_once, ("data", "prompt")), "variables"),
         # nor properties that only other records show
         (
             "model-create",

@@ -14,6 +14,7 @@ from conformance.mutation.faults import (
     change_body,
     change_json,
     change_request,
+    change_response,
     change_value,
     increment,
     on_status,
@@ -352,6 +353,15 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="ward_uuid",
     ),
     fault_case("metric-days-are-utc", change_body(faults.count_from_previous_day), "countTreatments"),
+    fault_case(
+        "time-series-periods-complete",
+        change_json(faults.omit_february),
+        "countTreatments",
+        parameter="monthly past periods",
+    ),
+    fault_case("csrf-cookie-is-readable", change_response(faults.hide_csrf_cookie), "openSession"),
+    fault_case("equal-values-accepted", faults.require_unique_names, "createWard", parameter="values"),
+    fault_case("model-list", change_json(faults.search_first_characters), "listPatients", parameter="search"),
     fault_case("model-list", faults.sort_as_text("cost"), "listTreatments", parameter="sort=cost"),
     fault_case("model-list", faults.ignore_case_of_ascii_only, "listWards", parameter="search"),
     fault_case("model-retrieve", faults.touch_on_read, "retrievePatient", parameter="updated_at"),
@@ -387,9 +397,18 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.
 CHECKS_OF_ARTICLES = {check_id for check_id, _ in (*articles_server.BUGS.values(), *articles_server.RACES.values())}
-# Their faults are in test_check_results.py: only Athena's contract has such an action, and such an account.
-CHECKS_OF_ATHENA = {"placeholder-value-unchanged", "account-unchanged-by-reads"}
-CHECKS_OF_OTHER_CONTRACTS = {*CHECKS_OF_ARTICLES, *CHECKS_OF_ATHENA}
+# Their faults are in test_check_results.py and test_action_values.py: only Athena's contract has such operations.
+CHECKS_OF_OTHER_CONTRACTS = {
+    *CHECKS_OF_ARTICLES,
+    "placeholder-value-unchanged",
+    "account-unchanged-by-reads",
+    "array-items-create-records",
+    "metric-counts-actions-of-its-resource",
+    "metric-follows-updates",
+    "repeated-action-advances-time",
+    "state-has-its-time",
+    "time-series-sum-adds-up",
+}
 
 
 # The model attributes faults of these writes to the reads after them too, which it should not.

@@ -52,12 +52,13 @@ def run_checks_with_session(
     fault_operations: Iterable[str] = (),
     tokens: dict[str, str] | None = None,
     effects: bool = True,
+    effect_calls: int = 1,
 ) -> tuple[RunResult, Session]:
     """Run checks and return the session too. `sleep` advances the clock of the mock."""
     api, app = demo_mock(), inject_fault(make_fault, *fault_operations)
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
-    check_session.update_options(allow_effects=effects, credentials=CREDENTIALS)
+    check_session.update_options(allow_effects=effects, max_effect_calls=effect_calls, credentials=CREDENTIALS)
     check_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     return run(check_session, checks, operations, lambda outcome: None), check_session
 

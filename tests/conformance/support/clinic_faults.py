@@ -3,6 +3,7 @@
 Functions that return a `Fault` have no arguments; every fault has its own state.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -543,6 +544,42 @@ def ignore_calculation(value: str) -> MakeFault:
 omit_empty_periods = change_json(
     lambda _, body: {**body, "data": [point for point in body["data"] if point["value"] or "date" not in point]}
 )
+
+
+def omit_february(request: InterceptedRequest, body: Any) -> Any:
+    """A monthly series has no value of a February without records."""
+    has_months = request.json_object.get("granularity") == "monthly"
+    empty = [point for point in body["data"] if "-02-" in point.get("date", "") and not point["value"]]
+    return {**body, "data": [point for point in body["data"] if not has_months or point not in empty]}
+
+
+def search_first_characters(request: InterceptedRequest, body: Any) -> Any:
+    """A search finds nothing after the first 255 characters of a text."""
+    term = query_value(request, "search").casefold()
+    rows = [row for row in body["data"] if any(term in str(row[n])[:255].casefold() for n in ("name", "story"))]
+    total = body["meta"]["total"] - len(body["data"]) + len(rows)
+    return {**body, "data": rows, "meta": {**body["meta"], "total": total}} if term else body
+
+
+def hide_csrf_cookie(_: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+    """Scripts cannot read the cookie with the CSRF token."""
+    cookies = re.sub("(clinic_csrf=[^,]*)", r"\1; HttpOnly", response.headers.get("set-cookie", ""))
+    return response.with_headers({"set-cookie": cookies or None})
+
+
+def require_unique_names() -> Fault:
+    """A create with the name of another record is rejected."""
+    names: set[str] = set()
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        name = request.json_object.get("name")
+        if name in names:
+            return build_response(422, {"message": "Invalid.", "errors": {"name": ["The name is taken."]}})
+        response = await call_next(request)
+        names.update([str(name)] if response.is_success else [])
+        return response
+
+    return fault
 
 
 @stateless

@@ -1,0 +1,149 @@
+"""Checks of times that actions set: that of a state, and that of the last call."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action, repeat_action
+from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.parameters import retrieve_with_relations
+from conformance.checks.support.values import parse_instant, retrieve_record
+from conformance.errors import SkipCheck, insufficient_data, not_testable
+from conformance.results import CheckResult
+from conformance.session.session import Session
+from conformance.transport.messages import Exchange, iter_texts
+from spec.model import Attribute, Contract, DerivedProperty, Operation, Resource
+
+TIME_SUFFIX = "_at"
+TIME_FORMAT = "date-time"
+PAUSE = 1.1  # seconds between two calls, if timestamps have whole seconds
+
+
+# States
+
+
+def _find_state_times(resource: Resource) -> dict[tuple[str, Any], Attribute]:
+    """Return (attribute, enum value) -> the time of that state: ``status: stopped`` has ``stopped_at``."""
+    return {
+        (attribute.name, value): resource.attributes[f"{value}{TIME_SUFFIX}"]
+        for attribute in resource.attributes.values()
+        for value in attribute.enum_values or ()
+        if f"{value}{TIME_SUFFIX}" in resource.attributes
+        and resource.attributes[f"{value}{TIME_SUFFIX}"].schema.get("format") == TIME_FORMAT
+    }
+
+
+def _may_set_state(contract: Contract, operation: Operation) -> bool:
+    is_candidate = is_action(contract, operation) and len(operation.path_parameter_names) == 1
+    return is_candidate and bool(_find_state_times(contract.resources[operation.resource or ""]))
+
+
+@check(
+    "state-has-its-time",
+    "A record in a state has the time that is named after the state.",
+    Category.ACTIONS,
+    _may_set_state,
+    writes=True,
+)
+def check_state_time(case: Case) -> Iterator[CheckResult]:
+    """Call the action on a new record; if it sets such a state, the record has the time of that state."""
+    session, resource = case.session, case.session.operations.resource(case.operation)
+    action = perform_action(case)
+    if action.record is None:
+        raise SkipCheck(not_testable("the action has no record"))
+    key, exchanges = action.record.key, list[Exchange]()
+    reached: dict[tuple[str, Any], Attribute] = {}
+
+    def find_problem() -> str:
+        body, exchange = retrieve_record(session, resource.name, key)
+        exchanges.append(exchange)
+        times = _find_state_times(resource).items()
+        reached.clear()
+        reached.update({k: t for k, t in times if body.get(k[0]) == k[1] != action.body_before.get(k[0])})
+        missing = [(k, t.name) for k, t in reached.items() if t.name in body and body[t.name] is None]
+        return "; ".join(f"{name}: got null, expected a time, since {k[0]} is {k[1]}" for k, name in missing)
+
+    message = session.client.wait_until(find_problem)
+    if not reached:
+        raise SkipCheck(insufficient_data("the action sets no state that a time is named after"))
+    (name, value), attribute = next(iter(reached.items()))
+    requirement = replace(case.build_requirement(attribute.pointer, None, attribute.name), provenance="inferred")
+    result = case.build_result(requirement, message, action.exchange, exchanges[-1])
+    is_contradiction = bool(message) and _have_time(session, resource, name, value, attribute.name)
+    yield replace(result, is_contradiction=is_contradiction)
+
+
+def _have_time(session: Session, resource: Resource, name: str, value: Any, time: str) -> bool:
+    """Whether all listed records of other clients in a state have its time, and records in other states have none."""
+    listing = session.operations.find(resource.name, "list")
+    own = {created.key for created in session.write_log.created_records}
+    rows = list(session.records.rows(listing, {}, pages=1)) if listing is not None else []
+    known = [row for row in rows if time in row and row.get(resource.key_attribute) not in own]
+    times = [row[time] for row in known if row.get(name) == value]
+    has_others = any(row[time] is None for row in rows if time in row and row.get(name) != value)
+    return bool(times) and None not in times and has_others
+
+
+# Last call
+
+
+def _find_last_times(contract: Contract, operation: Operation) -> list[tuple[str, DerivedProperty]]:
+    """Return the times of the last record that an action creates: ``POST .../run`` and ``max: runs.created_at``."""
+    resource = contract.resources.get(operation.resource or "")
+    name = f"{operation.path.rstrip('/').rpartition('/')[2]}s"
+    return [
+        (derived_name, derived)
+        for derived_name, derived in (resource.derived_properties.items() if resource else ())
+        if derived.kind == "max" and not derived.where and derived.path[:1] == (name,)
+    ]
+
+
+@check(
+    "repeated-action-advances-time",
+    "The time of the last call of an action advances with a second call.",
+    Category.ACTIONS,
+    lambda c, o: is_action(c, o) and len(o.path_parameter_names) == 1 and bool(_find_last_times(c, o)),
+    writes=True,
+)
+def check_last_time(case: Case) -> Iterator[CheckResult]:
+    """Call the action twice with a pause; the time after the second call is later than that after the first."""
+    first = perform_action(case)
+    before, _ = _retrieve(case, first)
+    case.session.client.sleep(PAUSE)
+    second = repeat_action(case, first)
+    has_advanced = _find_latest(first.exchange) < _find_latest(second.exchange)
+    for name, derived in _find_last_times(case.session.contract, case.operation):
+        requirement = case.build_requirement(derived.pointer, None, name)
+        previous = parse_instant(before.get(name))
+        if previous is None or not has_advanced:
+            yield case.skip(requirement, insufficient_data("the responses show no later time"))
+            continue
+        exchanges: list[Exchange] = []
+
+        def find_problem(name: str = name, previous: datetime = previous, shown: list[Exchange] = exchanges) -> str:
+            body, exchange = _retrieve(case, second)
+            shown.append(exchange)
+            current = parse_instant(body.get(name))
+            is_later = current is not None and current > previous
+            return "" if is_later else f"{name} after a second call: got {body.get(name)}, expected a later time"
+
+        message = case.session.client.wait_until(find_problem)
+        yield case.build_result(requirement, message, second.exchange, exchanges[-1])
+
+
+def _retrieve(case: Case, action: PerformedAction) -> tuple[Mapping[str, Any], Exchange]:
+    """Return the record of an action, with its relations. Raises SkipCheck."""
+    retrieve = case.session.operations.require(case.operation.resource or "", "retrieve")
+    if action.record is None:
+        raise SkipCheck(not_testable("the action has no record"))
+    body, exchange = retrieve_with_relations(case.session, retrieve, action.record.key)
+    if not isinstance(body, Mapping):
+        raise SkipCheck(f"{retrieve.id} returned {exchange.response.status}")
+    return body, exchange
+
+
+def _find_latest(exchange: Exchange) -> float:
+    """Return the latest time in a response, in seconds; 0 without one."""
+    instants = (parse_instant(text) for text in iter_texts(exchange.response.json))
+    return max((instant.timestamp() for instant in instants if instant is not None), default=0.0)

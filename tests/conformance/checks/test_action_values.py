@@ -1,0 +1,115 @@
+"""Checks of values that actions, metrics and arrays in creates set: a fault on Athena's contract for each.
+
+The clinic's contract has no such operations.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, change_body, change_json
+from conformance.results import CheckResult, Status
+from tests.conformance.support.check_runner import CHECKS_BY_ID, run_checks_with_session
+
+pytestmark = pytest.mark.slow  # each test sends many requests to a reset mock
+
+
+def find_failures(
+    check: str, operation: str, make_fault: MakeFault | None, fault_operations: Iterable[str]
+) -> list[CheckResult]:
+    """Return the failures of a check on an operation; each operation with effects may be called four times."""
+    run_result, _ = run_checks_with_session(
+        [CHECKS_BY_ID[check]], operation, make_fault, fault_operations=fault_operations, effect_calls=4
+    )
+    assert make_fault is not None or run_result.with_status(Status.PASSED)
+    return list(run_result.with_status(Status.FAILED))
+
+
+def drop_field(name: str) -> MakeFault:
+    """A field of the request is ignored."""
+    return change_body(lambda body: {field: value for field, value in body.items() if field != name})
+
+
+def keep_first(name: str) -> Fault:
+    """A property keeps the first value that it had in a record."""
+    values: dict[str, Any] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        data = response.data(request.operation)
+        if not isinstance(data, dict) or data.get(name) is None:
+            return response
+        return response.with_data(request.operation, {**data, name: values.setdefault(request.key, data[name])})
+
+    return fault
+
+
+def count_all_shares() -> Fault:
+    """The shares of agents include those of workflows that were created since the start."""
+    shares: list[str] = []
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.operation.id == "shareWorkflow":
+            shares.extend([request.key] if response.is_success else [])
+            return response
+        data = response.data(request.operation)
+        is_of_agents = request.parameter_values("entity") == ["agents"]
+        if not is_of_agents or request.parameter_values("metric") != ["shares"] or not isinstance(data, dict):
+            return response
+        return response.with_data(request.operation, {**data, "total": data["total"] + len(shares)})
+
+    return fault
+
+
+def truncate_sum(request: InterceptedRequest, body: Any) -> Any:
+    """The total of a series of sums is an integer."""
+    is_series = request.json_object.get("calculation") == "time_series_sum"
+    return {**body, "total": int(body["total"])} if is_series else body
+
+
+def hide_stop_time(_: InterceptedRequest, body: Any) -> Any:
+    """A stopped record that has no start has no end."""
+    record = body["data"]
+    return {**body, "data": {**record, "stopped_at": None}} if record["status"] == "stopped" else body
+
+
+FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
+    ("array-items-create-records", "createMessage", "files"): (
+        change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
+        ["createMessage"],
+    ),
+    ("metric-counts-actions-of-its-resource", "getWorkspacesMetrics", "workflows shares"): (
+        count_all_shares,
+        ["getWorkspacesMetrics", "shareWorkflow"],
+    ),
+    ("metric-follows-updates", "countWorkflowExecutions", "requires_human_review patchWorkflowExecution"): (
+        drop_field("requires_human_review"),
+        ["patchWorkflowExecution"],
+    ),
+    ("repeated-action-advances-time", "runAgent", "last_used_at"): (
+        lambda: keep_first("last_used_at"),
+        ["retrieveAgent"],
+    ),
+    ("state-has-its-time", "stopWorkflowExecution", "stopped_at"): (
+        change_json(hide_stop_time),
+        ["retrieveWorkflowExecution"],
+    ),
+    ("time-series-sum-adds-up", "getThreadsMetrics", "time_series_sum metadata.temperature"): (
+        change_json(truncate_sum),
+        ["getThreadsMetrics"],
+    ),
+}
+
+
+@pytest.mark.parametrize("location", FAULTS, ids=lambda location: location[0])
+def test_check_passes_without_a_fault(location: tuple[str, str, str]) -> None:
+    assert find_failures(*location[:2], None, ()) == []
+
+
+@pytest.mark.parametrize("location", FAULTS, ids=lambda location: location[0])
+def test_check_fails_for_its_fault(location: tuple[str, str, str]) -> None:
+    failures = find_failures(*location[:2], *FAULTS[location])
+    assert [failure.requirement.parameter for failure in failures] == [location[2]]
