@@ -17,6 +17,7 @@ from spec.model import Attribute, Contract, DerivedProperty, Operation, Resource
 
 TIME_SUFFIX = "_at"
 TIME_FORMAT = "date-time"
+MAX_PAGES = 5  # of listed records; the first ones are those of the run
 PAUSE = 1.1  # seconds between two calls, if timestamps have whole seconds
 
 
@@ -78,7 +79,7 @@ def _have_time(session: Session, resource: Resource, name: str, value: Any, time
     """Whether all listed records of other clients in a state have its time, and records in other states have none."""
     listing = session.operations.find(resource.name, "list")
     own = {created.key for created in session.write_log.created_records}
-    rows = list(session.records.rows(listing, {}, pages=1)) if listing is not None else []
+    rows = list(session.records.rows(listing, {}, pages=MAX_PAGES)) if listing is not None else []
     known = [row for row in rows if time in row and row.get(resource.key_attribute) not in own]
     times = [row[time] for row in known if row.get(name) == value]
     has_others = any(row[time] is None for row in rows if time in row and row.get(name) != value)
