@@ -5,18 +5,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.checks.support.check import Case, Category, check
-from conformance.checks.support.listing import is_list
-from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
+from conformance.checks.support.listing import Listing, is_list
+from conformance.checks.support.parameters import build_full_include_query, retrieve_with_relations
 from conformance.checks.support.values import equal, truncate
 from conformance.errors import SkipCheck, insufficient_data
+from conformance.model.queries import iter_pairs
 from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
-from conformance.session.record_factory import MAX_PAGE_ROWS
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
 from spec.model import Contract, Operation, Relation, Resource, View
 
 MAX_DEPTH = 4  # of embedded records
+MAX_PAGES = 5  # whose rows are compared
 MAX_RETRIEVED = 3  # rows that are compared with the retrieved record
 EMPTY_RELATIONS: tuple[Any, ...] = (None, {})  # a relation that is left out where it would refer back
 SCALARS = (str, int, float, bool, type(None))
@@ -46,7 +47,7 @@ class CopyDifference:
         first, second = map(truncate, self.values)
         if self.is_retrieved:
             return f"{self.path[-1]} of {resource.name} {self.key}: got {first}, a retrieve returns {second}"
-        return f"{'.'.join(self.path)} of {resource.name} {self.key}: got {second}, elsewhere in the response {first}"
+        return f"{'.'.join(self.path)} of {resource.name} {self.key}: got {second}, elsewhere in the list {first}"
 
 
 @dataclass(slots=True)
@@ -154,13 +155,17 @@ def check_copies(case: Case) -> Iterator[CheckResult]:
 
 
 def _fetch_rows(case: Case) -> tuple[Exchange, list[Mapping[str, Any]]]:
+    """Return the first exchange and the rows of the first pages: records of the run may fill one. Raises SkipCheck."""
     session, operation = case.session, case.operation
-    required, size = session.records.required_query(operation), find_parameter(operation, "size")
-    limit = {size.name: min(MAX_PAGE_ROWS, int(size.schema.get("maximum", MAX_PAGE_ROWS)))} if size else {}
-    include = dict(build_full_include_query(session, operation))
-    exchange = session.client.send(operation, query={**required, **limit, **include})
-    rows = session.operations.data(operation, exchange) if exchange.response.ok else None
-    return exchange, [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    required = tuple(iter_pairs(operation, session.records.required_query(operation)))
+    listing = Listing(session, operation, (*required, *build_full_include_query(session, operation)))
+    pages = [listing.fetch_largest()]
+    while listing.position is not None and 0 < len(pages[-1].rows) == len(pages[0].rows) and len(pages) < MAX_PAGES:
+        next_page = listing.fetch_next(pages, *listing.build_largest_page_query())
+        if next_page is None:
+            break
+        pages.append(next_page)
+    return pages[0].exchange, [row for page in pages for row in page.rows]
 
 
 def _compare_with_retrieved(
