@@ -14,7 +14,7 @@ from spec.model import Contract
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SelectOption:
     """A value of a field to choose from. `text`: that the user sees."""
 
     value: str
@@ -35,7 +35,7 @@ class RuleField:
     kind: str = "text"
     hint: str = ""
     empty_choice: str = ""
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[SelectOption, ...] = ()
     text: str = ""
     errors: tuple[str, ...] = ()
 
@@ -68,7 +68,7 @@ _SHARED_LOCATIONS = {"match": "operation", "respond": "status"}
 
 
 def build_rule_fields(
-    form: Mapping[str, str], choices: Mapping[str, Sequence[Choice]], errors: AssignedErrors | None = None
+    form: Mapping[str, str], choices: Mapping[str, Sequence[SelectOption]], errors: AssignedErrors | None = None
 ) -> list[RuleField]:
     """Return the fields with the texts of `form`, the choices by field, and the errors of the control API."""
     return [
@@ -126,10 +126,10 @@ def fill_from_request(entry: Mapping[str, Any], name: str) -> dict[str, str]:
     return texts
 
 
-def list_operation_choices(contract: Contract) -> list[Choice]:
+def list_operation_choices(contract: Contract) -> list[SelectOption]:
     """Return the operations by id, each with its method and path."""
     operations = sorted(contract.operations.values(), key=lambda operation: operation.id.lower())
-    return [Choice(o.id, f"{o.id} ({o.method.upper()} {o.path})") for o in operations]
+    return [SelectOption(o.id, f"{o.id} ({o.method.upper()} {o.path})") for o in operations]
 
 
 async def add_rule(request: PageRequest, rule: Any) -> Redirect:

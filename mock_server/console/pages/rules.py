@@ -17,7 +17,7 @@ from mock_server.console.page import (
 )
 from mock_server.console.pages.requests import build_rule_name, find_request
 from mock_server.console.rule_form import (
-    Choice,
+    SelectOption,
     add_rule,
     assign_rule_errors,
     build_rule_fields,
@@ -60,8 +60,8 @@ async def _build_page(request: PageRequest, form: Mapping[str, str], error: Cont
     examples = list_example_names(request.contract, form.get("operation", ""))
     choices = {
         "operation": list_operation_choices(request.contract),
-        "fault": [Choice(name, name) for name in faults],
-        "example": [Choice(name, name) for name in examples],
+        "fault": [SelectOption(name, name) for name in faults],
+        "example": [SelectOption(name, name) for name in examples],
     }
     errors = assign_rule_errors(error) if error is not None and form.get("do") == "create" else None
     fields = build_rule_fields(form, choices, errors)
