@@ -970,6 +970,101 @@ def add_temperatures(client: BackendClient) -> object:
     return abs(body["total"] - sum(point["value"] for point in body["data"])) < 0.001
 
 
+# Round 3: writes
+
+add_scenario(
+    "message-content-trimmed",
+    "  indented\n",
+    lambda c: c.get(f"/messages/{create_message(c, '  indented' + chr(10))['uuid']}").data["content"],
+)
+add_scenario(
+    "empty-source-becomes-null",
+    "",
+    lambda c: c.put(f"/memories/{c.list_all('/memories?type=url')[0]['uuid']}", {"source": ""}).data["source"],
+)
+
+
+@scenario("thread-metadata-update-restores-defaults", 1.5)
+def update_model_of_thread(client: BackendClient) -> object:
+    thread = client.create("threads", metadata={"temperature": 1.5})["uuid"]
+    return client.put(f"/threads/{thread}", {"metadata": {"model": "claude"}}).data["metadata"]["temperature"]
+
+
+add_scenario(
+    "zero-temperature-replaced-by-default",
+    0,
+    lambda c: c.create("prompts", name="a", content="b", metadata={"temperature": 0})["metadata"]["temperature"],
+)
+
+
+@scenario("agent-update-partly-applied", [404, "Before"])
+def update_agent_with_unknown_tool(client: BackendClient) -> object:
+    agent = client.create("agents", name="Before")["uuid"]
+    status = client.put(f"/agents/{agent}", {"name": "After", "tool_uuids": [UNKNOWN]}).status
+    return [status, client.get(f"/agents/{agent}").data["name"]]
+
+
+add_scenario(
+    "node-parameters-dropped",
+    [{"id": "mail", "type": "email", "parameters": {"to": "team"}}],
+    lambda c: c.create("workflows", name="a", nodes=[{"id": "mail", "type": "email", "parameters": {"to": "team"}}])[
+        "nodes"
+    ],
+)
+
+
+@scenario("agent-links-update-keeps-updated-at", True)
+def remove_tools_of_agent(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Legal Reviewer", JOHN)
+    before = client.get(f"/agents/{agent}").data["updated_at"]
+    return client.put(f"/agents/{agent}", {"tool_uuids": []}).data["updated_at"] > before
+
+
+@scenario("second-account-replaces-first", ["First", "Second"])
+def connect_twice(client: BackendClient) -> object:
+    provider = client.create("providers", name="a", slug="a")["uuid"]
+    names = ("First", "Second")
+    accounts = [client.create("accounts", provider_uuid=provider, provider_display_name=name)["uuid"] for name in names]
+    return [client.get(f"/accounts/{account}").data["provider_display_name"] for account in accounts]
+
+
+# Round 3: lists
+
+
+@scenario("last-item-beyond-total", True)
+def compare_last_item(client: BackendClient) -> object:
+    meta = client.get("/memories?per_page=100").body["meta"]
+    return meta["to"] == meta["total"]
+
+
+@scenario("category-filter-requires-all", True)
+def filter_by_two_categories(client: BackendClient) -> object:
+    category = "7d3c2a10-0000-4000-8000-000000000009"
+    client.create("agents", name="a", category_uuids=[category])
+    return client.get(f"/agents?category_uuids={category}&category_uuids={UNKNOWN}").total == 1
+
+
+add_scenario("workflow-total-ignores-search", 1, lambda c: c.get("/workflows?search=invoice").total)
+
+
+@scenario("threads-sorted-by-creation", True)
+def sort_threads_by_update(client: BackendClient) -> object:
+    oldest = client.list_all("/threads?sort_by=created_at")[0]["uuid"]
+    client.put(f"/threads/{oldest}", {"name": "Changed"})
+    return bool(client.list_all("/threads?sort_by=updated_at")[-1]["uuid"] == oldest)
+
+
+add_scenario("message-search-finds-any-word", 0, lambda c: c.get("/messages?search=arrive%20lamp").total)
+add_scenario("search-for-zero-ignored", 0, lambda c: c.get("/large-language-models?search=0").total)
+
+
+@scenario("execution-counts-cached", 1)
+def count_before_and_after_create(client: BackendClient) -> object:
+    before = client.get("/workflow-executions/count").data["total"]
+    create_execution(client)
+    return client.get("/workflow-executions/count").data["total"] - before
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

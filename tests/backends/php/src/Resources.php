@@ -200,6 +200,13 @@ final class Accounts extends Controller
         $rules['provider_display_name'] = Rules::required($rules['provider_display_name']);
         $values = $this->body(['provider_uuid' => Rules::required(Rules::uuid())] + $rules + ['workspace_uuid' => Rules::uuid()]);
         $provider = $this->access->find('providers', $values['provider_uuid']);
+        $current = bug('second-account-replaces-first')
+            ? $this->database->row('SELECT * FROM accounts WHERE provider_id = ? AND user_id = ?', [$provider['id'], $this->access->userId()])
+            : null;
+        if ($current !== null) {
+            $row = $this->change('accounts', $current, array_diff_key($values, ['provider_uuid' => 1, 'workspace_uuid' => 1]), []);
+            return new Response(201, ['data' => $this->present->account($row)]);
+        }
         $row = $this->create('accounts', [
             'provider_display_name' => $values['provider_display_name'], 'provider_account_id' => $values['provider_account_id'] ?? null,
             'provider_authentication_strategy' => $values['provider_authentication_strategy'] ?? 'token',
@@ -267,7 +274,10 @@ final class Agents extends Controller
         $list->whereIn($values['user_multiplai_ids'], 'user_id IN (SELECT id FROM users WHERE multiplai_id IN ?)');
         $list->where($values['visibility'], 'visibility = ?');
         $list->whereIs($values['is_shared'], $this->hasShare('agent', 'agents'));
-        $list->whereIn($values['category_uuids'], 'EXISTS (SELECT 1 FROM json_each(agents.category_uuids) WHERE value IN ?)');
+        $ofCategory = 'EXISTS (SELECT 1 FROM json_each(agents.category_uuids) WHERE value IN ?)';
+        foreach (bug('category-filter-requires-all') ? array_chunk($values['category_uuids'] ?? [], 1) : [$values['category_uuids']] as $categories) {
+            $list->whereIn($categories, $ofCategory);
+        }
         $list->where($values['template'], 'template = ?');
         $list->where($values['favorite'], bug('favorite-filters-templates') ? 'template = ?' : 'favorite = ?');
         $list->search($values['search'], ['name', 'description']);
@@ -339,12 +349,16 @@ final class Agents extends Controller
         $row = $this->access->find('agents', $uuid);
         $this->access->require('agent', $row, 'member', 'write');
         $values = $this->body(Rules::agent());
+        if (bug('agent-update-partly-applied')) {
+            $row = $this->change('agents', $row, array_diff_key($values, ['tool_uuids' => 1, 'workflow_uuids' => 1]));
+            $this->database->commit();
+        }
         $tools = isset($values['tool_uuids']) ? $this->ids('tools', $values['tool_uuids']) : null;
         $workflows = isset($values['workflow_uuids']) ? $this->ids('workflows', $values['workflow_uuids']) : null;
         unset($values['tool_uuids'], $values['workflow_uuids']);
         $linked = $tools !== null && $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
         $linked = ($workflows !== null && $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows)) || $linked;
-        $row = $this->change('agents', $row, $values, ['metadata'], $linked);
+        $row = $this->change('agents', $row, $values, ['metadata'], $linked && !bug('agent-links-update-keeps-updated-at'));
         return new Response(200, ['data' => $this->present->agent($row)]);
     }
 
@@ -386,21 +400,34 @@ final class Workflows extends Controller
         $list->where(bug('false-filter-ignored') ? ($values['is_active'] ?: null) : $values['is_active'], 'is_active = ?');
         $list->whereIs($values['is_shared'], $this->hasShare('workflow', 'workflows'));
         $list->where($values['favorite'], 'is_favorite = ?');
+        $counted = bug('workflow-total-ignores-search') ? clone $list : null;
         $list->search($values['search'], bug('workflow-search-in-name-only') ? ['name'] : ['name', 'description']);
         $with = Presenter::tree($values['with']);
         $columns = ['trigger_count' => '(SELECT COUNT(*) FROM workflow_executions e WHERE e.workflow_id = workflows.id)'];
-        return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with));
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with), $counted);
     }
 
     public function store(): Response
     {
         $rules = Rules::workflow();
         $rules['name'] = Rules::required($rules['name']);
-        $values = $this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]);
+        $values = self::withKnownNodeKeys($this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]));
         $row = $this->create('workflows', self::newRow($values) + [
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->workflow($row)]);
+    }
+
+    private static function withKnownNodeKeys(array $values): array
+    {
+        if (bug('node-parameters-dropped') && isset($values['nodes'])) {
+            $known = ['id' => 1, 'type' => 1, 'name' => 1, 'position' => 1];
+            $values['nodes'] = array_map(
+                static fn (mixed $node): mixed => is_object($node) ? (object) array_intersect_key((array) $node, $known) : $node,
+                $values['nodes']
+            );
+        }
+        return $values;
     }
 
     /** Columns of a new workflow, with defaults for the fields that the request omits. */
@@ -435,7 +462,7 @@ final class Workflows extends Controller
         if (!bug('read-share-may-update-workflow')) {
             $this->access->require('workflow', $row, 'member', 'write');
         }
-        $values = $this->body(Rules::workflow());
+        $values = self::withKnownNodeKeys($this->body(Rules::workflow()));
         if (bug('workflow-update-deactivates')) {
             $values['is_active'] ??= false;
         }
@@ -524,6 +551,16 @@ final class WorkflowExecutions extends Controller
         $list->where($values['requires_human_review'], 'requires_human_review = ?');
         $list->whereIs($values['has_command_room_task'], "EXISTS (SELECT 1 FROM command_room_tasks t WHERE t.taskable_type = 'workflow_execution'"
             . " AND t.taskable_id = workflow_executions.id AND {$this->access->scope('command_room_tasks', 't')})");
+        if (bug('execution-counts-cached')) {
+            $key = "counts:{$this->access->userId()}:" . json_encode($values);
+            return new Response(200, ['data' => $this->cached($key, fn (): array => $this->countByStatus($list))]);
+        }
+        return new Response(200, ['data' => $this->countByStatus($list)]);
+    }
+
+    /** @return array<string, int> number of executions of each status, and `total` */
+    private function countByStatus(ListQuery $list): array
+    {
         $counts = array_fill_keys(Rules::STATUSES, 0);
         foreach ($list->select('status, COUNT(*) AS number', 'GROUP BY status') as $row) {
             $counts[$row['status']] = $row['number'];
@@ -532,7 +569,7 @@ final class WorkflowExecutions extends Controller
         if (bug('execution-total-without-waiting')) {
             $total -= $counts['waiting'];
         }
-        return new Response(200, ['data' => ['total' => $total] + $counts]);
+        return ['total' => $total] + $counts;
     }
 
     public function store(): Response
@@ -669,6 +706,9 @@ final class Prompts extends Controller
         if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
             throw HttpError::invalid(['name' => ['The name has already been taken.']]);
         }
+        if (bug('zero-temperature-replaced-by-default') && isset($values['metadata']) && empty($values['metadata']->temperature)) {
+            unset($values['metadata']->temperature);
+        }
         $row = $this->create('prompts', [
             'name' => $values['name'], 'description' => $values['description'] ?? '', 'content' => $values['content'],
             'tags' => $values['tags'] ?? [], 'profile_photo_url' => $values['profile_photo_url'] ?? null,
@@ -779,6 +819,9 @@ final class Memories extends Controller
     {
         $row = $this->access->find('memories', $uuid);
         $values = $this->body(Rules::memory()) + (bug('memory-update-clears-source') ? ['source' => null] : []);
+        if (bug('empty-source-becomes-null') && ($values['source'] ?? null) === '') {
+            $values['source'] = null;
+        }
         $row = $this->change('memories', $row, $values, []);
         return new Response(200, ['data' => $this->present->memory($row)]);
     }
@@ -808,7 +851,8 @@ final class Threads extends Controller
         $list->where($values['creator_id'], 'user_id = ?');
         $list->search($values['search'], ['name']);
         $with = self::embeddable(Presenter::tree($values['with']));
-        return $this->page($list, $values, [], fn (array $row) => $this->present->thread($row, $with));
+        $columns = bug('threads-sorted-by-creation') ? ['updated_at' => 'created_at'] : [];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->thread($row, $with));
     }
 
     public function store(): Response
@@ -848,6 +892,9 @@ final class Threads extends Controller
     {
         $row = $this->access->find('threads', $uuid);
         $values = $this->body(Rules::thread());
+        if (bug('thread-metadata-update-restores-defaults') && isset($values['metadata'])) {
+            $values['metadata'] = self::withDefaults(self::METADATA, $values['metadata']);
+        }
         $isPresent = bug('agent-of-thread-cannot-be-removed') ? isset($values['agent_uuid']) : array_key_exists('agent_uuid', $values);
         if ($isPresent) {
             $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
@@ -960,7 +1007,7 @@ final class LargeLanguageModels extends Controller
         $list = $this->query('large_language_models');
         $list->where($values['family'], 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
-        $list->search($values['search'], ['name', 'slug', 'description']);
+        $list->search(bug('search-for-zero-ignored') ? ($values['search'] ?: null) : $values['search'], ['name', 'slug', 'description']);
         $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));
         if (!bug('model-list-cached-without-filters')) {
             return $build();
