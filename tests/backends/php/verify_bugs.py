@@ -1065,6 +1065,92 @@ def count_before_and_after_create(client: BackendClient) -> object:
     return client.get("/workflow-executions/count").data["total"] - before
 
 
+# Round 3: relations
+
+
+@scenario("thread-update-returns-old-agent", FIRST)
+def set_agent_of_thread(client: BackendClient) -> object:
+    agent = client.put(f"/threads/{client.create('threads')['uuid']}", {"agent_uuid": FIRST}).data["agent"]
+    return agent["uuid"]
+
+
+add_scenario(
+    "provider-user-is-caller",
+    124,
+    lambda c: c.get(f"/providers/{c.uuid('providers', 'Anthropic', JOHN)}").data["user"]["id"],
+)
+
+
+@scenario("threads-count-not-decremented", 0)
+def delete_thread_of_agent(client: BackendClient) -> object:
+    agent = client.create("agents", name="a")["uuid"]
+    client.delete(f"/threads/{client.create('threads', agent_uuid=agent)['uuid']}")
+    return client.get(f"/agents/{agent}").data["threads_count"]
+
+
+@scenario("account-delete-removes-provider", [204, 200])
+def delete_only_account_of_provider(client: BackendClient) -> object:
+    provider = client.create("providers", name="a", slug="a")["uuid"]
+    account = client.create("accounts", provider_uuid=provider, provider_display_name="a")["uuid"]
+    return [client.delete(f"/accounts/{account}").status, client.get(f"/providers/{provider}").status]
+
+
+add_scenario(
+    "with-ignored-for-single-memory",
+    True,
+    lambda c: "agent" in c.get(f"/memories/{c.list_all('/memories')[0]['uuid']}?with=agent").data,
+)
+
+
+@scenario("message-shows-attachments-of-thread", [2, 0])
+def create_message_after_files(client: BackendClient) -> object:
+    thread = client.create("threads")["uuid"]
+    files = [{"key": f"uploads/{name}", "name": name} for name in ("a.txt", "b.txt")]
+    first = client.create("messages", thread_uuid=thread, content="With files", files=files)
+    second = client.create("messages", thread_uuid=thread, content="Without files")
+    return [len(message["attachments"]) for message in (first, second)]
+
+
+# Round 3: access
+
+
+@scenario("foreign-task-can-be-deleted", 404)
+def delete_foreign_task(client: BackendClient) -> object:
+    task = client.create("command-room-tasks", taskable_type="agent", taskable_uuid=FIRST, title="Check it")["uuid"]
+    return client.delete(f"/command-room-tasks/{task}", JANE).status
+
+
+add_scenario(
+    "foreign-execution-can-be-stopped",
+    404,
+    lambda c: c.send("POST", f"/workflow-executions/{create_execution(c)['uuid']}/stop", token=JANE).status,
+)
+add_scenario(
+    "provider-owner-from-body",
+    123,
+    lambda c: c.create("providers", name="a", slug="a", user_id=125)["user"]["id"],
+)
+add_scenario(
+    "account-of-hidden-provider",
+    404,
+    lambda c: (
+        c.post(
+            "/accounts", {"provider_uuid": c.uuid("providers", "Zoom", JANE), "provider_display_name": "Ours"}
+        ).status
+    ),
+)
+add_scenario(
+    "foreign-prompt-returns-403",
+    404,
+    lambda c: c.get(f"/prompts/{c.list_all('/prompts', JANE)[0]['uuid']}").status,
+)
+add_scenario(
+    "leaderboard-of-any-workspace",
+    [],
+    lambda c: c.get(f"/agents/leaderboard?workspace_uuid={FIRST}", JANE).data,
+)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

@@ -214,8 +214,13 @@ final class Actions extends Controller
             'limit' => Rules::integer(1, 100) + ['default' => 10],
         ]);
         $since = Metrics::startOfPeriod($values['period']) ?? '';
-        $list = new ListQuery($this->database, 'agents', "workspace_id IN {$this->access->workspaceList()}");
-        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if (bug('leaderboard-of-any-workspace') && $values['workspace_uuid'] !== null) {
+            $list = new ListQuery($this->database, 'agents', '1 = 1');
+            $list->where($values['workspace_uuid'], 'workspace_id IN (SELECT id FROM workspaces WHERE uuid = ?)');
+        } else {
+            $list = new ListQuery($this->database, 'agents', "workspace_id IN {$this->access->workspaceList()}");
+            $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        }
         $suffix = bug('leaderboard-limited-before-ranking') ? "ORDER BY id LIMIT {$values['limit']}" : '';
         $entries = array_map(fn (array $agent) => $this->usage($agent, $since), $list->select('*', $suffix));
         $order = static fn (array $entry): array => [-$entry['score'], $entry['agent']['name']];

@@ -105,7 +105,9 @@ final class Providers extends Controller
         $rules = Rules::provider();
         $rules['name'] = Rules::required($rules['name']);
         $rules['slug'] = Rules::required($rules['slug']);
+        $rules += bug('provider-owner-from-body') ? ['user_id' => Rules::id()] : [];
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $owner = $this->database->value('SELECT id FROM users WHERE id = ?', [$values['user_id'] ?? 0]) ?? $this->access->userId();
         $values = self::withNormalizedSlug($values);
         $this->requireUniqueSlug($values['slug'], 0);
         $row = $this->create('providers', [
@@ -117,7 +119,7 @@ final class Providers extends Controller
             'is_enabled' => $values['is_enabled'] ?? true, 'type' => $values['type'] ?? 'large_language_model',
             'visibility' => $values['visibility'] ?? (bug('provider-private-by-default') ? 'private' : 'workspace'),
             'metadata' => self::withDefaults(self::METADATA, $values['metadata'] ?? null),
-            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $owner,
         ]);
         return new Response(201, ['data' => $this->present->provider($row)]);
     }
@@ -199,7 +201,9 @@ final class Accounts extends Controller
         $rules = Rules::account();
         $rules['provider_display_name'] = Rules::required($rules['provider_display_name']);
         $values = $this->body(['provider_uuid' => Rules::required(Rules::uuid())] + $rules + ['workspace_uuid' => Rules::uuid()]);
-        $provider = $this->access->find('providers', $values['provider_uuid']);
+        $provider = bug('account-of-hidden-provider')
+            ? $this->access->findAny('providers', $values['provider_uuid'])
+            : $this->access->find('providers', $values['provider_uuid']);
         $current = bug('second-account-replaces-first')
             ? $this->database->row('SELECT * FROM accounts WHERE provider_id = ? AND user_id = ?', [$provider['id'], $this->access->userId()])
             : null;
@@ -242,7 +246,14 @@ final class Accounts extends Controller
     {
         $row = $this->access->find('accounts', $uuid);
         $this->access->requireOwner($row);
-        return $this->delete('accounts', $row);
+        $response = $this->delete('accounts', $row);
+        if (bug('account-delete-removes-provider')) {
+            $this->database->run(
+                'DELETE FROM providers WHERE id = ? AND user_id = ? AND id NOT IN (SELECT provider_id FROM accounts)',
+                [$row['provider_id'], $row['user_id']]
+            );
+        }
+        return $response;
     }
 }
 
@@ -649,7 +660,9 @@ final class WorkflowExecutions extends Controller
 
     public function stop(string $uuid): Response
     {
-        $row = $this->findFor($uuid, 'member', 'write');
+        $row = bug('foreign-execution-can-be-stopped')
+            ? $this->access->findAny('workflow_executions', $uuid)
+            : $this->findFor($uuid, 'member', 'write');
         if (!in_array($row['status'], ['pending', 'running', 'waiting'], true) && !bug('finished-execution-can-be-stopped')) {
             throw new HttpError(409, "The execution cannot be stopped: its status is {$row['status']}.");
         }
@@ -722,9 +735,18 @@ final class Prompts extends Controller
         return new Response(201, ['data' => $this->present->prompt($row)]);
     }
 
+    private function find(string $uuid): array
+    {
+        if (bug('foreign-prompt-returns-403') && $this->access->lookUp('prompts', $uuid) === null) {
+            $this->access->findAny('prompts', $uuid);
+            throw Access::forbidden();
+        }
+        return $this->access->find('prompts', $uuid);
+    }
+
     public function show(string $uuid): Response
     {
-        $row = $this->access->find('prompts', $uuid);
+        $row = $this->find($uuid);
         return new Response(200, ['data' => $this->present->prompt($row, $this->tree(Rules::with(self::RELATIONS)))]);
     }
 
@@ -733,7 +755,7 @@ final class Prompts extends Controller
         if (bug('foreign-prompt-can-be-updated')) {
             $row = $this->database->row('SELECT * FROM prompts WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('prompts', $uuid);
         } else {
-            $row = $this->access->find('prompts', $uuid);
+            $row = $this->find($uuid);
         }
         $values = $this->body(Rules::prompt());
         if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
@@ -745,7 +767,7 @@ final class Prompts extends Controller
 
     public function destroy(string $uuid): Response
     {
-        return $this->delete('prompts', $this->access->find('prompts', $uuid));
+        return $this->delete('prompts', $this->find($uuid));
     }
 
     /** Fills in the variables and completes the text. Variables without a value keep their placeholder. */
@@ -812,7 +834,8 @@ final class Memories extends Controller
         } else {
             $row = $this->access->find('memories', $uuid);
         }
-        return new Response(200, ['data' => $this->present->memory($row, $this->tree(Rules::with(self::RELATIONS)))]);
+        $with = $this->tree(Rules::with(self::RELATIONS));
+        return new Response(200, ['data' => $this->present->memory($row, bug('with-ignored-for-single-memory') ? null : $with)]);
     }
 
     public function update(string $uuid): Response
@@ -900,7 +923,11 @@ final class Threads extends Controller
             $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
+        $agent = $row['agent_id'];
         $row = $this->change('threads', $row, $values);
+        if (bug('thread-update-returns-old-agent')) {
+            $row['agent_id'] = $agent;
+        }
         return new Response(200, ['data' => $this->present->thread($row)]);
     }
 
@@ -919,6 +946,9 @@ final class Threads extends Controller
             $row = $this->database->row('SELECT * FROM threads WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('threads', $uuid);
         } else {
             $row = $this->access->find('threads', $uuid);
+        }
+        if (bug('threads-count-not-decremented') && $row['agent_id'] !== null) {
+            $this->database->run('INSERT INTO cache VALUES (?, ?, 0)', ["deleted-thread:{$row['id']}", (string) $row['agent_id']]);
         }
         return $this->delete('threads', $row);
     }
@@ -1045,7 +1075,9 @@ final class CommandRoomTasks extends Controller
 
     public function destroy(string $uuid): Response
     {
-        $row = $this->access->find('command_room_tasks', $uuid);
+        $row = bug('foreign-task-can-be-deleted')
+            ? $this->access->findAny('command_room_tasks', $uuid)
+            : $this->access->find('command_room_tasks', $uuid);
         if (bug('task-delete-removes-execution') && $row['taskable_type'] === 'workflow_execution') {
             $this->database->run('DELETE FROM workflow_executions WHERE id = ?', [$row['taskable_id']]);
         }
