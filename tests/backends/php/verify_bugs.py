@@ -1151,6 +1151,65 @@ add_scenario(
 )
 
 
+# Round 3: validation
+
+add_scenario("agent-name-emptied-by-update", 422, lambda c: c.put(f"/agents/{FIRST}", {"name": ""}).status)
+add_scenario("null-description-fails", 422, lambda c: c.put(f"/workflows/{FIRST}", {"description": None}).status)
+add_scenario(
+    "longest-provider-name-rejected", 201, lambda c: c.post("/providers", {"name": "x" * 255, "slug": "a"}).status
+)
+add_scenario("impossible-date-accepted", 422, lambda c: c.get("/workflow-executions?date_from=2024-02-30").status)
+add_scenario("integer-accepted-as-boolean", 422, lambda c: c.put(f"/workspaces/{FIRST}", {"is_onboarded": 1}).status)
+
+# Round 3: actions, metrics and HTTP
+
+
+@scenario("write-share-may-share-workflow", 403)
+def share_workflow_of_other_tenant(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Invoice Import", JANE)
+    return client.post(f"/workflows/{workflow}/share", {"entity_type": "user", "entity_id": 126}, JANE).status
+
+
+add_scenario(
+    "unknown-email-returns-404",
+    401,
+    lambda c: c.send("POST", "/auth/sign-in", {"email": "nobody@example.com", "password": "password"}, token="").status,
+)
+
+
+@scenario("waiting-execution-cannot-be-stopped", 200)
+def stop_waiting_execution(client: BackendClient) -> object:
+    uuid = client.list_all(f"/workflow-executions?status=waiting&workspace_uuid={FIRST}")[0]["uuid"]
+    return client.send("POST", f"/workflow-executions/{uuid}/stop").status
+
+
+@scenario("agent-run-ignores-thread", True)
+def run_agent_in_thread(client: BackendClient) -> object:
+    thread = client.create("threads", agent_uuid=FIRST)["uuid"]
+    reply = client.post(f"/agents/{FIRST}/run", {"content": "Hello", "thread_uuid": thread})
+    return bool(reply.data["thread"]["uuid"] == thread)
+
+
+@scenario("series-ignores-status", True)
+def count_pending_executions_by_day(client: BackendClient) -> object:
+    body = compute_series(client, "workflow-executions", status="pending")
+    return sum(point["value"] for point in body["data"]) == body["total"]
+
+
+@scenario("total-of-shown-groups", True)
+def limit_groups(client: BackendClient) -> object:
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=agents&metric=created"
+    return client.get(f"{path}&group_by=user&limit=1").data["total"] == client.get(path).data["total"]
+
+
+add_scenario(
+    "charset-of-content-type-rejected",
+    201,
+    lambda c: c.send("POST", "/threads", {}, headers={"Content-Type": "application/json; charset=utf-8"}).status,
+)
+add_scenario("unauthenticated-request-redirected", 401, lambda c: c.get("/agents", "").status)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

@@ -359,7 +359,11 @@ final class Agents extends Controller
     {
         $row = $this->access->find('agents', $uuid);
         $this->access->require('agent', $row, 'member', 'write');
-        $values = $this->body(Rules::agent());
+        $rules = Rules::agent();
+        if (bug('agent-name-emptied-by-update')) {
+            $rules['name'] = Rules::text(255);
+        }
+        $values = $this->body($rules);
         if (bug('agent-update-partly-applied')) {
             $row = $this->change('agents', $row, array_diff_key($values, ['tool_uuids' => 1, 'workflow_uuids' => 1]));
             $this->database->commit();
@@ -473,7 +477,11 @@ final class Workflows extends Controller
         if (!bug('read-share-may-update-workflow')) {
             $this->access->require('workflow', $row, 'member', 'write');
         }
-        $values = self::withKnownNodeKeys($this->body(Rules::workflow()));
+        $rules = Rules::workflow();
+        if (bug('null-description-fails')) {
+            $rules['description'] = Rules::nullable($rules['description']);
+        }
+        $values = self::withKnownNodeKeys($this->body($rules));
         if (bug('workflow-update-deactivates')) {
             $values['is_active'] ??= false;
         }
@@ -663,7 +671,8 @@ final class WorkflowExecutions extends Controller
         $row = bug('foreign-execution-can-be-stopped')
             ? $this->access->findAny('workflow_executions', $uuid)
             : $this->findFor($uuid, 'member', 'write');
-        if (!in_array($row['status'], ['pending', 'running', 'waiting'], true) && !bug('finished-execution-can-be-stopped')) {
+        $active = bug('waiting-execution-cannot-be-stopped') ? ['pending', 'running'] : ['pending', 'running', 'waiting'];
+        if (!in_array($row['status'], $active, true) && !bug('finished-execution-can-be-stopped')) {
             throw new HttpError(409, "The execution cannot be stopped: its status is {$row['status']}.");
         }
         $now = now();
