@@ -970,6 +970,246 @@ def add_temperatures(client: BackendClient) -> object:
     return abs(body["total"] - sum(point["value"] for point in body["data"])) < 0.001
 
 
+# Round 3: writes
+
+add_scenario(
+    "message-content-trimmed",
+    "  indented\n",
+    lambda c: c.get(f"/messages/{create_message(c, '  indented' + chr(10))['uuid']}").data["content"],
+)
+add_scenario(
+    "empty-source-becomes-null",
+    "",
+    lambda c: c.put(f"/memories/{c.list_all('/memories?type=url')[0]['uuid']}", {"source": ""}).data["source"],
+)
+
+
+@scenario("thread-metadata-update-restores-defaults", 1.5)
+def update_model_of_thread(client: BackendClient) -> object:
+    thread = client.create("threads", metadata={"temperature": 1.5})["uuid"]
+    return client.put(f"/threads/{thread}", {"metadata": {"model": "claude"}}).data["metadata"]["temperature"]
+
+
+add_scenario(
+    "zero-temperature-replaced-by-default",
+    0,
+    lambda c: c.create("prompts", name="a", content="b", metadata={"temperature": 0})["metadata"]["temperature"],
+)
+
+
+@scenario("agent-update-partly-applied", [404, "Before"])
+def update_agent_with_unknown_tool(client: BackendClient) -> object:
+    agent = client.create("agents", name="Before")["uuid"]
+    status = client.put(f"/agents/{agent}", {"name": "After", "tool_uuids": [UNKNOWN]}).status
+    return [status, client.get(f"/agents/{agent}").data["name"]]
+
+
+add_scenario(
+    "node-parameters-dropped",
+    [{"id": "mail", "type": "email", "parameters": {"to": "team"}}],
+    lambda c: c.create("workflows", name="a", nodes=[{"id": "mail", "type": "email", "parameters": {"to": "team"}}])[
+        "nodes"
+    ],
+)
+
+
+@scenario("agent-links-update-keeps-updated-at", True)
+def remove_tools_of_agent(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Legal Reviewer", JOHN)
+    before = client.get(f"/agents/{agent}").data["updated_at"]
+    return client.put(f"/agents/{agent}", {"tool_uuids": []}).data["updated_at"] > before
+
+
+@scenario("second-account-replaces-first", ["First", "Second"])
+def connect_twice(client: BackendClient) -> object:
+    provider = client.create("providers", name="a", slug="a")["uuid"]
+    names = ("First", "Second")
+    accounts = [client.create("accounts", provider_uuid=provider, provider_display_name=name)["uuid"] for name in names]
+    return [client.get(f"/accounts/{account}").data["provider_display_name"] for account in accounts]
+
+
+# Round 3: lists
+
+
+@scenario("last-item-beyond-total", True)
+def compare_last_item(client: BackendClient) -> object:
+    meta = client.get("/memories?per_page=100").body["meta"]
+    return meta["to"] == meta["total"]
+
+
+@scenario("category-filter-requires-all", True)
+def filter_by_two_categories(client: BackendClient) -> object:
+    category = "7d3c2a10-0000-4000-8000-000000000009"
+    client.create("agents", name="a", category_uuids=[category])
+    return client.get(f"/agents?category_uuids={category}&category_uuids={UNKNOWN}").total == 1
+
+
+add_scenario("workflow-total-ignores-search", 1, lambda c: c.get("/workflows?search=invoice").total)
+
+
+@scenario("threads-sorted-by-creation", True)
+def sort_threads_by_update(client: BackendClient) -> object:
+    oldest = client.list_all("/threads?sort_by=created_at")[0]["uuid"]
+    client.put(f"/threads/{oldest}", {"name": "Changed"})
+    return bool(client.list_all("/threads?sort_by=updated_at")[-1]["uuid"] == oldest)
+
+
+add_scenario("message-search-finds-any-word", 0, lambda c: c.get("/messages?search=arrive%20lamp").total)
+add_scenario("search-for-zero-ignored", 0, lambda c: c.get("/large-language-models?search=0").total)
+
+
+@scenario("execution-counts-cached", 1)
+def count_before_and_after_create(client: BackendClient) -> object:
+    before = client.get("/workflow-executions/count").data["total"]
+    create_execution(client)
+    return client.get("/workflow-executions/count").data["total"] - before
+
+
+# Round 3: relations
+
+
+@scenario("thread-update-returns-old-agent", FIRST)
+def set_agent_of_thread(client: BackendClient) -> object:
+    agent = client.put(f"/threads/{client.create('threads')['uuid']}", {"agent_uuid": FIRST}).data["agent"]
+    return agent["uuid"]
+
+
+add_scenario(
+    "provider-user-is-caller",
+    124,
+    lambda c: c.get(f"/providers/{c.uuid('providers', 'Anthropic', JOHN)}").data["user"]["id"],
+)
+
+
+@scenario("threads-count-not-decremented", 0)
+def delete_thread_of_agent(client: BackendClient) -> object:
+    agent = client.create("agents", name="a")["uuid"]
+    client.delete(f"/threads/{client.create('threads', agent_uuid=agent)['uuid']}")
+    return client.get(f"/agents/{agent}").data["threads_count"]
+
+
+@scenario("account-delete-removes-provider", [204, 200])
+def delete_only_account_of_provider(client: BackendClient) -> object:
+    provider = client.create("providers", name="a", slug="a")["uuid"]
+    account = client.create("accounts", provider_uuid=provider, provider_display_name="a")["uuid"]
+    return [client.delete(f"/accounts/{account}").status, client.get(f"/providers/{provider}").status]
+
+
+add_scenario(
+    "with-ignored-for-single-memory",
+    True,
+    lambda c: "agent" in c.get(f"/memories/{c.list_all('/memories')[0]['uuid']}?with=agent").data,
+)
+
+
+@scenario("message-shows-attachments-of-thread", [2, 0])
+def create_message_after_files(client: BackendClient) -> object:
+    thread = client.create("threads")["uuid"]
+    files = [{"key": f"uploads/{name}", "name": name} for name in ("a.txt", "b.txt")]
+    first = client.create("messages", thread_uuid=thread, content="With files", files=files)
+    second = client.create("messages", thread_uuid=thread, content="Without files")
+    return [len(message["attachments"]) for message in (first, second)]
+
+
+# Round 3: access
+
+
+@scenario("foreign-task-can-be-deleted", 404)
+def delete_foreign_task(client: BackendClient) -> object:
+    task = client.create("command-room-tasks", taskable_type="agent", taskable_uuid=FIRST, title="Check it")["uuid"]
+    return client.delete(f"/command-room-tasks/{task}", JANE).status
+
+
+add_scenario(
+    "foreign-execution-can-be-stopped",
+    404,
+    lambda c: c.send("POST", f"/workflow-executions/{create_execution(c)['uuid']}/stop", token=JANE).status,
+)
+add_scenario(
+    "provider-owner-from-body",
+    123,
+    lambda c: c.create("providers", name="a", slug="a", user_id=125)["user"]["id"],
+)
+add_scenario(
+    "account-of-hidden-provider",
+    404,
+    lambda c: (
+        c.post(
+            "/accounts", {"provider_uuid": c.uuid("providers", "Zoom", JANE), "provider_display_name": "Ours"}
+        ).status
+    ),
+)
+add_scenario(
+    "foreign-prompt-returns-403",
+    404,
+    lambda c: c.get(f"/prompts/{c.list_all('/prompts', JANE)[0]['uuid']}").status,
+)
+add_scenario(
+    "leaderboard-of-any-workspace",
+    [],
+    lambda c: c.get(f"/agents/leaderboard?workspace_uuid={FIRST}", JANE).data,
+)
+
+
+# Round 3: validation
+
+add_scenario("agent-name-emptied-by-update", 422, lambda c: c.put(f"/agents/{FIRST}", {"name": ""}).status)
+add_scenario("null-description-fails", 422, lambda c: c.put(f"/workflows/{FIRST}", {"description": None}).status)
+add_scenario(
+    "longest-provider-name-rejected", 201, lambda c: c.post("/providers", {"name": "x" * 255, "slug": "a"}).status
+)
+add_scenario("impossible-date-accepted", 422, lambda c: c.get("/workflow-executions?date_from=2024-02-30").status)
+add_scenario("integer-accepted-as-boolean", 422, lambda c: c.put(f"/workspaces/{FIRST}", {"is_onboarded": 1}).status)
+
+# Round 3: actions, metrics and HTTP
+
+
+@scenario("write-share-may-share-workflow", 403)
+def share_workflow_of_other_tenant(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Invoice Import", JANE)
+    return client.post(f"/workflows/{workflow}/share", {"entity_type": "user", "entity_id": 126}, JANE).status
+
+
+add_scenario(
+    "unknown-email-returns-404",
+    401,
+    lambda c: c.send("POST", "/auth/sign-in", {"email": "nobody@example.com", "password": "password"}, token="").status,
+)
+
+
+@scenario("waiting-execution-cannot-be-stopped", 200)
+def stop_waiting_execution(client: BackendClient) -> object:
+    uuid = client.list_all(f"/workflow-executions?status=waiting&workspace_uuid={FIRST}")[0]["uuid"]
+    return client.send("POST", f"/workflow-executions/{uuid}/stop").status
+
+
+@scenario("agent-run-ignores-thread", True)
+def run_agent_in_thread(client: BackendClient) -> object:
+    thread = client.create("threads", agent_uuid=FIRST)["uuid"]
+    reply = client.post(f"/agents/{FIRST}/run", {"content": "Hello", "thread_uuid": thread})
+    return bool(reply.data["thread"]["uuid"] == thread)
+
+
+@scenario("series-ignores-status", True)
+def count_pending_executions_by_day(client: BackendClient) -> object:
+    body = compute_series(client, "workflow-executions", status="pending")
+    return sum(point["value"] for point in body["data"]) == body["total"]
+
+
+@scenario("total-of-shown-groups", True)
+def limit_groups(client: BackendClient) -> object:
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=agents&metric=created"
+    return client.get(f"{path}&group_by=user&limit=1").data["total"] == client.get(path).data["total"]
+
+
+add_scenario(
+    "charset-of-content-type-rejected",
+    201,
+    lambda c: c.send("POST", "/threads", {}, headers={"Content-Type": "application/json; charset=utf-8"}).status,
+)
+add_scenario("unauthenticated-request-redirected", 401, lambda c: c.get("/agents", "").status)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

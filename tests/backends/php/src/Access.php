@@ -93,6 +93,12 @@ final class Access
         return $this->lookUp($table, $uuid) ?? throw $this->notFound($table, $uuid);
     }
 
+    /** Returns the record, whoever may see it. Raises 404 if it does not exist. */
+    public function findAny(string $table, string $uuid): array
+    {
+        return $this->database->row("SELECT * FROM $table WHERE uuid = ?", [strtolower($uuid)]) ?? throw $this->notFound($table, $uuid);
+    }
+
     public function notFound(string $table, string $key): HttpError
     {
         $key = mb_scrub($key, 'UTF-8');

@@ -95,7 +95,8 @@ final class Actions extends Controller
                 ? $this->database->row('SELECT * FROM threads WHERE uuid = ?', [$values['thread_uuid']])
                 : $this->access->lookUp('threads', $values['thread_uuid']);
             $thread ??= throw $this->access->notFound('threads', $values['thread_uuid']);
-        } else {
+        }
+        if (!isset($thread) || bug('agent-run-ignores-thread')) {
             $isMember = $this->access->isMember($agent['workspace_id']);
             $thread = $this->create('threads', [
                 'name' => 'New conversation', 'metadata' => json_decode(Threads::METADATA), 'agent_id' => $agent['id'],
@@ -182,7 +183,11 @@ final class Actions extends Controller
 
     private function share(string $type, array $subject): Response
     {
-        $this->access->require($type, $subject, 'member');
+        if (bug('write-share-may-share-workflow') && $type === 'workflow') {
+            $this->access->require($type, $subject, 'member', 'write');
+        } else {
+            $this->access->require($type, $subject, 'member');
+        }
         $values = $this->body(Rules::share());
         if (bug('second-share-replaces-first')) {
             $this->database->run(
@@ -214,8 +219,13 @@ final class Actions extends Controller
             'limit' => Rules::integer(1, 100) + ['default' => 10],
         ]);
         $since = Metrics::startOfPeriod($values['period']) ?? '';
-        $list = new ListQuery($this->database, 'agents', "workspace_id IN {$this->access->workspaceList()}");
-        $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if (bug('leaderboard-of-any-workspace') && $values['workspace_uuid'] !== null) {
+            $list = new ListQuery($this->database, 'agents', '1 = 1');
+            $list->where($values['workspace_uuid'], 'workspace_id IN (SELECT id FROM workspaces WHERE uuid = ?)');
+        } else {
+            $list = new ListQuery($this->database, 'agents', "workspace_id IN {$this->access->workspaceList()}");
+            $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        }
         $suffix = bug('leaderboard-limited-before-ranking') ? "ORDER BY id LIMIT {$values['limit']}" : '';
         $entries = array_map(fn (array $agent) => $this->usage($agent, $since), $list->select('*', $suffix));
         $order = static fn (array $entry): array => [-$entry['score'], $entry['agent']['name']];

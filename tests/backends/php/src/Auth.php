@@ -36,6 +36,9 @@ final class Auth
                 return $user;
             }
         }
+        if (bug('unauthenticated-request-redirected') && !str_contains($request->header('Accept'), 'json')) {
+            throw new HttpError(302, 'Redirecting to /login', [], ['Location' => '/login', 'Content-Type' => 'text/html; charset=UTF-8']);
+        }
         throw $csrfFails ? new HttpError(419, 'CSRF token mismatch.') : new HttpError(401, 'Unauthenticated.');
     }
 
@@ -99,6 +102,9 @@ final class Auth
     public function signIn(Request $request, array $credentials): array
     {
         $user = $this->database->row('SELECT * FROM users WHERE email = ?', [$credentials['email']]);
+        if ($user === null && bug('unknown-email-returns-404')) {
+            throw new HttpError(404, 'There is no user with this email address.');
+        }
         if ($user === null || !password_verify($credentials['password'], $user['password'])) {
             throw new HttpError(401, 'These credentials do not match our records.');
         }

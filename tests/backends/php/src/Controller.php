@@ -48,6 +48,12 @@ final class ListQuery
             return;
         }
         $table = $this->table;
+        if (bug('message-search-finds-any-word') && $table === 'messages' && trim($text) !== '') {
+            $words = preg_split('/\s+/u', $text, -1, PREG_SPLIT_NO_EMPTY);
+            $this->conditions[] = '(' . implode(' OR ', array_fill(0, count($words), 'contains(content, ?)')) . ')';
+            array_push($this->values, ...$words);
+            return;
+        }
         $parts = [];
         foreach ($columns as $column) {
             if (bug('search-wildcards-not-escaped') && $table === 'agents') {
@@ -109,8 +115,9 @@ abstract class Controller
      *
      * @param array<string, mixed> $values validated query parameters
      * @param array<string, string> $columns expressions in SQL by name in `sort_by`; a column of this name is the default
+     * @param ListQuery|null $counted query of the total, if it is not the list
      */
-    protected function page(ListQuery $list, array $values, array $columns, callable $present): Response
+    protected function page(ListQuery $list, array $values, array $columns, callable $present, ?ListQuery $counted = null): Response
     {
         $size = $values['per_page'];
         $page = $values['page'];
@@ -120,7 +127,7 @@ abstract class Controller
         if (bug('page-zero-accepted')) {
             $page = max(1, $page);
         }
-        $total = $list->total();
+        $total = ($counted ?? $list)->total();
         if (bug('page-after-last-clamped')) {
             $page = min($page, max(1, (int) ceil($total / $size)));
         }
@@ -141,9 +148,10 @@ abstract class Controller
             $total = count($rows);
         }
         $hasNext = bug('next-link-on-full-last-page') ? count($rows) === $size : $page < $last;
+        $length = bug('last-item-beyond-total') && $this instanceof Memories ? $size : count($rows);
         $meta = [
             'current_page' => $page, 'from' => $rows === [] ? null : $offset + 1, 'last_page' => $last, 'per_page' => $size,
-            'to' => $rows === [] ? null : $offset + count($rows), 'total' => $total, 'path' => $this->request->url($this->request->path),
+            'to' => $rows === [] ? null : $offset + $length, 'total' => $total, 'path' => $this->request->url($this->request->path),
         ];
         $links = [
             'first' => $this->pageUrl(1), 'last' => $this->pageUrl($last), 'prev' => $page > 1 ? $this->pageUrl($page - 1) : null,
@@ -189,7 +197,11 @@ abstract class Controller
     /** Validated body, without fields that have no rule. */
     protected function body(array $rules): array
     {
-        return Validator::body($this->request->json(), $rules);
+        $values = Validator::body($this->request->json(), $rules);
+        if (bug('message-content-trimmed') && $this instanceof Messages && isset($values['content'])) {
+            $values['content'] = trim($values['content']) ?: $values['content'];
+        }
+        return $values;
     }
 
     protected function parameters(array $rules): array

@@ -188,6 +188,9 @@ final class Request
             throw new HttpError(413, 'The request body is larger than ' . self::MAX_BODY_BYTES . ' bytes.');
         }
         $type = strtolower(trim(explode(';', $this->header('Content-Type'))[0]));
+        if (bug('charset-of-content-type-rejected')) {
+            $type = $this->header('Content-Type');
+        }
         if ($type !== 'application/json') {
             throw new HttpError(415, 'The content type must be application/json.');
         }

@@ -138,7 +138,8 @@ final class Presenter
             'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'], 'metadata' => self::json($row['metadata']),
         ];
         if (self::embeds($with, 'user')) {
-            $body['user'] = $this->user($this->row('users', $row['user_id']), self::nested($with, 'user'));
+            $owner = bug('provider-user-is-caller') ? $this->access->userId() : $row['user_id'];
+            $body['user'] = $this->user($this->row('users', $owner), self::nested($with, 'user'));
         }
         return $body;
     }
@@ -167,6 +168,9 @@ final class Presenter
         $workflows = "id IN (SELECT workflow_id FROM agent_workflows WHERE agent_id = ?)";
         $runs = $this->count('agent_runs', 'agent_id = ?', [$id]);
         $threads = $this->count('threads', 'agent_id = ?', [$id]);
+        if (bug('threads-count-not-decremented')) {
+            $threads += $this->database->value("SELECT COUNT(*) FROM cache WHERE key LIKE 'deleted-thread:%' AND value = ?", [(string) $id]);
+        }
         $body = [
             'uuid' => $row['uuid'], 'name' => $row['name'], 'description' => $row['description'], 'instruction' => $row['instruction'],
             'profile_photo_url' => $row['profile_photo_url'], 'profile_photo_config' => self::json($row['profile_photo_config']),
@@ -454,7 +458,9 @@ final class Presenter
             $body['thread'] = $this->thread($this->row('threads', $row['thread_id']), self::nested($with, 'thread'));
         }
         if (self::embeds($with, 'attachments')) {
-            $body['attachments'] = $this->attachments('message_id', $row['id'], self::nested($with, 'attachments'));
+            $body['attachments'] = bug('message-shows-attachments-of-thread')
+                ? $this->attachments('thread_id', $row['thread_id'], self::nested($with, 'attachments'))
+                : $this->attachments('message_id', $row['id'], self::nested($with, 'attachments'));
         }
         return $body;
     }

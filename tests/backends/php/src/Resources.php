@@ -105,7 +105,9 @@ final class Providers extends Controller
         $rules = Rules::provider();
         $rules['name'] = Rules::required($rules['name']);
         $rules['slug'] = Rules::required($rules['slug']);
+        $rules += bug('provider-owner-from-body') ? ['user_id' => Rules::id()] : [];
         $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $owner = $this->database->value('SELECT id FROM users WHERE id = ?', [$values['user_id'] ?? 0]) ?? $this->access->userId();
         $values = self::withNormalizedSlug($values);
         $this->requireUniqueSlug($values['slug'], 0);
         $row = $this->create('providers', [
@@ -117,7 +119,7 @@ final class Providers extends Controller
             'is_enabled' => $values['is_enabled'] ?? true, 'type' => $values['type'] ?? 'large_language_model',
             'visibility' => $values['visibility'] ?? (bug('provider-private-by-default') ? 'private' : 'workspace'),
             'metadata' => self::withDefaults(self::METADATA, $values['metadata'] ?? null),
-            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
+            'workspace_id' => $this->workspaceId($values), 'user_id' => $owner,
         ]);
         return new Response(201, ['data' => $this->present->provider($row)]);
     }
@@ -199,7 +201,16 @@ final class Accounts extends Controller
         $rules = Rules::account();
         $rules['provider_display_name'] = Rules::required($rules['provider_display_name']);
         $values = $this->body(['provider_uuid' => Rules::required(Rules::uuid())] + $rules + ['workspace_uuid' => Rules::uuid()]);
-        $provider = $this->access->find('providers', $values['provider_uuid']);
+        $provider = bug('account-of-hidden-provider')
+            ? $this->access->findAny('providers', $values['provider_uuid'])
+            : $this->access->find('providers', $values['provider_uuid']);
+        $current = bug('second-account-replaces-first')
+            ? $this->database->row('SELECT * FROM accounts WHERE provider_id = ? AND user_id = ?', [$provider['id'], $this->access->userId()])
+            : null;
+        if ($current !== null) {
+            $row = $this->change('accounts', $current, array_diff_key($values, ['provider_uuid' => 1, 'workspace_uuid' => 1]), []);
+            return new Response(201, ['data' => $this->present->account($row)]);
+        }
         $row = $this->create('accounts', [
             'provider_display_name' => $values['provider_display_name'], 'provider_account_id' => $values['provider_account_id'] ?? null,
             'provider_authentication_strategy' => $values['provider_authentication_strategy'] ?? 'token',
@@ -235,7 +246,14 @@ final class Accounts extends Controller
     {
         $row = $this->access->find('accounts', $uuid);
         $this->access->requireOwner($row);
-        return $this->delete('accounts', $row);
+        $response = $this->delete('accounts', $row);
+        if (bug('account-delete-removes-provider')) {
+            $this->database->run(
+                'DELETE FROM providers WHERE id = ? AND user_id = ? AND id NOT IN (SELECT provider_id FROM accounts)',
+                [$row['provider_id'], $row['user_id']]
+            );
+        }
+        return $response;
     }
 }
 
@@ -267,7 +285,10 @@ final class Agents extends Controller
         $list->whereIn($values['user_multiplai_ids'], 'user_id IN (SELECT id FROM users WHERE multiplai_id IN ?)');
         $list->where($values['visibility'], 'visibility = ?');
         $list->whereIs($values['is_shared'], $this->hasShare('agent', 'agents'));
-        $list->whereIn($values['category_uuids'], 'EXISTS (SELECT 1 FROM json_each(agents.category_uuids) WHERE value IN ?)');
+        $ofCategory = 'EXISTS (SELECT 1 FROM json_each(agents.category_uuids) WHERE value IN ?)';
+        foreach (bug('category-filter-requires-all') ? array_chunk($values['category_uuids'] ?? [], 1) : [$values['category_uuids']] as $categories) {
+            $list->whereIn($categories, $ofCategory);
+        }
         $list->where($values['template'], 'template = ?');
         $list->where($values['favorite'], bug('favorite-filters-templates') ? 'template = ?' : 'favorite = ?');
         $list->search($values['search'], ['name', 'description']);
@@ -338,13 +359,21 @@ final class Agents extends Controller
     {
         $row = $this->access->find('agents', $uuid);
         $this->access->require('agent', $row, 'member', 'write');
-        $values = $this->body(Rules::agent());
+        $rules = Rules::agent();
+        if (bug('agent-name-emptied-by-update')) {
+            $rules['name'] = Rules::text(255);
+        }
+        $values = $this->body($rules);
+        if (bug('agent-update-partly-applied')) {
+            $row = $this->change('agents', $row, array_diff_key($values, ['tool_uuids' => 1, 'workflow_uuids' => 1]));
+            $this->database->commit();
+        }
         $tools = isset($values['tool_uuids']) ? $this->ids('tools', $values['tool_uuids']) : null;
         $workflows = isset($values['workflow_uuids']) ? $this->ids('workflows', $values['workflow_uuids']) : null;
         unset($values['tool_uuids'], $values['workflow_uuids']);
         $linked = $tools !== null && $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
         $linked = ($workflows !== null && $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows)) || $linked;
-        $row = $this->change('agents', $row, $values, ['metadata'], $linked);
+        $row = $this->change('agents', $row, $values, ['metadata'], $linked && !bug('agent-links-update-keeps-updated-at'));
         return new Response(200, ['data' => $this->present->agent($row)]);
     }
 
@@ -386,21 +415,34 @@ final class Workflows extends Controller
         $list->where(bug('false-filter-ignored') ? ($values['is_active'] ?: null) : $values['is_active'], 'is_active = ?');
         $list->whereIs($values['is_shared'], $this->hasShare('workflow', 'workflows'));
         $list->where($values['favorite'], 'is_favorite = ?');
+        $counted = bug('workflow-total-ignores-search') ? clone $list : null;
         $list->search($values['search'], bug('workflow-search-in-name-only') ? ['name'] : ['name', 'description']);
         $with = Presenter::tree($values['with']);
         $columns = ['trigger_count' => '(SELECT COUNT(*) FROM workflow_executions e WHERE e.workflow_id = workflows.id)'];
-        return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with));
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with), $counted);
     }
 
     public function store(): Response
     {
         $rules = Rules::workflow();
         $rules['name'] = Rules::required($rules['name']);
-        $values = $this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]);
+        $values = self::withKnownNodeKeys($this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]));
         $row = $this->create('workflows', self::newRow($values) + [
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->workflow($row)]);
+    }
+
+    private static function withKnownNodeKeys(array $values): array
+    {
+        if (bug('node-parameters-dropped') && isset($values['nodes'])) {
+            $known = ['id' => 1, 'type' => 1, 'name' => 1, 'position' => 1];
+            $values['nodes'] = array_map(
+                static fn (mixed $node): mixed => is_object($node) ? (object) array_intersect_key((array) $node, $known) : $node,
+                $values['nodes']
+            );
+        }
+        return $values;
     }
 
     /** Columns of a new workflow, with defaults for the fields that the request omits. */
@@ -435,7 +477,11 @@ final class Workflows extends Controller
         if (!bug('read-share-may-update-workflow')) {
             $this->access->require('workflow', $row, 'member', 'write');
         }
-        $values = $this->body(Rules::workflow());
+        $rules = Rules::workflow();
+        if (bug('null-description-fails')) {
+            $rules['description'] = Rules::nullable($rules['description']);
+        }
+        $values = self::withKnownNodeKeys($this->body($rules));
         if (bug('workflow-update-deactivates')) {
             $values['is_active'] ??= false;
         }
@@ -524,6 +570,16 @@ final class WorkflowExecutions extends Controller
         $list->where($values['requires_human_review'], 'requires_human_review = ?');
         $list->whereIs($values['has_command_room_task'], "EXISTS (SELECT 1 FROM command_room_tasks t WHERE t.taskable_type = 'workflow_execution'"
             . " AND t.taskable_id = workflow_executions.id AND {$this->access->scope('command_room_tasks', 't')})");
+        if (bug('execution-counts-cached')) {
+            $key = "counts:{$this->access->userId()}:" . json_encode($values);
+            return new Response(200, ['data' => $this->cached($key, fn (): array => $this->countByStatus($list))]);
+        }
+        return new Response(200, ['data' => $this->countByStatus($list)]);
+    }
+
+    /** @return array<string, int> number of executions of each status, and `total` */
+    private function countByStatus(ListQuery $list): array
+    {
         $counts = array_fill_keys(Rules::STATUSES, 0);
         foreach ($list->select('status, COUNT(*) AS number', 'GROUP BY status') as $row) {
             $counts[$row['status']] = $row['number'];
@@ -532,7 +588,7 @@ final class WorkflowExecutions extends Controller
         if (bug('execution-total-without-waiting')) {
             $total -= $counts['waiting'];
         }
-        return new Response(200, ['data' => ['total' => $total] + $counts]);
+        return ['total' => $total] + $counts;
     }
 
     public function store(): Response
@@ -612,8 +668,11 @@ final class WorkflowExecutions extends Controller
 
     public function stop(string $uuid): Response
     {
-        $row = $this->findFor($uuid, 'member', 'write');
-        if (!in_array($row['status'], ['pending', 'running', 'waiting'], true) && !bug('finished-execution-can-be-stopped')) {
+        $row = bug('foreign-execution-can-be-stopped')
+            ? $this->access->findAny('workflow_executions', $uuid)
+            : $this->findFor($uuid, 'member', 'write');
+        $active = bug('waiting-execution-cannot-be-stopped') ? ['pending', 'running'] : ['pending', 'running', 'waiting'];
+        if (!in_array($row['status'], $active, true) && !bug('finished-execution-can-be-stopped')) {
             throw new HttpError(409, "The execution cannot be stopped: its status is {$row['status']}.");
         }
         $now = now();
@@ -669,6 +728,9 @@ final class Prompts extends Controller
         if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
             throw HttpError::invalid(['name' => ['The name has already been taken.']]);
         }
+        if (bug('zero-temperature-replaced-by-default') && isset($values['metadata']) && empty($values['metadata']->temperature)) {
+            unset($values['metadata']->temperature);
+        }
         $row = $this->create('prompts', [
             'name' => $values['name'], 'description' => $values['description'] ?? '', 'content' => $values['content'],
             'tags' => $values['tags'] ?? [], 'profile_photo_url' => $values['profile_photo_url'] ?? null,
@@ -682,9 +744,18 @@ final class Prompts extends Controller
         return new Response(201, ['data' => $this->present->prompt($row)]);
     }
 
+    private function find(string $uuid): array
+    {
+        if (bug('foreign-prompt-returns-403') && $this->access->lookUp('prompts', $uuid) === null) {
+            $this->access->findAny('prompts', $uuid);
+            throw Access::forbidden();
+        }
+        return $this->access->find('prompts', $uuid);
+    }
+
     public function show(string $uuid): Response
     {
-        $row = $this->access->find('prompts', $uuid);
+        $row = $this->find($uuid);
         return new Response(200, ['data' => $this->present->prompt($row, $this->tree(Rules::with(self::RELATIONS)))]);
     }
 
@@ -693,7 +764,7 @@ final class Prompts extends Controller
         if (bug('foreign-prompt-can-be-updated')) {
             $row = $this->database->row('SELECT * FROM prompts WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('prompts', $uuid);
         } else {
-            $row = $this->access->find('prompts', $uuid);
+            $row = $this->find($uuid);
         }
         $values = $this->body(Rules::prompt());
         if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
@@ -705,7 +776,7 @@ final class Prompts extends Controller
 
     public function destroy(string $uuid): Response
     {
-        return $this->delete('prompts', $this->access->find('prompts', $uuid));
+        return $this->delete('prompts', $this->find($uuid));
     }
 
     /** Fills in the variables and completes the text. Variables without a value keep their placeholder. */
@@ -772,13 +843,17 @@ final class Memories extends Controller
         } else {
             $row = $this->access->find('memories', $uuid);
         }
-        return new Response(200, ['data' => $this->present->memory($row, $this->tree(Rules::with(self::RELATIONS)))]);
+        $with = $this->tree(Rules::with(self::RELATIONS));
+        return new Response(200, ['data' => $this->present->memory($row, bug('with-ignored-for-single-memory') ? null : $with)]);
     }
 
     public function update(string $uuid): Response
     {
         $row = $this->access->find('memories', $uuid);
         $values = $this->body(Rules::memory()) + (bug('memory-update-clears-source') ? ['source' => null] : []);
+        if (bug('empty-source-becomes-null') && ($values['source'] ?? null) === '') {
+            $values['source'] = null;
+        }
         $row = $this->change('memories', $row, $values, []);
         return new Response(200, ['data' => $this->present->memory($row)]);
     }
@@ -808,7 +883,8 @@ final class Threads extends Controller
         $list->where($values['creator_id'], 'user_id = ?');
         $list->search($values['search'], ['name']);
         $with = self::embeddable(Presenter::tree($values['with']));
-        return $this->page($list, $values, [], fn (array $row) => $this->present->thread($row, $with));
+        $columns = bug('threads-sorted-by-creation') ? ['updated_at' => 'created_at'] : [];
+        return $this->page($list, $values, $columns, fn (array $row) => $this->present->thread($row, $with));
     }
 
     public function store(): Response
@@ -848,12 +924,19 @@ final class Threads extends Controller
     {
         $row = $this->access->find('threads', $uuid);
         $values = $this->body(Rules::thread());
+        if (bug('thread-metadata-update-restores-defaults') && isset($values['metadata'])) {
+            $values['metadata'] = self::withDefaults(self::METADATA, $values['metadata']);
+        }
         $isPresent = bug('agent-of-thread-cannot-be-removed') ? isset($values['agent_uuid']) : array_key_exists('agent_uuid', $values);
         if ($isPresent) {
             $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
+        $agent = $row['agent_id'];
         $row = $this->change('threads', $row, $values);
+        if (bug('thread-update-returns-old-agent')) {
+            $row['agent_id'] = $agent;
+        }
         return new Response(200, ['data' => $this->present->thread($row)]);
     }
 
@@ -872,6 +955,9 @@ final class Threads extends Controller
             $row = $this->database->row('SELECT * FROM threads WHERE uuid = ?', [$uuid]) ?? throw $this->access->notFound('threads', $uuid);
         } else {
             $row = $this->access->find('threads', $uuid);
+        }
+        if (bug('threads-count-not-decremented') && $row['agent_id'] !== null) {
+            $this->database->run('INSERT INTO cache VALUES (?, ?, 0)', ["deleted-thread:{$row['id']}", (string) $row['agent_id']]);
         }
         return $this->delete('threads', $row);
     }
@@ -960,7 +1046,7 @@ final class LargeLanguageModels extends Controller
         $list = $this->query('large_language_models');
         $list->where($values['family'], 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
-        $list->search($values['search'], ['name', 'slug', 'description']);
+        $list->search(bug('search-for-zero-ignored') ? ($values['search'] ?: null) : $values['search'], ['name', 'slug', 'description']);
         $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));
         if (!bug('model-list-cached-without-filters')) {
             return $build();
@@ -998,7 +1084,9 @@ final class CommandRoomTasks extends Controller
 
     public function destroy(string $uuid): Response
     {
-        $row = $this->access->find('command_room_tasks', $uuid);
+        $row = bug('foreign-task-can-be-deleted')
+            ? $this->access->findAny('command_room_tasks', $uuid)
+            : $this->access->find('command_room_tasks', $uuid);
         if (bug('task-delete-removes-execution') && $row['taskable_type'] === 'workflow_execution') {
             $this->database->run('DELETE FROM workflow_executions WHERE id = ?', [$row['taskable_id']]);
         }

@@ -113,7 +113,8 @@ final class Rules
         $suggestion = self::closed(['emoji' => self::text(32), 'name' => self::text(255), 'description' => self::text(10000)]);
         $suggestions = self::listOf($suggestion, 100);
         return [
-            'name' => self::text(255, 1), 'profile_photo_url' => self::uri(), 'is_onboarded' => self::flag(),
+            'name' => self::text(255, 1), 'profile_photo_url' => self::uri(),
+            'is_onboarded' => self::flag() + (bug('integer-accepted-as-boolean') ? ['loose' => true] : []),
             'metadata' => self::object([
                 'onboarding_step' => self::integer(0, 100), 'sources' => self::listOf(self::text(255), 100),
                 'affiliate_name' => self::text(255), 'role' => self::text(255), 'industry' => self::text(255),
@@ -130,7 +131,8 @@ final class Rules
         $secret = self::text(4096);
         $object = self::object();
         return [
-            'name' => self::text(255, 1), 'slug' => self::text(255, 1), 'description' => self::text(10000),
+            'name' => self::text(bug('longest-provider-name-rejected') ? 254 : 255, 1), 'slug' => self::text(255, 1),
+            'description' => self::text(10000),
             'website' => self::nullable(self::uri()), 'profile_photo_url' => self::nullable(self::uri()), 'profile_photo_config' => self::photo(),
             'authentication_strategy' => self::enum(self::STRATEGIES),
             'authentication_config' => self::object([

@@ -112,7 +112,11 @@ final class Validator
         $value = match ($rule['type']) {
             'string' => $this->text($value, $rule, $path),
             'integer', 'number' => $this->number($value, $rule, $path),
-            'boolean' => is_bool($value) ? $value : $this->fail($path, 'must be true or false'),
+            'boolean' => match (true) {
+                is_bool($value) => $value,
+                isset($rule['loose']) && in_array($value, [0, 1, '0', '1'], true) => (bool) $value,
+                default => $this->fail($path, 'must be true or false'),
+            },
             'array' => $this->items($value, $rule, $path),
             'object' => $this->object($value, $rule, $path),
             'union' => $this->union($value, $rule['rules'], $path),
@@ -152,6 +156,9 @@ final class Validator
 
     private function isDate(string $value): bool
     {
+        if (bug('impossible-date-accepted')) {
+            return preg_match('/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/D', $value) === 1;
+        }
         return preg_match('/^(\d{4})-(\d{2})-(\d{2})$/D', $value, $parts) === 1
             && checkdate((int) $parts[2], (int) $parts[3], (int) $parts[1]);
     }
