@@ -200,7 +200,11 @@ class _Bundler:
         if path not in self.documents:
             if len(self.documents) >= MAX_FILES:
                 raise ContractError(self.name, f"more than {MAX_FILES} files", "a smaller contract")
-            content = _read_bytes(path)
+            try:
+                content = _read_bytes(path)
+            except ContractError as error:
+                problem = f"reference {reference!r}: {error.problem}"
+                raise ContractError(self._locate_text(base, reference), problem, error.expected) from None
             self.contents[self._describe(path)] = content
             with _name_file(self._describe(path)):
                 self.documents[path] = resolve_anchors(load_mapping(content, self._describe(path)), content)
