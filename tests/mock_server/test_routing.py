@@ -28,7 +28,7 @@ def overlapping_contract() -> Contract:
     parameters: [{", ".join(f"{{name: {n}, in: path, required: true, schema: {{type: string}}}}" for n in names)}]
     {method}:
       operationId: {identity}
-      x-action: retrieve
+      x-action: static
       responses: {{"204": {{description: x}}}}"""
         for path, names, method, identity in (
             ("/authors/famous", (), "post", "famous"),
@@ -217,7 +217,7 @@ def build_operation(path: str, method: str = "get", **keywords: str) -> str:
     return f"""  {path!r}:
     {method}:
       operationId: {method} {path}
-      x-action: retrieve
+      x-action: static
       responses: {{"204": {{description: x}}}}
 {lines}"""
 

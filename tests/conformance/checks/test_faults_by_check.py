@@ -360,7 +360,6 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="monthly past periods",
     ),
     fault_case("csrf-cookie-is-readable", change_response(faults.hide_csrf_cookie), "openSession"),
-    fault_case("equal-values-accepted", faults.require_unique_names, "createWard", parameter="values"),
     fault_case("model-list", change_json(faults.search_first_characters), "listPatients", parameter="search"),
     fault_case("model-list", faults.sort_as_text("cost"), "listTreatments", parameter="sort=cost"),
     fault_case("model-list", faults.ignore_case_of_ascii_only, "listWards", parameter="search"),

@@ -567,21 +567,6 @@ def hide_csrf_cookie(_: InterceptedRequest, response: InterceptedResponse) -> In
     return response.with_headers({"set-cookie": cookies or None})
 
 
-def require_unique_names() -> Fault:
-    """A create with the name of another record is rejected."""
-    names: set[str] = set()
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        name = request.json_object.get("name")
-        if name in names:
-            return build_response(422, {"message": "Invalid.", "errors": {"name": ["The name is taken."]}})
-        response = await call_next(request)
-        names.update([str(name)] if response.is_success else [])
-        return response
-
-    return fault
-
-
 @stateless
 async def create_for_other_account(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
     """A create that refers to a record of the other account is performed for that account."""

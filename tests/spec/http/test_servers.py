@@ -98,14 +98,14 @@ servers: [{url: /v1}, {url: /v2}]
 paths:
   /items:
     servers: [{url: https://items.example.com/items-api}]
-    get: {operationId: a, x-action: retrieve, responses: {"204": {description: x}}}
+    get: {operationId: a, x-action: static, responses: {"204": {description: x}}}
     post:
       operationId: b
-      x-action: retrieve
+      x-action: static
       servers: [{url: /uploads}, {url: /files}]
       responses: {"204": {description: x}}
   /others:
-    get: {operationId: c, x-action: retrieve, responses: {"204": {description: x}}}
+    get: {operationId: c, x-action: static, responses: {"204": {description: x}}}
 """
 
 
