@@ -146,7 +146,7 @@ def test_mapping_of_a_discriminator_is_converted(tmp_path: Path) -> None:
         ("paths/pets.yaml}", "file:///etc/passwd}", "external reference 'file:///etc/passwd'", "a file in {folder}"),
         ("schemas/Pet.yaml}", "schemas/Pet.yaml#Pet}", "reference 'schemas/Pet.yaml#Pet' to an anchor", "a JSON"),
         ("schemas/Pet.yaml}", "schemas/Pet.yaml#/a}", "unresolved reference schemas/Pet.yaml#/a", "a part of"),
-        ("schemas/Pet.yaml}", "schemas/No.yaml}", "reference 'schemas/No.yaml': No such file or directory", "a readable"),
+        ("schemas/Pet.yaml}", "schemas/No.yaml}", "reference 'schemas/No.yaml': No such file or directory", "a read"),
     ],
 )  # fmt: skip
 def test_invalid_reference_is_an_error(tmp_path: Path, old: str, new: str, problem: str, expected: str) -> None:
