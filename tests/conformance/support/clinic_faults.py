@@ -561,6 +561,21 @@ def search_first_characters(request: InterceptedRequest, body: Any) -> Any:
     return {**body, "data": rows, "meta": {**body["meta"], "total": total}} if term else body
 
 
+@stateless
+async def reject_charset(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """A media type with a charset is not accepted."""
+    is_rejected = "charset" in request.headers.get("content-type", "")
+    return build_response(415, {"message": "Unsupported."}) if is_rejected else await call_next(request)
+
+
+@stateless
+async def redirect_to_login(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """A request without a token is redirected to a page, unless it accepts only JSON."""
+    response = await call_next(request)
+    asks_for_json = request.headers.get("accept") == "application/json"
+    return response if response.status != 401 or asks_for_json else build_response(302, None)
+
+
 def hide_csrf_cookie(_: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
     """Scripts cannot read the cookie with the CSRF token."""
     cookies = re.sub("(clinic_csrf=[^,]*)", r"\1; HttpOnly", response.headers.get("set-cookie", ""))
