@@ -11,6 +11,7 @@ from conformance.checks.access.sessions import ALTERNATIVE_CREDENTIALS
 from conformance.checks.support.bad_requests import build_unknown_path, require_allowed
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
+from conformance.checks.support.references import get_unknown_key, iter_references
 from conformance.checks.support.values import (
     accepts_any_text,
     equal,
@@ -63,7 +64,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "refused-request-has-no-effect",
-    "A request that is rejected for its credentials, key, method, media type, size, syntax or values changes nothing.",
+    "A request that is rejected for its credentials, keys, method, media type, size, syntax or values changes nothing.",
     Category.SIDE_EFFECTS,
     _applies,
     provenance_independent=True,
@@ -131,6 +132,16 @@ def _iter_invalid_fields(case: Case, text_field: BodyField) -> Iterator[tuple[Re
             yield RefusedRequest(parameter=f"an invalid {path}"), body_field.name, value
 
 
+def _iter_unknown_references(case: Case) -> Iterator[tuple[RefusedRequest, str, Any]]:
+    """Yield (request, field, value): the key of no record for each relation that the body sets."""
+    for body_field, relation in iter_references(case.session.contract, case.operation):
+        setter = body_field.relation_setter
+        if setter is not None and setter.discriminator is None:
+            key = get_unknown_key(case.session.contract, relation)
+            refusal = RefusedRequest(parameter=f"an unknown {body_field.name}")
+            yield refusal, body_field.name, [key] if relation.to_many else key
+
+
 def _find_undefined_method(contract: Contract, operation: Operation) -> str | None:
     methods = ITEM_METHODS if operation.path_parameter_names else COLLECTION_METHODS
     defined = {other.method for other in contract.operations.values() if other.path == operation.path}
@@ -176,18 +187,20 @@ def _check_updates(case: Case) -> Iterator[CheckResult]:
     created = new_record(case)
     path = path_of(operation, created.key)
 
-    def build_body() -> dict[str, Any]:
-        changes = {text_field.name: _build_text(case, text_field)}
+    def build_body(references: Mapping[str, Any]) -> dict[str, Any]:
+        changes = {text_field.name: _build_text(case, text_field), **references}
         return session.records.build_update(operation, created.resource, created.key, changes)
 
-    for refusal in _iter_refusals(case):
+    refusals: list[tuple[RefusedRequest, dict[str, Any]]] = [(refusal, {}) for refusal in _iter_refusals(case)]
+    refusals += [(refusal, {name: value}) for refusal, name, value in _iter_unknown_references(case)]
+    for refusal, references in refusals:
         before = fetch_attributes(session, created.resource, created.key)
-        exchange = refusal.send(case, path, build_body())
+        exchange = refusal.send(case, path, build_body(references))
         if not _is_refused(exchange):
             yield _skip_accepted(case, refusal, exchange)
             continue
         yield _evaluate(case, refusal, exchange, _find_change(case, created.key, before))
-    yield from _check_unknown_key(case, build_body())
+    yield from _check_unknown_key(case, build_body({}))
 
 
 def _find_change(case: Case, key: Any, before: Mapping[str, Any]) -> str:
@@ -238,7 +251,7 @@ def _check_creates(case: Case) -> Iterator[CheckResult]:
     for refusal in _iter_refusals(case):
         text = _build_text(case, text_field)
         sent.append((refusal, text, refusal.send(case, {}, {**body, text_field.name: text})))
-    for refusal, name, value in _iter_invalid_fields(case, text_field):
+    for refusal, name, value in (*_iter_invalid_fields(case, text_field), *_iter_unknown_references(case)):
         text = _build_text(case, text_field)
         sent.append((refusal, text, refusal.send(case, {}, {**body, text_field.name: text, name: value})))
     control = new_record(case, {text_field.name: _build_text(case, text_field)})

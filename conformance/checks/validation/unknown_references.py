@@ -7,6 +7,7 @@ from typing import Any
 from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.parameters import retrieve_with_relations
+from conformance.checks.support.references import get_unknown_key, iter_references
 from conformance.checks.support.values import has_action, is_create, new_record
 from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck
@@ -15,23 +16,10 @@ from conformance.transport.messages import Exchange
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
 
-UNKNOWN_UUID = "00000000-0000-4000-8000-00000000dead"
-UNKNOWN_INTEGER = 2_000_000_001
-
-
-def _iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Relation]]:
-    """Yield the fields of a body that refer to records, with the relations that they set."""
-    resource = contract.resources.get(operation.resource or "")
-    for field in operation.body_fields.values() if resource is not None else ():
-        setter = field.relation_setter
-        relation = resource.relations.get(setter.relation) if resource is not None and setter is not None else None
-        if relation is not None and relation.is_stored:
-            yield field, relation
-
 
 def _applies(contract: Contract, operation: Operation) -> bool:
     is_write = has_action("update")(contract, operation) or is_create(contract, operation)
-    return is_write and not operation.effects and any(True for _ in _iter_references(contract, operation))
+    return is_write and not operation.effects and any(True for _ in iter_references(contract, operation))
 
 
 @check(
@@ -44,7 +32,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 def check_unknown_references(case: Case) -> Iterator[CheckResult]:
     """Send each reference with a key that no record has; in a list alone, and after an existing one."""
     bad_requests.require_allowed(case)
-    for field, relation in _iter_references(case.session.contract, case.operation):
+    for field, relation in iter_references(case.session.contract, case.operation):
         for value, label in _iter_values(case, relation):
             requirement = case.build_requirement(field.pointer, "x-relation", f"{field.name}{label}")
             try:
@@ -59,8 +47,7 @@ def check_unknown_references(case: Case) -> Iterator[CheckResult]:
 
 def _iter_values(case: Case, relation: Relation) -> Iterator[tuple[Any, str]]:
     """Yield (value, label) with an unknown key."""
-    resource = case.session.contract.resources[relation.targets[0]]
-    unknown: Any = UNKNOWN_INTEGER if resource.has_integer_key else UNKNOWN_UUID
+    unknown = get_unknown_key(case.session.contract, relation)
     if not relation.to_many:
         yield unknown, ""
         return

@@ -359,6 +359,12 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "countTreatments",
         parameter="monthly past periods",
     ),
+    fault_case(
+        "refused-request-has-no-effect",
+        faults.store_in_spite_of_unknown("ward_uuid"),
+        "createTreatment",
+        parameter="an unknown ward_uuid",
+    ),
     fault_case("charset-of-request-accepted", faults.reject_charset, "createWard"),
     fault_case("charset-of-request-accepted", faults.reject_charset, "updatePatient"),
     fault_case("unauthenticated-is-401", faults.redirect_to_login, "listWards", parameter="no token, any media type"),

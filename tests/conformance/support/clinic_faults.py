@@ -602,6 +602,19 @@ def ignore_unknown_reference(name: str) -> MakeFault:
     return accept(correct)
 
 
+def store_in_spite_of_unknown(name: str) -> MakeFault:
+    """A request with a reference to a record that does not exist is refused, but its other fields are stored."""
+
+    @stateless
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if response.status == 404 and name in request.json_object:
+            await call_next(request.with_json({n: v for n, v in request.json_object.items() if n != name}))
+        return response
+
+    return fault
+
+
 def count_from_previous_day(body: dict[str, Any]) -> dict[str, Any]:
     """The days of a metric are those of a time zone west of UTC."""
     if "date_from" not in body:

@@ -1,0 +1,24 @@
+"""Fields of a request body that refer to other records, and keys that no record has."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from spec.model import BodyField, Contract, Operation, Relation
+
+UNKNOWN_UUID = "00000000-0000-4000-8000-00000000dead"
+UNKNOWN_INTEGER = 2_000_000_001
+
+
+def iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[BodyField, Relation]]:
+    """Yield the fields of a body that refer to records, with the relations that they set."""
+    resource = contract.resources.get(operation.resource or "")
+    for field in operation.body_fields.values() if resource is not None else ():
+        setter = field.relation_setter
+        relation = resource.relations.get(setter.relation) if resource is not None and setter is not None else None
+        if relation is not None and relation.is_stored:
+            yield field, relation
+
+
+def get_unknown_key(contract: Contract, relation: Relation) -> Any:
+    """Return a key that no record has to which a relation may refer."""
+    return UNKNOWN_INTEGER if contract.resources[relation.targets[0]].has_integer_key else UNKNOWN_UUID
