@@ -177,7 +177,7 @@ class Execution:
         if operation is None or view is None:
             return
         definition = self.session.contract.resources[resource]
-        created = {record.key for record in self.session.write_log.created_records if record.resource == resource}
+        created = [record.key for record in self.session.write_log.created_records if record.resource == resource]
         rows = self._fetch_rows_with_relations(operation)
         rows.sort(key=lambda row: row.get(definition.key_attribute) in created)  # stable
         for row in rows[:max_rows]:

@@ -1,4 +1,4 @@
-"""What the contract requires of a success besides the record: other properties of the envelope, and headers."""
+"""Properties of the envelope and headers that a success response has in addition to the record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Checks that metrics follow updates of the properties that they are filtered by, and actions on their records only."""
+"""Checks that metrics reflect updates of filtered properties, and actions on records of their own resource."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ def _list_values(contract: Contract, field: BodyField) -> list[Any]:
 
 @check(
     "metric-follows-updates",
-    "A metric that is filtered by a property follows an update of that property.",
+    "After an update of a property, a metric filtered by it counts the record by its new value only.",
     Category.METRICS,
     lambda contract, operation: bool(_find_updated_filters(contract, operation)),
     writes=True,

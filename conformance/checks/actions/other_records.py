@@ -65,9 +65,11 @@ def _evaluate(case: Case, action: PerformedAction, other: ObservedRecord) -> Che
 
 
 def _find_changes(case: Case, action: PerformedAction, other: ObservedRecord, exchange: Exchange) -> Iterator[str]:
-    """Describe the changed values that only a client sets, and those that the action has set in its record too.
+    """Describe the changes of another record that the action must have made.
 
-    The server may change the others by itself: then they differ from those that the action has set.
+    A property that a request body can contain is always reported. The server may change others, such as a status, by
+    itself: they are reported if the action has set the same values in its own record, and a record that is created as
+    a control does not get them without the action.
     """
     session = case.session
     data = session.operations.data(session.operations.require(other.resource, "retrieve"), exchange)
@@ -77,14 +79,14 @@ def _find_changes(case: Case, action: PerformedAction, other: ObservedRecord, ex
     if not changed:
         return
     sendable = find_sendable_names(session.contract, other.resource)
-    states = [name for name in changed if name not in sendable]
+    server_set = [name for name in changed if name not in sendable]
     is_like_subject = action.record is not None and action.record.resource == other.resource
-    set_by_action = _find_set_values(case, action) if states and is_like_subject else {}
-    is_same = all(name in set_by_action and equal(set_by_action[name], after[name]) for name in states)
-    if states and (not is_same or _changes_by_itself(case, other, {name: after[name] for name in states})):
-        states = []
+    set_by_action = _find_set_values(case, action) if server_set and is_like_subject else {}
+    is_same = all(name in set_by_action and equal(set_by_action[name], after[name]) for name in server_set)
+    if server_set and (not is_same or _changes_by_itself(case, other, {name: after[name] for name in server_set})):
+        server_set = []
     for name in changed:
-        if name in sendable or name in states:
+        if name in sendable or name in server_set:
             yield describe_change(name, other.attributes[name], after[name])
 
 
@@ -97,7 +99,10 @@ def _find_set_values(case: Case, action: PerformedAction) -> Mapping[str, Any]:
 
 
 def _changes_by_itself(case: Case, other: ObservedRecord, values: Mapping[str, Any]) -> bool:
-    """Whether a new record gets one of the values in the same time, without the action."""
+    """Create a record as a control and wait as long as since `other` was read; return whether it gets a value.
+
+    True also if its values differ from those of `other` from the beginning.
+    """
     session, waited = case.session, time.monotonic() - other.time
     control = observe_record(session, session.records.create(other.resource))
     session.client.sleep(waited)

@@ -1,4 +1,4 @@
-"""Checks of time series of ranges that begin and end within a period, and of sums with fractions."""
+"""Checks that a time series has a value for each period of its range, and that sums with fractions add up."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,11 +25,11 @@ from spec.model import Contract, Operation
 
 WEEKLY_CHOICES = ("weekly", "week")
 MONTHLY_CHOICES = ("monthly", "month")
-DAYS_OF_WEEK = 7
-LONGEST_MONTH = 31
-MIN_MONTHS = 2  # between the first and the current month of a range, so that it includes a shorter month
+DAYS_PER_WEEK = 7
+MAX_DAYS_PER_MONTH = 31
+MIN_MONTHS = 2  # between the first and the current month, so that one of them is shorter
 DateRange = tuple[date, date]
-# Ranges across the end of a year and a leap day, from and to a day within a period.
+# Ranges that begin and end within a period; each contains a leap day or the end of a year.
 PAST_RANGES: Mapping[str, DateRange] = {
     "daily": (date(2024, 2, 27), date(2024, 3, 2)),
     "weekly": (date(2023, 12, 28), date(2024, 2, 1)),
@@ -44,7 +44,7 @@ WHOLE_NUMBERS = (3, 4)
 
 @check(
     "time-series-periods-complete",
-    "A time series has a value of each period between its first and its last day.",
+    "A time series has a value for each period between its first and its last day.",
     Category.METRICS,
     lambda contract, operation: _find_granularity(contract, operation) is not None,
     affected_by_other_clients=True,
@@ -56,14 +56,14 @@ def check_periods(case: Case) -> Iterator[CheckResult]:
     assert time_series.granularity is not None
     today = datetime.now(UTC).date()
     for choice in get_enum_values(case.session.contract, time_series.granularity):
-        length = _get_length(choice)
-        if length is None:
+        period = _get_period(choice)
+        if period is None:
             continue
-        for label, days in (("past", PAST_RANGES[length]), ("current", (find_month_end(today), today))):
+        for label, days in (("past", PAST_RANGES[period]), ("current", (find_month_end(today), today))):
             requirement = case.build_requirement(time_series.selector.pointer, None, f"{choice} {label} periods")
             requirement = replace(requirement, provenance="inferred")  # no part of a contract states the periods
             try:
-                problem, is_contradiction, exchange = _evaluate_range(case, time_series, choice, length, days)
+                problem, is_contradiction, exchange = _evaluate_range(case, time_series, choice, period, days)
             except SkipCheck as skip:
                 yield case.skip(requirement, skip.reason)
                 continue
@@ -76,36 +76,36 @@ def _find_granularity(contract: Contract, operation: Operation) -> Argument | No
     return time_series.granularity if time_series is not None else None
 
 
-def _get_length(choice: str) -> str | None:
-    """Return the length of the periods that an enum value selects: a key of `PAST_RANGES`, or None."""
+def _get_period(choice: str) -> str | None:
+    """Return the period that an enum value selects: a key of `PAST_RANGES`, or None."""
     names = {"daily": DAILY_CHOICES, "weekly": WEEKLY_CHOICES, "monthly": MONTHLY_CHOICES}
-    return next((length for length, choices in names.items() if choice in choices), None)
+    return next((period for period, choices in names.items() if choice in choices), None)
 
 
 def find_month_end(today: date) -> date:
-    """Return the 31st of the latest month that is at least `MIN_MONTHS` before the current one."""
+    """Return the last day of the latest month of 31 days with `MIN_MONTHS` months between it and the current one."""
     day = today.replace(day=1)
     for _ in range(MIN_MONTHS):
         day = (day - timedelta(days=1)).replace(day=1)
-    while (day - timedelta(days=1)).day < LONGEST_MONTH:
+    while (day - timedelta(days=1)).day < MAX_DAYS_PER_MONTH:
         day = (day - timedelta(days=1)).replace(day=1)
     return day - timedelta(days=1)
 
 
 def _evaluate_range(
-    case: Case, time_series: TimeSeries, choice: str, length: str, days: DateRange
+    case: Case, time_series: TimeSeries, choice: str, period: str, days: DateRange
 ) -> tuple[str, bool, Exchange]:
     """Return the problem of a series, or "", whether it is a contradiction, and the exchange. Raises SkipCheck."""
     points, total, exchange = _fetch_range(case, time_series, choice, days)
     if problem := describe_wrong_sum(points, total):
         return problem, True, exchange
-    problem = find_missing_period(list(points), length, days)
+    problem = find_missing_period(list(points), period, days)
     if not problem:
         return "", False, exchange
-    aligned = _align(length, days)
-    # The same periods in full: if these are complete, the target states that each period has a value.
+    aligned = _align(period, days)
+    # If the series of the complete months has every value, the target contradicts itself.
     is_contradiction = aligned != days and not find_missing_period(
-        list(_fetch_range(case, time_series, choice, aligned)[0]), length, aligned
+        list(_fetch_range(case, time_series, choice, aligned)[0]), period, aligned
     )
     return problem, is_contradiction, exchange
 
@@ -119,47 +119,47 @@ def _fetch_range(
     return fetch_series(case, time_series.selector.name, time_series.series, arguments)
 
 
-def find_missing_period(labels: Sequence[date], length: str, days: DateRange) -> str:
+def find_missing_period(labels: Sequence[date], period: str, days: DateRange) -> str:
     """Describe a period without a value, or a value outside of the range; return "" if there is none.
 
     A label may be any day of its period, and a week may begin on any day.
     """
     start, end = days
     known = sorted(labels)
-    if length == "weekly":
+    if period == "weekly":
         return _find_missing_week(known, days)
     days_of_range = [start + timedelta(days=number) for number in range((end - start).days + 1)]
-    expected = list(dict.fromkeys(_find_first_day(day, length) for day in days_of_range))
-    periods = [_find_first_day(label, length) for label in known]
-    missing = [period for period in expected if period not in periods]
-    others = [label for label, period in zip(known, periods, strict=True) if period not in expected]
+    expected = list(dict.fromkeys(_get_period_start(day, period) for day in days_of_range))
+    periods = [_get_period_start(label, period) for label in known]
+    missing = [first for first in expected if first not in periods]
+    others = [label for label, first in zip(known, periods, strict=True) if first not in expected]
     if missing:
-        return f"got no value of the period from {missing[0]}, expected one of each of {len(expected)}"
-    return f"got a value of {others[0]}, which was not requested" if others else ""
+        return f"got no value for the period that starts on {missing[0]}, expected values for {len(expected)} periods"
+    return f"got a value for {others[0]}, which is outside the requested range" if others else ""
 
 
-def _find_first_day(day: date, length: str) -> date:
-    """Return the first day of the day or month that contains a day."""
-    return day.replace(day=1) if length == "monthly" else day
+def _get_period_start(day: date, period: str) -> date:
+    """Return the first day of the month if periods are monthly, else the day."""
+    return day.replace(day=1) if period == "monthly" else day
 
 
 def _find_missing_week(known: Sequence[date], days: DateRange) -> str:
     """Describe a gap of more than a week between the first day, the labels and the last day."""
     start, end = days
-    week = timedelta(days=DAYS_OF_WEEK)
+    week = timedelta(days=DAYS_PER_WEEK)
     if not known or known[0] >= start + week:
-        return f"got no value of the week from {start}"
+        return f"got no value for the week that starts on {start}"
     for first, second in zip(known, [*known[1:], end + timedelta(days=1)], strict=True):
         if second - first > week:
-            return f"got no value of the week from {first + week}"
+            return f"got no value for the week that starts on {first + week}"
     return ""
 
 
-def _align(length: str, days: DateRange) -> DateRange:
-    """Return a range from the first day of the first month to the last one of the last; other periods as they are."""
-    if length != "monthly":
+def _align(period: str, days: DateRange) -> DateRange:
+    """Extend a monthly range to complete months; return other ranges unchanged."""
+    if period != "monthly":
         return days
-    following = (days[1].replace(day=1) + timedelta(days=LONGEST_MONTH)).replace(day=1)
+    following = (days[1].replace(day=1) + timedelta(days=MAX_DAYS_PER_MONTH)).replace(day=1)
     return days[0].replace(day=1), following - timedelta(days=1)
 
 
@@ -206,7 +206,7 @@ def check_sum_series(case: Case) -> Iterator[CheckResult]:
         message = describe_wrong_sum(points, total)
         if not message and not contains(float(accumulated), total):
             calculation = next(iter(sum_metric.metric.arguments.values()))
-            message = f"total: got {total}, expected {accumulated} as with {calculation}"
+            message = f"total: got {total}, expected {accumulated} (the result of {calculation})"
         result = case.build_result(requirement, f"{name}: {message}" if message else "", exchange)
         yield replace(result, is_contradiction=bool(message))
 

@@ -18,7 +18,7 @@ from spec.model import Attribute, Contract, DerivedProperty, Operation, Resource
 TIME_SUFFIX = "_at"
 TIME_FORMAT = "date-time"
 MAX_PAGES = 5  # of listed records; the first ones are those of the run
-PAUSE = 1.1  # seconds between two calls, if timestamps have whole seconds
+PAUSE = 1.1  # seconds between two calls; longer than the resolution of timestamps in whole seconds
 
 
 # States
@@ -42,7 +42,7 @@ def _may_set_state(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "state-has-its-time",
-    "A record in a state has the time that is named after the state.",
+    "A record whose status has a timestamp, such as `stopped_at` for `stopped`, has a value in it.",
     Category.ACTIONS,
     _may_set_state,
     writes=True,
@@ -67,16 +67,18 @@ def check_state_time(case: Case) -> Iterator[CheckResult]:
 
     message = session.client.wait_until(find_problem)
     if not reached:
-        raise SkipCheck(insufficient_data("the action sets no state that a time is named after"))
+        raise SkipCheck(
+            insufficient_data("the action sets no status that has a timestamp, such as `stopped_at` for `stopped`")
+        )
     (name, value), attribute = next(iter(reached.items()))
     requirement = replace(case.build_requirement(attribute.pointer, None, attribute.name), provenance="inferred")
     result = case.build_result(requirement, message, action.exchange, exchanges[-1])
-    is_contradiction = bool(message) and _have_time(session, resource, name, value, attribute.name)
+    is_contradiction = bool(message) and _is_time_set_elsewhere(session, resource, name, value, attribute.name)
     yield replace(result, is_contradiction=is_contradiction)
 
 
-def _have_time(session: Session, resource: Resource, name: str, value: Any, time: str) -> bool:
-    """Whether all listed records of other clients in a state have its time, and records in other states have none."""
+def _is_time_set_elsewhere(session: Session, resource: Resource, name: str, value: Any, time: str) -> bool:
+    """Whether each listed record of other clients in a state has its time, and a record in another state has none."""
     listing = session.operations.find(resource.name, "list")
     own = {created.key for created in session.write_log.created_records}
     rows = list(session.records.rows(listing, {}, pages=MAX_PAGES)) if listing is not None else []
@@ -90,7 +92,10 @@ def _have_time(session: Session, resource: Resource, name: str, value: Any, time
 
 
 def _find_last_times(contract: Contract, operation: Operation) -> list[tuple[str, DerivedProperty]]:
-    """Return the times of the last record that an action creates: ``POST .../run`` and ``max: runs.created_at``."""
+    """Return the properties with the latest time of the records that an action creates, by name.
+
+    For example ``max: runs.created_at`` for ``POST .../run``.
+    """
     resource = contract.resources.get(operation.resource or "")
     name = f"{operation.path.rstrip('/').rpartition('/')[2]}s"
     return [

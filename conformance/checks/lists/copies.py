@@ -19,7 +19,7 @@ from spec.model import Contract, Operation, Relation, Resource, View
 MAX_DEPTH = 4  # of embedded records
 MAX_PAGES = 5  # whose rows are compared
 MAX_RETRIEVED = 3  # rows that are compared with the retrieved record
-EMPTY_RELATIONS: tuple[Any, ...] = (None, {})  # a relation that is left out where it would refer back
+EMPTY_RELATIONS: tuple[Any, ...] = (None, {})  # of a relation that is omitted since it would refer back
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -72,7 +72,7 @@ class RecordCopies:
                     self.add(target_view, item, (*path, relation.name))
 
     def find_differences(self) -> Iterator[tuple[Resource, CopyDifference]]:
-        """Yield the first difference of each property, by resource and path."""
+        """Compare each copy with the values of the earlier ones; yield at most one difference for each path."""
         seen: set[tuple[str, ...]] = set()
         for (name, key), copies in self.by_record.items():
             resource, shown = self.contract.resources[name], dict[str, Any]()
@@ -89,8 +89,8 @@ def compare_values(
 ) -> Iterator[CopyDifference]:
     """Yield the properties of a copy whose values differ from those that another response or copy has shown.
 
-    Values that the server may change by itself are not compared, nor objects and lists, which may belong to the
-    relation.
+    Not compared: values that the server may change by itself, files, properties that the view derives, and objects and
+    arrays, whose content may depend on the relation.
     """
     resource = contract.resources[copy.view.resource]
     for name in copy.view.property_names:
@@ -155,7 +155,7 @@ def check_copies(case: Case) -> Iterator[CheckResult]:
 
 
 def _fetch_rows(case: Case) -> tuple[Exchange, list[Mapping[str, Any]]]:
-    """Return the first exchange and the rows of the first pages: records of the run may fill one. Raises SkipCheck."""
+    """Return the first exchange and the rows of several pages: the run's records may fill one. Raises SkipCheck."""
     session, operation = case.session, case.operation
     required = tuple(iter_pairs(operation, session.records.required_query(operation)))
     listing = Listing(session, operation, (*required, *build_full_include_query(session, operation)))
@@ -173,8 +173,8 @@ def _compare_with_retrieved(
 ) -> Iterator[tuple[Resource, CopyDifference]]:
     """Compare the related records of some rows with those of the retrieved record.
 
-    First of rows whose count of related records differs from their number, then of the last rows: a limit may apply
-    to all rows together.
+    The first rows are those whose count differs from the number of embedded records, then the last ones, which are
+    incomplete if a limit applies to all rows together. A difference counts if it occurs in the list fetched again too.
     """
     session, resource = case.session, case.session.contract.resources[view.resource]
     retrieve = session.operations.find(resource.name, "retrieve")

@@ -20,5 +20,5 @@ def iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[
 
 
 def get_unknown_key(contract: Contract, relation: Relation) -> Any:
-    """Return a key that no record has to which a relation may refer."""
+    """Return a key that no record of the related resource has."""
     return UNKNOWN_INTEGER if contract.resources[relation.targets[0]].has_integer_key else UNKNOWN_UUID

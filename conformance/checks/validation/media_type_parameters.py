@@ -45,5 +45,7 @@ def check_charset_of_request(case: Case) -> Iterator[CheckResult]:
     content_type = f"{strip_parameters(operation.request_body.media_type)}; charset=utf-8"
     exchange = send({"Content-Type": content_type})
     status = exchange.response.status
-    message = "" if exchange.response.ok else f"Content-Type: {content_type}: got {status}, without charset a success"
+    message = (
+        "" if exchange.response.ok else f"Content-Type: {content_type}: got {status}, expected 2xx as without charset"
+    )
     yield case.build_result(case.build_requirement(operation.request_body.pointer), message, plain, exchange)

@@ -42,8 +42,8 @@ def check_remaining_records(case: Case) -> Iterator[CheckResult]:
         yield case.build_result(case.build_requirement(), "")
         return
     record, exchange = gone[0]
-    count = f"{len(gone)} of {len(records)} records of the run, which it has not deleted"
-    message = f"{count}: got {exchange.response.status}, expected 2xx, for example {record.resource} {record.key}"
+    count = f"{len(gone)} of {len(records)} records that the run created and did not delete are gone"
+    message = f"retrieve of {record.resource} {record.key}: got {exchange.response.status}, expected 2xx ({count})"
     yield replace(case.build_result(case.build_requirement(), message, exchange), is_contradiction=True)
 
 

@@ -29,7 +29,7 @@ def test_week_begins_on_any_day(first: date) -> None:
 
 @pytest.mark.parametrize("labels", [MONTH_STARTS[:2] + MONTH_STARTS[3:], MONTH_STARTS[1:], MONTH_STARTS[:-1]])
 def test_missing_month_is_found(labels: list[date]) -> None:
-    assert "got no value of the period" in find_missing_period(labels, "monthly", MONTHS)
+    assert "got no value for the period" in find_missing_period(labels, "monthly", MONTHS)
 
 
 @pytest.mark.parametrize("missing", range(5))
