@@ -116,7 +116,7 @@ class Comparison:
             return
         relation = record.resource.relations.get(derived.path[0]) if derived.path else None
         is_lower_bound = relation is not None and relation.inverse is not None and derived.kind != "from"
-        is_excess = is_lower_bound and _exceeds(actual, expected)
+        is_excess = is_lower_bound and exceeds(actual, expected)
         mismatch = _build_mismatch(record, path, derived.pointer, "x-derived", expected, actual)
         yield replace(mismatch, excess_of=derived if is_excess else None)
 
@@ -292,7 +292,7 @@ def normalize_id(record_id: RecordId) -> tuple[str, str]:
     return record_id[0], str(int(key) if is_integral else key)
 
 
-def _exceeds(actual: Any, expected: Any) -> bool:
+def exceeds(actual: Any, expected: Any) -> bool:
     """Whether records of other clients may explain a higher value."""
     if expected is None:
         return True

@@ -14,7 +14,7 @@ from conformance.checks.support.listing import Listing, ListRequestRejected
 from conformance.checks.support.parameters import build_full_include_query, find_parameter, retrieve_with_relations
 from conformance.checks.support.values import contains, equal, parse_zoned_datetime, truncate
 from conformance.errors import SkipCheck
-from conformance.model.comparison import Comparison, Mismatch, is_other_value
+from conformance.model.comparison import Comparison, Mismatch, exceeds, is_other_value
 from conformance.model.contradictions import ObservedWrite, compute_aggregate, contradicts_write, find_derived_property
 from conformance.model.list_comparison import ListComparison, ListProblem
 from conformance.model.queries import has_unmatched, iter_pairs
@@ -570,7 +570,10 @@ class Execution:
         return self._read_other(operation, mismatch) is not False
 
     def _read_other(self, operation: Operation, mismatch: Mismatch) -> bool | None:
-        """Whether another read operation shows the same value of a record; None if it cannot show it."""
+        """Whether another read operation shows the same value of a record; None if it cannot show it.
+
+        A value that other clients may increase may be higher by then.
+        """
         record = mismatch.record
         resource = record.resource.name
         is_own_retrieval = operation.action == "retrieve" and operation.resource == resource
@@ -588,7 +591,11 @@ class Execution:
         name, mismatches = mismatch.path[-1], self.comparison.mismatches(view, record, body)
         actual_values = {m.path[-1]: m.actual for m in mismatches if m.record is record}
         is_shown = any(name in part for part in (body, *body.values()) if isinstance(part, Mapping))
-        return equal(actual_values.get(name, UNKNOWN), mismatch.actual) if is_shown else None
+        if not is_shown:
+            return None
+        current = actual_values.get(name, UNKNOWN)
+        has_increased = mismatch.excess_of is not None and current is not UNKNOWN and exceeds(current, mismatch.actual)
+        return has_increased or equal(current, mismatch.actual)
 
     def _fetch_rows_by_reference(
         self, source: str, relation: str, record: ModelRecord

@@ -277,7 +277,7 @@ class ListComparison:
             effective = [parameter for parameter, _ in matches if parameter.name in self.query]
             # Other clients may have deleted their record, and a value may have changed.
             may_change = record.is_foreign or any(self._may_change(record, parameter) for parameter, _ in matches)
-            if not may_change or self._matches_now(record):
+            if (not may_change or self._matches_now(record)) and not self._has_other_relations(record):
                 message = f"got {self._describe_rows()} without {record.key}, which matches the query"
                 is_contradiction = self._is_retrieved_but_unlisted(record)
                 problem = self._build_problem("rows", effective, message)
@@ -446,6 +446,12 @@ class ListComparison:
         body = self._retrieve(record)
         conditions = self._list_conditions()
         return body is not None and all(evaluate_condition(p, value, read_row(body)) is True for p, value in conditions)
+
+    def _has_other_relations(self, record: ModelRecord) -> bool:
+        """Whether a retrieve shows that a condition on related records, which others may create, is not satisfied."""
+        conditions = [(p, v) for p, v in self._list_conditions() if p.x_query and p.x_query.operator == "exists"]
+        body = self._retrieve(record) if conditions else None
+        return body is not None and any(evaluate_condition(p, v, read_row(body)) is False for p, v in conditions)
 
     def _retrieve(self, record: ModelRecord) -> Mapping[str, Any] | None:
         """Return the record as it is now, with all relations; None if it cannot be retrieved."""
