@@ -74,6 +74,7 @@ def test_mock_that_accepts_any_key_in_authorization_passes() -> None:
         ("unauthenticated-access-denied", "an unknown token", Status.PASSED),
         ("unauthenticated-is-401", "no token", Status.PASSED),
         ("unauthenticated-is-401", "an unknown token", Status.PASSED),
+        ("unauthenticated-is-401", "no token, any media type", Status.PASSED),
         ("alternative-credential-accepted", "key", Status.SKIPPED),
     }
     assert [r.message for r in run_result.with_status(Status.SKIPPED)] == [
