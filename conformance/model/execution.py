@@ -24,11 +24,10 @@ from conformance.model.steps import Action, RecordName, Step, find_names, replac
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import GONE_STATUSES, Exchange
 from spec.model import Contract, Operation, Parameter, Relation, Resource, View
 from spec.property_paths import resolve_count, resolve_include
 
-GONE_STATUSES = (404, 410)
 ACCEPTED_STATUS = 202
 CONFLICT_STATUS = 409
 MISSING = "is missing, but was requested"

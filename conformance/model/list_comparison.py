@@ -31,7 +31,7 @@ from conformance.model.row_sets import RowSet, RowSets, build_row_set, describe_
 from conformance.model.specification import Model, ModelRecord, RecordId, is_volatile
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import GONE_STATUSES, Exchange
 from spec.extensions import POSITION_ROLES
 from spec.model import Operation, Parameter
 
@@ -303,7 +303,7 @@ class ListComparison:
         if retrieve is None:
             return False
         path = {retrieve.path_parameter_names[0]: record.key}
-        return self.session.client.send(retrieve, path=path).response.status in (404, 410)
+        return self.session.client.send(retrieve, path=path).response.status in GONE_STATUSES
 
     def _is_retrieved_but_unlisted(self, record: ModelRecord) -> bool:
         """Whether a retrieve returns a record that the list lacks, although it has other records of the run.

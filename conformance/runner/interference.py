@@ -14,6 +14,7 @@ from conformance.checks.support.values import get_stored_attributes
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
+from conformance.transport.messages import GONE_STATUSES
 from spec.model import Operation, Resource
 
 MAX_DELETION_PROBES = 3  # missing records that are retrieved
@@ -83,7 +84,7 @@ class InterferenceMonitor:
 
     def _is_deleted(self, resource: Resource, key: Any) -> bool:
         try:
-            return self.session.client.retrieve(resource.name, key).response.status in (404, 410)
+            return self.session.client.retrieve(resource.name, key).response.status in GONE_STATUSES
         except SkipCheck:
             return False
 

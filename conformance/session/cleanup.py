@@ -21,7 +21,7 @@ from conformance.session.created_records import read_creation_time
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey, is_key
-from conformance.transport.messages import iter_texts
+from conformance.transport.messages import GONE_STATUSES, iter_texts
 from spec.model import Operation, Relation, Resource
 
 MAX_PAGES = 50  # pages of a list that are searched
@@ -110,7 +110,7 @@ class RunCleanup:
         else:
             exchange = self.session.client.retrieve(record.resource, record.key)
             body = operations.data(retrieve, exchange) if exchange.response.ok else None
-            if exchange.response.status not in (404, 410) and not isinstance(body, dict):
+            if exchange.response.status not in GONE_STATUSES and not isinstance(body, dict):
                 raise SkipCheck(f"{retrieve.id}: got {exchange.response.status}")
         if body is None:
             self._log_missing(record)

@@ -22,6 +22,7 @@ from conformance.session.tenant import TenantScope
 from conformance.session.write_log import RecordKey, WriteLog
 from conformance.transport.client import Target
 from conformance.transport.credentials import OperationCredentials
+from conformance.transport.messages import GONE_STATUSES
 from conformance.transport.retry import Retrier
 from conformance.transport.wire_format import list_wire_formats
 from spec.model import Contract
@@ -140,7 +141,7 @@ class Session:
         if self.operations.find(created.resource, "delete") is not None:
             return False
         retrieve = self.operations.find(created.resource, "retrieve")
-        return retrieve is None or self.client.retrieve(*created).response.status in (404, 410)
+        return retrieve is None or self.client.retrieve(*created).response.status in GONE_STATUSES
 
     # Reruns
 

@@ -17,6 +17,7 @@ from conformance.transport.request_ids import RequestIds
 from conformance.transport.wire_format import JSON_MEDIA_TYPE, WireFormat
 
 AUTHORIZATION = "Authorization"
+GONE_STATUSES = (404, 410)  # of a record that does not exist
 ACCEPT_JSON = "'Accept: application/json'"
 PRINTF_SAFE_CHARS = frozenset(string.ascii_letters + string.digits + """{}[]()<>":;,.=+-_*/?&#@!~^|$`""")
 MAX_EXCERPT_BYTES = 200

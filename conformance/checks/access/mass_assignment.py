@@ -17,11 +17,10 @@ from conformance.checks.support.tenancy import find_shared_tenant_reason, find_t
 from conformance.checks.support.values import equal, find_sendable_names, has_action, is_create, new_record, truncate
 from conformance.checks.writes.changes import path_of
 from conformance.errors import NO_SECOND_TOKEN, SkipCheck, SkipReason, not_testable
-from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.write_log import is_key
-from conformance.transport.messages import Actor, Exchange
+from conformance.transport.messages import GONE_STATUSES, Actor, Exchange
 from spec.model import Attribute, Contract, DerivedProperty, Operation, Relation, Resource
 
 ACCESS = "access"  # the parameter of the result about the access of the other tenant

@@ -22,9 +22,8 @@ from conformance.checks.support.values import (
 )
 from conformance.checks.writes.changes import describe_effect, fetch_attributes, path_of
 from conformance.errors import SkipCheck, SkipReason, not_testable
-from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
-from conformance.transport.messages import Actor, Exchange
+from conformance.transport.messages import GONE_STATUSES, Actor, Exchange
 from conformance.transport.wire_format import JSON_MEDIA_TYPE
 from spec.model import BodyField, Contract, Operation
 

@@ -13,12 +13,11 @@ from conformance.checks.support.values import describe_change, parse_instant, pa
 from conformance.checks.writes.changes import describe_changes
 from conformance.checks.writes.timestamps import CLOCK_RESOLUTION, WITNESS_PAUSE
 from conformance.errors import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, SkipCheck, SkipReason, not_testable
-from conformance.model.execution import GONE_STATUSES
 from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.transport.credentials import CredentialFormat
-from conformance.transport.messages import AUTHORIZATION, Actor, Exchange
+from conformance.transport.messages import AUTHORIZATION, GONE_STATUSES, Actor, Exchange
 from spec.model import Contract, Operation
 
 TOKEN_PROPERTIES = ("token", "access_token")

@@ -22,9 +22,8 @@ from conformance.checks.support.values import (
     retrieve_record,
 )
 from conformance.errors import SkipCheck, insufficient_data
-from conformance.model.execution import GONE_STATUSES
 from conformance.results import CheckResult
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import GONE_STATUSES, Exchange
 from spec.model import Contract, Operation
 
 

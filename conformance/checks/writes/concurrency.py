@@ -20,12 +20,11 @@ from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.client import Call
 from conformance.session.record_factory import CreatedRecord
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import GONE_STATUSES, Exchange
 from spec.model import Contract, Operation
 
 ROUNDS = 5  # of one run of a check: a race does not show each time
 CREATES = 4  # sent at once
-GONE_STATUSES = (404, 410)
 
 Problem = tuple[str, tuple[Exchange, ...]]  # failure message ("" if there is none) and evidence
 

@@ -9,10 +9,9 @@ from conformance.checks.support.values import has_action
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
 from conformance.session.write_log import RecordKey
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import GONE_STATUSES, Exchange
 from spec.model import Contract, Operation
 
-GONE_STATUSES = (404, 410)
 MAX_PAGES = 5  # of a list that is searched for the records
 MAX_RETRIEVED = 20  # records that the list does not contain
 

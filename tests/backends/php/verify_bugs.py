@@ -1173,7 +1173,9 @@ def share_workflow_of_other_tenant(client: BackendClient) -> object:
 add_scenario(
     "unknown-email-returns-404",
     401,
-    lambda c: c.send("POST", "/auth/sign-in", {"email": "unknown@example.com", "password": "password"}, token="").status,
+    lambda c: (
+        c.send("POST", "/auth/sign-in", {"email": "unknown@example.com", "password": "password"}, token="").status
+    ),
 )
 
 
