@@ -21,6 +21,16 @@ REQUEST = Request("createThing", "post", "/things", body={})
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
+def receive_request(connection: socket.socket) -> None:
+    """Read a request with its body: closing a connection with unread data resets it, and the response may be lost."""
+    with connection.makefile("rb") as stream:
+        length = 0
+        while line := stream.readline().strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        stream.read(length)
+
+
 @contextmanager
 def serve(respond: Callable[[socket.socket], None]) -> Iterator[str]:
     """Accept connections on loopback and write to each after its request; yield the base URL."""
@@ -31,7 +41,7 @@ def serve(respond: Callable[[socket.socket], None]) -> Iterator[str]:
                 while True:
                     connection, _ = server.accept()
                     with connection, suppress(OSError):
-                        connection.recv(65536)
+                        receive_request(connection)
                         respond(connection)
 
         threading.Thread(target=accept, daemon=True).start()
