@@ -24,6 +24,7 @@ KEEP_ALIVE_KEY = "mock.keep_alive"  # in the scope: the headers of a response af
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
+_MAX_BODY_WAIT_SECONDS = 0.1  # for a body that is only recorded
 COOKIE, EXPECT = b"cookie", b"expect"
 CONTENT_LENGTH, TRANSFER_ENCODING = b"content-length", b"transfer-encoding"
 _COOKIE_VALUE_PATTERN = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, section 4.1.1
@@ -139,10 +140,11 @@ class RequestContext:
         else:
             self.raw_body = b""
 
-    def record_unread_body(self) -> None:
-        """Receive the part of the body that has arrived, unless it was read. For the journal, before a response.
+    async def record_unread_body(self) -> None:
+        """Receive the part of the body that arrives soon, unless it was read. For the journal, before a response.
 
-        Not if the client waits for a 100 (Continue) before it sends the body.
+        Many clients send the body in a packet of its own. Not if the client waits for a 100 (Continue) before it sends
+        the body.
         """
         if self.receive is None or self.raw_body is not None or EXPECT in self.headers:
             return
@@ -153,6 +155,9 @@ class RequestContext:
             self.raw_body = finished.value.get("body")
         else:
             receiving.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MAX_BODY_WAIT_SECONDS):
+                    self.raw_body = (await self.receive()).get("body")
 
     @property
     def display_path(self) -> str:
@@ -176,7 +181,7 @@ async def send_response(
 ) -> None:
     """Send a complete response. `body` None: no body and no content type. `note`: the first part of X-Mock-Note."""
     if context.receive is not None and context.raw_body is None:
-        context.record_unread_body()
+        await context.record_unread_body()
     context.status, context.response_body = status, body
     lines = context.response_headers
     if context.notes or note:

@@ -67,7 +67,7 @@ class RuleResponder:
         if response.delay_ms:
             await context.delay_response(response.delay_ms / 1000)
         if response.fault is not None and response.fault not in BODY_FAULTS:
-            context.record_unread_body()
+            await context.record_unread_body()
             seed = f"{context.sandbox.seed}/{rule.name}/{rule.hits}"
             await inject_fault(context, response.fault, seed, scope, receive)
             return
@@ -162,7 +162,7 @@ async def _send_response(
     context: RequestContext, scope: Scope, send: Send, response: RuleResponse, captured: CapturedResponse
 ) -> None:
     """Send a response with the headers, patch and fault of a rule."""
-    context.record_unread_body()
+    await context.record_unread_body()
     body = captured.body
     if response.has_patch and body:
         body = encode_json(merge_patch(parse_json_body(body), response.patch))

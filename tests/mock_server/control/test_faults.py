@@ -83,6 +83,23 @@ def test_empty_response(address: str) -> None:
     assert exchange(address) == (b"", "closed")
 
 
+@pytest.mark.parametrize("respond", [{"status": 500}, {"fault": "connection-reset"}])
+@pytest.mark.parametrize("token", ["demo-token", "unknown"])
+def test_body_in_a_packet_of_its_own_is_recorded(address: str, respond: dict[str, Any], token: str) -> None:
+    set_rule(address, respond)
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection, suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        head = f"POST /__mock/s/a/api/v1/agents HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 11\r\n\r\n".encode())
+        time.sleep(0.03)
+        connection.sendall(b'{"nmae": 7}')
+        connection.recv(100)
+    (entry,) = httpx.get(f"{address}/__mock/api/sandboxes/a/requests?limit=1").json()["requests"]
+    assert entry["request"]["body"] == {"nmae": 7}
+    assert "body.nmae" in [finding["location"] for finding in entry["findings"]]
+
+
 def test_malformed_chunk(address: str) -> None:
     set_rule(address, {"fault": "malformed-chunk"})
     received, end = exchange(address)
