@@ -18,7 +18,9 @@ from conformance.transport.json_body import parse_json
 from conformance.transport.messages import Request, Response
 
 REQUEST = Request("createThing", "post", "/things", body={})
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# Without "Connection: close" a client may send its next request while the server closes the connection.
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+TOO_MANY_REQUESTS = b"HTTP/1.1 429 Slow\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def receive_request(connection: socket.socket) -> None:
@@ -113,9 +115,7 @@ def test_slow_response_within_the_timeout_is_complete() -> None:
 
 def test_max_time_bounds_the_pause_after_429() -> None:
     pauses: list[float] = []
-    with serve(
-        lambda connection: connection.sendall(b"HTTP/1.1 429 Slow\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
-    ) as base:
+    with serve(lambda connection: connection.sendall(TOO_MANY_REQUESTS)) as base:
         target = HttpTarget(base, {}, Budget(None, time.monotonic() + 3), timeout=10, sleep=pauses.append)
         target.send(REQUEST)
         target.close()
