@@ -85,7 +85,7 @@ def test_empty_response(address: str) -> None:
 
 @pytest.mark.parametrize("respond", [{"status": 500}, {"fault": "connection-reset"}])
 @pytest.mark.parametrize("token", ["demo-token", "unknown"])
-def test_body_in_a_packet_of_its_own_is_recorded(address: str, respond: dict[str, Any], token: str) -> None:
+def test_body_in_a_separate_packet_is_recorded(address: str, respond: dict[str, Any], token: str) -> None:
     set_rule(address, respond)
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection, suppress(OSError):
