@@ -136,7 +136,7 @@ def _iter_unknown_references(case: Case) -> Iterator[tuple[RefusedRequest, str, 
     for body_field, relation in iter_references(case.session.contract, case.operation):
         setter = body_field.relation_setter
         if setter is not None and setter.discriminator is None:
-            key = get_unknown_key(case.session.contract, relation)
+            key = get_unknown_key(case.session.contract, relation.targets[0])
             refusal = RefusedRequest(parameter=f"an unknown {body_field.name}")
             yield refusal, body_field.name, [key] if relation.to_many else key
 

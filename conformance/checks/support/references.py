@@ -19,6 +19,6 @@ def iter_references(contract: Contract, operation: Operation) -> Iterator[tuple[
             yield field, relation
 
 
-def get_unknown_key(contract: Contract, relation: Relation) -> Any:
-    """Return a key that no record of the related resource has."""
-    return UNKNOWN_INTEGER if contract.resources[relation.targets[0]].has_integer_key else UNKNOWN_UUID
+def get_unknown_key(contract: Contract, resource: str) -> Any:
+    """Return a key that no record of a resource has."""
+    return UNKNOWN_INTEGER if contract.resources[resource].has_integer_key else UNKNOWN_UUID

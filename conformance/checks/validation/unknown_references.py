@@ -47,7 +47,7 @@ def check_unknown_references(case: Case) -> Iterator[CheckResult]:
 
 def _iter_values(case: Case, relation: Relation) -> Iterator[tuple[Any, str]]:
     """Yield (value, label) with an unknown key."""
-    unknown = get_unknown_key(case.session.contract, relation)
+    unknown = get_unknown_key(case.session.contract, relation.targets[0])
     if not relation.to_many:
         yield unknown, ""
         return

@@ -77,6 +77,14 @@ def hide_stop_time(_: InterceptedRequest, body: Any) -> Any:
 
 
 FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
+    ("action-uses-referenced-record", "runAgent", "thread_uuid"): (
+        drop_field("thread_uuid"),
+        ["runAgent"],
+    ),
+    ("action-uses-referenced-record", "generateAgent", "workspace_uuid"): (
+        drop_field("workspace_uuid"),
+        ["generateAgent"],
+    ),
     ("array-items-create-records", "createMessage", "files"): (
         change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
         ["createMessage"],
@@ -104,12 +112,12 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("location", FAULTS, ids=lambda location: location[0])
+@pytest.mark.parametrize("location", FAULTS, ids="-".join)
 def test_check_passes_without_a_fault(location: tuple[str, str, str]) -> None:
     assert find_failures(*location[:2], None, ()) == []
 
 
-@pytest.mark.parametrize("location", FAULTS, ids=lambda location: location[0])
+@pytest.mark.parametrize("location", FAULTS, ids="-".join)
 def test_check_fails_for_its_fault(location: tuple[str, str, str]) -> None:
     failures = find_failures(*location[:2], *FAULTS[location])
     assert [failure.requirement.parameter for failure in failures] == [location[2]]

@@ -410,6 +410,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     *CHECKS_OF_ARTICLES,
     "placeholder-value-unchanged",
     "account-unchanged-by-reads",
+    "action-uses-referenced-record",
     "array-items-create-records",
     "metric-counts-actions-of-its-resource",
     "metric-follows-updates",
