@@ -201,7 +201,7 @@ def check_writes(case: Case) -> Iterator[CheckResult]:
     record = case.session.records.create(resource.name)
     has_retrieve = case.session.operations.find(resource.name, "retrieve") is not None
     before = fetch_attributes(case.session, resource.name, record.key) if has_retrieve else {}
-    body = _build_changes(case, record) if case.operation.action == "update" else None
+    body = build_changes(case, record) if case.operation.action == "update" else None
     path = path_of(case.operation, record.key)
     exchange = case.session.client.send(case.operation, path=path, body=body, actor=Actor.MEMBER)
     requirement = case.build_requirement(parameter=resource.writers)
@@ -217,7 +217,7 @@ def check_writes(case: Case) -> Iterator[CheckResult]:
     yield case.build_result(requirement, message, exchange)
 
 
-def _build_changes(case: Case, record: CreatedRecord) -> dict[str, Any]:
+def build_changes(case: Case, record: CreatedRecord) -> dict[str, Any]:
     """Return the body of an update with another text. Raises SkipCheck."""
     session, resource = case.session, case.session.operations.resource(case.operation)
     for field, attribute in iter_round_trip_fields(case, resource):

@@ -339,6 +339,23 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case("members-see-the-same-record", faults.forbid_member, "retrieveWard", parameter="visible"),
     fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
+    *(
+        fault_case(
+            "members-read-what-others-wrote",
+            faults.repeat_first_response_to_member,
+            "retrievePatient",
+            operation=write,
+            parameter="retrieve",
+        )
+        for write in ("updatePatient", "deletePatient")
+    ),
+    fault_case(
+        "members-read-what-others-wrote",
+        faults.repeat_first_response_to_member,
+        "listPatients",
+        operation="updatePatient",
+        parameter="list",
+    ),
     fault_case("members-write-what-they-may", faults.forbid_member, "updatePatient", parameter="members"),
     fault_case(
         "foreign-reference-not-stored", faults.create_for_other_account, "createPatient", parameter="practice_uuid"

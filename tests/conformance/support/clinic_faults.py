@@ -498,6 +498,18 @@ async def delete_after_read_of_member(request: InterceptedRequest, call_next: Ca
     return response
 
 
+def repeat_first_response_to_member() -> Fault:
+    """A GET by another member is answered as the first time."""
+    responses: dict[tuple[str, object], InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        is_read = has_token(request, MEMBER_TOKEN) and request.method == "GET"
+        return responses.setdefault((request.path, request.query), response) if is_read else response
+
+    return fault
+
+
 # A referral does not grant access.
 hide_shared_records = respond_if(lambda q: has_token(q, OTHER_TOKEN), build_error(404, "Not found."))
 
