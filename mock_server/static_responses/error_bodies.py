@@ -213,11 +213,18 @@ def _remove_signs(text: str) -> str:
     return "".join(filter(str.isalnum, text)).lower()
 
 
+def _escape_pointer(field_path: str) -> str:
+    """``lines.0.name`` -> ``lines/0/name``."""
+    return field_path.replace("~", "~0").replace("/", "~1").replace(".", "/")
+
+
 def _iter_texts(name: str, siblings: set[str], details: ErrorDetails, max_length: int | None) -> Iterator[str]:
     """Yield the texts that a property may have."""
     message = details.message if max_length is None else details.message[:max_length]
     has_message = not siblings.isdisjoint(_MESSAGE_NAMES - {"code"})
     if name in _FIELD_NAMES and details.field:
+        if name == "pointer":  # a JSON Pointer; as a URI fragment in problem details, where a message is next to it
+            yield f"{'#' if has_message else ''}/{_escape_pointer(details.field)}"
         yield details.field
         yield "/" + details.field.replace(".", "/")
     elif name in _MESSAGE_NAMES:

@@ -65,6 +65,10 @@ MESSAGE = "The n field is required."
             {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": MESSAGE},
         ),
         (
+            make_object({"errors": {"type": "array", "items": make_object({"detail": STRING, "pointer": STRING})}}),
+            {"errors": [{"detail": MESSAGE, "pointer": "#/n"}]},
+        ),
+        (
             make_object({"errors": {"type": "array", "items": make_object({"field": STRING, "message": STRING})}}),
             {"errors": [{"field": "n", "message": MESSAGE}]},
         ),
@@ -100,7 +104,7 @@ def test_json_api_errors() -> None:
     schema = {"type": "object", "properties": {"errors": {"type": "array", "items": item}}}
     reply = reject(status_400={"content": {"application/vnd.api+json": {"schema": schema}}})
     assert reply.headers["content-type"] == "application/vnd.api+json"
-    entry = {"status": "400", "title": "Bad Request", "detail": MESSAGE, "source": {"pointer": "n"}}
+    entry = {"status": "400", "title": "Bad Request", "detail": MESSAGE, "source": {"pointer": "/n"}}
     assert reply.json == {"errors": [entry]}
 
 
