@@ -70,6 +70,12 @@ def truncate_sum(request: InterceptedRequest, body: Any) -> Any:
     return {**body, "total": int(body["total"])} if is_series else body
 
 
+def embed_one_page(_: InterceptedRequest, body: Any) -> Any:
+    """The response has at most 20 of the workflows of an agent."""
+    record = body["data"]
+    return {**body, "data": {**record, "workflows": record["workflows"][:20]}} if "workflows" in record else body
+
+
 def hide_stop_time(_: InterceptedRequest, body: Any) -> Any:
     """A stopped record that has no start has no end."""
     record = body["data"]
@@ -88,6 +94,14 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("array-items-create-records", "createMessage", "files"): (
         change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
         ["createMessage"],
+    ),
+    ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
+        change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
+        ["createAgent"],
+    ),
+    ("many-related-records-are-stored", "updateAgent", "workflow_uuids"): (
+        change_json(embed_one_page),
+        ["retrieveAgent"],
     ),
     ("metric-counts-actions-of-its-resource", "getWorkspacesMetrics", "workflows shares"): (
         count_all_shares,

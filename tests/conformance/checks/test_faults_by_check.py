@@ -429,6 +429,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "account-unchanged-by-reads",
     "action-uses-referenced-record",
     "array-items-create-records",
+    "many-related-records-are-stored",
     "metric-counts-actions-of-its-resource",
     "metric-follows-updates",
     "repeated-action-advances-time",
