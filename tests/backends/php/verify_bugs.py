@@ -1212,6 +1212,144 @@ add_scenario(
 add_scenario("unauthenticated-request-redirected", 401, lambda c: c.get("/agents", "").status)
 
 
+# Round 4: authentication, tenants and sharing
+
+
+@scenario("revoked-token-cached", 401)
+def use_token_after_logout(client: BackendClient) -> object:
+    token = sign_in(client)[0]
+    client.get("/user", token)
+    client.send("POST", "/auth/logout", token=token)
+    return client.get("/user", token).status
+
+
+@scenario("token-expires-at-sign-in", True)
+def compare_expiry_with_time(client: BackendClient) -> object:
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    return bool(reply.data["expires_at"][:19] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+add_scenario("primary-workspace-delete-fails", 409, lambda c: c.delete(f"/workspaces/{FIRST}").status)
+add_scenario(
+    "public-agents-visible-to-all",
+    False,
+    lambda c: "Recruiter" in {agent["name"] for agent in c.list_all("/agents", JANE)},
+)
+add_scenario(
+    "read-share-cannot-run-agent",
+    200,
+    lambda c: c.post(f"/agents/{c.uuid('agents', 'Sales Coach', JANE)}/run", {"content": "Hello"}, JANE).status,
+)
+
+
+@scenario("run-of-shared-agent-hides-thread", 200)
+def retrieve_thread_of_shared_agent(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Travel Planner", JANE)
+    thread = client.post(f"/agents/{agent}/run", {"content": "Hello"}, JANE).data["thread"]["uuid"]
+    return client.get(f"/threads/{thread}", JANE).status
+
+
+@scenario("repeated-share-keeps-permission", ["read", "write"])
+def share_again_with_other_permission(client: BackendClient) -> object:
+    recipient = {"entity_type": "user", "entity_id": 124}
+    return [
+        client.post(f"/agents/{FIRST}/share", recipient | {"permission": permission}).data["permission"]
+        for permission in ("read", "write")
+    ]
+
+
+@scenario("executions-of-shared-workflow-hidden", True)
+def list_executions_of_shared_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JANE)
+    total = client.get(f"/workflow-executions?workflow_uuid={workflow}", JANE).total
+    return bool(total == client.get(f"/workflows/{workflow}", JANE).data["trigger_count"])
+
+
+# Round 4: providers, accounts and agents
+
+add_scenario(
+    "provider-delete-checks-own-accounts",
+    409,
+    lambda c: c.delete(f"/providers/{c.uuid('providers', 'Anthropic', JANE)}", JANE).status,
+)
+
+
+@scenario("account-filters-exclude-each-other", {"Slack"})
+def filter_accounts_twice(client: BackendClient) -> object:
+    slack = client.uuid("providers", "Slack", JOHN)
+    accounts = client.list_all(f"/accounts?workspace_uuid={FIRST}&provider_uuid={slack}")
+    return {account["provider"]["name"] for account in accounts}
+
+
+@scenario("account-list-providers-by-position", True)
+def compare_providers_of_list(client: BackendClient) -> object:
+    return all(
+        account["provider"]["uuid"] == client.get(f"/accounts/{account['uuid']}").data["provider"]["uuid"]
+        for account in client.list_all("/accounts")
+    )
+
+
+@scenario("agent-duration-multiplied-by-threads", 500)
+def add_durations_of_two_runs(client: BackendClient) -> object:
+    agent = client.create("agents", name="Stopwatch")["uuid"]
+    for _ in range(2):
+        client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    return client.get("/agents?search=stopwatch&with_metrics=true").data[0]["metrics"]["total_duration_ms"]
+
+
+@scenario("users-count-not-distinct", 1)
+def count_users_of_two_runs(client: BackendClient) -> object:
+    agent = client.create("agents", name="a")["uuid"]
+    for _ in range(2):
+        client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    ranked = client.get("/agents/leaderboard?limit=100").data
+    return next(entry["users_count"] for entry in ranked if entry["agent"]["uuid"] == agent)
+
+
+@scenario("generated-agent-in-primary-workspace", True)
+def generate_agent_in_workspace(client: BackendClient) -> object:
+    workspace = client.uuid("workspaces", "Research Lab", JOHN)
+    agent = client.post("/agents/generate", {"prompt": "A tutor", "workspace_uuid": workspace}).data
+    return bool(agent["workspace"]["uuid"] == workspace)
+
+
+add_scenario(
+    "agent-instruction-tags-stripped",
+    "Read <context> first.",
+    lambda c: c.create("agents", name="a", instruction="Read <context> first.")["instruction"],
+)
+
+# Round 4: workflows and executions
+
+
+@scenario("workflow-settings-merged", {"retries": 2})
+def replace_settings(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a", settings={"delay": 5})["uuid"]
+    return client.put(f"/workflows/{workflow}", {"settings": {"retries": 2}}).data["settings"]
+
+
+@scenario("workflow-of-agent-cannot-be-deleted", [204, 0])
+def delete_workflow_of_agent(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    agent = client.create("agents", name="a", workflow_uuids=[workflow])["uuid"]
+    status = client.delete(f"/workflows/{workflow}").status
+    return [status, client.get(f"/agents/{agent}").data["workflows_count"]]
+
+
+@scenario("execution-embeds-old-workflow-name", "After")
+def rename_workflow_of_execution(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="Before")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.put(f"/workflows/{workflow}", {"name": "After"})
+    return client.get(f"/workflow-executions/{execution}").data["workflow"]["name"]
+
+
+@scenario("count-multiplai-id-uses-organization", True)
+def count_executions_of_workspace(client: BackendClient) -> object:
+    key = client.get(f"/workspaces/{FIRST}").data["multiplai_id"]
+    return bool(client.get(f"/workflow-executions/count?multiplai_id={key}").data["total"] > 0)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

@@ -48,9 +48,11 @@ final class Access
         return match ($table) {
             'workspaces' => "$alias.id IN {$this->workspaceList()}",
             'providers' => "($mine OR $alias.visibility = 'public')",
-            'agents' => "($mine OR $alias.id IN ({$this->sharedIds('agent')}))",
+            'agents' => "($mine OR $alias.id IN ({$this->sharedIds('agent')})"
+                . (bug('public-agents-visible-to-all') ? " OR $alias.visibility = 'public')" : ')'),
             'workflows' => $this->workflowScope($alias) . (bug('deleted-workflow-keeps-executions') ? " AND $alias.deleted_at IS NULL" : ''),
-            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE {$this->workflowScope('w')})"
+            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE "
+                . (bug('executions-of-shared-workflow-hidden') ? "w.workspace_id IN {$this->workspaceList()})" : "{$this->workflowScope('w')})")
                 . (bug('deleted-executions-counted') ? " AND $alias.deleted_at IS NULL" : ''),
             'workflow_approvals' => "$alias.workflow_execution_id IN (SELECT e.id FROM workflow_executions e WHERE {$this->scope('workflow_executions', 'e')})",
             'agent_runs' => "$alias.agent_id IN (SELECT a.id FROM agents a WHERE {$this->scope('agents', 'a')})",
