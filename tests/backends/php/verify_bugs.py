@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -1350,6 +1351,140 @@ def count_executions_of_workspace(client: BackendClient) -> object:
     return bool(client.get(f"/workflow-executions/count?multiplai_id={key}").data["total"] > 0)
 
 
+add_scenario(
+    "wait-till-loses-fraction",
+    "2030-01-01T10:00:00.250000Z",
+    lambda c: c.put(
+        f"/workflow-executions/{create_execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00.25Z"}
+    ).data["wait_till"],
+)
+
+
+@scenario("patch-ignores-permission", 403)
+def patch_execution_of_shared_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JOHN)
+    execution = client.list_all(f"/workflow-executions?workflow_uuid={workflow}")[0]["uuid"]
+    return client.send("PATCH", f"/workflow-executions/{execution}", {"mode": "retry"}, token=JANE).status
+
+
+# Round 4: prompts and memories
+
+
+@scenario("lost-prompt-runs", 6)
+def run_prompt_twice_at_once(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b")["uuid"]
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            for run in [pool.submit(client.post, f"/prompts/{prompt}/run", {}) for _ in range(2)]:
+                run.result()
+    return client.get(f"/prompts/{prompt}").data["usage_count"]
+
+
+add_scenario(
+    "prompt-tags-sorted",
+    ["sales", "mail"],
+    lambda c: c.create("prompts", name="a", content="b", tags=["sales", "mail"])["tags"],
+)
+
+
+@scenario("private-prompts-of-others-not-listed", True)
+def list_private_prompt_of_member(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b", visibility="private")["uuid"]
+    return prompt in {row["uuid"] for row in client.list_all("/prompts", NOOR)}
+
+
+@scenario("last-used-at-without-zone", True)
+def retrieve_prompt_after_run(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b")["uuid"]
+    client.post(f"/prompts/{prompt}/run", {})
+    return bool(datetime.fromisoformat(client.get(f"/prompts/{prompt}").data["last_used_at"]).tzinfo)
+
+
+add_scenario(
+    "memories-of-primary-workspace-only",
+    1,
+    lambda c: c.get("/memories?search=lab%20closes").total,
+)
+
+# Round 4: threads, messages, language models and tasks
+
+
+@scenario("update-changes-creator", 123)
+def update_thread_as_member(client: BackendClient) -> object:
+    thread = client.create("threads")["uuid"]
+    client.put(f"/threads/{thread}", {"name": "Renamed"}, NOOR)
+    return client.get(f"/threads/{thread}").data["creator"]["id"]
+
+
+add_scenario(
+    "run-without-agent-fails",
+    200,
+    lambda c: c.post(f"/threads/{c.create('threads')['uuid']}/run", {"content": "Hello"}).status,
+)
+add_scenario(
+    "thread-metadata-not-validated", 422, lambda c: c.post("/threads", {"metadata": {"temperature": "hot"}}).status
+)
+add_scenario("line-breaks-normalized", "a\r\nb", lambda c: create_message(c, "a\r\nb")["content"])
+
+
+@scenario("file-url-not-encoded", "https://example.com/storage/uploads/my%20file.txt")
+def attach_file_with_space(client: BackendClient) -> object:
+    files = [{"key": "uploads/my file.txt", "name": "my file.txt"}]
+    message = client.create("messages", **build_message(client), files=files)
+    return message["attachments"][0]["attachable"]["url"]
+
+
+add_scenario("family-filter-matches-part", 0, lambda c: c.get("/large-language-models?family=gp").total)
+add_scenario(
+    "task-of-workflow-rejected",
+    201,
+    lambda c: (
+        c.post("/command-room-tasks", {"taskable_type": "workflow", "taskable_uuid": FIRST, "title": "Check it"}).status
+    ),
+)
+
+# Round 4: metrics
+
+
+@scenario("metrics-date-range-requires-both", 0)
+def count_threads_from_future_date(client: BackendClient) -> object:
+    body = {"calculation": "accumulated_count", "date_from": "2999-01-01"}
+    return client.post("/threads/metrics", body).body["total"]
+
+
+@scenario("average-duration-in-seconds", True)
+def compare_average_duration(client: BackendClient) -> object:
+    sums = {
+        name: client.post(
+            "/workflow-executions/metrics", {"calculation": f"accumulated_{name}", "workspace_uuid": FIRST}
+        ).body["total"]
+        for name in ("sum", "count")
+    }
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=workflows&metric=avg_duration"
+    return abs(client.get(path).data["total"] - sums["sum"] / sums["count"]) < 0.001
+
+
+# Round 4: lists, errors and HTTP
+
+
+@scenario("validation-message-generic", True)
+def compare_message_with_errors(client: BackendClient) -> object:
+    body = client.post("/prompts", {}).body
+    return bool(body["message"] == next(iter(body["errors"].values()))[0])
+
+
+add_scenario("empty-parameter-rejected", 200, lambda c: c.get("/agents?workspace_uuid=&page=").status)
+add_scenario("malformed-uuid-fails", 404, lambda c: c.get("/prompts/unknown").status)
+add_scenario(
+    "page-links-use-configured-host",
+    True,
+    lambda c: c.get("/messages?per_page=1").body["links"]["next"].startswith(f"http://127.0.0.1:{c.port}/"),
+)
+add_scenario(
+    "last-page-of-empty-list-zero", 1, lambda c: c.get("/agents?search=nothing%20at%20all").body["meta"]["last_page"]
+)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:
@@ -1361,7 +1496,7 @@ def find_free_port() -> int:
 def run_backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
     """Run the backend with a database and at most one bug; yield a client."""
     port = find_free_port()
-    command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "1"]
+    command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "2"]
     with subprocess.Popen(
         command, env=os.environ | {"BUG": bug}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:

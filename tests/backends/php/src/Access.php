@@ -86,6 +86,9 @@ final class Access
         if (bug('quote-in-path-fails') && $table === 'accounts') {
             return $this->database->row("SELECT * FROM accounts WHERE uuid = '$uuid' AND {$this->scope($table)}");
         }
+        if (bug('malformed-uuid-fails') && preg_match('/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/iD', $uuid) !== 1) {
+            throw new PDOException('SQLSTATE[22P02]: Invalid text representation: invalid input syntax for type uuid');
+        }
         return $this->database->row("SELECT * FROM $table WHERE uuid = ? AND {$this->scope($table)}", [strtolower($uuid)]);
     }
 

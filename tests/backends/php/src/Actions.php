@@ -56,7 +56,7 @@ final class Actions extends Controller
     public function attach(array $message, array $thread, array $files): void
     {
         foreach (bug('only-first-file-attached') ? array_slice($files, 0, 1) : $files as $file) {
-            $path = implode('/', array_map('rawurlencode', explode('/', $file->key)));
+            $path = bug('file-url-not-encoded') ? $file->key : implode('/', array_map('rawurlencode', explode('/', $file->key)));
             $extension = strtolower(pathinfo($file->name, PATHINFO_EXTENSION));
             $media = $this->create('media', [
                 'name' => pathinfo($file->name, PATHINFO_FILENAME), 'file_name' => $file->name,
@@ -115,6 +115,9 @@ final class Actions extends Controller
         $thread = $this->access->find('threads', $uuid);
         $values = $this->body(Rules::run());
         $agent = $thread['agent_id'] === null ? null : $this->database->row('SELECT * FROM agents WHERE id = ?', [$thread['agent_id']]);
+        if (bug('run-without-agent-fails')) {
+            return $this->converse($thread, $values, $this->database->row('SELECT * FROM agents WHERE id = ?', [$agent['id']]));
+        }
         return $this->converse($thread, $values, $agent);
     }
 

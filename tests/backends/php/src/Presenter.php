@@ -371,6 +371,9 @@ final class Presenter
             'metadata' => self::json($row['metadata']), 'is_owner' => $this->isOwner($row), 'usage_count' => $row['usage_count'],
             'last_used_at' => $row['last_used_at'], 'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'],
         ];
+        if ($row['last_used_at'] !== null && bug('last-used-at-without-zone')) {
+            $body['last_used_at'] = strtr(substr($row['last_used_at'], 0, 19), 'T', ' ');
+        }
         if (self::embeds($with, 'user')) {
             $body['user'] = $this->user($this->row('users', $row['user_id']), self::nested($with, 'user'));
         }

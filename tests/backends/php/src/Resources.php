@@ -681,7 +681,9 @@ final class WorkflowExecutions extends Controller
 
     public function update(string $uuid): Response
     {
-        $row = $this->findFor($uuid, 'member', 'write');
+        $row = bug('patch-ignores-permission') && $this->request->method === 'PATCH'
+            ? $this->access->find('workflow_executions', $uuid)
+            : $this->findFor($uuid, 'member', 'write');
         $values = $this->body(Rules::execution());
         if (bug('human-review-not-stored')) {
             unset($values['requires_human_review']);
@@ -748,6 +750,9 @@ final class Prompts extends Controller
         $ofWorkspaceOwner = 'workspace_id IN (SELECT w.id FROM workspaces w WHERE w.user_id = ?)';
         $list->where($values['user_id'], bug('prompt-owner-filter-uses-workspace') ? $ofWorkspaceOwner : 'user_id = ?');
         $list->where($values['visibility'], 'visibility = ?');
+        if (bug('private-prompts-of-others-not-listed')) {
+            $list->where($this->access->userId(), "(visibility <> 'private' OR user_id = ?)");
+        }
         $list->search($values['search'], ['name', 'description', 'content']);
         $with = Presenter::tree($values['with']);
         $columns = bug('usage-count-sorted-as-text') ? ['usage_count' => 'CAST(usage_count AS TEXT)'] : [];
@@ -759,7 +764,7 @@ final class Prompts extends Controller
         $rules = Rules::prompt();
         $rules['name'] = Rules::required($rules['name']);
         $rules['content'] = Rules::required($rules['content']);
-        $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $values = self::withSortedTags($this->body($rules + ['workspace_uuid' => Rules::uuid()]));
         if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
             throw HttpError::invalid(['name' => ['The name has already been taken.']]);
         }
@@ -777,6 +782,15 @@ final class Prompts extends Controller
             'usage_count' => 0, 'last_used_at' => null, 'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->prompt($row)]);
+    }
+
+    private static function withSortedTags(array $values): array
+    {
+        if (bug('prompt-tags-sorted') && isset($values['tags'])) {
+            $values['tags'] = array_unique($values['tags']);
+            sort($values['tags']);
+        }
+        return $values;
     }
 
     private function find(string $uuid): array
@@ -801,7 +815,7 @@ final class Prompts extends Controller
         } else {
             $row = $this->find($uuid);
         }
-        $values = $this->body(Rules::prompt());
+        $values = self::withSortedTags($this->body(Rules::prompt()));
         if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
             $values['metadata']->temperature = round($values['metadata']->temperature, 1);
         }
@@ -822,6 +836,9 @@ final class Prompts extends Controller
         $text = $this->fillIn($row['content'], (array) ($values['variables'] ?? []));
         $model = json_decode($row['metadata'])->large_language_model;
         $output = Actions::complete($text);
+        if (bug('lost-prompt-runs')) {
+            usleep(250_000); // Time that the language model takes
+        }
         $this->change('prompts', $row, ['usage_count' => $row['usage_count'] + 1, 'last_used_at' => now()], []);
         return new Response(200, ['data' => [
             'prompt' => $text, 'output' => $output, 'model' => $model, 'tokens' => Actions::tokens($text, $output),
@@ -861,6 +878,9 @@ final class Memories extends Controller
         ]);
         $list = $this->query('memories');
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if ($values['workspace_uuid'] === null && bug('memories-of-primary-workspace-only')) {
+            $list->where($this->access->user['primary_workspace_id'], 'workspace_id = ?');
+        }
         $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
         $list->where($values['type'], 'type = ?');
         $list->search($values['search'], ['content']);
@@ -967,6 +987,9 @@ final class Threads extends Controller
             $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
+        if (bug('update-changes-creator')) {
+            $values['user_id'] = $this->access->userId();
+        }
         $agent = $row['agent_id'];
         $row = $this->change('threads', $row, $values);
         if (bug('thread-update-returns-old-agent')) {
@@ -1079,7 +1102,7 @@ final class LargeLanguageModels extends Controller
             'family' => Rules::text(100), 'is_enabled' => Rules::flag(),
         ]);
         $list = $this->query('large_language_models');
-        $list->where($values['family'], 'family = ?');
+        $list->where($values['family'], bug('family-filter-matches-part') ? 'instr(family, ?) > 0' : 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->search(bug('search-for-zero-ignored') ? ($values['search'] ?: null) : $values['search'], ['name', 'slug', 'description']);
         $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));
