@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -1212,6 +1213,278 @@ add_scenario(
 add_scenario("unauthenticated-request-redirected", 401, lambda c: c.get("/agents", "").status)
 
 
+# Round 4: authentication, tenants and sharing
+
+
+@scenario("revoked-token-cached", 401)
+def use_token_after_logout(client: BackendClient) -> object:
+    token = sign_in(client)[0]
+    client.get("/user", token)
+    client.send("POST", "/auth/logout", token=token)
+    return client.get("/user", token).status
+
+
+@scenario("token-expires-at-sign-in", True)
+def compare_expiry_with_time(client: BackendClient) -> object:
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    return bool(reply.data["expires_at"][:19] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+add_scenario("primary-workspace-delete-fails", 409, lambda c: c.delete(f"/workspaces/{FIRST}").status)
+add_scenario(
+    "public-agents-visible-to-all",
+    False,
+    lambda c: "Recruiter" in {agent["name"] for agent in c.list_all("/agents", JANE)},
+)
+add_scenario(
+    "read-share-cannot-run-agent",
+    200,
+    lambda c: c.post(f"/agents/{c.uuid('agents', 'Sales Coach', JANE)}/run", {"content": "Hello"}, JANE).status,
+)
+
+
+@scenario("run-of-shared-agent-hides-thread", 200)
+def retrieve_thread_of_shared_agent(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Travel Planner", JANE)
+    thread = client.post(f"/agents/{agent}/run", {"content": "Hello"}, JANE).data["thread"]["uuid"]
+    return client.get(f"/threads/{thread}", JANE).status
+
+
+@scenario("repeated-share-keeps-permission", ["read", "write"])
+def share_again_with_other_permission(client: BackendClient) -> object:
+    recipient = {"entity_type": "user", "entity_id": 124}
+    return [
+        client.post(f"/agents/{FIRST}/share", recipient | {"permission": permission}).data["permission"]
+        for permission in ("read", "write")
+    ]
+
+
+@scenario("executions-of-shared-workflow-hidden", True)
+def list_executions_of_shared_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JANE)
+    total = client.get(f"/workflow-executions?workflow_uuid={workflow}", JANE).total
+    return bool(total == client.get(f"/workflows/{workflow}", JANE).data["trigger_count"])
+
+
+# Round 4: providers, accounts and agents
+
+add_scenario(
+    "provider-delete-checks-own-accounts",
+    409,
+    lambda c: c.delete(f"/providers/{c.uuid('providers', 'Anthropic', JANE)}", JANE).status,
+)
+
+
+@scenario("account-filters-exclude-each-other", {"Slack"})
+def filter_accounts_twice(client: BackendClient) -> object:
+    slack = client.uuid("providers", "Slack", JOHN)
+    accounts = client.list_all(f"/accounts?workspace_uuid={FIRST}&provider_uuid={slack}")
+    return {account["provider"]["name"] for account in accounts}
+
+
+@scenario("account-list-providers-by-position", True)
+def compare_providers_of_list(client: BackendClient) -> object:
+    return all(
+        account["provider"]["uuid"] == client.get(f"/accounts/{account['uuid']}").data["provider"]["uuid"]
+        for account in client.list_all("/accounts")
+    )
+
+
+@scenario("agent-duration-multiplied-by-threads", 500)
+def add_durations_of_two_runs(client: BackendClient) -> object:
+    agent = client.create("agents", name="Stopwatch")["uuid"]
+    for _ in range(2):
+        client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    return client.get("/agents?search=stopwatch&with_metrics=true").data[0]["metrics"]["total_duration_ms"]
+
+
+@scenario("users-count-not-distinct", 1)
+def count_users_of_two_runs(client: BackendClient) -> object:
+    agent = client.create("agents", name="a")["uuid"]
+    for _ in range(2):
+        client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    ranked = client.get("/agents/leaderboard?limit=100").data
+    return next(entry["users_count"] for entry in ranked if entry["agent"]["uuid"] == agent)
+
+
+@scenario("generated-agent-in-primary-workspace", True)
+def generate_agent_in_workspace(client: BackendClient) -> object:
+    workspace = client.uuid("workspaces", "Research Lab", JOHN)
+    agent = client.post("/agents/generate", {"prompt": "A tutor", "workspace_uuid": workspace}).data
+    return bool(agent["workspace"]["uuid"] == workspace)
+
+
+add_scenario(
+    "agent-instruction-tags-stripped",
+    "Read <context> first.",
+    lambda c: c.create("agents", name="a", instruction="Read <context> first.")["instruction"],
+)
+
+# Round 4: workflows and executions
+
+
+@scenario("workflow-settings-merged", {"retries": 2})
+def replace_settings(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a", settings={"delay": 5})["uuid"]
+    return client.put(f"/workflows/{workflow}", {"settings": {"retries": 2}}).data["settings"]
+
+
+@scenario("workflow-of-agent-cannot-be-deleted", [204, 0])
+def delete_workflow_of_agent(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    agent = client.create("agents", name="a", workflow_uuids=[workflow])["uuid"]
+    status = client.delete(f"/workflows/{workflow}").status
+    return [status, client.get(f"/agents/{agent}").data["workflows_count"]]
+
+
+@scenario("execution-embeds-old-workflow-name", "After")
+def rename_workflow_of_execution(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="Before")["uuid"]
+    execution = client.create("workflow-executions", workflow_uuid=workflow)["uuid"]
+    client.put(f"/workflows/{workflow}", {"name": "After"})
+    return client.get(f"/workflow-executions/{execution}").data["workflow"]["name"]
+
+
+@scenario("count-multiplai-id-uses-organization", True)
+def count_executions_of_workspace(client: BackendClient) -> object:
+    key = client.get(f"/workspaces/{FIRST}").data["multiplai_id"]
+    return bool(client.get(f"/workflow-executions/count?multiplai_id={key}").data["total"] > 0)
+
+
+add_scenario(
+    "wait-till-loses-fraction",
+    "2030-01-01T10:00:00.250000Z",
+    lambda c: c.put(
+        f"/workflow-executions/{create_execution(c)['uuid']}", {"wait_till": "2030-01-01T10:00:00.25Z"}
+    ).data["wait_till"],
+)
+
+
+@scenario("patch-ignores-permission", 403)
+def patch_execution_of_shared_workflow(client: BackendClient) -> object:
+    workflow = client.uuid("workflows", "Daily Summary", JOHN)
+    execution = client.list_all(f"/workflow-executions?workflow_uuid={workflow}")[0]["uuid"]
+    return client.send("PATCH", f"/workflow-executions/{execution}", {"mode": "retry"}, token=JANE).status
+
+
+# Round 4: prompts and memories
+
+
+@scenario("lost-prompt-runs", 6)
+def run_prompt_twice_at_once(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b")["uuid"]
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            for run in [pool.submit(client.post, f"/prompts/{prompt}/run", {}) for _ in range(2)]:
+                run.result()
+    return client.get(f"/prompts/{prompt}").data["usage_count"]
+
+
+add_scenario(
+    "prompt-tags-sorted",
+    ["sales", "mail"],
+    lambda c: c.create("prompts", name="a", content="b", tags=["sales", "mail"])["tags"],
+)
+
+
+@scenario("private-prompts-of-others-not-listed", True)
+def list_private_prompt_of_member(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b", visibility="private")["uuid"]
+    return prompt in {row["uuid"] for row in client.list_all("/prompts", NOOR)}
+
+
+@scenario("last-used-at-without-zone", True)
+def retrieve_prompt_after_run(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b")["uuid"]
+    client.post(f"/prompts/{prompt}/run", {})
+    return bool(datetime.fromisoformat(client.get(f"/prompts/{prompt}").data["last_used_at"]).tzinfo)
+
+
+add_scenario(
+    "memories-of-primary-workspace-only",
+    1,
+    lambda c: c.get("/memories?search=lab%20closes").total,
+)
+
+# Round 4: threads, messages, language models and tasks
+
+
+@scenario("update-changes-creator", 123)
+def update_thread_as_member(client: BackendClient) -> object:
+    thread = client.create("threads")["uuid"]
+    client.put(f"/threads/{thread}", {"name": "Renamed"}, NOOR)
+    return client.get(f"/threads/{thread}").data["creator"]["id"]
+
+
+add_scenario(
+    "run-without-agent-fails",
+    200,
+    lambda c: c.post(f"/threads/{c.create('threads')['uuid']}/run", {"content": "Hello"}).status,
+)
+add_scenario(
+    "thread-metadata-not-validated", 422, lambda c: c.post("/threads", {"metadata": {"temperature": "hot"}}).status
+)
+add_scenario("line-breaks-normalized", "a\r\nb", lambda c: create_message(c, "a\r\nb")["content"])
+
+
+@scenario("file-url-not-encoded", "https://example.com/storage/uploads/my%20file.txt")
+def attach_file_with_space(client: BackendClient) -> object:
+    files = [{"key": "uploads/my file.txt", "name": "my file.txt"}]
+    message = client.create("messages", **build_message(client), files=files)
+    return message["attachments"][0]["attachable"]["url"]
+
+
+add_scenario("family-filter-matches-part", 0, lambda c: c.get("/large-language-models?family=gp").total)
+add_scenario(
+    "task-of-workflow-rejected",
+    201,
+    lambda c: (
+        c.post("/command-room-tasks", {"taskable_type": "workflow", "taskable_uuid": FIRST, "title": "Check it"}).status
+    ),
+)
+
+# Round 4: metrics
+
+
+@scenario("metrics-date-range-requires-both", 0)
+def count_threads_from_future_date(client: BackendClient) -> object:
+    body = {"calculation": "accumulated_count", "date_from": "2999-01-01"}
+    return client.post("/threads/metrics", body).body["total"]
+
+
+@scenario("average-duration-in-seconds", True)
+def compare_average_duration(client: BackendClient) -> object:
+    sums = {
+        name: client.post(
+            "/workflow-executions/metrics", {"calculation": f"accumulated_{name}", "workspace_uuid": FIRST}
+        ).body["total"]
+        for name in ("sum", "count")
+    }
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=workflows&metric=avg_duration"
+    return abs(client.get(path).data["total"] - sums["sum"] / sums["count"]) < 0.001
+
+
+# Round 4: lists, errors and HTTP
+
+
+@scenario("validation-message-generic", True)
+def compare_message_with_errors(client: BackendClient) -> object:
+    body = client.post("/prompts", {}).body
+    return bool(body["message"] == next(iter(body["errors"].values()))[0])
+
+
+add_scenario("empty-parameter-rejected", 200, lambda c: c.get("/agents?workspace_uuid=&page=").status)
+add_scenario("malformed-uuid-fails", 404, lambda c: c.get("/prompts/unknown").status)
+add_scenario(
+    "page-links-use-configured-host",
+    True,
+    lambda c: c.get("/messages?per_page=1").body["links"]["next"].startswith(f"http://127.0.0.1:{c.port}/"),
+)
+add_scenario(
+    "last-page-of-empty-list-zero", 1, lambda c: c.get("/agents?search=nothing%20at%20all").body["meta"]["last_page"]
+)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:
@@ -1223,7 +1496,7 @@ def find_free_port() -> int:
 def run_backend(database: pathlib.Path, bug: str = "") -> Iterator[BackendClient]:
     """Run the backend with a database and at most one bug; yield a client."""
     port = find_free_port()
-    command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "1"]
+    command = ["php", str(FOLDER / "server.php"), "--port", str(port), "--database", str(database), "--workers", "2"]
     with subprocess.Popen(
         command, env=os.environ | {"BUG": bug}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:

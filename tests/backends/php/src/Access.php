@@ -48,9 +48,11 @@ final class Access
         return match ($table) {
             'workspaces' => "$alias.id IN {$this->workspaceList()}",
             'providers' => "($mine OR $alias.visibility = 'public')",
-            'agents' => "($mine OR $alias.id IN ({$this->sharedIds('agent')}))",
+            'agents' => "($mine OR $alias.id IN ({$this->sharedIds('agent')})"
+                . (bug('public-agents-visible-to-all') ? " OR $alias.visibility = 'public')" : ')'),
             'workflows' => $this->workflowScope($alias) . (bug('deleted-workflow-keeps-executions') ? " AND $alias.deleted_at IS NULL" : ''),
-            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE {$this->workflowScope('w')})"
+            'workflow_executions' => "$alias.workflow_id IN (SELECT w.id FROM workflows w WHERE "
+                . (bug('executions-of-shared-workflow-hidden') ? "w.workspace_id IN {$this->workspaceList()})" : "{$this->workflowScope('w')})")
                 . (bug('deleted-executions-counted') ? " AND $alias.deleted_at IS NULL" : ''),
             'workflow_approvals' => "$alias.workflow_execution_id IN (SELECT e.id FROM workflow_executions e WHERE {$this->scope('workflow_executions', 'e')})",
             'agent_runs' => "$alias.agent_id IN (SELECT a.id FROM agents a WHERE {$this->scope('agents', 'a')})",
@@ -83,6 +85,9 @@ final class Access
     {
         if (bug('quote-in-path-fails') && $table === 'accounts') {
             return $this->database->row("SELECT * FROM accounts WHERE uuid = '$uuid' AND {$this->scope($table)}");
+        }
+        if (bug('malformed-uuid-fails') && preg_match('/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/iD', $uuid) !== 1) {
+            throw new PDOException('SQLSTATE[22P02]: Invalid text representation: invalid input syntax for type uuid');
         }
         return $this->database->row("SELECT * FROM $table WHERE uuid = ? AND {$this->scope($table)}", [strtolower($uuid)]);
     }

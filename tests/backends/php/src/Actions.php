@@ -56,7 +56,7 @@ final class Actions extends Controller
     public function attach(array $message, array $thread, array $files): void
     {
         foreach (bug('only-first-file-attached') ? array_slice($files, 0, 1) : $files as $file) {
-            $path = implode('/', array_map('rawurlencode', explode('/', $file->key)));
+            $path = bug('file-url-not-encoded') ? $file->key : implode('/', array_map('rawurlencode', explode('/', $file->key)));
             $extension = strtolower(pathinfo($file->name, PATHINFO_EXTENSION));
             $media = $this->create('media', [
                 'name' => pathinfo($file->name, PATHINFO_FILENAME), 'file_name' => $file->name,
@@ -89,6 +89,9 @@ final class Actions extends Controller
     public function runAgent(string $uuid): Response
     {
         $agent = $this->access->find('agents', $uuid);
+        if (bug('read-share-cannot-run-agent')) {
+            $this->access->require('agent', $agent, 'member', 'write');
+        }
         $values = $this->body(Rules::run() + ['thread_uuid' => Rules::uuid()]);
         if (isset($values['thread_uuid'])) {
             $thread = bug('agent-runs-in-foreign-thread')
@@ -97,7 +100,7 @@ final class Actions extends Controller
             $thread ??= throw $this->access->notFound('threads', $values['thread_uuid']);
         }
         if (!isset($thread) || bug('agent-run-ignores-thread')) {
-            $isMember = $this->access->isMember($agent['workspace_id']);
+            $isMember = $this->access->isMember($agent['workspace_id']) || bug('run-of-shared-agent-hides-thread');
             $thread = $this->create('threads', [
                 'name' => 'New conversation', 'metadata' => json_decode(Threads::METADATA), 'agent_id' => $agent['id'],
                 'user_id' => $this->access->userId(),
@@ -112,6 +115,9 @@ final class Actions extends Controller
         $thread = $this->access->find('threads', $uuid);
         $values = $this->body(Rules::run());
         $agent = $thread['agent_id'] === null ? null : $this->database->row('SELECT * FROM agents WHERE id = ?', [$thread['agent_id']]);
+        if (bug('run-without-agent-fails')) {
+            return $this->converse($thread, $values, $this->database->row('SELECT * FROM agents WHERE id = ?', [$agent['id']]));
+        }
         return $this->converse($thread, $values, $agent);
     }
 
@@ -151,9 +157,11 @@ final class Actions extends Controller
     {
         $values = $this->body(Rules::generate());
         $new = ['name' => self::title($values['prompt'], 'New agent'), 'description' => $values['prompt'], 'instruction' => $values['prompt']];
-        $row = $this->create('agents', Agents::newRow($new) + [
-            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
-        ]);
+        $workspace = $this->workspaceId($values);
+        if (bug('generated-agent-in-primary-workspace')) {
+            $workspace = $this->access->user['primary_workspace_id'];
+        }
+        $row = $this->create('agents', Agents::newRow($new) + ['workspace_id' => $workspace, 'user_id' => $this->access->userId()]);
         return new Response(201, ['data' => $this->present->agent($row)]);
     }
 
@@ -195,9 +203,16 @@ final class Actions extends Controller
                 [$type, $subject['id'], $values['entity_type']]
             );
         }
+        $recipient = $this->recipient($values['entity_type'], $values['entity_id']);
+        $current = $this->database->row(
+            'SELECT * FROM shares WHERE subject_type = ? AND subject_id = ? AND entity_type = ? AND entity_id = ?',
+            [$type, $subject['id'], $values['entity_type'], $recipient]
+        );
+        if ($current !== null && bug('repeated-share-keeps-permission')) {
+            return new Response(201, ['data' => $this->present->share($current)]);
+        }
         $row = $this->create('shares', [
-            'subject_type' => $type, 'subject_id' => $subject['id'], 'entity_type' => $values['entity_type'],
-            'entity_id' => $this->recipient($values['entity_type'], $values['entity_id']),
+            'subject_type' => $type, 'subject_id' => $subject['id'], 'entity_type' => $values['entity_type'], 'entity_id' => $recipient,
             'permission' => $values['permission'] ?? (bug('share-writes-by-default') ? 'write' : 'read'),
         ]);
         return new Response(201, ['data' => $this->present->share($row)]);
@@ -248,10 +263,11 @@ final class Actions extends Controller
             "SELECT COUNT(*) FROM messages m JOIN threads t ON t.id = m.thread_id
              WHERE t.agent_id = ? AND m.created_at >= ? AND {$this->access->scope('threads', 't')}"
         );
+        $users = bug('users-count-not-distinct') ? 'user_id' : 'DISTINCT user_id';
         return [
             'agent' => $this->present->agent($agent, []), 'executions_count' => $runs, 'threads_count' => $threads,
             'messages_count' => $messages,
-            'users_count' => $count('SELECT COUNT(DISTINCT user_id) FROM agent_runs WHERE agent_id = ? AND created_at >= ?'),
+            'users_count' => $count("SELECT COUNT($users) FROM agent_runs WHERE agent_id = ? AND created_at >= ?"),
             'score' => 10 * $runs + 5 * $threads + $messages,
         ];
     }

@@ -121,7 +121,8 @@ final class Application
         }
         $access = new Access($this->database, $user);
         $controller = new $class($this->database, $access, new Presenter($this->database, $access), $request);
-        if (!$request->changesState() || str_ends_with($request->path, '/metrics')) {
+        $inTransaction = !(bug('lost-prompt-runs') && $controller instanceof Prompts && $method === 'run');
+        if (!$request->changesState() || str_ends_with($request->path, '/metrics') || !$inTransaction) {
             return $controller->$method(...$arguments);
         }
         return $this->database->transaction(static fn () => $controller->$method(...$arguments));

@@ -70,12 +70,27 @@ final class Auth
                 return $this->database->row('SELECT * FROM users WHERE email = ?', [$email]);
             }
         }
-        $signIn = $this->activeSignIn('token_hash', $token);
+        $signIn = bug('revoked-token-cached') ? $this->cachedSignIn($token) : $this->activeSignIn('token_hash', $token);
         if ($signIn === null) {
             return null;
         }
         $this->signIn = $signIn;
         return $this->user($signIn['user_id']);
+    }
+
+    /** The sign-in of a token, from a cache for 60 s. */
+    private function cachedSignIn(string $token): ?array
+    {
+        $key = 'token:' . hash('sha256', $token);
+        $cached = $this->database->value('SELECT value FROM cache WHERE key = ? AND expires_at > ?', [$key, microtime(true)]);
+        if ($cached !== null) {
+            return json_decode($cached, true);
+        }
+        $signIn = $this->activeSignIn('token_hash', $token);
+        if ($signIn !== null) {
+            $this->database->run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?)', [$key, json_encode($signIn), microtime(true) + 60]);
+        }
+        return $signIn;
     }
 
     /**
@@ -108,7 +123,8 @@ final class Auth
         if ($user === null || !password_verify($credentials['password'], $user['password'])) {
             throw new HttpError(401, 'These credentials do not match our records.');
         }
-        $expires = (new DateTimeImmutable('now', new DateTimeZone('UTC')))->modify('+' . self::LIFETIME_SECONDS . ' seconds');
+        $start = new DateTimeImmutable('now', new DateTimeZone('UTC'));
+        $expires = $start->modify('+' . self::LIFETIME_SECONDS . ' seconds');
         $token = bin2hex(random_bytes(24));
         $session = bin2hex(random_bytes(24));
         $csrf = bin2hex(random_bytes(24));
@@ -121,7 +137,7 @@ final class Auth
         return [
             'user' => $user,
             'token' => $token,
-            'expires_at' => $expires->format('Y-m-d\TH:i:s.u\Z'),
+            'expires_at' => (bug('token-expires-at-sign-in') ? $start : $expires)->format('Y-m-d\TH:i:s.u\Z'),
             'cookies' => [
                 self::SESSION_COOKIE . "=$session; Path=/; HttpOnly; SameSite=Lax; Max-Age=" . self::LIFETIME_SECONDS,
                 self::CSRF_COOKIE . "=$csrf; Path=/; " . (bug('csrf-cookie-http-only') ? 'HttpOnly; ' : '') . 'SameSite=Lax; Max-Age='

@@ -140,7 +140,7 @@ abstract class Controller
             $rest = max(0, min($size, $total - $offset));
             $rows = array_reverse($list->rows($reversed, $rest, max(0, $total - $offset - $rest)));
         }
-        $last = max(1, (int) ceil($total / $size));
+        $last = max(bug('last-page-of-empty-list-zero') ? 0 : 1, (int) ceil($total / $size));
         if (bug('last-page-rounded-down')) {
             $last = max(1, intdiv($total, $size));
         }
@@ -200,6 +200,9 @@ abstract class Controller
         $values = Validator::body($this->request->json(), $rules);
         if (bug('message-content-trimmed') && $this instanceof Messages && isset($values['content'])) {
             $values['content'] = trim($values['content']) ?: $values['content'];
+        }
+        if (bug('line-breaks-normalized') && $this instanceof Messages && isset($values['content'])) {
+            $values['content'] = str_replace(["\r\n", "\r"], "\n", $values['content']);
         }
         return $values;
     }

@@ -20,7 +20,7 @@ final class HttpError extends RuntimeException
         if (bug('first-error-only')) {
             $errors = array_slice($errors, 0, 1, true);
         }
-        return new self(422, reset($errors)[0], $errors);
+        return new self(422, bug('validation-message-generic') ? 'The given data was invalid.' : reset($errors)[0], $errors);
     }
 
     public function toResponse(): Response
@@ -128,7 +128,7 @@ final class Request
         foreach (explode('&', $text) as $pair) {
             [$name, $value] = explode('=', $pair, 2) + [1 => ''];
             $name = preg_replace('/\[\d*\]$/', '', urldecode($name));
-            if ($name !== '' && $value !== '') {
+            if ($name !== '' && ($value !== '' || bug('empty-parameter-rejected'))) {
                 $values[$name][] = urldecode($value);
             }
         }
@@ -153,7 +153,8 @@ final class Request
     /** URL of the path without the query string. */
     public function url(string $path): string
     {
-        return 'http://' . ($this->header('Host') ?: 'localhost') . $path;
+        $host = bug('page-links-use-configured-host') ? 'localhost' : $this->header('Host');
+        return 'http://' . ($host ?: 'localhost') . $path;
     }
 
     /** Raises an error if the client accepts no JSON. */

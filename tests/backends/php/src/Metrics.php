@@ -56,6 +56,9 @@ final class Metrics extends Controller
     private function resource(string $table, array $properties, array $filters): Response
     {
         $values = $this->body(Rules::metrics($properties, $filters));
+        if (bug('metrics-date-range-requires-both') && !isset($values['date_from'], $values['date_to'])) {
+            unset($values['date_from'], $values['date_to']);
+        }
         $list = bug('message-metrics-of-all-tenants') && $table === 'messages'
             ? new ListQuery($this->database, $table, '1 = 1')
             : $this->query($table);
@@ -208,7 +211,8 @@ final class Metrics extends Controller
         if ($values['metric'] !== 'avg_duration') {
             return $list->total();
         }
-        return $values['entity'] === 'agents' ? 0 : $list->select('COALESCE(AVG(duration_ms), 0) AS value')[0]['value'];
+        $unit = bug('average-duration-in-seconds') ? 1000.0 : 1.0;
+        return $values['entity'] === 'agents' ? 0 : $list->select("COALESCE(AVG(duration_ms), 0) / $unit AS value")[0]['value'];
     }
 
     /** The counted records, as a table of `created_at`, `user_id` and `duration_ms`. */

@@ -212,9 +212,13 @@ final class Presenter
             $body['shares'] = $this->shares('agent', $id, self::nested($with, 'shares'));
         }
         if (in_array('metrics', $extra, true)) {
+            $joined = bug('agent-duration-multiplied-by-threads') ? 'LEFT JOIN threads t ON t.agent_id = r.agent_id' : '';
             $body['metrics'] = [
                 'executions_count' => $runs,
-                'total_duration_ms' => $this->database->value('SELECT COALESCE(SUM(duration_ms), 0) FROM agent_runs WHERE agent_id = ?', [$id]),
+                'total_duration_ms' => $this->database->value(
+                    "SELECT COALESCE(SUM(r.duration_ms), 0) FROM agent_runs r $joined WHERE r.agent_id = ?",
+                    [$id]
+                ),
                 'threads_count' => $threads,
                 'memories_count' => $this->count('memories', 'agent_id = ?', [$id]),
                 'shares_count' => $this->count('shares', "subject_type = 'agent' AND subject_id = ?", [$id]),
@@ -325,7 +329,11 @@ final class Presenter
             'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'], 'deleted_at' => $row['deleted_at'],
         ];
         if (self::embeds($with, 'workflow')) {
-            $body['workflow'] = $this->workflowSummary($this->row('workflows', $row['workflow_id']));
+            $workflow = $this->row('workflows', $row['workflow_id']);
+            if (bug('execution-embeds-old-workflow-name')) {
+                $workflow['name'] = $this->database->value('SELECT value FROM cache WHERE key = ?', ["workflow-name:{$row['id']}"]) ?? $workflow['name'];
+            }
+            $body['workflow'] = $this->workflowSummary($workflow);
         }
         if (self::embeds($with, 'workflow_execution_data')) {
             $data = $this->database->all('SELECT * FROM workflow_execution_data WHERE workflow_execution_id = ? ORDER BY id', [$row['id']]);
@@ -363,6 +371,9 @@ final class Presenter
             'metadata' => self::json($row['metadata']), 'is_owner' => $this->isOwner($row), 'usage_count' => $row['usage_count'],
             'last_used_at' => $row['last_used_at'], 'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'],
         ];
+        if ($row['last_used_at'] !== null && bug('last-used-at-without-zone')) {
+            $body['last_used_at'] = strtr(substr($row['last_used_at'], 0, 19), 'T', ' ');
+        }
         if (self::embeds($with, 'user')) {
             $body['user'] = $this->user($this->row('users', $row['user_id']), self::nested($with, 'user'));
         }

@@ -58,14 +58,15 @@ final class Workspaces extends Controller
     {
         $row = $this->access->find('workspaces', $uuid);
         $this->access->requireOwner($row);
-        if ($this->database->value('SELECT 1 FROM users WHERE primary_workspace_id = ?', [$row['id']]) !== null) {
+        $isPrimary = $this->database->value('SELECT 1 FROM users WHERE primary_workspace_id = ?', [$row['id']]) !== null;
+        if ($isPrimary && !bug('primary-workspace-delete-fails')) {
             throw new HttpError(409, 'This workspace cannot be deleted while it is the primary workspace of a user.');
         }
         $used = $this->database->value(
             'SELECT 1 FROM accounts a JOIN providers p ON p.id = a.provider_id WHERE p.workspace_id = ? AND a.workspace_id <> ?',
             [$row['id'], $row['id']]
         );
-        if ($used !== null) {
+        if ($used !== null && !$isPrimary) {
             throw new HttpError(409, 'This workspace cannot be deleted while accounts of other workspaces use its providers.');
         }
         return $this->delete('workspaces', $row);
@@ -165,7 +166,8 @@ final class Providers extends Controller
         if (!bug('members-may-delete-provider') || !$this->access->isMember($row['workspace_id'])) {
             $this->access->requireOwner($row);
         }
-        $used = $this->database->value('SELECT 1 FROM accounts WHERE provider_id = ?', [$row['id']]) !== null;
+        $counted = bug('provider-delete-checks-own-accounts') ? $this->access->scope('accounts') : '1 = 1';
+        $used = $this->database->value("SELECT 1 FROM accounts WHERE provider_id = ? AND $counted", [$row['id']]) !== null;
         if ($used && !bug('provider-delete-removes-accounts')) {
             throw new HttpError(409, 'This provider cannot be deleted while an account uses it.');
         }
@@ -185,7 +187,9 @@ final class Accounts extends Controller
         $visible = $this->access->scope('providers', 'p');
         $list = $this->query('accounts');
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
-        $list->where($values['provider_uuid'], "provider_id IN (SELECT p.id FROM providers p WHERE p.uuid = ? AND $visible)");
+        if ($values['workspace_uuid'] === null || !bug('account-filters-exclude-each-other')) {
+            $list->where($values['provider_uuid'], "provider_id IN (SELECT p.id FROM providers p WHERE p.uuid = ? AND $visible)");
+        }
         $list->search($values['search'], [
             'provider_display_name', "(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id AND $visible)",
         ]);
@@ -193,7 +197,21 @@ final class Accounts extends Controller
         $columns = bug('accounts-sorted-by-provider-name')
             ? ['provider_display_name' => '(SELECT p.name FROM providers p WHERE p.id = accounts.provider_id)']
             : [];
-        return $this->page($list, $values, $columns, fn (array $row) => $this->present->account($row, $with));
+        $response = $this->page($list, $values, $columns, fn (array $row) => $this->present->account($row, $with));
+        return bug('account-list-providers-by-position') ? self::withProvidersByPosition($response) : $response;
+    }
+
+    /** Replaces the providers of the page by the result of one query, without repeated providers and in the order of their creation. */
+    private static function withProvidersByPosition(Response $response): Response
+    {
+        $accounts = $response->body['data'];
+        $providers = array_values(array_column(array_column($accounts, 'provider'), null, 'uuid'));
+        usort($providers, static fn (array $a, array $b): int => $a['created_at'] <=> $b['created_at']);
+        foreach (array_keys($accounts) as $index) {
+            unset($accounts[$index]['provider']);
+            $accounts[$index] += isset($providers[$index]) ? ['provider' => $providers[$index]] : [];
+        }
+        return new Response(200, ['data' => $accounts] + $response->body);
     }
 
     public function store(): Response
@@ -308,7 +326,7 @@ final class Agents extends Controller
     {
         $rules = Rules::agent();
         $rules['name'] = Rules::required($rules['name']);
-        $values = $this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]);
+        $values = self::withPlainInstruction($this->body($rules + ['template_id' => Rules::nullable(Rules::id()), 'workspace_uuid' => Rules::uuid()]));
         $workspace = $this->workspaceId($values);
         $tools = $this->ids('tools', $values['tool_uuids'] ?? []);
         $workflows = $this->ids('workflows', $values['workflow_uuids'] ?? []);
@@ -316,6 +334,14 @@ final class Agents extends Controller
         $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
         $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows);
         return new Response(201, ['data' => $this->present->agent($row)]);
+    }
+
+    private static function withPlainInstruction(array $values): array
+    {
+        if (bug('agent-instruction-tags-stripped') && isset($values['instruction'])) {
+            $values['instruction'] = strip_tags($values['instruction']);
+        }
+        return $values;
     }
 
     /** Columns of a new agent, with defaults for the fields that the request omits. */
@@ -363,7 +389,7 @@ final class Agents extends Controller
         if (bug('agent-name-emptied-by-update')) {
             $rules['name'] = Rules::text(255);
         }
-        $values = $this->body($rules);
+        $values = self::withPlainInstruction($this->body($rules));
         if (bug('agent-update-partly-applied')) {
             $row = $this->change('agents', $row, array_diff_key($values, ['tool_uuids' => 1, 'workflow_uuids' => 1]));
             $this->database->commit();
@@ -485,7 +511,7 @@ final class Workflows extends Controller
         if (bug('workflow-update-deactivates')) {
             $values['is_active'] ??= false;
         }
-        $row = $this->change('workflows', $row, $values, []);
+        $row = $this->change('workflows', $row, $values, bug('workflow-settings-merged') ? ['settings'] : []);
         return new Response(200, ['data' => $this->present->workflow($row)]);
     }
 
@@ -493,6 +519,10 @@ final class Workflows extends Controller
     {
         $row = $this->access->find('workflows', $uuid);
         $this->access->require('workflow', $row, 'member');
+        $isLinked = $this->database->value('SELECT 1 FROM agent_workflows WHERE workflow_id = ?', [$row['id']]) !== null;
+        if ($isLinked && bug('workflow-of-agent-cannot-be-deleted')) {
+            throw new HttpError(409, 'This workflow cannot be deleted while an agent uses it.');
+        }
         if (bug('deleted-workflow-keeps-executions')) {
             $this->database->run("DELETE FROM shares WHERE subject_type = 'workflow' AND subject_id = ?", [$row['id']]);
             $this->database->run('DELETE FROM agent_workflows WHERE workflow_id = ?', [$row['id']]);
@@ -561,7 +591,8 @@ final class WorkflowExecutions extends Controller
         $list = $this->query('workflow_executions');
         $list->where($values['workspace_uuid'], $this->workflows($this->inWorkspace('w.workspace_id')));
         if ($values['workspace_uuid'] === null) {
-            $list->where($values['multiplai_id'], $this->workflows($this->inWorkspace('w.workspace_id', 'multiplai_id')));
+            $column = bug('count-multiplai-id-uses-organization') ? 'organization_multiplai_id' : 'multiplai_id';
+            $list->where($values['multiplai_id'], $this->workflows($this->inWorkspace('w.workspace_id', $column)));
         }
         $day = bug('dates-in-local-time') ? "date(created_at, '+9 hours')" : 'substr(created_at, 1, 10)';
         $list->where($values['start_date'], "$day >= ?");
@@ -622,11 +653,15 @@ final class WorkflowExecutions extends Controller
     private function start(array $workflow, string $mode, stdClass $input, bool $review): array
     {
         $id = bug('execution-id-reused') ? ['id' => $this->database->value('SELECT COALESCE(MAX(id), 0) + 1 FROM workflow_executions')] : [];
-        return $this->create('workflow_executions', $id + [
+        $row = $this->create('workflow_executions', $id + [
             'is_finished' => false, 'mode' => $mode, 'retry_of' => null, 'retry_success_id' => null, 'started_at' => null,
             'stopped_at' => null, 'wait_till' => null, 'status' => 'pending', 'deleted_at' => null, 'requires_human_review' => $review,
             'input' => $input, 'duration_ms' => 0, 'workflow_id' => $workflow['id'],
         ]);
+        if (bug('execution-embeds-old-workflow-name')) {
+            $this->database->run('INSERT INTO cache VALUES (?, ?, 0)', ["workflow-name:{$row['id']}", $workflow['name']]);
+        }
+        return $row;
     }
 
     /** Returns the execution and its workflow. Raises 404, or 403 without one of the permissions. */
@@ -646,7 +681,9 @@ final class WorkflowExecutions extends Controller
 
     public function update(string $uuid): Response
     {
-        $row = $this->findFor($uuid, 'member', 'write');
+        $row = bug('patch-ignores-permission') && $this->request->method === 'PATCH'
+            ? $this->access->find('workflow_executions', $uuid)
+            : $this->findFor($uuid, 'member', 'write');
         $values = $this->body(Rules::execution());
         if (bug('human-review-not-stored')) {
             unset($values['requires_human_review']);
@@ -713,6 +750,9 @@ final class Prompts extends Controller
         $ofWorkspaceOwner = 'workspace_id IN (SELECT w.id FROM workspaces w WHERE w.user_id = ?)';
         $list->where($values['user_id'], bug('prompt-owner-filter-uses-workspace') ? $ofWorkspaceOwner : 'user_id = ?');
         $list->where($values['visibility'], 'visibility = ?');
+        if (bug('private-prompts-of-others-not-listed')) {
+            $list->where($this->access->userId(), "(visibility <> 'private' OR user_id = ?)");
+        }
         $list->search($values['search'], ['name', 'description', 'content']);
         $with = Presenter::tree($values['with']);
         $columns = bug('usage-count-sorted-as-text') ? ['usage_count' => 'CAST(usage_count AS TEXT)'] : [];
@@ -724,7 +764,7 @@ final class Prompts extends Controller
         $rules = Rules::prompt();
         $rules['name'] = Rules::required($rules['name']);
         $rules['content'] = Rules::required($rules['content']);
-        $values = $this->body($rules + ['workspace_uuid' => Rules::uuid()]);
+        $values = self::withSortedTags($this->body($rules + ['workspace_uuid' => Rules::uuid()]));
         if (bug('prompt-name-unique') && $this->database->value('SELECT 1 FROM prompts WHERE name = ?', [$values['name']]) !== null) {
             throw HttpError::invalid(['name' => ['The name has already been taken.']]);
         }
@@ -742,6 +782,15 @@ final class Prompts extends Controller
             'usage_count' => 0, 'last_used_at' => null, 'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
         return new Response(201, ['data' => $this->present->prompt($row)]);
+    }
+
+    private static function withSortedTags(array $values): array
+    {
+        if (bug('prompt-tags-sorted') && isset($values['tags'])) {
+            $values['tags'] = array_unique($values['tags']);
+            sort($values['tags']);
+        }
+        return $values;
     }
 
     private function find(string $uuid): array
@@ -766,7 +815,7 @@ final class Prompts extends Controller
         } else {
             $row = $this->find($uuid);
         }
-        $values = $this->body(Rules::prompt());
+        $values = self::withSortedTags($this->body(Rules::prompt()));
         if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
             $values['metadata']->temperature = round($values['metadata']->temperature, 1);
         }
@@ -787,6 +836,9 @@ final class Prompts extends Controller
         $text = $this->fillIn($row['content'], (array) ($values['variables'] ?? []));
         $model = json_decode($row['metadata'])->large_language_model;
         $output = Actions::complete($text);
+        if (bug('lost-prompt-runs')) {
+            usleep(250_000); // Time that the language model takes
+        }
         $this->change('prompts', $row, ['usage_count' => $row['usage_count'] + 1, 'last_used_at' => now()], []);
         return new Response(200, ['data' => [
             'prompt' => $text, 'output' => $output, 'model' => $model, 'tokens' => Actions::tokens($text, $output),
@@ -826,6 +878,9 @@ final class Memories extends Controller
         ]);
         $list = $this->query('memories');
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
+        if ($values['workspace_uuid'] === null && bug('memories-of-primary-workspace-only')) {
+            $list->where($this->access->user['primary_workspace_id'], 'workspace_id = ?');
+        }
         $list->where($values['agent_uuid'], "agent_id IN (SELECT a.id FROM agents a WHERE a.uuid = ? AND {$this->access->scope('agents', 'a')})");
         $list->where($values['type'], 'type = ?');
         $list->search($values['search'], ['content']);
@@ -932,6 +987,9 @@ final class Threads extends Controller
             $values['agent_id'] = $values['agent_uuid'] === null ? null : $this->newAgentId($values['agent_uuid']);
         }
         unset($values['agent_uuid']);
+        if (bug('update-changes-creator')) {
+            $values['user_id'] = $this->access->userId();
+        }
         $agent = $row['agent_id'];
         $row = $this->change('threads', $row, $values);
         if (bug('thread-update-returns-old-agent')) {
@@ -1044,7 +1102,7 @@ final class LargeLanguageModels extends Controller
             'family' => Rules::text(100), 'is_enabled' => Rules::flag(),
         ]);
         $list = $this->query('large_language_models');
-        $list->where($values['family'], 'family = ?');
+        $list->where($values['family'], bug('family-filter-matches-part') ? 'instr(family, ?) > 0' : 'family = ?');
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->search(bug('search-for-zero-ignored') ? ($values['search'] ?: null) : $values['search'], ['name', 'slug', 'description']);
         $build = fn (): Response => $this->page($list, $values, [], $this->present->model(...));

@@ -276,7 +276,7 @@ final class Rules
     {
         return [
             'name' => self::text(255, 1), 'agent_uuid' => self::nullable(self::uuid()),
-            'metadata' => self::object([
+            'metadata' => self::object(bug('thread-metadata-not-validated') ? [] : [
                 'model' => self::text(255), 'temperature' => self::number(0, 2), 'max_tokens' => self::integer(1, 100000000),
                 'system_prompt' => self::text(100000),
                 'conversation_style' => self::enum(['casual', 'friendly', 'professional', 'formal', 'technical']),
@@ -300,7 +300,7 @@ final class Rules
     public static function task(): array
     {
         return [
-            'taskable_type' => self::required(self::enum(['agent', 'workflow_execution', 'workflow'])),
+            'taskable_type' => self::required(self::enum(['agent', 'workflow_execution', ...(bug('task-of-workflow-rejected') ? [] : ['workflow'])])),
             'taskable_uuid' => self::required(self::uuid()), 'title' => self::required(self::text(255, 1)), 'workspace_uuid' => self::uuid(),
         ];
     }

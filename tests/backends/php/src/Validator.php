@@ -171,7 +171,7 @@ final class Validator
         if (bug('offset-of-time-ignored')) {
             return substr($value, 0, 19) . '.000000Z';
         }
-        $fraction = str_pad(substr($parts[7], 1, 6), 6, '0');
+        $fraction = bug('wait-till-loses-fraction') ? '000000' : str_pad(substr($parts[7], 1, 6), 6, '0');
         $time = new DateTimeImmutable(substr($value, 0, 19) . strtoupper($parts[8]));
         return $time->setTimezone(new DateTimeZone('UTC'))->format('Y-m-d\TH:i:s') . ".{$fraction}Z";
     }
