@@ -35,7 +35,8 @@ class ModelRecord:
     model adopts values too: of any record, from a response, as those that later responses must repeat.
 
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
-    relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
+    relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" or white
+    space and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
     `row`: the properties of a record of another client, from all responses that contained it.
     """
@@ -100,7 +101,7 @@ class Model:
                 default = attribute.default if attribute.has_default else None
                 record.attributes[name] = _merge_objects(default, before, body[name])
                 record.uncertain_empty.discard(name)
-                if body[name] == "":
+                if isinstance(body[name], str) and not body[name].strip():
                     record.uncertain_empty.add(name)
         for name, relation, discriminator in iter_setters(record.resource, operation):
             if name in body:
