@@ -328,7 +328,7 @@ class Tour:
             if is_nullable(self.session, f):  # first, so that updates of the other fields do not find it empty
                 yield from self._update(name, {f.name: None})
             alone, others = self._split_values(f)
-            columns.append(others[:MAX_UPDATED_ROWS])
+            columns.append(others[-MAX_UPDATED_ROWS:])  # the last ones differ most from ordinary values
             for value in alone:
                 yield from self._update(name, {f.name: value})
                 yield from self._observe_embedded(embedding if f.name in hidden else ())
