@@ -175,9 +175,9 @@ def _evaluate_part(
     if part.relation is not None:
         values = [_list_keys(case.session, part.relation, value) for value in values]
     for name in stamps:
-        location = select_least_certain(
-            case, (resource.attributes[name].pointer, "x-stamp"), (part.field.pointer, None)
-        )
+        stamp = (resource.attributes[name].pointer, "x-stamp")
+        # That a change of a relation changes the record itself is no more certain than the relation.
+        location = select_least_certain(case, stamp, *([(part.field.pointer, None)] if part.relation else []))
         requirement = case.build_requirement(*location, parameter=f"{name} {part.field.name}")
         first, second = _get(before, name), _get(after, name)
         if parse_instant(second) is None or equal(*values):
