@@ -240,9 +240,12 @@ def is_volatile(resource: Resource, name: str) -> bool:
     return attribute.read_only and name != resource.key_attribute
 
 
-def _merge_objects(default: Any, before: Any, value: Any) -> Any:
-    """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced."""
+def _merge_objects(default: Any, before: Any, value: Any, *, is_nested: bool = False) -> Any:
+    """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced.
+
+    Whether a nested object keeps the keys that have no default is left open.
+    """
     if not (isinstance(default, Mapping) and default and isinstance(before, Mapping) and isinstance(value, Mapping)):
         return value
-    merged = {name: _merge_objects(default.get(name), before.get(name), item) for name, item in value.items()}
-    return {**before, **merged}
+    merged = {n: _merge_objects(default.get(n), before.get(n), item, is_nested=True) for n, item in value.items()}
+    return {n: item for n, item in before.items() if n in default or not is_nested} | merged
