@@ -262,7 +262,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _describe_first_difference(expected: Any, actual: Any) -> str:
-    """Describe where two texts differ, if one has a character beyond ASCII there or both are long; else return ""."""
+    """Describe where two values differ, if both are objects or arrays, or texts that are long or not ASCII there."""
+    if isinstance(expected, (dict, list)) and isinstance(actual, (dict, list)) and expected:
+        return _describe_member_difference(expected, actual)
     if not (isinstance(expected, str) and isinstance(actual, str)):
         return ""
     pairs = enumerate(zip(expected, actual, strict=False))
@@ -272,6 +274,21 @@ def _describe_first_difference(expected: Any, actual: Any) -> str:
         return ""
     got, wanted = (f"U+{ord(char):04X}" if char else "the end" for char in (second, first))
     return f" (first difference at character {position + 1}: got {got}, expected {wanted})"
+
+
+def _describe_member_difference(expected: Any, actual: Any, path: str = "") -> str:
+    """Describe the first member of an object or array that differs."""
+    is_same_type = type(expected) is type(actual) and isinstance(expected, (dict, list))
+    if is_same_type and (isinstance(expected, dict) or len(expected) == len(actual)):
+        items = expected.items() if isinstance(expected, dict) else enumerate(expected)
+        for name, value in items:
+            other = actual.get(name, UNKNOWN) if isinstance(actual, dict) else actual[name]
+            if not contains(value, other):
+                return _describe_member_difference(value, other, f"{path}.{name}" if path else str(name))
+    if not path:
+        return ""
+    got = "nothing" if actual is UNKNOWN else truncate(actual)
+    return f" (first difference at {path}: got {got}, expected {truncate(expected)})"
 
 
 def _build_mismatch(

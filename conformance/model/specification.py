@@ -35,7 +35,8 @@ class ModelRecord:
     model adopts values too: of any record, from a response, as those that later responses must repeat.
 
     `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
-    relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
+    relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" or white
+    space and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
     `row`: the properties of a record of another client, from all responses that contained it.
     """
@@ -100,7 +101,7 @@ class Model:
                 default = attribute.default if attribute.has_default else None
                 record.attributes[name] = _merge_objects(default, before, body[name])
                 record.uncertain_empty.discard(name)
-                if body[name] == "":
+                if isinstance(body[name], str) and not body[name].strip():
                     record.uncertain_empty.add(name)
         for name, relation, discriminator in iter_setters(record.resource, operation):
             if name in body:
@@ -239,9 +240,12 @@ def is_volatile(resource: Resource, name: str) -> bool:
     return attribute.read_only and name != resource.key_attribute
 
 
-def _merge_objects(default: Any, before: Any, value: Any) -> Any:
-    """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced."""
+def _merge_objects(default: Any, before: Any, value: Any, *, is_nested: bool = False) -> Any:
+    """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced.
+
+    Whether a nested object keeps the keys that have no default is left open.
+    """
     if not (isinstance(default, Mapping) and default and isinstance(before, Mapping) and isinstance(value, Mapping)):
         return value
-    merged = {name: _merge_objects(default.get(name), before.get(name), item) for name, item in value.items()}
-    return {**before, **merged}
+    merged = {n: _merge_objects(default.get(n), before.get(n), item, is_nested=True) for n, item in value.items()}
+    return {n: item for n, item in before.items() if n in default or not is_nested} | merged

@@ -29,8 +29,8 @@ from spec.document import snake_case
 from spec.model import BodyField, DerivedProperty, Operation, Parameter, Relation
 
 TWO_DAYS = timedelta(days=2)  # no time zone moves an instant that far
-MAX_VALUES = 20  # values of one field that are sent with creates
-MAX_UPDATED_VALUES = 4  # values of one field that are sent with updates
+MAX_VALUES = 22  # values of one field that are sent with creates
+MAX_UPDATED_ROWS = 14  # updates with another value of each field
 MAX_UPDATED_OBJECTS = 7  # values of an object, whose properties have other values in each
 MAX_UNSENT_TESTS = 2  # fields that are sent alone, to test the others
 MAX_EMBEDDED_VALUES = 3  # values of a field that only embedded records show
@@ -323,12 +323,18 @@ class Tour:
         fields = self._fields(self.operation)
         hidden = self._embedded_only_names(self.operation)
         embedding = (yield from self._create_embedding_records(name, hidden)) if hidden else []
-        for position, f in enumerate(fields):
+        columns: list[list[Any]] = []
+        for f in fields:
             if is_nullable(self.session, f):  # first, so that updates of the other fields do not find it empty
                 yield from self._update(name, {f.name: None})
-            for value in self._updated_values(f, position):
+            alone, others = self._split_values(f)
+            columns.append(others[-MAX_UPDATED_ROWS:])  # the last ones differ most from ordinary values
+            for value in alone:
                 yield from self._update(name, {f.name: value})
                 yield from self._observe_embedded(embedding if f.name in hidden else ())
+        for row in zip_longest(*self._stagger(columns), fillvalue=None):
+            body = {f.name: value for f, value in zip(fields, row, strict=True) if value is not None}
+            yield from self._update_valid(name, body)
         yield from self._update_unsent(name, fields)
         yield from self._update(name, self._server_set_fields(self.operation))
         yield from self._update_references(name)
@@ -417,20 +423,17 @@ class Tour:
         yield self._build_update(name, body)
         yield from self.observe(*children, name)
 
-    def _updated_values(self, f: BodyField, position: int) -> list[Any]:
-        """Return the first two values, those that count as false in many languages, a fraction, and others by position.
+    def _split_values(self, f: BodyField) -> tuple[list[Any], list[Any]]:
+        """Return the values that are sent without other fields, and those that are sent together with others.
 
-        Of objects with properties, return all values up to `MAX_UPDATED_OBJECTS`.
+        The first are the first two values and those that count as false in many languages; of objects with properties,
+        all values up to `MAX_UPDATED_OBJECTS`.
         """
         values = self.values.list_values(f)
         if any(isinstance(value, Mapping) and value for value in iter_members(values)):
-            return values[:MAX_UPDATED_OBJECTS]
-        first, falsy = values[:2], [value for value in values[2:] if not value]
-        others = [value for value in values[2:] if value]
-        fractions = [value for value in others if isinstance(value, float)][-1:]
-        rotated = others[position % len(others) :] + others[: position % len(others)] if others else []
-        selected = [*first, *falsy, *fractions, *(value for value in rotated if value not in fractions)]
-        return selected[: MAX_UPDATED_VALUES + len(falsy) + 1]
+            return values[:MAX_UPDATED_OBJECTS], values[MAX_UPDATED_OBJECTS:]
+        falsy = [value for value in values[2:] if not value]
+        return [*values[:2], *falsy], [value for value in values[2:] if value]
 
     def _full_body(self) -> dict[str, Any]:
         creator = self.session.contract.find_create_operation(self.resource)
@@ -451,6 +454,14 @@ class Tour:
     def _update(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
         yield self._build_update(name, body)
         yield from self.observe(name)
+
+    def _update_valid(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
+        """Update several fields; if the target rejects that, each field alone."""
+        count = self.execution.model.write_count
+        yield from self._update(name, body)
+        if self.execution.model.write_count == count and len(body) > 1:
+            for field_name, value in body.items():
+                yield from self._update(name, {field_name: value})
 
     def _build_update(self, name: RecordName, body: Mapping[str, Any]) -> Step:
         """Build an update by the operation of the tour, or by the first one of the resource."""

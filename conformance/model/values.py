@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 from conformance.checks.support.values import dereference_schema
@@ -18,9 +18,17 @@ NESTED_TEXTS = ("$1 \\1 ${x} {{x}} 100%_", "", 'it\'s "ä" <b>', "0")
 FREE_OBJECTS: tuple[dict[str, Any], ...] = (
     {"a": {"b": [1, 0.5, None, False]}, "": ""},
     {"zero": 0, "no": False, "none": None, "text": "", "list": [], "object": {}, "$1 {{x}} %": "$1 \\1 ${x} {{x}} %_'"},
+    {
+        "deep": {"a": [{"b": {"c": [{"d": {"e": [[1, 2], [2, 1], []]}}]}}]},
+        "repeated": [2, 1, 1, "1", True, {"a": 1}, {"a": 1}],
+        "numbers": [1.0, -0.5, -7, 2**53 - 1],
+        "texts": ["007", "0", "false", "null", "1e3", "one\ntwo\tthree"],
+    },
 )
+ADDITIONAL_NAME = "additional key"  # of an object that has properties and permits others
+ADDITIONAL_VALUES: tuple[Any, ...] = (*FREE_OBJECTS[:1], "0", False, [2, 1, 1])
 MAX_COLUMN_BYTES = 65_535  # of a text column of MySQL, and of other 16-bit lengths
-NUMBERS = (0, 1, -1, 0.5, 2.25, 100, 19.99, 12345.67)
+NUMBERS = (0, 1, -1, 0.5, 2.25, 100, 19.99, 12345.67, 3.0)
 MAX_INT32, MAX_SAFE_INTEGER, MAX_INT64 = 2**31 - 1, 2**53 - 1, 2**63 - 1
 TEXTS = (
     "$1 \\1 ${x} {{x}} %_ <b>&amp; 'q' \"d\" ä 👍 $& <%= x %>",
@@ -33,7 +41,7 @@ TEXTS = (
     "50% off_now a+b %41",
     "zero\u200bwidth\u2060 \u202eright to left\u202c e\u0301",
 )
-EXACT_TEXTS = ("0", "007", "null", "true", "1e3")  # texts that a backend may take for another type
+EXACT_TEXTS = ("0", "007", "null", "true", "false", "1e3", " ")  # texts that a backend may take for another type
 INSTANTS = ("2026-01-15T10:30:00Z", "2024-02-29T23:59:59Z", "2026-07-15T23:30:00+05:30", "1969-07-20T20:17:40Z")
 DATES = ("2026-01-15", "2024-02-29", "1969-07-20", "2031-12-31")
 WIDE_CHARACTERS = "ä世👋"  # of two, three and four bytes in UTF-8
@@ -113,8 +121,8 @@ class ValueGenerator:
         for text in TEXTS[:2] if item_schema.get("type") == "string" else ():
             values.append(text)
         yield from ([], values[:1], values[:2], list(reversed(values)), [values[0], values[0]])
-        if "items" in schema and item_schema.get("type", "object") == "object":
-            rows = list(self._nested_values(f"{pointer}/items", name, 1))
+        rows = list(self._nested_values(f"{pointer}/items", name, 1)) if "items" in schema else []
+        if any(isinstance(row, Mapping) for row in rows):
             yield rows[:2]
             yield from ([row] for row in rows)
 
@@ -131,12 +139,26 @@ class ValueGenerator:
 
     def _nested_values(self, pointer: str, name: str, depth: int) -> Iterator[Any]:
         """Yield valid values of the schema at a pointer, at most `MAX_NESTED_VALUES`."""
-        schema, resolved = dereference_schema(self.session.contract.document, pointer)
         validator = self.session.schemas.get(pointer, "write")
-        values = (
-            value for value in self._nested_candidates(schema, name, resolved, depth) if validator.is_valid(value)
-        )
-        yield from islice(values, MAX_NESTED_VALUES)
+        columns = [
+            self._nested_candidates(schema, name, resolved, depth)
+            for schema, resolved in self._list_alternatives(pointer)
+        ]
+        candidates = chain.from_iterable(zip_longest(*columns))  # the first value of each alternative, then the second
+        values = (value for value in candidates if value is not None and validator.is_valid(value))
+        yield from islice(values, MAX_NESTED_VALUES - 1)
+        if validator.is_valid(None):
+            yield None
+
+    def _list_alternatives(self, pointer: str) -> list[tuple[Mapping[str, Any], str]]:
+        """Return (schema, pointer) of each alternative of the schema at a pointer, objects first; or of the schema."""
+        document = self.session.contract.document
+        schema, resolved = dereference_schema(document, pointer)
+        keyword = next((keyword for keyword in ("anyOf", "oneOf") if schema.get(keyword)), None)
+        if keyword is None:
+            return [(schema, resolved)]
+        parts = [dereference_schema(document, f"{resolved}/{keyword}/{n}") for n in range(len(schema[keyword]))]
+        return sorted(parts, key=lambda part: part[0].get("type", "object") != "object")
 
     def _nested_candidates(self, schema: Mapping[str, Any], name: str, pointer: str, depth: int) -> Iterator[Any]:
         payloads = self.session.payloads
@@ -162,16 +184,29 @@ class ValueGenerator:
                 yield {}
             case _:
                 yield payloads.generate_value(schema, name)
-        yield None
 
     def _nested_objects(self, schema: Mapping[str, Any], pointer: str, depth: int) -> Iterator[dict[str, Any]]:
-        """Yield objects with all properties; each has another value of every property that has several."""
+        """Yield objects with all properties; each has another value of every property that has several.
+
+        Every second one has a further property, if the schema states that it permits others.
+        """
         values = {
             name: list(self._nested_values(f"{pointer}/properties/{escape(name)}", name, depth))
             for name in schema.get("properties", {})
         }
+        additional = self._additional_values(schema, pointer, depth)
         for index in range(max(map(len, values.values()), default=0)):
-            yield {name: column[index % len(column)] for name, column in values.items() if column}
+            value = {name: column[index % len(column)] for name, column in values.items() if column}
+            if additional and index % 2 == 0:
+                value[ADDITIONAL_NAME] = additional[index // 2 % len(additional)]
+            yield value
+
+    def _additional_values(self, schema: Mapping[str, Any], pointer: str, depth: int) -> list[Any]:
+        """Return values of properties that a schema does not name; none if it does not state that it permits them."""
+        additional = schema.get("additionalProperties")
+        if isinstance(additional, Mapping) and additional:
+            return list(self._nested_values(f"{pointer}/additionalProperties", ADDITIONAL_NAME, depth + 1))
+        return list(ADDITIONAL_VALUES) if additional is not None and additional is not False else []
 
 
 def is_nullable(session: Session, field: BodyField) -> bool:

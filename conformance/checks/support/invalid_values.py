@@ -24,14 +24,15 @@ CHECKED_FORMATS = ("uuid", "date", "date-time", "uri", "email")
 
 def iter_invalid_values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     """Yield (violated keyword, value) of a field."""
-    validator, is_form = case.session.schemas.get_field(field, "write"), _is_form(case)
+    validator, has_form = case.session.schemas.get_field(field, "write"), is_form(case)
     schema = case.session.payloads.resolve_schema(field.schema)
     for keyword, value in _iter_candidates(schema):
-        if not validator.is_valid(value) and not (is_form and _is_lost_in_form(schema, value)):
+        if not validator.is_valid(value) and not (has_form and _is_lost_in_form(schema, value)):
             yield keyword, value
 
 
-def _is_form(case: Case) -> bool:
+def is_form(case: Case) -> bool:
+    """Whether the body of the operation is a form."""
     body = case.operation.request_body
     return body is not None and strip_parameters(body.media_type) in (FORM, MULTIPART)
 
@@ -43,11 +44,11 @@ def _is_lost_in_form(schema: Mapping[str, Any], value: Any) -> bool:
 
 def iter_invalid_nested_values(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
     """Yield (dotted name, pointer, keyword, value of the field) for one invalid nested property at a time."""
-    if _is_form(case):
+    if is_form(case):
         return  # forms have no common notation for nested values
     schemas, payloads = case.session.schemas, case.session.payloads
     field_validator = schemas.get_field(field, "write")
-    for path, pointer, schema, wrap in _iter_nested_properties(case, field):
+    for path, pointer, schema, wrap in iter_nested_properties(case, field):
         validator = schemas.get(pointer, "write")
         for keyword, value in _iter_candidates(payloads.resolve_schema(schema)):
             if not validator.is_valid(value) and not field_validator.is_valid(wrap(value)):
@@ -55,7 +56,7 @@ def iter_invalid_nested_values(case: Case, field: BodyField) -> Iterator[tuple[s
                 break
 
 
-def _iter_nested_properties(
+def iter_nested_properties(
     case: Case, field: BodyField
 ) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], Any]]]:
     """Yield (path, pointer, schema, wrap) of the properties of an object or of the items of an array.

@@ -261,6 +261,20 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case("login-token-works", change_value(lambda token: faults.OTHER_TOKEN, ("data", "token")), "openSession"),
     fault_case("model-create", faults.drop_field("story"), "createPatient", parameter="story"),
+    fault_case("text-stored-as-sent", faults.trim_texts, "createTreatment", parameter="reason"),
+    fault_case("text-stored-as-sent", faults.trim_texts, "updatePatient", parameter="story"),
+    fault_case("resembling-field-is-422", faults.convert_insured, "createPatient", parameter="insured type"),
+    fault_case("resembling-field-is-422", faults.convert_day, "updatePatient", parameter="born format"),
+    fault_case(
+        "resembling-parameter-is-422", faults.convert_day_of_query, "listPatients", parameter="born_from format"
+    ),
+    fault_case(
+        "updated-timestamp-covers-parts",
+        faults.keep_update_time_of("insured"),
+        "updatePatient",
+        "retrievePatient",
+        parameter="updated_at insured",
+    ),
     fault_case("model-delete", faults.restrict_delete, "deletePatient", parameter="delete"),
     fault_case("model-retrieve", faults.change_update_time_on_read, "retrievePatient", parameter="updated_at"),
     fault_case(

@@ -50,3 +50,19 @@ def test_message_names_characters_that_are_hard_to_see(expected: str | None, act
     wanted = "null" if expected is None else repr(expected)
     assert mismatch.message.startswith(f"got {truncate(actual)}, expected {truncate(expected)}{difference}")
     assert wanted[:20] in mismatch.message
+
+
+@pytest.mark.parametrize(
+    ("actual", "difference"),
+    [
+        ([{"id": "a", "parameters": {}}], "0.parameters.limit: got nothing, expected 5"),
+        ([{"id": "b", "parameters": {"limit": 5}}], "0.id: got 'b', expected 'a'"),
+        ([{"id": "a"}], "0.parameters: got nothing, expected {'limit': 5}"),
+    ],
+)
+def test_message_names_the_member_that_differs(actual: object, difference: str) -> None:
+    contract = athena_contract()
+    record = ModelRecord(contract.resources["Workflow"], KEY, {"nodes": [{"id": "a", "parameters": {"limit": 5}}]})
+    view = contract.views_by_resource["Workflow"][0]
+    (mismatch,) = Comparison(Model(contract)).mismatches(view, record, {"nodes": actual})
+    assert mismatch.message.endswith(f" (first difference at {difference})")

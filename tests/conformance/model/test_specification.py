@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from conformance.checks.support.values import contains
 from conformance.model.comparison import Comparison
 from conformance.model.queries import evaluate_condition, find_inversion, read_row
-from conformance.model.specification import UNKNOWN, Model, ModelRecord
+from conformance.model.specification import UNKNOWN, Model, ModelRecord, _merge_objects
 from spec.extensions import QueryExtension
 from spec.loader import load_contract
 from spec.model import Contract, Parameter
@@ -104,9 +104,10 @@ def test_mismatch_names_the_property_and_adoption_ends_it(clinic: Contract) -> N
     assert list(comparison.mismatches(view, record, body)) == []
 
 
-def test_empty_text_may_be_returned_as_null(clinic: Contract) -> None:
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_blank_text_may_be_returned_as_null(clinic: Contract, text: str) -> None:
     model = Model(clinic)
-    record = create(model, "createPatient", "p", name="Rex", story="")
+    record = create(model, "createPatient", "p", name="Rex", story=text)
     view, comparison = clinic.views_by_resource["Patient"][0], Comparison(model)
     assert list(comparison.mismatches(view, record, {"story": None})) == []
     assert [m.name for m in comparison.mismatches(view, record, {"story": "x"})] == ["story"]
@@ -179,3 +180,15 @@ def test_texts_that_collations_order_differently_have_no_inversion() -> None:
     assert find_inversion(["b", "A", "a"], descending=False) == ("b", "A")
     assert find_inversion(["a", "B"], descending=False) is None
     assert find_inversion(["B", "a"], descending=False) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"a": {"x": 2}}, {"a": {"x": 2}, "other": 1}),  # of the nested object, only keys with a default are kept
+        ({"other": 2}, {"a": {"x": 1, "y": 0}, "other": 2}),
+    ],
+)
+def test_merged_object_keeps_nested_keys_with_a_default(sent: dict[str, Any], expected: dict[str, Any]) -> None:
+    default, before = {"a": {"x": 0}}, {"a": {"x": 1, "y": 0}, "other": 1}
+    assert _merge_objects(default, before, sent) == expected

@@ -7,7 +7,7 @@ import pytest
 from conformance.model.execution import Execution
 from conformance.model.steps import Action
 from conformance.model.tours import Tour, run_tour
-from conformance.model.values import MAX_COLUMN_BYTES, ValueGenerator
+from conformance.model.values import ADDITIONAL_NAME, EXACT_TEXTS, MAX_COLUMN_BYTES, ValueGenerator
 from tests.conformance.support.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -53,3 +53,35 @@ def test_create_sends_both_values_of_an_optional_boolean() -> None:
         run_tour(execution, Tour(execution, api.contract.operations["createWorkflow"]).creates())
         sent = [step.body.get("is_active") for step in execution.steps if step.action is Action.CREATE]
         assert {True, False} <= set(sent)
+
+
+@pytest.mark.parametrize("operation", ["createWorkflow", "updateWorkflow"])
+def test_items_have_the_properties_and_additional_keys_of_each_alternative(
+    values: ValueGenerator, operation: str
+) -> None:
+    items = [
+        item
+        for value in values.list_values(athena_contract().operations[operation].body_fields["nodes"])
+        for item in value
+    ]
+    nodes = [item for item in items if isinstance(item, dict)]
+    assert any(isinstance(item, str) for item in items)
+    assert any(node.get("parameters") for node in nodes)
+    assert any(ADDITIONAL_NAME in node for node in nodes)
+    assert any(ADDITIONAL_NAME in node["position"] for node in nodes)
+
+
+def test_free_objects_have_deep_and_repeated_members(values: ValueGenerator) -> None:
+    objects = values.list_values(athena_contract().operations["updateWorkflow"].body_fields["settings"])
+    assert any({"deep", "repeated", "numbers"} <= value.keys() for value in objects)
+
+
+@pytest.mark.parametrize("operation", ["updateThread", "updateMessage"])
+def test_update_sends_all_values_of_a_text(operation: str) -> None:
+    api = Api.create(athena_contract(), athena_schemas(), "demo")
+    check_session = session(api.app, api.contract, schemas=api.schemas)
+    execution = Execution.start(check_session)
+    tour = Tour(execution, api.contract.operations[operation])
+    run_tour(execution, tour.updates())
+    sent = [value for step in execution.steps if step.action is Action.UPDATE for value in step.body.values()]
+    assert {*EXACT_TEXTS} <= {value for value in sent if isinstance(value, str)}

@@ -359,6 +359,39 @@ touch_on_read = count_requests("updated_at", lambda _, count: f"2026-01-01T00:00
 change_update_time_on_read = count_requests("updated_at", lambda _, count: f"2026-01-{1 + count % 28:02}T00:00:00Z")
 
 
+def keep_update_time_of(name: str) -> MakeFault:
+    """An update of one field only does not change the update timestamp, in any response."""
+
+    def make_fault() -> Fault:
+        kept: dict[str, str] = {}
+        current: dict[str, str] = {}
+
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            response = await call_next(request)
+            if not response.is_success or not isinstance(response.json, dict):
+                return response
+            data, is_write = response.json["data"], request.operation.method != "get"
+            if is_write and request.json_object.keys() == {name} and request.path in current:
+                kept[request.path] = current[request.path]
+            elif is_write:
+                kept.pop(request.path, None)
+            current[request.path] = kept.get(request.path, data["updated_at"])
+            return response.with_json({"data": {**data, "updated_at": current[request.path]}})
+
+        return fault
+
+    return make_fault
+
+
+# Texts are stored without the white space around them.
+trim_texts = change_body(lambda body: {n: v.strip() if isinstance(v, str) else v for n, v in body.items()})
+# The number 1 is stored as true.
+convert_insured = change_body(lambda body: body | ({"insured": True} if body.get("insured") == 1 else {}))
+# February 30 is March 1.
+convert_day = change_body(lambda body: body | ({"born": "2024-03-01"} if body.get("born") == "2024-02-30" else {}))
+convert_day_of_query = change_query(lambda _, value: value.replace("2024-02-30", "2024-03-01"))
+
+
 def drop_field(name: str) -> MakeFault:
     """A field of the body is not stored."""
     return change_body(lambda body: {n: v for n, v in body.items() if n != name})
