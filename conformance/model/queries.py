@@ -102,7 +102,10 @@ def has_unmatched(value: Any) -> bool:
 
 
 def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | None:
-    """Whether a text contains the term; a term inside a word need not be found."""
+    """Whether a text contains the term.
+
+    A term inside a word need not be found, and the words of a term may be searched for one by one, in any text.
+    """
     texts, is_known = [], True
     for path in x_query.paths:
         values = read(path)
@@ -111,7 +114,8 @@ def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | N
     folded = unicodedata.normalize("NFC", term.strip()).casefold()
     if any(f" {' '.join(folded.split())} " in f" {' '.join(text.split())} " for text in texts):  # as whole words
         return True
-    is_open = any(folded in text for text in texts) or not is_known or not folded.isascii()  # accents may be ignored
+    has_words = all(any(word in text for text in texts) for word in folded.split())
+    is_open = has_words or not is_known or not folded.isascii()  # accents may be ignored
     return None if is_open else False
 
 
