@@ -107,7 +107,9 @@ def check_parts(case: Case) -> Iterator[CheckResult]:
                 label = " ".join(filter(None, (metric.name, " + ".join(item.item.name for item in items))))
                 yield case.skip(case.build_requirement(items[-1].item.pointer, None, label), skip.reason)
             else:
-                yield _build_result(case, metric, items, problem)
+                result = _build_result(case, metric, items, problem)
+                # No part of a contract states that a response has parts.
+                yield replace(result, requirement=replace(result.requirement, provenance="inferred"))
 
 
 def _find_calculations(case: Case, metric: Metric) -> Iterator[Calculation]:
@@ -286,9 +288,15 @@ def check_lists(case: Case) -> Iterator[CheckResult]:
     for selective in case.use(SELECTIVE_FILTERS):
         metric = selective.metric
         listing = case.session.operations.require(metric.resource.name, "list")
-        shared = [(item, v) for item, v in selective.values if find_same_filter(listing, item.item) is not None]
+        chosen = [item for item, _ in selective.values]
+        # Each value of the others selects all records, or the target ignores the filter.
+        others = [(item, item.values[0]) for item in selective.filters if item not in chosen]
+        values = (*selective.values, *others)
+        shared = [(item, value) for item, value in values if find_same_filter(listing, item.item) is not None]
         queries = [[pair] for pair in shared]
-        queries += [[a, b] for a, b in pairwise(shared) if not a[0].is_overridden_by(b[0])]
+        queries += [
+            [a, b] for a, b in pairwise(shared) if a[0] in chosen and b[0] in chosen and not a[0].is_overridden_by(b[0])
+        ]
         try:
             has_witness = _count_listed(case, metric, []) == fetch_figures(case.session, metric, {}).total
         except SkipCheck as skip:

@@ -66,6 +66,7 @@ def check_presentation(case: Case) -> Iterator[CheckResult]:
                     messages[parameter.name] = message, is_contradiction
     for parameter in parameters:
         requirement = case.build_requirement(parameter.pointer, None, parameter.name)
+        requirement = replace(requirement, provenance="inferred")  # no part of a contract states it
         if parameter.name not in reached:
             yield case.skip(requirement, insufficient_data("no metric has a total other than 0"))
             continue

@@ -360,7 +360,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     ),
     fault_case(
         "metric-filter-divides-total",
-        change_body(faults.count_running_as_stopped),
+        change_body(faults.count_pending_as_stopped),
         "countTreatments",
         parameter="calculation=accumulated_count status",
     ),

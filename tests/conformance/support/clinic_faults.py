@@ -556,9 +556,9 @@ async def ignore_status_in_series(request: InterceptedRequest, call_next: CallNe
     return response.with_json({**response.json, "data": others.json["data"]})
 
 
-def count_running_as_stopped(body: dict[str, Any]) -> dict[str, Any]:
-    """The number of stopped records is that of the running ones."""
-    return {**body, "status": "running"} if body.get("status") == "stopped" else body
+def count_pending_as_stopped(body: dict[str, Any]) -> dict[str, Any]:
+    """The number of stopped records is that of the pending ones."""
+    return {**body, "status": "pending"} if body.get("status") == "stopped" else body
 
 
 def prefer_patient(body: dict[str, Any]) -> dict[str, Any]:
