@@ -154,7 +154,8 @@ def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequen
         choices = [True, False]
     if choices:
         is_single, is_total = _describe_property(contract, metric.resource, path)
-        return MetricFilter(item, path, tuple(choices[:MAX_VALUES]), None, is_single, is_single and is_total)
+        is_divisive = is_single and len(choices) <= MAX_VALUES
+        return MetricFilter(item, path, tuple(choices[:MAX_VALUES]), None, is_divisive, is_divisive and is_total)
     scalars = [value for value in listed if isinstance(value, (str, int)) and value != ""]
     return MetricFilter(item, path, tuple(dict.fromkeys(scalars))[:MAX_VALUES])
 

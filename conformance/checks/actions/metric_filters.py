@@ -218,7 +218,9 @@ def _divide(
     is_divided = not problem[0] and problem[2] is not None
     if problem[0]:
         problem = (problem[0], _is_list_divided(case, metric, item), problem[2])
-    yield _build_result(case, metric, (item,), problem)
+    result = _build_result(case, metric, (item,), problem)
+    # That a contract states a filter does not mean that it knows all values.
+    yield replace(result, requirement=replace(result.requirement, provenance="inferred"))
     for other, value in others if is_divided else ():
         filters = other.build(value)
 

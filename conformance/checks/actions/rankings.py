@@ -1,6 +1,6 @@
 """Checks of rankings: rows with a record and numbers, which are no list of records."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,7 +138,7 @@ def _evaluate_scope(case: Case, scope: RankingScope) -> tuple[str, bool, Exchang
         raise SkipCheck(insufficient_data(f"no ranked {ranking.resource.name} shows its {'.'.join(scope.path)}"))
     for value in values:
         restricted, exchange = ranking.fetch(session, {scope.parameter.name: value})
-        problem = _compare_rows(ranking, everything, restricted, owners, value)
+        problem, is_certain = _compare_rows(ranking, everything, restricted, owners, value)
         if not problem:
             continue
         if [key for key, _ in ranking.fetch(session, {})[0]] != [key for key, _ in everything]:
@@ -148,7 +148,7 @@ def _evaluate_scope(case: Case, scope: RankingScope) -> tuple[str, bool, Exchang
         is_implemented = [key for key, _ in restricted] != [key for key, _ in everything]
         with suppress(SkipCheck):
             is_implemented = is_implemented or not ranking.fetch(session, unknown)[0]
-        return f"{scope.parameter.name}={value}: {problem}", is_implemented, exchange
+        return f"{scope.parameter.name}={value}: {problem}", is_certain and is_implemented, exchange
     return "", False, exchange
 
 
@@ -170,34 +170,46 @@ def _compare_rows(
     restricted: Sequence[tuple[Any, Row]],
     owners: Mapping[Any, Any],
     value: Any,
-) -> str:
-    """Describe a record of another owner, a missing one, or a row with other numbers; return "" if there is none."""
-    shown = dict(restricted)
+) -> tuple[str, bool]:
+    """Return the problem, or "", and whether it is certain.
+
+    A record of another owner or a missing one is certain; a number may depend on the other rows, such as a percentage.
+    """
+    shown, positions = dict(restricted), _find_positions([row for _, row in everything])
     for key, row in everything:
         if key not in owners:
             continue
         is_expected = owners[key] == value
         if key in shown and not is_expected:
-            return f"got {ranking.resource.name} {key}, whose related record is {owners[key]}"
+            return f"got {ranking.resource.name} {key}, whose related record is {owners[key]}", True
         if is_expected and key not in shown and not ranking.is_cut(restricted):
-            return f"got no row of {ranking.resource.name} {key}, which the unrestricted ranking contains"
-        if key in shown and (difference := _find_difference(row, shown[key])):
-            return f"{ranking.resource.name} {key}: {difference} as without {value}"
+            return f"got no row of {ranking.resource.name} {key}, which the unrestricted ranking contains", True
+        if key in shown and (difference := _find_difference(row, shown[key], positions)):
+            return f"{ranking.resource.name} {key}: {difference} as without the parameter", False
+    return "", False
+
+
+def _find_positions(rows: Sequence[Row]) -> set[str]:
+    """Return the properties that may be the position of a row: they increase from row to row, from 0 or 1."""
+    positions: set[str] = set()
+    for name in rows[0] if rows else ():
+        values = [row.get(name) for row in rows]
+        numbers = [value for value in values if isinstance(value, int)]
+        if len(numbers) == len(rows) and numbers[0] <= 1 and numbers == sorted(numbers):
+            positions.add(name)
+    return positions
+
+
+def _find_difference(row: Row, other: Row, positions: Collection[str]) -> str:
+    """Describe a number that differs, other than a position."""
+    for name in row.keys() & other.keys() - set(positions):
+        if _is_number(row[name]) and _is_number(other[name]) and row[name] != other[name]:
+            return f"{name}: got {other[name]}, expected {row[name]}"
     return ""
 
 
-def _find_difference(row: Row, other: Row) -> str:
-    """Describe a number that differs; a position in the ranking differs, and is smaller if fewer records are ranked."""
-    for name, number in row.items():
-        actual = other.get(name)
-        if isinstance(number, (int, float)) and not isinstance(number, bool) and isinstance(actual, (int, float)):
-            is_position = name in POSITION_NAMES and actual <= number
-            if actual != number and not is_position:
-                return f"{name}: got {actual}, expected {number}"
-    return ""
-
-
-POSITION_NAMES = frozenset(("rank", "position", "place", "number", "index"))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 # Tenants
@@ -208,11 +220,13 @@ POSITION_NAMES = frozenset(("rank", "position", "place", "number", "index"))
     "A ranking contains no record that the caller may not retrieve, whatever the request restricts it to.",
     Category.TENANCY,
     lambda contract, operation: find_ranking(contract, operation) is not None,
-    provenance_independent=True,
     needs_second_token=True,
 )
 def check_visibility(case: Case) -> Iterator[CheckResult]:
-    """Request the ranking as the other tenant, unrestricted and for records of this tenant; retrieve its records."""
+    """Request the ranking as the other tenant, unrestricted and for records of this tenant; retrieve its records.
+
+    A record that only a restricted ranking contains is a contradiction; a ranking may be public.
+    """
     session, ranking = case.session, find_ranking(case.session.contract, case.operation)
     reason = find_shared_tenant_reason(session)
     if reason or ranking is None:
@@ -224,13 +238,20 @@ def check_visibility(case: Case) -> Iterator[CheckResult]:
     for scope in find_ranking_scopes(session.contract, case.operation):
         keys = _list_ranked_owners(session, scope)
         queries += [(scope.parameter.name, {scope.parameter.name: key}) for key in keys[:MAX_SCOPES]]
-    messages: dict[str, tuple[str, Exchange]] = {}
+    public: set[Any] = set()
+    results: dict[str, CheckResult] = {}
     for label, query in queries:
-        message, exchange = _find_hidden_record(session, ranking, query)
-        if exchange is not None and not messages.get(label, ("",))[0]:
-            messages[label] = message, exchange
-    for label, (message, exchange) in messages.items():
-        yield case.build_result(case.build_requirement(parameter=label), message, exchange)
+        with suppress(SkipCheck):  # the target may reject the key
+            rows, exchange = ranking.fetch(session, query, Actor.OTHER_TENANT)
+            keys = [key for key, _ in rows]
+            message, hidden_key = _find_hidden_record(session, ranking, keys)
+            public |= set() if query else set(keys)
+            # No part of a contract states who sees a ranking.
+            requirement = replace(case.build_requirement(parameter=label), provenance="inferred")
+            result = case.build_result(requirement, message, exchange)
+            if label not in results or (message and not results[label].message):
+                results[label] = replace(result, is_contradiction=bool(message) and hidden_key not in public)
+    yield from results.values()
 
 
 def _list_ranked_owners(session: Session, scope: RankingScope) -> list[Any]:
@@ -241,16 +262,11 @@ def _list_ranked_owners(session: Session, scope: RankingScope) -> list[Any]:
     return []
 
 
-def _find_hidden_record(session: Session, ranking: Ranking, query: Mapping[str, Any]) -> tuple[str, Exchange | None]:
-    """Return the problem of the first record that the other tenant sees only in the ranking, and the exchange."""
-    try:
-        rows, exchange = ranking.fetch(session, query, Actor.OTHER_TENANT)
-    except SkipCheck:
-        return "", None  # rejected
+def _find_hidden_record(session: Session, ranking: Ranking, keys: Sequence[Any]) -> tuple[str, Any]:
+    """Return the problem, or "", and the key of the first record that the other tenant may not retrieve."""
     name = ranking.resource.name
-    for key, _ in rows[:MAX_RETRIEVED]:
+    for key in keys[:MAX_RETRIEVED]:
         status = session.client.retrieve(name, key, actor=Actor.OTHER_TENANT).response.status
-        is_visible_to_owner = status in HIDDEN_STATUSES and session.client.retrieve(name, key).response.ok
-        if is_visible_to_owner:
-            return f"got {name} {key}, whose retrieve by that caller returned {status}", exchange
-    return "", exchange
+        if status in HIDDEN_STATUSES and session.client.retrieve(name, key).response.ok:
+            return f"got {name} {key}, whose retrieve by that caller returned {status}", key
+    return "", None
