@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice, zip_longest
-from typing import Any, TypeVar
+from typing import Any
 
 from conformance.checks.support.days import find_zone_dependent_days
 from conformance.checks.support.parameters import find_parameter, get_enum_values
@@ -19,7 +19,7 @@ from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
 from conformance.model.orders import iter_orders
-from conformance.model.queries import NIL_UUID, is_unmatched
+from conformance.model.queries import NIL_UUID, is_unmatched, iter_item_pairs
 from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable, iter_members
@@ -49,7 +49,6 @@ LONG_TEXT_CHARS = 3000
 MIN_LONG_TEXT_CHARS = 200  # shorter texts are not worth a search for their end
 LISTED_BY_VALUE = (("filter", "eq"), ("search", "eq"))  # role and operator of parameters
 LIST_RECORDS = 6  # records with different values that lists are compared with
-T = TypeVar("T")
 CreateSteps = Generator[Step, None, RecordName | None]  # returns the name of the record, None if it was not created
 
 
@@ -857,7 +856,7 @@ class Tour:
         """Combine two filters, and a filter with an order, in pages."""
         first_values = dict(reversed(conditions))
         orders = list(self._orders())
-        for (left, value), (right, other) in islice(_iter_pairs(list(first_values.items())), MAX_PAIRS):
+        for (left, value), (right, other) in islice(iter_item_pairs(list(first_values.items())), MAX_PAIRS):
             yield Step(Action.LIST, self.resource, query={left: value, right: other})
         for index, (name, value) in enumerate(first_values.items()):
             order = orders[index % len(orders)] if orders else {}
@@ -889,13 +888,6 @@ class Tour:
         if self.session.operations.find(self.resource, "delete") is not None and len(names) > 1:
             yield Step(Action.DELETE, self.resource, names[1])
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
-
-
-def _iter_pairs(items: Sequence[T]) -> Iterator[tuple[T, T]]:
-    """Yield each pair once, neighbours first and the last with the first, so that a few pairs contain each item."""
-    positions = range(len(items))
-    pairs = ((min(i, j), max(i, j)) for step in positions[1:] for i in positions for j in [(i + step) % len(items)])
-    yield from ((items[i], items[j]) for i, j in dict.fromkeys(pairs))
 
 
 def _build_bounds(values: list[Any], *, operator: str, is_date: bool) -> list[Any]:

@@ -21,7 +21,7 @@ from conformance.checks.actions.time_series import SERIES_WORD
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.values import contains
-from conformance.errors import SkipCheck, insufficient_data
+from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.model.queries import iter_pairs
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
@@ -202,7 +202,8 @@ def check_division(case: Case) -> Iterator[CheckResult]:
     for selective in case.use(SELECTIVE_FILTERS):
         divisive = [item for item in selective.filters if item.is_divisive]
         if not divisive:
-            yield _skip_without_values(case, selective)
+            reason = not_testable("the contract lists all values of no filter of the metric")
+            yield case.skip(case.build_requirement(parameter=selective.metric.name), reason)
         for position, item in enumerate(divisive):
             others = [(f, v) for f, v in selective.values if f is not item and not f.is_overridden_by(item)]
             others.sort(key=lambda other: other[0].target is None)  # stable
