@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, pairwise, takewhile
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from conformance.checks.support.listing import Row
@@ -24,6 +24,7 @@ from conformance.model.specification import UNKNOWN, Model, ModelRecord
 from spec.extensions import QueryExtension
 from spec.model import Operation, Parameter
 
+T = TypeVar("T")
 MAX_COLLATED_CHARS = 200
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 NIL_UUID = str(UUID(int=0))
@@ -102,7 +103,10 @@ def has_unmatched(value: Any) -> bool:
 
 
 def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | None:
-    """Whether a text contains the term; a term inside a word need not be found."""
+    """Whether a text contains the term.
+
+    A term inside a word need not be found, and the words of a term may be searched for one by one, in any text.
+    """
     texts, is_known = [], True
     for path in x_query.paths:
         values = read(path)
@@ -111,7 +115,8 @@ def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | N
     folded = unicodedata.normalize("NFC", term.strip()).casefold()
     if any(f" {' '.join(folded.split())} " in f" {' '.join(text.split())} " for text in texts):  # as whole words
         return True
-    is_open = any(folded in text for text in texts) or not is_known or not folded.isascii()  # accents may be ignored
+    has_words = all(any(word in text for text in texts) for word in folded.split())
+    is_open = has_words or not is_known or not folded.isascii()  # accents may be ignored
     return None if is_open else False
 
 
@@ -194,6 +199,13 @@ def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple
         if name in parameters and not parameters[name].explode and len(items) > 1:
             items = [",".join(items)]
         yield from ((name, item) for item in items)
+
+
+def iter_item_pairs(items: Sequence[T]) -> Iterator[tuple[T, T]]:
+    """Yield each pair once, neighbours first and the last with the first, so that a few pairs contain each item."""
+    positions = range(len(items))
+    pairs = ((min(i, j), max(i, j)) for step in positions[1:] for i in positions for j in [(i + step) % len(items)])
+    yield from ((items[i], items[j]) for i, j in dict.fromkeys(pairs))
 
 
 def is_reordered(before: Sequence[Row], after: Sequence[Row]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import combinations, zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 from conformance.checks.support.days import find_zone_dependent_days
@@ -19,7 +19,7 @@ from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
 from conformance.model.orders import iter_orders
-from conformance.model.queries import NIL_UUID, is_unmatched
+from conformance.model.queries import NIL_UUID, is_unmatched, iter_item_pairs
 from conformance.model.specification import iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable, iter_members
@@ -40,8 +40,10 @@ MAX_PAIRS = 14  # combinations of two parameters
 OLD_INSTANT = "2001-02-03T04:05:06Z"
 ADOPTED_ROWS = 20  # records of other clients that lists are compared with
 RETRIEVED_ROWS = 5  # of them, retrieved because a list may omit properties that it filters by
-WORDS = ("alpha", "beta", "beta", "Gamma Übung", "delta 50% x_y", "epsilon 50xx xxy")
+WORDS = ("alpha", "beta", "beta", "Gamma Übung", "delta 50% x_y", "epsilon 50xx xxy it's 0")
 LATE_WORD = "omega"
+ABSENT_WORD = "zyzzyx"  # in no text
+FALSY_TERMS = ("0", "false", "null")  # that some languages read as no term
 LONG_RECORD = 4  # index of the listed record with long texts
 LONG_TEXT_CHARS = 3000
 MIN_LONG_TEXT_CHARS = 200  # shorter texts are not worth a search for their end
@@ -547,7 +549,19 @@ class Tour:
         yield Step(Action.DELETE, self.resource, targets[0])
         yield from self.observe(*children, *targets)
         yield Step(Action.LIST, source)
+        yield from self._list_children(source, relation, targets[0])
         yield Step(Action.LIST, self.resource)
+
+    def _list_children(self, source: str, relation: Relation, target: RecordName) -> Iterator[Step]:
+        """List the records that refer to a record, if the list has such a filter."""
+        listing = self.session.operations.find(source, "list")
+        path = (relation.name, self.session.contract.resources[target.resource].key_attribute)
+        for parameter in listing.query_parameters if listing is not None else ():
+            x_query = parameter.x_query
+            if x_query and (x_query.role, x_query.operator, x_query.paths) == ("filter", "eq", (path,)):
+                key = self.execution.records[target].key
+                is_array = self.session.payloads.resolve_schema(parameter.schema).get("type") == "array"
+                yield Step(Action.LIST, source, query={parameter.name: [key] if is_array else key})
 
     # Retrieve
 
@@ -773,7 +787,8 @@ class Tour:
             if x_query is None or x_query.role not in ("filter", "search") or parameter.required:
                 continue
             if x_query.role == "search":
-                yield from ((parameter.name, term) for term in self._terms())
+                validator = self.session.schemas.get(parameter.schema_pointer, "write")
+                yield from ((parameter.name, term) for term in self._terms() if validator.is_valid(term))
             else:
                 yield from ((parameter.name, value) for value in self._filter_values(parameter))
 
@@ -781,7 +796,8 @@ class Tour:
         marker, names = self.session.payloads.marker, self.execution.live_names(self.resource)
         foreign = [term for name in names for term in self._words(name)][:2]
         if all(self.execution.records[name].is_foreign for name in names):
-            return [*foreign, *[term.upper() for term in foreign[:1]], f"{marker}-unknown"]
+            phrases = [f"{term} {ABSENT_WORD}" for term in foreign[:1]]
+            return [*foreign, *[term.upper() for term in foreign[:1]], f"{marker}-unknown", *phrases, *FALSY_TERMS]
         return [
             marker,
             *self._late_words(),
@@ -791,6 +807,10 @@ class Tour:
             "übung",
             "50%",
             "x_y",
+            "it's",
+            f"beta {marker}",
+            f"beta {ABSENT_WORD}",
+            *FALSY_TERMS,
             *foreign[:1],
             f"{marker}-unknown",
         ]
@@ -828,7 +848,8 @@ class Tour:
         values += [v for v in item_schema.get("enum", ()) if v not in (None, "", *values)]
         if item_schema.get("type") == "boolean":
             values += [v for v in (True, False) if v not in values]
-        selected = values[:MAX_FILTER_VALUES]
+        falsy = [v for v in values[MAX_FILTER_VALUES:] if v in (0, "0") and not isinstance(v, bool)]
+        selected = values[:MAX_FILTER_VALUES] + falsy
         if item_schema.get("type") in ("string", "integer") and not item_schema.get("enum"):
             sample = NIL_UUID if item_schema.get("format") == "uuid" else ""
             selected.append(build_unmatched_value(0 if item_schema["type"] == "integer" else sample))
@@ -846,9 +867,8 @@ class Tour:
         """Combine two filters, and a filter with an order, in pages."""
         first_values = dict(reversed(conditions))
         orders = list(self._orders())
-        for index, ((left, value), (right, other)) in enumerate(combinations(first_values.items(), 2)):
-            if index < MAX_PAIRS:
-                yield Step(Action.LIST, self.resource, query={left: value, right: other})
+        for (left, value), (right, other) in islice(iter_item_pairs(list(first_values.items())), MAX_PAIRS):
+            yield Step(Action.LIST, self.resource, query={left: value, right: other})
         for index, (name, value) in enumerate(first_values.items()):
             order = orders[index % len(orders)] if orders else {}
             yield Step(Action.LIST, self.resource, query={name: value, **order, **paging})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conformance.model.queries import build_collation_keys, is_reordered, sorts_before
+from conformance.model.queries import build_collation_keys, is_reordered, iter_item_pairs, sorts_before
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,14 @@ def test_a_list_that_changed_while_its_pages_were_read_is_not_reordered() -> Non
     # of that page is the first one of the next page.
     assert not is_reordered(rows, [rows[0], rows[1], rows[1]])
     assert not is_reordered([rows[0], rows[1], rows[1]], rows)
+
+
+def test_first_pairs_contain_each_item_twice() -> None:
+    pairs = list(iter_item_pairs("abcdef"))
+    assert [sum(item in pair for pair in pairs[:6]) for item in "abcdef"] == [2] * 6
+    assert len(pairs) == len(set(pairs)) == 15
+
+
+def test_few_items_have_each_pair_once() -> None:
+    assert list(iter_item_pairs("")) == list(iter_item_pairs("a")) == []
+    assert list(iter_item_pairs("ab")) == [("a", "b")]

@@ -155,6 +155,8 @@ def test_values_match_in_another_notation(expected: Any, actual: Any, result: bo
         (parameter("filter", "a", operator="exists"), True, {"a": []}, False),
         (parameter("search", "a", "b"), "BETA", {"a": None, "b": "alpha beta"}, True),
         (parameter("search", "a"), "bet", {"a": "alphabet"}, None),
+        (parameter("search", "a", "b"), "beta alpha", {"a": "alpha", "b": "beta"}, None),
+        (parameter("search", "a"), "beta gamma", {"a": "alpha beta"}, False),
         (parameter("search", "a"), "50%", {"a": "50x"}, False),
         (parameter("search", "a"), "", {"a": "x"}, True),
         (parameter("sort"), "a", {}, True),

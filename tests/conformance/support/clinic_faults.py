@@ -591,6 +591,33 @@ omit_empty_periods = change_json(
 )
 
 
+@stateless
+async def ignore_status_in_series(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """The values of a time series include every status, its total only the requested one."""
+    response, body = await call_next(request), request.json_object
+    if not str(body.get("calculation")).startswith("time_series") or "status" not in body or not response.is_success:
+        return response
+    others = await call_next(request.with_json({name: value for name, value in body.items() if name != "status"}))
+    return response.with_json({**response.json, "data": others.json["data"]})
+
+
+def count_pending_as_stopped(body: dict[str, Any]) -> dict[str, Any]:
+    """The number of stopped records is that of the pending ones."""
+    return {**body, "status": "pending"} if body.get("status") == "stopped" else body
+
+
+def prefer_patient(body: dict[str, Any]) -> dict[str, Any]:
+    """A filter by patient makes that by status ineffective."""
+    return {n: v for n, v in body.items() if n != "status" or "patient_uuid" not in body}
+
+
+def end_before_last_day(body: dict[str, Any]) -> dict[str, Any]:
+    """The last day of a range does not belong to it."""
+    if not {"date_from", "date_to"} <= body.keys():
+        return body
+    return {**body, "date_to": (date.fromisoformat(body["date_to"]) - timedelta(days=1)).isoformat()}
+
+
 def omit_february(request: InterceptedRequest, body: Any) -> Any:
     """A monthly series has no value of a February without records."""
     has_months = request.json_object.get("granularity") == "monthly"

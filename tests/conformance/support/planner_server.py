@@ -42,6 +42,9 @@ BUGS: Mapping[str, str] = {
     "total-is-page-length": "the total is the number of rows on the page",
     "sort-loses-filters": "the query with an order forgets the filters",
     "search-loses-filters": "a search replaces the filters",
+    "search-any-word": "a search finds rows with any word of the text",
+    "search-zero-ignored": "a search for 0 does nothing",
+    "filter-by-deleted-parent": "a filter by a deleted parent finds the children that were deleted with it",
     "page-size-capped": "a page has at most 3 rows",
     "sort-within-page": "the page is cut first, then sorted",
     "filter-within-page": "the page is cut first, then filtered",
@@ -617,6 +620,9 @@ class PlannerServer:
     def _select(self, table: str, query: Mapping[str, str]) -> list[Row]:
         conditions = {n: v for n, v in query.items() if n in ("project_id", "done", "priority", "due_from") and v != ""}
         rows = self._rows(table, deleted=self.has("delete-unlists-only-page") and bool(conditions))
+        if self.has("filter-by-deleted-parent") and "project_id" in conditions:
+            projects = {row["id"] for row in self._rows("projects")}
+            rows = [row for row in self.tables[table].values() if row in rows or row["project_id"] not in projects]
         search = query.get("search", "").strip().casefold()
         if self.has("sort-loses-filters") and query.get("sort"):
             conditions = {}
@@ -626,13 +632,16 @@ class PlannerServer:
             conditions = {name: value for name, value in conditions.items() if value not in NOT_FALSY_FILTERS}
         for name, value in conditions.items() if table == "tasks" else ():
             rows = [row for row in rows if self._matches(row, name, value)]
+        if self.has("search-zero-ignored") and search == "0":
+            search = ""
         if search:
+            terms = search.split() if self.has("search-any-word") else [search]
             names = ("title", "notes") if table == "tasks" else ("name",)
             source = "first" if self.has("search-index-stale") else ""
             rows = [
                 row
                 for row in rows
-                if any(search in str((row[source] if source else row)[n] or "").casefold() for n in names)
+                if any(t in str((row[source] if source else row)[n] or "").casefold() for n in names for t in terms)
             ]
         return self._join(table, rows, query)
 
