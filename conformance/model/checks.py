@@ -50,10 +50,13 @@ def _select_certain(case: Case, execution: Execution, reported: Sequence[Diverge
     """Return the divergences of other operations that do not depend on the meaning of the contract.
 
     The sequences of that operation may not show them. Each is reported once in a run, and not if the same subject is
-    reported for the operation of the case, whose fault it then shows.
+    reported for the operation of the case, whose fault it then shows. A rerun reports all of them: what failed in the
+    run may depend on the contract in the rerun, where a stale cache may show no record from the beginning.
     """
     known, subjects = case.use(REPORTED_DIVERGENCES), {divergence.subject for divergence in reported}
     others = (divergence for divergence in execution.divergences if divergence.subject not in subjects)
+    if case.session.is_rerun:
+        return list(others)
     return [d for d in others if (d.is_contradiction or d.is_independent) and d.identity not in known]
 
 

@@ -31,11 +31,15 @@ from spec.validators import SchemaValidators
 
 @dataclass(slots=True)
 class Session:
-    """A client, the records that it created, and the values of fixtures by name and operationId ("" for all)."""
+    """A client, the records that it created, and the values of fixtures by name and operationId ("" for all).
+
+    `is_rerun`: whether it repeats a check that failed.
+    """
 
     client: TrackedClient
     records: RecordFactory
     fixture_values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    is_rerun: bool = False
 
     @classmethod
     def create(
@@ -162,7 +166,7 @@ class Session:
         Failing sequences are not reduced.
         """
         client = replace(self.client, responses=self.responses.new())
-        session = Session(client, self.records.for_rerun(client, number))
+        session = Session(client, self.records.for_rerun(client, number), is_rerun=True)
         session.update_options(reduction_requests=0)
         return session
 
