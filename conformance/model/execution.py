@@ -459,8 +459,8 @@ class Execution:
                 explain = self._explain_ignored(comparison.operation, problem.parameter, problem.evidence[0])
             locations = tuple((pointer, None) for pointer in problem.pointers)
             head = (comparison.operation, locations, problem.subject, message)
-            is_contradiction = problem.is_contradiction
-            self._report(*head, *problem.evidence, is_contradiction=is_contradiction, explain=explain)
+            report = partial(self._report, is_contradiction=problem.is_contradiction, may_replace=problem.may_replace)
+            report(*head, *problem.evidence, explain=explain)
 
     def _wait_for_row_values(self, operation: Operation, comparison: ListComparison) -> None:
         """Read a list again until its rows of the run have the values of the model."""

@@ -74,7 +74,8 @@ class ListProblem:
 
     `subject`: names of the parameters concerned, or what differs. `pointers`: to these parameters, or to the list.
     `missing`: the record that the list lacks. `is_contradiction`: whether two responses of the target contradict each
-    other. `parameter`: the one that the target may ignore, if that explains the difference.
+    other. `parameter`: the one that the target may ignore, if that explains the difference. `may_replace`: whether it
+    shows more than an earlier difference of the same subject.
     """
 
     subject: str
@@ -84,6 +85,7 @@ class ListProblem:
     missing: ModelRecord | None = None
     is_contradiction: bool = False
     parameter: Parameter | None = None
+    may_replace: bool = False
 
 
 @dataclass(slots=True)
@@ -251,8 +253,8 @@ class ListComparison:
             for parameter, value in self._list_conditions():
                 if self._violates_filter(parameter, value, rows[key][0]):
                     problem = self._build_problem("", [parameter], f"got {key}, which does not match the query")
-                    is_contradiction = self._is_excluded_with_other_size(key)
-                    yield replace(problem, parameter=parameter, is_contradiction=is_contradiction)
+                    differs = self._is_excluded_with_other_size(key)
+                    yield replace(problem, parameter=parameter, is_contradiction=differs, may_replace=differs)
 
     def _find_record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
         """Compare the number of rows of one record with the expected one: 1 if it matches all conditions, else 0."""
@@ -265,12 +267,14 @@ class ListComparison:
         excluded_by = [parameter for parameter, is_match in matches if is_match is False]
         if rows and excluded_by:
             problem = self._build_problem("", excluded_by[:1], f"got {record.key}, which does not match the query")
+            differs = self._is_excluded_with_other_size(record.key)
             is_contradiction = (
-                self._are_filters_implemented(excluded_by[:1])
+                differs
+                or self._are_filters_implemented(excluded_by[:1])
                 or self._is_filter_implemented(record, *excluded_by)
-                or self._is_excluded_with_other_size(record.key)
             )
-            yield replace(problem, is_contradiction=is_contradiction, parameter=excluded_by[0])
+            parameter = excluded_by[0]
+            yield replace(problem, is_contradiction=is_contradiction, parameter=parameter, may_replace=differs)
         elif rows:
             yield from self._find_repeated_rows(record.key, rows)
         elif self.is_complete and all(is_match is True for _, is_match in matches):
