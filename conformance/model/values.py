@@ -11,6 +11,7 @@ from spec.document import escape
 from spec.model import BodyField
 
 MAX_TEXT_CHARS = 2000
+ARRAY_TEXTS = 3  # texts with special characters in one array
 MAX_NESTED_DEPTH = 3  # of objects in objects
 MAX_NESTED_VALUES = 6  # values of one nested property
 NESTED_NUMBERS = (0.25, 0, -1, 19.99, 7, 12345.67)
@@ -118,8 +119,10 @@ class ValueGenerator:
         items = schema.get("items", {})
         values = [self.session.payloads.generate_value(items, name) for _ in range(3)]
         item_schema = self.session.payloads.resolve_schema(items)
-        for text in TEXTS[:2] if item_schema.get("type") == "string" else ():
-            values.append(text)
+        if item_schema.get("type") == "string":
+            maximum = int(item_schema.get("maxLength", MAX_TEXT_CHARS))
+            validator = self.session.schemas.get(f"{pointer}/items", "write")
+            values += filter(validator.is_valid, (text[:maximum].strip() for text in TEXTS[:ARRAY_TEXTS]))
         yield from ([], values[:1], values[:2], list(reversed(values)), [values[0], values[0]])
         rows = list(self._nested_values(f"{pointer}/items", name, 1)) if "items" in schema else []
         if any(isinstance(row, Mapping) for row in rows):
