@@ -56,11 +56,6 @@ def _wait(case: Case, evaluate: Callable[[], Problem]) -> Problem:
     return problems[-1]
 
 
-def _skip_without_values(case: Case, selective: SelectiveFilters) -> CheckResult:
-    reason = insufficient_data("no filter of the metric excludes any of the counted records")
-    return case.skip(case.build_requirement(parameter=selective.metric.name), reason)
-
-
 # Parts
 
 
@@ -91,7 +86,10 @@ def check_parts(case: Case) -> Iterator[CheckResult]:
         # A single part shows nothing.
         calculations = [c for c in found if len(c.figures.parts or ()) > 1] or found
         if not selective.values or not calculations:
-            yield _skip_without_values(case, selective)
+            reason = "no total of the metric other than 0 is the sum of its parts"
+            if not selective.values:
+                reason = "no filter of the metric excludes any of the counted records"
+            yield case.skip(case.build_requirement(parameter=metric.name), insufficient_data(reason))
             continue
         pairs = [(a, b) for a, b in pairwise(selective.values) if not a[0].is_overridden_by(b[0])]
         queries: list[tuple[tuple[MetricFilter, ...], dict[str, Any]]]
@@ -249,7 +247,8 @@ def _find_division_problem(
     if fetch_figures(session, metric, filters).total != before.total:
         raise ListChangedDuringCheck
     prefix = f"{_describe(filters)}: " if filters else ""
-    message = f"{prefix}the numbers for all values of {item.item.name}: got the sum {total}, expected {before.total}"
+    expected = f"{'' if is_complete else 'at most '}{before.total}"
+    message = f"{prefix}sum of the totals for all values of {item.item.name}: got {total}, expected {expected}"
     return message, has_witness, before.exchange
 
 
@@ -306,7 +305,8 @@ def check_lists(case: Case) -> Iterator[CheckResult]:
             yield case.skip(case.build_requirement(parameter=metric.name), skip.reason)
             continue
         if not has_witness or not queries:
-            reason = insufficient_data("no filter is shared by the metric and a list with the same total")
+            different = "metric and list have different totals without a filter"
+            reason = insufficient_data("metric and list share no filter" if has_witness else different)
             yield case.skip(case.build_requirement(parameter=metric.name), reason)
             continue
         for query in queries:

@@ -69,8 +69,10 @@ def check_ranges(case: Case) -> Iterator[CheckResult]:
         day_range = find_day_range(selective.metric)
         days = day_range.list_days(selective.rows) if day_range is not None else []
         if day_range is None or len(days) < 2:
-            reason = insufficient_data("the listed records are all of the same day")
-            yield case.skip(case.build_requirement(parameter=selective.metric.name), reason)
+            reason = "the listed records have fewer than two different days"
+            if day_range is None:
+                reason = "the metric has no filters by the first and the last day of a range"
+            yield case.skip(case.build_requirement(parameter=selective.metric.name), insufficient_data(reason))
             continue
         is_divided = True
         for label, filters in _list_filters(selective, day_range):

@@ -138,7 +138,7 @@ def _evaluate_scope(case: Case, scope: RankingScope) -> tuple[str, bool, Exchang
         raise SkipCheck(insufficient_data(f"no ranked {ranking.resource.name} shows its {'.'.join(scope.path)}"))
     for value in values:
         restricted, exchange = ranking.fetch(session, {scope.parameter.name: value})
-        problem, is_certain = _compare_rows(ranking, everything, restricted, owners, value)
+        problem, is_certain = _compare_rows(scope, everything, restricted, owners, value)
         if not problem:
             continue
         if [key for key, _ in ranking.fetch(session, {})[0]] != [key for key, _ in everything]:
@@ -165,7 +165,7 @@ def _find_owners(session: Session, scope: RankingScope, keys: Sequence[Any]) -> 
 
 
 def _compare_rows(
-    ranking: Ranking,
+    scope: RankingScope,
     everything: Sequence[tuple[Any, Row]],
     restricted: Sequence[tuple[Any, Row]],
     owners: Mapping[Any, Any],
@@ -179,13 +179,13 @@ def _compare_rows(
     for key, row in everything:
         if key not in owners:
             continue
-        is_expected = owners[key] == value
+        is_expected, label = owners[key] == value, f"{scope.ranking.resource.name} {key}"
         if key in shown and not is_expected:
-            return f"got {ranking.resource.name} {key}, whose related record is {owners[key]}", True
-        if is_expected and key not in shown and not ranking.is_cut(restricted):
-            return f"got no row of {ranking.resource.name} {key}, which the unrestricted ranking contains", True
+            return f"got {label}, whose {scope.target.name} is {owners[key]}, expected only rows of {value}", True
+        if is_expected and key not in shown and not scope.ranking.is_cut(restricted):
+            return f"got no row of {label}, expected the row of the unrestricted ranking", True
         if key in shown and (difference := _find_difference(row, shown[key], positions)):
-            return f"{ranking.resource.name} {key}: {difference} as without the parameter", False
+            return f"{label}: {difference} as without the parameter", False
     return "", False
 
 
@@ -268,5 +268,6 @@ def _find_hidden_record(session: Session, ranking: Ranking, keys: Sequence[Any])
     for key in keys[:MAX_RETRIEVED]:
         status = session.client.retrieve(name, key, actor=Actor.OTHER_TENANT).response.status
         if status in HIDDEN_STATUSES and session.client.retrieve(name, key).response.ok:
-            return f"got {name} {key}, whose retrieve by that caller returned {status}", key
+            expected = f"only records it can retrieve (retrieve returned {status})"
+            return f"ranking of the other tenant: got {name} {key}, expected {expected}", key
     return "", None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from conformance.checks.support.bad_requests import require_allowed
@@ -15,8 +14,8 @@ from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, Operation, Relation
 
-MANY = 26  # more than a usual page has
-MIN_MANY = 3
+MAX_KEYS = 26  # more than a usual page has
+MIN_KEYS = 3
 
 
 def _list_fields(contract: Contract, operation: Operation) -> list[tuple[BodyField, Relation]]:
@@ -45,18 +44,17 @@ def check_many(case: Case) -> Iterator[CheckResult]:
         try:
             keys = _find_keys(case, field, relation)
             key, exchange = _write(case, {field.name: keys})
-            message, shown = _compare(case, relation, key, keys)
+            message, retrieve = _compare(case, relation, key, keys)
         except SkipCheck as skip:
             yield case.skip(requirement, skip.reason)
             continue
-        result = case.build_result(requirement, message, exchange, shown)
-        yield replace(result, is_contradiction=bool(message))
+        yield case.build_result(requirement, message, exchange, retrieve)
 
 
 def _find_keys(case: Case, field: BodyField, relation: Relation) -> list[Any]:
     """Return the keys of records of the run, or else of listed records. Raises SkipCheck for too few."""
     session, target = case.session, relation.targets[0]
-    number = min(MANY, int(field.schema.get("maxItems", MANY)))
+    number = min(MAX_KEYS, int(field.schema.get("maxItems", MAX_KEYS)))
     keys: list[Any] = []
     if session.contract.find_create_operation(target) is not None:
         with suppress(SkipCheck):
@@ -65,8 +63,11 @@ def _find_keys(case: Case, field: BodyField, relation: Relation) -> list[Any]:
     if not keys and listing is not None:
         rows = session.records.rows(listing, {}, pages=1)
         keys = [session.operations.key_of(target, row) for row in rows]
-    if len(keys) < MIN_MANY:
-        raise SkipCheck(insufficient_data(f"{len(keys)} records of {target} are known"))
+    if len(keys) < MIN_KEYS:
+        reason = f"{len(keys)} records of {target} are available, at least {MIN_KEYS} are needed"
+        if number < MIN_KEYS:
+            reason = f"{field.name} accepts at most {number} keys"
+        raise SkipCheck(insufficient_data(reason))
     return list(dict.fromkeys(keys))[:number]
 
 
@@ -99,10 +100,11 @@ def _compare(case: Case, relation: Relation, key: Any, keys: list[Any]) -> tuple
         related = body.get(relation.name) if isinstance(body, Mapping) else None
         if not isinstance(related, list):
             raise SkipCheck(insufficient_data(f"{retrieve.id} does not return {relation.name}"))
-        found = {row.get(target_key) for row in related if isinstance(row, Mapping)}
-        missing = [k for k in keys if k not in found]
+        related_keys = {row.get(target_key) for row in related if isinstance(row, Mapping)}
+        missing = [k for k in keys if k not in related_keys]
         if missing or len(related) != len(keys):
-            return f"{relation.name} with {len(keys)} keys: got {len(related)} records, {len(missing)} are missing"
+            missing_text = f"{len(missing)} of the sent keys missing"
+            return f"{relation.name}: got {len(related)} records ({missing_text}), expected {len(keys)}"
         wrong = [name for name in counts if name in body and body[name] != len(keys)]
         return f"{wrong[0]}: got {body[wrong[0]]}, expected {len(keys)}" if wrong else ""
 

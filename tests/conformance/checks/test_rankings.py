@@ -40,7 +40,7 @@ def test_ranking_without_a_fault_passes() -> None:
 
 def test_ranking_that_lacks_a_record_of_the_scope_fails() -> None:
     (failure,) = find_failures(SCOPE_CHECK, RANKING, change_json(_omit_first_row))
-    assert "which the unrestricted ranking contains" in failure.message
+    assert "expected the row of the unrestricted ranking" in failure.message
     assert failure.is_contradiction
 
 
