@@ -1,7 +1,7 @@
 """Check that texts are stored as they were sent.
 
-The model permits a target to normalize texts, so this check reports it apart, once for each property. Contracts cannot
-state it: it is always inferred.
+The model permits a target to normalize texts, so this check reports it separately, once for each property. Contracts
+cannot state it: it is always inferred.
 """
 
 import unicodedata
@@ -48,7 +48,8 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "text-stored-as-sent",
-    "A text is stored as it was sent: with its white space, and an empty text as an empty text.",
+    "A text is stored unchanged: white space, line breaks and Unicode characters are preserved, and an empty text does "
+    "not become null.",
     Category.WRITES,
     _applies,
     writes=True,
@@ -82,9 +83,10 @@ def check_stored_texts(case: Case) -> Iterator[CheckResult]:
         parts = []
         for text, change in changes:
             others = [other for other, kind in known if kind == _get_kind(text)]
-            exception = f", but not that of {', '.join(others[:MAX_SHOWN_NAMES])}" if others else ""
-            parts.append(f"got {truncate(text.stored)}, sent {truncate(text.sent)}: the target {change}{exception}")
-        message = f"{field.name}: {'; '.join(parts)}; the contract does not say so" if parts else ""
+            exception = f", but stores {', '.join(others[:MAX_SHOWN_NAMES])} unchanged" if others else ""
+            reason = f"the target {change}{exception}"
+            parts.append(f"got {truncate(text.stored)}, expected {truncate(text.sent)} as sent ({reason})")
+        message = f"{field.name}: {'; '.join(parts)}; the contract does not state this" if parts else ""
         yield case.build_result(requirement, message, *(text.exchange for text, _ in changes))
 
 
@@ -137,10 +139,10 @@ def _send(case: Case, resource: str, key: Any, texts: Mapping[str, str]) -> dict
 
 def _is_same(sent: str, stored: Any) -> bool:
     """Whether a value is a text that was sent, possibly normalized."""
-    return _reduce(sent) == _reduce(stored or "") if isinstance(stored, str | None) else False
+    return _normalize(sent) == _normalize(stored or "") if isinstance(stored, str | None) else False
 
 
-def _reduce(text: str) -> str:
+def _normalize(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
@@ -157,5 +159,5 @@ def _describe_normalization(text: _StoredText) -> str:
     if "\r\n" in sent.strip() and "\r\n" not in stored:
         changes.append("changes line breaks")
     if unicodedata.is_normalized("NFC", stored):
-        changes.append("composes Unicode characters")
+        changes.append("normalizes Unicode to NFC")
     return ", ".join(changes) or "changes white space"

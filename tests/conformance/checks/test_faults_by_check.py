@@ -263,10 +263,10 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("model-create", faults.drop_field("story"), "createPatient", parameter="story"),
     fault_case("text-stored-as-sent", faults.trim_texts, "createTreatment", parameter="reason"),
     fault_case("text-stored-as-sent", faults.trim_texts, "updatePatient", parameter="story"),
-    fault_case("resembling-field-is-422", faults.convert_insured, "createPatient", parameter="insured type"),
-    fault_case("resembling-field-is-422", faults.convert_day, "updatePatient", parameter="born format"),
+    fault_case("near-valid-field-is-rejected", faults.convert_insured, "createPatient", parameter="insured type"),
+    fault_case("near-valid-field-is-rejected", faults.convert_day, "updatePatient", parameter="born format"),
     fault_case(
-        "resembling-parameter-is-422", faults.convert_day_of_query, "listPatients", parameter="born_from format"
+        "near-valid-parameter-is-rejected", faults.convert_day_of_query, "listPatients", parameter="born_from format"
     ),
     fault_case(
         "updated-timestamp-covers-parts",
@@ -355,7 +355,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
     *(
         fault_case(
-            "members-read-what-others-wrote",
+            "member-reads-are-not-stale",
             faults.repeat_first_response_to_member,
             "retrievePatient",
             operation=write,
@@ -364,7 +364,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         for write in ("updatePatient", "deletePatient")
     ),
     fault_case(
-        "members-read-what-others-wrote",
+        "member-reads-are-not-stale",
         faults.repeat_first_response_to_member,
         "listPatients",
         operation="updatePatient",

@@ -1,4 +1,4 @@
-"""Invalid values that resemble valid ones: of another type that servers convert, or in a format that they misread."""
+"""Invalid values that look valid: of another type that servers coerce, or in a format that they misread."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -28,20 +28,20 @@ QUERY_VALUES: Mapping[str, Sequence[str]] = {"boolean": ("yes", "2"), "integer":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResemblingValue:
+class NearValidValue:
     """An invalid value of a field or parameter, or of a property or item in it.
 
     `name`: dotted. `pointer`, `keyword`: what the value violates. `path`: of the value in that of the field. `base`: a
-    valid value of the field, if the path is not empty. `is_convertible`: many servers convert it to a valid value, so
-    that accepting it is no error of theirs. `round`: values of the same round are sent together.
+    valid value of the field, if the path is not empty. `is_coercible`: many servers coerce it to a valid value;
+    accepting it does not block by default. `batch`: values of the same batch are sent together.
     """
 
     name: str
     pointer: str
     keyword: str
     value: Any
-    is_convertible: bool
-    round: int = 0
+    is_coercible: bool
+    batch: int = 0
     path: tuple[str | int, ...] = ()
     base: Any = None
 
@@ -51,7 +51,7 @@ class ResemblingValue:
         return self.name.split(".")[0] if self.path else self.name
 
 
-def combine_values(values: Sequence[ResemblingValue]) -> dict[str, Any]:
+def combine_values(values: Sequence[NearValidValue]) -> dict[str, Any]:
     """Return the values of fields or parameters; several values in one field are put into the same object or array."""
     combined: dict[str, Any] = {}
     for value in values:
@@ -65,7 +65,7 @@ def combine_values(values: Sequence[ResemblingValue]) -> dict[str, Any]:
     return combined
 
 
-def iter_body_values(case: Case) -> Iterator[ResemblingValue]:
+def iter_body_values(case: Case) -> Iterator[NearValidValue]:
     """Yield the values of all body fields and their properties and items."""
     if is_form(case):
         return
@@ -73,32 +73,32 @@ def iter_body_values(case: Case) -> Iterator[ResemblingValue]:
         yield from _iter_field_values(case, field)
 
 
-def _iter_field_values(case: Case, field: BodyField) -> Iterator[ResemblingValue]:
+def _iter_field_values(case: Case, field: BodyField) -> Iterator[NearValidValue]:
     payloads, validator = case.session.payloads, case.session.schemas.get_field(field, "write")
     candidates = _iter_candidates(payloads, payloads.resolve_schema(field.schema), field.name)
-    own = [candidate for candidate in candidates if not validator.is_valid(candidate[1])]
-    for number, (keyword, value, is_convertible) in enumerate(own):
-        yield ResemblingValue(
+    invalid = [candidate for candidate in candidates if not validator.is_valid(candidate[1])]
+    for number, (keyword, value, is_coercible) in enumerate(invalid):
+        yield NearValidValue(
             name=field.name,
             pointer=field.pointer,
             keyword=keyword,
             value=value,
-            is_convertible=is_convertible,
-            round=number,
+            is_coercible=is_coercible,
+            batch=number,
         )
     members = [*_iter_items(case, field), *iter_nested_properties(case, field)]
     for name, pointer, schema, wrap in members:
         path = tuple(int(part) if part.isdigit() else part for part in name.split(".", 1))
         nested = _iter_candidates(payloads, payloads.resolve_schema(schema), name)
-        invalid = (candidate for candidate in nested if not validator.is_valid(wrap(candidate[1])))
-        for number, (keyword, value, is_convertible) in enumerate(invalid):
-            yield ResemblingValue(
+        invalid_members = (candidate for candidate in nested if not validator.is_valid(wrap(candidate[1])))
+        for number, (keyword, value, is_coercible) in enumerate(invalid_members):
+            yield NearValidValue(
                 name=f"{field.name}.{name}",
                 pointer=pointer,
                 keyword=keyword,
                 value=value,
-                is_convertible=is_convertible,
-                round=len(own) + number,
+                is_coercible=is_coercible,
+                batch=len(invalid) + number,
                 path=path,
                 base=wrap(value),
             )
@@ -116,7 +116,7 @@ def _iter_items(case: Case, field: BodyField) -> Iterator[tuple[str, str, Mappin
 
 
 def _iter_candidates(payloads: PayloadFactory, schema: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any, bool]]:
-    """Yield (keyword, value, is_convertible)."""
+    """Yield (keyword, value, is_coercible)."""
     yield from _iter_texts(schema)
     json_type = schema.get("type", "object")
     if "enum" in schema:
@@ -144,7 +144,7 @@ def _iter_texts(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield from (("format", text, True) for text in OTHER_NOTATIONS.get(text_format, ()))
 
 
-def iter_query_values(case: Case, parameter: Parameter) -> Iterator[ResemblingValue]:
+def iter_query_values(case: Case, parameter: Parameter) -> Iterator[NearValidValue]:
     """Yield the values of a query parameter."""
     schema, pointer = case.session.payloads.resolve_schema(parameter.schema), parameter.schema_pointer
     is_array = schema.get("type") == "array"
@@ -154,12 +154,12 @@ def iter_query_values(case: Case, parameter: Parameter) -> Iterator[ResemblingVa
     candidates = [*_iter_texts(schema), *(("type", text, True) for text in types)]
     validator = case.session.schemas.get(pointer, "write")
     invalid = [candidate for candidate in candidates if not validator.is_valid(candidate[1])]
-    for number, (keyword, text, is_convertible) in enumerate(invalid):
-        yield ResemblingValue(
+    for number, (keyword, text, is_coercible) in enumerate(invalid):
+        yield NearValidValue(
             name=parameter.name,
             pointer=pointer,
             keyword=keyword,
             value=[text] if is_array else text,
-            is_convertible=is_convertible,
-            round=number,
+            is_coercible=is_coercible,
+            batch=number,
         )

@@ -1,4 +1,4 @@
-"""Values that resemble valid ones, and texts that a target normalizes: what is reported, and that it does not block."""
+"""Invalid values that look valid, and texts that a target normalizes: what is reported, and that it does not block."""
 
 import pytest
 
@@ -25,24 +25,27 @@ def trim(name: str) -> MakeFault:
 def test_trimmed_text_of_a_confirmed_property_is_a_gap() -> None:
     failures = find_failures("text-stored-as-sent", "createPatient", faults.trim_texts)
     assert failures.keys() == {"name", "story"}
-    assert failures["name"].message.endswith("': the target trims text; the contract does not say so")
+    assert failures["name"].message.endswith(" as sent (the target trims text); the contract does not state this")
     assert not any(failure.is_blocking() for failure in failures.values())
 
 
 def test_message_names_properties_whose_text_is_not_trimmed() -> None:
     (failure,) = find_failures("text-stored-as-sent", "createPatient", trim("name")).values()
-    assert "the target trims text, but not that of Patient.story; the contract does not say so" in failure.message
+    assert (
+        "the target trims text, but stores Patient.story unchanged); the contract does not state this"
+        in failure.message
+    )
 
 
 @pytest.mark.parametrize(
     ("make_fault", "parameter", "message"),
     [
-        (faults.convert_insured, "insured type", "insured 1 (type): got 201, expected 422"),
-        (faults.convert_day, "born format", "born '2024-02-30' (format): got 201, expected 422"),
+        (faults.convert_insured, "insured type", "insured 1 (type): got 201, expected a client error"),
+        (faults.convert_day, "born format", "born '2024-02-30' (format): got 201, expected a client error"),
     ],
 )
 def test_accepted_value_is_reported_alone(make_fault: MakeFault, parameter: str, message: str) -> None:
-    failures = find_failures("resembling-field-is-422", "createPatient", make_fault)
+    failures = find_failures("near-valid-field-is-rejected", "createPatient", make_fault)
     assert failures.keys() == {parameter}
     assert failures[parameter].message == message
     assert not failures[parameter].is_blocking()

@@ -1,4 +1,4 @@
-"""Checks of invalid input that resembles valid input: values of another type, days that do not exist."""
+"""Checks of invalid input that looks valid: values of another type, days that do not exist."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,8 @@ from typing import Any
 
 from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, check
-from conformance.checks.support.resembling_values import (
-    ResemblingValue,
+from conformance.checks.support.near_valid_values import (
+    NearValidValue,
     combine_values,
     iter_body_values,
     iter_query_values,
@@ -25,19 +25,19 @@ Send = Callable[[Mapping[str, Any]], Exchange]
 
 
 @dataclass(slots=True)
-class _Rejections:
+class _AcceptanceProbe:
     """Sends values of fields or parameters, and finds those that the target accepts.
 
-    `accepted`: with the exchange of the value. `unknown`: values whose requests were not sent.
+    `accepted`: with the exchange of the value. `inconclusive`: values whose requests were not sent.
     """
 
     case: Case
     send: Send
-    accepted: dict[str, list[tuple[ResemblingValue, Exchange]]] = field(default_factory=dict)
-    unknown: list[ResemblingValue] = field(default_factory=list)
+    accepted: dict[str, list[tuple[NearValidValue, Exchange]]] = field(default_factory=dict)
+    inconclusive: list[NearValidValue] = field(default_factory=list)
     separate_requests: int = 0
 
-    def send_round(self, values: Sequence[ResemblingValue]) -> None:
+    def send_batch(self, values: Sequence[NearValidValue]) -> None:
         """Send values in one request, then those alone that the response does not report."""
         exchange = self.send(combine_values(values))
         if exchange.response.ok:
@@ -48,50 +48,54 @@ class _Rejections:
             if self._is_reported(value, exchange):
                 continue
             if self.separate_requests >= MAX_SEPARATE_REQUESTS:
-                self.unknown.append(value)
+                self.inconclusive.append(value)
                 continue
             self.separate_requests += 1
             separate = self.send(combine_values([value]))
             if separate.response.ok:
                 self._accept(value, separate)
 
-    def _accept(self, value: ResemblingValue, exchange: Exchange) -> None:
+    def _accept(self, value: NearValidValue, exchange: Exchange) -> None:
         self.accepted.setdefault(f"{value.name} {value.keyword}", []).append((value, exchange))
 
-    def _is_reported(self, value: ResemblingValue, exchange: Exchange) -> bool:
+    def _is_reported(self, value: NearValidValue, exchange: Exchange) -> bool:
         """Whether a 422 has an error for a value itself, not only for the object or array that contains it."""
         errors = bad_requests.extract_field_errors(self.case, exchange) if exchange.response.status == 422 else None
         return any(f"{error}.".startswith(f"{value.name}.") for error in errors or ())
 
 
-def _evaluate(case: Case, values: Sequence[ResemblingValue], send: Send) -> Iterator[CheckResult]:
-    """Send all values in rounds; yield a result for each keyword of a field or parameter."""
-    rejections = _Rejections(case, send)
-    ordered = sorted(values, key=lambda value: value.round)
-    for _, group in groupby(ordered, key=lambda value: value.round):
-        rejections.send_round(list(group))
+def _evaluate(case: Case, values: Sequence[NearValidValue], send: Send) -> Iterator[CheckResult]:
+    """Send all values in batches; yield a result for each keyword of a field or parameter."""
+    probe = _AcceptanceProbe(case, send)
+    ordered = sorted(values, key=lambda value: value.batch)
+    for _, group in groupby(ordered, key=lambda value: value.batch):
+        probe.send_batch(list(group))
     subjects = {f"{value.name} {value.keyword}": value for value in reversed(values)}
-    unknown = {f"{value.name} {value.keyword}" for value in rejections.unknown}
+    inconclusive = {f"{value.name} {value.keyword}" for value in probe.inconclusive}
     for subject, value in reversed(subjects.items()):
-        accepted = rejections.accepted.get(subject, [])
-        shown = next((pair for pair in accepted if not pair[0].is_convertible), accepted[0] if accepted else None)
-        requirement = _build_requirement(case, shown[0] if shown is not None else value, subject)
-        if shown is not None:
+        accepted = probe.accepted.get(subject, [])
+        reported = next((pair for pair in accepted if not pair[0].is_coercible), accepted[0] if accepted else None)
+        requirement = _build_requirement(case, reported[0] if reported is not None else value, subject)
+        if reported is not None:
             texts = ", ".join(dict.fromkeys(truncate(accepted_value.value) for accepted_value, _ in accepted))
-            message = f"{value.name} {texts} ({value.keyword}): got {shown[1].response.status}, expected 422"
-            yield case.build_result(requirement, message, shown[1])
-        elif subject in unknown:
-            yield case.skip(requirement, insufficient_data("the error responses do not report each invalid field"))
+            message = (
+                f"{value.name} {texts} ({value.keyword}): got {reported[1].response.status}, expected a client error"
+            )
+            yield case.build_result(requirement, message, reported[1])
+        elif subject in inconclusive:
+            reason = f"stopped after {MAX_SEPARATE_REQUESTS} separate requests"
+            reason += "; the 422 responses do not name every invalid field"
+            yield case.skip(requirement, insufficient_data(reason))
         else:
             yield case.build_result(requirement, "")
 
 
-def _build_requirement(case: Case, value: ResemblingValue, subject: str) -> Any:
-    """Build the requirement of a value; a value that many servers convert is no violation of a documented fact."""
+def _build_requirement(case: Case, value: NearValidValue, subject: str) -> Any:
+    """Build the requirement of a value; a value that many servers coerce is no violation of a documented fact."""
     rejection = (case.operation.responses[422] or case.operation.pointer, None)
     location = select_least_certain(case, (value.pointer, value.keyword), rejection)
     requirement = case.build_requirement(*location, parameter=subject)
-    return replace(requirement, provenance=INFERRED) if value.is_convertible else requirement
+    return replace(requirement, provenance=INFERRED) if value.is_coercible else requirement
 
 
 def _has_tested_body(contract: Contract, operation: Operation) -> bool:
@@ -99,13 +103,13 @@ def _has_tested_body(contract: Contract, operation: Operation) -> bool:
 
 
 @check(
-    "resembling-field-is-422",
-    "A body field with a value that only resembles a valid one, such as the text of a number, returns 422.",
+    "near-valid-field-is-rejected",
+    'A body field whose value has the wrong type or format but looks valid, such as `"5"` for `5`, is rejected.',
     Category.INPUT_VALIDATION,
     _has_tested_body,
     writes=True,
 )
-def check_resembling_fields(case: Case) -> Iterator[CheckResult]:
+def check_near_valid_fields(case: Case) -> Iterator[CheckResult]:
     """Send such a value of each field in one request, then another one of each.
 
     An accepted update is followed by a retrieve, whose response is validated as each is.
@@ -126,12 +130,12 @@ def check_resembling_fields(case: Case) -> Iterator[CheckResult]:
 
 
 @check(
-    "resembling-parameter-is-422",
-    "A query parameter with a value that only resembles a valid one, such as February 30, returns 422.",
+    "near-valid-parameter-is-rejected",
+    "A query parameter whose value looks valid but is not, such as February 30, is rejected.",
     Category.INPUT_VALIDATION,
     lambda c, o: o.method in bad_requests.SAFE_METHODS and 422 in o.responses and bool(o.query_parameters),
 )
-def check_resembling_parameters(case: Case) -> Iterator[CheckResult]:
+def check_near_valid_parameters(case: Case) -> Iterator[CheckResult]:
     """Send such a value of each parameter in one request, then another one of each."""
     session, operation = case.session, case.operation
     path, required_query = bad_requests.build_readable_path(case), session.records.required_query(operation)
