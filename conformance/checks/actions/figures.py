@@ -83,25 +83,25 @@ class MetricFilter:
     """An argument that restricts a metric, and values of it.
 
     `path`: of the property in the counted records; () if only the name shows the meaning. `target`: the resource whose
-    key is the value; None if the value is no key. `is_divisive`: `values` are all values that the property can have,
-    of which each record has at most one. `is_total`: each record has one of them, according to the contract.
+    key is the value; None if the value is no key. `is_partition`: `values` are all values in the contract, and a
+    record has at most one. `is_exhaustive`: every record has one.
     """
 
-    item: Argument
+    argument: Argument
     path: tuple[str, ...]
     values: tuple[Any, ...]
     target: Resource | None = None
-    is_divisive: bool = False
-    is_total: bool = False
+    is_partition: bool = False
+    is_exhaustive: bool = False
 
-    def build(self, value: Any) -> dict[str, Any]:
+    def build_arguments(self, value: Any) -> dict[str, Any]:
         """Return the argument with a value."""
-        return {self.item.name: [value] if self.item.schema.get("type") == "array" else value}
+        return {self.argument.name: [value] if self.argument.schema.get("type") == "array" else value}
 
     def is_overridden_by(self, other: "MetricFilter") -> bool:
         """Whether the contract states that one of two filters takes precedence, so that they are not combined."""
-        names = {self.item.name, other.item.name}
-        overriding = (f.item.x_query.unless_parameter if f.item.x_query else None for f in (self, other))
+        names = {self.argument.name, other.argument.name}
+        overriding = (f.argument.x_query.unless_parameter if f.argument.x_query else None for f in (self, other))
         return any(name in names for name in overriding)
 
 
@@ -130,7 +130,7 @@ def _follow(contract: Contract, resource: Resource, names: Sequence[str]) -> Res
 def list_filters(session: Session, metric: Metric, rows: Sequence[Row]) -> list[MetricFilter]:
     """Return the filters of a metric for which values are known: from the contract, `rows`, or existing records."""
     filters = (_build_filter(session, metric, item, rows) for item in metric.get_arguments())
-    return [found for found in filters if found is not None and found.values]
+    return [item for item in filters if item is not None and item.values]
 
 
 def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequence[Row]) -> MetricFilter | None:
@@ -142,7 +142,7 @@ def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequen
     if x_query is None or x_query.role != "filter":
         return None
     if x_query.operator == "exists":
-        return MetricFilter(item, path, (True, False), is_divisive=True, is_total=True)
+        return MetricFilter(item, path, (True, False), is_partition=True, is_exhaustive=True)
     listed = [value for row in rows for value in get_values_at(row, path) or () if value is not None]
     if x_query.operator in RANGE_OPERATORS:
         days = sorted(day.isoformat() for day in map(parse_utc_date, listed) if day is not None)
@@ -153,9 +153,9 @@ def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequen
     if session.payloads.resolve_schema(schema.get("items", schema)).get("type") == "boolean":
         choices = [True, False]
     if choices:
-        is_single, is_total = _describe_property(contract, metric.resource, path)
-        is_divisive = is_single and len(choices) <= MAX_VALUES
-        return MetricFilter(item, path, tuple(choices[:MAX_VALUES]), None, is_divisive, is_divisive and is_total)
+        is_single, is_exhaustive = _describe_property(contract, metric.resource, path)
+        is_partition = is_single and len(choices) <= MAX_VALUES
+        return MetricFilter(item, path, tuple(choices[:MAX_VALUES]), None, is_partition, is_partition and is_exhaustive)
     scalars = [value for value in listed if isinstance(value, (str, int)) and value != ""]
     return MetricFilter(item, path, tuple(dict.fromkeys(scalars))[:MAX_VALUES])
 
@@ -206,7 +206,7 @@ class SelectiveFilters:
 
 
 def _find_selective_filters(case: Case) -> list[SelectiveFilters]:
-    found = []
+    selective_filters = []
     for metric in find_metrics(case.session.contract, case.operation):
         rows = tuple(fetch_listed(case.session, metric))
         filters = list_filters(case.session, metric, rows)
@@ -215,8 +215,8 @@ def _find_selective_filters(case: Case) -> list[SelectiveFilters]:
             values = tuple(v for f in filters if (v := _find_selective_value(case.session, metric, f, total)))
             # Else a value that selects all of them still shows whether the response has parts.
             values = values or tuple((f, f.values[0]) for f in filters[:1] if total)
-            found.append(SelectiveFilters(metric, tuple(filters), values, rows))
-    return found
+            selective_filters.append(SelectiveFilters(metric, tuple(filters), values, rows))
+    return selective_filters
 
 
 def fetch_listed(session: Session, metric: Metric) -> Iterator[Row]:
@@ -231,18 +231,18 @@ def _find_selective_value(
     session: Session, metric: Metric, item: MetricFilter, total: float
 ) -> tuple[MetricFilter, Any] | None:
     """Return a filter with the first value that selects some of the records, or none; None if there is none."""
-    middle = len(item.values) // 2 if item.item.x_query and item.item.x_query.operator in RANGE_OPERATORS else 0
+    middle = len(item.values) // 2 if item.argument.x_query and item.argument.x_query.operator in RANGE_OPERATORS else 0
     unused: list[Any] = []
     for value in (*item.values[middle:], *item.values[:middle])[:MAX_TRIED_VALUES]:
         with suppress(SkipCheck):
-            number = fetch_figures(session, metric, item.build(value)).total
+            number = fetch_figures(session, metric, item.build_arguments(value)).total
             if 0 < number < total:
                 return item, value
             unused += [value] if not number else []
     return (item, unused[0]) if unused else None
 
 
-# The values only; the figures change with each write.
+# Only the values are cached; totals change with each write.
 SELECTIVE_FILTERS: Fixture[list[SelectiveFilters]] = Fixture(
     "selective filters of a metric", FixtureScope.OPERATION, _find_selective_filters
 )

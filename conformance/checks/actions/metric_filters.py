@@ -1,4 +1,4 @@
-"""Checks that a filter has the same effect on each part of a metric, divides its total, and agrees with the list."""
+"""Checks that a filter has the same effect on each part of a metric, its values add up, and it agrees with the list."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -38,8 +38,8 @@ def _describe(arguments: Mapping[str, Any]) -> str:
 
 def _build_result(case: Case, metric: Metric, items: Sequence[MetricFilter], problem: Problem) -> CheckResult:
     message, is_contradiction, exchange = problem
-    label = " ".join(filter(None, (metric.name, " + ".join(item.item.name for item in items))))
-    requirement = case.build_requirement(items[-1].item.pointer, None, label)
+    label = " ".join(filter(None, (metric.name, " + ".join(item.argument.name for item in items))))
+    requirement = case.build_requirement(items[-1].argument.pointer, None, label)
     result = case.build_result(requirement, message, *([exchange] if exchange is not None else []))
     return replace(result, is_contradiction=bool(message) and is_contradiction)
 
@@ -73,7 +73,7 @@ class Calculation:
 
 @check(
     "metric-filter-affects-all-parts",
-    "A filter has the same effect on the total of a metric and on the parts that it is divided into.",
+    "If the parts of a metric, such as the days of a time series, add up to its total, they also do with a filter.",
     Category.METRICS,
     has_filtered_metrics,
     affected_by_other_clients=True,
@@ -82,9 +82,9 @@ def check_parts(case: Case) -> Iterator[CheckResult]:
     """Send each filter alone and in pairs, for the calculations and grouping whose parts add up without a filter."""
     for selective in case.use(SELECTIVE_FILTERS):
         metric = selective.metric
-        found = list(_find_calculations(case, metric))
-        # A single part shows nothing.
-        calculations = [c for c in found if len(c.figures.parts or ()) > 1] or found
+        all_calculations = list(_find_calculations(case, metric))
+        # A single part equals the total even if the target ignores the filter.
+        calculations = [c for c in all_calculations if len(c.figures.parts or ()) > 1] or all_calculations
         if not selective.values or not calculations:
             reason = "no total of the metric other than 0 is the sum of its parts"
             if not selective.values:
@@ -93,8 +93,8 @@ def check_parts(case: Case) -> Iterator[CheckResult]:
             continue
         pairs = [(a, b) for a, b in pairwise(selective.values) if not a[0].is_overridden_by(b[0])]
         queries: list[tuple[tuple[MetricFilter, ...], dict[str, Any]]]
-        queries = [((item,), item.build(value)) for item, value in selective.values]
-        queries += [((a[0], b[0]), {**a[0].build(a[1]), **b[0].build(b[1])}) for a, b in pairs]
+        queries = [((item,), item.build_arguments(value)) for item, value in selective.values]
+        queries += [((a[0], b[0]), {**a[0].build_arguments(a[1]), **b[0].build_arguments(b[1])}) for a, b in pairs]
         for position, (items, filters) in enumerate(queries):
             selected = calculations if position < MAX_FULL_COMPARISONS else calculations[:1]
             if len(items) > 1:
@@ -102,8 +102,8 @@ def check_parts(case: Case) -> Iterator[CheckResult]:
             try:
                 problem = _find_part_problem(case, metric, selected, filters)
             except SkipCheck as skip:
-                label = " ".join(filter(None, (metric.name, " + ".join(item.item.name for item in items))))
-                yield case.skip(case.build_requirement(items[-1].item.pointer, None, label), skip.reason)
+                label = " ".join(filter(None, (metric.name, " + ".join(item.argument.name for item in items))))
+                yield case.skip(case.build_requirement(items[-1].argument.pointer, None, label), skip.reason)
             else:
                 result = _build_result(case, metric, items, problem)
                 # No part of a contract states that a response has parts.
@@ -189,71 +189,74 @@ def _find_part_problem(
 
 
 @check(
-    "metric-filter-divides-total",
-    "The numbers for all values of a filter add up to the unfiltered number, also with a second filter.",
+    "metric-filter-values-add-up",
+    "The totals of a metric for all values of a filter, such as each status, add up to its total without that filter, "
+    "also together with a second filter.",
     Category.METRICS,
     has_filtered_metrics,
     affected_by_other_clients=True,
 )
-def check_division(case: Case) -> Iterator[CheckResult]:
+def check_values(case: Case) -> Iterator[CheckResult]:
     """Add up the values of each enum and boolean, alone and combined with other filters."""
     for selective in case.use(SELECTIVE_FILTERS):
-        divisive = [item for item in selective.filters if item.is_divisive]
-        if not divisive:
+        partitions = [item for item in selective.filters if item.is_partition]
+        if not partitions:
             reason = not_testable("the contract lists all values of no filter of the metric")
             yield case.skip(case.build_requirement(parameter=selective.metric.name), reason)
-        for position, item in enumerate(divisive):
+        for position, item in enumerate(partitions):
             others = [(f, v) for f, v in selective.values if f is not item and not f.is_overridden_by(item)]
             others.sort(key=lambda other: other[0].target is None)  # stable
-            yield from _divide(case, selective, item, others[position % len(others) :][:1] if others else [])
+            yield from _add_up(case, selective, item, others[position % len(others) :][:1] if others else [])
 
 
-def _divide(
+def _add_up(
     case: Case, selective: SelectiveFilters, item: MetricFilter, others: Sequence[tuple[MetricFilter, Any]]
 ) -> Iterator[CheckResult]:
     """Add up the values of one filter, then those with each of the other filters."""
     metric = selective.metric
-    problem = _wait(case, lambda: _find_division_problem(case, metric, item, {}, has_witness=False))
-    is_divided = not problem[0] and problem[2] is not None
+    problem = _wait(case, lambda: _find_sum_problem(case, metric, item, {}, adds_up_unfiltered=False))
+    adds_up = not problem[0] and problem[2] is not None
     if problem[0]:
-        problem = (problem[0], _is_list_divided(case, metric, item), problem[2])
+        problem = (problem[0], _does_list_add_up(case, metric, item), problem[2])
     result = _build_result(case, metric, (item,), problem)
-    # That a contract states a filter does not mean that it knows all values.
+    # The enum of a filter may not list all stored values.
     yield replace(result, requirement=replace(result.requirement, provenance="inferred"))
-    for other, value in others if is_divided else ():
-        filters = other.build(value)
+    for other, value in others if adds_up else ():
+        filters = other.build_arguments(value)
 
         def evaluate(filters: Mapping[str, Any] = filters) -> Problem:
-            return _find_division_problem(case, metric, item, filters, has_witness=True)
+            return _find_sum_problem(case, metric, item, filters, adds_up_unfiltered=True)
 
         with suppress(SkipCheck):
             yield _build_result(case, metric, (other, item), _wait(case, evaluate))
 
 
-def _find_division_problem(
-    case: Case, metric: Metric, item: MetricFilter, filters: Mapping[str, Any], *, has_witness: bool
+def _find_sum_problem(
+    case: Case, metric: Metric, item: MetricFilter, filters: Mapping[str, Any], *, adds_up_unfiltered: bool
 ) -> Problem:
-    """Compare the sum over all values of a filter with the number without it. Raises ListChangedDuringCheck.
+    """Compare the sum of the totals for all values with the total without the filter. Raises ListChangedDuringCheck.
 
-    `has_witness`: without `filters`, the target divides the total so.
+    `adds_up_unfiltered`: the values add up without `filters`.
     """
     session = case.session
     before = fetch_figures(session, metric, filters)
-    numbers = [fetch_figures(session, metric, {**filters, **item.build(value)}).total for value in item.values]
+    numbers = [
+        fetch_figures(session, metric, {**filters, **item.build_arguments(value)}).total for value in item.values
+    ]
     larger = [v for v, number in zip(item.values, numbers, strict=True) if number > before.total]
-    total, is_complete = sum(numbers), item.is_total or has_witness
+    total, is_complete = sum(numbers), item.is_exhaustive or adds_up_unfiltered
     if not larger and (total == before.total or (total < before.total and not is_complete)):
         return "", False, before.exchange
     if fetch_figures(session, metric, filters).total != before.total:
         raise ListChangedDuringCheck
     prefix = f"{_describe(filters)}: " if filters else ""
     expected = f"{'' if is_complete else 'at most '}{before.total}"
-    message = f"{prefix}sum of the totals for all values of {item.item.name}: got {total}, expected {expected}"
-    return message, has_witness, before.exchange
+    message = f"{prefix}sum of the totals for all values of {item.argument.name}: got {total}, expected {expected}"
+    return message, adds_up_unfiltered, before.exchange
 
 
-def _is_list_divided(case: Case, metric: Metric, item: MetricFilter) -> bool:
-    """Whether the list of the counted records has the same filter, and its totals show that it divides all records."""
+def _does_list_add_up(case: Case, metric: Metric, item: MetricFilter) -> bool:
+    """Whether the list of the counted records has the same filter, and its totals for all values add up."""
     with suppress(SkipCheck):
         total = _count_listed(case, metric, [])
         numbers = [_count_listed(case, metric, [(item, value)]) for value in item.values]
@@ -271,7 +274,7 @@ def _count_listed(case: Case, metric: Metric, filters: Sequence[tuple[MetricFilt
     listing = Listing(case.session, case.session.operations.require(metric.resource.name, "list"))
     query: dict[str, Any] = {}
     for item, value in filters:
-        parameter = find_same_filter(listing.operation, item.item)
+        parameter = find_same_filter(listing.operation, item.argument)
         if parameter is None:
             return None
         query[parameter.name] = [value] if parameter.schema.get("type") == "array" else value
@@ -280,7 +283,8 @@ def _count_listed(case: Case, metric: Metric, filters: Sequence[tuple[MetricFilt
 
 @check(
     "metric-filter-matches-list",
-    "A filtered metric equals the total of the list with the same filter, if both have equal totals without it.",
+    "For existing records, and with every filter that both share, also two at once, a metric equals the total of the "
+    "list if both agree without filters.",
     Category.METRICS,
     lambda contract, operation: has_filtered_metrics(contract, operation) and _has_list(contract, operation),
     affected_by_other_clients=True,
@@ -294,19 +298,19 @@ def check_lists(case: Case) -> Iterator[CheckResult]:
         # Each value of the others selects all records, or the target ignores the filter.
         others = [(item, item.values[0]) for item in selective.filters if item not in chosen]
         values = (*selective.values, *others)
-        shared = [(item, value) for item, value in values if find_same_filter(listing, item.item) is not None]
+        shared = [(item, value) for item, value in values if find_same_filter(listing, item.argument) is not None]
         queries = [[pair] for pair in shared]
         queries += [
             [a, b] for a, b in pairwise(shared) if a[0] in chosen and b[0] in chosen and not a[0].is_overridden_by(b[0])
         ]
         try:
-            has_witness = _count_listed(case, metric, []) == fetch_figures(case.session, metric, {}).total
+            has_same_total = _count_listed(case, metric, []) == fetch_figures(case.session, metric, {}).total
         except SkipCheck as skip:
             yield case.skip(case.build_requirement(parameter=metric.name), skip.reason)
             continue
-        if not has_witness or not queries:
+        if not has_same_total or not queries:
             different = "metric and list have different totals without a filter"
-            reason = insufficient_data("metric and list share no filter" if has_witness else different)
+            reason = insufficient_data("metric and list share no filter" if has_same_total else different)
             yield case.skip(case.build_requirement(parameter=metric.name), reason)
             continue
         for query in queries:
@@ -323,7 +327,7 @@ def _has_list(contract: Contract, operation: Operation) -> bool:
 def _compare_with_list(case: Case, metric: Metric, query: Sequence[tuple[MetricFilter, Any]]) -> CheckResult:
     arguments: dict[str, Any] = {}
     for item, value in query:
-        arguments |= item.build(value)
+        arguments |= item.build_arguments(value)
 
     def evaluate() -> Problem:
         expected = _count_listed(case, metric, query)
@@ -334,6 +338,6 @@ def _compare_with_list(case: Case, metric: Metric, query: Sequence[tuple[MetricF
     try:
         problem = _wait(case, evaluate)
     except SkipCheck as skip:
-        label = " ".join(filter(None, (metric.name, " + ".join(item.item.name for item, _ in query))))
+        label = " ".join(filter(None, (metric.name, " + ".join(item.argument.name for item, _ in query))))
         return case.skip(case.build_requirement(parameter=label), skip.reason)
     return _build_result(case, metric, [item for item, _ in query], problem)

@@ -1,4 +1,4 @@
-"""Check that ranges of days divide a metric, and that the values of a day do not depend on the requested range."""
+"""Check that the totals of consecutive date ranges add up, and that a day has the same value in every range."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class DayRange:
     start: Argument
     end: Argument
 
-    def build(self, first: date, last: date) -> dict[str, str]:
+    def build_arguments(self, first: date, last: date) -> dict[str, str]:
         """Return the arguments of a range."""
         return {self.start.name: first.isoformat(), self.end.name: last.isoformat()}
 
@@ -58,7 +58,8 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "metric-ranges-add-up",
-    "The numbers for consecutive ranges of days add up, and a day has the same value in every range.",
+    "The totals for two consecutive date ranges add up to the total for both together, and a day has the same value in "
+    "the daily series of every range.",
     Category.METRICS,
     _applies,
     affected_by_other_clients=True,
@@ -74,18 +75,18 @@ def check_ranges(case: Case) -> Iterator[CheckResult]:
                 reason = "the metric has no filters by the first and the last day of a range"
             yield case.skip(case.build_requirement(parameter=selective.metric.name), insufficient_data(reason))
             continue
-        is_divided = True
+        adds_up = True
         for label, filters in _list_filters(selective, day_range):
             name = " ".join(filter(None, (selective.metric.name, label)))
             requirement = case.build_requirement(day_range.end.pointer, None, name)
             try:
-                message, is_contradiction, exchange = _divide(case, day_range, days, filters)
+                message, is_contradiction, exchange = _compare_totals(case, day_range, days, filters)
             except SkipCheck as skip:
                 yield case.skip(requirement, skip.reason)
                 continue
-            # A range that is divided without the filter must be so with it.
-            is_contradiction = is_contradiction or (bool(filters) and is_divided)
-            is_divided = is_divided and not message
+            # If the ranges add up without the filter, they must with it.
+            is_contradiction = is_contradiction or (bool(filters) and adds_up)
+            adds_up = adds_up and not message
             result = case.build_result(requirement, message, exchange)
             yield replace(result, is_contradiction=bool(message) and is_contradiction)
         yield from _compare_series(case, day_range, days)
@@ -95,18 +96,18 @@ def _list_filters(selective: SelectiveFilters, day_range: DayRange) -> Iterator[
     """Yield the name and the arguments of no filter, then of one that has another meaning than the range."""
     yield "range", {}
     ranges = (day_range.start.name, day_range.end.name)
-    others = [(item, value) for item, value in selective.values if item.item.name not in ranges]
-    yield from ((f"range + {item.item.name}", item.build(value)) for item, value in others[:1])
+    others = [(item, value) for item, value in selective.values if item.argument.name not in ranges]
+    yield from ((f"range + {item.argument.name}", item.build_arguments(value)) for item, value in others[:1])
 
 
-def _divide(
+def _compare_totals(
     case: Case, day_range: DayRange, days: Sequence[date], filters: Mapping[str, Any]
 ) -> tuple[str, bool, Exchange]:
     """Return the problem, or "", whether it is a contradiction, and the exchange. Raises SkipCheck."""
     first, middle, last = days[0], days[(len(days) - 1) // 2], days[-1]
 
     def count(start: date, end: date) -> tuple[float, Exchange]:
-        figures = fetch_figures(case.session, day_range.metric, {**filters, **day_range.build(start, end)})
+        figures = fetch_figures(case.session, day_range.metric, {**filters, **day_range.build_arguments(start, end)})
         return figures.total, figures.exchange
 
     total, exchange = count(first, last)
@@ -116,8 +117,8 @@ def _divide(
     if count(first, last)[0] != total:
         raise ListChangedDuringCheck
     message = (
-        f"{first} to {middle} and {middle + ONE_DAY} to {last}: got {parts[0]:g} and {parts[1]:g}, "
-        f"expected the sum {total:g} as for {first} to {last}"
+        f"{first} to {middle} and {middle + ONE_DAY} to {last}: got {parts[0]:g} + {parts[1]:g}, "
+        f"expected {total:g} (total for {first} to {last})"
     )
     # The records of one day are counted, so both ends of a range belong to it.
     return message, count(middle, middle)[0] > 0, exchange

@@ -205,7 +205,7 @@ def _wait_for_value(
 
 @check(
     "metric-matches-list",
-    "A metric equals the total of the list with the same filter.",
+    "A metric equals the total of the list with the same filter, for records of the run.",
     Category.METRICS,
     _has_metrics,
     writes=True,

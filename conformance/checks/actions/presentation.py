@@ -25,8 +25,8 @@ MAX_ROWS = 100  # if the contract gives no maximum
 def find_presentation(operation: Operation) -> list[Parameter]:
     """Return the optional parameters that group or order the values, or limit their number; the groups first."""
     optional = [p for p in operation.query_parameters if not p.required and p.x_query is None]
-    found = [p for p in optional if _is_limit(p) or PRESENTATION_WORDS & set(p.name.split("_"))]
-    return sorted(found, key=lambda p: GROUP_WORD not in p.name.split("_"))
+    parameters = [p for p in optional if _is_limit(p) or PRESENTATION_WORDS & set(p.name.split("_"))]
+    return sorted(parameters, key=lambda p: GROUP_WORD not in p.name.split("_"))
 
 
 def _is_group(parameter: Parameter) -> bool:
@@ -47,7 +47,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 
 @check(
-    "metric-total-ignores-presentation",
+    "metric-total-unchanged-by-grouping",
     "Parameters that group, order or limit the values of a metric leave its total unchanged.",
     Category.METRICS,
     _applies,
@@ -57,21 +57,21 @@ def check_presentation(case: Case) -> Iterator[CheckResult]:
     """Send each such parameter alone, and with each grouping; compare the totals, and the groups with the total."""
     parameters = find_presentation(case.operation)
     messages: dict[str, tuple[str, bool]] = {}
-    reached: dict[str, Figures] = {}
+    last_figures: dict[str, Figures] = {}
     for metric in find_metrics(case.session.contract, case.operation):
         for arguments, figures in _find_calculations(case, metric):
             for parameter, other, message, is_contradiction in _compare_all(case, metric, arguments, figures):
-                reached[parameter.name] = other
+                last_figures[parameter.name] = other
                 if message and not messages.get(parameter.name, ("", False))[1]:
                     messages[parameter.name] = message, is_contradiction
     for parameter in parameters:
         requirement = case.build_requirement(parameter.pointer, None, parameter.name)
         requirement = replace(requirement, provenance="inferred")  # no part of a contract states it
-        if parameter.name not in reached:
+        if parameter.name not in last_figures:
             yield case.skip(requirement, insufficient_data("no metric has a total other than 0"))
             continue
         message, is_contradiction = messages.get(parameter.name, ("", False))
-        result = case.build_result(requirement, message, reached[parameter.name].exchange)
+        result = case.build_result(requirement, message, last_figures[parameter.name].exchange)
         yield replace(result, is_contradiction=is_contradiction)
 
 
@@ -96,7 +96,7 @@ def _find_missing_groups(
 ) -> Iterator[tuple[Parameter, Figures, str]]:
     """Yield the groupings whose values are less than the total, if those of another grouping add up to it."""
     if not any(figures.has_sum for _, _, figures in grouped):
-        return  # such as an average
+        return  # the metric is not a sum, for example an average
     for parameter, label, figures in grouped:
         values = figures.parts or ()
         if values and len(values) < max_rows and not figures.has_sum and sum(values) < figures.total:
@@ -115,12 +115,12 @@ def _find_calculations(case: Case, metric: Metric) -> Iterator[tuple[dict[str, A
     choices = {p.name: get_enum_values(case.session.contract, p) for p in required}
     names = [name for name, values in choices.items() if not set(values) <= collections]
     variants = [{name: value} for name in names for value in choices[name]] or [dict[str, Any]()]
-    found = 0
+    number = 0
     for variant in variants:
         with suppress(SkipCheck):
             figures = fetch_figures(case.session, metric, variant)
-            if figures.total and found < MAX_CALCULATIONS:
-                found += 1
+            if figures.total and number < MAX_CALCULATIONS:
+                number += 1
                 yield variant, figures
 
 
@@ -149,6 +149,7 @@ def _compare(case: Case, metric: Metric, arguments: Mapping[str, Any], expected:
     plain = {name: value for name, value in arguments.items() if name not in names}
     if fetch_figures(case.session, metric, plain).total != expected.total:
         raise ListChangedDuringCheck
+    removed = " and ".join(name for name in arguments if name in names)
     grouping = {name: value for name, value in arguments.items() if name not in names or GROUP_WORD in name.split("_")}
     # The same groups without the further parameter have the total of the ungrouped metric.
     is_contradiction = grouping != dict(arguments) and contains(
@@ -156,6 +157,6 @@ def _compare(case: Case, metric: Metric, arguments: Mapping[str, Any], expected:
     )
     return (
         figures,
-        f"{_describe(arguments)}: got total {figures.total}, expected {expected.total} as without it",
+        f"{_describe(arguments)}: got total {figures.total}, expected {expected.total} as without {removed}",
         is_contradiction,
     )

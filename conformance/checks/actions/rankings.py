@@ -27,7 +27,11 @@ HIDDEN_STATUSES = (403, *GONE_STATUSES)
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A read whose rows each embed a record. `property_name`: of the record in a row. `limits`: of the rows."""
+    """A read whose rows each embed a record.
+
+    `property_name`: property of a row that contains the record. `limits`: value to send for each parameter that limits
+    the rows.
+    """
 
     operation: Operation
     resource: Resource
@@ -47,7 +51,7 @@ class Ranking:
         keys = [(r.get(self.resource.key_attribute), row) for r, row in records if isinstance(r, Mapping)]
         return [(key, row) for key, row in keys if is_key(key)], exchange
 
-    def is_cut(self, rows: Sequence[Any]) -> bool:
+    def may_be_truncated(self, rows: Sequence[Any]) -> bool:
         """Whether the response may lack rows because of its limit."""
         return len(rows) >= min(self.limits.values(), default=MAX_LIMIT)
 
@@ -110,8 +114,9 @@ def find_ranking_scopes(contract: Contract, operation: Operation) -> list[Rankin
 
 
 @check(
-    "ranking-matches-scope",
-    "A ranking restricted to the records of another record is that part of the unrestricted ranking.",
+    "filtered-ranking-is-subset",
+    "A ranking filtered by a related record, such as a tenant, contains the rows of that record in the unfiltered "
+    "ranking, with the same numbers.",
     Category.METRICS,
     lambda contract, operation: bool(find_ranking_scopes(contract, operation)),
     affected_by_other_clients=True,
@@ -131,60 +136,61 @@ def check_scopes(case: Case) -> Iterator[CheckResult]:
 def _evaluate_scope(case: Case, scope: RankingScope) -> tuple[str, bool, Exchange]:
     """Return the problem, or "", whether it is a contradiction, and the exchange. Raises SkipCheck."""
     session, ranking = case.session, scope.ranking
-    everything, exchange = ranking.fetch(session, {})
-    owners = _find_owners(session, scope, [key for key, _ in everything])
-    values = list(dict.fromkeys(value for value in owners.values() if value is not None))[:MAX_SCOPES]
+    unrestricted, exchange = ranking.fetch(session, {})
+    related_keys = _fetch_related_keys(session, scope, [key for key, _ in unrestricted])
+    values = list(dict.fromkeys(value for value in related_keys.values() if value is not None))[:MAX_SCOPES]
     if not values:
         raise SkipCheck(insufficient_data(f"no ranked {ranking.resource.name} shows its {'.'.join(scope.path)}"))
     for value in values:
         restricted, exchange = ranking.fetch(session, {scope.parameter.name: value})
-        problem, is_certain = _compare_rows(scope, everything, restricted, owners, value)
+        problem, is_certain = _compare_rows(scope, unrestricted, restricted, related_keys, value)
         if not problem:
             continue
-        if [key for key, _ in ranking.fetch(session, {})[0]] != [key for key, _ in everything]:
+        if [key for key, _ in ranking.fetch(session, {})[0]] != [key for key, _ in unrestricted]:
             raise ListChangedDuringCheck
         # The target implements the parameter if a record without any ranked records has an empty ranking.
         unknown = {scope.parameter.name: build_unmatched_value(value)}
-        is_implemented = [key for key, _ in restricted] != [key for key, _ in everything]
+        is_implemented = [key for key, _ in restricted] != [key for key, _ in unrestricted]
         with suppress(SkipCheck):
             is_implemented = is_implemented or not ranking.fetch(session, unknown)[0]
         return f"{scope.parameter.name}={value}: {problem}", is_certain and is_implemented, exchange
     return "", False, exchange
 
 
-def _find_owners(session: Session, scope: RankingScope, keys: Sequence[Any]) -> dict[Any, Any]:
+def _fetch_related_keys(session: Session, scope: RankingScope, keys: Sequence[Any]) -> dict[Any, Any]:
     """Return the key of the related record of each ranked record, as its retrieve shows it; None if it has none."""
     retrieve = session.operations.require(scope.ranking.resource.name, "retrieve")
-    owners: dict[Any, Any] = {}
+    related_keys: dict[Any, Any] = {}
     for key in keys[:MAX_RETRIEVED]:
         body, _ = retrieve_with_relations(session, retrieve, key)
         values = get_values_at(body, scope.path) if isinstance(body, Mapping) else None
         if values is not None:
-            owners[key] = values[0] if values else None
-    return owners
+            related_keys[key] = values[0] if values else None
+    return related_keys
 
 
 def _compare_rows(
     scope: RankingScope,
-    everything: Sequence[tuple[Any, Row]],
+    unrestricted: Sequence[tuple[Any, Row]],
     restricted: Sequence[tuple[Any, Row]],
-    owners: Mapping[Any, Any],
+    related_keys: Mapping[Any, Any],
     value: Any,
 ) -> tuple[str, bool]:
     """Return the problem, or "", and whether it is certain.
 
-    A record of another owner or a missing one is certain; a number may depend on the other rows, such as a percentage.
+    A record with another related record or a missing one is certain; a number, such as a percentage, may depend on the
+    other rows.
     """
-    shown, positions = dict(restricted), _find_positions([row for _, row in everything])
-    for key, row in everything:
-        if key not in owners:
+    restricted_rows, positions = dict(restricted), _find_positions([row for _, row in unrestricted])
+    for key, row in unrestricted:
+        if key not in related_keys:
             continue
-        is_expected, label = owners[key] == value, f"{scope.ranking.resource.name} {key}"
-        if key in shown and not is_expected:
-            return f"got {label}, whose {scope.target.name} is {owners[key]}, expected only rows of {value}", True
-        if is_expected and key not in shown and not scope.ranking.is_cut(restricted):
+        is_expected, label = related_keys[key] == value, f"{scope.ranking.resource.name} {key}"
+        if key in restricted_rows and not is_expected:
+            return f"got {label}, whose {scope.target.name} is {related_keys[key]}, expected only rows of {value}", True
+        if is_expected and key not in restricted_rows and not scope.ranking.may_be_truncated(restricted):
             return f"got no row of {label}, expected the row of the unrestricted ranking", True
-        if key in shown and (difference := _find_difference(row, shown[key], positions)):
+        if key in restricted_rows and (difference := _find_difference(row, restricted_rows[key], positions)):
             return f"{label}: {difference} as without the parameter", False
     return "", False
 
@@ -217,7 +223,7 @@ def _is_number(value: Any) -> bool:
 
 @check(
     "ranking-hides-other-tenants",
-    "A ranking contains no record that the caller may not retrieve, whatever the request restricts it to.",
+    "A ranking contains only records that the caller may retrieve, with and without a filter.",
     Category.TENANCY,
     lambda contract, operation: find_ranking(contract, operation) is not None,
     needs_second_token=True,
@@ -236,7 +242,7 @@ def check_visibility(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(not_testable(f"every caller sees each {ranking.resource.name}"))
     queries: list[tuple[str, dict[str, Any]]] = [("unrestricted", {})]
     for scope in find_ranking_scopes(session.contract, case.operation):
-        keys = _list_ranked_owners(session, scope)
+        keys = _list_related_keys(session, scope)
         queries += [(scope.parameter.name, {scope.parameter.name: key}) for key in keys[:MAX_SCOPES]]
     public: set[Any] = set()
     results: dict[str, CheckResult] = {}
@@ -254,11 +260,11 @@ def check_visibility(case: Case) -> Iterator[CheckResult]:
     yield from results.values()
 
 
-def _list_ranked_owners(session: Session, scope: RankingScope) -> list[Any]:
-    """Return the keys of the related records of what the owner of the token sees in the ranking."""
+def _list_related_keys(session: Session, scope: RankingScope) -> list[Any]:
+    """Return the keys of the related records of the ranked records that the token of the run gets."""
     with suppress(SkipCheck):
         keys = [key for key, _ in scope.ranking.fetch(session, {})[0]]
-        return list(dict.fromkeys(filter(is_key, _find_owners(session, scope, keys).values())))[:MAX_VALUES]
+        return list(dict.fromkeys(filter(is_key, _fetch_related_keys(session, scope, keys).values())))[:MAX_VALUES]
     return []
 
 

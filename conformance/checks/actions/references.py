@@ -31,7 +31,7 @@ def _find_references(contract: Contract, operation: Operation) -> dict[str, str]
 
 @check(
     "action-uses-referenced-record",
-    "An action whose body refers to a record works with that record.",
+    "An action whose body contains the key of a record, such as `thread_uuid`, uses that record.",
     Category.ACTIONS,
     lambda contract, operation: bool(_find_references(contract, operation)),
     writes=True,
@@ -66,7 +66,7 @@ def _evaluate(case: Case, field: BodyField, resource: str) -> tuple[str, Exchang
             raise SkipCheck(not_testable(f"the response has no {resource}"))
         if key not in keys:
             return (
-                f"{field.name}={key}: got {resource} {keys[0]} in the response, expected that of the request",
+                f"{resource} in the response: got {keys[0]}, expected {key} ({field.name} of the request)",
                 exchange,
             )
     return "", exchange

@@ -8,7 +8,7 @@ from conformance.mutation.fault_injection import InterceptedRequest
 from conformance.mutation.faults import MakeFault, change_json
 from tests.conformance.support.check_runner import CHECKS_BY_ID, find_failures, run_checks
 
-CHECK, METRIC = "metric-total-ignores-presentation", "getWorkspacesMetrics"
+CHECK, METRIC = "metric-total-unchanged-by-grouping", "getWorkspacesMetrics"
 
 
 def _change_data(request: InterceptedRequest, body: Any, **changes: Any) -> Any:

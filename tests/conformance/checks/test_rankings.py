@@ -7,7 +7,7 @@ from conformance.mutation.faults import change_json, change_request, ignore_para
 from conformance.results import Status
 from tests.conformance.support.check_runner import CHECKS_BY_ID, find_failures, run_checks
 
-SCOPE_CHECK, TENANT_CHECK, RANKING = "ranking-matches-scope", "ranking-hides-other-tenants", "getAgentLeaderboard"
+SCOPE_CHECK, TENANT_CHECK, RANKING = "filtered-ranking-is-subset", "ranking-hides-other-tenants", "getAgentLeaderboard"
 OWNER_TOKEN, OTHER_TOKEN = "demo-token", "other-token"
 SCOPE = "workspace_uuid"
 
