@@ -8,6 +8,7 @@ from conformance.checks.support.action_calls import build_action_body, find_acce
 from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, Fixture, FixtureScope, check
 from conformance.checks.support.parameters import retrieve_with_relations
+from conformance.checks.support.references import get_reference_name
 from conformance.checks.support.tenancy import find_shared_tenant_reason, find_tenant_keys
 from conformance.checks.support.values import equal, has_action, is_create, new_record
 from conformance.checks.writes.changes import path_of
@@ -16,7 +17,6 @@ from conformance.results import CheckResult
 from conformance.session.options import effect_limit_reached
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Actor, Exchange
-from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation, Resource
 
 MAX_CANDIDATES = 5  # records of the other tenant that are requested with the token of the run
@@ -41,7 +41,7 @@ def _iter_action_references(contract: Contract, operation: Operation) -> Iterato
     """Yield the fields of an action with the name of a resource and its key, such as ``thread_uuid``."""
     if not is_action(contract, operation) or find_access_grant(contract, operation) is not None:
         return
-    names = {f"{snake_case(r.name)}_{r.key_attribute}": r for r in contract.resources.values() if r.tenant_path}
+    names = {get_reference_name(r): r for r in contract.resources.values() if r.tenant_path}
     for field in operation.body_fields.values():
         if field.name in names and field.relation_setter is None and field.x_query is None:
             yield field, names[field.name]

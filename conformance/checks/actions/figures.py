@@ -16,12 +16,12 @@ from conformance.checks.actions.metrics import (
 )
 from conformance.checks.support.check import Case, Fixture, FixtureScope
 from conformance.checks.support.listing import Row
-from conformance.checks.support.values import contains, get_values_at, parse_utc_date
+from conformance.checks.support.references import get_reference_name
+from conformance.checks.support.values import contains, get_values_at, is_number, parse_utc_date
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
 from conformance.transport.messages import Exchange
-from spec.document import snake_case
 from spec.model import Contract, Operation, Parameter, Resource
 
 MAX_VALUES = 8  # values of one filter
@@ -71,7 +71,7 @@ def _extract_parts(metric: Metric, data: Any) -> tuple[float, ...] | None:
 
 def _select_numbers(values: Sequence[Any]) -> tuple[float, ...] | None:
     """Return values that are all numbers; None if one is not, or if there are none."""
-    numbers = tuple(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool))
+    numbers = tuple(v for v in values if is_number(v))
     return numbers if numbers and len(numbers) == len(values) else None
 
 
@@ -108,7 +108,7 @@ class MetricFilter:
 def find_scope(contract: Contract, resource: Resource, item: Argument) -> Resource | None:
     """Return the resource whose key an argument is: by its filter, or by its name, such as ``thread_uuid``."""
     if item.x_query is None:
-        named = (r for r in contract.resources.values() if f"{snake_case(r.name)}_{r.key_attribute}" == item.name)
+        named = (r for r in contract.resources.values() if get_reference_name(r) == item.name)
         return None if item.required else next(named, None)
     if (item.x_query.role, item.x_query.operator) != ("filter", "eq") or len(item.x_query.paths) != 1:
         return None

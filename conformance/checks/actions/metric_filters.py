@@ -15,7 +15,7 @@ from conformance.checks.actions.figures import (
     find_same_filter,
     has_filtered_metrics,
 )
-from conformance.checks.actions.metrics import Metric, find_metrics, get_enum_values
+from conformance.checks.actions.metrics import Metric, find_metrics, format_arguments, get_enum_values
 from conformance.checks.actions.presentation import GROUP_WORD, find_presentation
 from conformance.checks.actions.time_series import SERIES_WORD
 from conformance.checks.support.check import Case, Category, check
@@ -30,10 +30,6 @@ from spec.model import Contract, Operation
 MAX_FULL_COMPARISONS = 2  # filters that are compared for all calculations, and with the counterpart
 
 Problem = tuple[str, bool, Exchange | None]  # message ("" if passed), whether it is a contradiction, and the exchange
-
-
-def _describe(arguments: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def _build_result(case: Case, metric: Metric, items: Sequence[MetricFilter], problem: Problem) -> CheckResult:
@@ -162,21 +158,22 @@ def _find_part_problem(
 
         def evaluate(calculation: Calculation = calculation) -> Problem:
             arguments = {**calculation.arguments, **filters}
+            label = format_arguments(arguments)
             figures = fetch_figures(case.session, metric, arguments)
             if figures.parts is None and figures.total:
-                message = f"{_describe(arguments)}: got total {figures.total} without parts, expected parts"
+                message = f"{label}: got total {figures.total} without parts, expected parts"
                 return message, False, figures.exchange
             expected = float(sum(figures.parts or ()))
             if not contains(expected, figures.total):
-                message = f"{_describe(arguments)}: got total {figures.total}, expected {expected:g} (sum of its parts)"
+                message = f"{label}: got total {figures.total}, expected {expected:g} (sum of its parts)"
                 return message, True, figures.exchange
             if calculation.counterpart is None:
                 return "", False, figures.exchange
             other = fetch_figures(case.session, metric, {**calculation.counterpart, **filters})
             if contains(float(other.total), figures.total):
                 return "", False, figures.exchange
-            message = f"{_describe(arguments)}: got total {figures.total}, expected {other.total} as with "
-            return message + _describe({**calculation.counterpart, **filters}), True, figures.exchange
+            message = f"{label}: got total {figures.total}, expected {other.total} as with "
+            return message + format_arguments({**calculation.counterpart, **filters}), True, figures.exchange
 
         problem = _wait(case, evaluate)
         if problem[0]:
@@ -249,7 +246,7 @@ def _find_sum_problem(
         return "", False, before.exchange
     if fetch_figures(session, metric, filters).total != before.total:
         raise ListChangedDuringCheck
-    prefix = f"{_describe(filters)}: " if filters else ""
+    prefix = f"{format_arguments(filters)}: " if filters else ""
     expected = f"{'' if is_complete else 'at most '}{before.total}"
     message = f"{prefix}sum of the totals for all values of {item.argument.name}: got {total}, expected {expected}"
     return message, adds_up_unfiltered, before.exchange
@@ -332,7 +329,7 @@ def _compare_with_list(case: Case, metric: Metric, query: Sequence[tuple[MetricF
     def evaluate() -> Problem:
         expected = _count_listed(case, metric, query)
         figures = fetch_figures(case.session, metric, arguments)
-        message = f"{_describe(arguments)}: got {figures.total}, expected {expected} as in the filtered list"
+        message = f"{format_arguments(arguments)}: got {figures.total}, expected {expected} as in the filtered list"
         return "" if figures.total == expected else message, False, figures.exchange
 
     try:

@@ -16,7 +16,7 @@ from conformance.checks.actions.metrics import (
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import contains, format_query_value, get_values_at
+from conformance.checks.support.values import contains, format_query_value, get_values_at, is_number
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import Session
@@ -245,5 +245,5 @@ def _add_up(session: Session, metric: Metric, path: tuple[str, ...], query: Mapp
     if isinstance(total, int) and total > len(rows):
         raise SkipCheck(not_testable("the list has too many records to add up"))
     values = [value for row in rows for value in get_values_at(row, path) or ()]
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    numbers = [value for value in values if is_number(value)]
     return sum(numbers) if numbers else None

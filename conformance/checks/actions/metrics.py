@@ -8,7 +8,7 @@ from uuid import UUID
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
-from conformance.checks.support.values import format_query_value, parse_integer, parse_utc_date
+from conformance.checks.support.values import format_query_value, is_number, parse_integer, parse_utc_date
 from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
@@ -36,7 +36,7 @@ class Metric:
     @property
     def name(self) -> str:
         """The arguments as a label, unique within the operation."""
-        return " ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return format_arguments(self.arguments)
 
     def send(
         self, session: Session, filters: Mapping[str, Any] | None = None, *, actor: Actor = Actor.OWNER
@@ -68,6 +68,11 @@ class Metric:
                 yield item, item.x_query.paths[0]
 
 
+def format_arguments(arguments: Mapping[str, Any]) -> str:
+    """Return arguments as a label, such as ``status=open limit=1``."""
+    return " ".join(f"{name}={value}" for name, value in arguments.items())
+
+
 def extract_total(session: Session, operation: Operation, exchange: Exchange) -> int | None:
     """Return the total of a successful response, from its envelope or its data."""
     body, data = exchange.response.json, session.operations.data(operation, exchange)
@@ -82,7 +87,7 @@ def extract_number(session: Session, operation: Operation, exchange: Exchange) -
     body, data = exchange.response.json, session.operations.data(operation, exchange)
     for container in (body, data) if exchange.response.ok else ():
         value = container.get(TOTAL_PROPERTY) if isinstance(container, dict) else None
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if is_number(value):
             return value
     return None
 

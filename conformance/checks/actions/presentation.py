@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.checks.actions.figures import Figures, fetch_figures
-from conformance.checks.actions.metrics import Metric, find_metrics, get_enum_values
+from conformance.checks.actions.metrics import Metric, find_metrics, format_arguments, get_enum_values
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck
 from conformance.checks.support.values import contains
@@ -31,10 +31,6 @@ def find_presentation(operation: Operation) -> list[Parameter]:
 
 def _is_group(parameter: Parameter) -> bool:
     return GROUP_WORD in parameter.name.split("_")
-
-
-def _describe(arguments: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def _is_limit(parameter: Parameter) -> bool:
@@ -86,7 +82,7 @@ def _compare_all(
             figures, message, is_contradiction = _compare(case, metric, {**arguments, **query}, expected)
             yield parameter, figures, message, is_contradiction
             if not message and _is_group(parameter):
-                grouped.append((parameter, _describe({**arguments, **query}), figures))
+                grouped.append((parameter, format_arguments({**arguments, **query}), figures))
     for parameter, figures, message in _find_missing_groups(grouped, _get_max_rows(parameters)):
         yield parameter, figures, message, True
 
@@ -157,6 +153,6 @@ def _compare(case: Case, metric: Metric, arguments: Mapping[str, Any], expected:
     )
     return (
         figures,
-        f"{_describe(arguments)}: got total {figures.total}, expected {expected.total} as without {removed}",
+        f"{format_arguments(arguments)}: got total {figures.total}, expected {expected.total} as without {removed}",
         is_contradiction,
     )

@@ -10,7 +10,7 @@ from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, Row, is_list
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.tenancy import build_unmatched_value, find_shared_tenant_reason
-from conformance.checks.support.values import dereference_schema, get_values_at
+from conformance.checks.support.values import dereference_schema, get_values_at, is_number
 from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.session import Session
@@ -209,13 +209,9 @@ def _find_positions(rows: Sequence[Row]) -> set[str]:
 def _find_difference(row: Row, other: Row, positions: Collection[str]) -> str:
     """Describe a number that differs, other than a position."""
     for name in row.keys() & other.keys() - set(positions):
-        if _is_number(row[name]) and _is_number(other[name]) and row[name] != other[name]:
+        if is_number(row[name]) and is_number(other[name]) and row[name] != other[name]:
             return f"{name}: got {other[name]}, expected {row[name]}"
     return ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 # Tenants

@@ -8,13 +8,12 @@ from typing import Any
 from conformance.checks.support.action_calls import build_action_body, find_access_grant, is_action
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.parameters import retrieve_with_relations
-from conformance.checks.support.references import get_unknown_key
+from conformance.checks.support.references import get_reference_name, get_unknown_key
 from conformance.checks.support.values import select_least_certain
 from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Exchange
-from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation
 
 
@@ -25,7 +24,7 @@ def _find_references(contract: Contract, operation: Operation) -> dict[str, str]
     """
     if not is_action(contract, operation) or find_access_grant(contract, operation) is not None:
         return {}
-    names = {f"{snake_case(r.name)}_{r.key_attribute}": r.name for r in contract.resources.values()}
+    names = {get_reference_name(r): r.name for r in contract.resources.values()}
     return {f.name: names[f.name] for f in operation.body_fields.values() if f.name in names and not f.required}
 
 

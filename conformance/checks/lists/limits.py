@@ -7,7 +7,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import ListChangedDuringCheck, is_list
 from conformance.checks.support.parameters import get_enum_values
-from conformance.checks.support.values import equal
+from conformance.checks.support.values import equal, is_number
 from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
@@ -103,4 +103,4 @@ def _is_same_rank(row: Any, other: Any) -> bool:
 
 def _list_numbers(row: Any) -> list[float]:
     numbers = row.values() if isinstance(row, Mapping) else ()
-    return [value for value in numbers if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    return [value for value in numbers if is_number(value)]

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from conformance.checks.support.check import Case
 from conformance.errors import SkipCheck
@@ -144,6 +144,11 @@ def truncate(value: Any) -> str:
 
 
 # Parsing
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a number; booleans are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def parse_integer(value: Any) -> int | None:
