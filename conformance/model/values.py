@@ -57,9 +57,9 @@ class ValueGenerator:
     def list_values(self, field: BodyField) -> list[Any]:
         """Return valid values without null, the most ordinary one first."""
         payloads = self.session.payloads
-        schema = payloads.resolve_schema(field.schema)
-        _, pointer = dereference_schema(self.session.contract.document, field.pointer)
-        candidates = [payloads.generate_value(field.schema, field.name), *self._candidates(schema, field.name, pointer)]
+        candidates = [payloads.generate_value(field.schema, field.name)]
+        for schema, pointer in self._list_alternatives(field.pointer):
+            candidates += self._candidates(schema, field.name, pointer)
         validator = self.session.schemas.get_field(field, "write")
         values: list[Any] = []
         for value in candidates:

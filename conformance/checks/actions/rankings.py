@@ -76,8 +76,9 @@ def find_ranking(contract: Contract, operation: Operation) -> Ranking | None:
     if not is_read or pointer is None or is_list(contract, operation) or operation.envelope.view_name is not None:
         return None
     name = operation.envelope.data_property
-    rows_pointer = f"{dereference_schema(contract.document, pointer)[1]}/properties/{escape(name)}" if name else pointer
-    schema, resolved = dereference_schema(contract.document, rows_pointer)
+    schema, resolved = dereference_schema(contract.document, pointer)
+    if name is not None and name in schema.get("properties", {}):
+        schema, resolved = dereference_schema(contract.document, f"{resolved}/properties/{escape(name)}")
     if "items" not in schema:
         return None
     row_schema, resolved = dereference_schema(contract.document, f"{resolved}/items")

@@ -7,6 +7,7 @@ from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.checks.support.invalid_values import is_form, iter_nested_properties
+from conformance.checks.support.values import dereference_schema
 from conformance.session.payloads import PayloadFactory
 from spec.model import BodyField, Parameter
 
@@ -146,10 +147,11 @@ def _iter_texts(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
 
 def iter_query_values(case: Case, parameter: Parameter) -> Iterator[NearValidValue]:
     """Yield the values of a query parameter."""
-    schema, pointer = case.session.payloads.resolve_schema(parameter.schema), parameter.schema_pointer
-    is_array = schema.get("type") == "array"
+    document = case.session.contract.document
+    schema, pointer = dereference_schema(document, parameter.schema_pointer)
+    is_array = "items" in schema
     if is_array:
-        schema, pointer = case.session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
+        schema, pointer = dereference_schema(document, f"{pointer}/items")
     types = QUERY_VALUES.get(str(schema.get("type")), ()) if "enum" not in schema else ()
     candidates = [*_iter_texts(schema), *(("type", text, True) for text in types)]
     validator = case.session.schemas.get(pointer, "write")
