@@ -111,6 +111,5 @@ def is_enabled(name: str) -> bool:
 
 # Bugs that the suite does not detect, or detects on another operation -> what the contract lacks.
 UNDETECTED_BUGS = {
-    "oldest-first": "an extension that documents the default order of a list",
     "files-are-not-saved": "an extension that documents what `files` become",
 }
