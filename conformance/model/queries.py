@@ -150,7 +150,8 @@ def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
     base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
     # Some collations ignore punctuation.
     alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
-    keys = text, text.casefold(), base_letters, alphanumeric
+    # Some collations ignore white space at the start.
+    keys = value[:MAX_COLLATED_CHARS], text, text.casefold(), base_letters, alphanumeric
     return (*keys, float(text)) if _DECIMAL.fullmatch(text) else keys  # of a number that is returned as a text
 
 

@@ -19,6 +19,7 @@ from conformance.model.queries import build_collation_keys, is_reordered, iter_i
         (None, "a"),
         ("2.25", "13.24"),
         (2.0, "13.24"),
+        (" 666", "1e3"),
     ],
 )
 def test_values_that_collations_order_differently_are_not_compared(left: Any, right: Any) -> None:
