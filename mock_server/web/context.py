@@ -143,7 +143,7 @@ class RequestContext:
     async def record_unread_body(self) -> None:
         """Receive the part of the body that arrives soon, unless it was read. For the journal, before a response.
 
-        Many clients send the body in a packet of its own. Not if the client waits for a 100 (Continue) before it sends
+        Many clients send the body in a separate packet. Not if the client waits for a 100 (Continue) before it sends
         the body.
         """
         if self.receive is None or self.raw_body is not None or EXPECT in self.headers:
