@@ -87,6 +87,12 @@ class Comparison:
     def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
         attribute = record.resource.attributes[name]
         expected = record.attributes.get(name, UNKNOWN)
+        kept = next(_find_kept_keys(record, name, actual), None)
+        if kept is not None:
+            mismatch = _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
+            message = f"{kept} is still in {name}: got {truncate(actual[kept])}, expected no such key after the update"
+            yield replace(mismatch, message=message)
+            return
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
         if name in record.excluded and equal(record.excluded[name], actual):
             server_value = "a value that the server sets"
@@ -169,6 +175,8 @@ class Comparison:
                 record.attributes[name] = body[name]
                 record.uncertain_empty.discard(name)
                 record.excluded.pop(name, None)
+                for key in list(_find_kept_keys(record, name, body[name])):
+                    del record.removed_keys[name][key]
             elif name in record.resource.relations:
                 self._adopt_relation(record, record.resource.relations[name], body[name])
 
@@ -180,6 +188,13 @@ class Comparison:
             record.references[relation.name] = ids
         elif ids or value in (None, {}):
             record.references[relation.name] = ids[0] if ids else None
+
+
+def _find_kept_keys(record: ModelRecord, name: str, actual: Any) -> Iterator[str]:
+    """Yield the keys that an update removed from an object, and that it still has with the value of before."""
+    for key, value in record.removed_keys.get(name, {}).items() if isinstance(actual, Mapping) else ():
+        if key in actual and equal(value, actual[key]):
+            yield key
 
 
 def is_other_value(expected: Any, actual: Any) -> bool:

@@ -38,6 +38,8 @@ class ModelRecord:
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" or white
     space and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
+    `sent_objects`: attribute -> the object that the last write stored as a whole. `removed_keys`: attribute -> the keys
+    of the object before it that it lacks, with their values.
     `row`: the properties of a record of another client, from all responses that contained it.
     """
 
@@ -47,6 +49,8 @@ class ModelRecord:
     references: dict[str, Any] = field(default_factory=dict)
     uncertain_empty: set[str] = field(default_factory=set)
     excluded: dict[str, Any] = field(default_factory=dict)
+    sent_objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    removed_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     is_deleted: bool = False
     is_foreign: bool = False
     is_borrowed: bool = False
@@ -56,6 +60,11 @@ class ModelRecord:
     def id(self) -> RecordId:
         """Resource and key."""
         return self.resource.name, self.key
+
+    def replace_object(self, name: str, value: Any) -> None:
+        """Note the keys that an attribute loses when an object replaces the one that the run sent before."""
+        before, self.sent_objects[name] = self.sent_objects.get(name, {}), value if isinstance(value, Mapping) else {}
+        self.removed_keys[name] = {n: item for n, item in before.items() if n not in self.sent_objects[name]}
 
 
 @dataclass(slots=True)
@@ -100,6 +109,7 @@ class Model:
                 before = attribute.default if is_new else record.attributes.get(name)
                 default = attribute.default if attribute.has_default else None
                 record.attributes[name] = _merge_objects(default, before, body[name])
+                record.replace_object(name, {} if default else body[name])  # with a default, keys are merged
                 record.uncertain_empty.discard(name)
                 if isinstance(body[name], str) and not body[name].strip():
                     record.uncertain_empty.add(name)

@@ -28,6 +28,27 @@ def test_property_of_which_the_contract_knows_nothing_is_not_reported() -> None:
 
 
 @pytest.mark.parametrize(
+    ("actual", "message"),
+    [
+        ({"b": 2}, None),
+        ({"b": 2, "added by the server": 1}, None),
+        ({"a": 3, "b": 2}, None),  # a default of the server
+        ({"a": 1, "b": 2}, "a is still in settings: got 1, expected no such key after the update"),
+    ],
+)
+def test_update_of_an_object_removes_the_keys_that_it_lacks(actual: dict[str, int], message: str | None) -> None:
+    contract = athena_contract()
+    model = Model(contract)
+    record = model.create(contract.operations["createWorkflow"], "Workflow", KEY, {"settings": {"a": 1}})
+    model.update(record, contract.operations["updateWorkflow"], {"settings": {"b": 2}})
+    view, body = contract.views_by_resource["Workflow"][0], {"uuid": KEY, "settings": actual}
+    comparison = Comparison(model)
+    assert [m.message for m in comparison.mismatches(view, record, body)] == ([message] if message else [])
+    comparison.adopt(view, record, body)
+    assert not list(comparison.mismatches(view, record, body))
+
+
+@pytest.mark.parametrize(
     ("expected", "actual", "difference"),
     [
         ("a\N{GRINNING FACE}b", "a?b", " (first difference at character 2: got U+003F, expected U+1F600)"),
