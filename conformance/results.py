@@ -72,7 +72,7 @@ class FailureKind(Enum):
     """Classification of a failure by its reruns. Only the first three can block."""
 
     DETERMINISTIC = "deterministic"  # fails each time, in a fresh state too
-    STATE_DEPENDENT = "state-dependent"  # fails each time, but only after the previous requests of the run
+    STATE_DEPENDENT = "state-dependent"  # fails after the previous requests of the run, or violates a schema once
     NOT_REPEATED = "not-repeated"  # failed once; an option forbids to repeat the call
     FLAKY = "flaky"  # fails sometimes
     INFRASTRUCTURE = "infrastructure"  # a gateway responded in place of the target

@@ -21,6 +21,7 @@ MAX_LIST_CHANGE_RERUNS = 2  # reruns because a list changed during the check
 # Failures required on rerun if the target had transient failures, and of requests that are sent at once; else 1.
 MIN_FAILURES_IF_UNCERTAIN = 3
 
+SCHEMA_CHECK_ID = "response-matches-schema"
 RUN_ABORTED = SkipReason("the run was aborted")
 BLOCKING_KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT, FailureKind.NOT_REPEATED)
 
@@ -68,6 +69,16 @@ class Reruns:
 
 def _has_changed_list(result: CheckResult) -> bool:
     return result.skip_category is SkipCategory.LIST_CHANGED
+
+
+def _is_proven_by_response(result: CheckResult) -> bool:
+    """Whether a response alone proves a failure: a value in it violates the schema.
+
+    The records of a rerun may have no such value, and no other client can be the cause.
+    """
+    requirement = result.requirement
+    is_schema_violation = requirement.check == SCHEMA_CHECK_ID and bool(requirement.keyword)
+    return is_schema_violation and any(exchange.response.ok for exchange in result.evidence)
 
 
 def _skip(result: CheckResult, message: str, kind: FailureKind | None) -> CheckResult:
@@ -144,6 +155,8 @@ class Rerunner:
         self, result: CheckResult, reruns: Reruns, min_failures: int, disturbed: int
     ) -> tuple[CheckResult, Reruns]:
         kind = reruns.kind(min_failures) or reruns.final_kind()
+        if kind not in BLOCKING_KINDS and _is_proven_by_response(result):
+            kind = FailureKind.STATE_DEPENDENT
         if any(exchange.response.status in GATEWAY_STATUSES for exchange in result.evidence):
             return _skip(result, f"response of a gateway: {result.message}", FailureKind.INFRASTRUCTURE), reruns
         if disturbed and kind not in BLOCKING_KINDS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from conformance.checks.registry import CHECKS
 from conformance.gate.verdict import ExitCode
 from conformance.mutation.conforming_variants.timing import DelayedWrites
+from conformance.mutation.fault_injection import InterceptedRequest
 from conformance.mutation.faults import change_json, compose
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.runner import RunResult, run
@@ -46,6 +48,23 @@ def test_five_percent_500_is_flaky_without_failures(seed: int) -> None:
     flaky = {o.requirement.check for o in gate.flaky}
     assert "no-server-error" in flaky
     assert {o.failure_kind for o in gate.flaky} == {FailureKind.FLAKY}
+
+
+def test_schema_violation_of_one_response_fails() -> None:
+    """The violation of a value that only earlier requests produce, as a timestamp of a record that was used."""
+    changed: list[str] = []
+
+    def change_once(request: InterceptedRequest, body: Any) -> Any:
+        is_list = isinstance(body, dict) and "meta" in body and body.get("data")
+        if changed or not is_list:
+            return body
+        changed.append(request.path)
+        return {**body, "data": [{**row, "last_used_at": "2024-01-15 10:30:00"} for row in body["data"]]}
+
+    result, gate = run_and_evaluate(SimulatedTarget.create(change_json(change_once)()))
+    (failure,) = result.with_status(Status.FAILED)
+    assert (failure.requirement.check, failure.failure_kind) == ("response-matches-schema", FailureKind.STATE_DEPENDENT)
+    assert gate.exit_code is ExitCode.FAILED
 
 
 def test_slow_target_passes() -> None:
