@@ -222,6 +222,9 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("action-result-is-stored", change_value(str.swapcase, ("data", "reason")), "stopTreatment"),
     fault_case("action-result-concerns-record", faults.return_another_record, "stopTreatment"),
     fault_case("terminal-state-is-final", faults.accept_second_stop, "stopTreatment"),
+    fault_case(
+        "update-keeps-results-of-actions", faults.reset_status_by_update, "updateTreatment", "retrieveTreatment"
+    ),
     fault_case("sharing-grants-access", faults.hide_shared_records, "retrievePatient", operation="referPatient"),
     fault_case(
         "unsharing-revokes-access", faults.keep_shared_records_visible, "retrievePatient", operation="referPatient"

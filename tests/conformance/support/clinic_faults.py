@@ -521,6 +521,21 @@ def stop_all_pending() -> Fault:
     return fault
 
 
+def reset_status_by_update() -> Fault:
+    """An updated treatment is pending again."""
+    updated: set[str] = set()
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.method == "PUT" and response.is_success:
+            updated.add(str(request.key))
+        if not response.is_success or str(request.key) not in updated:
+            return response
+        return response.with_json({**response.json, "data": {**response.json["data"], "status": "pending"}})
+
+    return fault
+
+
 @stateless
 async def delete_after_read_of_member(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
     """A read of another member deletes the record."""
