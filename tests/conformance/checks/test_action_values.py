@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, change_body, change_json
+from conformance.mutation.faults import MakeFault, change_body, change_json, change_request
 from conformance.results import CheckResult, Status
 from tests.conformance.support.check_runner import CHECKS_BY_ID, run_checks_with_session
 
@@ -94,6 +94,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("array-items-create-records", "createMessage", "files"): (
         change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
         ["createMessage"],
+    ),
+    ("equivalent-filters-agree", "countWorkflowExecutions", "multiplai_id"): (
+        change_request(lambda request: request.with_parameters({"multiplai_id": "org-123"}) if request.parameter_values("multiplai_id") else request),
+        ["countWorkflowExecutions"],
     ),
     ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
         change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
