@@ -353,6 +353,13 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="cost",
     ),
     fault_case("members-see-the-same-record", faults.forbid_member, "retrieveWard", parameter="visible"),
+    fault_case(
+        "returned-references-are-retrievable",
+        faults.forbid_member,
+        "retrieveWard",
+        operation="createWard",
+        parameter="member data",
+    ),
     fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
     *(
         fault_case(
