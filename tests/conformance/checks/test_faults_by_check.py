@@ -344,6 +344,12 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "referPatient",
         parameter="default permission",
     ),
+    fault_case(
+        "action-result-has-sent-values",
+        change_value(lambda _: "practice", ("data", "entity_type")),
+        "referPatient",
+        parameter="entity_type",
+    ),
     fault_case("metric-hides-other-tenants", faults.return_first_account, "countTreatments"),
     fault_case("metric-hides-other-tenants", faults.count_all_if_filtered, "countTreatments"),
     fault_case(
