@@ -1,4 +1,4 @@
-"""Checks of custom actions: their results are stored, have the sent values and concern the record of the path; set states are final."""
+"""Checks of custom actions: stored results, sent values, the record of the path, and final states."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
