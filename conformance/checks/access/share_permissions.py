@@ -20,9 +20,10 @@ from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Actor, Exchange
 from spec.model import AccessGrant, Operation, Relation, Resource
 
-REFUSED_RECIPIENT_STATUSES = (403, 404, 422)
+REFUSED_SHARE_STATUSES = (403, 404, 409, 422)  # of an unknown recipient, or one with whom the record is shared
 FIRST_LABEL = "default"
 SECOND_RECIPIENT = "second recipient"
+REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +50,15 @@ class Share:
     needs_second_token=True,
 )
 def check_share_permissions(case: Case) -> Iterator[CheckResult]:
-    """Share records with another user, with each permission, and with a tenant; send requests of the recipient."""
+    """Share records with another user, with each permission, and with a tenant; send requests of the recipient.
+
+    One is shared again with another permission, and one with another user.
+    """
     require_allowed(case)
     reason = find_shared_tenant_reason(case.session)
     if reason:
         raise SkipCheck(reason)
+    other_shares: list[Share] = []
     for label, create_share in _iter_share_factories(case):
         try:
             share = create_share(label)
@@ -66,6 +71,10 @@ def check_share_permissions(case: Case) -> Iterator[CheckResult]:
         yield from _evaluate_writes(case, share)
         if label == FIRST_LABEL:
             yield from _evaluate_private_records(case, share)
+        elif share.recipient is Actor.OTHER_TENANT and not share.is_default:
+            other_shares.append(share)
+    for share in other_shares[:1]:
+        yield from _evaluate_repeated_share(case, share)
     yield from _evaluate_second_recipient(case)
 
 
@@ -91,12 +100,17 @@ def _iter_share_factories(case: Case) -> Iterator[tuple[str, Any]]:
     """
     grant = _get_grant(case)
     yield FIRST_LABEL, partial(_use_first_share, case, grant)
-    field = case.operation.body_fields.get(grant.permission)
-    for value in case.session.payloads.resolve_schema(field.schema).get("enum", ())[1:] if field is not None else ():
+    for value in _list_permissions(case, grant)[1:]:
         yield str(value), partial(_share_with_account, case, grant, value)
     tenant = case.session.contract.tenant_resource
     if tenant is not None and tenant.name in _get_share_resource(case).relations[grant.entity].targets:
         yield tenant.name, partial(_share_with_tenant, case, grant, tenant)
+
+
+def _list_permissions(case: Case, grant: AccessGrant) -> list[Any]:
+    """Return the permissions that a request can have."""
+    field = case.operation.body_fields.get(grant.permission)
+    return list(case.session.payloads.resolve_schema(field.schema).get("enum", ())) if field is not None else []
 
 
 def _use_first_share(case: Case, grant: AccessGrant, label: str) -> Share:
@@ -108,8 +122,27 @@ def _use_first_share(case: Case, grant: AccessGrant, label: str) -> Share:
 
 def _share_with_account(case: Case, grant: AccessGrant, value: Any, label: str) -> Share:
     record = case.session.records.create(case.operation.resource or "")
-    body = {**(build_action_body(case.session, case.operation) or {}), grant.permission: value}
+    return _share_record(case, grant, record, value, label)
+
+
+def _share_record(case: Case, grant: AccessGrant, record: CreatedRecord, permission: Any, label: str) -> Share:
+    body = {**(build_action_body(case.session, case.operation) or {}), grant.permission: permission}
     return _build_share(case, grant, label, record, Actor.OTHER_TENANT, _send(case, record, body))
+
+
+def _evaluate_repeated_share(case: Case, share: Share) -> Iterator[CheckResult]:
+    """Share a record with the same user again, with another permission: the target rejects it, or it applies."""
+    session, grant = case.session, _get_grant(case)
+    permission = next(value for value in _list_permissions(case, grant) if value != share.permission)
+    try:
+        repeated = _share_record(case, grant, share.record, permission, REPEATED)
+    except SkipCheck as skip:
+        yield case.skip(case.build_requirement(parameter=REPEATED), skip.reason)
+        return
+    yield from _evaluate_permission(case, repeated)
+    update = session.operations.find(share.record.resource, "update")
+    if update is not None and not update.effects:
+        yield from _evaluate_update(case, repeated, update)
 
 
 def _evaluate_second_recipient(case: Case) -> Iterator[CheckResult]:
@@ -187,7 +220,7 @@ def _send(case: Case, record: CreatedRecord, body: Mapping[str, Any]) -> Exchang
     session, operation = case.session, case.operation
     session.client.charge_call(operation)
     exchange = session.client.send(operation, path=path_of(operation, record.key), body=body)
-    if exchange.response.status in REFUSED_RECIPIENT_STATUSES:
+    if exchange.response.status in REFUSED_SHARE_STATUSES:
         session.client.effects.refund(operation)
     if not exchange.response.ok:
         raise SkipCheck(f"{operation.id} returned {exchange.response.status}: {exchange.response.excerpt}")

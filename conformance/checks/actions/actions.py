@@ -1,6 +1,7 @@
-"""Checks of custom actions: their results are stored, concern the record of the path, and set final states."""
+"""Checks of custom actions: stored results, sent values, the record of the path, and final states."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action
@@ -8,10 +9,12 @@ from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.values import (
+    contains,
     describe_change,
     get_stored_attributes,
     retrieve_record,
     select_least_certain,
+    truncate,
 )
 from conformance.checks.writes.changes import describe_changes, path_of
 from conformance.errors import SkipCheck, not_testable
@@ -19,7 +22,8 @@ from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.model import Contract, Operation
+from spec.model import BodyField, Contract, Operation
+from spec.provenance import INFERRED
 
 STATE_POLLS = 3  # requests that check that a state does not change
 POLL_INTERVAL = 1.0  # seconds
@@ -87,6 +91,42 @@ def _describe_stored_difference(case: Case, nested: NestedRecord, exchanges: lis
     returned = {name: nested.record[name] for name in sorted(stored) if name in nested.record}
     changes = describe_changes(returned, stored)
     return f"{nested.location}, retrieved: {changes}" if changes else ""
+
+
+# Sent values
+
+
+def _find_named_fields(contract: Contract, operation: Operation) -> list[BodyField]:
+    """Return the fields of an action with the name of an attribute, such as the `content` of a message."""
+    if not _returns_records(contract, operation):
+        return []
+    names = {name for resource in contract.resources.values() for name in resource.attributes}
+    fields = operation.body_fields.values()
+    return [f for f in fields if f.name in names and f.relation_setter is None and f.x_query is None]
+
+
+@check(
+    "action-result-has-sent-values",
+    "A record that an action returns has the values of the request in the properties of the same name.",
+    Category.ACTIONS,
+    lambda contract, operation: bool(_find_named_fields(contract, operation)),
+    writes=True,
+)
+def check_sent_values(case: Case) -> Iterator[CheckResult]:
+    """One of the returned records with a property of the name of a sent field has its value."""
+    session, action = case.session, perform_action(case)
+    sent = action.exchange.request.body
+    records = [n.record for n in session.client.created_records.find_records(case.operation, action.exchange)]
+    for field in _find_named_fields(session.contract, case.operation):
+        returned = [record[field.name] for record in records if field.name in record]
+        # A property of the same name may have another meaning: always inferred.
+        requirement = replace(case.build_requirement(field.pointer, None, field.name), provenance=INFERRED)
+        if not isinstance(sent, Mapping) or field.name not in sent or not returned:
+            yield case.skip(requirement, not_testable(f"the request or the returned records have no {field.name}"))
+            continue
+        has_value = any(contains(sent[field.name], value) for value in returned)
+        message = f"{field.name}: got {truncate(returned[0])}, expected {truncate(sent[field.name])} as sent"
+        yield case.build_result(requirement, "" if has_value else message, action.exchange)
 
 
 # Record of the path

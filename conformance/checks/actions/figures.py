@@ -113,11 +113,11 @@ def find_scope(contract: Contract, resource: Resource, item: Argument) -> Resour
     if (item.x_query.role, item.x_query.operator) != ("filter", "eq") or len(item.x_query.paths) != 1:
         return None
     *names, attribute = item.x_query.paths[0]
-    target = _follow(contract, resource, names) if names else None
+    target = follow_relations(contract, resource, names) if names else None
     return target if target is not None and target.key_attribute == attribute else None
 
 
-def _follow(contract: Contract, resource: Resource, names: Sequence[str]) -> Resource | None:
+def follow_relations(contract: Contract, resource: Resource, names: Sequence[str]) -> Resource | None:
     """Return the resource at the end of relations to one record; None if one of them is of another kind."""
     for name in names:
         relation = resource.relations.get(name)
@@ -156,8 +156,19 @@ def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequen
         is_single, is_exhaustive = _describe_property(contract, metric.resource, path)
         is_partition = is_single and len(choices) <= MAX_VALUES
         return MetricFilter(item, path, tuple(choices[:MAX_VALUES]), None, is_partition, is_partition and is_exhaustive)
+    listed = listed or _list_values(session, metric.resource, path)
     scalars = [value for value in listed if isinstance(value, (str, int)) and value != ""]
     return MetricFilter(item, path, tuple(dict.fromkeys(scalars))[:MAX_VALUES])
+
+
+def _list_values(session: Session, resource: Resource, path: tuple[str, ...]) -> list[Any]:
+    """Return the values of a property in the list of the resource to which the path leads from another one."""
+    owner = follow_relations(session.contract, resource, path[:-1]) if len(path) > 1 else None
+    listing = session.operations.find(owner.name, "list") if owner is not None else None
+    with suppress(SkipCheck):
+        rows = session.records.rows(listing, {}, pages=1) if listing is not None else ()
+        return [value for row in rows if (value := row.get(path[-1])) is not None]
+    return []
 
 
 def get_enum_values_of_items(session: Session, schema: Mapping[str, Any]) -> list[Any]:
@@ -168,7 +179,7 @@ def get_enum_values_of_items(session: Session, schema: Mapping[str, Any]) -> lis
 
 def _describe_property(contract: Contract, resource: Resource, path: tuple[str, ...]) -> tuple[bool, bool]:
     """Return whether each record has at most one value at a path, and whether each has one."""
-    owner = _follow(contract, resource, path[:-1])
+    owner = follow_relations(contract, resource, path[:-1])
     attribute = owner.attributes.get(path[-1]) if owner is not None else None
     if attribute is None:
         return False, False

@@ -1,11 +1,13 @@
-"""Checks of pagination: metadata and links of a page."""
+"""Checks of pagination: metadata and links of a page, and their host."""
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.checks.support.check import Case, Category, check
+from conformance.checks.support.declared_headers import find_response_headers
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -15,12 +17,21 @@ from conformance.checks.support.listing import (
     compute_pagination_values,
     evaluate_requirement,
     get_pagination_roles,
+    is_list,
     is_list_with,
 )
+from conformance.checks.support.parameters import find_parameter
 from conformance.checks.support.values import parse_integer
-from conformance.errors import SkipCheck
+from conformance.errors import SkipCheck, not_testable
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
+from spec.model import Contract, Operation
+from spec.provenance import INFERRED
+
+URL_ROLES = ("path", *PAGINATION_LINKS)
+LINK_HEADER = "link"
+LINK_TARGET = re.compile(r"<([^<>]*)>")  # RFC 8288
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +128,58 @@ def _find_link_problem(listing: Listing, role: str, page: NumberedPage) -> str:
     linked_page = Listing(listing.session, listing.operation).fetch(*query)
     current = parse_integer(linked_page.pagination_values.get("current-page", expected))
     return "" if current == expected else f"got a link to page {current}, expected {expected}"
+
+
+# Host of links
+
+
+def _has_links(contract: Contract, operation: Operation) -> bool:
+    has_roles = not get_pagination_roles(operation).isdisjoint(URL_ROLES)
+    headers = find_response_headers(contract, operation, operation.envelope.status)
+    return is_list(contract, operation) and (has_roles or LINK_HEADER in headers)
+
+
+@check(
+    "page-links-have-the-request-host",
+    "The absolute URLs of pages have the host and port of the request.",
+    Category.LISTS,
+    _has_links,
+    affected_by_other_clients=True,
+)
+def check_link_hosts(case: Case) -> Iterator[CheckResult]:
+    """Compare the host of each URL in the pagination and in the Link header; no request is sent to another host."""
+    size = find_parameter(case.operation, "size")
+    page = Listing(case.session, case.operation).fetch(*(((size.name, "1"),) if size is not None else ()))
+    # A proxy in front of the target may have another host than the target: always inferred.
+    requirement = replace(case.build_requirement(), provenance=INFERRED)
+    roles = ((".".join(path), role) for path, role in case.operation.envelope.page_property_paths if role in URL_ROLES)
+    urls = [(name, str(url)) for name, role in roles if (url := page.pagination_values.get(role))]
+    headers = page.exchange.response.headers
+    urls += [("Link", url) for url in LINK_TARGET.findall(headers.get(LINK_HEADER, ""))]
+    absolute = [(name, url) for name, url in urls if _parse_host(url) is not None]
+    expected = _parse_host(case.session.client.target.base)
+    if not absolute or expected is None:
+        yield case.skip(requirement, not_testable("the response has no absolute URL of a page"))
+        return
+    name, url = next(((name, url) for name, url in absolute if _parse_host(url) != expected), ("", ""))
+    message = f"{name} is {url!r}, expected a URL with the host of the request, {_format_host(expected)}"
+    yield case.build_result(requirement, message if url else "", page.exchange)
+
+
+def _parse_host(url: str) -> tuple[str, int | None] | None:
+    """Return host and port of a URL, None for the default port; None for a relative URL.
+
+    A proxy may use another scheme than the target: the default ports of all schemes are equal.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url, None
+    if not parts.hostname:
+        return None
+    return parts.hostname, None if port == DEFAULT_PORTS.get(parts.scheme) else port
+
+
+def _format_host(host: tuple[str, int | None]) -> str:
+    return host[0] if host[1] is None else f"{host[0]}:{host[1]}"

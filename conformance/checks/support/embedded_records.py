@@ -75,11 +75,11 @@ def find_hidden_records(
         except SkipCheck:
             continue
         visible[known] = exchange.response.status not in HIDDEN_STATUSES
-        if not visible[known] and _is_implemented(case, item.resource):
+        if not visible[known] and is_retrieve_implemented(case, item.resource):
             yield item, exchange
 
 
-def _is_implemented(case: Case, resource: Resource) -> bool:
+def is_retrieve_implemented(case: Case, resource: Resource) -> bool:
     """Whether the target has the retrieve operation of a resource: it succeeded, or does for a listed record."""
     session = case.session
     retrieve = session.operations.require(resource.name, "retrieve")

@@ -43,7 +43,7 @@ CREDENTIALS = {
 }
 WORKSPACE = "5b6b7168-f007-4c74-83a1-7e2aa816768c"  # in the demo data; the API cannot create one
 OPTIONS = (
-    *("--profile", "gate", "--consistency-timeout", "1", "--allow-effects", "--max-effect-calls", "4"),
+    *("--profile", "gate", "--consistency-timeout", "1", "--allow-effects", "--max-effect-calls", "6"),
     *("--mutable-record", f"Workspace={WORKSPACE}"),
 )
 METHODS = ("get", "post", "put", "patch", "delete")

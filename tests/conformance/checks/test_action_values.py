@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, change_body, change_json
+from conformance.mutation.faults import MakeFault, build_response, change_body, change_json, change_request, respond_if
 from conformance.results import CheckResult, Status
 from tests.conformance.support.check_runner import CHECKS_BY_ID, run_checks_with_session
 
@@ -64,6 +64,11 @@ def count_all_shares() -> Fault:
     return fault
 
 
+def is_of_other_tenant(request: InterceptedRequest) -> bool:
+    """Whether a request has the token of another tenant."""
+    return request.headers.get("authorization") == "Bearer other-token"
+
+
 def truncate_sum(request: InterceptedRequest, body: Any) -> Any:
     """The total of a series of sums is an integer."""
     is_series = request.json_object.get("calculation") == "time_series_sum"
@@ -95,6 +100,16 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
         change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
         ["createMessage"],
     ),
+    ("equivalent-filters-agree", "countWorkflowExecutions", "multiplai_id"): (
+        change_request(
+            lambda request: (
+                request.with_parameters({"multiplai_id": "org-123"})
+                if request.parameter_values("multiplai_id")
+                else request
+            )
+        ),
+        ["countWorkflowExecutions"],
+    ),
     ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
         change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
         ["createAgent"],
@@ -114,6 +129,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("repeated-action-advances-time", "runAgent", "last_used_at"): (
         lambda: keep_first("last_used_at"),
         ["retrieveAgent"],
+    ),
+    ("returned-references-are-retrievable", "runAgent", "other data.thread"): (
+        respond_if(is_of_other_tenant, build_response(404, {"message": "No."})),
+        ["retrieveThread"],
     ),
     ("state-has-its-time", "stopWorkflowExecution", "stopped_at"): (
         change_json(hide_stop_time),

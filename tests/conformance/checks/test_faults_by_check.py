@@ -236,6 +236,7 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
     fault_case("pagination-metadata-correct", faults.round_last_page_down, "listPatients", parameter="meta.pages"),
     fault_case("pagination-metadata-correct", faults.link_page_before_first, "listPatients", parameter="links.before"),
     fault_case("pagination-metadata-correct", faults.link_first_page_as_last, "listPatients", parameter="links.last"),
+    fault_case("page-links-have-the-request-host", faults.link_configured_host, "listPatients"),
     fault_case("page-links-keep-query", faults.drop_from_links("size"), "listPatients", parameter="links.first"),
     fault_case("page-links-keep-query", faults.drop_from_links("direction"), "listPatients", parameter="links.first"),
     fault_case("page-links-keep-query", faults.drop_from_links("ward_uuid"), "listPatients", parameter="links.last"),
@@ -346,6 +347,12 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "referPatient",
         parameter="default permission",
     ),
+    fault_case(
+        "action-result-has-sent-values",
+        change_value(lambda _: "practice", ("data", "entity_type")),
+        "referPatient",
+        parameter="entity_type",
+    ),
     fault_case("metric-hides-other-tenants", faults.return_first_account, "countTreatments"),
     fault_case("metric-hides-other-tenants", faults.count_all_if_filtered, "countTreatments"),
     fault_case(
@@ -355,6 +362,13 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         parameter="cost",
     ),
     fault_case("members-see-the-same-record", faults.forbid_member, "retrieveWard", parameter="visible"),
+    fault_case(
+        "returned-references-are-retrievable",
+        faults.forbid_member,
+        "retrieveWard",
+        operation="createWard",
+        parameter="member data",
+    ),
     fault_case("members-list-the-same-records", faults.hide_from_member, "listWards", parameter="rows"),
     *(
         fault_case(
@@ -476,6 +490,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "account-unchanged-by-reads",
     "action-uses-referenced-record",
     "array-items-create-records",
+    "equivalent-filters-agree",
     "filtered-ranking-is-subset",
     "many-related-records-are-stored",
     "metric-counts-actions-of-its-resource",

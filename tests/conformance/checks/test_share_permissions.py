@@ -12,7 +12,7 @@ from tests.conformance.support.asgi_session import session
 from tests.conformance.support.check_runner import CHECKS_BY_ID, demo_mock, inject_fault
 
 OPERATION = "shareAgent"
-CALLS = 5  # one more than the kinds of shares, so that failures are repeated at most once
+CALLS = 6  # one more than the kinds of shares, so that failures are repeated at most once
 
 
 def _run(make_fault: MakeFault | None = None, *operations: str, calls: int = CALLS) -> RunResult:
@@ -41,7 +41,7 @@ def test_all_kinds_of_shares_pass_on_the_mock() -> None:
     results = _run().results
     assert {result.status for result in results} == {Status.PASSED}
     labels = {result.requirement.parameter.partition(" ")[0] for result in results}
-    assert labels == {"default", "write", "Workspace", "second"}
+    assert labels == {"default", "write", "Workspace", "repeated", "second"}
 
 
 def test_limit_of_calls_skips_further_shares() -> None:
@@ -50,14 +50,33 @@ def test_limit_of_calls_skips_further_shares() -> None:
     assert skipped == {"write", "Workspace", "second recipient"}
 
 
+def _keep_permission() -> Fault:
+    """A second share of a record with the same recipient does not change the permission."""
+    permissions: dict[tuple[str, str], str] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        recipient = request.key, str(request.json_object.get("entity_id"))
+        stored = permissions.setdefault(recipient, request.json_object.get("permission", "read"))
+        return await call_next(request.with_json({**request.json_object, "permission": stored}))
+
+    return fault
+
+
+def test_repeated_share_that_keeps_the_permission_contradicts_the_request() -> None:
+    failures = _find_failures(_keep_permission, OPERATION)
+    assert failures.keys() == {"repeated permission", "repeated update"}
+    assert failures["repeated permission"].is_contradiction
+    assert not failures["repeated update"].is_contradiction
+
+
 @pytest.mark.parametrize("permission", ["default", "write"])
 def test_recipient_may_not_delete(permission: str) -> None:
     assert f"{permission} delete" in _find_failures(change_request(_act_as_owner), "deleteAgent")
 
 
-def test_recipient_with_the_default_permission_may_not_update() -> None:
+def test_recipient_with_the_first_permission_may_not_update() -> None:
     failures = _find_failures(change_request(_act_as_owner), "updateAgent")
-    assert list(failures) == ["default update"]
+    assert list(failures) == ["default update", "repeated update"]  # a repeated share has the first permission
 
 
 def test_recipient_with_write_permission_may_update() -> None:

@@ -125,6 +125,8 @@ round_last_page_down = change_page_object(
 link_page_before_first = change_page_object(lambda _, page: {"before": page["links"]["first"]}, "links")
 link_first_page_as_last = change_page_object(lambda _, page: {"last": page["links"]["first"]}, "links")
 
+link_configured_host = change_page_object(lambda _, page: {"first": "http://app.internal/clinic/v3/patients"}, "links")
+
 
 def drop_from_links(*names: str) -> MakeFault:
     """The links lack some parameters."""
