@@ -121,10 +121,11 @@ def _iter_properties(case: Case, view: View, body: Mapping[str, Any]) -> Iterato
 
 
 def _names_member(case: Case, before: Property, after: Property) -> bool:
-    """Whether a property changed to a value of the account of the member, such as the key or name of the last editor."""
+    """Whether a property changed to a value of the member's account, such as the key or name of the last editor."""
     old, new = ([p.value] if not isinstance(p.value, list) else p.value for p in (before, after))
     values = case.session.client.identity(Actor.MEMBER).values()
-    return bool(new) and all(any(equal(item, value) for value in values) for item in new if item not in old)
+    added = [item for item in new if item not in old]
+    return bool(added) and all(any(equal(item, value) for value in values) for item in added)
 
 
 def _get_keys(contract: Contract, relation: Relation, value: Any) -> Any:
