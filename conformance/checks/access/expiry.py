@@ -54,7 +54,7 @@ def check_expiry(case: Case) -> Iterator[CheckResult]:
     data = session.operations.data(case.operation, exchange)
     for name, pointer in _find_expiry_properties(session.contract, case.operation).items():
         requirement, value = case.build_requirement(pointer, None, name), data.get(name)
-        problem = _describe_past(value, created_at)
+        problem = describe_past(value, created_at)
         if not identity_exchange.response.ok:
             yield case.skip(requirement, f"request with the new token: got {identity_exchange.response.status}")
         elif problem is None:
@@ -65,7 +65,7 @@ def check_expiry(case: Case) -> Iterator[CheckResult]:
     log_out(session, token)
 
 
-def _describe_past(value: Any, now: datetime | None) -> str | None:
+def describe_past(value: Any, now: datetime | None) -> str | None:
     """Describe an expiry that is past; "" if it is not, None if that is unknown. A number is a duration or a time."""
     if is_number(value):
         return "expected a positive number" if value <= 0 else ""

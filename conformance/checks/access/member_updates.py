@@ -12,6 +12,7 @@ from conformance.checks.support.parameters import retrieve_with_relations
 from conformance.checks.support.values import describe_change, equal
 from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck
+from conformance.model.specification import is_volatile
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.transport.messages import Actor, Exchange
@@ -102,17 +103,21 @@ def _read(case: Case, record: CreatedRecord) -> tuple[Mapping[str, Property], Ex
 
 
 def _iter_properties(case: Case, view: View, body: Mapping[str, Any]) -> Iterator[tuple[str, Property]]:
-    """Yield (name, property) of the attributes, relations, and statements whether the caller is the owner."""
+    """Yield (name, property) of the attributes, relations, and statements whether the caller is the owner.
+
+    Not those that the server may change at any time, such as a status.
+    """
     contract, resource = case.session.contract, case.session.contract.resources[view.resource]
-    updated = resource.attributes_with_stamp("updated")
     for name in list_common_properties(contract, view):
-        if name in body and name not in updated:
+        stamp = resource.attributes[name].stamp
+        may_change = is_volatile(resource, name) if stamp is None else stamp == "updated"
+        if name in body and not may_change:
             yield name, Property(resource.attributes[name].pointer, body[name])
     for derived in list_viewer_properties(contract, view):
         if derived.name in body and derived.path in (("owner",), resource.owner_path):
             yield derived.name, Property(derived.pointer, body[derived.name], is_owner=True)
     for relation in resource.relations.values():
-        if relation.name in body and relation.name in view.property_names:
+        if relation.is_stored and relation.name in body and relation.name in view.property_names:
             value, is_owner = (
                 _get_keys(contract, relation, body[relation.name]),
                 (relation.name,) == resource.owner_path,

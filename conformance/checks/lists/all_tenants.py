@@ -1,31 +1,20 @@
 """Check that a list without a filter by tenant covers all tenants of the caller."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.members import list_tenant_keys
-from conformance.checks.support.values import equal
 from conformance.errors import READ_ONLY, SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.tenant import TenantScope
 from conformance.transport.messages import Actor, Exchange
-from spec.model import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter, Resource
 
 MAX_TENANTS = 3  # of the caller, in which a record is created
-
-
-@dataclass(frozen=True, slots=True)
-class TenantRows:
-    """What a list contains with a filter by tenant. `record`: a record that the run created there, if it can."""
-
-    scope: TenantScope
-    exchange: Exchange
-    total: Any
-    record: CreatedRecord | None
 
 
 def _find_filter(contract: Contract, operation: Operation) -> Parameter | None:
@@ -45,7 +34,7 @@ def _find_filter(contract: Contract, operation: Operation) -> Parameter | None:
     affected_by_other_clients=True,
 )
 def check_tenants(case: Case) -> Iterator[CheckResult]:
-    """Create a record in each tenant; compare the list with those that are filtered by each tenant."""
+    """Create a record in each tenant, and compare the list with those that are filtered by each tenant."""
     session, parameter = case.session, _find_filter(case.session.contract, case.operation)
     if parameter is None or session.client.tenant is not None:
         raise SkipCheck(not_testable("the run is restricted to one tenant: --tenant"))
@@ -54,28 +43,16 @@ def check_tenants(case: Case) -> Iterator[CheckResult]:
     keys = sorted(list_tenant_keys(session, Actor.OWNER), key=str)[:MAX_TENANTS]
     if len(keys) < 2:
         raise SkipCheck(insufficient_data("the account has only one tenant"))
-    tenants = [_read_tenant(case, key) for key in keys]
-    exchange = session.client.send(case.operation)
-    if not exchange.response.ok or not all(tenant.exchange.response.ok for tenant in tenants):
-        raise SkipCheck(f"{case.operation.id} returned {exchange.response.status}")
-    yield from _evaluate_rows(case, parameter, tenants, exchange)
-    total, expected = _read_total(case, exchange), [tenant.total for tenant in tenants]
-    if isinstance(total, int) and all(isinstance(value, int) for value in expected):
-        message = f"total without {parameter.name}: got {total}, expected at least {sum(expected)}, the sum for "
-        message = f"{message}{len(expected)} values of {parameter.name}" if total < sum(expected) else ""
-        requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} total")
-        result = case.build_result(requirement, message, exchange, *(tenant.exchange for tenant in tenants))
-        yield replace(result, is_contradiction=bool(message))
+    scopes = [TenantScope(session.contract, _get_tenant(case), key) for key in keys]
+    yield from _evaluate_rows(case, parameter, scopes)
+    if any(role == "total" for _, role in case.operation.envelope.page_property_paths):
+        yield from _evaluate_total(case, parameter, scopes)
 
 
-def _read_tenant(case: Case, key: Any) -> TenantRows:
-    """Create a record in a tenant, if the create names the tenant, and list the records of the tenant."""
-    session, tenant = case.session, case.session.contract.tenant_resource
-    assert tenant is not None
-    scope = TenantScope(session.contract, tenant, key)
-    record = _create_in_tenant(case, scope, case.operation.resource or "")
-    exchange = session.client.send(case.operation, query=scope.query_filter(case.operation))
-    return TenantRows(scope, exchange, _read_total(case, exchange), record)
+def _get_tenant(case: Case) -> Resource:
+    tenant = case.session.contract.tenant_resource
+    assert tenant is not None  # because the list has a filter by tenant
+    return tenant
 
 
 def _create_in_tenant(case: Case, scope: TenantScope, resource: str) -> CreatedRecord | None:
@@ -102,30 +79,46 @@ def _create_in_tenant(case: Case, scope: TenantScope, resource: str) -> CreatedR
     return None
 
 
-def _read_total(case: Case, exchange: Exchange) -> Any:
-    return case.operation.envelope.read_page_values(exchange.response.json).get("total")
+def _evaluate_rows(case: Case, parameter: Parameter, scopes: Sequence[TenantScope]) -> Iterator[CheckResult]:
+    """The list contains a new record of each tenant in which the run can create one. Raises SkipCheck."""
+    resource = case.session.operations.resource(case.operation)
+    created = [(scope, _create_in_tenant(case, scope, resource.name)) for scope in scopes]
+    records = [(scope, record) for scope, record in created if record is not None]
+
+    def find_problem() -> str:
+        listed = {str(row.get(resource.key_attribute)) for row in case.session.records.rows(case.operation, {})}
+        for scope, record in records:
+            if str(record.key) not in listed:
+                return f"got no {resource.name} {record.key} of {parameter.name}={scope.key} without this filter"
+        return ""
+
+    if records:
+        message = case.session.client.wait_until(find_problem)
+        requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} rows")
+        yield case.build_result(requirement, message, *(record.exchange for _, record in records))
 
 
-def _evaluate_rows(
-    case: Case, parameter: Parameter, tenants: list[TenantRows], exchange: Exchange
-) -> Iterator[CheckResult]:
-    """The list contains the record of each tenant that the list with the filter contains."""
-    created = [(tenant, tenant.record) for tenant in tenants if tenant.record is not None]
-    if not created:
+def _evaluate_total(case: Case, parameter: Parameter, scopes: Sequence[TenantScope]) -> Iterator[CheckResult]:
+    """The total of the list is at least the sum of the totals with the filter, since a record has one tenant."""
+    exchanges: list[Exchange] = []
+
+    def read_total(query: Mapping[str, Any]) -> int:
+        exchanges.append(case.session.client.send(case.operation, query=query))
+        total = case.operation.envelope.read_page_values(exchanges[-1].response.json).get("total")
+        if not isinstance(total, int):
+            raise SkipCheck(f"{case.operation.id} returned {exchanges[-1].response.status} without a total")
+        return total
+
+    def find_problem() -> str:
+        exchanges.clear()
+        total, expected = read_total({}), sum(read_total(scope.query_filter(case.operation)) for scope in scopes)
+        problem = f"total without {parameter.name}: got {total}, expected at least {expected}, the sum for "
+        return f"{problem}{len(scopes)} values of {parameter.name}" if total < expected else ""
+
+    requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} total")
+    try:
+        message = case.session.client.wait_until(find_problem)
+    except SkipCheck as skip:
+        yield case.skip(requirement, skip.reason)
         return
-    listed = _list_keys(case, {})
-    requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} rows")
-    for tenant, record in created:
-        if not any(equal(record.key, key) for key in listed):
-            message = (
-                f"got no {record.resource} {record.key} of {parameter.name}={tenant.scope.key} without this filter"
-            )
-            yield case.build_result(requirement, message, exchange, record.exchange)
-            return
-    yield case.build_result(requirement, "", exchange)
-
-
-def _list_keys(case: Case, query: Mapping[str, Any]) -> list[Any]:
-    """Return the keys of all rows."""
-    name = case.session.operations.resource(case.operation).key_attribute
-    return [row.get(name) for row in case.session.records.rows(case.operation, query)]
+    yield replace(case.build_result(requirement, message, *exchanges), is_contradiction=bool(message))
