@@ -7,7 +7,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.listing import is_list
 from conformance.checks.support.members import list_tenant_keys
-from conformance.errors import READ_ONLY, SkipCheck, insufficient_data, not_testable
+from conformance.errors import SkipCheck, insufficient_data, not_testable
 from conformance.results import CheckResult
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.tenant import TenantScope
@@ -30,21 +30,19 @@ def _find_filter(contract: Contract, operation: Operation) -> Parameter | None:
     "A list that is not filtered by tenant contains the records of all tenants of the caller.",
     Category.LISTS,
     lambda c, o: is_list(c, o) and _find_filter(c, o) is not None,
-    writes=True,
     affected_by_other_clients=True,
 )
 def check_tenants(case: Case) -> Iterator[CheckResult]:
-    """Create a record in each tenant, and compare the list with those that are filtered by each tenant."""
+    """Compare the list with those that are filtered by each tenant; first create a record in each, if allowed."""
     session, parameter = case.session, _find_filter(case.session.contract, case.operation)
     if parameter is None or session.client.tenant is not None:
         raise SkipCheck(not_testable("the run is restricted to one tenant: --tenant"))
-    if session.options.read_only:
-        raise SkipCheck(READ_ONLY)
     keys = sorted(list_tenant_keys(session, Actor.OWNER), key=str)[:MAX_TENANTS]
     if len(keys) < 2:
         raise SkipCheck(insufficient_data("the account has only one tenant"))
     scopes = [TenantScope(session.contract, _get_tenant(case), key) for key in keys]
-    yield from _evaluate_rows(case, parameter, scopes)
+    if not session.options.read_only:
+        yield from _evaluate_rows(case, parameter, scopes)
     if any(role == "total" for _, role in case.operation.envelope.page_property_paths):
         yield from _evaluate_total(case, parameter, scopes)
 
@@ -80,9 +78,14 @@ def _create_in_tenant(case: Case, scope: TenantScope, resource: str) -> CreatedR
 
 
 def _evaluate_rows(case: Case, parameter: Parameter, scopes: Sequence[TenantScope]) -> Iterator[CheckResult]:
-    """The list contains a new record of each tenant in which the run can create one. Raises SkipCheck."""
+    """The list contains a new record of each tenant in which the run can create one."""
     resource = case.session.operations.resource(case.operation)
-    created = [(scope, _create_in_tenant(case, scope, resource.name)) for scope in scopes]
+    requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} rows")
+    try:
+        created = [(scope, _create_in_tenant(case, scope, resource.name)) for scope in scopes]
+    except SkipCheck as skip:
+        yield case.skip(requirement, skip.reason)
+        return
     records = [(scope, record) for scope, record in created if record is not None]
 
     def find_problem() -> str:
@@ -94,7 +97,6 @@ def _evaluate_rows(case: Case, parameter: Parameter, scopes: Sequence[TenantScop
 
     if records:
         message = case.session.client.wait_until(find_problem)
-        requirement = case.build_requirement(parameter.pointer, None, f"{parameter.name} rows")
         yield case.build_result(requirement, message, *(record.exchange for _, record in records))
 
 
