@@ -22,6 +22,10 @@ class OperationLookup:
         """Return the operation for a generic action on a resource, or None."""
         return self.contract.find_operation(resource, action)
 
+    def find_all(self, resource: str, action: str) -> list[Operation]:
+        """Return all operations for a generic action on a resource, such as PUT and PATCH of one record."""
+        return [o for o in self.contract.operations.values() if (o.resource, o.action) == (resource, action)]
+
     def require(self, resource: str, action: str) -> Operation:
         """Return the same as `find`. Raises SkipCheck if the contract defines none."""
         operation = self.find(resource, action)

@@ -277,7 +277,7 @@ def _evaluate_foreign_create(case: Case) -> CheckResult:
             return case.skip(case.build_requirement(), "the parent record is public")
     exchange = session.client.send(operation, body=body, actor=Actor.OTHER_TENANT)
     # A reference to an unknown record may be a validation error, so one to another tenant's record may be, too.
-    return case.build_result(case.build_requirement(), _describe_missing_denial(exchange, 422), exchange)
+    return case.build_result(case.build_requirement(), describe_missing_denial(exchange, 422), exchange)
 
 
 def is_public(resource: Resource, record: CreatedRecord) -> bool:
@@ -288,7 +288,7 @@ def is_public(resource: Resource, record: CreatedRecord) -> bool:
 
 def _evaluate_retrieve(case: Case, record: CreatedRecord) -> CheckResult:
     exchange = case.session.client.retrieve(record.resource, record.key, actor=Actor.OTHER_TENANT)
-    return case.build_result(case.build_requirement(), _describe_missing_denial(exchange), exchange)
+    return case.build_result(case.build_requirement(), describe_missing_denial(exchange), exchange)
 
 
 def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
@@ -305,7 +305,7 @@ def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
     if operation.action == "update":
         body = session.records.build_update(operation, record.resource, record.key, body or {})
     exchange = session.client.send(operation, path=path_of(operation, record.key), body=body, actor=Actor.OTHER_TENANT)
-    message = _describe_missing_denial(exchange)
+    message = describe_missing_denial(exchange)
     if not message and retrieve is not None:
         current = session.client.retrieve(record.resource, record.key)
         if current.response.ok:
@@ -327,7 +327,8 @@ def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
     return case.build_result(case.build_requirement(), message, exchange)
 
 
-def _describe_missing_denial(exchange: Exchange, *other_statuses: int) -> str:
+def describe_missing_denial(exchange: Exchange, *other_statuses: int) -> str:
+    """Describe a status of another tenant's request other than 403, 404 and `other_statuses`; "" for these."""
     status = exchange.response.status
     is_denied = status in (403, 404, *other_statuses)
     method, path = exchange.request.method.upper(), exchange.request.path_template

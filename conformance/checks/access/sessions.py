@@ -159,7 +159,7 @@ def check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
         yield evaluate_status(case, 401, exchange, label)
 
 
-def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
+def log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     """Log in. Returns the exchange, and a header with the new token. Raises SkipCheck."""
     operation = _find_operation(session.contract, lambda operation: is_login(session.contract, operation))
     if operation is None:
@@ -192,8 +192,8 @@ def _find_operation(contract: Contract, condition: Callable[[Operation], bool]) 
 def check_login_token(case: Case) -> Iterator[CheckResult]:
     """The new token identifies the account whose login was sent."""
     session = case.session
-    exchange, token = _log_in(session)
-    identity_exchange = _request_identity(session, token)
+    exchange, token = log_in(session)
+    identity_exchange = request_identity(session, token)
     account = session.contract.account_resource
     login = account.credentials.login if account and account.credentials else ""
     operation = session.contract.operations[identity_exchange.request.operation]
@@ -206,10 +206,10 @@ def check_login_token(case: Case) -> Iterator[CheckResult]:
         if expected.casefold() != actual.casefold():
             message = f"the new token identifies another {account.name if account else 'account'} than the login"
     yield case.build_result(case.build_requirement(parameter="works"), message, exchange, identity_exchange)
-    _log_out(session, token)
+    log_out(session, token)
 
 
-def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
+def request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
     """Send a request that returns the account of a token. `token`: its headers. Raises SkipCheck."""
     operation = _find_operation(session.contract, session.contract.is_whoami)
     if operation is None:
@@ -217,7 +217,7 @@ def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
     return session.client.send(operation, actor=Actor.ANONYMOUS, headers=token)
 
 
-def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
+def log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
     """Revoke a token or session. `token`: its headers. Returns None if the contract defines no logout."""
     operation = _find_operation(session.contract, lambda operation: operation.action == LOGOUT_ACTION)
     return session.client.send(operation, actor=Actor.ANONYMOUS, headers=token) if operation else None
@@ -225,8 +225,8 @@ def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
 
 def _obtain_logged_out_token(case: Case) -> Mapping[str, str]:
     """Return a header with a revoked token. Raises SkipCheck."""
-    _, token = _log_in(case.session)
-    exchange = _log_out(case.session, token)
+    _, token = log_in(case.session)
+    exchange = log_out(case.session, token)
     if exchange is None or not exchange.response.ok:
         raise SkipCheck(not_testable("the target accepts no logout"))
     return token
@@ -238,7 +238,7 @@ LOGGED_OUT_TOKEN = Fixture("logged-out token", FixtureScope.RUN, _obtain_logged_
 def start_session(session: Session) -> Mapping[str, str]:
     """Log in and return the headers with the session cookie and the CSRF token. Raises SkipCheck."""
     cookie = session.contract.session_cookie
-    header = _log_in(session)[0].response.headers.get("set-cookie", "")
+    header = log_in(session)[0].response.headers.get("set-cookie", "")
     names = [cookie.name, cookie.csrf_cookie] if cookie else []
     values = {n: m[1] for n in names if n and (m := re.search(rf"(?:^|,\s*){re.escape(n)}=([^;,\s]+)", header))}
     if cookie is None or cookie.name not in values:
@@ -260,7 +260,7 @@ def check_csrf_cookie(case: Case) -> Iterator[CheckResult]:
     """Log in; the cookie must not have the attribute HttpOnly."""
     cookie = case.session.contract.session_cookie
     assert cookie is not None
-    exchange, token = _log_in(case.session)
+    exchange, token = log_in(case.session)
     attributes = find_cookie_attributes(exchange.response.headers.get("set-cookie", ""), cookie.csrf_cookie)
     requirement = case.build_requirement(parameter=cookie.csrf_cookie)
     if attributes is None:
@@ -269,7 +269,7 @@ def check_csrf_cookie(case: Case) -> Iterator[CheckResult]:
         message = f"{cookie.csrf_cookie} has HttpOnly, but clients must send its value in {cookie.csrf_header}"
         result = case.build_result(requirement, message if "httponly" in attributes else "", exchange)
         yield replace(result, requirement=replace(requirement, provenance="inferred"))
-    _log_out(case.session, token)
+    log_out(case.session, token)
 
 
 def find_cookie_attributes(header: str, name: str) -> list[str] | None:
@@ -339,7 +339,7 @@ ALTERNATIVE_CREDENTIALS = Fixture("alternative credentials", FixtureScope.RUN, _
 def check_logout(case: Case) -> Iterator[CheckResult]:
     """After a login and a logout the new token or session is rejected, and the token of the run is still valid."""
     session, cookie = case.session, case.session.contract.session_cookie
-    result = _evaluate_logout(case, _log_in(session)[1], "ended")
+    result = _evaluate_logout(case, log_in(session)[1], "ended")
     yield result
     own_exchange = session.client.send(session.contract.operations[result.evidence[-1].request.operation])
     status = own_exchange.response.status
@@ -354,31 +354,31 @@ def check_logout(case: Case) -> Iterator[CheckResult]:
 def _evaluate_other_sign_in(case: Case) -> CheckResult:
     """Sign in twice and log out once: the other sign-in is still valid, if it was so before."""
     session, requirement = case.session, case.build_requirement(parameter="other sign-in")
-    other, token = _log_in(session)[1], _log_in(session)[1]
-    before = _request_identity(session, other)
+    other, token = log_in(session)[1], log_in(session)[1]
+    before = request_identity(session, other)
     if not before.response.ok or other == token:
         return case.skip(requirement, "a sign-in ends the sign-ins before")
-    logout_exchange = _log_out(session, token)
+    logout_exchange = log_out(session, token)
     if logout_exchange is None or not logout_exchange.response.ok:
         return case.skip(requirement, "the target did not accept the logout")
-    after = _request_identity(session, other)
+    after = request_identity(session, other)
     message = f"request of another sign-in after the logout: got {after.response.status}, expected 2xx"
     if after.response.ok:
-        _log_out(session, other)
+        log_out(session, other)
     return case.build_result(requirement, "" if after.response.ok else message, before, logout_exchange, after)
 
 
 def _evaluate_logout(case: Case, credential: Mapping[str, str], parameter: str) -> CheckResult:
     """Log out, and evaluate whether the token or session is rejected then. Raises SkipCheck."""
     session = case.session
-    logout_exchange = _log_out(session, credential)
+    logout_exchange = log_out(session, credential)
     if logout_exchange is None or not logout_exchange.response.ok:
         status = logout_exchange.response.status if logout_exchange else "no response"
         raise SkipCheck(f"{case.operation.id} returned {status}")
     exchanges = [logout_exchange]
 
     def find_problem() -> str:
-        exchanges.append(_request_identity(session, credential))
+        exchanges.append(request_identity(session, credential))
         status = exchanges[-1].response.status
         return "" if status == 401 else f"request with the credential after its logout: got {status}, expected 401"
 

@@ -1,6 +1,7 @@
 """Check of what a share permits: for each permission, for the default one, and for the members of a tenant."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -345,7 +346,7 @@ def _evaluate_private_records(case: Case, share: Share) -> Iterator[CheckResult]
         if retrieve is None or not is_own or len(relation.targets) != 1:
             continue
         try:
-            key = _create_referrer(case, source, relation, share.record)
+            key = _create_referrer(case, source, relation, share.record).key
         except SkipCheck:
             continue
         exchange = session.client.retrieve(source.name, key, actor=share.recipient)
@@ -355,8 +356,8 @@ def _evaluate_private_records(case: Case, share: Share) -> Iterator[CheckResult]
         yield case.build_result(requirement, "" if status in HIDDEN_STATUSES else message, share.exchange, exchange)
 
 
-def _create_referrer(case: Case, source: Resource, relation: Relation, record: CreatedRecord) -> Any:
-    """Create a record that refers to another; return its key. Raises SkipCheck."""
+def _create_referrer(case: Case, source: Resource, relation: Relation, record: CreatedRecord) -> CreatedRecord:
+    """Create a record that refers to another. Raises SkipCheck."""
     session = case.session
     creator = session.operations.creator(source.name)
     if creator.effects:
@@ -364,61 +365,98 @@ def _create_referrer(case: Case, source: Resource, relation: Relation, record: C
     if creator.path_parameter_names:
         if creator.resource != record.resource:
             raise SkipCheck(not_testable(f"a {source.name} is created below another record"))
-        return session.records.create(source.name, parent_key=record.key).key
+        return session.records.create(source.name, parent_key=record.key)
     for field in creator.body_fields.values():
         setter = field.relation_setter
         if setter is not None and setter.relation == relation.name and setter.discriminator is None:
-            return session.records.create(source.name, {field.name: record.key}).key
+            return session.records.create(source.name, {field.name: record.key})
     raise SkipCheck(not_testable(f"no create sets the {relation.name} of a {source.name}"))
 
 
 def _evaluate_writes(case: Case, share: Share) -> Iterator[CheckResult]:
-    """The recipient can update the record if the permission allows it, and can neither share nor delete it."""
-    session, record = case.session, share.record
-    update = session.operations.find(record.resource, "update")
-    if update is not None and not update.effects:
-        yield from _evaluate_update(case, share, update)
-    share_body = build_action_body(session, case.operation)
-    operations: list[tuple[Operation, Any]] = [(case.operation, share_body)]
-    delete = session.operations.find(record.resource, "delete")
-    if delete is not None and not delete.effects:
-        operations.append((delete, None))
-    for operation, body in operations:
-        path = path_of(operation, record.key)
-        exchange = session.client.send(operation, path=path, body=body, actor=share.recipient)
-        message = _describe_missing_denial(operation, exchange)
-        if not message and operation.action == "delete":
-            status = session.client.retrieve(record.resource, record.key).response.status
-            message = f"the delete was rejected, but retrieve then got {status}" if status in HIDDEN_STATUSES else ""
-        requirement = case.build_requirement(parameter=f"{share.label} {operation.action or 'action'}")
-        yield case.build_result(requirement, message, share.exchange, exchange)
+    """The recipient can update the record if the permission allows it, and can neither share nor delete it.
+
+    The same applies to the records that belong to it, which the share covers too.
+    """
+    yield from _evaluate_writes_of(case, share, share.record)
+    share_body = build_action_body(case.session, case.operation)
+    yield _evaluate_denial(case, share, share.record, case.operation, share_body)
+    for source, relation in case.session.contract.find_relations_to(share.record.resource):
+        is_covered = source.tenant_path[:1] == (relation.name,) and len(relation.targets) == 1
+        if is_covered and source.access_grant is None:
+            with suppress(SkipCheck):
+                yield from _evaluate_writes_of(
+                    case, share, _create_referrer(case, source, relation, share.record), f"{source.name} "
+                )
 
 
-def _evaluate_update(case: Case, share: Share, update: Operation) -> Iterator[CheckResult]:
-    session, record = case.session, share.record
-    resource, update_case = session.contract.resources[record.resource], replace(case, operation=update)
-    fields = (
-        f for f, attribute in iter_round_trip_fields(update_case, resource) if accepts_any_text(session, f, attribute)
-    )
-    field = next(fields, None)
-    if field is None or resource.writers == "owner":
+def _evaluate_writes_of(case: Case, share: Share, record: CreatedRecord, prefix: str = "") -> Iterator[CheckResult]:
+    """Evaluate each operation that updates or deletes a record. `prefix`: of the labels, for a record that belongs
+    to the shared one.
+    """
+    find_all, updates = case.session.operations.find_all, list[CheckResult]()
+    for operation in find_all(record.resource, "update"):
+        label = f"{share.label} {prefix}update" + (f" with {operation.method.upper()}" if updates else "")
+        if not operation.effects:
+            updates += _evaluate_update(case, share, record, operation, label)
+    is_denied = share.permission not in _get_grant(case).writers and any(not result.message for result in updates)
+    for result in updates:  # what PUT denies and PATCH does is a contradiction
+        is_accepted = bool(result.message) and result.evidence[-1].response.ok
+        yield replace(result, is_contradiction=is_denied and is_accepted)
+    for operation in find_all(record.resource, "delete"):
+        if not operation.effects:
+            yield _evaluate_denial(case, share, record, operation, None, prefix)
+
+
+def _evaluate_denial(
+    case: Case, share: Share, record: CreatedRecord, operation: Operation, body: Any, prefix: str = ""
+) -> CheckResult:
+    """No permission allows the operation."""
+    client = case.session.client
+    exchange = client.send(operation, path=path_of(operation, record.key), body=body, actor=share.recipient)
+    message = _describe_missing_denial(operation, exchange)
+    if not message and operation.action == "delete" and case.session.operations.find(record.resource, "retrieve"):
+        status = client.retrieve(record.resource, record.key).response.status
+        message = f"the delete was rejected, but retrieve then got {status}" if status in HIDDEN_STATUSES else ""
+    requirement = case.build_requirement(parameter=f"{share.label} {prefix}{operation.action or 'action'}")
+    return case.build_result(requirement, message, share.exchange, exchange)
+
+
+def _evaluate_update(
+    case: Case, share: Share, record: CreatedRecord, update: Operation, label: str
+) -> Iterator[CheckResult]:
+    session, resource = case.session, case.session.contract.resources[record.resource]
+    if resource.writers == "owner" or session.operations.find(record.resource, "retrieve") is None:
         return
-    value = session.payloads.generate_value(field.schema, field.name)
-    body = session.records.build_update(update, record.resource, record.key, {field.name: value})
+    change = _choose_change(replace(case, operation=update), record)
+    if change is None:
+        return
+    name, value = change
+    body = session.records.build_update(update, record.resource, record.key, {name: value})
     exchange = session.client.send(update, path=path_of(update, record.key), body=body, actor=share.recipient)
-    stored = fetch_attributes(session, record.resource, record.key).get(field.name)
+    stored = fetch_attributes(session, record.resource, record.key).get(name)
     if share.permission in _get_grant(case).writers:
         status, is_stored = exchange.response.status, equal(stored, value)
-        message = "" if exchange.response.ok else f"update by the recipient: got {status}, expected 2xx"
+        message = "" if exchange.response.ok else f"{update.id} by the recipient: got {status}, expected 2xx"
         if exchange.response.ok and not is_stored:
-            message = f"update by the recipient: {field.name} is {truncate(stored)}, expected {truncate(value)}"
+            message = f"{update.id} by the recipient: {name} is {truncate(stored)}, expected {truncate(value)}"
     else:
         message = _describe_missing_denial(update, exchange)
         if not message and equal(stored, value):
-            message = f"the update was rejected, but {field.name} is {truncate(value)}"
-    yield case.build_result(
-        case.build_requirement(parameter=f"{share.label} update"), message, share.exchange, exchange
-    )
+            message = f"{update.id} was rejected, but {name} is {truncate(value)}"
+    yield case.build_result(case.build_requirement(parameter=label), message, share.exchange, exchange)
+
+
+def _choose_change(case: Case, record: CreatedRecord) -> tuple[str, Any] | None:
+    """Return (field, new value) of a text that an update sets and a response returns, or else of a boolean."""
+    session = case.session
+    fields = list(iter_round_trip_fields(case, session.operations.resource(case.operation)))
+    for field, attribute in fields:
+        if accepts_any_text(session, field, attribute):
+            return field.name, session.payloads.generate_value(field.schema, field.name)
+    booleans = [f for f, attribute in fields if attribute.type == "boolean"]
+    stored = fetch_attributes(session, record.resource, record.key) if booleans else {}
+    return next(((f.name, not stored[f.name]) for f in booleans if f.name in stored), None)
 
 
 def _describe_missing_denial(operation: Operation, exchange: Exchange) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conformance.session.session import Session
-from conformance.transport.messages import Exchange
+from conformance.transport.messages import Actor, Exchange
 from spec.model import Operation, Parameter
 from spec.property_paths import resolve_include
 
@@ -33,8 +33,10 @@ def build_full_include_query(session: Session, operation: Operation) -> QueryPai
     return ((parameter.name, ",".join(paths.values())),)
 
 
-def retrieve_with_relations(session: Session, retrieve: Operation, key: Any) -> tuple[Any, Exchange]:
+def retrieve_with_relations(
+    session: Session, retrieve: Operation, key: Any, *, actor: Actor = Actor.OWNER
+) -> tuple[Any, Exchange]:
     """Retrieve a record with all relations; return the data of the response and the exchange, which may have failed."""
     path, query = {retrieve.path_parameter_names[0]: key}, build_full_include_query(session, retrieve)
-    exchange = session.client.send(retrieve, path=path, query=query)
+    exchange = session.client.send(retrieve, path=path, query=query, actor=actor)
     return session.operations.data(retrieve, exchange), exchange

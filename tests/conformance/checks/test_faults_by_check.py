@@ -19,6 +19,7 @@ from conformance.mutation.faults import (
     increment,
     on_status,
     set_status,
+    stateless,
 )
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
@@ -479,11 +480,31 @@ INJECTED_CASES: tuple[FaultCase, ...] = (
         "retrievePatient",
         provided_by=("members-see-the-same-record",),
     ),
+    fault_case(
+        "tenant-isolation-for-each-value",
+        stateless(faults.show_horses_to_all),
+        "retrievePatient",
+        parameter="species=horse insured=True listed=False",
+    ),
+    fault_case(
+        "member-update-changes-only-what-it-sends",
+        faults.make_last_editor_the_owner,
+        "updatePatient",
+        "retrievePatient",
+        parameter="vet",
+    ),
+    fault_case(
+        "login-expiry-is-in-the-future",
+        change_value(lambda _: "2026-01-01T00:00:00Z", ("data", "expires_at")),
+        "openSession",
+        parameter="expires_at",
+    ),
 )
 FAULT_CASES = (*MUTANT_CASES, *INJECTED_CASES)
 # Checks of what the clinic's contract does not declare; their faults are those of another server.
 CHECKS_OF_ARTICLES = {check_id for check_id, _ in (*articles_server.BUGS.values(), *articles_server.RACES.values())}
-# Their faults are in test_check_results.py and test_action_values.py: only Athena's contract has such operations.
+# Their faults are in test_check_results.py, test_action_values.py and test_tenancy.py: only Athena's contract has
+# such operations.
 CHECKS_OF_OTHER_CONTRACTS = {
     *CHECKS_OF_ARTICLES,
     "placeholder-value-unchanged",
@@ -491,7 +512,9 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "action-uses-referenced-record",
     "array-items-create-records",
     "equivalent-filters-agree",
+    "delete-spares-records-of-other-tenants",
     "filtered-ranking-is-subset",
+    "list-covers-all-tenants",
     "many-related-records-are-stored",
     "metric-counts-actions-of-its-resource",
     "metric-follows-updates",

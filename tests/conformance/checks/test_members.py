@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.mutation.fault_injection import InterceptedRequest
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import change_request
 from conformance.results import CheckResult, Status
 from tests.conformance.support.check_runner import CHECKS_BY_ID, find_failures, run_checks_with_session
@@ -45,3 +45,27 @@ def test_token_of_no_member_skips_the_check(tokens: dict[str, str], reason: str)
     (result,) = _run("members-see-the-same-record", "retrieveAgent", tokens)
     assert result.status is Status.SKIPPED
     assert reason in result.message
+
+
+@pytest.mark.parametrize(
+    ("value", "status"), [("noor.haddad@example.com", Status.PASSED), ("another text", Status.FAILED)]
+)
+def test_property_may_name_the_member_who_updated_the_record_last(value: str, status: Status) -> None:
+    def make_fault() -> Fault:
+        updated = set[str]()
+
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            response = await call_next(request)
+            if request.method == "PUT" and request.headers.get("authorization") == MEMBER:
+                updated.add(request.key)
+            if request.method != "GET" or request.key not in updated:
+                return response
+            return response.with_json({"data": {**response.json["data"], "description": value}})
+
+        return fault
+
+    checks, operations = [CHECKS_BY_ID["member-update-changes-only-what-it-sends"]], ["updatePrompt", "retrievePrompt"]
+    run_result, _ = run_checks_with_session(checks, "updatePrompt", make_fault, fault_operations=operations)
+    results = {result.requirement.parameter: result.status for result in run_result.results}
+    assert results["description"] is status
+    assert results["user"] is Status.PASSED

@@ -15,17 +15,19 @@ OPERATION = "shareAgent"
 CALLS = 6  # one more than the kinds of shares, so that failures are repeated at most once
 
 
-def _run(make_fault: MakeFault | None = None, *operations: str, calls: int = CALLS) -> RunResult:
+def _run(
+    make_fault: MakeFault | None = None, *operations: str, calls: int = CALLS, operation: str = OPERATION
+) -> RunResult:
     app, api = inject_fault(make_fault, *operations), demo_mock()
     check_session = session(app, api.contract, schemas=api.schemas)
     check_session.update_options(allow_effects=True, max_effect_calls=calls)
     check_session.client.sleep = lambda seconds: api.clock.advance(seconds=seconds)
     checks = [CHECKS_BY_ID["share-permissions-apply"]]
-    return run(check_session, checks, [api.contract.operations[OPERATION]], lambda outcome: None)
+    return run(check_session, checks, [api.contract.operations[operation]], lambda outcome: None)
 
 
-def _find_failures(make_fault: MakeFault, *operations: str) -> dict[str, CheckResult]:
-    failures = _run(make_fault, *operations).with_status(Status.FAILED)
+def _find_failures(make_fault: MakeFault, *operations: str, operation: str = OPERATION) -> dict[str, CheckResult]:
+    failures = _run(make_fault, *operations, operation=operation).with_status(Status.FAILED)
     return {failure.requirement.parameter: failure for failure in failures}
 
 
@@ -136,3 +138,19 @@ def test_record_that_refers_to_the_shared_one_is_hidden() -> None:
     failures = _find_failures(change_request(_act_as_owner), "retrieveMemory")
     assert list(failures) == ["default Memory"]
     assert not failures["default Memory"].is_contradiction
+
+
+@pytest.mark.parametrize(
+    ("fault_operation", "failure"),
+    [("patchWorkflowExecution", "update with PATCH"), ("deleteWorkflowExecution", "delete")],
+)
+def test_share_permission_applies_to_each_operation_of_the_records_below(fault_operation: str, failure: str) -> None:
+    failures = _find_failures(change_request(_act_as_owner), fault_operation, operation="shareWorkflow")
+    result = failures[f"default WorkflowExecution {failure}"]
+    assert result.is_contradiction is (failure != "delete")  # PUT denies what PATCH does
+
+
+def test_share_with_write_permission_applies_to_the_records_below() -> None:
+    forbid = respond_if(lambda request: _has_token(request, "other-token"), build_response(403, {"message": "No."}))
+    failures = _find_failures(forbid, "patchWorkflowExecution", operation="shareWorkflow")
+    assert list(failures) == ["write WorkflowExecution update with PATCH"]

@@ -564,6 +564,30 @@ def repeat_first_response_to_member() -> Fault:
 hide_shared_records = respond_if(lambda q: has_token(q, OTHER_TOKEN), build_error(404, "Not found."))
 
 
+async def show_horses_to_all(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+    """Every tenant can retrieve the patients that are horses."""
+    response = await call_next(request.with_token(OWNER_TOKEN)) if has_token(request, OTHER_TOKEN) else None
+    is_horse = response is not None and response.is_success and response.json["data"]["species"] == "horse"
+    return response if response is not None and is_horse else await call_next(request)
+
+
+def make_last_editor_the_owner() -> Fault:
+    """After an update, the vet of a patient is the account that updated it last."""
+    editors: dict[str, int] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.operation.id == "updatePatient" and response.is_success and has_token(request, MEMBER_TOKEN):
+            whoami = await call_next(request.follow_up(CLINIC.operations["whoAmI"]))
+            editors[request.key] = whoami.json["data"]["id"]
+        if request.operation.id != "retrievePatient" or request.key not in editors or not response.is_success:
+            return response
+        data = response.json["data"]
+        return response.with_json({"data": {**data, "vet": {**data["vet"], "id": editors[request.key]}}})
+
+    return fault
+
+
 def keep_shared_records_visible() -> Fault:
     """A patient remains visible after the referral is deleted."""
     responses: dict[str, InterceptedResponse] = {}
