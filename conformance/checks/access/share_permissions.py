@@ -143,7 +143,7 @@ def _evaluate_repeated_share(case: Case, share: Share) -> Iterator[CheckResult]:
     yield from _evaluate_permission(case, repeated)
     update = session.operations.find(share.record.resource, "update")
     if update is not None and not update.effects:
-        yield from _evaluate_update(case, repeated, update)
+        yield from _evaluate_update(case, repeated, share.record, update, f"{REPEATED} update")
 
 
 def _evaluate_second_recipient(case: Case) -> Iterator[CheckResult]:
