@@ -132,7 +132,10 @@ def _share_record(case: Case, grant: AccessGrant, record: CreatedRecord, permiss
 
 
 def _evaluate_repeated_share(case: Case, share: Share) -> Iterator[CheckResult]:
-    """Share a record with the same user again, with another permission: the target rejects it, or it applies."""
+    """Share a record with the same user again, with another permission: the target rejects it, or it applies.
+
+    A target may store both shares, so that a permission to write remains.
+    """
     session, grant = case.session, _get_grant(case)
     permission = next(value for value in _list_permissions(case, grant) if value != share.permission)
     try:
@@ -142,7 +145,7 @@ def _evaluate_repeated_share(case: Case, share: Share) -> Iterator[CheckResult]:
         return
     yield from _evaluate_permission(case, repeated)
     update = session.operations.find(share.record.resource, "update")
-    if update is not None and not update.effects:
+    if update is not None and not update.effects and repeated.permission in grant.writers:
         yield from _evaluate_update(case, repeated, share.record, update, f"{REPEATED} update")
 
 
