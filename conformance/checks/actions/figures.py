@@ -128,9 +128,13 @@ def follow_relations(contract: Contract, resource: Resource, names: Sequence[str
 
 
 def list_filters(session: Session, metric: Metric, rows: Sequence[Row]) -> list[MetricFilter]:
-    """Return the filters of a metric for which values are known: from the contract, `rows`, or existing records."""
+    """Return the filters of a metric for which values are known: from the contract, `rows`, or existing records.
+
+    Those by a property of a related record, other than its key, are last: they select the same as its key.
+    """
     filters = (_build_filter(session, metric, item, rows) for item in metric.get_arguments())
-    return [item for item in filters if item is not None and item.values]
+    known = [item for item in filters if item is not None and item.values]
+    return sorted(known, key=lambda item: item.target is None and len(item.path) > 1)  # stable
 
 
 def _build_filter(session: Session, metric: Metric, item: Argument, rows: Sequence[Row]) -> MetricFilter | None:
