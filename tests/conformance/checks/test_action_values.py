@@ -3,13 +3,13 @@
 The clinic's contract has no such operations.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, change_body, change_json
+from conformance.mutation.faults import MakeFault, build_response, change_body, change_json, respond_if
 from conformance.results import CheckResult, Status
 from tests.conformance.support.check_runner import CHECKS_BY_ID, run_checks_with_session
 
@@ -82,6 +82,24 @@ def hide_stop_time(_: InterceptedRequest, body: Any) -> Any:
     return {**body, "data": {**record, "stopped_at": None}} if record["status"] == "stopped" else body
 
 
+def drop_fraction(_: InterceptedRequest, body: Any) -> Any:
+    """A time that clients write has whole seconds, one that the server sets has microseconds."""
+    record = body["data"]
+    written = record["wait_till"] and f"{record['wait_till'][:19]}Z"
+    return {**body, "data": {**record, "wait_till": written, "created_at": f"{record['created_at'][:19]}.123456Z"}}
+
+
+def reject_if(condition: Callable[[dict[str, Any]], bool]) -> MakeFault:
+    """A body is rejected."""
+    response = build_response(422, {"message": "The value is invalid.", "errors": {}})
+    return respond_if(lambda request: condition(request.json_object), response)
+
+
+def has_voice(body: dict[str, Any]) -> bool:
+    """Whether the metadata has a certain voice."""
+    return isinstance(body.get("metadata"), dict) and body["metadata"].get("openai_voice") == "coral"
+
+
 FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("action-uses-referenced-record", "runAgent", "thread_uuid"): (
         drop_field("thread_uuid"),
@@ -95,6 +113,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
         change_body(lambda body: {**body, "files": body["files"][:1]} if "files" in body else body),
         ["createMessage"],
     ),
+    **{
+        ("instant-keeps-fraction", operation, "wait_till"): (change_json(drop_fraction), ["retrieveWorkflowExecution"])
+        for operation in ("updateWorkflowExecution", "patchWorkflowExecution")
+    },
     ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
         change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
         ["createAgent"],
@@ -122,6 +144,11 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("time-series-sum-adds-up", "getThreadsMetrics", "time_series_sum metadata.temperature"): (
         change_json(truncate_sum),
         ["getThreadsMetrics"],
+    ),
+    ("valid-body-accepted", "createAgent", "metadata enum openai_voice=coral"): (reject_if(has_voice), ["createAgent"]),
+    ("valid-body-accepted", "storeCommandRoomTask", "taskable_type enum workflow"): (
+        reject_if(lambda body: body.get("taskable_type") == "workflow"),
+        ["storeCommandRoomTask"],
     ),
 }
 
