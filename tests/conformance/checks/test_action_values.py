@@ -89,6 +89,12 @@ def drop_fraction(_: InterceptedRequest, body: Any) -> Any:
     return {**body, "data": {**record, "wait_till": written, "created_at": f"{record['created_at'][:19]}.123456Z"}}
 
 
+def average_in_seconds(_: InterceptedRequest, body: Any) -> Any:
+    """An average duration is in seconds."""
+    data = body["data"]
+    return {**body, "data": {**data, "total": data["total"] // 1000}} if data["metric"] == "avg_duration" else body
+
+
 def reject_if(condition: Callable[[dict[str, Any]], bool]) -> MakeFault:
     """A body is rejected."""
     response = build_response(422, {"message": "The value is invalid.", "errors": {}})
@@ -117,6 +123,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
         ("instant-keeps-fraction", operation, "wait_till"): (change_json(drop_fraction), ["retrieveWorkflowExecution"])
         for operation in ("updateWorkflowExecution", "patchWorkflowExecution")
     },
+    ("average-agrees-with-sum", "getWorkspacesMetrics", "WorkflowExecution.duration_ms"): (
+        change_json(average_in_seconds),
+        ["getWorkspacesMetrics"],
+    ),
     ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
         change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
         ["createAgent"],

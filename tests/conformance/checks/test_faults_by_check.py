@@ -474,6 +474,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "account-unchanged-by-reads",
     "action-uses-referenced-record",
     "array-items-create-records",
+    "average-agrees-with-sum",
     "filtered-ranking-is-subset",
     "instant-keeps-fraction",
     "many-related-records-are-stored",
