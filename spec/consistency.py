@@ -1,13 +1,13 @@
 """Checks that the extensions of a contract refer to resources, properties and relations that exist."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from spec.component_schemas import ComponentSchemas
-from spec.document import iter_keyword_objects, snake_case
+from spec.document import escape, iter_keyword_objects, snake_case
 from spec.errors import ContractError, ProblemCollector, invalid_value
-from spec.extensions import QueryExtension, require_one_of, split_sort_name
+from spec.extensions import AVERAGE_KEYWORD, QueryExtension, require_one_of, split_sort_name
 from spec.model import (
     ITEM_ACTIONS,
     Attribute,
@@ -52,6 +52,7 @@ def _iter_checks(contract: Contract) -> Iterator[Callable[[], object]]:
     for view in contract.views.values():
         for derived in view.derived_properties.values():
             yield partial(_check_derived_property, contract, contract.resources[view.resource], derived)
+    yield partial(_check_all_averages, contract)
     for operation in contract.operations.values():
         yield partial(_check_generic_action, contract, operation)
         yield partial(_check_required_names, contract, operation)
@@ -169,6 +170,29 @@ def _check_aggregate(contract: Contract, resource: Resource, derived: DerivedPro
         for name in (*derived.where, *derived.path[1:]):
             if name not in attributes:
                 raise ContractError(location, invalid_value(name), f"one of {target}: " + ", ".join(attributes))
+
+
+def _check_all_averages(contract: Contract) -> None:
+    """Check each `x-average-of`."""
+    for node, pointer in iter_keyword_objects(contract.document.root):
+        if AVERAGE_KEYWORD in node:
+            _check_averages(contract, node, pointer)
+
+
+def _check_averages(contract: Contract, schema: Mapping[str, Any], pointer: str) -> None:
+    """Check that values of an enum are mapped to numeric attributes: ``{avg_price: Book.price}``."""
+    averages, values = schema[AVERAGE_KEYWORD], schema.get("enum", ())
+    location = f"{pointer}/{AVERAGE_KEYWORD}"
+    if not isinstance(averages, Mapping) or not averages or not averages.keys() <= {*map(str, values)}:
+        raise ContractError(location, invalid_value(averages), f"a mapping of {', '.join(map(str, values))}")
+    numbers = tuple(
+        f"{resource.name}.{attribute.name}"
+        for resource in contract.resources.values()
+        for attribute in resource.attributes.values()
+        if attribute.type in ("integer", "number")
+    )
+    for value, path in averages.items():
+        require_one_of(path, numbers, f"{location}/{escape(value)}")
 
 
 def _iter_operation_checks(contract: Contract, operation: Operation) -> Iterator[Callable[[], object]]:

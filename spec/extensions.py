@@ -11,8 +11,10 @@ from spec.errors import ContractError, invalid_value
 from spec.similar_names import count_edits, find_similar_name
 
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
+AVERAGE_KEYWORD = "x-average-of"
 KNOWN_EXTENSIONS = (
     "x-action",
+    AVERAGE_KEYWORD,
     "x-csrf",
     "x-derived",
     "x-effects",

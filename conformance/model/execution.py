@@ -16,8 +16,8 @@ from conformance.checks.support.values import contains, equal, parse_zoned_datet
 from conformance.errors import SkipCheck
 from conformance.model.comparison import Comparison, Mismatch, exceeds, is_other_value
 from conformance.model.contradictions import ObservedWrite, compute_aggregate, contradicts_write, find_derived_property
-from conformance.model.list_comparison import ListComparison, ListProblem
-from conformance.model.queries import has_unmatched, iter_pairs
+from conformance.model.list_comparison import ListComparison, ListProblem, build_reader
+from conformance.model.queries import evaluate_condition, has_unmatched, iter_conditions, iter_pairs
 from conformance.model.row_sets import RowSets
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
@@ -481,8 +481,24 @@ class Execution:
         self, operation: Operation, step: Step, query: Mapping[str, Any], rejection: ListRequestRejected
     ) -> None:
         """Report a rejected list; some servers validate that the record in a filter exists."""
-        if rejection.exchange.response.status >= 500 or not any(map(has_unmatched, query.values())):
+        may_be_unknown = any(map(has_unmatched, query.values())) or self._has_unknown_value(operation, query)
+        if rejection.exchange.response.status >= 500 or not may_be_unknown:
             self._report(operation, (), " ".join(query) or "rows", f"{step}: {rejection}", rejection.exchange)
+
+    def _has_unknown_value(self, operation: Operation, query: Mapping[str, Any]) -> bool:
+        """Whether a filter by a text or a number has a value that no record of the sequence has."""
+        resolve = self.session.payloads.resolve_schema
+        live = [self.records[name] for name in self.live_names(operation.resource or "")]
+        readers = [build_reader(self.session, self.model, record) for record in live]
+        for parameter, value in iter_conditions(operation, query):
+            schema, x_query = resolve(parameter.schema), parameter.x_query
+            schema = resolve(schema.get("items", schema))
+            is_open = schema.get("type") in ("string", "integer") and "enum" not in schema
+            if is_open and x_query is not None and (x_query.role, x_query.operator) == ("filter", "eq"):
+                items = value if isinstance(value, list) else [value]
+                if not all(any(evaluate_condition(parameter, item, r) is True for r in readers) for item in items):
+                    return True
+        return False
 
     # Comparison
 

@@ -853,6 +853,7 @@ class Tour:
         if item_schema.get("type") in ("string", "integer") and not item_schema.get("enum"):
             sample = NIL_UUID if item_schema.get("format") == "uuid" else ""
             selected.append(build_unmatched_value(0 if item_schema["type"] == "integer" else sample))
+        selected += [part for part in _find_parts(values, item_schema) if part not in selected]
         if schema.get("type") == "array":
             unmatched = [value for value in selected if is_unmatched(value)]
             several = [values[:2], values[:3]] if len(values) > 1 else [[*unmatched, *values], [*values, *unmatched]]
@@ -917,6 +918,23 @@ def _build_bounds(values: list[Any], *, operator: str, is_date: bool) -> list[An
         return [f"{bound:%Y-%m-%dT%H:%M:%SZ}" for bound in bounds]
     days = [bound.date() for bound in bounds] + list(find_zone_dependent_days(instants, operator))
     return [day.isoformat() for day in dict.fromkeys(days)]
+
+
+def _find_parts(values: list[Any], item_schema: Mapping[str, Any]) -> list[Any]:
+    """Return a value that is a part of another one; without such a value, the start of one, which no record has.
+
+    A filter that compares parts finds records with the longer value.
+    """
+    if item_schema.get("type") not in ("string", "integer") or "format" in item_schema:
+        return []
+    is_number = item_schema["type"] == "integer"
+    texts = [str(value) for value in values if not is_number or str(value).isdecimal()]
+    folded = {text.strip().casefold() for text in texts}
+    parts = [text for text in texts if any(text.casefold() in other and text.casefold() != other for other in folded)]
+    if not parts and not item_schema.get("enum"):
+        starts = [start for text in texts for start in (text.partition(" ")[0], text[:-1].strip())]
+        parts = [start for start in starts if start and start.casefold() not in folded]
+    return [int(part) if is_number else part for part in parts[:1]]
 
 
 def run_tour(execution: Execution, steps: Iterator[Step]) -> None:

@@ -68,6 +68,8 @@ LIBRARY = [
     # Sums
     (f"{AUTHOR}/properties/name/x-sum-of", ["pages"], f"{AUTHOR}/properties/name/x-sum-of", "invalid value ['pages']", "a list of "),
     (f"{AUTHOR}/properties/name/x-sum-of", "id", f"{AUTHOR}/properties/name/x-sum-of", "invalid value 'id'", "a list of "),
+    (f"{SCHEMAS}/Genre/x-average-of", {"song": "Book.pages"}, f"{SCHEMAS}/Genre/x-average-of", "invalid value {'song': 'Book.pages'}", "a mapping of novel, essay"),
+    (f"{SCHEMAS}/Genre/x-average-of", {"novel": "Book.title"}, f"{SCHEMAS}/Genre/x-average-of/novel", "invalid value 'Book.title'", "User.id, B"),
     # Preconditions
     ("#/paths/~1authors/get/x-precondition", ["name"], "#/paths/~1authors/get/x-precondition", "invalid value ['name']", "a mapping of property paths to values"),
     ("#/paths/~1authors/get/x-precondition", {"nam": "x"}, "#/paths/~1authors/get/x-precondition", "invalid value 'nam'", "one of Author: uuid, name"),

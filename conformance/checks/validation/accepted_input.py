@@ -11,19 +11,20 @@ from conformance.checks.support.action_calls import build_action_body, is_action
 from conformance.checks.support.check import Case, Category, check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
-from conformance.checks.support.values import is_create, truncate
+from conformance.checks.support.values import dereference_schema, is_create, truncate
 from conformance.errors import SkipCheck, insufficient_data
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.transport.messages import Exchange
-from spec.document import snake_case
+from spec.document import escape, snake_case
 from spec.model import BodyField, Contract, Operation, Parameter
 
 MAX_TEXT_CHARS = 20_000  # characters of a text with its maximum length
 MAX_SAFE_INTEGER = 2**53
 NON_ASCII_TEXT = "Grüße 世界 👋"
 WIDE_CHARACTER = "👍"  # of four bytes in UTF-8
-MAX_ROUNDS = 8  # requests with values for all fields of one operation
+MAX_ROUNDS = 12  # requests with values for all fields of one operation
+MAX_NESTED_DEPTH = 3  # of objects in objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,11 @@ def check_body_values(case: Case) -> Iterator[CheckResult]:
         return session.client.send(operation, path=path, body={**full_body, **{e.name: e.value for e in selected}})
 
     def send_variant(payload: Mapping[str, Any], selected: list[BoundaryValue]) -> Exchange:
-        return session.client.send(operation, path=path, body={**full_body, **payload})
+        # Without a selected value: the same request with the record that it refers to otherwise.
+        return session.client.send(operation, path=path, body={**full_body, **(payload if selected else {})})
 
-    for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in attribute_fields(operation)]):
+    fields = attribute_fields(operation)
+    for batch in _iter_batches([[*_iter_boundary_values(case, f), *_iter_nested_enums(case, f)] for f in fields]):
         yield from _evaluate_accepted(case, batch, send)
     for boundary, payload in _iter_reference_variants(case):
         yield from _evaluate_accepted(case, [boundary], partial(send_variant, payload))
@@ -143,6 +146,32 @@ def _iter_candidate_values(case: Case, field: BodyField) -> Iterator[tuple[str, 
     elif json_type == "array" and not schema.get("minItems"):
         yield "type empty", []
     yield "nullable", None
+
+
+def _iter_nested_enums(case: Case, field: BodyField) -> Iterator[BoundaryValue]:
+    """Yield objects with each value of an enum at any depth, and otherwise only with the properties they require."""
+    validator, document = case.session.schemas.get_field(field, "write"), case.session.contract.document
+
+    def visit(pointer: str, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+        schema, resolved = dereference_schema(document, pointer)
+        if path and "enum" in schema:
+            yield from ((resolved, path, value) for value in schema["enum"] if value is not None)
+        for name in schema.get("properties", {}) if len(path) < MAX_NESTED_DEPTH else ():
+            yield from visit(f"{resolved}/properties/{escape(name)}", (*path, name))
+
+    for pointer, path, value in visit(field.pointer, ()):
+        body = _set_nested(case, field.pointer, path, value)
+        if validator.is_valid(body):
+            yield BoundaryValue(field.name, (pointer, "enum"), f"enum {'.'.join(path)}={value}", body)
+
+
+def _set_nested(case: Case, pointer: str, path: tuple[str, ...], value: Any) -> Any:
+    """Return an object with a value at a path."""
+    if not path:
+        return value
+    schema, resolved = dereference_schema(case.session.contract.document, pointer)
+    nested = _set_nested(case, f"{resolved}/properties/{escape(path[0])}", path[1:], value)
+    return {**case.session.payloads.generate_value(schema, path[0]), path[0]: nested}
 
 
 def _iter_bounds(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 The clinic's contract has no such operations.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -87,6 +87,30 @@ def hide_stop_time(_: InterceptedRequest, body: Any) -> Any:
     return {**body, "data": {**record, "stopped_at": None}} if record["status"] == "stopped" else body
 
 
+def drop_fraction(_: InterceptedRequest, body: Any) -> Any:
+    """A time that clients write has whole seconds, one that the server sets has microseconds."""
+    record = body["data"]
+    written = record["wait_till"] and f"{record['wait_till'][:19]}Z"
+    return {**body, "data": {**record, "wait_till": written, "created_at": f"{record['created_at'][:19]}.123456Z"}}
+
+
+def average_in_seconds(_: InterceptedRequest, body: Any) -> Any:
+    """An average duration is in seconds."""
+    data = body["data"]
+    return {**body, "data": {**data, "total": data["total"] // 1000}} if data["metric"] == "avg_duration" else body
+
+
+def reject_if(condition: Callable[[dict[str, Any]], bool]) -> MakeFault:
+    """A body is rejected."""
+    response = build_response(422, {"message": "The value is invalid.", "errors": {}})
+    return respond_if(lambda request: condition(request.json_object), response)
+
+
+def has_voice(body: dict[str, Any]) -> bool:
+    """Whether the metadata has a certain voice."""
+    return isinstance(body.get("metadata"), dict) and body["metadata"].get("openai_voice") == "coral"
+
+
 FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("action-uses-referenced-record", "runAgent", "thread_uuid"): (
         drop_field("thread_uuid"),
@@ -109,6 +133,14 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
             )
         ),
         ["countWorkflowExecutions"],
+    ),
+    **{
+        ("instant-keeps-fraction", operation, "wait_till"): (change_json(drop_fraction), ["retrieveWorkflowExecution"])
+        for operation in ("updateWorkflowExecution", "patchWorkflowExecution")
+    },
+    ("average-agrees-with-sum", "getWorkspacesMetrics", "WorkflowExecution.duration_ms"): (
+        change_json(average_in_seconds),
+        ["getWorkspacesMetrics"],
     ),
     ("many-related-records-are-stored", "createAgent", "workflow_uuids"): (
         change_body(lambda body: {**body, "workflow_uuids": body.get("workflow_uuids", [])[:15]}),
@@ -141,6 +173,11 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
     ("time-series-sum-adds-up", "getThreadsMetrics", "time_series_sum metadata.temperature"): (
         change_json(truncate_sum),
         ["getThreadsMetrics"],
+    ),
+    ("valid-body-accepted", "createAgent", "metadata enum openai_voice=coral"): (reject_if(has_voice), ["createAgent"]),
+    ("valid-body-accepted", "storeCommandRoomTask", "taskable_type enum workflow"): (
+        reject_if(lambda body: body.get("taskable_type") == "workflow"),
+        ["storeCommandRoomTask"],
     ),
 }
 

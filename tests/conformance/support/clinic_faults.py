@@ -168,6 +168,20 @@ def prefer_filter(name: str, ignored: str) -> MakeFault:
     return change_request(change)
 
 
+def filter_by_part(name: str, resource: str) -> Fault:
+    """A filter by a name finds the records with the first name that contains the text: `LIKE '%text%'`."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        part, listing = query_value(request, name), CLINIC.find_operation(resource, "list")
+        if part and listing is not None:
+            rows = (await call_next(request.follow_up(listing))).data(listing) or ()
+            names = sorted({row["name"] for row in rows if part in row["name"]}, key=len)
+            request = request.with_parameters({name: names[0]}) if names else request
+        return await call_next(request)
+
+    return fault
+
+
 def ignore_false(name: str) -> MakeFault:
     """A filter by false is ignored: `if (value)`."""
 
