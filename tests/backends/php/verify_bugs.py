@@ -1485,6 +1485,264 @@ add_scenario(
 )
 
 
+# Round 5: authentication, errors and workspaces
+
+
+@scenario("token-expiry-is-null", True)
+def compare_expiry_with_today(client: BackendClient) -> object:
+    reply = client.send("POST", "/auth/sign-in", {"email": "john.doe@example.com", "password": "password"}, token="")
+    return str(reply.data["expires_at"]) >= format_today() and reply.data["expires_at"] is not None
+
+
+add_scenario("method-error-without-allow", "DELETE", lambda c: c.get(f"/command-room-tasks/{UNKNOWN}").headers["Allow"])
+add_scenario("unknown-sort-of-workspaces-ignored", 422, lambda c: c.get("/workspaces?sort_by=owner").status)
+
+
+@scenario("workspace-metrics-cached", 1)
+def count_agents_before_and_after_create(client: BackendClient) -> object:
+    path = f"/workspaces/metrics?workspace_uuid={FIRST}&entity=agents&metric=created"
+    before = client.get(path).data["total"]
+    client.create("agents", name="a")
+    return client.get(path).data["total"] - before
+
+
+# Round 5: providers and accounts
+
+add_scenario("provider-search-ignores-page-size", 1, lambda c: len(c.get("/providers?search=connects&per_page=1").data))
+add_scenario("unchanged-slug-rejected", 200, lambda c: c.put(f"/providers/{FIRST}", {"slug": "openai-gpt"}).status)
+
+
+@scenario("provider-metadata-replaced", [True, True])
+def feature_provider(client: BackendClient) -> object:
+    metadata = client.put(f"/providers/{FIRST}", {"metadata": {"is_featured": True}}).data["metadata"]
+    return [metadata["is_featured"], metadata.get("is_official")]
+
+
+add_scenario(
+    "account-created-with-200",
+    201,
+    lambda c: c.post("/accounts", {"provider_uuid": FIRST, "provider_display_name": "Ours"}).status,
+)
+
+
+@scenario("account-id-at-provider-not-saved", ["acct-9", "acct-9"])
+def update_account_id(client: BackendClient) -> object:
+    account = client.create("accounts", provider_uuid=FIRST, provider_display_name="Ours")["uuid"]
+    updated = client.put(f"/accounts/{account}", {"provider_account_id": "acct-9"})
+    return [reply.data["provider_account_id"] for reply in (updated, client.get(f"/accounts/{account}"))]
+
+
+@scenario("provider-of-account-cached", "Renamed")
+def rename_provider_of_account(client: BackendClient) -> object:
+    account = client.create("accounts", provider_uuid=FIRST, provider_display_name="Ours")["uuid"]
+    client.get(f"/accounts/{account}")
+    client.put(f"/providers/{FIRST}", {"name": "Renamed"})
+    return client.get(f"/accounts/{account}").data["provider"]["name"]
+
+
+# Round 5: agents
+
+add_scenario(
+    "unknown-tools-of-new-agent-ignored",
+    404,
+    lambda c: c.post("/agents", {"name": "a", "tool_uuids": [UNKNOWN]}).status,
+)
+add_scenario("members-own-agents", False, lambda c: c.get(f"/agents/{FIRST}", NOOR).data["is_owner"])
+
+
+@scenario("workflows-count-includes-deleted", [1, 0])
+def count_workflows_after_delete(client: BackendClient) -> object:
+    workflow = client.create("workflows", name="a")["uuid"]
+    agent = client.create("agents", name="a", workflow_uuids=[workflow])
+    client.delete(f"/workflows/{workflow}")
+    return [agent["workflows_count"], client.get(f"/agents/{agent['uuid']}").data["workflows_count"]]
+
+
+@scenario("shared-agents-repeated", 1)
+def list_agent_with_two_shares(client: BackendClient) -> object:
+    agent = client.create("agents", name="Juggler")["uuid"]
+    for user in (124, 126):
+        client.post(f"/agents/{agent}/share", {"entity_type": "user", "entity_id": user})
+    return client.get("/agents?is_shared=true&search=juggler").total
+
+
+@scenario("agent-cached-until-update", [0, 1])
+def count_runs_before_and_after_run(client: BackendClient) -> object:
+    agent = client.create("agents", name="a")["uuid"]
+    before = client.get(f"/agents/{agent}").data["usage_count"]
+    client.post(f"/agents/{agent}/run", {"content": "Hello"})
+    return [before, client.get(f"/agents/{agent}").data["usage_count"]]
+
+
+@scenario("agent-run-drops-files", ["a.txt"])
+def run_agent_with_file(client: BackendClient) -> object:
+    files = [{"key": "uploads/a.txt", "name": "a.txt"}]
+    message = client.post(f"/agents/{FIRST}/run", {"content": "Hello", "files": files}).data["message"]
+    return [attachment["attachable"]["file_name"] for attachment in message["attachments"]]
+
+
+add_scenario(
+    "leaderboard-score-as-text",
+    True,
+    lambda c: isinstance(c.get("/agents/leaderboard").data[0]["score"], int | float),
+)
+add_scenario(
+    "agent-metrics-of-foreign-workspace",
+    0,
+    lambda c: c.post("/agents/metrics", {"calculation": "accumulated_count", "workspace_uuid": FIRST}, JANE).body[
+        "total"
+    ],
+)
+
+# Round 5: workflows and executions
+
+
+@scenario("workflow-total-ignores-favorite", True)
+def list_favorite_workflows(client: BackendClient) -> object:
+    return client.get("/workflows?favorite=true").total == len(client.list_all("/workflows?favorite=true"))
+
+
+add_scenario(
+    "workflow-description-truncated",
+    1000,
+    lambda c: len(c.create("workflows", name="a", description="x" * 1000)["description"]),
+)
+
+
+@scenario("generated-workflow-in-primary-workspace", True)
+def generate_workflow_in_workspace(client: BackendClient) -> object:
+    workspace = client.uuid("workspaces", "Research Lab", JOHN)
+    workflow = client.post("/workflows/generate", {"prompt": "Greet", "workspace_uuid": workspace}).data["uuid"]
+    return workflow in {row["uuid"] for row in client.list_all(f"/workflows?workspace_uuid={workspace}")}
+
+
+add_scenario(
+    "execution-links-drop-lists",
+    True,
+    lambda c: (
+        f"workflow_uuids={FIRST}"
+        in c.get(f"/workflow-executions?workflow_uuids={FIRST}&per_page=1").body["links"]["last"]
+    ),
+)
+
+
+@scenario("null-ignored-in-patch", None)
+def clear_waiting_time(client: BackendClient) -> object:
+    path = f"/workflow-executions/{create_execution(client)['uuid']}"
+    client.put(path, {"wait_till": "2030-01-01T10:00:00Z"})
+    return client.send("PATCH", path, {"wait_till": None}).data["wait_till"]
+
+
+@scenario("in-progress-includes-waiting", True)
+def compare_executions_in_progress(client: BackendClient) -> object:
+    execution = client.list_all("/workflow-executions?status=waiting")[0]
+    rows = client.list_all(f"/workflow-executions?workflow_uuid={execution['workflow']['uuid']}")
+    in_progress = [row for row in rows if row["status"] in ("pending", "running")]
+    return len(in_progress) == execution["workflow"]["executions_in_progress_count"]
+
+
+@scenario("count-without-task-ignored", True)
+def add_counts_with_and_without_task(client: BackendClient) -> object:
+    path = "/workflow-executions/count"
+    parts = [client.get(f"{path}?has_command_room_task={value}").data["total"] for value in ("true", "false")]
+    return sum(parts) == client.get(path).data["total"]
+
+
+# Round 5: prompts and memories
+
+
+@scenario("prompts-sorted-within-page", True)
+def sort_prompts_on_pages(client: BackendClient) -> object:
+    pages = [client.get(f"/prompts?sort_by=name&per_page=3&page={page}").data for page in (1, 2, 3)]
+    return is_sorted([row["name"] for page in pages for row in page])
+
+
+@scenario("prompt-content-trimmed", "Write:\n\n")
+def create_prompt_with_line_breaks(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="Write:\n\n")["uuid"]
+    return client.get(f"/prompts/{prompt}").data["content"]
+
+
+@scenario("empty-prompt-description-becomes-null", "")
+def clear_description(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b", description="c")["uuid"]
+    return client.put(f"/prompts/{prompt}", {"description": ""}).data["description"]
+
+
+@scenario("prompt-run-keeps-last-used-at", True)
+def retrieve_time_of_run(client: BackendClient) -> object:
+    prompt = client.create("prompts", name="a", content="b")["uuid"]
+    client.post(f"/prompts/{prompt}/run", {})
+    return client.get(f"/prompts/{prompt}").data["last_used_at"] is not None
+
+
+add_scenario(
+    "foreign-memory-can-be-updated",
+    404,
+    lambda c: c.put(f"/memories/{c.list_all('/memories', JANE)[0]['uuid']}", {"content": "Ours"}).status,
+)
+
+
+@scenario("updated-at-kept-by-memory-update", True)
+def change_memory(client: BackendClient) -> object:
+    before = client.list_all("/memories")[0]
+    updated = client.put(f"/memories/{before['uuid']}", {"content": "New"}).data["updated_at"]
+    return bool(updated > before["updated_at"])
+
+
+@scenario("memory-deleted-with-200", [204, None])
+def delete_memory(client: BackendClient) -> object:
+    reply = client.delete(f"/memories/{client.list_all('/memories')[0]['uuid']}")
+    return [reply.status, reply.body]
+
+
+# Round 5: threads, messages, language models and tasks
+
+add_scenario(
+    "new-thread-accepts-foreign-agent",
+    404,
+    lambda c: c.post("/threads", {"agent_uuid": c.uuid("agents", "Bookkeeper", JANE)}).status,
+)
+add_scenario("thread-max-tokens-as-text", 422, lambda c: c.post("/threads", {"metadata": {"max_tokens": "512"}}).status)
+add_scenario(
+    "null-message-content-accepted",
+    422,
+    lambda c: c.put(f"/messages/{c.list_all('/messages')[0]['uuid']}", {"content": None}).status,
+)
+add_scenario("message-search-wildcards", 0, lambda c: c.get("/messages?search=does_it").total)
+
+
+@scenario("message-delete-keeps-attachments", [2, 0])
+def delete_message_with_files(client: BackendClient) -> object:
+    thread = client.create("threads")["uuid"]
+    files = [{"key": f"uploads/{name}", "name": name} for name in ("a.txt", "b.txt")]
+    message = client.create("messages", thread_uuid=thread, content="With files", files=files)
+    client.delete(f"/messages/{message['uuid']}")
+    return [len(message["attachments"]), len(client.get(f"/threads/{thread}").data["attachments"])]
+
+
+@scenario("model-flags-as-integers", True)
+def retrieve_flags_of_model(client: BackendClient) -> object:
+    model = client.get("/large-language-models").data[0]
+    return isinstance(model["supports_tools"], bool) and isinstance(model["supports_vision"], bool)
+
+
+@scenario("task-of-foreign-record", 404)
+def create_task_for_foreign_agent(client: BackendClient) -> object:
+    agent = client.uuid("agents", "Bookkeeper", JANE)
+    body = {"taskable_type": "agent", "taskable_uuid": agent, "title": "Check it"}
+    return client.post("/command-room-tasks", body).status
+
+
+add_scenario(
+    "task-title-truncated",
+    422,
+    lambda c: (
+        c.post("/command-room-tasks", {"taskable_type": "agent", "taskable_uuid": FIRST, "title": "x" * 256}).status
+    ),
+)
+
+
 def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as listener:

@@ -107,6 +107,9 @@ final class Actions extends Controller
                 'workspace_id' => $isMember ? $agent['workspace_id'] : $this->access->user['primary_workspace_id'],
             ]);
         }
+        if (bug('agent-run-drops-files')) {
+            unset($values['files']);
+        }
         return $this->converse($thread, $values, bug('agent-runs-not-counted') ? null : $agent);
     }
 
@@ -173,9 +176,11 @@ final class Actions extends Controller
             'nodes' => [['id' => 'start', 'type' => 'trigger'], ['id' => 'answer', 'type' => 'language_model']],
             'edges' => [['source' => 'start', 'target' => 'answer']],
         ];
-        $row = $this->create('workflows', Workflows::newRow($new) + [
-            'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
-        ]);
+        $workspace = $this->workspaceId($values);
+        if (bug('generated-workflow-in-primary-workspace')) {
+            $workspace = $this->access->user['primary_workspace_id'];
+        }
+        $row = $this->create('workflows', Workflows::newRow($new) + ['workspace_id' => $workspace, 'user_id' => $this->access->userId()]);
         return new Response(201, ['data' => $this->present->workflow($row)]);
     }
 
@@ -268,7 +273,9 @@ final class Actions extends Controller
             'agent' => $this->present->agent($agent, []), 'executions_count' => $runs, 'threads_count' => $threads,
             'messages_count' => $messages,
             'users_count' => $count("SELECT COUNT($users) FROM agent_runs WHERE agent_id = ? AND created_at >= ?"),
-            'score' => 10 * $runs + 5 * $threads + $messages,
+            'score' => bug('leaderboard-score-as-text')
+                ? number_format(10 * $runs + 5 * $threads + $messages, 2, '.', '')
+                : 10 * $runs + 5 * $threads + $messages,
         ];
     }
 }

@@ -142,7 +142,8 @@ final class Application
         $result = $auth->signIn($request, Validator::body($request->json(), Rules::signIn()));
         $user = (new Presenter($this->database, new Access($this->database, $result['user'])))->user($result['user'], []);
         return new Response(200, ['data' => [
-            'token' => $result['token'], 'token_type' => 'Bearer', 'expires_at' => $result['expires_at'], 'user' => $user,
+            'token' => $result['token'], 'token_type' => 'Bearer',
+            'expires_at' => bug('token-expiry-is-null') ? null : $result['expires_at'], 'user' => $user,
         ]], [], $result['cookies']);
     }
 
@@ -174,6 +175,7 @@ final class Application
     {
         $allowed = in_array('GET', $allowed, true) ? [...$allowed, 'HEAD'] : $allowed;
         $list = implode(', ', array_unique($allowed));
-        return new HttpError(405, "The {$request->method} method is not supported. Supported methods: $list.", [], ['Allow' => $list]);
+        $headers = bug('method-error-without-allow') ? [] : ['Allow' => $list];
+        return new HttpError(405, "The {$request->method} method is not supported. Supported methods: $list.", [], $headers);
     }
 }

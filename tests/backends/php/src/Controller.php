@@ -56,7 +56,7 @@ final class ListQuery
         }
         $parts = [];
         foreach ($columns as $column) {
-            if (bug('search-wildcards-not-escaped') && $table === 'agents') {
+            if ((bug('search-wildcards-not-escaped') && $table === 'agents') || (bug('message-search-wildcards') && $table === 'messages')) {
                 $parts[] = "$column LIKE '%' || ? || '%'";
             } elseif (bug('search-ascii-case-only') && $table === 'threads') {
                 $parts[] = "instr(lower($column), lower(?)) > 0";
@@ -132,8 +132,12 @@ abstract class Controller
             $page = min($page, max(1, (int) ceil($total / $size)));
         }
         $offset = bug('offset-uses-default-size') ? ($page - 1) * 20 : ($page - 1) * $size;
-        $order = $this->order($values, $columns);
+        $sortsPageOnly = bug('prompts-sorted-within-page') && $this instanceof Prompts && $values['sort_by'] !== null;
+        $order = $this->order($sortsPageOnly ? ['sort_by' => null, 'sort_direction' => null] : $values, $columns);
         $rows = $list->rows($order, $size, $offset);
+        if ($sortsPageOnly) {
+            $rows = self::sortRows($rows, $values['sort_by'], $values['sort_direction'] ?? 'asc');
+        }
         if (bug('late-pages-read-backwards') && $total > $size && $offset > $total / 2) {
             // Large offsets are slow: read from the other end and reverse.
             $reversed = strtr(explode(', ', $order)[0], ['ASC' => 'DESC', 'DESC' => 'ASC']) . ', id DESC';
@@ -160,6 +164,12 @@ abstract class Controller
         return new Response(200, ['data' => array_map($present, $rows), 'meta' => $meta, 'links' => $links]);
     }
 
+    private static function sortRows(array $rows, string $column, string $direction): array
+    {
+        usort($rows, static fn (array $a, array $b): int => $a[$column] <=> $b[$column]);
+        return $direction === 'asc' ? $rows : array_reverse($rows);
+    }
+
     private function order(array $values, array $columns): string
     {
         $name = $values['sort_by'];
@@ -183,6 +193,9 @@ abstract class Controller
         $pairs = ["page=$page"];
         foreach (bug('links-drop-filters') ? [] : explode('&', $this->request->queryString) as $pair) {
             $name = urldecode(explode('=', $pair, 2)[0]);
+            if (bug('execution-links-drop-lists') && preg_match('/^workflow_uuids(\[\d*\])?$/D', $name) === 1) {
+                continue;
+            }
             if ($pair !== '' && !in_array($name, ['page', 'page[]'], true)) {
                 $pairs[] = preg_replace_callback(
                     '/[^A-Za-z0-9\-._~%=+!$\'()*,;:@\/?]/',
@@ -203,6 +216,9 @@ abstract class Controller
         }
         if (bug('line-breaks-normalized') && $this instanceof Messages && isset($values['content'])) {
             $values['content'] = str_replace(["\r\n", "\r"], "\n", $values['content']);
+        }
+        if (bug('prompt-content-trimmed') && $this instanceof Prompts && isset($values['content'])) {
+            $values['content'] = trim($values['content']) ?: $values['content'];
         }
         return $values;
     }
@@ -235,7 +251,10 @@ abstract class Controller
     {
         $ids = [];
         foreach (array_unique($uuids) as $uuid) {
-            if (bug('hidden-workflows-can-be-linked') && $table === 'workflows') {
+            if (bug('unknown-tools-of-new-agent-ignored') && $table === 'tools' && $this->request->method === 'POST') {
+                $id = $this->database->value('SELECT id FROM tools WHERE uuid = ?', [$uuid]);
+                array_push($ids, ...($id === null ? [] : [$id]));
+            } elseif (bug('hidden-workflows-can-be-linked') && $table === 'workflows') {
                 $ids[] = $this->database->value('SELECT id FROM workflows WHERE uuid = ?', [$uuid])
                     ?? throw $this->access->notFound('workflows', $uuid);
             } else {
@@ -285,7 +304,9 @@ abstract class Controller
         if ($changes === [] && !$touch) {
             return $row;
         }
-        if (!(bug('updated-at-kept-by-message-update') && $table === 'messages')) {
+        $keepsTime = (bug('updated-at-kept-by-message-update') && $table === 'messages')
+            || (bug('updated-at-kept-by-memory-update') && $table === 'memories');
+        if (!$keepsTime) {
             $changes['updated_at'] = now();
         }
         $this->database->update($table, $row['id'], $changes);

@@ -62,6 +62,11 @@ final class Metrics extends Controller
         $list = bug('message-metrics-of-all-tenants') && $table === 'messages'
             ? new ListQuery($this->database, $table, '1 = 1')
             : $this->query($table);
+        if (bug('agent-metrics-of-foreign-workspace') && $table === 'agents' && isset($values['workspace_uuid'])) {
+            $list = new ListQuery($this->database, $table, '1 = 1');
+            $list->where($values['workspace_uuid'], 'workspace_id IN (SELECT id FROM workspaces WHERE uuid = ?)');
+            unset($values['workspace_uuid']);
+        }
         $this->filter($list, $table, $values);
         $sum = str_ends_with($values['calculation'], '_sum');
         $property = bug('metrics-property-ignored') ? $properties[0] : $values['property'];
@@ -187,6 +192,16 @@ final class Metrics extends Controller
             'limit' => Rules::integer(1, self::MAX_GROUPS) + ['default' => self::MAX_GROUPS],
             'filters[period]' => Rules::enum(self::PERIODS),
         ]);
+        if (bug('workspace-metrics-cached')) {
+            $key = "workspace-metrics:{$this->access->userId()}:" . json_encode($values);
+            return new Response(200, ['data' => $this->cached($key, fn (): array => $this->workspaceMetric($values))]);
+        }
+        return new Response(200, ['data' => $this->workspaceMetric($values)]);
+    }
+
+    /** @return array<string, mixed> */
+    private function workspaceMetric(array $values): array
+    {
         $since = self::startOfPeriod($values['filters[period]']);
         $list = $this->events($values, $since);
         $groupBy = $values['metric'] === 'avg_duration' ? null : $values['group_by'];
@@ -200,10 +215,10 @@ final class Metrics extends Controller
         if (bug('total-of-shown-groups') && $groupBy !== null) {
             $total = array_sum(array_column($results, 'value'));
         }
-        return new Response(200, ['data' => [
+        return [
             'entity' => $values['entity'], 'metric' => $values['metric'], 'aggregation' => $values['aggregation'], 'group_by' => $groupBy,
             'granularity' => $groupBy === 'date' ? $values['granularity'] : null, 'total' => $total, 'results' => $results,
-        ]]);
+        ];
     }
 
     private function total(ListQuery $list, array $values): int|float

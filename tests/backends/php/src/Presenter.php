@@ -174,9 +174,10 @@ final class Presenter
         $body = [
             'uuid' => $row['uuid'], 'name' => $row['name'], 'description' => $row['description'], 'instruction' => $row['instruction'],
             'profile_photo_url' => $row['profile_photo_url'], 'profile_photo_config' => self::json($row['profile_photo_config']),
-            'visibility' => $row['visibility'], 'metadata' => self::json($row['metadata']), 'is_owner' => $this->isOwner($row),
+            'visibility' => $row['visibility'], 'metadata' => self::json($row['metadata']),
+            'is_owner' => bug('members-own-agents') ? $this->access->isMember($row['workspace_id']) : $this->isOwner($row),
             'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'],
-            'workflows_count' => $this->count('workflows', $workflows, [$id]),
+            'workflows_count' => $this->count('workflows', $workflows, [$id]) + $this->deletedWorkflowCount($id),
             'tools_count' => $this->database->value('SELECT COUNT(*) FROM agent_tools WHERE agent_id = ?', [$id]),
             'threads_count' => $threads,
             'last_used_at' => $this->database->value(
@@ -233,6 +234,13 @@ final class Presenter
             $body['command_room_task'] = $task === null ? null : $this->task($task);
         }
         return $body;
+    }
+
+    private function deletedWorkflowCount(int $agent): int
+    {
+        return bug('workflows-count-includes-deleted')
+            ? $this->database->value("SELECT COUNT(*) FROM cache WHERE key LIKE 'deleted-workflow:%' AND value = ?", [(string) $agent])
+            : 0;
     }
 
     private function shares(string $type, int $id, ?array $with): array
@@ -310,10 +318,11 @@ final class Presenter
             'last_used_at' => $this->database->value('SELECT MAX(created_at) FROM workflow_executions WHERE workflow_id = ?', [$id]),
             'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'], 'deleted_at' => $row['deleted_at'],
             'executions_count' => $this->executionCount($id),
-            'executions_in_progress_count' => $this->executionCount(
-                $id,
-                bug('in-progress-without-pending') ? "status = 'running'" : "status IN ('pending', 'running')"
-            ),
+            'executions_in_progress_count' => $this->executionCount($id, match (true) {
+                bug('in-progress-without-pending') => "status = 'running'",
+                bug('in-progress-includes-waiting') => 'is_finished = 0',
+                default => "status IN ('pending', 'running')",
+            }),
             'executions_for_review_count' => $this->executionCount($id, "status = 'waiting'"),
             'executions_completed_count' => $this->executionCount($id, bug('completed-count-includes-stopped') ? 'is_finished = 1' : "status = 'completed'"),
         ];
@@ -481,7 +490,8 @@ final class Presenter
         return [
             'uuid' => $row['uuid'], 'name' => $row['name'], 'slug' => $row['slug'], 'description' => $row['description'],
             'family' => $row['family'], 'context_window' => $row['context_window'], 'max_output_tokens' => $row['max_output_tokens'],
-            'supports_tools' => (bool) $row['supports_tools'], 'supports_vision' => (bool) $row['supports_vision'],
+            'supports_tools' => bug('model-flags-as-integers') ? $row['supports_tools'] : (bool) $row['supports_tools'],
+            'supports_vision' => bug('model-flags-as-integers') ? $row['supports_vision'] : (bool) $row['supports_vision'],
             'is_enabled' => (bool) $row['is_enabled'], 'created_at' => $row['created_at'], 'updated_at' => $row['updated_at'],
         ];
     }

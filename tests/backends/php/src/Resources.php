@@ -15,7 +15,13 @@ final class Workspaces extends Controller
 {
     public function index(): Response
     {
-        $values = $this->parameters(Rules::page(['name', 'created_at', 'updated_at'], ['user']));
+        $sorts = ['name', 'created_at', 'updated_at'];
+        $rules = Rules::page($sorts, ['user']);
+        if (bug('unknown-sort-of-workspaces-ignored')) {
+            $rules['sort_by'] = Rules::text(255);
+        }
+        $values = $this->parameters($rules);
+        $values['sort_by'] = in_array($values['sort_by'], $sorts, true) ? $values['sort_by'] : null;
         $list = $this->query('workspaces');
         if (bug('member-workspaces-not-listed')) {
             $list->where($this->access->userId(), 'user_id = ?');
@@ -97,6 +103,9 @@ final class Providers extends Controller
         $list->where($values['is_enabled'], 'is_enabled = ?');
         $list->where($values['visibility'], 'visibility = ?');
         $list->search($values['search'], ['name', 'slug', 'description']);
+        if (bug('provider-search-ignores-page-size') && $values['search'] !== null) {
+            $values['per_page'] = 20;
+        }
         $with = Presenter::tree($values['with']);
         return $this->page($list, $values, [], fn (array $row) => $this->present->provider($row, $with));
     }
@@ -156,8 +165,17 @@ final class Providers extends Controller
         $this->access->requireOwner($row);
         $values = self::withNormalizedSlug($this->body(Rules::provider()));
         $this->requireUniqueSlug($values['slug'] ?? null, $row['id']);
-        $row = $this->change('providers', $row, $values, ['metadata', 'authentication_config']);
+        if (bug('unchanged-slug-rejected') && $this->isSlugKnown($values['slug'] ?? '')) {
+            throw HttpError::invalid(['slug' => ['The slug has already been taken.']]);
+        }
+        $merged = bug('provider-metadata-replaced') ? ['authentication_config'] : ['metadata', 'authentication_config'];
+        $row = $this->change('providers', $row, $values, $merged);
         return new Response(200, ['data' => $this->present->provider($row)]);
+    }
+
+    private function isSlugKnown(string $slug): bool
+    {
+        return $this->database->value('SELECT 1 FROM providers WHERE slug = ?', [$slug]) !== null;
     }
 
     public function destroy(string $uuid): Response
@@ -235,13 +253,19 @@ final class Accounts extends Controller
             'credentials' => $values['credentials'] ?? new stdClass(), 'provider_id' => $provider['id'],
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),
         ]);
-        return new Response(201, ['data' => $this->present->account($row)]);
+        return new Response(bug('account-created-with-200') ? 200 : 201, ['data' => $this->present->account($row)]);
     }
 
     public function show(string $uuid): Response
     {
         $row = $this->access->find('accounts', $uuid);
-        return new Response(200, ['data' => $this->present->account($row, $this->tree(Rules::with(self::RELATIONS)))]);
+        $with = $this->tree(Rules::with(self::RELATIONS));
+        $body = $this->present->account($row, $with);
+        if (isset($body['provider']) && bug('provider-of-account-cached')) {
+            $key = "provider-of-account:{$this->access->userId()}:{$row['provider_id']}:" . json_encode($with);
+            $body['provider'] = $this->cached($key, static fn (): array => $body['provider']);
+        }
+        return new Response(200, ['data' => $body]);
     }
 
     public function update(string $uuid): Response
@@ -256,7 +280,8 @@ final class Accounts extends Controller
             $values['provider_id'] = $this->access->find('providers', $values['provider_uuid'])['id'];
         }
         unset($values['provider_uuid']);
-        $row = $this->change('accounts', $row, $values, []);
+        $unsaved = bug('account-id-at-provider-not-saved') ? array_intersect_key($values, ['provider_account_id' => 1]) : [];
+        $row = $unsaved + $this->change('accounts', $row, array_diff_key($values, $unsaved), []);
         return new Response(200, ['data' => $this->present->account($row)]);
     }
 
@@ -292,6 +317,11 @@ final class Agents extends Controller
             'category_uuids' => Rules::listOf(Rules::uuid(), 100), 'template' => Rules::flag(), 'favorite' => Rules::flag(),
         ]);
         $list = $this->query('agents');
+        if ($values['is_shared'] && bug('shared-agents-repeated')) {
+            $shares = $this->access->scope('shares', 's');
+            $joined = "(SELECT agents.* FROM agents JOIN shares s ON s.subject_type = 'agent' AND s.subject_id = agents.id AND $shares) AS agents";
+            $list = new ListQuery($this->database, $joined, $this->access->scope('agents'));
+        }
         $list->where($values['workspace_uuid'], $this->inWorkspace('workspace_id'));
         if ($values['workspace_uuid'] === null) {
             $list->where($values['organization_multiplai_id'], $this->inWorkspace('workspace_id', 'organization_multiplai_id'));
@@ -378,7 +408,10 @@ final class Agents extends Controller
     public function show(string $uuid): Response
     {
         $row = $this->access->find('agents', $uuid);
-        return new Response(200, ['data' => $this->present->agent($row, $this->tree(Rules::agentRelations()))]);
+        $with = $this->tree(Rules::agentRelations());
+        $build = fn (): array => $this->present->agent($row, $with);
+        $key = "agent:{$row['uuid']}:{$this->access->userId()}:" . json_encode($with);
+        return new Response(200, ['data' => bug('agent-cached-until-update') ? $this->cached($key, $build) : $build()]);
     }
 
     public function update(string $uuid): Response
@@ -400,6 +433,7 @@ final class Agents extends Controller
         $linked = $tools !== null && $this->replaceLinks($row, 'agent_tools', 'tool_id', $tools);
         $linked = ($workflows !== null && $this->replaceLinks($row, 'agent_workflows', 'workflow_id', $workflows)) || $linked;
         $row = $this->change('agents', $row, $values, ['metadata'], $linked && !bug('agent-links-update-keeps-updated-at'));
+        $this->database->run('DELETE FROM cache WHERE key LIKE ?', ["agent:{$row['uuid']}:%"]);
         return new Response(200, ['data' => $this->present->agent($row)]);
     }
 
@@ -440,9 +474,15 @@ final class Workflows extends Controller
         $list->where($values['visibility'], 'visibility = ?');
         $list->where(bug('false-filter-ignored') ? ($values['is_active'] ?: null) : $values['is_active'], 'is_active = ?');
         $list->whereIs($values['is_shared'], $this->hasShare('workflow', 'workflows'));
+        $columns = bug('workflow-search-in-name-only') ? ['name'] : ['name', 'description'];
+        $counted = null;
+        if (bug('workflow-total-ignores-favorite')) {
+            $counted = clone $list;
+            $counted->search($values['search'], $columns);
+        }
         $list->where($values['favorite'], 'is_favorite = ?');
-        $counted = bug('workflow-total-ignores-search') ? clone $list : null;
-        $list->search($values['search'], bug('workflow-search-in-name-only') ? ['name'] : ['name', 'description']);
+        $counted = bug('workflow-total-ignores-search') ? clone $list : $counted;
+        $list->search($values['search'], $columns);
         $with = Presenter::tree($values['with']);
         $columns = ['trigger_count' => '(SELECT COUNT(*) FROM workflow_executions e WHERE e.workflow_id = workflows.id)'];
         return $this->page($list, $values, $columns, fn (array $row) => $this->present->workflow($row, $with), $counted);
@@ -471,12 +511,17 @@ final class Workflows extends Controller
         return $values;
     }
 
+    private static function storedDescription(string $description): string
+    {
+        return bug('workflow-description-truncated') ? mb_substr($description, 0, 255) : $description;
+    }
+
     /** Columns of a new workflow, with defaults for the fields that the request omits. */
     public static function newRow(array $values): array
     {
         $empty = new stdClass();
         return [
-            'name' => $values['name'], 'description' => $values['description'] ?? '',
+            'name' => $values['name'], 'description' => self::storedDescription($values['description'] ?? ''),
             'profile_photo_url' => $values['profile_photo_url'] ?? null,
             'profile_photo_config' => array_key_exists('profile_photo_config', $values) ? $values['profile_photo_config'] : $empty,
             'visibility' => $values['visibility'] ?? 'workspace', 'is_active' => $values['is_active'] ?? true,
@@ -508,6 +553,9 @@ final class Workflows extends Controller
             $rules['description'] = Rules::nullable($rules['description']);
         }
         $values = self::withKnownNodeKeys($this->body($rules));
+        if (isset($values['description'])) {
+            $values['description'] = self::storedDescription($values['description']);
+        }
         if (bug('workflow-update-deactivates')) {
             $values['is_active'] ??= false;
         }
@@ -522,6 +570,12 @@ final class Workflows extends Controller
         $isLinked = $this->database->value('SELECT 1 FROM agent_workflows WHERE workflow_id = ?', [$row['id']]) !== null;
         if ($isLinked && bug('workflow-of-agent-cannot-be-deleted')) {
             throw new HttpError(409, 'This workflow cannot be deleted while an agent uses it.');
+        }
+        if (bug('workflows-count-includes-deleted')) {
+            $this->database->run(
+                "INSERT INTO cache SELECT 'deleted-workflow:' || id, CAST(agent_id AS TEXT), 0 FROM agent_workflows WHERE workflow_id = ?",
+                [$row['id']]
+            );
         }
         if (bug('deleted-workflow-keeps-executions')) {
             $this->database->run("DELETE FROM shares WHERE subject_type = 'workflow' AND subject_id = ?", [$row['id']]);
@@ -599,7 +653,8 @@ final class WorkflowExecutions extends Controller
         $list->where($values['end_date'], "$day <= ?");
         $list->where($values['status'], 'status = ?');
         $list->where($values['requires_human_review'], 'requires_human_review = ?');
-        $list->whereIs($values['has_command_room_task'], "EXISTS (SELECT 1 FROM command_room_tasks t WHERE t.taskable_type = 'workflow_execution'"
+        $hasTask = bug('count-without-task-ignored') ? ($values['has_command_room_task'] ?: null) : $values['has_command_room_task'];
+        $list->whereIs($hasTask, "EXISTS (SELECT 1 FROM command_room_tasks t WHERE t.taskable_type = 'workflow_execution'"
             . " AND t.taskable_id = workflow_executions.id AND {$this->access->scope('command_room_tasks', 't')})");
         if (bug('execution-counts-cached')) {
             $key = "counts:{$this->access->userId()}:" . json_encode($values);
@@ -687,6 +742,9 @@ final class WorkflowExecutions extends Controller
         $values = $this->body(Rules::execution());
         if (bug('human-review-not-stored')) {
             unset($values['requires_human_review']);
+        }
+        if (bug('null-ignored-in-patch') && $this->request->method === 'PATCH') {
+            $values = array_filter($values, static fn (mixed $value): bool => $value !== null);
         }
         $changed = $this->change('workflow_executions', $row, $values, []);
         if (!bug('patch-returns-old-values') || $this->request->method !== 'PATCH') {
@@ -819,6 +877,9 @@ final class Prompts extends Controller
         if (bug('temperature-rounded') && isset($values['metadata']->temperature)) {
             $values['metadata']->temperature = round($values['metadata']->temperature, 1);
         }
+        if (bug('empty-prompt-description-becomes-null') && ($values['description'] ?? null) === '') {
+            $values['description'] = null;
+        }
         $row = $this->change('prompts', $row, $values);
         return new Response(200, ['data' => $this->present->prompt($row)]);
     }
@@ -839,7 +900,8 @@ final class Prompts extends Controller
         if (bug('lost-prompt-runs')) {
             usleep(250_000); // Time that the language model takes
         }
-        $this->change('prompts', $row, ['usage_count' => $row['usage_count'] + 1, 'last_used_at' => now()], []);
+        $used = ['usage_count' => $row['usage_count'] + 1] + (bug('prompt-run-keeps-last-used-at') ? [] : ['last_used_at' => now()]);
+        $this->change('prompts', $row, $used, []);
         return new Response(200, ['data' => [
             'prompt' => $text, 'output' => $output, 'model' => $model, 'tokens' => Actions::tokens($text, $output),
         ]]);
@@ -904,7 +966,7 @@ final class Memories extends Controller
 
     public function update(string $uuid): Response
     {
-        $row = $this->access->find('memories', $uuid);
+        $row = bug('foreign-memory-can-be-updated') ? $this->access->findAny('memories', $uuid) : $this->access->find('memories', $uuid);
         $values = $this->body(Rules::memory()) + (bug('memory-update-clears-source') ? ['source' => null] : []);
         if (bug('empty-source-becomes-null') && ($values['source'] ?? null) === '') {
             $values['source'] = null;
@@ -919,7 +981,8 @@ final class Memories extends Controller
         if ($row === null && bug('second-delete-succeeds')) {
             return new Response(204);
         }
-        return $this->delete('memories', $row ?? throw $this->access->notFound('memories', $uuid));
+        $response = $this->delete('memories', $row ?? throw $this->access->notFound('memories', $uuid));
+        return bug('memory-deleted-with-200') ? new Response(200, ['message' => 'The memory has been deleted.']) : $response;
     }
 }
 
@@ -947,9 +1010,11 @@ final class Threads extends Controller
         $values = $this->body(Rules::thread() + ['workspace_uuid' => Rules::uuid()]);
         $agent = null;
         if (isset($values['agent_uuid'])) {
-            $agent = bug('unknown-agent-of-thread-ignored')
-                ? $this->access->lookUp('agents', $values['agent_uuid'])
-                : $this->access->find('agents', $values['agent_uuid']);
+            $agent = match (true) {
+                bug('unknown-agent-of-thread-ignored') => $this->access->lookUp('agents', $values['agent_uuid']),
+                bug('new-thread-accepts-foreign-agent') => $this->access->findAny('agents', $values['agent_uuid']),
+                default => $this->access->find('agents', $values['agent_uuid']),
+            };
         }
         $row = $this->newThread($values, $agent['id'] ?? null, $this->workspaceId($values));
         return new Response(bug('thread-created-with-200') ? 200 : 201, ['data' => $this->present->thread($row)]);
@@ -1084,13 +1149,21 @@ final class Messages extends Controller
     public function update(string $uuid): Response
     {
         $row = $this->access->find('messages', $uuid);
-        $row = $this->change('messages', $row, $this->body(Rules::message()), []);
+        $values = $this->body(Rules::message());
+        if (array_key_exists('content', $values)) {
+            $values['content'] ??= '';
+        }
+        $row = $this->change('messages', $row, $values, []);
         return new Response(200, ['data' => $this->present->message($row)]);
     }
 
     public function destroy(string $uuid): Response
     {
-        return $this->delete('messages', $this->access->find('messages', $uuid));
+        $row = $this->access->find('messages', $uuid);
+        if (bug('message-delete-keeps-attachments')) {
+            $this->database->run('UPDATE attachments SET message_id = NULL WHERE message_id = ?', [$row['id']]);
+        }
+        return $this->delete('messages', $row);
     }
 }
 
@@ -1130,9 +1203,12 @@ final class CommandRoomTasks extends Controller
     public function store(): Response
     {
         $values = $this->body(Rules::task());
-        $subject = $this->access->find(self::TABLES[$values['taskable_type']], $values['taskable_uuid']);
+        $table = self::TABLES[$values['taskable_type']];
+        $subject = bug('task-of-foreign-record')
+            ? $this->access->findAny($table, $values['taskable_uuid'])
+            : $this->access->find($table, $values['taskable_uuid']);
         $row = $this->create('command_room_tasks', [
-            'title' => $values['title'], 'status' => 'open',
+            'title' => mb_substr($values['title'], 0, 255), 'status' => 'open',
             'taskable_type' => bug('taskable-type-shortened') ? explode('_', $values['taskable_type'])[0] : $values['taskable_type'],
             'taskable_id' => $subject['id'],
             'workspace_id' => $this->workspaceId($values), 'user_id' => $this->access->userId(),

@@ -277,7 +277,8 @@ final class Rules
         return [
             'name' => self::text(255, 1), 'agent_uuid' => self::nullable(self::uuid()),
             'metadata' => self::object(bug('thread-metadata-not-validated') ? [] : [
-                'model' => self::text(255), 'temperature' => self::number(0, 2), 'max_tokens' => self::integer(1, 100000000),
+                'model' => self::text(255), 'temperature' => self::number(0, 2),
+                'max_tokens' => self::integer(1, 100000000) + (bug('thread-max-tokens-as-text') ? ['numeric' => true] : []),
                 'system_prompt' => self::text(100000),
                 'conversation_style' => self::enum(['casual', 'friendly', 'professional', 'formal', 'technical']),
             ]),
@@ -294,14 +295,18 @@ final class Rules
 
     public static function message(): array
     {
-        return ['content' => self::text(100000, 1), 'role' => self::enum(self::ROLES)];
+        $content = self::text(100000, 1);
+        return [
+            'content' => bug('null-message-content-accepted') ? self::nullable($content) : $content, 'role' => self::enum(self::ROLES),
+        ];
     }
 
     public static function task(): array
     {
         return [
             'taskable_type' => self::required(self::enum(['agent', 'workflow_execution', ...(bug('task-of-workflow-rejected') ? [] : ['workflow'])])),
-            'taskable_uuid' => self::required(self::uuid()), 'title' => self::required(self::text(255, 1)), 'workspace_uuid' => self::uuid(),
+            'taskable_uuid' => self::required(self::uuid()), 'title' => self::required(self::text(bug('task-title-truncated') ? 65535 : 255, 1)),
+            'workspace_uuid' => self::uuid(),
         ];
     }
 

@@ -176,9 +176,12 @@ final class Validator
         return $time->setTimezone(new DateTimeZone('UTC'))->format('Y-m-d\TH:i:s') . ".{$fraction}Z";
     }
 
-    private function number(mixed $value, array $rule, string $path): int|float|null
+    private function number(mixed $value, array $rule, string $path): int|float|string|null
     {
         $integer = $rule['type'] === 'integer';
+        if (isset($rule['numeric']) && is_string($value) && preg_match('/^\d+$/D', $value) === 1) {
+            return $this->number((int) $value, $rule, $path) === null ? null : $value;
+        }
         if (!is_int($value) && !is_float($value)) {
             return $this->fail($path, $integer ? 'must be an integer' : 'must be a number');
         }
