@@ -11,7 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from conformance.checks.support.values import contains, equal, parse_instant, parse_zoned_datetime, truncate
+from conformance.checks.support.values import (
+    contains,
+    dereference_schema,
+    equal,
+    parse_instant,
+    parse_zoned_datetime,
+    truncate,
+)
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, RecordId, is_volatile
 from conformance.session.write_log import is_key
 from spec.model import Contract, DerivedProperty, Relation, View
@@ -87,7 +94,7 @@ class Comparison:
     def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
         attribute = record.resource.attributes[name]
         expected = record.attributes.get(name, UNKNOWN)
-        kept = next(_find_kept_keys(record, name, actual), None)
+        kept = next(self._find_kept_keys(record, name, actual), None)
         if kept is not None:
             mismatch = _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
             message = f"{kept} is still in {name}: got {truncate(actual[kept])}, expected no such key after the update"
@@ -108,6 +115,19 @@ class Comparison:
         elif contains(expected, actual) or (name in record.uncertain_empty and actual is None):
             return
         yield _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
+
+    def _find_kept_keys(self, record: ModelRecord, name: str, actual: Any) -> Iterator[str]:
+        """Yield the keys that an update removed from an object, and that it still has with the value of before.
+
+        Those that the schema names do not count: the server may set them to a default.
+        """
+        removed = record.removed_keys.get(name)
+        if not removed or not isinstance(actual, Mapping):
+            return
+        schema, _ = dereference_schema(self.contract.document, record.resource.attributes[name].pointer)
+        for key, value in removed.items():
+            if key in actual and key not in schema.get("properties", {}) and equal(value, actual[key]):
+                yield key
 
     def _compare_derived(
         self, record: ModelRecord, path: tuple[str, ...], derived: DerivedProperty, actual: Any
@@ -175,7 +195,7 @@ class Comparison:
                 record.attributes[name] = body[name]
                 record.uncertain_empty.discard(name)
                 record.excluded.pop(name, None)
-                for key in list(_find_kept_keys(record, name, body[name])):
+                for key in list(self._find_kept_keys(record, name, body[name])):
                     del record.removed_keys[name][key]
             elif name in record.resource.relations:
                 self._adopt_relation(record, record.resource.relations[name], body[name])
@@ -188,13 +208,6 @@ class Comparison:
             record.references[relation.name] = ids
         elif ids or value in (None, {}):
             record.references[relation.name] = ids[0] if ids else None
-
-
-def _find_kept_keys(record: ModelRecord, name: str, actual: Any) -> Iterator[str]:
-    """Yield the keys that an update removed from an object, and that it still has with the value of before."""
-    for key, value in record.removed_keys.get(name, {}).items() if isinstance(actual, Mapping) else ():
-        if key in actual and equal(value, actual[key]):
-            yield key
 
 
 def is_other_value(expected: Any, actual: Any) -> bool:
