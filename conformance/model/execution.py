@@ -21,6 +21,7 @@ from conformance.model.queries import evaluate_condition, has_unmatched, iter_co
 from conformance.model.row_sets import RowSets
 from conformance.model.specification import UNKNOWN, Model, ModelRecord, is_volatile
 from conformance.model.steps import Action, RecordName, Step, find_names, replace_names
+from conformance.responses.findings import INVALID_INPUT_STATUSES
 from conformance.session.record_factory import CreatedRecord
 from conformance.session.session import Session
 from conformance.session.write_log import is_key
@@ -251,12 +252,26 @@ class Execution:
             self._expect_status(operation, "deleted record", message, exchange, GONE_STATUSES)
             return
         if not exchange.response.ok:
+            self._compare_rejection(operation, step.record, body, exchange)
             return
         self.session.records.log_accepted(step.resource, record.key, body)
         self.model.update(record, operation, body)
         self._record_write(operation, exchange, step.record)
         self.reached |= {(operation.id, name) for name in body}
         self._compare_record(operation, step.record, self.session.operations.data(operation, exchange), exchange)
+
+    def _compare_rejection(
+        self, operation: Operation, name: RecordName, body: Mapping[str, Any], exchange: Exchange
+    ) -> None:
+        """Report an update that is rejected although it only sends values that the record has."""
+        record, status = self.records[name], exchange.response.status
+        known = {n: v for n, v in record.attributes.items() if v is not UNKNOWN and (name, n) in self.confirmed}
+        is_unchanged = all(n in known and equal(known[n], value) for n, value in body.items())
+        if body and is_unchanged and status in INVALID_INPUT_STATUSES:
+            names = ", ".join(body)
+            message = f"update of {name} with the values that it has ({names}): got {status}, expected 2xx"
+            message = f"{message} ({exchange.response.excerpt})"
+            self._report(operation, (), "unchanged values", message, exchange, is_contradiction=True)
 
     def _find_update(self, step: Step) -> Operation:
         """Return the operation of an update. Raises SkipCheck."""

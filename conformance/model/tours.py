@@ -20,7 +20,7 @@ from conformance.model.execution import Execution
 from conformance.model.list_comparison import build_reader
 from conformance.model.orders import iter_orders
 from conformance.model.queries import NIL_UUID, is_unmatched, iter_item_pairs
-from conformance.model.specification import iter_setters, iter_writable_attributes
+from conformance.model.specification import UNKNOWN, iter_setters, iter_writable_attributes
 from conformance.model.steps import Action, RecordName, Step
 from conformance.model.values import ValueGenerator, is_nullable, iter_members
 from conformance.session.session import Session
@@ -351,6 +351,7 @@ class Tour:
 
         Twice, with other values: a field that is reset to true keeps that value by chance.
         """
+        yield from self._update_unchanged(name, fields)
         values = {f.name: self._contrasting_values(f) for f in fields}
         for index in range(2):
             everything = {f: choices[index % len(choices)] for f, choices in values.items() if choices}
@@ -358,6 +359,16 @@ class Tour:
             yield from self._update(name, everything if index else {})
             for field_name in [*everything][:MAX_UNSENT_TESTS]:
                 yield from self._update(name, {field_name: values[field_name][-1 - index % len(values[field_name])]})
+
+    def _update_unchanged(self, name: RecordName, fields: Sequence[BodyField]) -> Iterator[Step]:
+        """Send the values that the record has; a target that requires unique values must not compare it with itself."""
+        record = self.execution.records.get(name)
+        sent = {field_name for step in self.execution.steps if step.record == name for field_name in step.body}
+        known = {n: v for n, v in record.attributes.items() if n in sent and v is not UNKNOWN} if record else {}
+        validators = {f.name: self.session.schemas.get_field(f, "write") for f in fields if f.name in known}
+        body = {n: known[n] for n, validator in validators.items() if validator.is_valid(known[n])}
+        if body:
+            yield self._build_update(name, body)
 
     def _contrasting_values(self, f: BodyField) -> list[Any]:
         """Return two values of a field: true and false, two enum values, or two that are not empty."""

@@ -98,6 +98,7 @@ BUGS: Mapping[str, str] = {
     "update-response-only": "an update returns what was sent, and stores it only with a title",
     "move-copies": "moving a child leaves a copy with its old parent",
     "one-field-ignored": "an update does not store one field",
+    "unchanged-value-rejected": "a unique value must differ from that of the updated row too",
     "second-update-ignored": "a field can be updated once",
     # Values
     "default-missing": "an omitted field is null or empty, not its default",
@@ -357,6 +358,9 @@ class PlannerServer:
         if method == "DELETE":
             self._delete(table, row)
             return 204, None
+        name = "title" if table == "tasks" else "name"
+        if self.has("unchanged-value-rejected") and sent.get(name) == row[name]:
+            return 422, {"message": "Invalid.", "errors": {name: ["has already been taken"]}}
         return 200, {"data": self._update(table, row, sent)}
 
     def _find_errors(self, pointer: str, sent: Any) -> dict[str, list[str]]:
