@@ -171,6 +171,7 @@ def _evaluate_second_recipient(case: Case) -> Iterator[CheckResult]:
     message = "" if after.response.ok else f"request of the first recipient after another share: got {status}"
     result = case.build_result(requirement, message, first.exchange, second, after)
     yield replace(result, is_contradiction=bool(message))
+    yield from _evaluate_filters(case, replace(first, label=SECOND_RECIPIENT))
 
 
 def _share_with_tenant(case: Case, grant: AccessGrant, tenant: Resource, label: str) -> Share:
@@ -324,7 +325,7 @@ def _evaluate_list(case: Case, share: Share) -> Iterator[CheckResult]:
 
 
 def _evaluate_filters(case: Case, share: Share) -> Iterator[CheckResult]:
-    """A list with a filter by whether a record has shares contains the record, for the token of the run."""
+    """A list with a filter by whether a record has shares contains the record once, for the token of the run."""
     session, record = case.session, share.record
     listing, resource = session.operations.find(record.resource, "list"), session.contract.resources[record.resource]
     for parameter in listing.query_parameters if listing is not None else ():
@@ -334,10 +335,11 @@ def _evaluate_filters(case: Case, share: Share) -> Iterator[CheckResult]:
         if listing is None or relation is None or relation.targets != (_get_share_resource(case).name,):
             continue
         rows = session.records.rows(listing, {parameter.name: True})
-        is_listed = any(equal(row.get(resource.key_attribute), record.key) for row in rows)
+        count = sum(equal(row.get(resource.key_attribute), record.key) for row in rows)
         requirement = case.build_requirement(parameter.pointer, None, f"{share.label} {parameter.name}")
-        message = f"{listing.id} with {parameter.name}=true does not contain the shared {record.resource} {record.key}"
-        yield case.build_result(requirement, "" if is_listed else message, share.exchange)
+        message = f"{listing.id} with {parameter.name}=true contains the shared {record.resource} {record.key}"
+        message = f"{message} {count} times, expected once" if count != 1 else ""
+        yield case.build_result(requirement, message, share.exchange)
 
 
 def _evaluate_private_records(case: Case, share: Share) -> Iterator[CheckResult]:

@@ -1,5 +1,6 @@
 """Checks of times that actions set: that of a state, and that of the last call."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,8 @@ from spec.model import Attribute, Contract, DerivedProperty, Operation, Resource
 
 TIME_SUFFIX = "_at"
 TIME_FORMAT = "date-time"
+LAST_TIME = re.compile("last_.*_at|last[A-Z].*At")
+COUNT_SUFFIX = ("_count", "Count")
 MAX_PAGES = 5  # of listed records; the first ones are those of the run
 PAUSE = 1.1  # seconds between two calls; longer than the resolution of timestamps in whole seconds
 
@@ -136,6 +139,57 @@ def check_last_time(case: Case) -> Iterator[CheckResult]:
 
         message = case.session.client.wait_until(find_problem)
         yield case.build_result(requirement, message, second.exchange, exchanges[-1])
+
+
+def _find_counted_times(contract: Contract, operation: Operation) -> list[Attribute]:
+    """Return the timestamps of the last use that only the server sets, such as `last_used_at`."""
+    resource = contract.resources.get(operation.resource or "")
+    is_candidate = is_action(contract, operation) and len(operation.path_parameter_names) == 1
+    return [
+        attribute
+        for attribute in (resource.attributes.values() if resource is not None and is_candidate else ())
+        if attribute.read_only
+        and attribute.nullable
+        and attribute.schema.get("format") == TIME_FORMAT
+        and LAST_TIME.fullmatch(attribute.name)
+    ]
+
+
+@check(
+    "counted-action-has-a-time",
+    "A record whose number of uses an action increases, such as `usage_count`, has a time of its last use.",
+    Category.ACTIONS,
+    lambda c, o: bool(_find_counted_times(c, o)),
+    writes=True,
+)
+def check_counted_time(case: Case) -> Iterator[CheckResult]:
+    """Call the action on a new record; if it increases a number, the time of the last use is not null."""
+    action = perform_action(case)
+    before = action.body_before
+    for attribute in _find_counted_times(case.session.contract, case.operation):
+        requirement = replace(case.build_requirement(attribute.pointer, None, attribute.name), provenance="inferred")
+        exchanges: list[Exchange] = []
+        increased: list[str] = []
+
+        def find_problem(
+            name: str = attribute.name, shown: list[Exchange] = exchanges, counts: list[str] = increased
+        ) -> str:
+            body, exchange = _retrieve(case, action)
+            shown.append(exchange)
+            counts[:] = [n for n, value in body.items() if n.endswith(COUNT_SUFFIX) and _is_increased(before, n, value)]
+            is_missing = bool(counts) and name in body and body[name] is None
+            return f"{name}: got null, expected a time, since {counts[0]} has increased" if is_missing else ""
+
+        message = case.session.client.wait_until(find_problem)
+        if increased:
+            yield case.build_result(requirement, message, action.exchange, exchanges[-1])
+        else:
+            yield case.skip(requirement, insufficient_data("the action increases no number of its record"))
+
+
+def _is_increased(before: Mapping[str, Any], name: str, value: Any) -> bool:
+    previous = before.get(name)
+    return isinstance(value, int) and isinstance(previous, int) and value > previous
 
 
 def _retrieve(case: Case, action: PerformedAction) -> tuple[Mapping[str, Any], Exchange]:

@@ -158,6 +158,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
         drop_field("requires_human_review"),
         ["patchWorkflowExecution"],
     ),
+    ("counted-action-has-a-time", "runPrompt", "last_used_at"): (
+        change_json(lambda _, body: {**body, "data": {**body["data"], "last_used_at": None}}),
+        ["retrievePrompt"],
+    ),
     ("repeated-action-advances-time", "runAgent", "last_used_at"): (
         lambda: keep_first("last_used_at"),
         ["retrieveAgent"],

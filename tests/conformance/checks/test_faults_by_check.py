@@ -513,6 +513,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "action-uses-referenced-record",
     "array-items-create-records",
     "average-agrees-with-sum",
+    "counted-action-has-a-time",
     "delete-spares-records-of-other-tenants",
     "equivalent-filters-agree",
     "filtered-ranking-is-subset",

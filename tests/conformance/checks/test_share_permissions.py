@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.faults import MakeFault, build_response, change_request, change_response, respond_if
+from conformance.mutation.faults import (
+    MakeFault,
+    build_response,
+    change_json,
+    change_request,
+    change_response,
+    respond_if,
+)
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from tests.conformance.support.asgi_session import session
@@ -50,6 +57,13 @@ def test_limit_of_calls_skips_further_shares() -> None:
     results = _run(calls=1).results
     skipped = {result.requirement.parameter for result in results if result.status is Status.SKIPPED}
     assert skipped == {"write", "Workspace", "second recipient"}
+
+
+def test_record_is_listed_once_also_with_several_shares() -> None:
+    repeat = change_json(
+        lambda _, body: {**body, "data": [row for row in body["data"] for _ in row.get("shares", [1])]}
+    )
+    assert "second recipient is_shared" in _find_failures(repeat, "listAgents")
 
 
 def _keep_permission() -> Fault:
