@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from conformance.errors import SkipCheck
 from conformance.model.execution import Divergence, Execution
-from conformance.model.steps import Action, Step
+from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import Session
 
 WRITES = (Action.CREATE, Action.UPDATE, Action.DELETE)
@@ -25,12 +25,37 @@ def reduce_steps(
     *earlier, last = steps
     writes = [step for step in earlier if step.action in WRITES]
     related = [step for step in earlier if step.action in WRITES or step.record in (last.record, None)]
-    if any(reduction.try_candidate([*candidate, last]) for candidate in (writes, related, earlier)):
+    candidates = (*_find_short_sequences(earlier, last), writes, related, earlier)
+    if any(reduction.try_candidate([*candidate, last]) for candidate in candidates):
         reduction.remove_steps()
         reduction.remove_arguments()
         reduction.remove_steps()  # a reference may have needed a step
         reduction.renumber()
     return reduction.steps, reduction.divergence
+
+
+def _find_short_sequences(earlier: Sequence[Step], last: Step) -> list[list[Step]]:
+    """Return the last write with the creates that it and the last step need, without and with that step before it.
+
+    One of these two often suffices, the second for a cached read; the others take as many requests as the sequence.
+    """
+    write = next((step for step in reversed(earlier) if step.action in WRITES), None)
+    if write is None:
+        return []
+    creates = {step.record: step for step in earlier if step.action is Action.CREATE}
+    needed, pending = set[RecordName](), [*_find_step_names(last), *_find_step_names(write)]
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            pending += _find_step_names(creates[name]) if name in creates else ()
+    before = [step for name, step in creates.items() if name in needed and step is not write]
+    return [[*before, write], [*before, last, write]]
+
+
+def _find_step_names(step: Step) -> list[RecordName]:
+    names = [name for name in (step.record, step.parent) if name is not None]
+    return [*names, *find_names(step.body), *find_names(step.query)]
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Removes secrets from exchanges, for reports."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,19 +11,25 @@ from conformance.transport.messages import Exchange, Request
 from conformance.transport.request_ids import find_server_ids
 from spec.redaction import MAX_BODY_CHARS, REDACTED, SecretRedactor, sort_longest_first
 
+_MARKER = re.compile("conformance-[0-9a-f]{8}")  # of a run: in all texts that it generates
+
 
 @dataclass(frozen=True, slots=True)
 class Redactor(SecretRedactor):
     """Redacts text, JSON and exchanges."""
 
     def with_values_from(self, exchanges: Iterable[Exchange]) -> "Redactor":
-        """The same redactor, extended by the values of hidden names in some exchanges."""
-        secrets = set(self.secrets)
+        """The same redactor, extended by the values of hidden names in some exchanges.
+
+        Values with the marker of a run are no secrets; the start of one is in many other texts of the run.
+        """
+        found = set[str]()
         for exchange in exchanges:
-            secrets |= set(self.iter_hidden_values(exchange.request.body))
+            found |= set(self.iter_hidden_values(exchange.request.body))
             if _may_contain(exchange.response.content, self.names):
-                secrets |= set(self.iter_hidden_values(exchange.response.json))
-        return replace(self, secrets=sort_longest_first(secrets))
+                found |= set(self.iter_hidden_values(exchange.response.json))
+        secrets = {value for value in found if not _MARKER.search(value)}
+        return replace(self, secrets=sort_longest_first({*self.secrets, *secrets}))
 
     def format_curl(
         self, exchange: Exchange, base: str, credentials: PrintedCredentials, variables: Mapping[str, str] | None = None

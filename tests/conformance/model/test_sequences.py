@@ -317,6 +317,17 @@ def test_reduction_leaves_the_steps_and_fields_that_are_needed(open_session: Ope
     assert requests[1].body == {"story": "new"}
 
 
+def repeat_first_response() -> Fault:
+    """A read is answered as the first time."""
+    responses: dict[str, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return responses.setdefault(request.path, response) if response.is_success else response
+
+    return fault
+
+
 def test_reduction_removes_reads_and_numbers_the_records_that_remain(open_session: OpenSession) -> None:
     session = open_session(mutant("update/updatePatient/story not stored"))
     execution = execute(
@@ -335,6 +346,27 @@ def test_reduction_removes_reads_and_numbers_the_records_that_remain(open_sessio
     steps, shortest = reduce_steps(session, divergence, execution.steps, max_requests=200)
     assert format_steps(steps) == "create Patient 1 {}; update Patient 1 {story: 'new'}; retrieve Patient 1"
     assert shortest.message.startswith("story of Patient 1 in retrievePatient: ")
+
+
+def test_reduction_tries_the_last_write_between_two_reads_first(open_session: OpenSession) -> None:
+    """As of a read that is cached: hundreds of other steps cost no requests."""
+    session = open_session(inject_fault(repeat_first_response, "retrievePatient"))
+    updates = [Step(Action.UPDATE, "Patient", OTHER_PATIENT, {"story": str(number)}) for number in range(20)]
+    execution = execute(
+        session,
+        Step(Action.CREATE, "Ward", WARD),
+        Step(Action.CREATE, "Patient", OTHER_PATIENT, {"ward_uuid": WARD}),
+        *updates,
+        Step(Action.CREATE, "Patient", PATIENT, {"ward_uuid": WARD}),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+        Step(Action.LIST, "Ward"),
+        Step(Action.UPDATE, "Patient", PATIENT, {"story": "new"}),
+        Step(Action.RETRIEVE, "Patient", PATIENT),
+    )
+    divergence = next(d for d in execution.divergences if d.subject == "story")
+    steps, _ = reduce_steps(session, divergence, execution.steps, max_requests=60)
+    expected = "create Patient 1 {}; retrieve Patient 1; update Patient 1 {story: 'new'}; retrieve Patient 1"
+    assert format_steps(steps) == expected
 
 
 def test_reduction_without_requests_returns_the_sequence(open_session: OpenSession) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import Redactor
 from spec.redaction import REDACTED
 
@@ -106,3 +107,12 @@ def test_values_of_a_secret_field_are_redacted(body: dict[str, object]) -> None:
         assert "hidden-1" not in text
         assert "12345678" not in text
         assert "klmnop" not in text
+
+
+def test_secret_that_the_run_generated_hides_no_other_text_of_the_run() -> None:
+    body = {"password": "conformance-0123abcd password 1", "other": {"password": "secret of the target"}}
+    exchange = Exchange(Request("createAccount", "post", "/accounts", body=body), Response(204, {}, b"", 0.0))
+    redactor = REDACTOR.with_values_from([exchange])
+    assert redactor.redact_line("name: conformance-0123abcd name 2") == "name: conformance-0123abcd name 2"
+    assert redactor.redact_line("a secret of the target") == f"a {REDACTED}"
+    assert REDACTED in redactor.redact_body(json.dumps(body).encode())
