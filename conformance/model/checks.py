@@ -20,6 +20,7 @@ REPORTED_DIVERGENCES: Fixture[set[tuple[str, str]]] = Fixture(
 )
 BuildSteps = Callable[[Tour], Iterator[Step]]
 MAX_REDUCED = 2  # divergences of one case that are reduced
+SHORT_REDUCTION_REQUESTS = 48  # for each of the others: short sequences are tried
 MAX_SHOWN_STEPS = 12
 EXPLORATION_STEPS = 20  # rules of one explored sequence
 
@@ -89,7 +90,8 @@ def _report(case: Case, divergences: list[tuple[Divergence, Execution]]) -> Iter
         target = replace(case, operation=divergence.operation)
         requirement = target.build_requirement(*select_least_certain(case, *divergence.locations), divergence.subject)
         requirement = replace(requirement, provenance_independent=divergence.is_independent)
-        budget = case.session.options.reduction_requests if position < MAX_REDUCED else 0
+        budget = case.session.options.reduction_requests
+        budget = budget if position < MAX_REDUCED else min(budget, SHORT_REDUCTION_REQUESTS)
         steps, shown, explanation = list(execution.steps[: divergence.step]), divergence, ""
         if budget:
             steps, shown = reduce_steps(case.session, divergence, steps, budget)

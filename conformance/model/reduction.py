@@ -1,7 +1,7 @@
 """Reduces a sequence to the steps, fields and parameters that a divergence needs, by repeating it with new records."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.errors import SkipCheck
@@ -9,6 +9,7 @@ from conformance.model.execution import Divergence, Execution
 from conformance.model.steps import Action, RecordName, Step, find_names
 from conformance.session.session import Session
 
+MAX_SEPARATE_ARGUMENTS = 2  # more of one step are first removed together
 WRITES = (Action.CREATE, Action.UPDATE, Action.DELETE)
 
 
@@ -26,7 +27,9 @@ def reduce_steps(
     writes = [step for step in earlier if step.action in WRITES]
     related = [step for step in earlier if step.action in WRITES or step.record in (last.record, None)]
     candidates = (*_find_short_sequences(earlier, last), writes, related, earlier)
-    if any(reduction.try_candidate([*candidate, last]) for candidate in candidates):
+    if any(
+        len(candidate) < reduction.budget and reduction.try_candidate([*candidate, last]) for candidate in candidates
+    ):
         reduction.remove_steps()
         reduction.remove_arguments()
         reduction.remove_steps()  # a reference may have needed a step
@@ -113,15 +116,24 @@ class _Reduction:
             self.try_candidate([step.rename(numbers) for step in self.steps])
 
     def remove_arguments(self) -> None:
-        """Remove fields and parameters, one at a time; a shorter sequence may result."""
+        """Remove fields and parameters: all but the diverging one, then one at a time."""
+        subject = self.divergence.subject.rpartition(".")[2]
         for position in range(len(self.steps) - 1, -1, -1):
             for argument in ("body", "query"):
-                for name in list(getattr(self.steps[position], argument)) if position < len(self.steps) else ():
-                    self._remove_argument(position, argument, name)
+                if len(self._get_names(position, argument)) > MAX_SEPARATE_ARGUMENTS:
+                    self._keep_arguments(position, argument, [])
+                    self._keep_arguments(position, argument, [subject])
+                for name in self._get_names(position, argument):
+                    current = self._get_names(position, argument)
+                    if name in current:
+                        self._keep_arguments(position, argument, [other for other in current if other != name])
 
-    def _remove_argument(self, position: int, argument: str, name: str) -> None:
+    def _get_names(self, position: int, argument: str) -> list[str]:
+        return list(getattr(self.steps[position], argument)) if position < len(self.steps) else []
+
+    def _keep_arguments(self, position: int, argument: str, names: Collection[str]) -> None:
         if position < len(self.steps):
             step = self.steps[position]
-            others = {other: value for other, value in getattr(step, argument).items() if other != name}
-            changed_step = replace(step, body=others) if argument == "body" else replace(step, query=others)
+            kept = {name: value for name, value in getattr(step, argument).items() if name in names}
+            changed_step = replace(step, body=kept) if argument == "body" else replace(step, query=kept)
             self.try_candidate([*self.steps[:position], changed_step, *self.steps[position + 1 :]])
