@@ -94,10 +94,10 @@ class Comparison:
     def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
         attribute = record.resource.attributes[name]
         expected = record.attributes.get(name, UNKNOWN)
-        kept = next(self._find_kept_keys(record, name, actual), None)
-        if kept is not None:
+        remaining = next(self._find_remaining_keys(record, name, actual), None)
+        if remaining is not None:
             mismatch = _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
-            message = f"{kept} is still in {name}: got {truncate(actual[kept])}, expected no such key after the update"
+            message = f"{name}.{remaining}: got {truncate(actual[remaining])}, expected the update to remove it"
             yield replace(mismatch, message=message)
             return
         is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
@@ -116,10 +116,10 @@ class Comparison:
             return
         yield _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
 
-    def _find_kept_keys(self, record: ModelRecord, name: str, actual: Any) -> Iterator[str]:
-        """Yield the keys that an update removed from an object, and that it still has with the value of before.
+    def _find_remaining_keys(self, record: ModelRecord, name: str, actual: Any) -> Iterator[str]:
+        """Yield the keys that an update removed from an object and that the object still has with their old values.
 
-        Those that the schema names do not count: the server may set them to a default.
+        Keys that the schema defines are left out: the server may set them to a default.
         """
         removed = record.removed_keys.get(name)
         if not removed or not isinstance(actual, Mapping):
@@ -195,7 +195,7 @@ class Comparison:
                 record.attributes[name] = body[name]
                 record.uncertain_empty.discard(name)
                 record.excluded.pop(name, None)
-                for key in list(self._find_kept_keys(record, name, body[name])):
+                for key in list(self._find_remaining_keys(record, name, body[name])):
                     del record.removed_keys[name][key]
             elif name in record.resource.relations:
                 self._adopt_relation(record, record.resource.relations[name], body[name])

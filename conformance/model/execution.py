@@ -263,7 +263,7 @@ class Execution:
     def _compare_rejection(
         self, operation: Operation, name: RecordName, body: Mapping[str, Any], exchange: Exchange
     ) -> None:
-        """Report an update that is rejected although it only sends values that the record has."""
+        """Report an update that sends only current values of a record and is rejected as invalid (400, 415, 422)."""
         record, status = self.records[name], exchange.response.status
         known = {n: v for n, v in record.attributes.items() if v is not UNKNOWN and (name, n) in self.confirmed}
         is_unchanged = all(n in known and equal(known[n], value) for n, value in body.items())

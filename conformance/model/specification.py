@@ -38,8 +38,8 @@ class ModelRecord:
     relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" or white
     space and may be null instead.
     `excluded`: attribute that only the server sets -> the value that a create sent, which must not be stored.
-    `sent_objects`: attribute -> the object that the last write stored as a whole. `removed_keys`: attribute -> the keys
-    of the object before it that it lacks, with their values.
+    `sent_objects`: attribute -> the object that the last write sent to replace the stored one. `removed_keys`:
+    attribute -> the keys, with their values, that the previous object had and that this one does not have.
     `row`: the properties of a record of another client, from all responses that contained it.
     """
 
@@ -62,7 +62,7 @@ class ModelRecord:
         return self.resource.name, self.key
 
     def replace_object(self, name: str, value: Any) -> None:
-        """Note the keys that an attribute loses when an object replaces the one that the run sent before."""
+        """Store the object that a write sends, and the keys that it removes from the object sent before."""
         before, self.sent_objects[name] = self.sent_objects.get(name, {}), value if isinstance(value, Mapping) else {}
         self.removed_keys[name] = {n: item for n, item in before.items() if n not in self.sent_objects[name]}
 

@@ -58,7 +58,9 @@ def check_expiry(case: Case) -> Iterator[CheckResult]:
         if not identity_exchange.response.ok:
             yield case.skip(requirement, f"request with the new token: got {identity_exchange.response.status}")
         elif problem is None:
-            yield case.skip(requirement, f"{name} is no time with a zone, or the target shows no time of its own")
+            yield case.skip(
+                requirement, f"{name} is no date-time with a time zone, or no new record has a creation time"
+            )
         else:
             message = f"{name}: got {value}, {problem}, but the token was accepted afterwards" if problem else ""
             yield case.build_result(requirement, message, exchange, identity_exchange)

@@ -1,4 +1,4 @@
-"""Check that a record cannot be deleted while a record of another tenant refers to it."""
+"""Check that a delete neither removes a record of another tenant nor its reference to the deleted record."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -50,7 +50,7 @@ def _applies(contract: Contract, operation: Operation) -> bool:
 
 @check(
     "delete-spares-records-of-other-tenants",
-    "A record is not deleted while a record of another tenant refers to it, if the contract restricts its delete.",
+    "If `on-delete` is `refuse`, a delete neither removes a record of another tenant nor its reference.",
     Category.TENANCY,
     _applies,
     writes=True,

@@ -20,7 +20,7 @@ from spec.model import Contract, Operation, Relation, View
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
+class ComparedProperty:
     """A property that an update by any member leaves as it is. `value`: the keys of the records of a relation.
 
     `is_owner`: it states who owns the record.
@@ -91,7 +91,7 @@ def _update(case: Case, record: CreatedRecord, actor: Actor) -> Exchange:
     return exchange
 
 
-def _read(case: Case, record: CreatedRecord) -> tuple[Mapping[str, Property], Exchange]:
+def _read(case: Case, record: CreatedRecord) -> tuple[Mapping[str, ComparedProperty], Exchange]:
     """Retrieve a record with the token of the run; return its properties by name. Raises SkipCheck."""
     session = case.session
     retrieve = session.operations.require(record.resource, "retrieve")
@@ -102,7 +102,7 @@ def _read(case: Case, record: CreatedRecord) -> tuple[Mapping[str, Property], Ex
     return dict(_iter_properties(case, view, body)), exchange
 
 
-def _iter_properties(case: Case, view: View, body: Mapping[str, Any]) -> Iterator[tuple[str, Property]]:
+def _iter_properties(case: Case, view: View, body: Mapping[str, Any]) -> Iterator[tuple[str, ComparedProperty]]:
     """Yield (name, property) of the attributes, relations, and statements whether the caller is the owner.
 
     Not those that the server may change at any time, such as a status.
@@ -112,20 +112,20 @@ def _iter_properties(case: Case, view: View, body: Mapping[str, Any]) -> Iterato
         stamp = resource.attributes[name].stamp
         may_change = is_volatile(resource, name) if stamp is None else stamp == "updated"
         if name in body and not may_change:
-            yield name, Property(resource.attributes[name].pointer, body[name])
+            yield name, ComparedProperty(resource.attributes[name].pointer, body[name])
     for derived in list_viewer_properties(contract, view):
         if derived.name in body and derived.path in (("owner",), resource.owner_path):
-            yield derived.name, Property(derived.pointer, body[derived.name], is_owner=True)
+            yield derived.name, ComparedProperty(derived.pointer, body[derived.name], is_owner=True)
     for relation in resource.relations.values():
         if relation.is_stored and relation.name in body and relation.name in view.property_names:
             value, is_owner = (
                 _get_keys(contract, relation, body[relation.name]),
                 (relation.name,) == resource.owner_path,
             )
-            yield relation.name, Property(relation.pointer, value, is_owner=is_owner)
+            yield relation.name, ComparedProperty(relation.pointer, value, is_owner=is_owner)
 
 
-def _names_member(case: Case, before: Property, after: Property) -> bool:
+def _names_member(case: Case, before: ComparedProperty, after: ComparedProperty) -> bool:
     """Whether a property changed to a value of the member's account, such as the key or name of the last editor."""
     old, new = ([p.value] if not isinstance(p.value, list) else p.value for p in (before, after))
     values = case.session.client.identity(Actor.MEMBER).values()

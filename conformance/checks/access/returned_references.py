@@ -25,9 +25,9 @@ CALLERS = (Actor.OWNER, Actor.MEMBER, Actor.OTHER_TENANT)
 
 @dataclass(frozen=True, slots=True)
 class ReturnedReference:
-    """A record in a response, or one that such a record refers to. `name`: the properties that lead to it.
+    """A record in a response, or one to which such a record refers. `name`: its location in the response.
 
-    `is_result`: the response contains the record itself, or only its key: no relation of another record embeds it.
+    `is_result`: the response contains the record itself or only its key; False if a relation embeds the record.
     """
 
     resource: Resource
@@ -49,7 +49,10 @@ def _applies(contract: Contract, operation: Operation) -> bool:
     writes=True,
 )
 def check_references(case: Case) -> Iterator[CheckResult]:
-    """Call the operation with each token, that of another tenant on a shared record, and retrieve with the same one."""
+    """Call the operation with each token, and retrieve the records in the response with the same token.
+
+    The token of another tenant calls an action on a record that is shared with its user.
+    """
     has_reference, reason = False, not_testable("the response refers to no record")
     for actor in CALLERS:
         try:
@@ -57,7 +60,7 @@ def check_references(case: Case) -> Iterator[CheckResult]:
         except SkipCheck as skip:
             reason = skip.reason if actor is Actor.OWNER else reason
             continue
-        for reference in _find_different_references(case, exchange):
+        for reference in _find_distinct_references(case, exchange):
             has_reference = True
             yield _evaluate(case, reference, actor, exchange)
         if actor is not Actor.OWNER:
@@ -157,7 +160,7 @@ def _get_path(exchange: Exchange) -> list[Any]:
 # References
 
 
-def _find_different_references(case: Case, exchange: Exchange) -> list[ReturnedReference]:
+def _find_distinct_references(case: Case, exchange: Exchange) -> list[ReturnedReference]:
     """Return the references in a response, one for each record and for each property."""
     by_record: dict[tuple[str, Any], ReturnedReference] = {}
     for reference in _find_references(case, exchange):
@@ -168,7 +171,7 @@ def _find_different_references(case: Case, exchange: Exchange) -> list[ReturnedR
 def _find_references(case: Case, exchange: Exchange) -> Iterator[ReturnedReference]:
     """Yield the records in a response and those whose keys they have (`thread_uuid`), then those in their relations.
 
-    The record in the path is not one of them: the action may have ended it.
+    The record in the path is left out: the action may have deleted it.
     """
     contract = case.session.contract
     by_name = {get_reference_name(resource): resource for resource in contract.resources.values()}
@@ -195,9 +198,10 @@ def _can_retrieve(case: Case, reference: ReturnedReference) -> bool:
 
 
 def _evaluate(case: Case, reference: ReturnedReference, actor: Actor, exchange: Exchange) -> CheckResult:
-    """Retrieve a record with the token that got it.
+    """Retrieve a record with the token that received it.
 
-    A missing result is a contradiction. An embedded record may be shown to users who have no access to it.
+    A result that does not exist is a contradiction. An embedded record is an ordinary failure: the target may embed
+    records that the caller has no access to.
     """
     session, resource = case.session, reference.resource
     exchanges: list[Exchange] = []

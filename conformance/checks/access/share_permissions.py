@@ -132,9 +132,9 @@ def _share_record(case: Case, grant: AccessGrant, record: CreatedRecord, permiss
 
 
 def _evaluate_repeated_share(case: Case, share: Share) -> Iterator[CheckResult]:
-    """Share a record with the same user again, with another permission: the target rejects it, or it applies.
+    """Share a record with the same user again, with another permission: it applies unless the target rejects the share.
 
-    A target may store both shares, so that a permission to write remains.
+    If the new permission is read-only, no update is sent: a target may store both shares and apply the first one.
     """
     session, grant = case.session, _get_grant(case)
     permission = next(value for value in _list_permissions(case, grant) if value != share.permission)
@@ -396,8 +396,9 @@ def _evaluate_writes(case: Case, share: Share) -> Iterator[CheckResult]:
 
 
 def _evaluate_writes_of(case: Case, share: Share, record: CreatedRecord, prefix: str = "") -> Iterator[CheckResult]:
-    """Evaluate each operation that updates or deletes a record. `prefix`: of the labels, for a record that belongs
-    to the shared one.
+    """Evaluate each operation that updates or deletes a record.
+
+    `prefix`: start of the labels for a record that belongs to the shared one.
     """
     find_all, updates = case.session.operations.find_all, list[CheckResult]()
     for operation in find_all(record.resource, "update"):
@@ -405,7 +406,7 @@ def _evaluate_writes_of(case: Case, share: Share, record: CreatedRecord, prefix:
         if not operation.effects:
             updates += _evaluate_update(case, share, record, operation, label)
     is_denied = share.permission not in _get_grant(case).writers and any(not result.message for result in updates)
-    for result in updates:  # what PUT denies and PATCH does is a contradiction
+    for result in updates:  # an update that PUT rejects and PATCH accepts is a contradiction
         is_accepted = bool(result.message) and result.evidence[-1].response.ok
         yield replace(result, is_contradiction=is_denied and is_accepted)
     for operation in find_all(record.resource, "delete"):

@@ -34,7 +34,7 @@ def _find_actions(contract: Contract, operation: Operation) -> list[Operation]:
     compares_responses=True,
 )
 def check_action_results(case: Case) -> Iterator[CheckResult]:
-    """Update a record after each action; a property that has its value from before the action again was reset."""
+    """Update a record after each action; fail if a property that the action changed has its initial value again."""
     require_allowed(case)
     for action in _find_actions(case.session.contract, case.operation):
         requirement = case.build_requirement(parameter=action.id)
@@ -64,7 +64,7 @@ def _evaluate(case: Case, performed: PerformedAction, action: Operation) -> Chec
     initial = performed.body_before
     reset = [name for name in changed if name in after and equal(after[name], initial[name])]
     message = "; ".join(describe_change(name, changed[name], after[name]) for name in sorted(reset))
-    message = f"{message} after an update without it, as before {action.id}" if message else ""
+    message = f"{message}; the update did not send it, and {action.id} had changed it" if message else ""
     result = case.build_result(case.build_requirement(parameter=action.id), message, update, exchange)
     return replace(result, is_contradiction=bool(message))
 

@@ -1,7 +1,7 @@
 """Check of averages: a metric that is an average agrees with the sum and the number of the averaged records.
 
-An average is at least the sum divided by the number of all records, because records without a value may be left out,
-and at most the sum. A wrong unit, such as seconds for milliseconds, violates one of these bounds.
+If no value is negative, an average is at least the sum divided by the number of all records, because records without
+a value may be left out, and at most the sum. A wrong unit, such as seconds for milliseconds, can violate these bounds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from spec.extensions import AVERAGE_KEYWORD
 from spec.model import Contract, Operation, Resource
 
 MAX_SCOPES = 5  # tenants whose records are averaged
-ROUNDING = 1.0  # of an average that is returned as an integer
+ROUNDING_TOLERANCE = 1.0  # an average may be returned as an integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _compare(
     value, exchange = _fetch(session, average.metric, scope)
     low, high = total / max(number, 1), total
     exchanges = (count_exchange, sum_exchange, exchange)
-    if low - ROUNDING <= value <= high + ROUNDING:
+    if low - ROUNDING_TOLERANCE <= value <= high + ROUNDING_TOLERANCE:
         return "", exchanges
     if _fetch(session, sums.metric, selected)[0] != total:
         raise ListChangedDuringCheck
@@ -168,5 +168,5 @@ def _fetch(session: Session, metric: Metric, arguments: Mapping[str, Any]) -> tu
     exchange = metric.send(session, arguments)
     value = extract_number(session, metric.operation, exchange)
     if value is None:
-        raise SkipCheck(f"{metric.operation.id} returned {exchange.response.status} without a total")
+        raise SkipCheck(f"{metric.operation.id} returned {exchange.response.status} without a number")
     return value, exchange

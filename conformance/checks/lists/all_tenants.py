@@ -14,7 +14,7 @@ from conformance.session.tenant import TenantScope
 from conformance.transport.messages import Actor, Exchange
 from spec.model import Contract, Operation, Parameter, Resource
 
-MAX_TENANTS = 3  # of the caller, in which a record is created
+MAX_TENANTS = 3  # of the caller that are compared
 
 
 def _find_filter(contract: Contract, operation: Operation) -> Parameter | None:
@@ -33,7 +33,10 @@ def _find_filter(contract: Contract, operation: Operation) -> Parameter | None:
     affected_by_other_clients=True,
 )
 def check_tenants(case: Case) -> Iterator[CheckResult]:
-    """Compare the list with those that are filtered by each tenant; first create a record in each, if allowed."""
+    """Find a new record of each tenant in the unfiltered list; compare its total with the sum of the filtered ones.
+
+    Limited to `MAX_TENANTS` tenants. A read-only run creates no records and compares only the totals.
+    """
     session, parameter = case.session, _find_filter(case.session.contract, case.operation)
     if parameter is None or session.client.tenant is not None:
         raise SkipCheck(not_testable("the run is restricted to one tenant: --tenant"))

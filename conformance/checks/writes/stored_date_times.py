@@ -1,4 +1,4 @@
-"""Check that an instant is stored with its fraction of a second.
+"""Check that a date-time is stored with its fraction of a second.
 
 A target may store whole seconds, as many databases do by default. The check fails only if the target shows a fraction
 in another timestamp of the same record.
@@ -25,22 +25,22 @@ from conformance.transport.messages import Exchange
 from spec.model import BodyField, Contract, Operation
 from spec.provenance import INFERRED
 
-INSTANT = "2026-03-04T05:06:07.250Z"
+DATE_TIME = "2026-03-04T05:06:07.250Z"
 MAX_ROUNDING = timedelta(milliseconds=50)  # of a target that stores tenths of a second
 
 
-def _is_instant(contract: Contract, field: BodyField) -> bool:
+def _is_date_time(contract: Contract, field: BodyField) -> bool:
     return dereference_schema(contract.document, field.pointer)[0].get("format") == "date-time"
 
 
 def _applies(contract: Contract, operation: Operation) -> bool:
     is_write = is_create(contract, operation) or has_action("update")(contract, operation)
     fields = (f for f in operation.body_fields.values() if f.relation_setter is None and f.x_query is None)
-    return is_write and not operation.effects and any(_is_instant(contract, field) for field in fields)
+    return is_write and not operation.effects and any(_is_date_time(contract, field) for field in fields)
 
 
 @check(
-    "instant-keeps-fraction",
+    "date-time-keeps-fraction",
     "A date-time is stored with its fraction of a second, if other timestamps of the record have one.",
     Category.WRITES,
     _applies,
@@ -50,10 +50,10 @@ def check_fractions(case: Case) -> Iterator[CheckResult]:
     """Send all instants with a fraction in one request, and read the record."""
     session, name = case.session, case.session.contract.find_created_resource(case.operation) or case.operation.resource
     resource = session.contract.resources[name or ""]
-    fields = [f for f, _ in iter_round_trip_fields(case, resource) if _is_instant(session.contract, f)]
+    fields = [f for f, _ in iter_round_trip_fields(case, resource) if _is_date_time(session.contract, f)]
     if not fields:
         raise SkipCheck(not_testable("the contract defines no date-time that can be written and is returned"))
-    record, exchange = _store(case, resource.name, {field.name: INSTANT for field in fields})
+    record, exchange = _store(case, resource.name, {field.name: DATE_TIME for field in fields})
     for field in fields:
         requirement = case.build_requirement(resource.attributes[field.name].pointer, None, field.name)
         requirement = replace(requirement, provenance=INFERRED)
@@ -93,17 +93,17 @@ def _store(case: Case, resource: str, values: Mapping[str, str]) -> tuple[Mappin
 
 def _is_stored(value: Any) -> bool:
     """Whether a value is the instant that was sent, possibly to the second."""
-    sent, stored = parse_zoned_datetime(INSTANT), parse_zoned_datetime(value)
+    sent, stored = parse_zoned_datetime(DATE_TIME), parse_zoned_datetime(value)
     return sent is not None and stored is not None and abs(sent - stored) < timedelta(seconds=1)
 
 
 def _find_lost_fraction(record: Mapping[str, Any], name: str) -> str:
     """Describe the fraction that a value has lost; "" if it has it, or if no other timestamp has one."""
-    sent, stored = parse_zoned_datetime(INSTANT), parse_zoned_datetime(record[name])
+    sent, stored = parse_zoned_datetime(DATE_TIME), parse_zoned_datetime(record[name])
     if sent is None or stored is None or abs(sent - stored) <= MAX_ROUNDING:
         return ""
     others = ((other, parse_zoned_datetime(value)) for other, value in record.items() if other != name)
     exact = next((other for other, instant in others if instant is not None and instant.microsecond), None)
     if exact is None:
         return ""
-    return f"{name}: got {record[name]}, expected {INSTANT} as sent; {exact} has a fraction: {record[exact]}"
+    return f"{name}: got {record[name]}, expected {DATE_TIME} as sent; {exact} has a fraction: {record[exact]}"

@@ -135,7 +135,10 @@ FAULTS: dict[tuple[str, str, str], tuple[MakeFault, list[str]]] = {
         ["countWorkflowExecutions"],
     ),
     **{
-        ("instant-keeps-fraction", operation, "wait_till"): (change_json(drop_fraction), ["retrieveWorkflowExecution"])
+        ("date-time-keeps-fraction", operation, "wait_till"): (
+            change_json(drop_fraction),
+            ["retrieveWorkflowExecution"],
+        )
         for operation in ("updateWorkflowExecution", "patchWorkflowExecution")
     },
     ("average-agrees-with-sum", "getWorkspacesMetrics", "WorkflowExecution.duration_ms"): (

@@ -517,7 +517,7 @@ CHECKS_OF_OTHER_CONTRACTS = {
     "delete-spares-records-of-other-tenants",
     "equivalent-filters-agree",
     "filtered-ranking-is-subset",
-    "instant-keeps-fraction",
+    "date-time-keeps-fraction",
     "list-covers-all-tenants",
     "many-related-records-are-stored",
     "metric-counts-actions-of-its-resource",
