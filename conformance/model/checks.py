@@ -20,7 +20,7 @@ REPORTED_DIVERGENCES: Fixture[set[tuple[str, str]]] = Fixture(
 )
 BuildSteps = Callable[[Tour], Iterator[Step]]
 MAX_REDUCED = 2  # divergences of one case that are reduced
-SHORT_REDUCTION_REQUESTS = 48  # for each of the others: short sequences are tried
+SHORT_REDUCTION_REQUESTS = 80  # for each of the others: short sequences are tried
 MAX_SHOWN_STEPS = 12
 EXPLORATION_STEPS = 20  # rules of one explored sequence
 
