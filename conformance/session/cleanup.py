@@ -21,10 +21,11 @@ from conformance.session.created_records import read_creation_time
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey, is_key
-from conformance.transport.messages import GONE_STATUSES, iter_texts
+from conformance.transport.messages import GONE_STATUSES, Actor, iter_texts
 from spec.model import Operation, Relation, Resource
 
 MAX_PAGES = 50  # pages of a list that are searched
+OTHER_ACTORS = (Actor.OTHER_TENANT, Actor.MEMBER)
 MAX_PASSES = 5  # a record may be deletable only after the records that refer to it
 
 
@@ -113,8 +114,26 @@ class RunCleanup:
             if exchange.response.status not in GONE_STATUSES and not isinstance(body, dict):
                 raise SkipCheck(f"{retrieve.id}: got {exchange.response.status}")
         if body is None:
+            self._delete_with_other_tokens(record)
             self._log_missing(record)
         return body
+
+    def _delete_with_other_tokens(self, record: RecordKey) -> None:
+        """Delete a record that the token of the run does not see, if another token shows that it belongs to the run."""
+        session, resource = self.session, self.session.contract.resources[record.resource]
+        retrieve, delete = (session.operations.find(resource.name, action) for action in ("retrieve", "delete"))
+        if retrieve is None or delete is None:
+            return
+        for actor in filter(session.client.has_token, OTHER_ACTORS):
+            exchange = session.client.retrieve(resource.name, record.key, actor=actor)
+            body = session.operations.data(retrieve, exchange) if exchange.response.ok else None
+            if isinstance(body, Mapping) and self._belongs_to_run(resource, body):
+                path = {delete.path_parameter_names[0]: record.key}
+                status = session.client.send(delete, path=path, actor=actor).response.status
+                if status >= 400:
+                    name = f"{record.resource} {record.key}"
+                    self.unverified.append(f"{name} of another user remains: {delete.id} returned {status}")
+                return
 
     def _is_own(self, record: RecordKey, body: Mapping[str, Any]) -> bool:
         """Whether a record as the target shows it belongs to the run; an empty `body` shows nothing."""
@@ -151,6 +170,7 @@ class RunCleanup:
             if is_pending and not self._is_covered_by_cascade(resource):
                 self.unverified.append(f"a {resource} may remain: the contract defines no list or delete operation")
             return
+        self._log_records_of_others(list_operation)
         if not create_operations:
             return
         try:
@@ -164,16 +184,26 @@ class RunCleanup:
         except SkipCheck as error:
             self.unverified.append(f"a {resource} may remain: {error}")
 
-    def _log_unlogged(self, list_operation: Operation, *, read_all_rows: bool) -> bool:
+    def _log_unlogged(self, list_operation: Operation, *, read_all_rows: bool, actor: Actor = Actor.OWNER) -> bool:
         """Log the records of the run that its write log lacks; returns whether there are any."""
         resource = self.session.operations.resource(list_operation).name
         known_records = set(self.session.write_log.list_remaining())
-        keys = self._find_marked_keys(list_operation, read_all_rows=read_all_rows)
+        keys = self._find_marked_keys(list_operation, read_all_rows=read_all_rows, actor=actor)
         unlogged = [key for key in keys if RecordKey(resource, key) not in known_records]
         for key in unlogged:
             self.session.write_log.log_created(resource, key)
         self.discovered_count += len(unlogged)
         return bool(unlogged)
+
+    def _log_records_of_others(self, list_operation: Operation) -> None:
+        """Log the records that the run created with another token, if it has that token."""
+        resource = self.session.operations.resource(list_operation).name
+        for actor, operations in self.logged_run.writes_of_others.items():
+            if self.session.client.has_token(actor) and any(
+                resource in self._resources_created_by(name) for name in operations
+            ):
+                with suppress(SkipCheck):
+                    self._log_unlogged(list_operation, read_all_rows=False, actor=actor)
 
     def _report_unmarked(self, list_operation: Operation, values: Mapping[str, Any]) -> None:
         """Report the records that the last write may have created, whose body had no marker: they are not deleted."""
@@ -204,7 +234,7 @@ class RunCleanup:
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
-    def _find_marked_keys(self, list_operation: Operation, *, read_all_rows: bool) -> list[Any]:
+    def _find_marked_keys(self, list_operation: Operation, *, read_all_rows: bool, actor: Actor) -> list[Any]:
         """Return the keys of the rows with the marker. `read_all_rows`: a search finds only some texts."""
         parameters = (p.name for p in list_operation.query_parameters if p.x_query and p.x_query.role == "search")
         search = next(parameters, None)
@@ -213,7 +243,7 @@ class RunCleanup:
         resource = self.session.operations.resource(list_operation)
         keys: dict[Any, None] = {}  # in order, without duplicates
         for query in queries:
-            for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES):
+            for row in self.session.records.rows(list_operation, query, pages=MAX_PAGES, actor=actor):
                 if self._belongs_to_run(resource, row):
                     keys[self.session.operations.key_of(resource.name, row)] = None
         return list(keys)

@@ -193,6 +193,7 @@ class LoggedRun:
     `created`: all created records; `remaining`: those not deleted; `marked`: as in `WriteLog`.
     `write_operations`: operationIds of its writes.
     `last_write`: operationId of the last write of the run's own token, or "".
+    `writes_of_others`: operationIds of the writes with each other token than that of the run.
     `pending_write`: operationId and path of that write if no response to it was logged, else "".
     `unmarked_values`: the values of that write, if it has no marker in a readable text.
     `written_values`: created record -> the values of each of its writes without the marker.
@@ -207,6 +208,7 @@ class LoggedRun:
     created: list[RecordKey] = field(default_factory=list)
     marked: set[RecordKey] = field(default_factory=set)
     write_operations: list[str] = field(default_factory=list)
+    writes_of_others: dict[Actor, set[str]] = field(default_factory=dict)
     last_write: str = ""
     pending_write: tuple[str, str] = ("", "")
     unmarked_values: Mapping[str, Any] | None = None
@@ -235,7 +237,7 @@ def read_write_log(path: Path) -> list[LoggedRun]:
             raise UsageError(f"{path}:{line_number}: {found} is not a run of `run` (expected {EXPECTED_HEADER})")
         try:
             _apply_line(runs, event)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise UsageError(f"{path}:{line_number}: invalid line {raw_line[:60]!a} {expected}") from None
     if not runs:
         raise UsageError(f"WRITE_LOG: no run in {path} {expected}")
@@ -286,8 +288,10 @@ def _apply_write(logged_run: LoggedRun, event: dict[str, Any]) -> None:
     if not isinstance(operation, str):
         raise TypeError(operation)
     logged_run.unmarked_values = dict(event["unmarked"]) if "unmarked" in event else None
-    if event.get("as", Actor.OWNER) != Actor.OWNER:
+    actor = Actor(event.get("as", Actor.OWNER))
+    if actor is not Actor.OWNER:
         logged_run.last_write, logged_run.pending_write = "", ("", "")
+        logged_run.writes_of_others.setdefault(actor, set()).add(operation)
         return
     logged_run.last_write, logged_run.pending_write = operation, (operation, target)
     written = find_records_in(target, logged_run.created)

@@ -315,6 +315,23 @@ def test_unmarked_create_without_values_is_reported(run: Session, api: Api, tmp_
     assert leftovers.unverified == ["a Thread may remain: the last create contained no text with the marker"]
 
 
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_record_of_another_token_is_deleted_with_that_token(
+    run: Session, api: Api, tmp_path: Path, *, is_logged: bool
+) -> None:
+    path = tmp_path / "write-log.jsonl"
+    set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
+    body = {"name": run.payloads.marker, "content": "x"}
+    exchange = run.client.send(run.operations.creator("Prompt"), body=body, actor=Actor.OTHER_TENANT)
+    key = exchange.response.json["data"]["uuid"]
+    if not is_logged:
+        kill_before_response(path)
+    leftovers = resume_cleanup(run, path, api)
+    assert leftovers.clean_up() == []
+    assert not leftovers.unverified
+    assert run.client.retrieve("Prompt", key, actor=Actor.OTHER_TENANT).response.status == 404
+
+
 def test_create_that_the_target_executes_after_the_kill_is_found(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "write-log.jsonl"
     set_write_log(run, WriteLog.create(RUN_ID, path, TARGET, run.payloads.marker))
