@@ -478,8 +478,10 @@ class ListComparison:
         return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
 
     def _describe(self, pairs: QueryPairs | None = None) -> str:
-        """Return path and query, by default those of this list."""
-        query = "&".join(f"{name}={value}" for name, value in (self._build_scope() if pairs is None else pairs))
+        """Return path and query as they are sent, by default those of this list."""
+        scope = self._build_scope() if pairs is None else pairs
+        sent = self.session.client.boolean_notation.format(self.operation, scope)
+        query = "&".join(f"{name}={value}" for name, value in sent)
         return f"{self.operation.path}?{query}" if query else self.operation.path
 
     # Relations between requests

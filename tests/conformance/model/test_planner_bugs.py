@@ -51,6 +51,10 @@ def test_bug_is_found(bug: str) -> None:
     assert find_failures(bug)
 
 
+def test_message_states_a_boolean_as_it_is_sent() -> None:
+    assert any(failure.message.startswith("/tasks?done=false") for failure in find_failures("zero-filter-ignored"))
+
+
 @dataclass
 class ServerWithWorker(PlannerServer):
     """A backend whose worker changes a record, and so its time of the last change, before each page."""
