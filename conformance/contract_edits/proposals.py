@@ -13,7 +13,7 @@ from http.client import responses as REASON_PHRASES
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, build_diff
-from conformance.responses.findings import json_type, locate_violation
+from conformance.responses.findings import iter_causes, json_type, locate_violation
 from conformance.results import CheckResult, Status
 from conformance.transport.messages import Exchange
 from spec.document import Document, escape, iter_keyword_objects
@@ -112,7 +112,7 @@ class Proposer:
         if body_pointer is None:
             return None
         violations_by_keyword: dict[str, list[SchemaViolation]] = {}
-        for violation in self.schemas.get(body_pointer, "read").iter_errors(exchange.response.json):
+        for violation in iter_causes(self.schemas.get(body_pointer, "read").iter_errors(exchange.response.json)):
             pointer, keyword = locate_violation(body_pointer, violation.schema_path)
             if pointer == result.requirement.pointer:
                 violations_by_keyword.setdefault(keyword, []).append(violation)

@@ -17,7 +17,7 @@ from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 from werkzeug.datastructures import MultiDict
 
 from conformance.har.format import HarEntry
-from conformance.responses.findings import Finding, locate_violation
+from conformance.responses.findings import Finding, iter_causes, locate_violation
 from spec.document import METHODS
 from spec.model import Contract, Operation, Parameter
 from spec.validators import SchemaValidators
@@ -96,7 +96,8 @@ class OpenapiCoreValidator:
             return
         findings: dict[tuple[str, str], Finding] = {}
         value = entry.request_json if _schema_error(error) is not None else None
-        for violation in self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ():
+        violations = self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ()
+        for violation in iter_causes(violations):
             location = locate_violation(body.pointer, violation.schema_path)
             path = ".".join(map(str, violation.instance_path))
             message = f"{path or 'the body'}: {violation.message[:MAX_ERROR_CHARS]}"

@@ -169,7 +169,7 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
 
 def _describe_violations(pointer: str, response: Response, violations: Iterable[SchemaViolation]) -> Iterator[Finding]:
     reported: set[tuple[str, str, str]] = set()
-    for violation in violations:
+    for violation in iter_causes(violations):
         keyword_pointer, keyword = locate_violation(pointer, violation.schema_path)
         value_path = ".".join(map(str, violation.instance_path))
         message = f"{value_path or 'the body'} of {response.status}: {violation.message[:300]}"
@@ -191,6 +191,28 @@ def locate_violation(pointer: str, path: list[Any]) -> tuple[str, str]:
     else:
         pointer = "#"
     return "/".join([pointer, *map(escape, parent_parts)]), keyword
+
+
+def iter_causes(violations: Iterable[SchemaViolation]) -> Iterator[SchemaViolation]:
+    """Replace a violation of `anyOf` or `oneOf` by those in the only alternative that has the type of the value.
+
+    So the provenance of the part that is violated decides, not that of the alternatives.
+    """
+    for violation in violations:
+        alternatives = [list(nested) for nested in getattr(violation.kind, "context", ())]
+        candidates = [nested for nested in alternatives if not any(_excludes(v, violation) for v in nested)]
+        if len(candidates) == 1 and candidates[0]:
+            yield from iter_causes(candidates[0])
+        else:
+            yield violation
+
+
+def _excludes(nested: SchemaViolation, violation: SchemaViolation) -> bool:
+    """Whether a violation in an alternative shows that the value is of another one, as an object is not null."""
+    if list(nested.instance_path) != list(violation.instance_path) or not nested.schema_path:
+        return False
+    keyword = str(nested.schema_path[-1])
+    return keyword == "type" or (keyword in ("enum", "const") and isinstance(violation.instance, (dict, list)))
 
 
 def json_type(value: Any) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.responses.findings import Finding, format_path, locate_violation
+from conformance.responses.findings import Finding, format_path, iter_causes, locate_violation
 from conformance.session.session import Session
 from conformance.transport.messages import Request, iter_leaves
 from spec.model import Operation, Parameter
@@ -60,7 +60,7 @@ def _body_violations(session: Session, operation: Operation, request: Request) -
 
 def _schema_violations(session: Session, schema: str, value: Any, name: str) -> Iterator[Finding]:
     """The violations of the schema at a pointer. `name`: of the value; "": the path in the value."""
-    for error in session.schemas.get(schema, "write").iter_errors(value):
+    for error in iter_causes(session.schemas.get(schema, "write").iter_errors(value)):
         pointer, keyword = locate_violation(schema, error.schema_path)
         node = session.contract.document.resolve(pointer)
         expected_type = str(node.get("type", "")) if isinstance(node, dict) else ""  # a list: of alternatives

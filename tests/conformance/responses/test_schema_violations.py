@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from conformance.responses.findings import format_path, inspect_response, violation_details
+from conformance.responses.findings import format_path, inspect_response, iter_causes, violation_details
 from conformance.transport.messages import Exchange, Request, Response
 from spec.validators import SchemaValidators
 from tests.conformance.support.notes_server import load_contract
@@ -24,6 +24,8 @@ SCHEMA = {
     "required": ["kind"],
     "additionalProperties": False,
 }
+
+OBJECT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "string"}}}
 
 
 def describe_violations(value: Any) -> list[str]:
@@ -51,6 +53,30 @@ def describe_violations(value: Any) -> list[str]:
 )
 def test_violation_details(value: Any, details: list[str]) -> None:
     assert describe_violations(value) == details
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "value", "causes"),
+    [
+        ([OBJECT, {"type": "null"}], {"x": "1"}, ["anyOf/0/properties/x/type"]),
+        ([{"type": "string"}, OBJECT], {"x": "1", "y": 1}, ["anyOf/1/properties/x/type", "anyOf/1/properties/y/type"]),
+        ([{"type": ["object", "null"], "enum": [None]}, OBJECT], {"x": "1"}, ["anyOf/1/properties/x/type"]),
+        (
+            [{"anyOf": [OBJECT, {"type": "null"}]}, {"type": "string"}],
+            {"x": "1"},
+            ["anyOf/0/anyOf/0/properties/x/type"],
+        ),
+        ([{"type": "integer"}, {"type": "string", "maxLength": 2}], "abc", ["anyOf/1/maxLength"]),
+        ([OBJECT, {"type": "null"}], 1, ["anyOf"]),
+        ([OBJECT, {"type": "object", "required": ["z"]}], {"x": "1"}, ["anyOf"]),
+        ([{"enum": ["a"]}, {"type": "string", "maxLength": 2}], "abc", ["anyOf"]),
+    ],
+)
+def test_violation_of_alternatives_is_located_in_the_one_with_the_type_of_the_value(
+    alternatives: list[Any], value: Any, causes: list[str]
+) -> None:
+    violations = jsonschema_rs.Draft202012Validator({"anyOf": alternatives}).iter_errors(value)
+    assert sorted("/".join(map(str, cause.schema_path)) for cause in iter_causes(violations)) == causes
 
 
 def test_unsafe_text_of_target_is_hashed() -> None:
