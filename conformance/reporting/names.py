@@ -9,6 +9,7 @@ from conformance.checks.support.check import Category
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.model import Report
 from conformance.results import CheckResult, Requirement
+from conformance.transport.messages import Request
 
 MAX_OPERATION_NAMES = 3  # in the title of a group
 MAX_UNCHECKED_REASONS = 3
@@ -70,17 +71,27 @@ def check_category(check: str) -> str:
 
 def format_earlier_requests(report: Report, result: CheckResult) -> list[str]:
     """Return the requests before the last one, each in one line with its status; the first line names omitted ones."""
-    earlier = result.evidence[:-1]
+    earlier = _list_earlier_requests(report, result)
     redaction = report.redaction_for(result)
     omitted = len(earlier) - MAX_EARLIER_REQUESTS
     lines = [f"({omitted} earlier ones omitted; replay --format=sh prints all)"] if omitted > 0 else []
-    for exchange in earlier[-MAX_EARLIER_REQUESTS:]:
-        request = exchange.request
+    for request, status in earlier[-MAX_EARLIER_REQUESTS:]:
         json_body = json.dumps(redaction.redact_value(request.body), ensure_ascii=False)
         body = "" if request.body is None else f" {json_body}"
         line = redaction.redact_line(f"{request.method.upper()} {request.target}{body}", MAX_REQUEST_LINE_CHARS)
-        lines.append(f"{line} -> {exchange.response.status}")
+        lines.append(f"{line} -> {status}")
     return lines
+
+
+def _list_earlier_requests(report: Report, result: CheckResult) -> list[tuple[Request, int]]:
+    """Return the requests before the last one, with their statuses: those that reproduce the failure, if recorded."""
+    sequence = report.sequences.get(result.requirement.fingerprint)
+    steps = sequence.steps if sequence is not None else ()
+    numbers = [step.request.number for step in steps]
+    if result.evidence and result.evidence[-1].request.number in numbers:
+        earlier = steps[: numbers.index(result.evidence[-1].request.number)]
+        return [(step.request, step.status) for step in earlier]
+    return [(exchange.request, exchange.response.status) for exchange in result.evidence[:-1]]
 
 
 def format_request_line(report: Report, result: CheckResult) -> str:

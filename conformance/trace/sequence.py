@@ -1,8 +1,9 @@
 """Minimal sequence of requests that reproduces a failure from a fresh state, and its JSON form.
 
 It is a slice of the recorded requests: those that show the failure; transitively, each request whose response was the
-source of an identifier they use; and the writes to the records concerned. If a list shows the failure, the records of
-its resource that the same execution created belong to it.
+source of an identifier they use; the writes to the records concerned; and the same read before the last write, which
+may have filled a cache. If a list shows the failure, the records of its resource that the same execution created belong
+to it.
 
 `report.schema.json` describes the JSON form. To repeat the requests, replace each identifier by the value at its path
 in the new response. Secrets are redacted.
@@ -56,7 +57,8 @@ def from_recording(recorder: Recorder, contract: Contract, marker: str, result: 
         roots.add(span.end - 1)  # the last request reads the result of the write
     if not roots:
         return None
-    needed = sorted(_DependencySlice(recorder, contract, span).closure(roots))
+    dependencies = _DependencySlice(recorder, contract, span)
+    needed = sorted(dependencies.add_earlier_reads(roots, dependencies.closure(roots)))
     if len(needed) > MAX_STEPS:
         return None
     number = {step: index for index, step in enumerate(needed)}
@@ -91,6 +93,22 @@ class _DependencySlice:
                 reachable |= {step for step, e in exchanges if names & set(map(str, e.request.path_values.values()))}
             pending = {step for step in reachable if step <= last} - needed
         return needed
+
+    def add_earlier_reads(self, roots: set[int], needed: set[int]) -> set[int]:
+        """Add, for each root that reads after the last write, the latest same read before it in the execution."""
+        last_write = max((step for step in needed if not self._is_read(step)), default=0)
+        start = self.span.start if self.span is not None else 0
+        reads = {self._get_target(step) for step in roots if step > last_write and self._is_read(step)}
+        latest = {self._get_target(step): step for step in range(start, last_write) if self._is_read(step)}
+        return needed | {latest[target] for target in reads if target in latest}
+
+    def _is_read(self, step: int) -> bool:
+        return self.recorder.exchanges[step].request.method not in UNSAFE_METHODS
+
+    def _get_target(self, step: int) -> tuple[Any, ...]:
+        """Return what two requests with the same target and credentials have in common."""
+        request = self.recorder.exchanges[step].request
+        return request.operation, request.method, request.target, request.actor
 
     def _sources(self, step: int) -> Iterator[str]:
         """Yield the identifiers in a request that an earlier response contained first."""

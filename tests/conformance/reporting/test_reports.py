@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 import pytest
 
 from conformance.errors import not_testable
-from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
+from conformance.reporting import Report, github, html, json_report, junit, markdown, names, sarif, terminal
 from conformance.reporting.comparison import FailureComparison, PastFailure
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import COVERED, ITEM_KINDS
+from conformance.trace.sequence import RequestSequence, TraceStep
 from conformance.transport.credentials import OperationCredentials, PrintedCredentials
 from conformance.transport.messages import Actor, Exchange, Request, Response
 from conformance.transport.redaction import Redactor
@@ -125,6 +126,21 @@ def test_terminal_shows_the_requests_before_the_last_one(report: Report) -> None
         assert lines[-(count - omitted) :] == [shown] * (count - omitted)
         assert ("(2 earlier ones omitted; replay --format=sh prints all)" in text) is bool(omitted)
     assert "   request:" not in terminal.render(report)
+
+
+def test_requests_before_the_last_one_are_those_that_reproduce_the_failure(report: Report) -> None:
+    failure = report.gate_result.blocking[0]
+    last = failure.evidence[-1].request
+    create = Request("createAgent", "post", "/agents", body={"password": "secret-1"})
+    first = TraceStep(create, 204, is_evidence=False)
+    steps = (first, TraceStep(last, 200, is_evidence=True))
+    sequences = {failure.requirement.fingerprint: RequestSequence("m", steps, {})}
+    line = 'POST /agents {"password": "[redacted]"} -> 204'
+    assert names.format_earlier_requests(replace(report, sequences=sequences), failure) == [line]
+    # Those of another execution of the check have other identifiers.
+    other = (first, TraceStep(replace(last), 200, is_evidence=True))
+    sequences = {failure.requirement.fingerprint: RequestSequence("m", other, {})}
+    assert names.format_earlier_requests(replace(report, sequences=sequences), failure) == []
 
 
 def test_markdown_shows_the_requests_before_the_last_one_and_the_replay_first(report: Report) -> None:

@@ -131,6 +131,29 @@ def test_request_after_write_is_evidence(contract: Contract) -> None:
     ]
 
 
+def test_same_read_before_the_last_write_belongs_to_the_sequence(contract: Contract) -> None:
+    recorder = Recorder.from_contract(contract)
+
+    def read(key: str) -> Exchange:
+        return record(recorder, build_request(contract, "retrieveThread", path_values={"uuid": key}), 200, {})
+
+    record(recorder, build_request(contract, "createThread", body={}), 201, {"data": {"uuid": ONE}})
+    for _ in range(2):
+        read(ONE)
+    read(TWO)
+    record(recorder, build_request(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "a"}), 200, {})
+    read(ONE)
+    requests = sequence.from_recording(recorder, contract, "m", create_failure(contract, read(ONE)))
+    assert requests is not None
+    assert [(step.request.operation, step.is_evidence) for step in requests.steps] == [
+        ("createThread", False),
+        ("retrieveThread", False),
+        ("updateThread", False),
+        ("retrieveThread", True),
+    ]
+    assert {step.request.path_values.get("uuid") for step in requests.steps} == {None, ONE}
+
+
 def test_unrecorded_request_has_no_sequence(contract: Contract) -> None:
     recorder, evidence = record_threads(contract)
     other = Exchange(build_request(contract, "listAgents"), evidence.response)
