@@ -3,7 +3,7 @@
 import io
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from conformance.gate.verdict import GatePolicy, GateResult
 from conformance.past_runs.comparison import compare_with_report
 from conformance.past_runs.report_reader import read_report
 from conformance.reporting import Report
-from conformance.results import Status
+from conformance.results import CheckResult, Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session.preflight import credentials_problem, other_token_problem, wait_until_ready
@@ -92,7 +92,8 @@ def _build_report(
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
         coverage=coverage.build_report(selected, never_successful) if coverage else None,
-        sequences=_record_sequences(recorder, session, run_result),
+        sequences=_record_sequences(recorder, session, run_result, sequence.from_recording),
+        evidence_sequences=_record_sequences(recorder, session, run_result, sequence.from_evidence),
         report_dir=str(settings.report_dir or ""),
         write_log=str(wiring.write_log_path(settings) or ""),
         comparison=compare_with_report(settings.compare, gate_result) if settings.compare else None,
@@ -100,14 +101,17 @@ def _build_report(
 
 
 def _record_sequences(
-    recorder: Recorder, session: Session, run_result: RunResult
+    recorder: Recorder,
+    session: Session,
+    run_result: RunResult,
+    build: Callable[[Recorder, Contract, str, CheckResult], sequence.RequestSequence | None],
 ) -> dict[str, sequence.RequestSequence]:
     """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
     contract, marker = session.contract, session.payloads.marker
     return {
         failure.requirement.fingerprint: steps
         for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky)
-        if (steps := sequence.from_recording(recorder, contract, marker, failure)) is not None
+        if (steps := build(recorder, contract, marker, failure)) is not None
     }
 
 

@@ -45,7 +45,8 @@ class Report:
 
     `contract`: name of the contract file; `contract_text`: for excerpts. `line_numbers`: JSON pointer -> line of the
     contract. `seconds`, `requests`: duration and size of the run. `proposals`: see `contract_edits.proposals`.
-    `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
+    `sequences`: fingerprint of a failure -> the requests that reproduce it, of the latest execution of its check;
+    `evidence_sequences`: of the execution that the evidence is from. `report_dir`, `write_log`: paths, or "".
     `header_names`: of --header, without credentials. `has_login_token`: the token has a user and a password.
     `repository_path`: of the contract from the root of its Git repository, or "".
     `publishing_error`: why the reports could not be written, or "": the command then ends
@@ -70,6 +71,7 @@ class Report:
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
     coverage: CoverageReport | None = None
     sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
+    evidence_sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
     report_dir: str = ""
     write_log: str = ""
     header_names: tuple[str, ...] = ()

@@ -85,7 +85,7 @@ def format_earlier_requests(report: Report, result: CheckResult) -> list[str]:
 
 def _list_earlier_requests(report: Report, result: CheckResult) -> list[tuple[Request, int]]:
     """Return the requests before the last one, with their statuses: those that reproduce the failure, if recorded."""
-    sequence = report.sequences.get(result.requirement.fingerprint)
+    sequence = report.evidence_sequences.get(result.requirement.fingerprint)
     steps = sequence.steps if sequence is not None else ()
     numbers = [step.request.number for step in steps]
     if result.evidence and result.evidence[-1].request.number in numbers:

@@ -49,9 +49,23 @@ class RequestSequence:
 
 
 def from_recording(recorder: Recorder, contract: Contract, marker: str, result: CheckResult) -> RequestSequence | None:
-    """Build the sequence of a failed result; None if it was not recorded or is too long."""
+    """Build the sequence of a failed result in its latest execution; None if it was not recorded or is too long."""
     span = recorder.spans.get(result.requirement.fingerprint)
-    evidence = span.evidence if span else tuple(exchange.request for exchange in result.evidence)
+    return _build(recorder, contract, marker, span, span.evidence if span else _list_requests(result))
+
+
+def from_evidence(recorder: Recorder, contract: Contract, marker: str, result: CheckResult) -> RequestSequence | None:
+    """Build the sequence of the evidence of a result, which may be from an earlier execution; None as above."""
+    return _build(recorder, contract, marker, None, _list_requests(result))
+
+
+def _list_requests(result: CheckResult) -> tuple[Request, ...]:
+    return tuple(exchange.request for exchange in result.evidence)
+
+
+def _build(
+    recorder: Recorder, contract: Contract, marker: str, span: RequestSpan | None, evidence: tuple[Request, ...]
+) -> RequestSequence | None:
     roots = {recorder.steps[request.number] for request in evidence if request.number in recorder.steps}
     if span and span.end > span.start and (not evidence or evidence[-1].method in UNSAFE_METHODS):
         roots.add(span.end - 1)  # the last request reads the result of the write

@@ -136,11 +136,11 @@ def test_requests_before_the_last_one_are_those_that_reproduce_the_failure(repor
     steps = (first, TraceStep(last, 200, is_evidence=True))
     sequences = {failure.requirement.fingerprint: RequestSequence("m", steps, {})}
     line = 'POST /agents {"password": "[redacted]"} -> 204'
-    assert names.format_earlier_requests(replace(report, sequences=sequences), failure) == [line]
+    assert names.format_earlier_requests(replace(report, evidence_sequences=sequences), failure) == [line]
     # Those of another execution of the check have other identifiers.
     other = (first, TraceStep(replace(last), 200, is_evidence=True))
     sequences = {failure.requirement.fingerprint: RequestSequence("m", other, {})}
-    assert names.format_earlier_requests(replace(report, sequences=sequences), failure) == []
+    assert names.format_earlier_requests(replace(report, evidence_sequences=sequences), failure) == []
 
 
 def test_markdown_shows_the_requests_before_the_last_one_and_the_replay_first(report: Report) -> None:
