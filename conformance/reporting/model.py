@@ -27,7 +27,7 @@ PROVENANCE_TEXTS: Mapping[str, str] = {
     "published": "Stated by a published page of the API: it blocks.",
     "confirmed": "Confirmed on a named backend: it blocks.",
     "contradiction": "Two responses of the target contradict each other: it blocks, except with --fail-on documented.",
-    "inferred": "An assumption of the contract: either the backend or the contract may be wrong.",
+    "inferred": "An assumption of the contract: either it or the backend may be wrong. It blocks only with --strict.",
 }
 ADVICE: Mapping[FailureKind, str] = {
     FailureKind.DETERMINISTIC: "It also fails in a fresh state: a replay reproduces it.",

@@ -8,7 +8,7 @@ from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.model import Report
-from conformance.results import CheckResult, Requirement
+from conformance.results import CheckResult, FailureKind, Requirement
 from conformance.transport.messages import Request
 
 MAX_OPERATION_NAMES = 3  # in the title of a group
@@ -169,8 +169,13 @@ def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:
     by_check: dict[tuple[str, str], list[CheckResult]] = {}
     for result in results:
         by_check.setdefault((result.requirement.check, result.requirement.keyword), []).append(result)
-    groups = (ResultGroup(tuple(sorted(members, key=_severity))) for members in by_check.values())
+    groups = (ResultGroup(tuple(sorted(members, key=_order_in_group))) for members in by_check.values())
     return tuple(sorted(groups, key=lambda group: (_severity(group.first), -len(group.operations))))
+
+
+def _order_in_group(result: CheckResult) -> tuple[int, bool]:
+    """Order by provenance; a failure that a replay reproduces stands for the others."""
+    return _severity(result), result.failure_kind is not FailureKind.DETERMINISTIC
 
 
 def _severity(result: CheckResult) -> int:

@@ -85,6 +85,17 @@ def test_failures_of_different_keywords_form_different_groups() -> None:
     )
 
 
+def test_deterministic_failure_stands_for_its_group() -> None:
+    kinds = (FailureKind.STATE_DEPENDENT, FailureKind.DETERMINISTIC, FailureKind.NOT_REPEATED)
+    operations = ("listAgents", "createAgent", "retrieveAgent")
+    failures = [
+        replace(create_failure("schema", operation), failure_kind=kind)
+        for kind, operation in zip(kinds, operations, strict=True)
+    ]
+    (group,) = group_results(failures)
+    assert [result.requirement.operation for result in group.results] == ["createAgent", "listAgents", "retrieveAgent"]
+
+
 def test_groups_are_ordered_by_severity_and_number_of_operations() -> None:
     many = [create_failure("many", "listAgents"), create_failure("many", "listPrompts")]
     groups = group_results(
