@@ -174,7 +174,7 @@ def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:
 
 
 def _order_in_group(result: CheckResult) -> tuple[int, bool]:
-    """Order by provenance; a failure that a replay reproduces stands for the others."""
+    """Order by provenance; then, failures that a replay reproduces come first."""
     return _severity(result), result.failure_kind is not FailureKind.DETERMINISTIC
 
 

@@ -85,7 +85,7 @@ def test_failures_of_different_keywords_form_different_groups() -> None:
     )
 
 
-def test_deterministic_failure_stands_for_its_group() -> None:
+def test_deterministic_failure_is_first_in_its_group() -> None:
     kinds = (FailureKind.STATE_DEPENDENT, FailureKind.DETERMINISTIC, FailureKind.NOT_REPEATED)
     operations = ("listAgents", "createAgent", "retrieveAgent")
     failures = [
